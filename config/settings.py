@@ -1,0 +1,290 @@
+"""Every setting of restyle, read once at the edge of a process: flag > environment > restyle.toml > default.
+
+The environment's names are these fields in upper case behind `RESTYLE_`; restyle.toml has them in lower case.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from restyle.errors import ConfigurationError
+from restyle.keys import Workspace, account_id, parse_workspace
+from restyle.models import BASE_MODELS, SCHEDULERS
+
+SEGMIND_URL = "https://api.segmind.com/v1/sdxl-img2img"
+PREFIX = "RESTYLE_"
+#: Tables of restyle.toml that are no single settings; the environment has none of them.
+_TABLES = frozenset({"defaults", "schedule", "notify", "models"})
+#: Names that belong to the environment only: where the file is, and the key, which no file may hold.
+_ENVIRONMENT_ONLY = frozenset({"config", "api_key"})
+
+
+class ModelLists(BaseModel):
+    """`[models]`: names beyond the published, incomplete lists, so that they raise no warning."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    extra_schedulers: tuple[str, ...] = ()
+    base_models: tuple[str, ...] = ()
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults. Build it with `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", use_attribute_docstrings=True, frozen=True, env_ignore_empty=True
+    )
+
+    redis_url: SecretStr | None = None
+    """Redis or Valkey, e.g. redis://host:6379/0. Unset: the embedded Valkey."""
+    workspace: str | None = None
+    """Where plans, records and outputs live: s3://bucket/prefix. Unset: the embedded S3."""
+    api_url: str = SEGMIND_URL
+    """Where calls go."""
+    api_key: SecretStr | None = None
+    """The API's key; SEGMIND_API_KEY and RESTYLE_API_KEY_FILE are read too."""
+    api_key_file: Path | None = None
+    """A file with nothing but the API key in it."""
+    sandbox: bool = False
+    """Call the sandbox instead of the paid API, in the workspace's sandbox/ folder."""
+    home: Path = Path(".restyle")
+    """Where the embedded stack keeps its state."""
+
+    concurrency: int = Field(8, ge=1, le=1000)
+    """Calls in flight in each worker process."""
+    max_rpm: int | None = Field(None, ge=0)
+    """Calls begun a minute by the whole fleet; 0 is no limit. Default: 50 at Segmind's own address, else 0."""
+    max_attempts: int = Field(5, ge=1, le=100)
+    """Calls a job may take before it fails."""
+    backoff_base: float = Field(1.0, gt=0)
+    """Seconds: the first backoff is drawn between 0 and this; it doubles with each attempt."""
+    backoff_max: float = Field(60.0, gt=0)
+    """Seconds: no backoff is longer."""
+    in_doubt: Literal["retry", "hold"] = "retry"
+    """After a call whose answer was lost: call once more (retry), or leave the job to a person (hold)."""
+    api_timeout: float = Field(180.0, gt=0)
+    """Seconds to wait for an answer; a cold start takes minutes."""
+    min_credits: float = Field(0.0, ge=0)
+    """Suspend the fleet when the account has less than this left."""
+
+    max_side: int = Field(1024, ge=0)
+    """Longest side of a picture sent, in pixels; 0 sends each as it is."""
+    background: str = "white"
+    """What transparent pictures are laid on."""
+    keep_replaced: bool = True
+    """Copy an output to replaced/ before a newer one takes its place."""
+
+    credit_price: float = Field(1.0, gt=0)
+    """US dollars a credit."""
+    price: float = Field(0.02, ge=0)
+    """Credits a sample of 30 steps, until the API's own cost is seen."""
+    confirm_above: float = Field(100.0, ge=0)
+    """Credits: without a terminal, a larger estimate needs --yes or --budget."""
+    max_outage: float = Field(6 * 3600.0, gt=0)
+    """Seconds that `run` and `watch` sit out an outage of the API."""
+
+    log_format: Literal["console", "json"] = "console"
+    """How workers log."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on workers log."""
+
+    shard_jobs: int = Field(500, ge=1, le=5000)
+    """Jobs in one shard of a plan."""
+    window_jobs: int = Field(4000, ge=1)
+    """Jobs of a run that may be out at a time."""
+    heartbeat_seconds: float = Field(3.0, gt=0)
+    """How often a worker says that it lives."""
+    heartbeat_ttl: float = Field(15.0, gt=0)
+    """Seconds after which a silent worker counts as gone."""
+    dead_after: float = Field(15.0, ge=0)
+    """Seconds that the dispatcher must itself have seen a heartbeat missing before it frees the jobs."""
+    dispatch_seconds: float = Field(1.0, gt=0)
+    """How often the dispatcher moves the runs forward."""
+    refeed_after: float = Field(120.0, gt=0)
+    """Seconds after which a pending job that no worker holds is fed again."""
+    outage_failures: int = Field(10, ge=2)
+    """Failed calls in a row, over several jobs, that count as an outage."""
+    outage_jobs: int = Field(5, ge=2)
+    """Different jobs among them."""
+    probe_seconds: float = Field(5.0, gt=0)
+    """First wait before an outage is probed; it doubles up to probe_max."""
+    probe_max: float = Field(300.0, gt=0)
+    """Longest wait between two probes."""
+
+    local_s3_endpoint: str | None = None
+    """Set by the embedded stack for its worker: the address of bucket restyle-local."""
+    local_s3_access_key: SecretStr | None = None
+    """Set by the embedded stack for its worker."""
+    local_s3_secret_key: SecretStr | None = None
+    """Set by the embedded stack for its worker."""
+
+    defaults: dict[str, Any] = {}
+    """`[defaults]`: parameters for every manifest, below all others."""
+    schedule: tuple[dict[str, Any], ...] = ()
+    """`[[schedule]]`: reserved for scheduled runs."""
+    notify: dict[str, Any] = {}
+    """`[notify]`: reserved for notifications."""
+    models: ModelLists = ModelLists()
+    """`[models]`: names beyond the published lists."""
+
+    #: Where each value that is no default came from.
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flag, environment, file, in this order."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_path())
+
+    @field_validator("workspace")
+    @classmethod
+    def _workspace(cls, value: str | None) -> str | None:
+        return parse_workspace(value).uri if value else None
+
+    def source(self, name: str) -> str:
+        """Where a setting's value came from: flag, environment, the file's name, or default."""
+        return self._sources.get(name, "default")
+
+    @property
+    def effective_workspace(self) -> Workspace:
+        """The workspace that this process works in: the sandbox's own folder under --sandbox.
+
+        Raises:
+            ConfigurationError: no workspace is set.
+        """
+        if not self.workspace:
+            raise ConfigurationError("RESTYLE_WORKSPACE is not set; set it to s3://bucket/prefix")
+        workspace = Workspace(self.workspace)
+        return workspace.sandbox if self.sandbox else workspace
+
+    @property
+    def effective_max_rpm(self) -> int:
+        """Calls begun a minute by the whole fleet; 0 is no limit."""
+        if self.max_rpm is not None:
+            return self.max_rpm
+        return 50 if self.api_url.startswith("https://api.segmind.com/") else 0
+
+    @property
+    def account(self) -> str | None:
+        """What stands for the API account in Redis; None without a key."""
+        return account_id(self.api_url, self.api_key.get_secret_value()) if self.api_key else None
+
+    @property
+    def schedulers(self) -> tuple[str, ...]:
+        """Scheduler values that raise no warning."""
+        return SCHEDULERS + self.models.extra_schedulers
+
+    @property
+    def base_models(self) -> tuple[str, ...]:
+        """Base model values that raise no warning."""
+        return BASE_MODELS + self.models.base_models
+
+
+def config_path() -> Path:
+    """The settings file: RESTYLE_CONFIG, or restyle.toml in the working directory."""
+    return Path(os.environ.get(f"{PREFIX}CONFIG") or "restyle.toml")
+
+
+def load_settings(**flags: Any) -> Settings:
+    """The settings of this process; flags that are None were not given.
+
+    Raises:
+        ConfigurationError: a value or a name is wrong; all of them are listed.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    in_file = _check_file(config_path())
+    in_environment = _check_environment()
+    if "api_key" not in given and "api_key" not in in_environment and (key := _found_key(given, in_file)):
+        given["api_key"] = key
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_readable(problem) for problem in error.errors())) from None
+    if settings.redis_url and not settings.workspace:
+        raise ConfigurationError(
+            "RESTYLE_REDIS_URL is set but RESTYLE_WORKSPACE is not: a fleet needs a bucket that all its workers"
+            " reach. Set RESTYLE_WORKSPACE=s3://bucket/prefix"
+        )
+    file_name = str(config_path())
+    settings._sources.update(dict.fromkeys(in_file, file_name))  # noqa: SLF001 - the one that builds it fills it
+    settings._sources.update(dict.fromkeys(in_environment, "environment"))  # noqa: SLF001
+    settings._sources.update({name: "flag" for name, value in flags.items() if value is not None})  # noqa: SLF001
+    if "api_key" in given and flags.get("api_key") is None:
+        settings._sources["api_key"] = "SEGMIND_API_KEY" if _segmind_key() else "api_key_file"  # noqa: SLF001
+    return settings
+
+
+def _segmind_key() -> str:
+    return os.environ.get("SEGMIND_API_KEY", "").strip()
+
+
+def _found_key(given: dict[str, Any], in_file: dict[str, Any]) -> str:
+    """The key from SEGMIND_API_KEY or from the key file."""
+    if key := _segmind_key():
+        return key
+    path = given.get("api_key_file") or os.environ.get(f"{PREFIX}API_KEY_FILE") or in_file.get("api_key_file")
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the API key file cannot be read: {error}") from None
+
+
+def _check_file(path: Path) -> dict[str, Any]:
+    """The settings file's content; a missing default file is empty, a missing RESTYLE_CONFIG an error."""
+    if not path.exists():
+        if os.environ.get(f"{PREFIX}CONFIG"):
+            raise ConfigurationError(f"RESTYLE_CONFIG names {path}, which does not exist")
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    if "api_key" in content:
+        raise ConfigurationError(f"{path}: api_key: no key belongs in a file that is shared; use RESTYLE_API_KEY")
+    known = Settings.model_fields.keys() - _ENVIRONMENT_ONLY
+    wrong = [f"{path}: {name}: unknown setting{_nearest(name, known)}" for name in content.keys() - known]
+    if wrong:
+        raise ConfigurationError("\n".join(sorted(wrong)))
+    return content
+
+
+def _check_environment() -> set[str]:
+    """The settings that the environment gives."""
+    names = {
+        name.removeprefix(PREFIX).lower() for name, value in os.environ.items() if name.startswith(PREFIX) and value
+    }
+    known = (Settings.model_fields.keys() | {"config"}) - _TABLES
+    wrong = [f"{PREFIX}{name.upper()}: unknown setting{_nearest(name, known)}" for name in names - known]
+    if wrong:
+        raise ConfigurationError("\n".join(sorted(wrong)))
+    return names - {"config"}
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _readable(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    return f"{PREFIX}{name.upper()}: {problem['msg'].removeprefix('Value error, ')}"

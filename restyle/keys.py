@@ -1,0 +1,177 @@
+"""Every name under which restyle keeps something, in S3 and in Redis, and the ids that the names are made of."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+#: Bytes of one id segment once escaped, and of a whole id.
+MAX_SEGMENT_BYTES = 200
+MAX_ID_BYTES = 700
+
+_VARIANT = re.compile(r"[A-Za-z0-9_.]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_.])?")
+_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[A-Za-z0-9_.-]{1,64}")
+_ESCAPED = re.compile(r'[\\:*?"<>|%#]')
+_TRAILING = re.compile(r"[. ]+$")
+
+
+def normalise_id(text: str) -> str:
+    """An entry's id as it is compared and stored: NFC, without space around it.
+
+    Raises:
+        ValueError: the id cannot become part of a key; the message is the reason.
+    """
+    text = unicodedata.normalize("NFC", text.strip())
+    if not text:
+        raise ValueError("the id is empty")
+    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in text):
+        raise ValueError("the id has a control character")
+    for segment in text.split("/"):
+        if segment in {"", ".", ".."}:
+            raise ValueError(f"the id has a part {segment!r} between slashes, which no key may have")
+        if len(escape(segment).encode()) > MAX_SEGMENT_BYTES:
+            raise ValueError(f"a part of the id is longer than {MAX_SEGMENT_BYTES} bytes")
+    if len(escape(text).encode()) > MAX_ID_BYTES:
+        raise ValueError(f"the id is longer than {MAX_ID_BYTES} bytes")
+    return text
+
+
+def check_variant_name(name: str) -> str:
+    """The variant's name, unchanged.
+
+    Raises:
+        ValueError: the name cannot become part of a key; the message is the reason.
+    """
+    if not _VARIANT.fullmatch(name) or name in {".", ".."}:
+        raise ValueError(f"a variant's name is 1-64 of A-Z a-z 0-9 _ . - and does not begin or end in -: {name!r}")
+    if re.search(r"-\d$", name):
+        raise ValueError(f"a variant's name may not end in - and a digit, as samples do: {name!r}")
+    return name
+
+
+def escape(text: str) -> str:
+    r"""An id as it stands in keys: `\ : * ? " < > | % #` and trailing dots and spaces percent-encoded."""
+
+    def encode(match: re.Match[str]) -> str:
+        return "".join(f"%{byte:02X}" for byte in match.group().encode())
+
+    return "/".join(_TRAILING.sub(encode, _ESCAPED.sub(encode, part)) for part in text.split("/"))
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an s3:// URI.
+
+    Raises:
+        ValueError: not an s3:// URI with a bucket.
+    """
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise ValueError(f"not an s3:// URI: {uri!r}")
+    return bucket, key
+
+
+def sample_uri(output: str, sample: int, samples: int, suffix: str = "") -> str:
+    """The URI of one sample: the output's own, with `-<sample>` before the suffix when there are several."""
+    stem, given = posixpath.splitext(output)
+    ending = suffix or given
+    return f"{stem}{ending}" if samples == 1 else f"{stem}-{sample}{ending}"
+
+
+def derived_seed(job_id: str, salt: str = "") -> int:
+    """The seed of a job whose manifest gives none: the same at every retry and re-run (31 bits)."""
+    return int.from_bytes(hashlib.sha256(f"{job_id}:0:{salt}".encode()).digest()[:4]) >> 1
+
+
+def new_run_id(now: datetime, name: str = "") -> str:
+    """A sortable run id: the time, and a schedule's name or six random hex digits."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{name or secrets.token_hex(3)}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether the text has the form of a run id, so that it can be part of a key."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The s3:// prefix under which one team's records, outputs and runs lie."""
+
+    uri: str
+
+    @cached_property
+    def bucket(self) -> str:
+        """The workspace's bucket."""
+        return split_uri(self.uri)[0]
+
+    @property
+    def namespace(self) -> str:
+        """What every Redis key and queue of this workspace begins with."""
+        return f"restyle:{hashlib.sha256(self.uri.encode()).hexdigest()[:8]}:"
+
+    @property
+    def sandbox(self) -> Workspace:
+        """The same workspace for sandbox pictures, which are never taken for paid ones."""
+        return Workspace(f"{self.uri}/sandbox")
+
+    def job_id(self, entry_id: str, variant: str) -> str:
+        """The job's id: the same in every run, whatever the parameters."""
+        return hashlib.sha256(f"{self.uri}\0{entry_id}\0{variant}".encode()).hexdigest()[:24]
+
+    def under(self, *parts: str) -> str:
+        """A URI below the workspace."""
+        return "/".join((self.uri, *parts))
+
+    def record(self, entry_id: str, variant: str) -> str:
+        """The record that decides whether a job is done."""
+        return self.under("records", escape(entry_id), f"{variant}.json")
+
+    def output(self, entry_id: str, variant: str) -> str:
+        """Where a job's picture goes unless the manifest says otherwise."""
+        return self.under("outputs", escape(entry_id), f"{variant}.jpg")
+
+    def input(self, sha256: str, suffix: str) -> str:
+        """Where a local input is uploaded to, by content; the suffix has its dot."""
+        return self.under("inputs", f"{sha256}{suffix}")
+
+    def replaced(self, run_id: str, output: str) -> str:
+        """Where an output is copied before this run replaces it."""
+        bucket, key = split_uri(output)
+        return self.under("replaced", run_id, bucket, key)
+
+    def run(self, run_id: str, *parts: str) -> str:
+        """A URI below a run's folder; without parts its run.json."""
+        return self.under("runs", run_id, *(parts or ("run.json",)))
+
+    def shard(self, run_id: str, shard: int) -> str:
+        """The jobs of a shard, as planned."""
+        return self.run(run_id, "plan", f"{shard:06d}.jsonl.gz")
+
+    def results(self, run_id: str, shard: int) -> str:
+        """The jobs of a closed shard with their outcomes."""
+        return self.run(run_id, "results", f"{shard:06d}.jsonl.gz")
+
+    def doubt(self, run_id: str, job_id: str) -> str:
+        """The note that a call of this job may have been paid for without an answer."""
+        return self.run(run_id, "doubt", f"{job_id}.json")
+
+
+def parse_workspace(uri: str) -> Workspace:
+    """A workspace from its setting, `s3://bucket/prefix`.
+
+    Raises:
+        ValueError: not an s3:// URI with a bucket.
+    """
+    bucket, prefix = split_uri(uri)
+    return Workspace(f"s3://{bucket}/{prefix}".rstrip("/"))
+
+
+def account_id(api_url: str, api_key: str) -> str:
+    """What stands for an account in Redis, since an account is shared by workspaces; tells nothing of the key."""
+    return hashlib.sha256(f"restyle-account\0{api_url}\0{api_key}".encode()).hexdigest()[:8]

@@ -1,0 +1,285 @@
+"""What moves through restyle: parameters, jobs, runs, outcomes and records.
+
+Everything here is a frozen value that is written to S3 or Redis as JSON. Formats: docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+SCHEMA_VERSION = 1
+
+#: RFC 3339 in UTC with a `Z`, the one form of stored times.
+UtcTime = Annotated[
+    datetime, PlainSerializer(lambda t: t.astimezone(UTC).isoformat().replace("+00:00", "Z"), return_type=str)
+]
+
+SCHEDULERS = (
+    "DDIM", "DPM Multi", "DPM Single", "Euler a", "Euler", "Heun",
+    "DPM2 a Karras", "DPM2 Karras", "LMS", "PNDM", "DDPM", "UniPC",
+)  # fmt: skip
+BASE_MODELS = ("juggernaut",)
+MAX_SEED = 999_999_999_999_999
+
+
+class Value(BaseModel):
+    """A frozen value whose unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Params(Value):
+    """The parameters of one API call, by the API's own names and within its published ranges."""
+
+    prompt: str = Field(min_length=1)
+    negative_prompt: str = ""
+    samples: int = Field(1, ge=1, le=4)
+    scheduler: str = "UniPC"
+    base_model: str = "juggernaut"
+    num_inference_steps: int = Field(30, ge=20, le=100)
+    guidance_scale: float = Field(6.5, ge=0.1, le=25)
+    strength: float = Field(0.65, ge=0.1, le=1)
+    seed: int = Field(-1, ge=-1, le=MAX_SEED)
+    base64: bool = False
+
+    def as_sent(self) -> dict[str, Any]:
+        """The JSON fields of the request; an empty negative prompt is left out."""
+        sent = self.model_dump()
+        if not self.negative_prompt:
+            del sent["negative_prompt"]
+        return sent
+
+
+class Job(Value):
+    """One entry with one variant: one API call. A line of a shard, and the `job` of a message."""
+
+    id: str
+    variant: str
+    image: str
+    """The input's s3:// URI."""
+    params: Params
+    output: str
+    """The s3:// URI of the (first) output; with several samples `-0` to `-3` go before its suffix."""
+    etag: str = ""
+    """The input's ETag where a listing told it at plan, else empty."""
+    meta: dict[str, str] = {}
+    """The entry's other columns, at most 8 kB; they reach the record and the report."""
+
+
+class Preparation(Value):
+    """How inputs are prepared; part of the fingerprint, so frozen in the plan."""
+
+    recipe: Literal[1] = 1
+    max_side: int = Field(1024, ge=0)
+    """Longest side sent, in pixels; 0 sends every picture as it is."""
+    background: str = "white"
+    """What alpha is laid on: a colour name or #rrggbb."""
+
+
+def digest(value: object) -> str:
+    """A stable 32-hex-digit hash of a JSON value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Fingerprint(Value):
+    """What a result was made from. Two jobs with equal fingerprints need one call between them."""
+
+    etag: str
+    sha256: str
+    request: str
+    """Hash of the parameters as sent, the model's slug and the preparation."""
+
+    @property
+    def token(self) -> str:
+        """The short form that outputs carry as user metadata: of the bytes and the request."""
+        return digest([self.sha256, self.request])
+
+
+def request_digest(params: Params, model: str, preparation: Preparation) -> str:
+    """Hash of all that is sent beside the picture, and of how the picture is prepared."""
+    return digest([params.as_sent(), model, preparation.model_dump()])
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    PLANNING = "planning"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    AWAITING_APPROVAL = "awaiting_approval"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+#: A run in one of these moves no more by itself.
+ENDED = frozenset({RunStatus.FINISHED, RunStatus.CANCELLED})
+
+
+class RunOptions(Value):
+    """What a plan froze for its workers: everything that decides what is sent and when a job counts as done."""
+
+    preparation: Preparation = Preparation()
+    model: str = "sdxl-img2img"
+    """The model's slug, the same for the v1 and v2 doors of the API."""
+    overwrite: bool = False
+    new_seed: bool = False
+    keep_replaced: bool = True
+    verify_outputs: bool = False
+    sandbox: bool = False
+    priority: Literal["high", "normal", "low"] = "normal"
+    naming: str = ""
+    """Reserved: naming template of outputs."""
+    limit: int | None = None
+    sample: int | None = None
+
+
+class ManifestSource(Value):
+    """Where a plan came from."""
+
+    uri: str
+    sha256: str
+
+
+class Run(Value):
+    """`runs/<run_id>/run.json`: a run exists when this file does."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    status: RunStatus
+    created: UtcTime
+    finished: UtcTime | None = None
+    manifest: ManifestSource
+    plan_digest: str
+    options: RunOptions
+    retry_of: str | None = None
+    schedule: str | None = None
+    shards: int
+    planned: int
+    invalid: int = 0
+    budget: float | None = None
+    approved: bool = True
+    by: str = ""
+    """Who submitted it: user@host."""
+
+
+class OutcomeKind(StrEnum):
+    """How a job ended. A job without an outcome is pending."""
+
+    SUCCEEDED = "succeeded"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Outcome(Value):
+    """How one job of a run ended; kept in Redis while its shard is open, then in `results/`."""
+
+    outcome: OutcomeKind
+    error: str = ""
+    """The error's code; empty unless failed."""
+    http_status: int | None = None
+    message: str = ""
+    attempts: int = 0
+    in_doubt: int = 0
+    credits: float = 0.0
+    seed: int | None = None
+    outputs: tuple[str, ...] = ()
+    etag: str = ""
+    fingerprint: str = ""
+    """`Fingerprint.token` of the result."""
+    worker: str = ""
+    seconds: float = 0.0
+    """Of the successful call."""
+    ended: UtcTime | None = None
+    warning: str = ""
+
+
+class RecordInput(Value):
+    """The picture that the result was made from."""
+
+    uri: str
+    etag: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+
+
+class RecordPrepared(Value):
+    """What was sent: its size, and the steps from the input to it (none: byte for byte)."""
+
+    width: int
+    height: int
+    steps: tuple[str, ...]
+
+
+class RecordOutput(Value):
+    """One stored sample."""
+
+    uri: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    content_type: str
+
+
+class RecordApi(Value):
+    """The call that was paid for."""
+
+    url: str
+    sandbox: bool
+    request_id: str | None = None
+    cost: float | None = None
+    remaining_credits: float | None = None
+    seconds: float
+    attempts: int
+    in_doubt: int
+
+
+class RecordTimes(Value):
+    """When each step was reached."""
+
+    queued: UtcTime | None = None
+    started: UtcTime
+    called: UtcTime
+    answered: UtcTime
+    stored: UtcTime
+
+
+class Record(Value):
+    """`records/<id>/<variant>.json`: says that a job is done, and how. Its schema is docs/record.schema.json."""
+
+    schema_version: Literal[1] = 1
+    job_id: str
+    run_id: str
+    id: str
+    variant: str
+    fingerprint: Fingerprint
+    input: RecordInput
+    prepared: RecordPrepared
+    params: Params
+    outputs: tuple[RecordOutput, ...]
+    samples_expected: int
+    samples_received: int
+    api: RecordApi
+    marks: dict[str, str | bool] = {}
+    """Reserved: provenance and suspect."""
+    replaced: tuple[str, ...] = ()
+    """Where earlier outputs of this job were copied before they were replaced."""
+    metadata: Mapping[str, str] = {}
+    timestamps: RecordTimes
+    worker: str
+    version: str
+
+
+def utc_now() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)

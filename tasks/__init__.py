@@ -1,0 +1,1 @@
+"""Thin Celery tasks: each takes one message to the domain and carries out what it decided."""
