@@ -11,7 +11,8 @@ RestyleError
 │   ├── ApiUnavailable        5xx, or the API cannot be reached
 │   ├── ApiTimeout            no answer in time, or the connection broke (408 too)
 │   ├── MalformedResponse     200, but no picture in it
-│   └── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
+│   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
+│   └── StateUnavailable      Redis is out of reach; costs no attempt
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
 └── FleetError                true for every job: the fleet is suspended, nothing is failed for it
     ├── OutOfCredits          402, 406: no_credits
@@ -134,6 +135,12 @@ class StoreUnavailable(TransientError):
     """S3 is throttling, failing or out of reach."""
 
     code = "store_unavailable"
+
+
+class StateUnavailable(TransientError):
+    """Redis is out of reach."""
+
+    code = "state_unavailable"
 
 
 class RateLimited(RestyleError):

@@ -201,6 +201,18 @@ class Outcome(Value):
     warning: str = ""
 
 
+class Message(Value):
+    """A job on the queue: only a hint, checked against the run's state before anything is done for it."""
+
+    v: Literal[1] = 1
+    run_id: str
+    shard: int
+    index: int
+    """Place of the job in its shard."""
+    job_id: str
+    job: Job
+
+
 class RecordInput(Value):
     """The picture that the result was made from."""
 

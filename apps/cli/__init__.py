@@ -1,0 +1,39 @@
+"""The `restyle` command: parses, calls, prints, exits. One module a command group; no logic of its own."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from apps.cli import fleet, manifests, reports, runs, trial
+from apps.cli.console import fail
+from apps.cli.exits import exit_code
+from restyle.errors import RestyleError
+
+app = typer.Typer(
+    name="restyle",
+    help="Restyle large catalogs of product images by prompt: pay once, lose nothing, stop as one.",
+    epilog=(
+        "Try it without an account: restyle demo. "
+        "Go live: set RESTYLE_API_KEY, then restyle run manifest.csv --variants variants.json"
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (manifests, runs, reports, fleet, trial):
+    group.add_to(app)
+
+
+def main() -> None:
+    """The console script: every error of ours becomes a sentence and an exit code, never a traceback."""
+    try:
+        app()
+    except RestyleError as error:
+        fail(error.message)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        fail("interrupted")
+        sys.exit(130)

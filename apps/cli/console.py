@@ -1,0 +1,44 @@
+"""Where words go: data on stdout, talk and progress on stderr; colour and movement only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.markup import escape
+
+out = Console(highlight=False, soft_wrap=True)
+talk = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str, style: str = "") -> None:
+    """A line of talk; the text is taken literally."""
+    talk.print(escape(text), style=style)
+
+
+def fail(text: str) -> None:
+    """What went wrong, for the reader."""
+    talk.print(f"[bold red]restyle:[/] {escape(text)}")
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """One object on one line of stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def credits_text(credits: float, price: float) -> str:
+    """Credits with their worth in dollars."""
+    dollars = credits * price
+    return f"{credits:,.2f} credits (${dollars:,.2f})"
+
+
+def span_text(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,90 @@
+"""worker, stop, doctor, config: commands about the processes rather than the runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+from pydantic import SecretStr
+from rich.table import Table
+
+from apps import local
+from apps.cli import options
+from apps.cli.checks import examine
+from apps.cli.console import out, print_json, say
+from apps.cli.session import is_embedded
+from config.settings import Settings
+from restyle.errors import ConfigurationError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command(epilog="Example: RESTYLE_REDIS_URL=… RESTYLE_WORKSPACE=s3://… RESTYLE_API_KEY=… restyle worker")(worker)
+    app.command()(stop)
+    app.command()(doctor)
+    app.command()(config)
+
+
+def worker(
+    concurrency: options.Concurrency = None, max_rpm: options.MaxRpm = None, sandbox: options.Sandbox = False
+) -> None:
+    """Run a worker of the fleet until it is told to stop (Ctrl-C or SIGTERM drain it)."""
+    settings = options.settings_from(concurrency=concurrency, max_rpm=max_rpm, sandbox=sandbox)
+    if is_embedded(settings):
+        raise ConfigurationError(
+            "a worker belongs to a fleet: set RESTYLE_REDIS_URL and RESTYLE_WORKSPACE. `restyle run` brings its own"
+        )
+    command = [sys.executable, "-m", "celery", "-A", "workers.main", "worker"]
+    os.execve(sys.executable, command, {**os.environ, **local.environment(settings)})  # noqa: S606 - becomes the worker
+
+
+def stop() -> None:
+    """Stop the embedded stack that `restyle run --detach` left up; calls in flight end first."""
+    settings = options.settings_from()
+    stopped = local.stop(settings, timeout=settings.api_timeout + 30)
+    say("Stopped." if stopped else f"Nothing is running in {settings.home}.")
+
+
+def doctor(sandbox: options.Sandbox = False, as_json: options.Json = False) -> None:
+    """Check Redis, S3, the API key and the clock; spends nothing, and says what to do about each fault."""
+    findings = examine(options.settings_from(sandbox=sandbox))
+    if as_json:
+        print_json({"checks": [finding.__dict__ for finding in findings]})
+    else:
+        table = Table.grid(padding=(0, 2))
+        for finding in findings:
+            mark = "[green]ok[/]" if finding.ok else "[bold red]fault[/]"
+            table.add_row(mark, f"[bold]{finding.name}[/]", finding.told)
+            if finding.advice:
+                table.add_row("", "", f"[yellow]{finding.advice}[/]")
+        out.print(table)
+    sys.exit(0 if all(finding.ok for finding in findings) else 3)
+
+
+def config(as_json: options.Json = False) -> None:
+    """Print every setting with where it comes from; secrets are masked."""
+    settings = options.settings_from()
+    if as_json:
+        print_json({name: {"value": shown(settings, name), "source": settings.source(name)} for name in names()})
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("setting", "value", "source"):
+        table.add_column(title, overflow="fold")
+    for name in names():
+        source = settings.source(name)
+        table.add_row(name, str(shown(settings, name)), source, style="" if source != "default" else "dim")
+    out.print(table)
+
+
+def names() -> list[str]:
+    """The settings that people set."""
+    return [name for name in Settings.model_fields if not name.startswith("local_s3")]
+
+
+def shown(settings: Settings, name: str) -> object:
+    """A setting's value as it may be seen."""
+    value = getattr(settings, name)
+    if isinstance(value, SecretStr):
+        return "***"
+    return value if isinstance(value, bool | int | float | str | type(None)) else str(value)

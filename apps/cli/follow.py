@@ -1,0 +1,169 @@
+"""Following a run to its end: progress while it moves, a clean stop on Ctrl-C, and what there is to say afterwards."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from apps.cli.board import board
+from apps.cli.console import credits_text, print_json, say, talk
+from apps.cli.exits import INTERRUPTED, TERMINATED, run_code
+from apps.cli.session import Session
+from producers.watch import Snapshot, watch
+from restyle.errors import StateUnavailable, StoreUnavailable
+from restyle.models import Run, RunStatus
+
+#: Seconds without a living worker after which the command says so.
+LONELY = 20.0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: stops a command as cleanly as Ctrl-C does."""
+
+
+def to_the_end(run: Run, here: Session, *, as_json: bool) -> int:
+    """Follows a run until it has ended or needs a person; answers with the exit code."""
+    with terminable():
+        try:
+            last = follow(run, here)
+        except KeyboardInterrupt as stop:
+            return interrupted(run, here, stop, as_json=as_json)
+    tell(last, here)
+    if as_json:
+        print_json(last.model_dump(mode="json"))
+    return run_code(last)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Lets SIGTERM end a command as Ctrl-C does."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def follow(run: Run, here: Session) -> Snapshot:
+    """Shows the run's progress; the last snapshot is taken when no call is out any more."""
+    lonely = time.monotonic()
+    with board(run, here.settings) as show:
+        for now in snapshots(run, here):
+            show(now)
+            if now.workers:
+                lonely = time.monotonic()
+            elif time.monotonic() - lonely > LONELY:
+                lonely = float("inf")
+                say("No worker is running. Start one: restyle worker", "yellow")
+            if now.ended or needs_person(now, here):
+                break
+        if not now.ended:
+            settle(here)
+            now = here.snapshot(run)
+            show(now)
+    return now
+
+
+def snapshots(run: Run, here: Session) -> Iterator[Snapshot]:
+    """Snapshots of a run; a Redis or S3 that goes away for a while does not end the watching."""
+    while True:
+        try:
+            yield from watch(
+                run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet
+            )
+        except (StateUnavailable, StoreUnavailable) as error:
+            say(f"{error.message}; waiting for it to come back", "yellow")
+            time.sleep(2)
+        else:
+            return
+
+
+def needs_person(now: Snapshot, here: Session) -> bool:
+    """Whether a run stands still until somebody acts: an outage is sat out for a while."""
+    if now.suspension is None:
+        return False
+    if now.suspension.reason == "outage":
+        return time.time() - now.suspension.since.timestamp() > here.settings.max_outage
+    return True
+
+
+def settle(here: Session) -> None:
+    """Waits for the calls in flight to end and be stored."""
+    deadline = time.monotonic() + here.settings.api_timeout + 10
+    while here.fleet.living_jobs and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def interrupted(run: Run, here: Session, stop: KeyboardInterrupt, *, as_json: bool) -> int:
+    """Ctrl-C: the run is suspended and its calls in flight end; a second Ctrl-C leaves at once."""
+    code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+    try:
+        here.control.suspend(run.run_id, reason="interrupted", detail="stopped with Ctrl-C")
+        held = len(here.fleet.living_jobs)
+        say(f"\nStopping: {held} jobs in hand end first. Ctrl-C again leaves at once." if held else "\nStopping.", "bold")
+        settle(here)
+        now = here.snapshot(run)
+        say(f"{now.succeeded + now.skipped:,} of {now.planned:,} jobs are done and stay done.")
+        if as_json:
+            print_json(now.model_dump(mode="json"))
+    except KeyboardInterrupt:
+        here.abandon()
+        say("Left at once: calls in flight may have been paid for and are looked into when the run goes on.", "yellow")
+    except (StateUnavailable, StoreUnavailable) as error:
+        say(error.message, "yellow")
+    say(f"To go on: restyle resume {run.run_id}", "bold")
+    return code
+
+
+def tell(now: Snapshot, here: Session) -> None:
+    """How a run ended or why it stands still, where everything lies, and what to type next."""
+    parts = [f"{now.succeeded:,} succeeded", f"{now.skipped:,} skipped", f"{now.failed:,} failed"]
+    if now.pending:
+        parts.append(f"{now.pending:,} pending")
+    style = "green" if now.status is RunStatus.FINISHED and not now.failed else "yellow"
+    talk.print(f"[bold {style}]{now.status.value}[/]  " + " · ".join(parts))
+    note = now.suspension
+    if note is not None:
+        say(f"Suspended ({note.reason}): {note.detail}", "bold yellow")
+        if note.reason in {"outage", "interrupted"}:
+            say(f"Next: restyle resume {now.run_id}")
+        else:
+            say(f"Next: {note.next} {now.run_id if note.next.endswith('restyle resume') else ''}".rstrip())
+    if now.failed and now.last_error:
+        say(f"last error: {now.last_error}", "yellow")
+    spent = credits_text(now.credits_spent, here.settings.credit_price)
+    say(("made-up credits: " if here.settings.sandbox else "spent: ") + spent + (
+        f", {now.in_doubt} calls in doubt" if now.in_doubt else ""
+    ))
+    say(f"outputs: {here.shown(now.outputs)}")
+    say(f"records: {here.shown(here.workspace.under('records'))}")
+    if now.report:
+        say(f"report:  {here.shown(now.report.replace('.csv', '.html'))}")
+    if now.failed:
+        say(f"To run the failed jobs again: restyle retry {now.run_id}", "bold")
+
+
+def print_submitted(run: Run, here: Session, *, as_json: bool) -> None:
+    """The run's id on stdout, for whoever submitted it."""
+    if as_json:
+        print_json(here.snapshot(run).model_dump(mode="json"))
+        return
+    print(run.run_id)  # noqa: T201 - the one datum of this command, on stdout
+    say(f"Watch it: restyle watch {run.run_id}", "dim")
+
+
+def leave_others(here: Session, *, but: Run | None = None) -> None:
+    """An embedded run works on nothing else: other unfinished runs are suspended, and named."""
+    for other in here.control.unfinished():
+        if but is not None and other.run_id == but.run_id:
+            continue
+        if not here.progress.suspensions(other.run_id):
+            here.control.suspend(other.run_id, reason="interrupted", detail="another run was started")
+        say(f"Run {other.run_id} is unfinished and stays suspended; to go on with it: restyle resume {other.run_id}", "dim")

@@ -1,0 +1,178 @@
+"""run, plan, submit: commands that begin with a manifest."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from apps.cli import follow, options
+from apps.cli.console import print_json, say
+from apps.cli.exits import WRONG_INPUT
+from apps.cli.planning import continued, open_draft, show_draft, spend_or_stop, write_plan
+from apps.cli.session import Session, is_embedded, require_key, session
+from config.settings import Settings
+from producers.plan import Draft, PlanRequest
+from restyle.models import Run
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command(
+        epilog="Examples: restyle run catalog.csv --variants styles.json · restyle run photos/ --prompt 'watercolor'"
+        " --sandbox · restyle run s3://shop/images/ --prompt 'studio photo of {id}' --limit 20"
+    )(run)
+    app.command(epilog="Example: restyle plan catalog.csv --variants styles.json")(plan)
+    app.command(epilog="Example: restyle submit s3://shop/catalog.csv --variants styles.json --yes")(submit)
+
+
+def run(  # noqa: PLR0913 - a command's options are its arguments
+    manifest: options.Manifest,
+    variants: options.Variants = None,
+    prompt: options.Prompt = None,
+    sets: options.Sets = None,
+    output: options.Output = None,
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    skip_invalid: options.SkipInvalid = False,
+    overwrite: options.Overwrite = False,
+    new_seed: options.NewSeed = False,
+    budget: options.Budget = None,
+    column: options.Column = None,
+    max_side: options.MaxSide = None,
+    concurrency: options.Concurrency = None,
+    max_rpm: options.MaxRpm = None,
+    max_outage: options.MaxOutage = None,
+    sandbox: options.Sandbox = False,
+    detach: bool = typer.Option(False, "--detach", help="Leave the run going and return."),
+    new: bool = typer.Option(False, "--new", help="Plan afresh, even where the same run is unfinished."),
+    yes: options.Yes = False,
+    as_json: options.Json = False,
+) -> None:
+    """Restyle every image of a manifest: plan, call, store, report."""
+    settings = options.settings_from(
+        sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage
+    )
+    require_key(settings)
+    request = options.request_from(
+        manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
+        skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
+    )  # fmt: skip
+    plan = open_draft(request, settings)
+    with session(settings, worker=True, detach=detach) as here:
+        run = None if new else continued(plan, here)
+        if run is None:
+            run = begin(request, plan, here, yes=yes)
+        if detach:
+            follow.print_submitted(run, here, as_json=as_json)
+            return
+        code = follow.to_the_end(run, here, as_json=as_json)
+    sys.exit(code)
+
+
+def begin(request: PlanRequest, plan: Draft | None, here: Session, *, yes: bool) -> Run:
+    """Plans, asks, writes and submits; other unfinished runs of an embedded stack are left suspended."""
+    plan = plan or open_draft(request, here.settings, here)
+    assert plan is not None  # noqa: S101 - with a session every manifest can be read
+    show_draft(plan, here.settings)
+    spend_or_stop(plan, here.settings, yes=yes)
+    if here.embedded:
+        follow.leave_others(here)
+    run = write_plan(plan, here)
+    here.control.submit(run, here.feeder)
+    return run
+
+
+def plan(  # noqa: PLR0913 - a command's options are its arguments
+    manifest: options.Manifest,
+    variants: options.Variants = None,
+    prompt: options.Prompt = None,
+    sets: options.Sets = None,
+    output: options.Output = None,
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    skip_invalid: options.SkipInvalid = False,
+    overwrite: options.Overwrite = False,
+    new_seed: options.NewSeed = False,
+    budget: options.Budget = None,
+    column: options.Column = None,
+    max_side: options.MaxSide = None,
+    max_rpm: options.MaxRpm = None,
+    check_inputs: bool = typer.Option(False, "--check-inputs", help="Look whether each input is there, and its size."),
+    sandbox: options.Sandbox = False,
+    as_json: options.Json = False,
+) -> None:
+    """Check a manifest and estimate its cost; spends nothing, uploads nothing."""
+    settings = options.settings_from(sandbox=sandbox, max_rpm=max_rpm, max_side=max_side)
+    request = options.request_from(
+        manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
+        skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
+        check_inputs=check_inputs,
+    )  # fmt: skip
+    made = open_draft(request, settings)
+    if made is None:
+        with session(settings) as here:
+            made = open_draft(request, here.settings, here)
+    assert made is not None  # noqa: S101 - with a session every manifest can be read
+    if as_json:
+        print_json(plan_object(made, settings))
+    else:
+        show_draft(made, settings)
+        say("Nothing was spent, uploaded or queued.", "dim")
+
+
+def plan_object(plan: Draft, settings: Settings) -> dict[str, object]:
+    """A draft as `plan --json` prints it."""
+    estimate = plan.estimate
+    return {
+        "entries": plan.entries,
+        "variants": list(plan.variants),
+        "jobs": plan.jobs,
+        "calls": estimate.calls,
+        "samples": estimate.samples,
+        "credits": estimate.credits,
+        "dollars": estimate.dollars,
+        "at_most": estimate.at_most,
+        "seconds": round(estimate.seconds, 1),
+        "max_rpm": settings.effective_max_rpm,
+        "uploads": plan.uploads,
+        "upload_bytes": plan.upload_bytes,
+        "invalid": len(plan.problems),
+        "warnings": plan.warnings,
+        "plan_digest": plan.plan_digest,
+    }
+
+
+def submit(  # noqa: PLR0913 - a command's options are its arguments
+    manifest: options.Manifest,
+    variants: options.Variants = None,
+    prompt: options.Prompt = None,
+    sets: options.Sets = None,
+    output: options.Output = None,
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    skip_invalid: options.SkipInvalid = False,
+    overwrite: options.Overwrite = False,
+    new_seed: options.NewSeed = False,
+    budget: options.Budget = None,
+    column: options.Column = None,
+    max_side: options.MaxSide = None,
+    sandbox: options.Sandbox = False,
+    new: bool = typer.Option(False, "--new", help="Plan afresh, even where the same run is unfinished."),
+    yes: options.Yes = False,
+    as_json: options.Json = False,
+) -> None:
+    """Hand a manifest to a running fleet and print the run's id."""
+    settings = options.settings_from(sandbox=sandbox, max_side=max_side)
+    if is_embedded(settings):
+        say("There is no fleet (RESTYLE_REDIS_URL is not set). To run here and now: restyle run", "red")
+        sys.exit(WRONG_INPUT)
+    request = options.request_from(
+        manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
+        skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
+    )  # fmt: skip
+    with session(settings) as here:
+        plan = open_draft(request, here.settings, here)
+        assert plan is not None  # noqa: S101 - with a session every manifest can be read
+        run = (None if new else continued(plan, here)) or begin(request, plan, here, yes=yes)
+        follow.print_submitted(run, here, as_json=as_json)

@@ -1,0 +1,142 @@
+"""What run, plan and submit share: the draft, its words, the question before spending, the unfinished run."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.table import Table
+
+from apps.cli.console import credits_text, say, span_text, talk
+from apps.cli.session import Session, who
+from config.settings import Settings
+from producers.enqueue import read_plan
+from producers.plan import Draft, PlanRequest, draft, write
+from restyle.errors import ConfigurationError
+from restyle.keys import Workspace
+from restyle.models import Run
+
+#: What stands for the workspace while the embedded stack is not up yet.
+EMBEDDED_WORKSPACE = Workspace("s3://restyle-local")
+
+
+def needs_store(request: PlanRequest) -> bool:
+    """Whether the manifest or its variants can be read only through S3."""
+    return any((source or "").startswith("s3://") for source in (request.manifest, request.variants))
+
+
+def open_draft(request: PlanRequest, settings: Settings, here: Session | None = None) -> Draft | None:
+    """Pass 1 over the manifest; None where it needs S3 and no session is open yet.
+
+    A local manifest is judged before anything is started, so that a wrong one costs nothing, not even a second.
+    """
+    if here is None and needs_store(request):
+        return None
+    workspace = here.workspace if here else _workspace(settings)
+    return draft(request, settings, workspace=workspace, store=here.store if here else None, stdin=sys.stdin.buffer)
+
+
+def _workspace(settings: Settings) -> Workspace:
+    if settings.workspace:
+        return settings.effective_workspace
+    return EMBEDDED_WORKSPACE.sandbox if settings.sandbox else EMBEDDED_WORKSPACE
+
+
+def show_draft(plan: Draft, settings: Settings) -> None:
+    """The plan in words, on stderr."""
+    estimate = plan.estimate
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", justify="right")
+    table.add_column()
+    table.add_row("entries", f"{plan.entries:,}" + (f"  ({len(plan.problems):,} bad lines left out)" if plan.problems else ""))
+    table.add_row("variants", ", ".join(plan.variants))
+    table.add_row("jobs", f"{plan.jobs:,}  ({estimate.calls:,} calls, {estimate.samples:,} samples)")
+    if plan.uploads:
+        table.add_row("uploads", f"{plan.uploads:,} local pictures, {plan.upload_bytes / 1e6:,.1f} MB")
+    most = "at most " if estimate.at_most else ""
+    cost = "free: the sandbox's pictures cost nothing" if settings.sandbox else most + credits_text(
+        estimate.credits, settings.credit_price
+    )
+    table.add_row("cost", cost)
+    rpm = settings.effective_max_rpm
+    pace = f"at {rpm} calls a minute" if rpm else f"at {settings.concurrency} calls in flight"
+    table.add_row("time", f"about {span_text(estimate.seconds)} {pace}")
+    talk.print(table)
+    for warning in plan.warnings:
+        say(f"warning: {warning}", "yellow")
+    for problem in plan.problems[:20]:
+        say(f"left out: {problem}", "yellow")
+    if len(plan.problems) > 20:
+        say(f"… and {len(plan.problems) - 20:,} more; all of them are in the run's invalid.csv", "yellow")
+
+
+def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool) -> None:
+    """Asks once on a terminal; elsewhere a large estimate needs --yes or --budget.
+
+    Raises:
+        ConfigurationError: the estimate is above the budget, or above what may be spent unasked.
+    """
+    credits = plan.estimate.credits
+    if settings.sandbox or not plan.jobs:
+        return
+    if plan.request.budget is not None and credits > plan.request.budget:
+        raise ConfigurationError(
+            f"the estimate of {credits:,.2f} credits is above --budget {plan.request.budget:,.2f}; nothing was spent"
+        )
+    if yes or plan.request.budget is not None:
+        return
+    if sys.stdin.isatty() and talk.is_terminal:
+        if not typer.confirm("Spend it?", err=True):
+            raise ConfigurationError("stopped before anything was spent")
+    elif credits > settings.confirm_above:
+        raise ConfigurationError(
+            f"the estimate of {credits:,.2f} credits is above RESTYLE_CONFIRM_ABOVE ({settings.confirm_above:,.0f});"
+            " add --yes or --budget CREDITS"
+        )
+
+
+def continued(plan: Draft | None, here: Session) -> Run | None:
+    """The unfinished run of the same plan, resumed, where there is one."""
+    if plan is None:
+        return None
+    for run in here.control.unfinished():
+        if run.plan_digest == plan.plan_digest:
+            say(f"Run {run.run_id} of this very plan is unfinished: it goes on. (--new plans afresh.)", "bold")
+            here.control.resume(run.run_id)
+            return run
+    return None
+
+
+def write_plan(plan: Draft, here: Session) -> Run:
+    """Pass 2: uploads, shards, run.json; then a last look that no other unfinished run writes the same jobs.
+
+    Raises:
+        ConfigurationError: another unfinished run has one of the same jobs.
+    """
+    others = [run for run in here.control.unfinished()]
+    with talk.status("Writing the plan…"):
+        run = write(plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=who())
+    for other in others:
+        if shared := shared_job(run, other, here):
+            here.control.cancel(run.run_id)
+            raise ConfigurationError(
+                f"the unfinished run {other.run_id} has the same job ({shared}); finish it with"
+                f" `restyle resume {other.run_id}` or end it with `restyle cancel {other.run_id}`. Nothing was spent"
+            )
+    return run
+
+
+def shared_job(run: Run, other: Run, here: Session) -> str:
+    """The first job that both runs have, or nothing."""
+    theirs = {
+        here.feeder.job_id(line)
+        for shard in range(other.shards)
+        for line in read_plan(here.store, here.workspace, other.run_id, shard)
+    }
+    for shard in range(run.shards):
+        for line in read_plan(here.store, here.workspace, run.run_id, shard):
+            if here.feeder.job_id(line) in theirs:
+                return f"{line['id']} {line['variant']}"
+    return ""
+
+

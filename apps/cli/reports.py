@@ -1,0 +1,98 @@
+"""report, download: what a run left behind, in files."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+
+import typer
+
+from apps.cli import options
+from apps.cli.console import print_json, say
+from apps.cli.session import session
+from producers.download import download as copy_outputs
+from producers.report import slice_csv, write_report
+from restyle.errors import ConfigurationError
+
+STATUSES = frozenset({"succeeded", "skipped", "failed", "pending"})
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command(
+        epilog="Examples: restyle report RUN --open · restyle report RUN --status failed > again.csv"
+        " (any slice is a manifest again)"
+    )(report)
+    app.command(epilog="Example: restyle download RUN ./restyled --variant watercolor")(download)
+
+
+def checked(statuses: list[str]) -> frozenset[str]:
+    """The statuses asked for.
+
+    Raises:
+        ConfigurationError: one is no status.
+    """
+    if unknown := set(statuses) - STATUSES:
+        raise ConfigurationError(f"--status {', '.join(sorted(unknown))}: use {', '.join(sorted(STATUSES))}")
+    return frozenset(statuses)
+
+
+def report(
+    run_id: options.RunId,
+    statuses: list[str] = typer.Option(
+        [], "--status", help="Print only these jobs, as CSV on stdout; repeatable.", metavar="STATUS"
+    ),
+    open_page: bool = typer.Option(False, "--open", help="Open the page in a browser."),
+    as_json: options.Json = False,
+    sandbox: options.Sandbox = False,
+) -> None:
+    """Write a run's report (CSV, JSON, HTML), of the run so far where it has not ended; any slice is a manifest."""
+    wanted = checked(statuses)
+    with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
+        run = here.read(run_id)
+        if wanted:
+            count = slice_csv(run, here.rows(run), workspace=here.workspace, statuses=wanted, out=sys.stdout)
+            say(f"{count:,} jobs", "dim")
+            return
+        now = here.snapshot(run)
+        links = write_report(
+            run, here.rows(run), workspace=here.workspace, store=here.store, snapshot=now.model_dump(mode="json")
+        )
+        if as_json:
+            told = {"csv": links.csv, "html": links.html, "json": links.json}
+            print_json(now.model_dump(mode="json") | {"links": told})
+        else:
+            for uri in (links.html, links.csv, links.json):
+                print(here.shown(uri))  # noqa: T201 - the data of this command, on stdout
+        if open_page:
+            local_copy = here.settings.home / "reports" / f"{run_id}.html"
+            local_copy.parent.mkdir(parents=True, exist_ok=True)
+            local_copy.write_bytes(here.store.get(links.html).data)
+            webbrowser.open(local_copy.resolve().as_uri())
+
+
+def download(
+    run_id: options.RunId,
+    directory: Path = typer.Argument(metavar="DIR", help="Folder to copy to; made where it is missing."),
+    variants: list[str] = typer.Option([], "--variant", help="Only these variants; repeatable."),
+    statuses: list[str] = typer.Option(
+        ["succeeded", "skipped"], "--status", help="Only jobs that ended so; repeatable.", metavar="STATUS"
+    ),
+    only_ids: Path | None = typer.Option(None, "--only-ids", help="Only the ids in this file, one a line.", metavar="FILE"),
+    sandbox: options.Sandbox = False,
+) -> None:
+    """Copy a run's outputs to a folder; only what is new."""
+    ids = frozenset(only_ids.read_text(encoding="utf-8").split("\n")) - {""} if only_ids else None
+    with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
+        run = here.read(run_id)
+        counts: dict[str, int] = {}
+        for copied in copy_outputs(
+            run, here.rows(run), directory, store=here.store, statuses=checked(statuses),
+            variants=frozenset(variants) or None, only_ids=ids,
+        ):  # fmt: skip
+            counts[copied.state] = counts.get(copied.state, 0) + 1
+            if copied.state == "missing":
+                say(f"missing: {copied.uri}", "yellow")
+    print(directory)  # noqa: T201 - the datum of this command, on stdout
+    say(" · ".join(f"{count:,} {state}" for state, count in counts.items()) or "nothing to copy")

@@ -1,0 +1,223 @@
+"""status, watch, runs, suspend, resume, cancel, retry: commands about runs that exist."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+
+import typer
+from rich.table import Table
+
+from apps.cli import follow, options
+from apps.cli.console import credits_text, out, print_json, say
+from apps.cli.exits import run_code
+from apps.cli.planning import show_draft, spend_or_stop, write_plan
+from apps.cli.session import Session, is_embedded, session
+from producers.plan import retry_draft
+from producers.watch import Snapshot, watch
+from restyle.models import ENDED
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(status)
+    app.command("watch")(watch_run)
+    app.command()(runs)
+    app.command(epilog="Examples: restyle suspend · restyle suspend RUN")(suspend)
+    app.command(epilog="Examples: restyle resume · restyle resume RUN")(resume)
+    app.command()(cancel)
+    app.command(epilog="Example: restyle retry RUN --status failed")(retry)
+
+
+def status(
+    run_id: options.MaybeRunId = None,
+    as_json: options.Json = False,
+    exit_code: bool = typer.Option(False, "--exit-code", help="Exit with the run's own code."),
+    sandbox: options.Sandbox = False,
+) -> None:
+    """Show the fleet and every unfinished run, or one run."""
+    settings = options.settings_from(sandbox=sandbox)
+    with session(settings, run_id=run_id) as here:
+        if run_id is None:
+            fleet_status(here, as_json=as_json)
+            return
+        now = here.snapshot(here.read(run_id))
+        if as_json:
+            print_json(now.model_dump(mode="json"))
+        else:
+            show(now, here)
+        if exit_code:
+            sys.exit(run_code(now))
+
+
+def fleet_status(here: Session, *, as_json: bool) -> None:
+    """Workers, suspension, and the runs that have not ended."""
+    unfinished = [here.snapshot(run) for run in here.control.unfinished()]
+    workers = {name: beat for name, beat in here.fleet.workers().items() if beat is not None}
+    suspended = here.fleet.suspensions()
+    if as_json:
+        notes = [{"scope": s.scope, "reason": s.reason, "detail": s.detail, "by": s.by, "next": s.next} for s in suspended]
+        found = [now.model_dump(mode="json") for now in unfinished]
+        print_json({"workers": workers, "suspension": notes, "credits_left": here.fleet.credits_left(), "runs": found})
+        return
+    out.print(f"{len(workers)} workers, {sum(now.pending for now in unfinished):,} jobs pending in {len(unfinished)} runs")
+    for reason in suspended:
+        out.print(f"suspended ({reason.reason}): {reason.detail}", style="yellow", markup=False)
+        out.print(f"next: {reason.next}", style="yellow", markup=False)
+    for now in unfinished:
+        show(now, here)
+
+
+def show(now: Snapshot, here: Session) -> None:
+    """One run in a few lines."""
+    out.print(f"[bold]{now.run_id}[/]  {now.status.value}")
+    out.print(
+        f"  {now.succeeded:,} succeeded · {now.skipped:,} skipped · {now.failed:,} failed · {now.pending:,} pending"
+        f" · {now.planned:,} planned" + (f" · {now.invalid:,} invalid" if now.invalid else "")
+    )
+    left = f", {now.credits_left:,.2f} left on the account" if now.credits_left is not None else ""
+    out.print(f"  spent {credits_text(now.credits_spent, here.settings.credit_price)}{left}, {now.attempts:,} calls")
+    if now.suspension:
+        out.print(f"  suspended ({now.suspension.reason}): {now.suspension.detail}", style="yellow", markup=False)
+        out.print(f"  next: {now.suspension.next}", style="yellow", markup=False)
+    if now.report:
+        out.print(f"  report: {here.shown(now.report)}", markup=False)
+
+
+def watch_run(
+    run_id: options.RunId,
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object a line until the run has ended."),
+    sandbox: options.Sandbox = False,
+    max_outage: options.MaxOutage = None,
+) -> None:
+    """Follow a run to its end without touching it."""
+    with session(options.settings_from(sandbox=sandbox, max_outage=max_outage), run_id=run_id) as here, follow.terminable():
+        run = here.read(run_id)
+        if not as_json:
+            now = follow.follow(run, here)
+            follow.tell(now, here)
+        else:
+            for now in watch(  # noqa: B007 - the last one decides the code
+                run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet
+            ):
+                print_json(now.model_dump(mode="json"))
+                if follow.needs_person(now, here):
+                    break
+    sys.exit(run_code(now))
+
+
+def runs(as_json: options.Json = False, sandbox: options.Sandbox = False) -> None:
+    """List the runs of the workspace, newest first."""
+    with session(options.settings_from(sandbox=sandbox)) as here:
+        views = [here] if sandbox else [here, here.sandboxed()]
+        found = [(view.snapshot(run), view.settings.sandbox) for view in views for run in view.control.runs()]
+    found.sort(key=lambda item: item[0].run_id, reverse=True)
+    if as_json:
+        print_json({"runs": [now.model_dump(mode="json") | {"sandbox": sand} for now, sand in found]})
+        return
+    if not found:
+        out.print("No runs yet. Begin with: restyle run MANIFEST, or try: restyle demo")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("run", "status", "created"):
+        table.add_column(title, no_wrap=True)
+    for title in ("planned", "succeeded", "skipped", "failed", "pending", "credits"):
+        table.add_column(title, justify="right")
+    for now, sand in found:
+        created: datetime = now.created.astimezone()
+        numbers = (now.planned, now.succeeded, now.skipped, now.failed, now.pending)
+        table.add_row(
+            now.run_id, now.status.value + (" (sandbox)" if sand else ""), f"{created:%Y-%m-%d %H:%M %z}",
+            *(f"{number:,}" for number in numbers), f"{now.credits_spent:,.2f}",
+        )  # fmt: skip
+    out.print(table)
+
+
+def suspend(run_id: options.MaybeRunId = None, sandbox: options.Sandbox = False) -> None:
+    """Stop the fleet, or one run, before its next call; calls in flight end and are stored."""
+    with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
+        here.control.suspend(run_id)
+    say(f"Suspended. To go on: restyle resume {run_id or ''}".rstrip())
+
+
+def resume(
+    run_id: options.MaybeRunId = None,
+    detach: bool = typer.Option(False, "--detach", help="Return at once instead of following the run."),
+    concurrency: options.Concurrency = None,
+    max_rpm: options.MaxRpm = None,
+    max_outage: options.MaxOutage = None,
+    sandbox: options.Sandbox = False,
+    as_json: options.Json = False,
+) -> None:
+    """Go on after a suspension: the fleet, or one run, exactly where it stopped."""
+    settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm, max_outage=max_outage)
+    if run_id is None and is_embedded(settings):
+        run_id = _only_unfinished(settings.sandbox)
+    with session(settings, worker=run_id is not None, run_id=run_id, detach=detach) as here:
+        run = here.control.resume(run_id)
+        if run is None:
+            say("The fleet goes on.")
+            return
+        if here.embedded:
+            follow.leave_others(here, but=run)
+        if detach:
+            follow.print_submitted(run, here, as_json=as_json)
+            return
+        code = follow.to_the_end(run, here, as_json=as_json)
+    sys.exit(code)
+
+
+def _only_unfinished(sandbox: bool) -> str | None:
+    """The one run that an embedded `resume` without a name can mean."""
+    with session(options.settings_from(sandbox=sandbox)) as here:
+        views = [here] if sandbox else [here, here.sandboxed()]
+        found = [run.run_id for view in views for run in view.control.unfinished()]
+    if len(found) == 1:
+        return found[0]
+    say("Nothing is unfinished." if not found else "Which one? restyle resume " + " | ".join(found))
+    sys.exit(0 if not found else 2)
+
+
+def cancel(run_id: options.RunId, sandbox: options.Sandbox = False, as_json: options.Json = False) -> None:
+    """End a run: calls in flight end and are stored, the rest stays undone."""
+    with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
+        run = here.control.cancel(run_id)
+        if as_json:
+            print_json(here.snapshot(run).model_dump(mode="json"))
+    say(f"Cancelled {run_id}; what is done stays done.")
+
+
+def retry(
+    run_id: options.RunId,
+    statuses: list[str] = typer.Option(
+        ["failed"], "--status", help="Which jobs: failed, pending, succeeded, skipped; repeatable.", metavar="STATUS"
+    ),
+    concurrency: options.Concurrency = None,
+    max_rpm: options.MaxRpm = None,
+    sandbox: options.Sandbox = False,
+    detach: bool = typer.Option(False, "--detach", help="Leave the run going and return."),
+    yes: options.Yes = False,
+    as_json: options.Json = False,
+) -> None:
+    """Run the failed jobs of a run again, as they were planned, in a new run."""
+    settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm)
+    with session(settings, worker=True, run_id=run_id, detach=detach) as here:
+        old = here.read(run_id)
+        if old.status not in ENDED:
+            say(f"Run {run_id} is not over yet; to go on with it: restyle resume {run_id}", "red")
+            sys.exit(2)
+        plan = retry_draft(old, here.rows(old)(), frozenset(statuses), here.settings, workspace=here.workspace)
+        if not plan.jobs:
+            say(f"Run {run_id} has no job that is {' or '.join(statuses)}.")
+            return
+        show_draft(plan, here.settings)
+        spend_or_stop(plan, here.settings, yes=yes)
+        if here.embedded:
+            follow.leave_others(here)
+        run = write_plan(plan, here)
+        here.control.submit(run, here.feeder)
+        if detach:
+            follow.print_submitted(run, here, as_json=as_json)
+            return
+        code = follow.to_the_end(run, here, as_json=as_json)
+    sys.exit(code)

@@ -1,0 +1,167 @@
+"""What a command works with: settings, the embedded stack where none is configured, and the doors to S3 and Redis."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from apps import local
+from config.celery_app import make_celery
+from config.settings import Settings
+from producers.control import Control
+from producers.enqueue import Feeder
+from producers.report import Rows
+from producers.watch import Snapshot, read_run, rows_of, snapshot
+from restyle.errors import ConfigurationError
+from restyle.fleet import Fleet
+from restyle.keys import Workspace, is_run_id
+from restyle.models import Run
+from restyle.progress import Progress
+from restyle.state import State
+from restyle.store import EMBEDDED_BUCKET, Store
+from tasks.resources import limits, open_state, open_store
+
+
+@dataclass(frozen=True)
+class Session:
+    """The workspace and the fleet as one command sees them."""
+
+    settings: Settings
+    #: Whether Redis is the embedded one, so that the worker lives and dies with the command.
+    embedded: bool
+    store: Store
+    state: State
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where this command's runs lie."""
+        return self.settings.effective_workspace
+
+    @cached_property
+    def progress(self) -> Progress:
+        """The shared ledger of runs."""
+        return Progress(self.state)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The fleet, seen without being a worker."""
+        return Fleet(self.state, limits(self.settings))
+
+    @cached_property
+    def control(self) -> Control:
+        """The levers."""
+        return Control(self.store, self.workspace, self.progress, self.fleet, who())
+
+    @cached_property
+    def feeder(self) -> Feeder:
+        """What queues a run's first window."""
+        return Feeder(
+            make_celery(self.settings), self.progress, self.fleet, self.store, self.workspace,
+            self.settings.window_jobs, self.settings.refeed_after,
+        )  # fmt: skip
+
+    def read(self, run_id: str) -> Run:
+        """A run of this workspace."""
+        return read_run(run_id, store=self.store, workspace=self.workspace)
+
+    def shown(self, uri: str) -> str:
+        """A URI as a person can open it: of the embedded bucket, the file or folder it is."""
+        prefix = f"s3://{EMBEDDED_BUCKET}/"
+        if uri.startswith(prefix) and self.settings.local_s3_endpoint:
+            return str(self.settings.home / "s3" / EMBEDDED_BUCKET / uri.removeprefix(prefix))
+        return uri
+
+    def sandboxed(self) -> Session:
+        """The sandbox's side of the same workspace."""
+        return connect(self.settings.model_copy(update={"sandbox": True}), self.embedded)
+
+    def abandon(self) -> None:
+        """Ends the embedded worker at once, whatever it is doing."""
+        if self.embedded:
+            local.kill(self.settings)
+
+    def rows(self, run: Run) -> Rows:
+        """A run's jobs with their outcomes so far."""
+        return rows_of(run, store=self.store, workspace=self.workspace, progress=self.progress)
+
+    def snapshot(self, run: Run) -> Snapshot:
+        """A run as it stands now."""
+        return snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
+
+
+def who() -> str:
+    """Who is at the keyboard, for what is written down."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether restyle brings its own Redis, and so its own worker."""
+    return settings.redis_url is None
+
+
+@contextmanager
+def session(
+    settings: Settings, *, worker: bool = False, run_id: str | None = None, detach: bool = False
+) -> Iterator[Session]:
+    """Opens what a command needs; what it started ends with it.
+
+    Args:
+        settings: as read.
+        worker: whether the embedded stack must have a worker. A configured fleet has its own.
+        run_id: a run that the command is about: where it is a sandbox run, the sandbox's workspace is taken.
+        detach: whether the embedded stack stays up afterwards.
+
+    Raises:
+        ConfigurationError: a part is neither configured nor can be started.
+        StateUnavailable, StoreUnavailable: a configured part cannot be reached.
+    """
+    with local.stack(settings, worker=False, sandbox=False, detach=detach) as servers:
+        found = with_sandbox_run(servers.settings, run_id) if run_id else servers.settings
+        if not worker:
+            yield connect(found, is_embedded(settings))
+            return
+        require_key(found)
+        with local.stack(found, worker=is_embedded(settings), sandbox=found.sandbox, detach=detach) as complete:
+            yield connect(complete.settings, is_embedded(settings))
+
+
+def connect(settings: Settings, embedded: bool) -> Session:
+    """The doors of complete settings, Redis checked."""
+    state = open_state(settings, settings.account or "", connections=16)
+    state.ping()
+    if settings.account is None and (account := state.ask("GET", state.key("account"))):
+        # Without a key of its own a command looks at the account that the workers use.
+        state.close()
+        state = open_state(settings, str(account), connections=16)
+    return Session(settings, embedded, open_store(settings), state)
+
+
+def require_key(settings: Settings) -> None:
+    """Raises where a worker is to be started and no key is set."""
+    if is_embedded(settings) and settings.api_key is None and not settings.sandbox:
+        raise ConfigurationError(
+            "No API key is set. Set RESTYLE_API_KEY (or SEGMIND_API_KEY, or RESTYLE_API_KEY_FILE),"
+            " or add --sandbox to try restyle without paying"
+        )
+
+
+def with_sandbox_run(settings: Settings, run_id: str) -> Settings:
+    """The settings, turned to the sandbox's workspace where the run lies there."""
+    if settings.sandbox or not is_run_id(run_id):
+        return settings
+    store = open_store(settings)
+    workspace = settings.effective_workspace
+    try:
+        if store.head(workspace.run(run_id)) is None and store.head(workspace.sandbox.run(run_id)) is not None:
+            return settings.model_copy(update={"sandbox": True})
+    finally:
+        store.close()
+    return settings

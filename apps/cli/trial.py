@@ -1,0 +1,56 @@
+"""sandbox, demo: trying restyle without an account."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+from pathlib import Path
+
+import typer
+
+from apps.cli import follow, options
+from apps.cli.console import say
+from apps.cli.manifests import begin
+from apps.cli.planning import continued, open_draft
+from apps.cli.session import session
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command(epilog="Example: restyle sandbox --port 8000 --credits 5 --latency 2")(sandbox)
+    app.command()(demo)
+
+
+def demo(
+    concurrency: int = typer.Option(8, help="Calls in flight.", metavar="N", min=1),
+    open_page: bool = typer.Option(False, "--open", help="Open the report in a browser."),
+) -> None:
+    """Restyle a small example catalog with the sandbox: a real queue, a real S3 server, made-up pictures."""
+    examples = Path(str(resources.files("apps"))).parent / "examples"
+    say("A demo: 12 product pictures in 3 styles, through a real queue and a real S3 server, with a sandbox of the API.")
+    settings = options.settings_from(sandbox=True, concurrency=concurrency)
+    request = options.request_from(str(examples / "catalog.csv"), variants=str(examples / "variants.json"), overwrite=True)
+    with session(settings, worker=True) as here:
+        plan = open_draft(request, settings, here)
+        run = continued(plan, here) or begin(request, plan, here, yes=True)
+        code = follow.to_the_end(run, here, as_json=False)
+        if open_page:
+            follow.open_report(run, here)
+    say("Next: put your own pictures in a folder and type: restyle run FOLDER/ --prompt 'watercolor' --sandbox", "bold")
+    sys.exit(code)
+
+
+def sandbox(  # noqa: PLR0913 - a command's options are its arguments
+    host: str = typer.Option("127.0.0.1", help="Address to listen on."),
+    port: int = typer.Option(8000, help="Port to listen on; 0: any free one."),
+    credits: float = typer.Option(100.0, help="Credits on the account.", min=0),
+    price: float = typer.Option(0.02, help="Credits a sample of 30 steps.", min=0),
+    latency: float = typer.Option(1.0, help="Seconds a call takes.", min=0),
+    api_key: str | None = typer.Option(None, help="The one good key; without it any key is good.", envvar="SANDBOX_API_KEY"),
+    rpm: int = typer.Option(0, help="Calls a minute it allows; 0: no limit.", min=0),
+    fault: list[str] = typer.Option([], help="Fault and rate, e.g. --fault 500=0.1; repeatable.", metavar="NAME=RATE"),
+) -> None:
+    """Serve the sandbox of the API: same contract, real image transforms, no cost."""
+    from apps.cli.sandbox_server import serve_sandbox
+
+    serve_sandbox(host, port, credits=credits, price=price, latency=latency, api_key=api_key, rpm=rpm, faults=fault)

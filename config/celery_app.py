@@ -1,0 +1,67 @@
+"""The Celery application and its settings; why each is as it is, is told in docs/decisions/ and beside it."""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu import Queue
+
+from config.settings import Settings
+from restyle.errors import ConfigurationError
+
+#: A job's messages, and what concerns whole runs; a report need not wait behind thousands of jobs.
+JOBS, RUNS = "jobs", "runs"
+
+#: Explicit names, so that moving a module never strands a message.
+IMAGE_TASK, START_TASK, FINISH_TASK = "restyle.image", "restyle.start", "restyle.finish"
+
+#: Threads beside the calls in flight, that fetch, prepare and store meanwhile.
+SPARE_THREADS = 4
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The Celery application of one workspace.
+
+    Raises:
+        ConfigurationError: no Redis is set.
+    """
+    if settings.redis_url is None:
+        raise ConfigurationError("RESTYLE_REDIS_URL is not set; set it to redis://host:6379/0")
+    # set_as_current: `celery -A workers.main` and the tasks find it; there is one per process.
+    app = Celery("restyle", broker=settings.redis_url.get_secret_value(), set_as_current=True)
+    app.conf.update(
+        task_queues=[Queue(JOBS), Queue(RUNS)],
+        task_default_queue=JOBS,
+        # The default exchange: a lost `_kombu.binding.*` set cannot swallow messages then.
+        task_default_exchange="",
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_pool="threads",
+        worker_concurrency=settings.concurrency + max(SPARE_THREADS, settings.concurrency // 4),
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        task_send_sent_event=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        # True would run the calls in flight a second time after any blip of the connection.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=0,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_heartbeat=0,
+        broker_transport_options={
+            "global_keyprefix": settings.effective_workspace.namespace,
+            # Longer than any call and its backoffs: redelivery is no part of our recovery, only noise.
+            "visibility_timeout": 6 * 3600,
+            "priority_steps": [0],
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+    )
+    return app

@@ -1,0 +1,211 @@
+"""advance(run): closes what is complete, feeds what is hungry, opens what there is room for. The only publisher.
+
+Called by the dispatcher at each tick, and once by a producer after planning. Every step may be repeated or cut off.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from celery import Celery
+from restyle.store import Store
+
+from config.celery_app import FINISH_TASK, IMAGE_TASK, JOBS, RUNS
+from restyle.fleet import Fleet
+from restyle.keys import Workspace
+from restyle.models import Outcome, RunStatus
+from restyle.progress import OpenShard, Progress, Totals
+
+#: Shards whose jobs are kept in memory between ticks.
+CACHED_SHARDS = 32
+#: Seconds after which a report that was queued and not written is queued again.
+FINISH_AGAIN = 60.0
+
+PlanLine = dict[str, Any]
+
+
+def read_plan(store: Store, workspace: Workspace, run_id: str, shard: int) -> list[PlanLine]:
+    """The jobs of a shard as planned."""
+    text = gzip.decompress(store.get(workspace.shard(run_id, shard)).data)
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@dataclass
+class Feeder:
+    """Moves runs forward."""
+
+    app: Celery
+    progress: Progress
+    fleet: Fleet
+    store: Store
+    workspace: Workspace
+    window_jobs: int
+    refeed_after: float
+    token: str = field(default_factory=lambda: uuid4().hex)
+    _plans: OrderedDict[tuple[str, int], list[PlanLine]] = field(default_factory=OrderedDict)
+    _pace: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def advance(self, run_id: str) -> None:
+        """Takes every step that this run is ready for."""
+        totals = self.progress.totals(run_id)
+        if totals is None:
+            return
+        shards = self.progress.open_shards(run_id)
+        cancelled = totals.status is RunStatus.CANCELLED
+        living = self.fleet.living_jobs if cancelled else None
+        still_open = []
+        for shard in shards:
+            if self._complete(run_id, shard, living):
+                self.close(run_id, shard.shard)
+            else:
+                still_open.append(shard)
+        if totals.status is RunStatus.RUNNING and not self._suspended(run_id):
+            self._feed_again(run_id, still_open)
+            self._open(run_id, totals, still_open)
+        self._finish(run_id, len(still_open))
+
+    def _suspended(self, run_id: str) -> bool:
+        return bool(self.fleet.suspensions() or self.progress.suspensions(run_id))
+
+    # -- closing -------------------------------------------------------------------------------------------
+
+    def _complete(self, run_id: str, shard: OpenShard, cancelled_living: set[str] | None) -> bool:
+        if shard.ended >= shard.size:
+            return True
+        if cancelled_living is None:
+            return False
+        # Of a cancelled run, a shard closes when its calls have ended: no living worker holds a job of it.
+        return not any(self.job_id(line) in cancelled_living for line in self.plan(run_id, shard.shard))
+
+    def close(self, run_id: str, shard: int) -> None:
+        """Results first, then Redis forgets: cut off in between, it is done again to the same effect."""
+        outcomes = self.progress.outcomes(run_id, shard)
+        lines = "\n".join(
+            json.dumps({"job": line, "outcome": _as_json(outcomes.get(index))}, ensure_ascii=False)
+            for index, line in enumerate(self.plan(run_id, shard))
+        )
+        self.store.put(
+            self.workspace.results(run_id, shard),
+            gzip.compress(lines.encode(), mtime=0),
+            content_type="application/gzip",
+        )
+        self.progress.close_shard(run_id, shard)
+        self._plans.pop((run_id, shard), None)
+
+    # -- feeding -------------------------------------------------------------------------------------------
+
+    def _feed_again(self, run_id: str, shards: list[OpenShard]) -> None:
+        """Feeds what is pending and held by nobody: at once where a worker let go, else after a long silence."""
+        now, patience = self.progress.state.clock(), self._patience(run_id)
+        for shard in shards:
+            hungry = shard.fed == 0
+            if hungry or now - shard.fed > patience:
+                self.feed(run_id, shard.shard, loosen=not hungry)
+
+    def _patience(self, run_id: str) -> float:
+        """Seconds for which a pending job may simply be waiting in the queue: long where the queue is long."""
+        waiting = int(self.progress.state.ask("LLEN", self.progress.state.key(JOBS)))
+        totals = self.progress.totals(run_id)
+        done = totals.planned - totals.pending if totals else 0
+        began, first = self._pace.setdefault(run_id, (time.monotonic(), done))
+        if not waiting:
+            return self.refeed_after
+        rate = (done - first) / max(time.monotonic() - began, 1.0)
+        return max(self.refeed_after, 2 * waiting / rate) if rate else float("inf")
+
+    def feed(self, run_id: str, shard: int, *, loosen: bool = False) -> None:
+        """Puts the pending jobs of a shard that no living worker holds on the queue."""
+        ended, living = self.progress.ended(run_id, shard), self.fleet.living_jobs
+        hungry = [
+            (index, line)
+            for index, line in enumerate(self.plan(run_id, shard))
+            if index not in ended and self.job_id(line) not in living
+        ]
+        if loosen:
+            for _, line in hungry:
+                self.fleet.loosen(self.job_id(line))
+        # Marked first: a job dropped while these are published makes the shard hungry again.
+        self.progress.fed(run_id, shard)
+        self.publish(run_id, shard, hungry)
+
+    def _open(self, run_id: str, totals: Totals, shards: list[OpenShard]) -> None:
+        """Opens the next shards while the window has room; first those that Redis has lost."""
+        room = self.window_jobs - sum(shard.size - shard.ended for shard in shards)
+        missing = totals.cursor - totals.closed - len(shards)
+        candidates = self.progress.gaps(run_id, totals.cursor) if missing > 0 else []
+        candidates += range(totals.cursor, totals.shards)
+        for shard in candidates:
+            if room <= 0:
+                break
+            size = len(self.plan(run_id, shard))
+            if self.progress.open_shard(run_id, shard, size):
+                self.feed(run_id, shard)
+                room -= size
+
+    def publish(self, run_id: str, shard: int, jobs: Iterable[tuple[int, PlanLine]]) -> None:
+        """Writes messages in batches; one lost on the way is fed again later."""
+        with self.app.producer_pool.acquire(block=True) as producer, batch(producer, 500):
+            for index, line in jobs:
+                message = {
+                    "v": 1,
+                    "run_id": run_id,
+                    "shard": shard,
+                    "index": index,
+                    "job_id": self.job_id(line),
+                    "job": line,
+                }
+                self._send(IMAGE_TASK, message, JOBS, producer)
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def _finish(self, run_id: str, still_open: int) -> None:
+        """Queues the report once every shard is closed, or all that a cancelled run had open."""
+        totals = self.progress.totals(run_id)
+        if totals is None or still_open:
+            return
+        over = totals.closed >= totals.shards if totals.status is RunStatus.RUNNING else True
+        if not over or totals.status is RunStatus.FINISHED:
+            return
+        if self.progress.state.clock() - totals.finish_queued > FINISH_AGAIN:
+            self.progress.finish_queued(run_id)
+            with self.app.producer_pool.acquire(block=True) as producer:
+                self._send(FINISH_TASK, {"run_id": run_id}, RUNS, producer)
+
+    # -- what the above share ------------------------------------------------------------------------------
+
+    def plan(self, run_id: str, shard: int) -> list[PlanLine]:
+        """A shard's jobs, from S3 or from memory."""
+        key = (run_id, shard)
+        if key not in self._plans:
+            self._plans[key] = read_plan(self.store, self.workspace, run_id, shard)
+            while len(self._plans) > CACHED_SHARDS:
+                self._plans.popitem(last=False)
+        return self._plans[key]
+
+    def job_id(self, line: PlanLine) -> str:
+        """The id of a planned job."""
+        return self.workspace.job_id(line["id"], line["variant"])
+
+    def _send(self, task: str, kwargs: dict[str, Any], queue: str, producer: Any) -> None:
+        self.app.send_task(
+            task, kwargs=kwargs, producer=producer, queue=queue, ignore_result=True, retry=False,
+            argsrepr="", kwargsrepr="",
+        )  # fmt: skip
+
+
+def batch(producer: Any, size: int) -> AbstractContextManager[None]:
+    """Kombu's pipelined publishing (kombu 5.7, PR kombu#2572); typed here, since celery-types does not know it."""
+    pipelined: AbstractContextManager[None] = producer.batch(max_size=size)
+    return pipelined
+
+
+def _as_json(outcome: Outcome | None) -> dict[str, Any] | None:
+    return None if outcome is None else outcome.model_dump(mode="json", exclude_defaults=True)

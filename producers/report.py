@@ -1,0 +1,270 @@
+"""The report of a run: outcomes become report.csv (which is a manifest again), report.html and report.json.
+
+The last step of the flow, run by `restyle.finish` and by `restyle report`. The rows of a run are streamed from S3 as
+often as they are needed, so memory does not grow with the run. Formats: docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import mmap
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TextIO, cast
+
+from producers.report_page import Gallery, render, thumbnails
+from producers.tally import PENDING, Tally, outcome_word
+from restyle.keys import Workspace
+from restyle.models import Job, Outcome, OutcomeKind, Params, Run, Value
+from restyle.store import Store
+
+#: One job of a run and how it ended; None is pending.
+Row = tuple[Job, Outcome | None]
+#: The rows of a run in the plan's order; each call streams them anew.
+Rows = Callable[[], Iterator[Row]]
+
+#: What a file's header begins with when it is a report.
+RUN_COLUMNS = (
+    "run_id", "job_id", "id", "variant", "image", "outcome", "error", "http_status", "message",
+    "attempts", "in_doubt", "credits", "seed", "output", "record",
+)  # fmt: skip
+#: The parameters' columns; the seed stands among the run's.
+PARAM_COLUMNS = tuple(name for name in Params.model_fields if name != "seed")
+_TEMPLATES = ("prompt", "negative_prompt")
+#: Names that mean something to whoever reads a report as a manifest, so that no entry's column may have them.
+_RESERVED = frozenset((*RUN_COLUMNS, *PARAM_COLUMNS, "mark"))
+#: A spreadsheet takes a cell that starts so for a formula.
+_FORMULA = frozenset("=+-@\t\r")
+
+
+@dataclass(frozen=True)
+class ReportLinks:
+    """The s3:// URIs of a run's report."""
+
+    csv: str
+    html: str
+    json: str
+
+
+class ResultLine(Value):
+    """A line of a closed shard in `results/`."""
+
+    job: Job
+    outcome: Outcome | None
+
+
+def outcomes(
+    run: Run, *, workspace: Workspace, store: Store, open_outcomes: Callable[[int], Mapping[int, Outcome]]
+) -> Iterator[Row]:
+    """Streams a run's jobs with their outcomes, a shard at a time: results/ where closed, else the plan.
+
+    Args:
+        run: the run.
+        workspace: where it lies.
+        store: S3.
+        open_outcomes: what Redis holds of a shard that is not closed: job index -> outcome.
+
+    Raises:
+        InputNotFound: a shard of the plan is missing.
+    """
+    for shard in range(run.shards):
+        closed = workspace.results(run.run_id, shard)
+        if found := store.find(closed):
+            yield from _results(found.data)
+            continue
+        known = open_outcomes(shard)
+        # A shard that closed since the first look has lost its keys, but its results were written before that.
+        if not known and (found := store.find(closed)):
+            yield from _results(found.data)
+            continue
+        for index, line in enumerate(_lines(store.get(workspace.shard(run.run_id, shard)).data)):
+            yield Job.model_validate_json(line), known.get(index)
+
+
+def _results(data: bytes) -> Iterator[Row]:
+    for line in _lines(data):
+        result = ResultLine.model_validate_json(line)
+        yield result.job, result.outcome
+
+
+def _lines(data: bytes) -> Iterable[bytes]:
+    return gzip.decompress(data).splitlines()
+
+
+def write_report(
+    run: Run, rows: Rows, *, workspace: Workspace, store: Store, snapshot: dict[str, object]
+) -> ReportLinks:
+    """Writes report.csv, report.html and, last, report.json into the run's folder.
+
+    Args:
+        run: the run.
+        rows: its rows; streamed twice.
+        workspace: where the run lies.
+        store: S3.
+        snapshot: the object of `status --json`; beside it `credits_before`, `credits_after` (by the account) and
+            `credit_price` (US dollars a credit) where they are known.
+    """
+    links = ReportLinks(*(workspace.run(run.run_id, f"report.{kind}") for kind in ("csv", "html", "json")))
+    tally, gallery = Tally(), Gallery()
+    for job, outcome in rows():
+        tally.add(job, outcome)
+        gallery.add(job, outcome)
+    summary = summarise(run, tally, snapshot, links)
+
+    _put_csv(run, rows, tally.columns, workspace, store, links.csv)
+    page = render(summary, gallery, thumbnails(store, gallery.uris()))
+    store.put(links.html, page.encode(), content_type="text/html; charset=utf-8")
+    body = json.dumps(summary, indent=2, ensure_ascii=False)
+    store.put(links.json, body.encode(), content_type="application/json")
+    return links
+
+
+def _put_csv(run: Run, rows: Rows, columns: Iterable[str], workspace: Workspace, store: Store, uri: str) -> None:
+    """Writes report.csv by way of a temporary file, whose pages the system may drop: a long run takes no memory."""
+    with tempfile.TemporaryFile() as spool:
+        text = io.TextIOWrapper(spool, encoding="utf-8", errors="backslashreplace", newline="")
+        _write_rows(run, rows(), columns, workspace, text)
+        text.detach()  # flushes, and leaves closing to the file
+        with mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            # Bytes to all who read them, boto3 among them; only their type does not say so.
+            store.put(uri, cast("bytes", mapped), content_type="text/csv; charset=utf-8")
+
+
+def summarise(run: Run, tally: Tally, snapshot: Mapping[str, object], links: ReportLinks) -> dict[str, object]:
+    """The content of report.json: the snapshot, and beside it what only the rows can tell."""
+    totals = tally.totals
+    before, after = snapshot.get("credits_before"), snapshot.get("credits_after")
+    account = None
+    if isinstance(before, int | float) and isinstance(after, int | float):
+        account = {"before": before, "after": after, "spent": _rounded(before - after)}
+    frame = run.model_dump(mode="json", include={"run_id", "status", "created", "finished", "planned", "invalid"})
+    origin = run.model_dump(mode="json", include={"manifest", "retry_of", "schedule", "by", "budget"})
+    counted = {name: count for name, count in asdict(totals).items() if name != "credits"}
+    return {
+        "schema_version": 1,
+        **frame,
+        **counted,
+        "attempts": tally.attempts,
+        "in_doubt": tally.in_doubt,
+        "credits_spent": _rounded(totals.credits),
+        "credits_left": None,
+        "suspension": None,
+        **snapshot,
+        **origin,
+        "sandbox": run.options.sandbox,
+        "credits": {"counted": _rounded(totals.credits), "account": account},
+        "variants": {
+            name: asdict(variant) | {"credits": _rounded(variant.credits)} for name, variant in tally.variants.items()
+        },
+        "errors": {
+            code: asdict(error) for code, error in sorted(tally.errors.items(), key=lambda item: -item[1].count)
+        },
+        "call_seconds": {"p50": tally.percentile(50), "p95": tally.percentile(95)},
+        "first": _stored_time(tally.first),
+        "last": _stored_time(tally.last),
+        "links": asdict(links),
+    }
+
+
+def _rounded(credits_: float) -> float:
+    """Credits without the noise that summing floats leaves."""
+    return round(credits_, 6)
+
+
+def _stored_time(time: datetime | None) -> str | None:
+    return time.isoformat().replace("+00:00", "Z") if time else None
+
+
+def slice_csv(run: Run, rows: Rows, *, workspace: Workspace, statuses: frozenset[str], out: TextIO) -> int:
+    """Writes the rows of these outcomes with the columns of the whole report; returns how many.
+
+    A file to write to must be opened with `newline=""`.
+    """
+    columns: dict[str, None] = {}
+    for job, _ in rows():
+        columns.update(dict.fromkeys(job.meta))
+    wanted = (row for row in rows() if outcome_word(row[1]) in statuses)
+    return _write_rows(run, wanted, columns, workspace, out)
+
+
+class _Lines:
+    """Ends lines in LF, where the csv module was told CRLF: only then does it quote a cell with a lone CR."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, line: str) -> None:
+        self._out.write(line.removesuffix("\r\n") + "\n")
+
+
+def _write_rows(run: Run, rows: Iterable[Row], columns: Iterable[str], workspace: Workspace, out: TextIO) -> int:
+    columns = tuple(columns)
+    writer = csv.writer(_Lines(out), lineterminator="\r\n")
+    writer.writerow([*RUN_COLUMNS, *PARAM_COLUMNS, *(_cell(_column(name)) for name in columns)])
+    count = 0
+    for job, outcome in rows:
+        cells = _run_cells(run, workspace, job, outcome) | _param_cells(job.params)
+        names = (*RUN_COLUMNS, *PARAM_COLUMNS)
+        writer.writerow([*(_cell(cells[name]) for name in names), *(_cell(job.meta.get(name)) for name in columns)])
+        count += 1
+    return count
+
+
+def _run_cells(run: Run, workspace: Workspace, job: Job, outcome: Outcome | None) -> dict[str, object]:
+    """The run's own cells. The seed is the planned one, so that an explicit -1 is read back as -1."""
+    cells: dict[str, object] = dict.fromkeys(RUN_COLUMNS)
+    cells |= {
+        "run_id": run.run_id,
+        "job_id": workspace.job_id(job.id, job.variant),
+        "id": job.id,
+        "variant": job.variant,
+        "image": job.image,
+        "outcome": PENDING,
+        "seed": job.params.seed,
+    }
+    if outcome is None:
+        return cells
+    done = outcome.outcome is not OutcomeKind.FAILED
+    return cells | {
+        "outcome": outcome.outcome.value,
+        "error": outcome.error,
+        "http_status": outcome.http_status,
+        "message": outcome.message or outcome.warning,
+        "attempts": outcome.attempts,
+        "in_doubt": outcome.in_doubt,
+        "credits": outcome.credits,
+        "output": outcome.outputs[0] if outcome.outputs else None,
+        "record": workspace.record(job.id, job.variant) if done else None,
+    }
+
+
+def _param_cells(params: Params) -> dict[str, object]:
+    """The parameters; what is read back as a template has its braces doubled."""
+    cells: dict[str, object] = params.model_dump(exclude={"seed"})
+    return cells | {name: str(cells[name]).replace("{", "{{").replace("}", "}}") for name in _TEMPLATES}
+
+
+def _column(name: str) -> str:
+    """An entry's column as it stands in the header: a name that the reader would take for its own is kept apart."""
+    taken = name.lower() in _RESERVED or name.lower().startswith("meta.")
+    return f"meta.{name}" if taken else name
+
+
+def _cell(value: object) -> str:
+    """A value as text: floats at their shortest, and no text that a spreadsheet takes for a formula."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return repr(value).removesuffix(".0")
+        case str():
+            return f"'{value}" if value[:1] in _FORMULA else value
+        case _:
+            return str(value)

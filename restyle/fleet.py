@@ -1,0 +1,320 @@
+"""What the fleet shares about calls: claims and leases, heartbeats, suspension, pacing.
+
+Read with docs/architecture.md. A claim is the only way to a paid call; the scripts are in restyle/lua/.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from restyle.errors import FleetError, RateLimited, RestyleError, TransientError
+from restyle.models import Message
+from restyle.state import State
+
+
+class Dropped(Exception):
+    """The message is no work for this worker now: done, held, suspended, cancelled or unknown. Acknowledge it."""
+
+    def __init__(self, why: str, *, settled: bool = False) -> None:
+        super().__init__(why)
+        #: The fleet knows already that this worker has parted with the job.
+        self.settled = settled
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The protocol's settings as values; seconds unless said otherwise."""
+
+    max_rpm: int = 0
+    heartbeat_ttl: float = 15.0
+    look_up_age: float = 60.0
+    call_within: float = 5.0
+    outage_failures: int = 10
+    outage_jobs: int = 5
+    probe_seconds: float = 5.0
+    probe_max: float = 300.0
+    api_timeout: float = 180.0
+
+    @property
+    def interval_us(self) -> int:
+        """Microseconds between two calls of the fleet, a little above the limit's own; 0 is no limit."""
+        return round(60e6 / (self.max_rpm * 0.975)) if self.max_rpm else 0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a claim was answered: `go` means one call, now."""
+
+    verdict: Literal["go", "look", "kept", "wait"]
+    wait: float = 0.0
+    epoch: str = "0"
+    #: Calls made for this job before this one, and how many of them are in doubt.
+    calls: int = 0
+    doubts: int = 0
+
+
+@dataclass(frozen=True)
+class Suspension:
+    """Why the fleet or a run stands still."""
+
+    scope: Literal["fleet", "run"]
+    reason: str
+    detail: str
+    since: float
+    until: float
+    by: str
+
+    @property
+    def next(self) -> str:
+        """What a person does about it."""
+        return _NEXT.get(self.reason, "look at the reason, then type: restyle resume")
+
+
+_NEXT = {
+    "no_credits": "top up the account at segmind.com, then type: restyle resume",
+    "unauthorized": "check RESTYLE_API_KEY (restyle doctor tells), then type: restyle resume",
+    "misconfigured": "check RESTYLE_API_URL (restyle doctor tells), then type: restyle resume",
+    "outage": "nothing: the API is probed, and the run goes on by itself at its first good answer",
+    "rate_limited": "check the account's rate limit, lower RESTYLE_MAX_RPM, then type: restyle resume",
+    "operator": "when you are ready, type: restyle resume",
+    "interrupted": "to go on, type: restyle resume",
+    "budget": "to go on with a larger budget, type: restyle resume --budget CREDITS",
+}
+
+
+@dataclass(frozen=True)
+class Storm:
+    """What a failed call told: calls used up, doubts, and whether others fail too."""
+
+    used: int
+    doubts: int
+    running: bool
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A job in this worker's hands."""
+
+    place: str
+    token: str
+    calling_ms: int | None = None
+
+
+class Hands:
+    """The jobs that this process has taken; its heartbeat carries the list."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, Holding] = {}
+
+    def add(self, job_id: str, holding: Holding) -> bool:
+        """Takes a job in hand; False where another thread has it."""
+        with self._lock:
+            return self._held.setdefault(job_id, holding) is holding
+
+    def calling(self, job_id: str, since_ms: int | None) -> None:
+        """Notes that a call is out (or in again: None)."""
+        with self._lock:
+            if held := self._held.get(job_id):
+                self._held[job_id] = replace(held, calling_ms=since_ms)
+
+    def remove(self, job_id: str) -> None:
+        """Parts with a job."""
+        with self._lock:
+            self._held.pop(job_id, None)
+
+    def snapshot(self) -> dict[str, Holding]:
+        """The list as it is now."""
+        with self._lock:
+            return dict(self._held)
+
+
+class Fleet:
+    """One worker's view of the fleet; without a worker id, a command's view of it."""
+
+    def __init__(self, state: State, limits: Limits, *, worker: str = "") -> None:
+        self.state = state
+        self.limits = limits
+        self.worker = worker
+        self.hands = Hands()
+        #: Set by the heartbeat: whether anything suspends the fleet, and the monotonic time of the last good beat.
+        self.suspended = False
+        self.last_beat = 0.0
+
+    # -- a job's way to its call ---------------------------------------------------------------------------
+
+    def take(self, message: Message, token: str) -> None:
+        """Puts the message's job on this worker's list.
+
+        Raises:
+            Dropped: the job is done, held, suspended, cancelled, or its shard is not open.
+        """
+        place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
+        if not self.hands.add(message.job_id, Holding(place, token)):
+            raise Dropped("held", settled=True)
+        try:
+            answer = self.state.run("take", *self._at(message, token))
+        except RestyleError:
+            self.hands.remove(message.job_id)
+            raise
+        if answer[0] != "ok":
+            self.hands.remove(message.job_id)
+            raise Dropped(answer[1], settled=True)
+
+    def claim(self, message: Message, token: str, *, looked: bool, looked_at: float) -> Claim:
+        """Asks for the right to call: rate slot and lease in one.
+
+        Raises:
+            Dropped: the job may not be worked on any more.
+        """
+        limits = self.limits
+        age_ms = round((time.monotonic() - looked_at) * 1000)
+        fresh = looked and age_ms <= limits.look_up_age * 1000
+        answer = self.state.run(
+            "claim", *self._at(message, token), int(fresh), age_ms, round(limits.look_up_age * 1000), limits.interval_us
+        )
+        match answer:
+            case ["drop", why]:
+                self.hands.remove(message.job_id)
+                raise Dropped(why, settled=True)
+            case ["wait", wait_ms]:
+                return Claim("wait", wait=wait_ms / 1000)
+            case ["go", epoch, calls, doubts]:
+                self.hands.calling(message.job_id, round(time.time() * 1000))
+                return Claim("go", epoch=str(epoch), calls=calls, doubts=doubts)
+            case [verdict]:
+                return Claim(verdict)
+        raise AssertionError(f"claim.lua answered {answer!r}")
+
+    def answered(
+        self, message: Message, token: str, claim: Claim, error: RestyleError | None, *, fallback_wait: float = 5.0
+    ) -> Storm:
+        """Reports a call that brought no picture (None: it was never made); the fleet draws its conclusions."""
+        self.hands.calling(message.job_id, None)
+        kind, doubt, wait, reason = "rejected", 0, 0.0, ""
+        match error:
+            case None:
+                kind = "unsent"
+            case RateLimited():
+                kind, wait = "limited", error.wait if error.wait is not None else fallback_wait
+            case FleetError():
+                kind, reason = "refused", error.reason
+            case TransientError():
+                kind, doubt = "failed", int(error.in_doubt)
+        limits = self.limits
+        used, doubts, storm = self.state.run(
+            "answered", *self._at(message, token), kind, doubt, round(wait * 1000), claim.epoch, reason,
+            error.message if error else "", limits.outage_failures, limits.outage_jobs,
+            round(limits.probe_seconds * 1000), round(limits.probe_max * 1000),
+        )  # fmt: skip
+        return Storm(used, doubts, bool(storm))
+
+    def let_go(self, message: Message, token: str, *, give_back: bool = False) -> None:
+        """Parts with a job that has no outcome, so that it is fed again; its attempts may be given back."""
+        self.hands.remove(message.job_id)
+        self.state.run("let_go", *self._at(message, token), int(give_back))
+
+    def still_mine(self, message: Message, token: str) -> bool:
+        """Whether the lease is still this worker's: asked where its heartbeat may have lapsed during the call."""
+        return bool(self.state.ask("HGET", self.state.key("lease", message.job_id), "token") == token)
+
+    @property
+    def heart_fresh(self) -> bool:
+        """Whether the fleet must still count this worker as living."""
+        return time.monotonic() - self.last_beat < self.limits.heartbeat_ttl
+
+    # -- heartbeats ----------------------------------------------------------------------------------------
+
+    def beat(self, status: dict[str, object]) -> None:
+        """Says that this worker lives and what it holds; learns whether the fleet is suspended."""
+        began = time.monotonic()
+        held: list[str | float] = []
+        for job_id, holding in self.hands.snapshot().items():
+            held += [job_id, holding.place, holding.token, holding.calling_ms or ""]
+        ttl_ms = round(self.limits.heartbeat_ttl * 1000)
+        suspended, _ = self.state.run("beat", self.worker, ttl_ms, json.dumps(status), *held)
+        self.suspended, self.last_beat = bool(suspended), began
+
+    def leave(self) -> None:
+        """Ends this worker's heartbeat at once."""
+        self.state.run("leave", self.worker)
+
+    def workers(self) -> dict[str, dict[str, object] | None]:
+        """Every known worker with the state of its heartbeat; None for one whose heartbeat is missing."""
+        names = sorted(self.state.ask("SMEMBERS", self.state.key("workers")))
+        beats = self.state.ask("MGET", *(self.state.key("worker", name) for name in names)) if names else []
+        return {name: json.loads(beat) if beat else None for name, beat in zip(names, beats, strict=True)}
+
+    def jobs_of(self, worker: str) -> dict[str, dict[str, object]]:
+        """The jobs on a worker's list: where each stands in its run."""
+        held = self.state.ask("HGETALL", self.state.key("worker", worker, "jobs"))
+        return {job_id: json.loads(place) for job_id, place in held.items()}
+
+    @property
+    def living_jobs(self) -> set[str]:
+        """Every job on the list of a worker that lives."""
+        living = [name for name, beat in self.workers().items() if beat is not None]
+        lists = self.state.ask_all(*(("HKEYS", self.state.key("worker", name, "jobs")) for name in living))
+        return {job_id for held in lists for job_id in held}
+
+    def lease(self, job_id: str) -> dict[str, str]:
+        """Who holds a job and since when it is calling; empty where nobody does."""
+        return dict(self.state.ask("HGETALL", self.state.key("lease", job_id)))
+
+    def free(self, worker: str, place: dict[str, object], job_id: str) -> tuple[bool, int, int]:
+        """Frees a job of a dead worker: whether a call was out, doubts so far, deaths before a call so far."""
+        calling, doubts, deaths = self.state.run(
+            "free", worker, str(place["run"]), str(place["shard"]), str(place["index"]), job_id
+        )
+        return bool(calling), doubts, deaths
+
+    def bury(self, worker: str) -> None:
+        """Forgets a dead worker whose jobs have all been freed."""
+        self.state.ask_all(
+            ("SREM", self.state.key("workers"), worker), ("DEL", self.state.key("worker", worker, "jobs"))
+        )
+
+    def loosen(self, job_id: str) -> None:
+        """Frees a lease that its living holder does not know of."""
+        self.state.run("loosen", job_id)
+
+    def probe(self, job_id: str) -> bool:
+        """Makes this job the probe of an outage, where its wait is over and no other probe is out."""
+        return bool(self.state.run("probe", job_id, round((self.limits.api_timeout + 30) * 1000)))
+
+    # -- suspension ----------------------------------------------------------------------------------------
+
+    def suspend(self, reason: str, detail: str, by: str) -> bool:
+        """Suspends the fleet for one more reason."""
+        return bool(self.state.run("suspend", reason, detail, by))
+
+    def resume(self) -> None:
+        """Lifts every reason of the fleet's suspension; workers take up what is pending."""
+        self.state.run("resume")
+
+    def suspensions(self) -> list[Suspension]:
+        """Why the fleet stands still; empty when it runs."""
+        return list(read_suspensions(self.state.ask("HGETALL", f"{self.state.account}suspension"), "fleet"))
+
+    def credits_left(self) -> float | None:
+        """The account's credits by the last answer that told them."""
+        left = self.state.ask("HGET", f"{self.state.account}rate", "credits")
+        return float(left) if left is not None else None
+
+    def _at(self, message: Message, token: str) -> tuple[str | float, ...]:
+        return (self.worker, message.run_id, message.shard, message.index, message.job_id, token)
+
+
+def read_suspensions(entries: dict[str, str], scope: Literal["fleet", "run"]) -> Iterator[Suspension]:
+    """The entries of a suspension hash as values."""
+    for reason, text in sorted(entries.items()):
+        entry = json.loads(text)
+        yield Suspension(
+            scope, reason, str(entry.get("detail", "")), entry.get("since", 0) / 1000,
+            entry.get("until_ms", 0) / 1000, str(entry.get("by", "")),
+        )  # fmt: skip

@@ -1,0 +1,199 @@
+"""Pictures: what is sent is prepared here, what comes back is verified, and reports get their thumbnails.
+
+The pipeline calls `prepare` before the call and `verify` after it. Every function takes bytes, keeps no state and
+may run in many threads. Messages are sentences without their subject, since only the caller knows the name of the
+picture: "is a truncated JPEG file: ...".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import Image, ImageChops
+
+from restyle.errors import InvalidImage, MalformedResponse
+from restyle.images.colours import background, is_srgb, to_srgb
+from restyle.images.opening import MAX_PIXELS, MIN_SIDE, Source, check_whole, decoding, open_picture
+from restyle.models import Preparation
+
+__all__ = ["MAX_INPUT_BYTES", "MAX_PIXELS", "Picture", "Prepared", "prepare", "thumbnail", "verify"]
+
+#: The largest file that is fetched.
+MAX_INPUT_BYTES = 100_000_000
+
+_WHITE = (255, 255, 255)
+_CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp"}
+#: Names in steps for pixels other than 8-bit RGB, by Pillow's mode.
+_PIXELS = {
+    "1": "black and white",
+    "L": "grayscale",
+    "LA": "grayscale",
+    "P": "palette",
+    "PA": "palette",
+    "CMYK": "CMYK",
+    "YCbCr": "YCbCr",
+    "LAB": "LAB",
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is sent for an input. Sizes are upright, in pixels; no steps: the input's own bytes."""
+
+    data: bytes
+    width: int
+    height: int
+    source_width: int
+    source_height: int
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A verified answer, its size in pixels."""
+
+    width: int
+    height: int
+    content_type: str
+
+
+def prepare(data: bytes, preparation: Preparation) -> Prepared:
+    """The picture as it is sent: upright, sRGB, without alpha, its longest side within the cap.
+
+    An 8-bit RGB JPEG or PNG that is all of this already is sent byte for byte; any other becomes a JPEG of
+    quality 95 without chroma subsampling. With `max_side` 0 no picture is resized, and every upright JPEG, PNG and
+    WebP is sent byte for byte.
+
+    Raises:
+        InvalidImage: the bytes are no picture, or a damaged, animated or oversized one.
+        ConfigurationError: the background is no colour.
+    """
+    colour = background(preparation.background)
+    source = open_picture(data)
+    size = _fit(source.size, preparation.max_side, MIN_SIDE)
+    if _is_sent_as_it_is(source, size, keep=preparation.max_side == 0):
+        check_whole(source)
+        return Prepared(data, *size, *source.size, ())
+    steps = _conversions(source)
+    sent = _encode(_render(source, size, colour, steps), quality=95, subsampling=0)
+    return Prepared(sent, *size, *source.size, tuple(steps))
+
+
+def verify(data: bytes) -> Picture:
+    """What the API answered, once every byte of it has been decoded.
+
+    Raises:
+        MalformedResponse: no whole JPEG, PNG or WebP picture; the message says what came instead.
+    """
+    try:
+        source = open_picture(data, smallest=1)
+        if source.kind not in _CONTENT_TYPES:
+            raise InvalidImage(f"is a {source.kind} file; JPEG, PNG or WebP was expected")
+        check_whole(source)
+    except InvalidImage as error:
+        raise MalformedResponse(f"the answer {error.message}") from error
+    return Picture(*source.stored, _CONTENT_TYPES[source.kind])
+
+
+def thumbnail(data: bytes, side: int) -> bytes:
+    """The picture as a small upright JPEG on white, its longest side at most `side` pixels.
+
+    Raises:
+        InvalidImage: the bytes are no picture.
+    """
+    source = open_picture(data, smallest=1)
+    return _encode(_render(source, _fit(source.size, side, smallest=1), _WHITE, []), quality=80, subsampling=2)
+
+
+def _fit(size: tuple[int, int], longest: int, smallest: int) -> tuple[int, int]:
+    """The size once its longest side is at most `longest`; 0 is no limit."""
+    if not longest or max(size) <= longest:
+        return size
+    width, height = (max(1, round(side * longest / max(size))) for side in size)
+    if min(width, height) < smallest:
+        left = f"resized to {width:,} x {height:,} nothing would be left of it"
+        raise InvalidImage(f"is {size[0]:,} x {size[1]:,} pixels, too narrow a strip: {left}")
+    return width, height
+
+
+def _is_sent_as_it_is(source: Source, size: tuple[int, int], *, keep: bool) -> bool:
+    if source.turn is not None or source.size != size:
+        return False
+    if keep:
+        return source.kind in _CONTENT_TYPES
+    return (
+        source.kind in {"JPEG", "PNG"}
+        and source.image.mode == "RGB"
+        and not source.image.has_transparency_data
+        and not source.is_deep_png
+        and is_srgb(source.image.info.get("icc_profile"))
+    )
+
+
+def _conversions(source: Source) -> list[str]:
+    """The first steps of any picture that is not sent as it is: what it is now."""
+    steps = []
+    if source.kind not in {"JPEG", "PNG"}:
+        steps.append(f"converted from {source.kind}")
+    if source.pages > 1:
+        steps.append(f"first of {source.pages} pages")
+    if source.is_deep_png or source.image.mode.startswith("I;16"):
+        steps.append("converted from 16 bits")
+    elif pixels := _PIXELS.get(source.image.mode):
+        steps.append(f"converted from {pixels}")
+    return steps
+
+
+def _render(source: Source, size: tuple[int, int], colour: tuple[int, int, int], steps: list[str]) -> Image.Image:
+    """The picture in RGB, upright and of this size, alpha laid on the colour; what was done is added to `steps`."""
+    picture = _sample(source, size[::-1] if source.lies else size)
+    alpha = picture.getchannel("A") if picture.mode in {"LA", "RGBA"} else None
+    colours = picture.convert(picture.mode.removesuffix("A")) if alpha else picture
+    picture = to_srgb(colours, source.image.info.get("icc_profile"), steps)
+    if source.turn is not None:
+        steps.append("rotated")
+    if size != source.size:
+        steps.append("resized {}x{}->{}x{}".format(*source.size, *size))
+    if alpha:
+        steps.append("flattened")
+        picture = Image.composite(picture, Image.new("RGB", picture.size, colour), alpha)
+    if source.turn is not None and source.kind != "TIFF":  # which its reader has turned while loading
+        picture = picture.transpose(source.turn)
+    return picture
+
+
+def _sample(source: Source, size: tuple[int, int]) -> Image.Image:
+    """The pixels at this size, not yet turned, as L, LA, RGB, RGBA or CMYK."""
+    image = source.image
+    if image.size != size:
+        # A JPEG is decoded at the scale next above twice the size: what the resampling needs, and no more.
+        image.draft(None, (2 * size[0], 2 * size[1]))
+    with decoding(source):
+        image.load()
+        picture = _resampling_mode(image)
+        if source.kind == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
+            picture = ImageChops.invert(picture)  # Pillow takes every CMYK JPEG for Adobe's, which store ink inverted
+        if picture.size != size:
+            picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+            image.close()  # frees the large pixels before the next thread's turn
+        return picture
+
+
+def _resampling_mode(image: Image.Image) -> Image.Image:
+    """The picture in a mode that can be resampled, without loss of colours or alpha."""
+    if image.mode.startswith("I;16"):
+        return image.point(lambda value: value * (1 / 257)).convert("L")
+    if image.mode in {"I", "F"}:
+        raise InvalidImage("has 32 bits a pixel and does not say which value is white; save it with 8 or 16 bits")
+    if image.mode in {"CMYK", "LA"} or (image.mode == "L" and not image.has_transparency_data):
+        return image
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _encode(picture: Image.Image, *, quality: int, subsampling: int) -> bytes:
+    picture.info = {}  # else the source's comment would be written again
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=quality, subsampling=subsampling)
+    return file.getvalue()

@@ -1,0 +1,78 @@
+"""Colours of pictures: sRGB by the embedded ICC profile, and the background that alpha is laid on."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from io import BytesIO
+from itertools import product
+
+from PIL import Image, ImageChops, ImageCms, ImageColor
+
+from restyle.errors import ConfigurationError
+
+#: What a broken ICC profile, or one for another kind of picture, raises.
+_PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError)
+#: The pixels that a profile's colour space is for.
+_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+#: By how many of 255 levels a profile may move a colour and still count as sRGB.
+_TOLERANCE = 2
+
+
+def background(name: str) -> tuple[int, int, int]:
+    """A colour by its name or #rrggbb.
+
+    Raises:
+        ConfigurationError: there is no such colour.
+    """
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(name)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"the background {name!r} is no colour; use a name such as white, or #rrggbb"
+        ) from error
+    return red, green, blue
+
+
+@lru_cache(maxsize=64)
+def is_srgb(profile: bytes | None) -> bool:
+    """Whether the profile leaves colours as they are: by what it does, since names are many and may lie."""
+    if not profile:
+        return True
+    levels = range(0, 256, 51)
+    cube = bytes(channel for colour in product(levels, repeat=3) for channel in colour)
+    probe = Image.frombytes("RGB", (len(levels) ** 2, len(levels)), cube)
+    try:
+        moved = ImageChops.difference(probe, _convert(probe, profile))
+    except _PROFILE_ERRORS:
+        return False
+    return max(moved.tobytes()) <= _TOLERANCE
+
+
+def to_srgb(picture: Image.Image, profile: bytes | None, steps: list[str]) -> Image.Image:
+    """RGB from L, RGB or CMYK, by the profile where it is of use; what was done is added to `steps`."""
+    if profile and not is_srgb(profile):
+        try:
+            picture = _convert(picture, profile)
+            steps.append("srgb")
+        except _PROFILE_ERRORS:
+            steps.append("profile ignored")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _convert(picture: Image.Image, profile: bytes) -> Image.Image:
+    source = ImageCms.ImageCmsProfile(BytesIO(profile))
+    mode = _MODES[source.profile.xcolor_space.strip()]
+    if (picture.mode, mode) == ("L", "RGB"):
+        picture = picture.convert("RGB")
+    if picture.mode != mode:
+        raise ValueError(f"a profile for {mode} in a picture of {picture.mode}")
+    converted = ImageCms.profileToProfile(
+        picture,
+        source,
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    assert converted is not None  # None is for a conversion in place
+    return converted

@@ -1,0 +1,216 @@
+"""Opening pictures that anybody may have uploaded: what they are, whether they may be decoded, what is wrong with them.
+
+Messages are sentences without their subject, since only the caller knows the name of the picture.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ExifTags import Base
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from restyle.errors import InvalidImage
+
+#: The largest picture that is decoded; known from its header, before any memory is taken for it.
+MAX_PIXELS = 100_000_000
+#: The shortest side, in pixels, of a picture that is worth a call.
+MIN_SIDE = 8
+#: Pictures that take more pixels than this to decode are decoded one at a time, whatever the number of threads.
+LARGE = 16_000_000
+_large_decode = threading.Lock()
+
+# Pillow warns of broken metadata and of large sizes. Both are decided here, for each picture, so its warnings would
+# be noise in the log. Set once for the process, because switching filters around a call is not thread-safe.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# The readers are opened directly: Image.open would try formats beyond these, and has limits of its own for sizes.
+_READERS: tuple[tuple[str, bytes, type[ImageFile]], ...] = (
+    ("JPEG", rb"\xff\xd8\xff", JpegImageFile),
+    ("PNG", rb"\x89PNG\r\n\x1a\n", PngImageFile),
+    ("WebP", rb"RIFF.{4}WEBP", WebPImageFile),
+    ("TIFF", rb"II[*+]\0|MM\0[*+]", TiffImageFile),
+    ("GIF", rb"GIF8[79]a", GifImageFile),
+    ("AVIF", rb".{4}ftypavi[fs]", AvifImageFile),
+    ("BMP", rb"BM.{4}\0{4}", BmpImageFile),
+)
+
+#: What people take for pictures, by its first bytes.
+_STRANGERS: tuple[tuple[str, bytes], ...] = (
+    ("a HEIC picture, which cannot be read here; save it as JPEG or PNG", rb".{4}ftyp(?:hei|hev|mif|msf)"),
+    ("a Photoshop document; save it as JPEG or PNG", rb"8BPS"),
+    ("an SVG drawing; export it as PNG", rb"\s*(?:<\?xml[^>]*>\s*)?<svg"),
+    ("an HTML page, not a picture", rb"\s*<(?:!doctype\s+html|html|head|body)"),
+    ("an XML document, not a picture", rb"\s*<\?xml"),
+    ("JSON, not a picture", rb'\s*[{\[]\s*["{\[\]}]'),
+    ("a PDF document, not a picture", rb"%PDF"),
+    ("a ZIP archive, not a picture", rb"PK\x03\x04"),
+    ("a gzip file, not a picture", rb"\x1f\x8b"),
+)
+
+#: What brings a picture upright, by its EXIF orientation.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened picture that may be decoded: its header is read, its pixels are not yet."""
+
+    data: bytes
+    kind: str
+    image: ImageFile
+    stored: tuple[int, int]
+    """Width and height as the header has them; `image.size` may be a reduced scale, once asked for."""
+    turn: Image.Transpose | None
+
+    @property
+    def lies(self) -> bool:
+        """Whether width and height change places when it is turned; a TIFF's reader tells its size turned already."""
+        return self.turn in _SIDEWAYS and self.kind != "TIFF"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height when upright."""
+        width, height = self.stored
+        return (height, width) if self.lies else (width, height)
+
+    @property
+    def pages(self) -> int:
+        """Pictures in the file; the first is used."""
+        return int(getattr(self.image, "n_frames", 1))
+
+    @property
+    def is_deep_png(self) -> bool:
+        """Whether channels have 16 bits, which Pillow reads as 8: byte 24 of a PNG is its depth (PNG 3, 11.2.1)."""
+        return self.kind == "PNG" and self.data[24] == 16
+
+
+def open_picture(data: bytes, smallest: int = MIN_SIDE) -> Source:
+    """The picture, known to be still and of a size that may be decoded.
+
+    Raises:
+        InvalidImage: it is neither, or no picture at all.
+    """
+    for kind, signature, reader in _READERS:
+        if re.match(signature, data, re.DOTALL):
+            with _reading(kind, data):
+                image = reader(BytesIO(data))
+                _check_size(image.size, smallest)
+                source = Source(data, kind, image, image.size, _TURNS.get(_orientation(kind, image, data)))
+                if source.pages > 1 and kind != "TIFF":  # which has pages, not frames
+                    raise InvalidImage(f"is an animation of {source.pages} frames; save one frame as JPEG or PNG")
+                return source
+    raise InvalidImage(_what_it_is(data))
+
+
+@contextmanager
+def decoding(source: Source) -> Iterator[None]:
+    """Goes around all that needs the whole picture in memory, at 4 bytes a pixel.
+
+    Raises:
+        InvalidImage: the picture is damaged or cut short.
+    """
+    # A progressive JPEG takes its full size in coefficients, at whatever scale it is decoded.
+    width, height = source.stored if "progressive" in source.image.info else source.image.size
+    with _large_decode if width * height > LARGE else nullcontext(), _reading(source.kind, source.data):
+        yield
+
+
+def check_whole(source: Source) -> None:
+    """Reads every byte of the picture to find damage; a JPEG at an eighth of its size, to find it cheaply.
+
+    Raises:
+        InvalidImage: the picture is damaged or cut short.
+    """
+    source.image.draft(None, (1, 1))
+    with decoding(source):
+        source.image.load()
+
+
+@contextmanager
+def _reading(kind: str, data: bytes) -> Iterator[None]:
+    """Turns whatever a reader raises at damaged bytes, which is nearly anything, into the sentence for its cause."""
+    try:
+        yield
+    except (InvalidImage, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise InvalidImage(f"is larger than {MAX_PIXELS // 1_000_000} megapixels; save it smaller") from error
+    except Exception as error:
+        if _is_cut_short(kind, data, error):
+            reason = f"is a truncated {kind} file: it breaks off after {len(data):,} bytes"
+        else:
+            reason = f"is a damaged {kind} file ({str(error).strip() or type(error).__name__})"
+        raise InvalidImage(f"{reason}; export or upload it again") from error
+
+
+def _is_cut_short(kind: str, data: bytes, error: Exception) -> bool:
+    if kind == "WebP":  # its reader gives no reason; the file tells its own length after RIFF
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    return isinstance(error, EOFError) or "truncated" in str(error).lower()
+
+
+def _check_size(size: tuple[int, int], smallest: int) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        limit = f"{MAX_PIXELS // 1_000_000} megapixels"
+        raise InvalidImage(f"is {width:,} x {height:,} pixels, and the limit is {limit}; save it smaller")
+    if min(size) < smallest:
+        raise InvalidImage(f"is {width:,} x {height:,} pixels; both sides need {smallest} or more")
+
+
+def _orientation(kind: str, image: ImageFile, data: bytes) -> int:
+    try:
+        if kind == "PNG" and (exif := _png_exif(data)):
+            image.info["exif"] = exif
+        # The PNG reader's own getexif would decode the whole picture in search of a chunk behind the pixels.
+        return int(Image.Image.getexif(image).get(Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - broken EXIF raises nearly anything, and says nothing about the pixels
+        return 1
+
+
+def _png_exif(data: bytes) -> bytes:
+    """The eXIf chunk of a PNG, which may stand before or behind the pixels (PNG 3, 5.6); empty where there is none."""
+    place = 8
+    while place + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, place)
+        if name == b"eXIf":
+            return data[place + 8 : place + 8 + length]
+        place += 12 + length
+    return b""
+
+
+def _what_it_is(data: bytes) -> str:
+    if not data:
+        return "is empty: 0 bytes"
+    for name, signature in _STRANGERS:
+        if re.match(signature, data, re.DOTALL | re.IGNORECASE):
+            return f"is {name}"
+    head = data[:40].decode("utf-8", errors="replace")[:32].strip()
+    if "\N{REPLACEMENT CHARACTER}" in head or not head.replace("\n", " ").isprintable():
+        return f"is not a picture of a known format: it begins with the bytes {data[:8].hex(' ')}"
+    return f"is not a picture: it begins with {head!r}"

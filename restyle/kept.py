@@ -1,0 +1,60 @@
+"""Paid answers that S3 would not take: kept in Redis, where another worker or the next start finds them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime
+
+from restyle.fleet import Claim
+from restyle.segmind import Answer
+from restyle.state import State
+from restyle.work import Called
+
+#: Bytes of answers that Redis keeps in all; beyond them an answer waits in its worker's memory alone.
+KEPT_BYTES = 256 * 1024 * 1024
+
+
+def keep(job_id: str, called: Called, state: State) -> bool:
+    """Keeps an answer; False where there is no more room."""
+    answer = called.answer
+    text = json.dumps(
+        {
+            "images": [base64.b64encode(image).decode() for image in answer.images],
+            "seconds": answer.seconds,
+            "request_id": answer.request_id,
+            "cost": answer.cost,
+            "remaining_credits": answer.remaining_credits,
+            "seed": answer.seed,
+            "sandbox": answer.sandbox,
+            "called": called.called.isoformat(),
+            "answered": called.answered.isoformat(),
+            "calls": called.claim.calls,
+            "doubts": called.claim.doubts,
+        }
+    )
+    return bool(state.run("keep", job_id, text, KEPT_BYTES))
+
+
+def find(job_id: str, state: State) -> Called | None:
+    """The kept answer of a job."""
+    text = state.ask("GET", state.key("kept", job_id))
+    if text is None:
+        return None
+    told = json.loads(text)
+    answer = Answer(
+        images=tuple(base64.b64decode(image) for image in told["images"]),
+        seconds=told["seconds"],
+        request_id=told["request_id"],
+        cost=told["cost"],
+        remaining_credits=told["remaining_credits"],
+        seed=told["seed"],
+        sandbox=told["sandbox"],
+    )
+    claim = Claim("kept", calls=told["calls"], doubts=told["doubts"])
+    return Called(claim, answer, datetime.fromisoformat(told["called"]), datetime.fromisoformat(told["answered"]))
+
+
+def stored(job_id: str, state: State) -> None:
+    """The answer is in S3: it need not be kept any more."""
+    state.run("unkeep", job_id)

@@ -1,0 +1,9 @@
+-- Closes a shard whose results are in S3: its outcomes leave Redis, its totals stay.
+-- run, shard -> 1 closed
+local run, shard = arg(1), arg(2)
+if not redis.call('ZSCORE', open_key(run), shard) then return 0 end
+redis.call('ZREM', open_key(run), shard)
+redis.call('DEL', shard_key(run, shard))
+redis.call('SETBIT', closed_key(run), shard, 1)
+redis.call('HINCRBY', run_key(run), 'closed', 1)
+return 1

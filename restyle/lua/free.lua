@@ -1,0 +1,26 @@
+-- Frees one job of a worker that is dead. The caller has written the doubt file where a call was out.
+-- worker, run, shard, index, job -> {was calling (0/1), doubts, deaths before a call}
+local worker, run, shard, index, job = arg(1), arg(2), arg(3), arg(4), arg(5)
+if redis.call('EXISTS', worker_key(worker)) == 1 then return { 0, 0, 0 } end
+local lease = redis.call('HMGET', lease_key(job), 'worker', 'calling')
+local calling = 0
+local key = shard_key(run, shard)
+local is_open = redis.call('ZSCORE', open_key(run), shard)
+if redis.call('HDEL', jobs_key(worker), job) == 1 or lease[1] == worker then
+  if lease[1] == worker then
+    redis.call('DEL', lease_key(job))
+    -- A kept answer is no doubt: whoever claims the job next stores it.
+    if lease[2] and redis.call('EXISTS', kept_key(job)) == 0 then calling = 1 end
+  end
+  if is_open then
+    if calling == 1 then
+      redis.call('HINCRBY', key, 'c:' .. index, 1)
+      redis.call('HINCRBY', key, 'd:' .. index, 1)
+    else
+      redis.call('HINCRBY', key, 'w:' .. index, 1)
+    end
+    hunger(run, shard)
+  end
+end
+local counts = redis.call('HMGET', key, 'd:' .. index, 'w:' .. index)
+return { calling, tonumber(counts[1] or 0), tonumber(counts[2] or 0) }

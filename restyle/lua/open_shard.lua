@@ -1,0 +1,12 @@
+-- Opens a shard, once: refused while anything is suspended, and for a shard that is open or closed already.
+-- It begins hungry, so that a death between opening and feeding costs one tick.
+-- run, shard, size -> 1 opened
+local run, shard, size = arg(1), arg(2), arg(3)
+if redis.call('HGET', run_key(run), 'status') ~= 'running' then return 0 end
+if redis.call('HLEN', suspension_key) > 0 or redis.call('EXISTS', run_suspension_key(run)) == 1 then return 0 end
+if redis.call('ZSCORE', open_key(run), shard) or redis.call('GETBIT', closed_key(run), shard) == 1 then return 0 end
+redis.call('ZADD', open_key(run), 0, shard)
+redis.call('HSET', shard_key(run, shard), 'size', size)
+local cursor = tonumber(redis.call('HGET', run_key(run), 'cursor') or 0)
+redis.call('HSET', run_key(run), 'cursor', math.max(cursor, shard + 1))
+return 1

@@ -1,0 +1,12 @@
+-- A worker takes a message: puts the job on its list, or learns that the message is only a hint.
+-- worker, run, shard, index, job, token -> {ok} or {drop, why}
+local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
+local why = barred(worker, run, shard, index, job, token)
+if not why and redis.call('HEXISTS', jobs_key(worker), job) == 1 then why = 'held' end
+if why then
+  -- The list stays as it is: where this worker holds the job, another thread of it does.
+  if why == 'suspended' or why == 'heartbeat' then hunger(run, shard) end
+  return { 'drop', why }
+end
+redis.call('HSET', jobs_key(worker), job, cjson.encode({ run = run, shard = shard, index = index }))
+return { 'ok' }

@@ -1,0 +1,165 @@
+"""The heart: one job from its message to its record.
+
+skip? -> fetch -> prepare -> claim -> img2img -> verify -> store -> record
+
+Each attempt runs the whole of it. What ends without an outcome raises: a JobError, TransientError, RateLimited or
+FleetError before the call, `CallFailed` after it, `Dropped` where the job is not ours to do. Why nothing is paid
+twice or lost is told in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from restyle import images, kept, results
+from restyle.errors import (
+    InputNotFound,
+    InvalidImage,
+    RestyleError,
+    StoreAccessDenied,
+    StoreUnavailable,
+)
+from restyle.fleet import Claim, Dropped, Storm
+from restyle.images import Picture, Prepared
+from restyle.models import Fingerprint, Record, utc_now
+from restyle.progress import Ended
+from restyle.state import patiently
+from restyle.store import Stored
+from restyle.work import Called, Tools, Work
+
+
+class CallFailed(Exception):
+    """A call brought no picture; the fleet has been told."""
+
+    def __init__(self, error: RestyleError, storm: Storm) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.storm = storm
+
+
+def run(work: Work, tools: Tools) -> Ended:
+    """Restyles one picture, or finds that it has been done."""
+    looked_at = time.monotonic()
+    known = results.find_record(work.message, tools.store, tools.workspace)
+    if ended := results.unchanged(work, known, tools):
+        return ended
+    source = fetch(work, tools)
+    fingerprint = Fingerprint(etag=source.etag, sha256=hashlib.sha256(source.data).hexdigest(), request=work.request)
+    if ended := results.same_bytes(work, known, fingerprint, tools):
+        return ended
+    prepared = prepare(work, source)
+    called = call(work, prepared, fingerprint, looked_at, tools)
+    if isinstance(called, Ended):
+        return called
+    pictures = verify(work, called, tools)
+    made = results.Made(work, known, source, fingerprint, prepared, called, pictures)
+    record = until_stored(made, tools)
+    return results.succeeded(record, tools, called)
+
+
+def fetch(work: Work, tools: Tools) -> Stored:
+    """The input's bytes, unchanged."""
+    uri = work.message.job.image
+    try:
+        return tools.store.get(uri, max_bytes=images.MAX_INPUT_BYTES)
+    except StoreAccessDenied as error:
+        raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
+
+
+def prepare(work: Work, source: Stored) -> Prepared:
+    """The picture as it is sent."""
+    try:
+        return images.prepare(source.data, work.options.preparation)
+    except InvalidImage as error:
+        raise InvalidImage(f"{work.message.job.image}: {error.message}") from error
+
+
+def verify(work: Work, called: Called, tools: Tools) -> list[Picture]:
+    """The answer's pictures, each decoded whole; one that does not decode is a failed call."""
+    with reporting(work, called.claim, tools):
+        return [images.verify(picture) for picture in called.answer.images]
+
+
+def call(work: Work, prepared: Prepared, fingerprint: Fingerprint, looked_at: float, tools: Tools) -> Called | Ended:
+    """Claims and calls; or, where the claim says to look again, finds the job done."""
+    looked, state = False, tools.fleet.state
+    while True:
+        wait_for(tools.storing, tools)
+        with tools.slots:
+            stop_if(tools.stopping)
+            asked = time.monotonic()
+            claim = patiently(
+                tools.stopping, tools.fleet.claim, work.message, work.token, looked=looked, looked_at=looked_at
+            )
+            if claim.verdict == "go" and (called := img2img(work, prepared, claim, asked, tools)):
+                return called
+        if claim.verdict == "wait":
+            tools.stopping.wait(claim.wait + random.uniform(0, 0.02))
+        elif claim.verdict == "kept" and (found := patiently(tools.stopping, kept.find, work.message.job_id, state)):
+            return found
+        elif claim.verdict == "look":
+            looked, looked_at = True, time.monotonic()
+            if ended := results.look_again(work, fingerprint, prepared, tools):
+                return ended
+
+
+def img2img(work: Work, prepared: Prepared, claim: Claim, asked: float, tools: Tools) -> Called | None:
+    """One paid call; None where the claim has grown stale before it could begin."""
+    late = time.monotonic() - asked > tools.fleet.limits.call_within
+    if late or not tools.fleet.heart_fresh or tools.stopping.is_set():
+        patiently(tools.stopping, tools.fleet.answered, work.message, work.token, claim, None)
+        return None
+    called = utc_now()
+    with reporting(work, claim, tools):
+        answer = tools.segmind.img2img(prepared.data, work.message.job.params)
+    return Called(claim, answer, called, utc_now())
+
+
+@contextmanager
+def reporting(work: Work, claim: Claim, tools: Tools) -> Iterator[None]:
+    """Tells the fleet of an error of the call, at once, and raises it as CallFailed."""
+    try:
+        yield
+    except RestyleError as error:
+        storm = patiently(tools.stopping, tools.fleet.answered, work.message, work.token, claim, error)
+        raise CallFailed(error, storm) from error
+
+
+def until_stored(made: results.Made, tools: Tools) -> Record:
+    """Stores a paid answer, however long S3 is away; meanwhile it is kept, and this process makes no new call."""
+    job_id, state = made.work.message.job_id, tools.fleet.state
+    in_redis, wait = made.called.claim.verdict == "kept", 0.2
+    while True:
+        try:
+            record = results.store(made, tools)
+        except (StoreUnavailable, StoreAccessDenied) as error:
+            tools.storing.clear()
+            if isinstance(error, StoreAccessDenied):
+                patiently(tools.stopping, tools.fleet.suspend, error.reason, error.message, tools.fleet.worker)
+            in_redis = in_redis or patiently(tools.stopping, kept.keep, job_id, made.called, state)
+            if in_redis and tools.stopping.is_set():
+                raise Dropped("stopping") from error
+            time.sleep(random.uniform(0.1, wait))
+            wait = min(wait * 2, 5.0)
+        else:
+            tools.storing.set()
+            if in_redis:
+                patiently(tools.stopping, kept.stored, job_id, state)
+            return record
+
+
+def wait_for(event: threading.Event, tools: Tools) -> None:
+    """Waits for an event, or until this worker drains."""
+    while not event.wait(0.5):
+        stop_if(tools.stopping)
+
+
+def stop_if(stopping: threading.Event) -> None:
+    """Raises Dropped where this worker drains."""
+    if stopping.is_set():
+        raise Dropped("stopping")

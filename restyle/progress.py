@@ -1,0 +1,227 @@
+"""What the fleet shares about runs: which shards are open, how jobs ended, and totals that always add up.
+
+Everything here can be rebuilt from S3 (plan, results, records); Redis holds it while a run moves.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from restyle.fleet import Fleet, Suspension, read_suspensions
+from restyle.models import Message, Outcome, OutcomeKind, Run, RunStatus, utc_now
+from restyle.state import State
+
+#: Seconds for which Redis remembers an ended run; its report stays in S3.
+REMEMBER_ENDED = 30 * 86400
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A run's ledger: succeeded + skipped + failed + pending = planned, at every moment."""
+
+    status: RunStatus
+    planned: int
+    shards: int
+    closed: int
+    cursor: int
+    succeeded: int
+    skipped: int
+    failed: int
+    attempts: int
+    in_doubt: int
+    credits: float
+    last_error: str
+    credits_before: float | None
+    credits_after: float | None
+    finish_queued: float
+
+    @property
+    def pending(self) -> int:
+        """Jobs without an outcome."""
+        return self.planned - self.succeeded - self.skipped - self.failed
+
+
+@dataclass(frozen=True)
+class OpenShard:
+    """A shard that is out: how many of its jobs have ended, and when it was last fed (0: it is hungry)."""
+
+    shard: int
+    size: int
+    ended: int
+    fed: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended, as it is reported."""
+
+    outcome: Outcome
+    #: Calls of this last attempt that count (1 after a picture, else they were counted when they failed).
+    calls: int = 0
+    wrote_record: bool = False
+    #: The API answered with a picture: the fleet's failure streak is over.
+    call_succeeded: bool = False
+    credits_left: float | None = None
+
+
+class Progress:
+    """The shared ledger of runs."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    # -- runs ----------------------------------------------------------------------------------------------
+
+    def register(self, run: Run) -> None:
+        """Makes a planned run known to the fleet; again and again without harm."""
+        key = self._run(run.run_id)
+        self.state.ask_all(
+            ("HSETNX", key, "status", run.status.value),
+            ("HSET", key, "planned", run.planned, "shards", run.shards),
+            ("PERSIST", key),
+            ("SADD", self.state.key("runs"), run.run_id),
+        )
+
+    def restore(self, run: Run, told: Totals, closed: list[int]) -> bool:
+        """Rebuilds a run that Redis has lost; False where Redis knows it."""
+        restored = self.state.run(
+            "restore", run.run_id, told.planned, told.shards, told.cursor, told.succeeded, told.skipped,
+            told.failed, told.attempts, told.in_doubt, told.credits, *closed,
+        )  # fmt: skip
+        return bool(restored)
+
+    def unfinished(self) -> list[str]:
+        """The runs that the dispatcher moves, oldest first."""
+        return sorted(self.state.ask("SMEMBERS", self.state.key("runs")))
+
+    def totals(self, run_id: str) -> Totals | None:
+        """The run's ledger; None where Redis does not know the run."""
+        found = self.state.ask("HGETALL", self._run(run_id))
+        if "planned" not in found:
+            return None
+
+        def number(name: str) -> int:
+            return int(found.get(name, 0))
+
+        def credit(name: str) -> float | None:
+            return float(found[name]) if name in found else None
+
+        return Totals(
+            status=RunStatus(found["status"]), planned=number("planned"), shards=number("shards"),
+            closed=number("closed"), cursor=number("cursor"), succeeded=number("succeeded"),
+            skipped=number("skipped"), failed=number("failed"), attempts=number("attempts"),
+            in_doubt=number("in_doubt"), credits=round(float(found.get("credits", 0)), 6),
+            last_error=found.get("last_error", ""), credits_before=credit("credits_before"),
+            credits_after=credit("credits_after"), finish_queued=float(found.get("finish_queued", 0)),
+        )  # fmt: skip
+
+    def set_status(self, run_id: str, status: RunStatus) -> None:
+        """Moves a run to another status; an ended one is no longer moved by the dispatcher."""
+        self.state.ask("HSET", self._run(run_id), "status", status.value)
+
+    def end(self, run_id: str, status: RunStatus) -> None:
+        """The report is written: the run is finished (or stays cancelled) and is forgotten after a month."""
+        keys = [self._run(run_id), self._run(run_id, "closed"), self._run(run_id, "suspension")]
+        self.state.ask_all(
+            ("HSET", keys[0], "status", status.value),
+            ("SREM", self.state.key("runs"), run_id),
+            *(("EXPIRE", key, REMEMBER_ENDED) for key in keys),
+        )
+
+    def finish_queued(self, run_id: str) -> None:
+        """Notes that the report was queued, so that it is not queued at every tick."""
+        self.state.ask("HSET", self._run(run_id), "finish_queued", f"{self.state.clock():.3f}")
+
+    def suspend(self, run_id: str, reason: str, detail: str, by: str) -> None:
+        """Suspends one run, for one more reason."""
+        entry = {"detail": detail, "by": by, "since": round(self.state.clock() * 1000)}
+        self.state.ask("HSETNX", self._run(run_id, "suspension"), reason, json.dumps(entry))
+
+    def resume(self, run_id: str, *, keep: frozenset[str] = frozenset({"awaiting_approval"})) -> None:
+        """Lifts a run's suspension, but for the reasons to keep."""
+        reasons = [reason for reason in self.state.ask("HKEYS", self._run(run_id, "suspension")) if reason not in keep]
+        if reasons:
+            self.state.ask("HDEL", self._run(run_id, "suspension"), *reasons)
+
+    def suspensions(self, run_id: str) -> list[Suspension]:
+        """Why this run stands still, beside the fleet's own reasons."""
+        return list(read_suspensions(self.state.ask("HGETALL", self._run(run_id, "suspension")), "run"))
+
+    # -- shards --------------------------------------------------------------------------------------------
+
+    def open_shards(self, run_id: str) -> list[OpenShard]:
+        """The shards that are out, by number."""
+        fed = dict(self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1, "WITHSCORES"))
+        numbers = sorted(fed, key=int)
+        counts = self.state.ask_all(*(("HMGET", self._shard(run_id, int(n)), "size", "n") for n in numbers))
+        return [
+            OpenShard(int(number), int(size or 0), int(ended or 0), float(fed[number]) / 1000)
+            for number, (size, ended) in zip(numbers, counts, strict=True)
+        ]
+
+    def open_shard(self, run_id: str, shard: int, size: int) -> bool:
+        """Opens a shard; False where it is open or closed already, or anything is suspended."""
+        return bool(self.state.run("open_shard", run_id, shard, size))
+
+    def gaps(self, run_id: str, cursor: int) -> list[int]:
+        """Shards below the cursor that are neither open nor closed: Redis lost them."""
+        is_open = set(self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1))
+        bits = self.state.ask_all(*(("GETBIT", self._run(run_id, "closed"), shard) for shard in range(cursor)))
+        return [shard for shard, closed in enumerate(bits) if not closed and str(shard) not in is_open]
+
+    def close_shard(self, run_id: str, shard: int) -> bool:
+        """Forgets the outcomes of a shard whose results are in S3."""
+        return bool(self.state.run("close_shard", run_id, shard))
+
+    def fed(self, run_id: str, shard: int) -> None:
+        """Notes that a shard's pending jobs are on the queue as of now."""
+        self.state.ask("ZADD", self._run(run_id, "open"), "XX", f"{self.state.clock() * 1000:.0f}", str(shard))
+
+    def ended(self, run_id: str, shard: int) -> set[int]:
+        """The places of an open shard's jobs that have an outcome."""
+        fields = self.state.ask("HKEYS", self._shard(run_id, shard))
+        return {int(field[2:]) for field in fields if field.startswith("o:")}
+
+    def outcomes(self, run_id: str, shard: int) -> dict[int, Outcome]:
+        """The outcomes of an open shard so far, each with its calls and doubts."""
+        found = self.state.ask("HGETALL", self._shard(run_id, shard))
+        outcomes = {}
+        for field, text in found.items():
+            if field.startswith("o:"):
+                index = field[2:]
+                counts = {"attempts": int(found.get(f"c:{index}", 0)), "in_doubt": int(found.get(f"d:{index}", 0))}
+                outcomes[int(index)] = Outcome.model_validate_json(text).model_copy(update=counts)
+        return outcomes
+
+    def dispatch(self, token: str, ttl: float) -> bool:
+        """Takes or renews the dispatcher's lock; seconds."""
+        return bool(self.state.run("dispatch", token, round(ttl * 1000)))
+
+    # -- outcomes ------------------------------------------------------------------------------------------
+
+    def report(self, fleet: Fleet, message: Message, token: str, ended: Ended) -> bool:
+        """Reports how a job ended; False where it had an outcome already or its shard is not open."""
+        outcome = ended.outcome.model_copy(update={"worker": fleet.worker, "ended": utc_now()})
+        counted = self.state.run(
+            "report", fleet.worker, message.run_id, message.shard, message.index, message.job_id, token,
+            outcome.outcome.value, outcome.model_dump_json(exclude_defaults=True), ended.calls,
+            f"{outcome.credits:.6f}", int(ended.wrote_record), int(ended.call_succeeded),
+            "" if ended.credits_left is None else f"{ended.credits_left:.6f}",
+        )  # fmt: skip
+        fleet.hands.remove(message.job_id)
+        return bool(counted == 1)
+
+    def _run(self, run_id: str, *parts: str) -> str:
+        return self.state.key("run", run_id, *parts)
+
+    def _shard(self, run_id: str, shard: int) -> str:
+        return self._run(run_id, "shard", str(shard))
+
+
+def failed(error: str, message: str, *, http_status: int | None = None, seed: int | None = None) -> Ended:
+    """An outcome that says why a job failed."""
+    outcome = Outcome(
+        outcome=OutcomeKind.FAILED, error=error, message=message[:1000], http_status=http_status, seed=seed
+    )
+    return Ended(outcome)

@@ -1,0 +1,292 @@
+"""What a job left behind: finding it again without a call, and storing it so that the record is the commit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from restyle import images
+from restyle.errors import InputNotFound
+from restyle.images import Picture, Prepared
+from restyle.keys import Workspace, sample_uri
+from restyle.models import (
+    Fingerprint,
+    Job,
+    Message,
+    Outcome,
+    OutcomeKind,
+    Record,
+    RecordApi,
+    RecordInput,
+    RecordOutput,
+    RecordPrepared,
+    RecordTimes,
+    utc_now,
+)
+from restyle.progress import Ended
+from restyle.store import Store, Stored
+from restyle.work import Called, Tools, Work
+
+_SUFFIXES = {"image/png": ".png", "image/webp": ".webp"}
+JSON = "application/json"
+
+
+def find_record(message: Message, store: Store, workspace: Workspace) -> Record | None:
+    """The job's record, whichever run wrote it; one that cannot be read counts as none."""
+    found = store.find(workspace.record(message.job.id, message.job.variant))
+    if found is None:
+        return None
+    try:
+        return Record.model_validate_json(found.data)
+    except ValidationError:
+        return None
+
+
+# -- done already? -----------------------------------------------------------------------------------------
+
+
+def counts(work: Work, known: Record | None, tools: Tools) -> bool:
+    """Whether a record speaks for this job's request: under --overwrite only one of this very run does."""
+    if known is None or known.fingerprint.request != work.request:
+        return False
+    if work.options.overwrite and known.run_id != work.message.run_id:
+        return False
+    return not work.options.verify_outputs or all(tools.store.head(output.uri) for output in known.outputs)
+
+
+def unchanged(work: Work, known: Record | None, tools: Tools) -> Ended | None:
+    """Done already, as told by the input's ETag without reading it?"""
+    if known is None or not counts(work, known, tools):
+        return None
+    if known.run_id == work.message.run_id:
+        return succeeded(known, tools)
+    head = tools.store.head(work.message.job.image)
+    if head is None:
+        raise InputNotFound(f"{work.message.job.image}: there is no such object")
+    return skipped(work, known, tools) if head.etag == known.fingerprint.etag else None
+
+
+def same_bytes(work: Work, known: Record | None, fingerprint: Fingerprint, tools: Tools) -> Ended | None:
+    """Done already, as told by the input's bytes, although its ETag has changed? The record learns the new ETag."""
+    if known is None or not counts(work, known, tools) or known.fingerprint.sha256 != fingerprint.sha256:
+        return None
+    renewed = known.model_copy(
+        update={"fingerprint": fingerprint, "input": known.input.model_copy(update={"etag": fingerprint.etag})}
+    )
+    put_record(renewed, tools)
+    return skipped(work, renewed, tools)
+
+
+def look_again(work: Work, fingerprint: Fingerprint, prepared: Prepared, tools: Tools) -> Ended | None:
+    """Looks whether somebody finished the job meanwhile: its record, or outputs of a worker that died before it."""
+    known = find_record(work.message, tools.store, tools.workspace)
+    if ended := unchanged(work, known, tools):
+        return ended
+    job = work.message.job
+    for suffix in ("", *_SUFFIXES.values()):
+        first = tools.store.head(sample_uri(job.output, 0, job.params.samples, suffix))
+        if first and first.metadata.get("fingerprint") == fingerprint.token:
+            run_id = first.metadata.get("run_id", "")
+            if work.options.overwrite and run_id != work.message.run_id:
+                return None
+            return _adopt(work, fingerprint, prepared, suffix, first.metadata, tools)
+    return None
+
+
+def _adopt(
+    work: Work, fingerprint: Fingerprint, prepared: Prepared, suffix: str, told: dict[str, str], tools: Tools
+) -> Ended | None:
+    """Writes the record that is missing for outputs that are there."""
+    job = work.message.job
+    found = []
+    for sample in range(int(told.get("received", "1"))):
+        stored = tools.store.find(sample_uri(job.output, sample, job.params.samples, suffix))
+        if stored is None:
+            return None  # a sample is missing: its worker died in between, and the call is made again
+        uri = sample_uri(job.output, sample, job.params.samples, suffix)
+        found.append(_output(uri, stored.data, images.verify(stored.data)))
+    cost = float(told["cost"]) if told.get("cost") else None
+    now = utc_now()
+    record = Record(
+        job_id=work.message.job_id,
+        run_id=told.get("run_id") or work.message.run_id,
+        id=job.id,
+        variant=job.variant,
+        fingerprint=fingerprint,
+        input=RecordInput(
+            uri=job.image, etag=fingerprint.etag, sha256=fingerprint.sha256, bytes=len(prepared.data),
+            width=prepared.source_width, height=prepared.source_height,
+        ),
+        prepared=RecordPrepared(width=prepared.width, height=prepared.height, steps=prepared.steps),
+        params=job.params,
+        outputs=tuple(found),
+        samples_expected=job.params.samples,
+        samples_received=len(found),
+        api=RecordApi(
+            url=tools.segmind.url, sandbox=work.options.sandbox, request_id=told.get("request_id") or None,
+            cost=cost, seconds=0.0, attempts=1, in_doubt=0,
+        ),
+        metadata=job.meta,
+        timestamps=RecordTimes(started=work.started, called=now, answered=now, stored=now),
+        worker=tools.fleet.worker,
+        version=tools.version,
+    )  # fmt: skip
+    put_record(record, tools)
+    return succeeded(record, tools) if record.run_id == work.message.run_id else skipped(work, record, tools)
+
+
+# -- storing -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Made:
+    """A paid and verified answer with all that its record tells."""
+
+    work: Work
+    known: Record | None
+    source: Stored
+    fingerprint: Fingerprint
+    prepared: Prepared
+    called: Called
+    pictures: Sequence[Picture]
+
+    @property
+    def job(self) -> Job:
+        """The job it was made for."""
+        return self.work.message.job
+
+
+def store(made: Made, tools: Tools) -> Record:
+    """Outputs first, record last; what stood there before is set aside first."""
+    job, answer = made.job, made.called.answer
+    outputs = []
+    for sample, (data, picture) in enumerate(zip(answer.images, made.pictures, strict=True)):
+        uri = sample_uri(job.output, sample, job.params.samples, _SUFFIXES.get(picture.content_type, ""))
+        outputs.append(_output(uri, data, picture))
+    replaced = set_aside(made, [output.uri for output in outputs], tools)
+    told = {
+        "fingerprint": made.fingerprint.token,
+        "run_id": made.work.message.run_id,
+        "received": str(len(outputs)),
+        "cost": "" if answer.cost is None else str(answer.cost),
+        "request_id": answer.request_id or "",
+    }
+    for output, data in zip(outputs, answer.images, strict=True):
+        tools.store.put(output.uri, data, content_type=output.content_type, metadata=told)
+    record = Record(
+        job_id=made.work.message.job_id,
+        run_id=made.work.message.run_id,
+        id=job.id,
+        variant=job.variant,
+        fingerprint=made.fingerprint,
+        input=RecordInput(
+            uri=job.image, etag=made.source.etag, sha256=made.fingerprint.sha256, bytes=len(made.source.data),
+            width=made.prepared.source_width, height=made.prepared.source_height,
+        ),
+        prepared=RecordPrepared(width=made.prepared.width, height=made.prepared.height, steps=made.prepared.steps),
+        params=job.params,
+        outputs=tuple(outputs),
+        samples_expected=job.params.samples,
+        samples_received=len(outputs),
+        api=RecordApi(
+            url=tools.segmind.url, sandbox=answer.sandbox, request_id=answer.request_id, cost=answer.cost,
+            remaining_credits=answer.remaining_credits, seconds=round(answer.seconds, 3),
+            attempts=made.called.claim.calls + 1, in_doubt=made.called.claim.doubts,
+        ),
+        replaced=tuple(replaced),
+        metadata=job.meta,
+        timestamps=RecordTimes(
+            started=made.work.started, called=made.called.called, answered=made.called.answered, stored=utc_now()
+        ),
+        worker=tools.fleet.worker,
+        version=tools.version,
+    )  # fmt: skip
+    put_record(record, tools)
+    return record
+
+
+def set_aside(made: Made, new: list[str], tools: Tools) -> list[str]:
+    """Copies this job's earlier outputs to replaced/, and removes its record before the first new output is put."""
+    if made.known is None:
+        return []
+    copies = []
+    for output in made.known.outputs:
+        if made.work.options.keep_replaced:
+            copy = tools.workspace.replaced(made.work.message.run_id, output.uri)
+            try:
+                tools.store.copy(output.uri, copy)
+            except InputNotFound:
+                continue  # somebody removed it: nothing is left to keep
+            copies.append(copy)
+        if output.uri not in new:
+            tools.store.delete(output.uri)
+    tools.store.delete(tools.workspace.record(made.job.id, made.job.variant))
+    return copies
+
+
+def put_record(record: Record, tools: Tools) -> None:
+    """Writes the record: from here on the job is done."""
+    text = record.model_dump_json(indent=1).encode()
+    tools.store.put(tools.workspace.record(record.id, record.variant), text, content_type=JSON)
+
+
+def _output(uri: str, data: bytes, picture: Picture) -> RecordOutput:
+    return RecordOutput(
+        uri=uri, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data),
+        width=picture.width, height=picture.height, content_type=picture.content_type,
+    )  # fmt: skip
+
+
+# -- outcomes ----------------------------------------------------------------------------------------------
+
+
+def succeeded(record: Record, tools: Tools, called: Called | None = None) -> Ended:
+    """The outcome of a job whose record this run wrote; without `called` it was written before, and is only found."""
+    short = record.samples_received < record.samples_expected
+    cost = record.api.cost
+    if cost is None:
+        cost = tools.price * record.samples_received * record.params.num_inference_steps / 30
+    outcome = Outcome(
+        outcome=OutcomeKind.SUCCEEDED,
+        credits=round(cost, 6),
+        seed=record.params.seed,
+        outputs=tuple(output.uri for output in record.outputs),
+        etag=record.fingerprint.etag,
+        fingerprint=record.fingerprint.token,
+        seconds=record.api.seconds,
+        warning=f"{record.samples_received} of {record.samples_expected} samples came" if short else "",
+    )
+    return Ended(
+        outcome,
+        calls=1 if called else 0,
+        wrote_record=True,
+        call_succeeded=called is not None,
+        credits_left=called.answer.remaining_credits if called else None,
+    )
+
+
+def skipped(work: Work, record: Record, tools: Tools) -> Ended:
+    """The outcome of a job that an earlier run did; outputs wanted under another key are copied, not called."""
+    job = work.message.job
+    wanted = [
+        sample_uri(job.output, sample, job.params.samples, _SUFFIXES.get(output.content_type, ""))
+        for sample, output in enumerate(record.outputs)
+    ]
+    if wanted != [output.uri for output in record.outputs]:
+        for uri, output in zip(wanted, record.outputs, strict=True):
+            tools.store.copy(output.uri, uri)
+        moved = tuple(o.model_copy(update={"uri": uri}) for uri, o in zip(wanted, record.outputs, strict=True))
+        record = record.model_copy(update={"outputs": moved})
+        put_record(record, tools)
+    return Ended(
+        Outcome(
+            outcome=OutcomeKind.SKIPPED,
+            seed=record.params.seed,
+            outputs=tuple(wanted),
+            etag=record.fingerprint.etag,
+            fingerprint=record.fingerprint.token,
+        )
+    )

@@ -1,0 +1,86 @@
+"""What to do after an error, as a value: a pure table, carried out by tasks/image.py."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from restyle.errors import (
+    FleetError,
+    JobError,
+    RateLimited,
+    RestyleError,
+    StateUnavailable,
+    StoreUnavailable,
+    TransientError,
+)
+from restyle.fleet import Storm
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The settings that retries go by; seconds."""
+
+    max_attempts: int = 5
+    backoff_base: float = 1.0
+    backoff_max: float = 60.0
+    in_doubt: Literal["retry", "hold"] = "retry"
+
+    def backoff(self, attempt: int) -> float:
+        """A full-jitter exponential backoff: between 0 and base x 2^(attempt - 1), capped.
+
+        Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
+        """
+        return random.uniform(0, min(self.backoff_max, self.backoff_base * 2.0 ** max(0, attempt - 1)))
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Try again after this many seconds."""
+
+    after: float
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The job has failed; the outcome says so under this code."""
+
+    code: str
+
+
+@dataclass(frozen=True)
+class LetGo:
+    """Nothing to hold against the job: part with it, and it is fed again when the fleet runs."""
+
+    give_back: bool = False
+
+
+Decision = Retry | Fail | LetGo
+
+
+def decide(error: RestyleError, *, storm: Storm, waits: int, policy: Policy) -> Decision:
+    """What happens to a job after an error.
+
+    Args:
+        error: what went wrong.
+        storm: what the fleet knows of this job's calls and of everyone's failures.
+        waits: how often this job has waited for S3 or Redis in a row.
+        policy: the settings.
+    """
+    match error:
+        case JobError():
+            return Fail(error.code)
+        case FleetError():
+            return LetGo()
+        case RateLimited():
+            return Retry(0.0)
+        case StoreUnavailable() | StateUnavailable():
+            return Retry(policy.backoff(waits + 1))
+        case TransientError() if error.in_doubt and (policy.in_doubt == "hold" or storm.doubts >= 2):
+            return Fail("in_doubt")
+        case TransientError() if storm.used >= policy.max_attempts:
+            return LetGo(give_back=True) if storm.running else Fail(error.code)
+        case TransientError():
+            return Retry(policy.backoff(storm.used))
+    return Fail(error.code)

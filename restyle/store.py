@@ -1,0 +1,287 @@
+"""The door to S3: objects in and out, and every foreign error as one of ours.
+
+Bucket `restyle-local` is the embedded stack's and is reached by its endpoint alone; every other bucket by boto3's
+own chain (environment, profiles, roles, AWS_ENDPOINT_URL_S3).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import quote, unquote
+
+from restyle.errors import (
+    InputNotFound,
+    InvalidImage,
+    RestyleError,
+    StoreAccessDenied,
+    StoreUnavailable,
+)
+from restyle.keys import split_uri
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+EMBEDDED_BUCKET = "restyle-local"
+
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+_DENIED = frozenset(
+    {
+        "403", "401", "AccessDenied", "AllAccessDisabled", "AccountProblem", "ExpiredToken", "InvalidAccessKeyId",
+        "InvalidToken", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "Forbidden", "InvalidObjectState",
+    }
+)  # fmt: skip
+_PASSING = frozenset(
+    {
+        "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestTimeout", "InternalError",
+        "ServiceUnavailable", "BadGateway", "TooManyRequests", "OperationAborted", "429", "408",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the embedded S3 server listens, and its credentials."""
+
+    url: str
+    access_key: str
+    secret_key: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What S3 says of an object; the ETag without its quotes, metadata keys in lower case."""
+
+    etag: str
+    bytes: int
+    content_type: str
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Stored(Head):
+    """An object with its content."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object in a listing."""
+
+    uri: str
+    etag: str
+    bytes: int
+
+
+class Store:
+    """S3 by URI. Safe to share among threads; the clients are made at their first use."""
+
+    def __init__(self, *, embedded: Endpoint | None = None, connections: int = 16) -> None:
+        self._embedded = embedded
+        self._connections = connections
+        self._clients: dict[bool, S3Client] = {}
+        self._lock = threading.Lock()
+
+    def get(self, uri: str, *, max_bytes: int | None = None) -> Stored:
+        """An object with its content.
+
+        Raises:
+            InputNotFound: there is no such object.
+            InvalidImage: it is larger than `max_bytes`.
+        """
+        bucket, key = split_uri(uri)
+        with _translated(uri):
+            answer = self._client(bucket).get_object(Bucket=bucket, Key=key)
+            size = answer["ContentLength"]
+            if max_bytes is not None and size > max_bytes:
+                answer["Body"].close()
+                raise InvalidImage(f"{uri}: is {size / 1e6:,.0f} MB; at most {max_bytes / 1e6:,.0f} MB can be sent")
+            data = answer["Body"].read()
+        return Stored(**_told(answer), data=data)
+
+    def find(self, uri: str) -> Stored | None:
+        """An object with its content; None where there is none."""
+        try:
+            return self.get(uri)
+        except InputNotFound:
+            return None
+
+    def head(self, uri: str) -> Head | None:
+        """What S3 says of an object; None where there is none."""
+        bucket, key = split_uri(uri)
+        try:
+            with _translated(uri):
+                return Head(**_told(self._client(bucket).head_object(Bucket=bucket, Key=key)))
+        except InputNotFound:
+            return None
+
+    def put(self, uri: str, data: bytes, *, content_type: str, metadata: Mapping[str, str] = {}) -> str:
+        """Writes an object whole, and answers with its ETag."""
+        bucket, key = split_uri(uri)
+        told = {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in metadata.items()}
+        with _translated(uri):
+            answer = self._client(bucket).put_object(
+                Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=told
+            )
+        return answer.get("ETag", "").strip('"')
+
+    def copy(self, source: str, target: str) -> None:
+        """Copies an object with its metadata; between the embedded bucket and another by way of this machine."""
+        source_bucket, source_key = split_uri(source)
+        bucket, key = split_uri(target)
+        if self._is_embedded(bucket) != self._is_embedded(source_bucket):
+            found = self.get(source)
+            self.put(target, found.data, content_type=found.content_type, metadata=found.metadata)
+            return
+        with _translated(source):
+            self._client(bucket).copy_object(
+                Bucket=bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}
+            )
+
+    def delete(self, uri: str) -> None:
+        """Removes an object; one that is missing is fine."""
+        bucket, key = split_uri(uri)
+        try:
+            with _translated(uri):
+                self._client(bucket).delete_object(Bucket=bucket, Key=key)
+        except InputNotFound:
+            return
+
+    def list(self, prefix_uri: str) -> Iterator[Listed]:
+        """Every object below a prefix, page by page."""
+        bucket, prefix = split_uri(prefix_uri)
+        with _translated(prefix_uri):
+            pages = self._client(bucket).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    yield Listed(f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"'), entry["Size"])
+
+    def open(self, uri: str) -> BinaryIO:
+        """An object as a stream.
+
+        Raises:
+            InputNotFound: there is no such object.
+        """
+        bucket, key = split_uri(uri)
+        with _translated(uri):
+            body = self._client(bucket).get_object(Bucket=bucket, Key=key)["Body"]
+        return cast("BinaryIO", body)
+
+    def signed_url(self, uri: str, *, seconds: int = 3600) -> str:
+        """A link to an object that needs no credentials for a while."""
+        bucket, key = split_uri(uri)
+        return self._client(bucket).generate_presigned_url(
+            "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+        )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def _is_embedded(self, bucket: str) -> bool:
+        return self._embedded is not None and bucket == EMBEDDED_BUCKET
+
+    def _client(self, bucket: str) -> S3Client:
+        embedded = self._is_embedded(bucket)
+        with self._lock:
+            if embedded not in self._clients:
+                self._clients[embedded] = self._connect(self._embedded if embedded else None)
+            return self._clients[embedded]
+
+    def _connect(self, endpoint: Endpoint | None) -> S3Client:
+        # Imported at first use: boto3 takes a third of a second that `restyle --help` need not wait for.
+        import boto3
+        from botocore.config import Config
+
+        config = Config(
+            retries={"mode": "standard", "max_attempts": 3},
+            connect_timeout=5,
+            read_timeout=30,
+            max_pool_connections=self._connections,
+            tcp_keepalive=True,
+            # The default adds a checksum to each request, which not every S3 server understands.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        session = boto3.session.Session()
+        region = session.region_name or "us-east-1"
+        if endpoint is None:
+            return session.client("s3", region_name=region, config=config)
+        return session.client(
+            "s3",
+            region_name=region,
+            endpoint_url=endpoint.url,
+            aws_access_key_id=endpoint.access_key,
+            aws_secret_access_key=endpoint.secret_key,
+            config=config.merge(Config(s3={"addressing_style": "path"}, proxies={})),
+        )
+
+
+def _told(answer: Any) -> dict[str, Any]:
+    """The fields of a Head in an answer of boto3. rclone's server capitalises metadata keys and quotes no ETag."""
+    metadata = {name.lower(): unquote(value) for name, value in answer.get("Metadata", {}).items()}
+    return {
+        "etag": answer.get("ETag", "").strip('"'),
+        "bytes": answer.get("ContentLength", 0),
+        "content_type": answer.get("ContentType", ""),
+        "metadata": metadata,
+    }
+
+
+class _translated:  # noqa: N801 - reads as a word in `with _translated(uri)`
+    """Turns what boto3 raises about a URI into our errors."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, RestyleError):
+            ours = translate(error, self._uri)
+            if ours is not None:
+                raise ours from error
+
+
+def translate(error: Exception, uri: str) -> RestyleError | None:
+    """The one of our errors that an error of boto3 is; None for what did not come from S3 or the way there."""
+    from boto3.exceptions import Boto3Error
+    from botocore import exceptions as foreign
+
+    if isinstance(error, foreign.ClientError):
+        return _answered(error, uri)
+    if isinstance(
+        error, foreign.NoCredentialsError | foreign.PartialCredentialsError | foreign.CredentialRetrievalError
+    ):
+        return StoreAccessDenied(
+            f"{uri}: no S3 credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    if isinstance(error, foreign.ParamValidationError):
+        return StoreAccessDenied(f"{uri}: S3 takes no such name: {str(error).splitlines()[-1]}")
+    if isinstance(error, foreign.BotoCoreError | Boto3Error | OSError):
+        return StoreUnavailable(f"{uri}: S3 cannot be reached: {error}")
+    from urllib3.exceptions import HTTPError
+
+    return StoreUnavailable(f"{uri}: S3 broke off: {error}") if isinstance(error, HTTPError) else None
+
+
+def _answered(error: Any, uri: str) -> RestyleError:
+    """The meaning of an error answer."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code == "NoSuchBucket":
+        return StoreAccessDenied(f"{uri}: there is no such bucket; check its name")
+    if code in _MISSING or status == 404:
+        return InputNotFound(f"{uri}: there is no such object")
+    if code in _DENIED or status in {401, 403}:
+        return StoreAccessDenied(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
+    if code in _PASSING or status >= 500 or status in {408, 429}:
+        return StoreUnavailable(f"{uri}: S3 answers {status} {code}", status)
+    return StoreAccessDenied(f"{uri}: S3 refuses ({status} {code})")

@@ -1,0 +1,57 @@
+"""What a job is done with: the message in hand, the tools of the process, and the answer that was paid for."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from restyle.fleet import Claim, Fleet
+from restyle.keys import Workspace
+from restyle.models import Message, RunOptions, request_digest, utc_now
+from restyle.segmind import Answer, Segmind
+from restyle.store import Store
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a worker process shares among its jobs."""
+
+    workspace: Workspace
+    store: Store
+    segmind: Segmind
+    fleet: Fleet
+    #: One permit a call in flight; held only for the call.
+    slots: threading.BoundedSemaphore
+    #: Set when this worker drains: no call begins any more.
+    stopping: threading.Event
+    #: Clear while S3 takes no writes: answers that cannot be stored must not pile up.
+    storing: threading.Event
+    version: str
+    #: Credits a sample of 30 steps, where the API does not tell its cost.
+    price: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """A message in hand, with what its run froze for it."""
+
+    message: Message
+    token: str
+    options: RunOptions
+    started: datetime = field(default_factory=utc_now)
+
+    @property
+    def request(self) -> str:
+        """The fingerprint's part that is known before the picture is."""
+        return request_digest(self.message.job.params, self.options.model, self.options.preparation)
+
+
+@dataclass(frozen=True)
+class Called:
+    """A paid answer, and when it was asked for and given."""
+
+    claim: Claim
+    answer: Answer
+    called: datetime
+    answered: datetime

@@ -1,0 +1,109 @@
+"""`restyle.image`: takes one message through the pipeline and carries out what was decided. Never raises."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from pydantic import ValidationError
+
+from restyle import pipeline
+from restyle.errors import FleetError, RestyleError, StateUnavailable
+from restyle.fleet import Dropped, Storm
+from restyle.models import Message
+from restyle.pipeline import CallFailed
+from restyle.progress import Ended, failed
+from restyle.retries import Fail, LetGo, Policy, Retry, decide
+from restyle.state import patiently
+from restyle.work import Tools, Work
+from tasks.resources import Resources
+
+log = structlog.get_logger("restyle.job")
+
+#: What is known of a job's calls where none was made: nothing that counts.
+NO_STORM = Storm(used=0, doubts=0, running=False)
+
+
+def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
+    """One message: understood, taken, worked on until it has an outcome or is somebody else's, and acknowledged."""
+    try:
+        message = Message.model_validate(kwargs)
+    except ValidationError as error:
+        log.warning("message not understood", reason=str(error.errors()[0]["msg"]), version=kwargs.get("v"))
+        return
+    with structlog.contextvars.bound_contextvars(
+        run=message.run_id, id=message.job.id, variant=message.job.variant, job=message.job_id
+    ):
+        try:
+            _work(resources, message)
+        except Dropped as why:
+            log.debug("message dropped", why=str(why))
+        except StateUnavailable as error:
+            # Draining without Redis: the record in S3 stands, and the dispatcher feeds what has none.
+            log.warning("left without a word to Redis", reason=error.message)
+        finally:
+            resources.tools.fleet.hands.remove(message.job_id)
+
+
+def _work(resources: Resources, message: Message) -> None:
+    tools = resources.tools
+    token = uuid4().hex
+    patiently(tools.stopping, tools.fleet.take, message, token)
+    try:
+        work = Work(message, token, resources.options(message.run_id))
+        ended = _attempts(work, tools, resources.policy)
+    except Dropped as why:
+        if not why.settled:
+            patiently(tools.stopping, tools.fleet.let_go, message, token)
+        raise
+    patiently(tools.stopping, resources.progress.report, tools.fleet, message, token, ended)
+    outcome = ended.outcome
+    log.info(outcome.outcome.value, error=outcome.error, message=outcome.message, seconds=outcome.seconds)
+
+
+def _attempts(work: Work, tools: Tools, policy: Policy) -> Ended:
+    """Runs the pipeline until the job has an outcome.
+
+    Raises:
+        Dropped: the job is to be fed again, or is not ours.
+    """
+    waits = 0
+    while True:
+        try:
+            return pipeline.run(work, tools)
+        except Dropped:
+            raise
+        except CallFailed as failure:
+            error, storm, waits = failure.error, failure.storm, 0
+        except RestyleError as caught:
+            error, storm, waits = caught, NO_STORM, waits + 1
+            if isinstance(caught, FleetError):
+                patiently(tools.stopping, tools.fleet.suspend, caught.reason, caught.message, tools.fleet.worker)
+        except Exception:
+            log.exception("bug")
+            return failed("bug", traceback.format_exc(limit=-5))
+        decision = decide(error, storm=storm, waits=waits, policy=policy)
+        log.warning("attempt ended", error=error.code, reason=error.message, used=storm.used, next=str(decision))
+        match decision:
+            case Fail(code):
+                return failed(code, error.message, http_status=getattr(error, "http_status", None))
+            case LetGo(give_back):
+                patiently(tools.stopping, tools.fleet.let_go, work.message, work.token, give_back=give_back)
+                raise Dropped(error.code, settled=True)
+            case Retry(after):
+                back_off(after, tools)
+
+
+def back_off(seconds: float, tools: Tools) -> None:
+    """Sleeps between two attempts, without the lease; a drain or a suspension ends it early.
+
+    Raises:
+        Dropped: this worker drains.
+    """
+    left = seconds
+    while left > 0 and not tools.fleet.suspended:
+        if tools.stopping.wait(min(left, 0.5)):
+            raise Dropped("stopping")
+        left -= 0.5

@@ -1,0 +1,142 @@
+"""The composition root of a worker: settings in, the tools of its jobs out; one per process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from uuid import uuid4
+
+from restyle.segmind import Segmind
+from restyle.store import Endpoint, Store
+
+from config.settings import Settings
+from restyle.errors import ConfigurationError
+from restyle.fleet import Dropped, Fleet, Limits
+from restyle.keys import Workspace
+from restyle.models import Run, RunOptions
+from restyle.progress import Progress
+from restyle.retries import Policy
+from restyle.state import State
+from restyle.work import Tools
+
+
+def open_store(settings: Settings, *, connections: int = 16) -> Store:
+    """The S3 of these settings: the embedded one for its own bucket, boto3's chain for every other."""
+    embedded = None
+    if settings.local_s3_endpoint and settings.local_s3_access_key and settings.local_s3_secret_key:
+        embedded = Endpoint(
+            settings.local_s3_endpoint,
+            settings.local_s3_access_key.get_secret_value(),
+            settings.local_s3_secret_key.get_secret_value(),
+        )
+    return Store(embedded=embedded, connections=connections)
+
+
+def limits(settings: Settings) -> Limits:
+    """The protocol's part of the settings."""
+    return Limits(
+        max_rpm=settings.effective_max_rpm,
+        heartbeat_ttl=settings.heartbeat_ttl,
+        outage_failures=settings.outage_failures,
+        outage_jobs=settings.outage_jobs,
+        probe_seconds=settings.probe_seconds,
+        probe_max=settings.probe_max,
+        api_timeout=settings.api_timeout,
+    )
+
+
+def open_state(settings: Settings, account: str, *, connections: int = 64) -> State:
+    """The Redis of these settings.
+
+    Raises:
+        ConfigurationError: no Redis is set.
+    """
+    if settings.redis_url is None:
+        raise ConfigurationError("RESTYLE_REDIS_URL is not set; set it to redis://host:6379/0")
+    return State(
+        settings.redis_url.get_secret_value(),
+        namespace=settings.effective_workspace.namespace,
+        account=account,
+        connections=connections,
+    )
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the tasks of a worker process share."""
+
+    settings: Settings
+    workspace: Workspace
+    store: Store
+    state: State
+    progress: Progress
+    tools: Tools
+    policy: Policy
+
+    @cached_property
+    def _runs(self) -> dict[str, Run]:
+        return {}
+
+    def run(self, run_id: str) -> Run:
+        """A run's frozen plan, read once a process.
+
+        Raises:
+            Dropped: there is no such run.
+        """
+        if run_id not in self._runs:
+            found = self.store.find(self.workspace.run(run_id))
+            if found is None:
+                raise Dropped("no such run")
+            self._runs[run_id] = Run.model_validate_json(found.data)
+        return self._runs[run_id]
+
+    def options(self, run_id: str) -> RunOptions:
+        """What the run's plan froze for its workers."""
+        return self.run(run_id).options
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.tools.segmind.close()
+        self.store.close()
+        self.state.close()
+
+
+def open_resources(settings: Settings) -> Resources:
+    """Everything a worker needs.
+
+    Raises:
+        ConfigurationError: the settings do not suffice for a worker.
+    """
+    if settings.api_key is None or settings.account is None:
+        raise ConfigurationError(
+            "No API key is set. Set RESTYLE_API_KEY (or SEGMIND_API_KEY, or RESTYLE_API_KEY_FILE),"
+            " or add --sandbox to try restyle without paying"
+        )
+    connections = settings.concurrency * 2 + 16
+    store = open_store(settings, connections=connections)
+    state = open_state(settings, settings.account, connections=connections + 64)
+    worker = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:4]}"
+    storing = threading.Event()
+    storing.set()
+    tools = Tools(
+        workspace=settings.effective_workspace,
+        store=store,
+        segmind=Segmind(
+            settings.api_url,
+            settings.api_key.get_secret_value(),
+            timeout=settings.api_timeout,
+            connections=settings.concurrency,
+        ),
+        fleet=Fleet(state, limits(settings), worker=worker),
+        slots=threading.BoundedSemaphore(settings.concurrency),
+        stopping=threading.Event(),
+        storing=storing,
+        version=version("catalog-restyle"),
+        price=settings.price,
+    )
+    policy = Policy(settings.max_attempts, settings.backoff_base, settings.backoff_max, settings.in_doubt)
+    return Resources(settings, settings.effective_workspace, store, state, Progress(state), tools, policy)

@@ -1,0 +1,1 @@
+"""One seam each, against the real thing: Valkey, an S3 server, HTTP."""

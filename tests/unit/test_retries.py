@@ -1,0 +1,61 @@
+"""The table of what follows an error."""
+
+from __future__ import annotations
+
+import pytest
+
+from restyle import errors
+from restyle.errors import RestyleError
+from restyle.fleet import Storm
+from restyle.retries import Decision, Fail, LetGo, Policy, Retry, decide
+
+FIRST = Storm(used=1, doubts=0, running=False)
+LAST = Storm(used=5, doubts=0, running=False)
+LAST_IN_STORM = Storm(used=5, doubts=0, running=True)
+DOUBTED = Storm(used=1, doubts=1, running=False)
+DOUBTED_TWICE = Storm(used=2, doubts=2, running=False)
+LOST = errors.ApiTimeout("lost", in_doubt=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "storm", "in_doubt", "expected"),
+    [
+        (errors.InputNotFound(), FIRST, "retry", Fail("input_not_found")),
+        (errors.InvalidImage(), FIRST, "retry", Fail("invalid_image")),
+        (errors.RequestRejected(), FIRST, "retry", Fail("request_rejected")),
+        (errors.OutOfCredits(), LAST, "retry", LetGo()),
+        (errors.Unauthorized(), FIRST, "retry", LetGo()),
+        (errors.Misconfigured(), FIRST, "retry", LetGo()),
+        (errors.StoreAccessDenied(), FIRST, "retry", LetGo()),
+        (errors.RateLimited(), LAST, "retry", Retry(0.0)),
+        (errors.ApiUnavailable(), FIRST, "retry", Retry),
+        (errors.ApiUnavailable(), LAST, "retry", Fail("api_unavailable")),
+        (errors.ApiUnavailable(), LAST_IN_STORM, "retry", LetGo(give_back=True)),
+        (errors.MalformedResponse(), LAST, "retry", Fail("malformed_response")),
+        (LOST, DOUBTED, "retry", Retry),
+        (LOST, DOUBTED_TWICE, "retry", Fail("in_doubt")),
+        (LOST, DOUBTED, "hold", Fail("in_doubt")),
+        (errors.StoreUnavailable(), LAST, "retry", Retry),
+        (errors.StateUnavailable(), LAST, "retry", Retry),
+    ],
+)
+def test_each_error_has_its_consequence(
+    error: RestyleError, storm: Storm, in_doubt: str, expected: Decision | type[Retry]
+) -> None:
+    """Every branch of the error tree leads to one decision, whatever the attempts."""
+    policy = Policy(max_attempts=5, in_doubt="hold" if in_doubt == "hold" else "retry")
+    decision = decide(error, storm=storm, waits=0, policy=policy)
+    if isinstance(expected, type):
+        assert isinstance(decision, expected)
+    else:
+        assert decision == expected
+
+
+@pytest.mark.parametrize("attempt", range(1, 12))
+def test_a_backoff_is_jittered_and_capped(attempt: int) -> None:
+    """The longest possible backoff doubles with each attempt up to the cap; the shortest is nothing."""
+    policy = Policy(backoff_base=1, backoff_max=60)
+    drawn = [policy.backoff(attempt) for _ in range(200)]
+    longest = min(60, 2 ** (attempt - 1))
+    assert 0 <= min(drawn) < longest / 3
+    assert longest * 2 / 3 < max(drawn) <= longest

@@ -1,0 +1,35 @@
+"""`celery -A workers.main worker`, and `restyle worker`: the process that runs tasks."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from celery.apps.worker import Worker as CeleryWorker
+
+from config.celery_app import make_celery
+from config.settings import load_settings
+from restyle.errors import RestyleError
+from tasks.register import register
+from tasks.resources import open_resources
+from workers import lifecycle
+
+
+class Worker(CeleryWorker):
+    """Celery's worker without the steps that cost start-up time or fail on Redis and that nothing here needs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.update(without_mingle=True, without_gossip=True, without_heartbeat=True)
+        super().__init__(*args, **kwargs)
+
+
+try:
+    settings = load_settings()
+    app = make_celery(settings)
+    resources = open_resources(settings)
+    resources.state.ping()
+except RestyleError as error:
+    sys.exit(f"restyle: {error.message}")
+app.Worker = Worker  # type: ignore[misc] # Celery's own seam for another worker class
+register(app, resources)
+lifecycle.connect(app, settings, resources)
