@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from drawing.studio import (
     Fill,
+    Mask,
     Scene,
     across,
     block,
@@ -22,6 +23,15 @@ from drawing.studio import (
     union,
     without,
 )
+
+
+def _lace(scene: Scene, shoe: Mask) -> None:
+    """Five laces down the throat of the shoe."""
+    for x, y in ((376, 392), (402, 414), (430, 434), (461, 450), (494, 462)):
+        scene.paint(oval(x - 16, y + 24, 4), "#8b8173")
+        lace = line(f"M {x - 16} {y + 24} C {x - 12} {y + 8} {x - 2} {y - 10} {x + 16} {y - 8}", 9)
+        scene.cast(lace, shoe, (2, 4), 3)
+        scene.solid(lace, "#ffffff", 3, 0.8)
 
 
 def sneaker() -> Scene:
@@ -54,11 +64,7 @@ def sneaker() -> Scene:
     scene.cast(stay, upper, (2, 5), 4)
     scene.solid(stay, across("#ffffff", "#f0eadf"), 5, 0.7)
     scene.glow(line("M 180 398 C 206 428 250 444 292 428 C 320 416 330 396 346 388", 7), "#a59a8a", 2, 0.5, upper)
-    for x, y in ((376, 392), (402, 414), (430, 434), (461, 450), (494, 462)):
-        scene.paint(oval(x - 16, y + 24, 4), "#8b8173")
-        lace = line(f"M {x - 16} {y + 24} C {x - 12} {y + 8} {x - 2} {y - 10} {x + 16} {y - 8}", 9)
-        scene.cast(lace, union(upper, stay), (2, 4), 3)
-        scene.solid(lace, "#ffffff", 3, 0.8)
+    _lace(scene, union(upper, stay))
     sole = shape(
         "M 136 570 C 120 584 116 612 132 622 C 150 628 320 623 400 624 L 570 627 C 636 628 684 612 684 576"
         " C 684 560 678 556 670 564 C 640 584 560 580 470 580 C 330 580 210 592 136 570"

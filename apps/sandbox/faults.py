@@ -1,0 +1,86 @@
+"""Bad answers, each as it comes over a real wire."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+#: Under which name a request's scope carries its transport.
+TRANSPORT = "restyle.transport"
+
+MESSAGES = {
+    "400": "prompt: refused on demand",
+    "401": "API key is not valid",
+    "403": "This model is not enabled for your team",
+    "404": "Model not found",
+    "406": "Not enough credits",
+    "500": "Server error",
+    "502": "Bad gateway",
+    "503": "Service unavailable",
+    "504": "Gateway timeout",
+}
+
+
+class Protocol(H11Protocol):
+    """uvicorn's own protocol; requests can reach their transport, in order to break it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it so
+        """Remembers the transport where the requests' scopes are made from."""
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, TRANSPORT: transport}
+
+
+def transport_of(request: Request) -> asyncio.Transport | None:
+    """The transport of a request's connection; None under a server that is not ours."""
+    found = request.scope.get("state", {}).get(TRANSPORT)
+    return found if isinstance(found, asyncio.Transport) else None
+
+
+def reset(request: Request) -> None:
+    """Breaks the connection with a TCP reset, as a crashing server does."""
+    transport = transport_of(request)
+    if transport is None:
+        return
+    raw: socket.socket = transport.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def spoil(fault: str, good: Response, request: Request) -> Response:
+    """A good answer, spoilt under its status 200."""
+    body = bytes(good.body)
+    kept = {name: value for name, value in good.headers.items() if name.startswith("x-")}
+    match fault:
+        case "truncated":
+            return Response(body[: len(body) // 2], media_type=good.media_type or "image/jpeg", headers=kept)
+        case "html":
+            return HTMLResponse("<!doctype html><title>502</title><h1>Bad gateway</h1>", headers=kept)
+        case "garbage":
+            return Response(bytes(range(256)) * 8, media_type="image/jpeg", headers=kept)
+        case "empty":
+            return Response(b"", media_type="image/jpeg", headers=kept)
+        case "reset_midway":
+            return BrokenOff(body, good.media_type or "image/jpeg", kept, request)
+    return good
+
+
+class BrokenOff(Response):
+    """Promises the whole body, sends half of it, and breaks the connection."""
+
+    def __init__(self, body: bytes, media_type: str, headers: dict[str, str], request: Request) -> None:
+        super().__init__(body, media_type=media_type, headers=headers)
+        self._request = request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's own form
+        """Sends the first half."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        half = bytes(self.body)[: len(self.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        await asyncio.sleep(0.05)
+        reset(self._request)

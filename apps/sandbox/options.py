@@ -1,0 +1,72 @@
+"""How a sandbox behaves: given at its start, and changed while it runs by its control endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: What a call may be answered with instead of a picture; a number is a status.
+FAULTS = frozenset(
+    {
+        "400", "401", "403", "404", "406", "429", "500", "502", "503", "504",
+        "timeout", "reset", "reset_midway", "truncated", "html", "garbage", "empty",
+    }
+)  # fmt: skip
+#: Faults under a 200: the API made a picture, and bills it.
+BILLED_FAULTS = frozenset({"truncated", "html", "garbage", "empty", "reset_midway"})
+
+
+class Script(BaseModel):
+    """Answers for the next calls that match, one after the other; 200 is a picture."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt_contains: str = ""
+    """Only calls whose prompt has this text; empty: every call."""
+    answers: list[str]
+
+    def matches(self, prompt: str) -> bool:
+        """Whether the next answer is for a call with this prompt."""
+        return bool(self.answers) and self.prompt_contains in prompt
+
+
+class SandboxOptions(BaseModel):
+    """The sandbox's behaviour."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    credits: float = Field(100.0, ge=0)
+    """Balance of the account."""
+    price: float = Field(0.02, ge=0)
+    """Credits a sample of 30 steps."""
+    latency: float = Field(0.5, ge=0)
+    """Seconds a call takes."""
+    jitter: float = Field(0.0, ge=0)
+    """Seconds by which a call may take longer, drawn evenly."""
+    api_key: str = ""
+    """The one good key; empty: any key is good."""
+    rpm: int = Field(0, ge=0)
+    """Calls a minute, above which it answers 429; 0: no limit."""
+    reset_header: Literal["retry-after", "x-rate-limit-reset-at-utc", "none"] = "x-rate-limit-reset-at-utc"
+    """How a 429 tells when to come back."""
+    rates: dict[str, float] = {}
+    """Faults, each with the share of calls it befalls."""
+    scripts: list[Script] = []
+    """Answers for coming calls; the first script that matches gives its next one."""
+    headers: bool = True
+    """Whether answers carry the headers about credits and cost, all of which are optional."""
+
+    def model_post_init(self, _context: Any) -> None:
+        """Refuses faults that do not exist."""
+        check_faults(self.rates)
+
+
+def check_faults(rates: Mapping[str, float]) -> None:
+    """Raises ValueError where a name is no fault or a rate no share."""
+    for name, rate in rates.items():
+        if name not in FAULTS:
+            raise ValueError(f"unknown fault {name!r}; there are {', '.join(sorted(FAULTS))}")
+        if not 0 <= rate <= 1:
+            raise ValueError(f"the rate of {name} is not between 0 and 1: {rate}")

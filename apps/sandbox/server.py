@@ -1,0 +1,263 @@
+"""The sandbox's web application: the API's contract, and a control endpoint beside it.
+
+Contract: segmind.com/models/sdxl-img2img/api; where the page is silent, docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from apps.sandbox import faults, styles
+from apps.sandbox.account import Account
+from apps.sandbox.options import BILLED_FAULTS, SandboxOptions
+from restyle.models import MAX_SEED, SCHEDULERS, Params
+
+#: Pictures transformed at a time: the event loop stays free to hold hundreds of waiting calls.
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that has been understood."""
+
+    image: bytes
+    params: Params
+
+    @property
+    def key(self) -> str:
+        """Stands for what is asked for."""
+        told = self.image + self.params.prompt.encode() + str(self.params.seed).encode()
+        return hashlib.sha256(told).hexdigest()[:16]
+
+
+class Refused(Exception):
+    """The request is answered with an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Sandbox:
+    """One account behind one address."""
+
+    def __init__(self, options: SandboxOptions) -> None:
+        self.options = options
+        self.account = Account(options.credits)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="styles")
+
+    # -- the API -------------------------------------------------------------------------------------------
+
+    async def img2img(self, request: Request) -> Response:
+        """`POST /v1/sdxl-img2img`."""
+        self.account.begin()
+        status = "aborted"
+        try:
+            response, status = await self._answer(request)
+            return response
+        except Refused as error:
+            status = str(error.status)
+            return self._error(error.status, str(error))
+        except ClientDisconnect:
+            return Response(status_code=499)
+        finally:
+            self.account.end(status)
+
+    async def _answer(self, request: Request) -> tuple[Response, str]:
+        body = await request.body()
+        self._check_key(request)
+        call = read_call(request.headers.get("content-type", ""), body)
+        fault = self._next_fault(call.params.prompt)
+        if fault and fault not in BILLED_FAULTS:
+            return await self._fail(request, fault)
+        self._check_rate()
+        cost = self.options.price * call.params.samples * call.params.num_inference_steps / 30
+        if not self.account.reserve(cost):
+            raise Refused(406, f"Not enough credits: balance {self.account.balance:.4f}, this call needs {cost:.4f}")
+        return await self._make(request, call, fault, cost), "200"
+
+    async def _make(self, request: Request, call: Call, fault: str, cost: float) -> Response:
+        """Takes its time, transforms the picture, and bills it."""
+        began = time.monotonic()
+        billed = False
+        try:
+            await asyncio.sleep(self.options.latency + random.uniform(0, self.options.jitter))
+            seed = call.params.seed if call.params.seed >= 0 else random.randrange(2**31)
+            loop = asyncio.get_running_loop()
+            try:
+                pictures = await loop.run_in_executor(self._threads, styles.restyle, call.image, call.params, seed)
+            except styles.NoPicture as error:
+                raise Refused(400, f"image: {error}") from None
+            self.account.charge(cost, call.key)
+            billed = True
+        finally:
+            if not billed:
+                self.account.release(cost)
+        told = {
+            "x-cost": f"{cost:.6f}",
+            "x-generation-time": f"{time.monotonic() - began:.3f}",
+            "x-seed-value": str(seed),
+        }
+        response = self._pictures(call.params, pictures, told)
+        return faults.spoil(fault, response, request) if fault else response
+
+    def _pictures(self, params: Params, pictures: list[bytes], told: dict[str, str]) -> Response:
+        headers = self._headers(told)
+        if params.base64 or params.samples > 1:
+            texts = [base64.b64encode(picture).decode() for picture in pictures]
+            return JSONResponse({"image": texts[0] if len(texts) == 1 else texts}, headers=headers)
+        return Response(pictures[0], media_type="image/jpeg", headers=headers)
+
+    async def _fail(self, request: Request, fault: str) -> tuple[Response, str]:
+        if fault == "timeout":
+            await request.receive()  # comes back when the client has left
+            return Response(status_code=499), "timeout"
+        if fault == "reset":
+            await asyncio.sleep(min(self.options.latency, 0.2))
+            faults.reset(request)
+            return Response(status_code=499), "reset"
+        if fault == "429":
+            return self._limited(2.0), "429"
+        await asyncio.sleep(self.options.latency if fault.startswith("5") else 0)
+        raise Refused(int(fault), faults.MESSAGES.get(fault, "Server error"))
+
+    def _check_key(self, request: Request) -> None:
+        key = request.headers.get("x-api-key", "")
+        if not key:
+            raise Refused(401, "API key is missing")
+        if self.options.api_key and key != self.options.api_key:
+            raise Refused(401, "API key is not valid")
+
+    def _next_fault(self, prompt: str) -> str:
+        for script in self.options.scripts:
+            if script.matches(prompt):
+                answer = script.answers.pop(0)
+                return "" if answer == "200" else answer
+        drawn = random.random()
+        for name, rate in self.options.rates.items():
+            if drawn < rate:
+                return name
+            drawn -= rate
+        return ""
+
+    def _check_rate(self) -> None:
+        if not self.options.rpm:
+            return
+        now = time.time()
+        recent = [at for at in self.account.begun if at > now - 60]
+        if len(recent) > self.options.rpm:
+            raise HTTPException(429, headers=self._reset_headers(recent[0] + 60 - now))
+
+    def _limited(self, seconds: float) -> Response:
+        return JSONResponse({"error": "Rate limit exceeded"}, 429, headers=self._headers(self._reset_headers(seconds)))
+
+    def _reset_headers(self, seconds: float) -> dict[str, str]:
+        if self.options.reset_header == "retry-after":
+            return {"retry-after": str(max(1, round(seconds + 0.5)))}
+        if self.options.reset_header == "none":
+            return {}
+        return {"x-rate-limit-reset-at-utc": (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()}
+
+    async def credits(self, request: Request) -> Response:
+        """`GET /v1/get-user-credits`."""
+        try:
+            self._check_key(request)
+        except Refused as error:
+            return self._error(error.status, str(error))
+        return JSONResponse({"credits": round(self.account.balance, 6), "free-credits": 0.0}, headers=self._headers({}))
+
+    def _error(self, status: int, message: str) -> Response:
+        return JSONResponse({"error": message}, status, headers=self._headers({}))
+
+    def _headers(self, told: dict[str, str]) -> dict[str, str]:
+        always = {"x-restyle-sandbox": "1", "x-request-id": uuid4().hex}
+        if not self.options.headers:
+            return {"x-restyle-sandbox": "1"} | {k: v for k, v in told.items() if "reset" in k or k == "retry-after"}
+        return always | {"x-remaining-credits": f"{self.account.balance:.6f}"} | told
+
+    # -- control -------------------------------------------------------------------------------------------
+
+    async def control(self, request: Request) -> Response:
+        """`GET /control`: counters. `POST /control`: any option, `balance`, or `top_up`, from now on."""
+        if request.method == "POST":
+            changes = await request.json()
+            try:
+                self._change(changes)
+            except (ValidationError, ValueError) as error:
+                return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"options": self.options.model_dump(exclude={"api_key"}), **self.account.counters()})
+
+    def _change(self, changes: dict[str, Any]) -> None:
+        self.account.balance += float(changes.pop("top_up", 0))
+        if "balance" in changes:
+            self.account.balance = float(changes.pop("balance"))
+        self.options = SandboxOptions.model_validate(self.options.model_dump() | changes)
+
+
+def read_call(content_type: str, body: bytes) -> Call:
+    """Understands a request.
+
+    Raises:
+        Refused: it is wrong; the message names the field.
+    """
+    if "application/json" not in content_type:
+        raise Refused(406, "Invalid content type: send application/json")
+    try:
+        fields = Fields.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "body"
+        raise Refused(400, f"{name}: {first['msg']}") from None
+    if fields.scheduler not in SCHEDULERS:
+        raise Refused(400, f"scheduler: {fields.scheduler!r} is not one of {', '.join(SCHEDULERS)}")
+    if fields.seed > MAX_SEED:
+        raise Refused(400, f"seed: at most {MAX_SEED}")
+    text = fields.image.partition(",")[2] if fields.image.startswith("data:") else fields.image
+    try:
+        image = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused(400, "image: not base64") from None
+    return Call(image, Params(**fields.model_dump(exclude={"image"})))
+
+
+class Fields(Params):
+    """The request's JSON fields."""
+
+    image: str
+
+
+async def _unknown(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    said = {404: "Model not found", 405: "Method not allowed", 429: "Rate limit exceeded"}.get(status, "Server error")
+    headers = dict(getattr(error, "headers", None) or {}) | {"x-restyle-sandbox": "1"}
+    return JSONResponse({"error": said}, status, headers=headers)
+
+
+def create_app(options: SandboxOptions) -> Starlette:
+    """The application of one sandbox."""
+    sandbox = Sandbox(options)
+    return Starlette(
+        routes=[
+            Route("/v1/sdxl-img2img", sandbox.img2img, methods=["POST"]),
+            Route("/v1/get-user-credits", sandbox.credits, methods=["GET"]),
+            Route("/control", sandbox.control, methods=["GET", "POST"]),
+        ],
+        exception_handlers={HTTPException: _unknown},
+    )

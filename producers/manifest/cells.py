@@ -1,0 +1,128 @@
+"""Cells become values of the type that the API's parameters have. Reads: rows.py."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from restyle.models import Params
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_SHOWN = 40
+
+
+def _shown(value: object) -> str:
+    """A value as a message quotes it, never long."""
+    text = repr(value) if isinstance(value, str) else _json(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _json(value: object) -> str:
+    """Raises ValueError for what JSON has no text for."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (RecursionError, TypeError):
+        raise ValueError("is nested too deeply") from None
+
+
+def _whole(value: object) -> int:
+    """The value as a whole number, from 30, 30.0 or their text."""
+    match value:
+        case bool():
+            pass
+        case int() if abs(value) < 10**18:
+            return value
+        case float() if value.is_integer() and abs(value) < 10**18:
+            return int(value)
+        case str() if _WHOLE.fullmatch(text := value.strip()):
+            return int(text.partition(".")[0])
+    raise ValueError(f"{_shown(value)} is not a whole number{_number_hint(value)}")
+
+
+def _number(value: object) -> float:
+    """The value as a number, from 0.5 or its text."""
+    match value:
+        case bool():
+            pass
+        case int() | float() if abs(value) < 10**18:
+            return float(value)
+        case str() if _NUMBER.fullmatch(text := value.strip()) and math.isfinite(number := float(text)):
+            return number
+    raise ValueError(f"{_shown(value)} is not a number{_number_hint(value)}")
+
+
+def _number_hint(value: object) -> str:
+    """What to write instead, where a comma is all that is wrong."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18},[0-9]{1,18}\s*", value):
+        return f"; write {value.strip().replace(',', '.')} with a point"
+    return ""
+
+
+def _truth(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower() if isinstance(value, str | int) else ""
+    if text in _TRUTHS:
+        return _TRUTHS[text]
+    raise ValueError(f"{_shown(value)} is neither true nor false")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{_shown(value)} is not text")  # noqa: TRY004 - one kind of error for all wrong cells
+    return _encodable(value)
+
+
+def _encodable(text: str) -> str:
+    """The text, where it can be written as UTF-8: JSON can spell half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("has half of a surrogate pair, which is no character") from None
+    return text
+
+
+def _word(value: object) -> str:
+    return _text(value).strip()
+
+
+def _name(value: object) -> str:
+    """Text, or a whole number that someone's export took for one."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(_whole(value))
+    return _word(value)
+
+
+#: How a parameter's cell is read, by its type in the API.
+_BY_TYPE: Mapping[object, Callable[[object], object]] = {int: _whole, float: _number, bool: _truth, str: _text}
+#: How a parameter's cell is read, by its name.
+PARAMS: Mapping[str, Callable[[object], object]] = {
+    name: _BY_TYPE[field.annotation] for name, field in Params.model_fields.items()
+} | {"scheduler": _word, "base_model": _word}
+#: How the columns that are restyle's own are read.
+RESERVED: Mapping[str, Callable[[object], str]] = {
+    "image": _word, "id": _name, "variant": _name, "output": _word, "mark": _word,
+}  # fmt: skip
+
+
+def is_filled(value: object) -> bool:
+    """Whether a cell gives something: not when it is null or blank."""
+    return value is not None and not (isinstance(value, str) and (not value or value.isspace()))
+
+
+def as_meta(value: Any) -> str:
+    """A JSON value as the text that metadata keeps.
+
+    Raises:
+        ValueError: it has none; the message is the reason.
+    """
+    if isinstance(value, str):
+        return _encodable(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("is not a finite number")
+    return _encodable(_json(value))

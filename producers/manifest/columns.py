@@ -1,0 +1,187 @@
+"""What the columns of a table, or the keys of a JSON entry, mean. Read by table.py and document.py."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from producers.manifest.cells import PARAMS, RESERVED
+
+#: What a file's header begins with when it is the report of an earlier run (producers/report.py writes it).
+REPORT_START = ("run_id", "job_id", "id", "variant", "image", "outcome")
+#: Columns of a report that tell how the run went, and give nothing to the next one.
+REPORT_ONLY = frozenset(
+    {
+        "run_id", "job_id", "outcome", "error", "http_status", "message", "attempts", "in_doubt", "credits",
+        "output", "record",
+    }
+)  # fmt: skip
+#: The most columns that a table or an entry may have.
+MAX_COLUMNS = 1000
+
+_KNOWN = frozenset((*PARAMS, *RESERVED))
+_META = "meta."
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+#: Other names for our columns, as they stand in other tools and in haste; none is a likely column of a catalog.
+_ALIASES = {_plain(name): name for name in sorted(_KNOWN)} | {
+    "cfg": "guidance_scale",
+    "cfgscale": "guidance_scale",
+    "guidance": "guidance_scale",
+    "guidancestrength": "guidance_scale",
+    "denoise": "strength",
+    "denoising": "strength",
+    "denoisingstrength": "strength",
+    "imagestrength": "strength",
+    "img": "image",
+    "inferencesteps": "num_inference_steps",
+    "negprompt": "negative_prompt",
+    "nsamples": "samples",
+    "numberofinferencesteps": "num_inference_steps",
+    "numberofsteps": "num_inference_steps",
+    "numsamples": "samples",
+    "numsteps": "num_inference_steps",
+    "positiveprompt": "prompt",
+    "promptstrength": "strength",
+    "sampler": "scheduler",
+    "samplername": "scheduler",
+    "samplingsteps": "num_inference_steps",
+    "seeds": "seed",
+    "steps": "num_inference_steps",
+}
+#: In shorter names (id, mark, seed) one letter makes another word.
+_SHORTEST = 5
+#: From this length on, likeness as a whole counts too.
+_LONG = 9
+_ALIKE = 0.88
+_PICTURES = re.compile(r"image|img|photo|picture|file|path|uri|url|src|key", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Header:
+    """Where in a row its cells are."""
+
+    known: tuple[tuple[int, str], ...] = ()
+    """Place and own name of reserved columns and parameters."""
+    kept: tuple[tuple[int, str], ...] = ()
+    """Place and name of metadata."""
+    faults: tuple[tuple[str, str], ...] = ()
+    """Column and reason."""
+    renamed: frozenset[str] = field(default=frozenset())
+    """Those columns to rename that are there."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All that rows of this header can give."""
+        return frozenset(name for _, name in (*self.known, *self.kept))
+
+
+def read_header(names: Sequence[str], renames: Mapping[str, str], *, is_report: bool = False) -> Header:
+    """The meaning of column names.
+
+    Args:
+        names: as they stand in the file; blank ones have no meaning.
+        renames: our name -> the file's column, which matches by its case first, then without.
+        is_report: whether the columns that only a report has are to be dropped.
+    """
+    if len(names) > MAX_COLUMNS:
+        return Header(faults=(("", f"there are {len(names):,} columns; at most {MAX_COLUMNS:,} are read"),))
+    wanted: dict[str, list[str]] = {}
+    renamed = set()
+    for target, source in renames.items():
+        if (found := _matching(source, names)) is not None:
+            wanted.setdefault(found, []).append(target)
+            renamed.add(source)
+    claimed = {_own_name(target)[1] for targets in wanted.values() for target in targets}
+    known: list[tuple[int, str]] = []
+    kept: list[tuple[int, str]] = []
+    faults: list[tuple[str, str]] = []
+    seen: dict[tuple[bool, str], str] = {}
+    own_names = frozenset(_own_name(name)[1] for name in names) | claimed
+    for place, name in enumerate(names):
+        if not name or (is_report and name in REPORT_ONLY and name not in wanted):
+            continue
+        for target in wanted.get(name, [name]):
+            is_known, own = _own_name(target)
+            if target is name and own in claimed:
+                is_known, own = False, name  # its place was given to another column
+            if (is_known, own) in seen:
+                faults.append((name, _twice(name, seen[is_known, own])))
+                continue
+            seen[is_known, own] = name
+            (known if is_known else kept).append((place, own))
+            if not is_known and target is name and (meant := _meant(name, own_names)):
+                faults.append((name, f"is nearly {meant}: rename it, or keep it as metadata under meta.{name}"))
+    return Header(tuple(known), tuple(kept), tuple(faults), frozenset(renamed))
+
+
+def _twice(name: str, other: str) -> str:
+    return "is there twice" if name == other else f"is the same column as {other}"
+
+
+def _matching(source: str, names: Sequence[str]) -> str | None:
+    if source in names:
+        return source
+    return next((name for name in names if name.lower() == source.strip().lower()), None)
+
+
+def _own_name(name: str) -> tuple[bool, str]:
+    """Whether a name is one of ours, and how we write it."""
+    if name.lower() in _KNOWN:
+        return True, name.lower()
+    return False, name[len(_META) :] if name.lower().startswith(_META) and len(name) > len(_META) else name
+
+
+def _meant(name: str, present: frozenset[str]) -> str:
+    """Which of our columns a name that is none of them nearly is, unless that one is there itself."""
+    if name.lower().startswith(_META):
+        return ""
+    meant = near_miss(name)
+    return "" if meant in present else meant
+
+
+def near_miss(name: str) -> str:
+    """Our name that this one is nearly, or empty."""
+    plain = _plain(name)
+    if plain in _ALIASES:
+        return _ALIASES[plain]
+    for spelt, own in _ALIASES.items():
+        if _plain(own) == spelt and len(spelt) >= _SHORTEST and spelt[0] == plain[:1] and _one_slip(plain, spelt):
+            return own
+    long_names = [_plain(own) for own in _KNOWN if len(_plain(own)) >= _LONG]
+    close = difflib.get_close_matches(plain[:50], long_names, 1, _ALIKE)
+    return _ALIASES[close[0]] if close else ""
+
+
+def _one_slip(typed: str, meant: str) -> bool:
+    """Whether one letter is missing, too many, wrong, or swapped with its neighbour."""
+    start = len(posixpath.commonprefix([typed, meant]))
+    here, there = typed[start:], meant[start:]
+    swapped = here[:2] == there[:2][::-1] and here[2:] == there[2:]
+    return swapped or here == there[1:] or here[1:] == there or here[1:] == there[1:]
+
+
+def missing_image(names: Sequence[str]) -> str:
+    """What to say of a header without a column for the images."""
+    filled = [name for name in names if name]
+    if len(filled) > MAX_COLUMNS:
+        return "there is no such column"
+    likely = next((name for name in filled if _PICTURES.search(name)), None)
+    shown = ", ".join(filled[:20]) + (", ..." if len(filled) > 20 else "")
+    if likely:
+        return f"there is no such column; if {likely} has the images, give --column 'image={likely}'"
+    return f"there is no such column among {shown}; name the one that has the images: --column image=NAME"
+
+
+def missing_column(target: str, source: str, names: Sequence[str]) -> str:
+    """What to say of a column that is to be renamed and is not there."""
+    close = difflib.get_close_matches(source, [name[:100] for name in names], 1)
+    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(name for name in names[:20] if name)}"
+    return f"--column {target}={source}: there is no such column; {hint}"

@@ -1,0 +1,73 @@
+"""The values that reading a manifest gives: entries, and the problems found on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from restyle.errors import Problem
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of a manifest, with what its row says of it."""
+
+    source: str
+    """The file as the reader knows it; with `line` it says where the entry stands."""
+    line: int
+    """As an editor counts; 0 in a listing."""
+    id: str
+    image: str
+    """An s3:// URI, or the absolute path of a local file."""
+    variant: str
+    """Empty is every variant."""
+    params: dict[str, object]
+    """Filled cells only, by the API's names and of their types; ranges are checked where variants are known."""
+    output: str
+    """As the row says it; empty is where the workspace puts it."""
+    mark: str
+    """Empty or `redo`."""
+    meta: dict[str, str]
+    """All other filled cells."""
+    etag: str
+    """Where a listing tells it."""
+
+
+class Row(NamedTuple):
+    """A row as it stands in the file, sorted into what restyle knows and what it only keeps."""
+
+    source: str
+    line: int
+    given: dict[str, Any]
+    """Filled cells of reserved columns and parameters, by their own names."""
+    meta: dict[str, str]
+
+
+class Problems:
+    """Everything that is wrong with what was read, gathered so that it can be told at once."""
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+        self._sorted = True
+        self.warnings: list[str] = []
+
+    def add(self, source: str, line: int, column: str, reason: str) -> None:
+        """Notes a problem; line 0 and an empty column are for those that have none."""
+        self._found.append(Problem(source, line, column, reason))
+        self._sorted = False
+
+    def warn(self, text: str) -> None:
+        """Notes, once, what is worth a look and stops nothing."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    @property
+    def found(self) -> list[Problem]:
+        """The problems by file, line and column."""
+        if not self._sorted:
+            self._found.sort()
+            self._sorted = True
+        return self._found
+
+    def __bool__(self) -> bool:
+        return bool(self._found)

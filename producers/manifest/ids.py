@@ -1,0 +1,49 @@
+"""Ids of entries whose row gives none. Read by rows.py and listing.py."""
+
+from __future__ import annotations
+
+import posixpath
+import sqlite3
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from functools import cached_property
+
+
+class DefaultIds:
+    """Keys without their suffix; with it where two images would have one id (`shoe.jpg`, `shoe.png`).
+
+    Which ones share a stem is only known once all keys were seen, so the first id asked for costs a pass over them.
+    """
+
+    def __init__(self, keys: Callable[[], Iterator[str]]) -> None:
+        """Keeps where to stream the keys of all entries without an id from."""
+        self._keys = keys
+
+    def of(self, key: str) -> str:
+        """The id of a key, not checked or normalised yet."""
+        stem, suffix = posixpath.splitext(key)
+        return key if suffix and _hash(stem) in self._shared else stem
+
+    @cached_property
+    def _shared(self) -> frozenset[int]:
+        return shared_stems(self._keys())
+
+
+def shared_stems(keys: Iterable[str]) -> frozenset[int]:
+    """The hashes of those stems that stand before several suffixes; memory does not grow with the keys."""
+    with closing(sqlite3.connect("")) as seen:  # a file of its own, which SQLite removes
+        seen.execute("PRAGMA synchronous = OFF")
+        seen.execute("PRAGMA cache_size = -32768")
+        seen.execute("CREATE TABLE keys (stem INTEGER, suffix INTEGER, PRIMARY KEY (stem, suffix)) WITHOUT ROWID")
+        pairs = (posixpath.splitext(key) for key in keys)
+        seen.executemany(
+            "INSERT OR IGNORE INTO keys VALUES (?, ?)", ((_hash(stem), _hash(suffix)) for stem, suffix in pairs)
+        )
+        shared = seen.execute("SELECT stem FROM keys GROUP BY stem HAVING count(*) > 1")
+        return frozenset(stem for (stem,) in shared)
+
+
+def _hash(text: str) -> int:
+    """64 bits that stand for a text as long as this process lives."""
+    return hash(unicodedata.normalize("NFC", text))

@@ -1,0 +1,92 @@
+"""Where an image is, when a row names it. Read by rows.py."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from restyle.keys import split_uri
+
+#: Suffixes that make an object or file of a listing an entry.
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_DATA = re.compile(r"data:[\w/+.-]*[;,]", re.IGNORECASE)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file or key has the suffix of a picture."""
+    return posixpath.splitext(name)[1].lower() in SUFFIXES
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the relative images of a manifest begin: a local folder, or an s3:// prefix that ends in a slash."""
+
+    base: str
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the manifest lies in S3."""
+        return self.base.startswith("s3://")
+
+    def locate(self, image: str) -> tuple[str, str]:
+        """The image's s3:// URI or absolute path, and the whole key (or relative path) that names it.
+
+        Raises:
+            ValueError: there is no such file, or images cannot come from there; the message is the reason.
+        """
+        if image.startswith("s3://"):
+            return image, _checked_key(image)
+        if scheme := _SCHEME.match(image):
+            return self._other_scheme(scheme[1].lower(), image)
+        if _DATA.match(image):
+            raise ValueError("a picture inside the manifest is not read; save it as a file and name that")
+        return self._in_prefix(image) if self.is_remote else self._in_folder(image)
+
+    def _other_scheme(self, scheme: str, image: str) -> tuple[str, str]:
+        if scheme == "s3":
+            return self.locate(f"s3{image[2:]}")
+        if scheme in {"http", "https"}:
+            raise ValueError(
+                f"{scheme}:// images are not fetched, since what a web server sends can change between two tries and"
+                " is then paid for twice: download it, or copy it into S3, and name that"
+            )
+        raise ValueError(f"{scheme}:// is not read: name a local file, or an object as s3://bucket/key")
+
+    def _in_prefix(self, image: str) -> tuple[str, str]:
+        if image.startswith("/"):
+            raise ValueError("a local file means nothing in a manifest that lies in S3: upload it and name its key")
+        bucket, prefix = split_uri(self.base)
+        key = prefix + image
+        if image.startswith(("./", "../")) or "/./" in image or "/../" in image:
+            key = posixpath.normpath(key)
+            if key.startswith(".."):
+                raise ValueError("leads out of the bucket")
+        uri = f"s3://{bucket}/{key}"
+        return uri, _checked_key(uri)
+
+    def _in_folder(self, image: str) -> tuple[str, str]:
+        path = posixpath.normpath(posixpath.join(self.base, image))
+        try:
+            mode = Path(path).stat().st_mode
+        except FileNotFoundError:
+            raise ValueError(f"there is no file {path}") from None
+        except (OSError, ValueError) as error:
+            raise ValueError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        if stat.S_ISDIR(mode):
+            raise ValueError("is a folder; to restyle all in it, give the folder itself as the manifest")
+        key = posixpath.normpath(image).lstrip("/")
+        while key.startswith("../"):
+            key = key[3:]
+        return path, key
+
+
+def _checked_key(uri: str) -> str:
+    key = split_uri(uri)[1]
+    if not key or key.endswith("/"):
+        raise ValueError("names a whole bucket or prefix; to restyle all in it, give it as the manifest")
+    return key

@@ -1,0 +1,52 @@
+"""Fixtures of all tiers: a clean environment, and real servers that are started once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from restyle.state import State
+from tests.support.sandbox import SandboxServer, running_sandbox
+from tests.support.servers import S3, Valkey, running_s3, running_valkey
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the person who runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.startswith(("RESTYLE_", "SEGMIND_", "AWS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """One Valkey for all tests that do not hurt it."""
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> str:
+    """The shared Valkey, emptied."""
+    state = State(valkey.url, namespace="", account="")
+    state.ask("FLUSHALL")
+    state.close()
+    return valkey.url
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """One S3 server for all tests that do not hurt it."""
+    with running_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    """A sandbox of the API with nothing wrong with it."""
+    with running_sandbox() as server:
+        yield server

