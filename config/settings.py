@@ -129,6 +129,8 @@ class Settings(BaseSettings):
     """Set by the embedded stack for its worker."""
     local_s3_secret_key: SecretStr | None = None
     """Set by the embedded stack for its worker."""
+    local_sandbox: bool | None = None
+    """Set by the embedded stack: its own sandbox is up, and the API's address and key are its."""
 
     defaults: dict[str, Any] = {}
     """`[defaults]`: parameters for every manifest, below all others."""

@@ -45,7 +45,7 @@ class Pace:
 
     def left(self, pending: int) -> str:
         """How long the rest takes at this pace."""
-        return span_text(pending / self.per_minute * 60) if self.per_minute > 0 else "–"
+        return span_text(pending / self.per_minute * 60) if self.per_minute > 0 else "?"
 
 
 @contextmanager

@@ -37,8 +37,14 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _parts(settings: Settings) -> Iterator[Finding]:
-    yield _look("redis", lambda: _redis(settings), "check RESTYLE_REDIS_URL, and that Redis is up and lets this host in")
-    yield _look("s3", lambda: _s3(settings), "check RESTYLE_WORKSPACE and the AWS_* credentials: read, write and list are needed")
+    yield _look(
+        "redis", lambda: _redis(settings), "check RESTYLE_REDIS_URL, and that Redis is up and lets this host in"
+    )
+    yield _look(
+        "s3",
+        lambda: _s3(settings),
+        "check RESTYLE_WORKSPACE and the AWS_* credentials: read, write and list are needed",
+    )
     yield _look("api key", lambda: _api(settings), "check RESTYLE_API_KEY and RESTYLE_API_URL, or add --sandbox")
     yield _look("clock", lambda: _clock(settings), "let this machine set its clock by NTP")
 

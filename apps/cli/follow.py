@@ -75,9 +75,7 @@ def snapshots(run: Run, here: Session) -> Iterator[Snapshot]:
     """Snapshots of a run; a Redis or S3 that goes away for a while does not end the watching."""
     while True:
         try:
-            yield from watch(
-                run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet
-            )
+            yield from watch(run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet)
         except (StateUnavailable, StoreUnavailable) as error:
             say(f"{error.message}; waiting for it to come back", "yellow")
             time.sleep(2)
@@ -107,7 +105,10 @@ def interrupted(run: Run, here: Session, stop: KeyboardInterrupt, *, as_json: bo
     try:
         here.control.suspend(run.run_id, reason="interrupted", detail="stopped with Ctrl-C")
         held = len(here.fleet.living_jobs)
-        say(f"\nStopping: {held} jobs in hand end first. Ctrl-C again leaves at once." if held else "\nStopping.", "bold")
+        say(
+            f"\nStopping: {held} jobs in hand end first. Ctrl-C again leaves at once." if held else "\nStopping.",
+            "bold",
+        )
         settle(here)
         now = here.snapshot(run)
         say(f"{now.succeeded + now.skipped:,} of {now.planned:,} jobs are done and stay done.")
@@ -139,9 +140,11 @@ def tell(now: Snapshot, here: Session) -> None:
     if now.failed and now.last_error:
         say(f"last error: {now.last_error}", "yellow")
     spent = credits_text(now.credits_spent, here.settings.credit_price)
-    say(("made-up credits: " if here.settings.sandbox else "spent: ") + spent + (
-        f", {now.in_doubt} calls in doubt" if now.in_doubt else ""
-    ))
+    say(
+        ("made-up credits: " if here.settings.sandbox else "spent: ")
+        + spent
+        + (f", {now.in_doubt} calls in doubt" if now.in_doubt else "")
+    )
     say(f"outputs: {here.shown(now.outputs)}")
     say(f"records: {here.shown(here.workspace.under('records'))}")
     if now.report:
@@ -166,4 +169,7 @@ def leave_others(here: Session, *, but: Run | None = None) -> None:
             continue
         if not here.progress.suspensions(other.run_id):
             here.control.suspend(other.run_id, reason="interrupted", detail="another run was started")
-        say(f"Run {other.run_id} is unfinished and stays suspended; to go on with it: restyle resume {other.run_id}", "dim")
+        say(
+            f"Run {other.run_id} is unfinished and stays suspended; to go on with it: restyle resume {other.run_id}",
+            "dim",
+        )

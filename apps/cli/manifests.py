@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import typer
+from producers.plan import Draft, PlanRequest
 
 from apps.cli import follow, options
 from apps.cli.console import print_json, say
@@ -12,7 +13,6 @@ from apps.cli.exits import WRONG_INPUT
 from apps.cli.planning import continued, open_draft, show_draft, spend_or_stop, write_plan
 from apps.cli.session import Session, is_embedded, require_key, session
 from config.settings import Settings
-from producers.plan import Draft, PlanRequest
 from restyle.models import Run
 
 
@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: restyle submit s3://shop/catalog.csv --variants styles.json --yes")(submit)
 
 
-def run(  # noqa: PLR0913 - a command's options are its arguments
+def run(
     manifest: options.Manifest,
     variants: options.Variants = None,
     prompt: options.Prompt = None,
@@ -73,7 +73,7 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
 def begin(request: PlanRequest, plan: Draft | None, here: Session, *, yes: bool) -> Run:
     """Plans, asks, writes and submits; other unfinished runs of an embedded stack are left suspended."""
     plan = plan or open_draft(request, here.settings, here)
-    assert plan is not None  # noqa: S101 - with a session every manifest can be read
+    assert plan is not None
     show_draft(plan, here.settings)
     spend_or_stop(plan, here.settings, yes=yes)
     if here.embedded:
@@ -83,7 +83,7 @@ def begin(request: PlanRequest, plan: Draft | None, here: Session, *, yes: bool)
     return run
 
 
-def plan(  # noqa: PLR0913 - a command's options are its arguments
+def plan(
     manifest: options.Manifest,
     variants: options.Variants = None,
     prompt: options.Prompt = None,
@@ -113,7 +113,7 @@ def plan(  # noqa: PLR0913 - a command's options are its arguments
     if made is None:
         with session(settings) as here:
             made = open_draft(request, here.settings, here)
-    assert made is not None  # noqa: S101 - with a session every manifest can be read
+    assert made is not None
     if as_json:
         print_json(plan_object(made, settings))
     else:
@@ -143,7 +143,7 @@ def plan_object(plan: Draft, settings: Settings) -> dict[str, object]:
     }
 
 
-def submit(  # noqa: PLR0913 - a command's options are its arguments
+def submit(
     manifest: options.Manifest,
     variants: options.Variants = None,
     prompt: options.Prompt = None,
@@ -173,6 +173,6 @@ def submit(  # noqa: PLR0913 - a command's options are its arguments
     )  # fmt: skip
     with session(settings) as here:
         plan = open_draft(request, here.settings, here)
-        assert plan is not None  # noqa: S101 - with a session every manifest can be read
+        assert plan is not None
         run = (None if new else continued(plan, here)) or begin(request, plan, here, yes=yes)
         follow.print_submitted(run, here, as_json=as_json)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from producers.plan import PlanRequest
 
 from config.settings import Settings, load_settings
-from producers.plan import PlanRequest
 from restyle.errors import ConfigurationError
 
 Manifest = Annotated[
@@ -28,7 +28,9 @@ Limit = Annotated[int | None, typer.Option(help="Take only the first N entries."
 Sample = Annotated[int | None, typer.Option(help="Take N jobs, spread over variants and folders.", metavar="N", min=1)]
 SkipInvalid = Annotated[bool, typer.Option("--skip-invalid", help="Run the good lines; write the bad ones to a file.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Redo jobs that are done already.")]
-NewSeed = Annotated[bool, typer.Option("--new-seed", help="Derive other seeds, for another picture of the same prompt.")]
+NewSeed = Annotated[
+    bool, typer.Option("--new-seed", help="Derive other seeds, for another picture of the same prompt.")
+]
 Budget = Annotated[float | None, typer.Option(help="Refuse to start above this estimate.", metavar="CREDITS", min=0)]
 Column = Annotated[
     list[str] | None,
@@ -41,7 +43,9 @@ Sandbox = Annotated[bool, typer.Option("--sandbox", help="Call the sandbox of th
 Concurrency = Annotated[int | None, typer.Option(help="Calls in flight in each worker.", metavar="N", min=1)]
 MaxRpm = Annotated[int | None, typer.Option(help="Calls a minute by the whole fleet; 0: no limit.", metavar="N", min=0)]
 MaxOutage = Annotated[float | None, typer.Option(help="Seconds to sit out an outage of the API.", metavar="S", min=0)]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `restyle runs` lists it.", show_default=False)]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="The run's id, as `restyle runs` lists it.", show_default=False)
+]
 MaybeRunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run's id; without it, all of them.")]
 
 

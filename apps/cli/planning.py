@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 
 import typer
+from producers.plan import Draft, PlanRequest, draft, write
 from rich.table import Table
 
 from apps.cli.console import credits_text, say, span_text, talk
 from apps.cli.session import Session, who
 from config.settings import Settings
 from producers.enqueue import read_plan
-from producers.plan import Draft, PlanRequest, draft, write
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Run
@@ -48,14 +48,18 @@ def show_draft(plan: Draft, settings: Settings) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", justify="right")
     table.add_column()
-    table.add_row("entries", f"{plan.entries:,}" + (f"  ({len(plan.problems):,} bad lines left out)" if plan.problems else ""))
+    table.add_row(
+        "entries", f"{plan.entries:,}" + (f"  ({len(plan.problems):,} bad lines left out)" if plan.problems else "")
+    )
     table.add_row("variants", ", ".join(plan.variants))
     table.add_row("jobs", f"{plan.jobs:,}  ({estimate.calls:,} calls, {estimate.samples:,} samples)")
     if plan.uploads:
         table.add_row("uploads", f"{plan.uploads:,} local pictures, {plan.upload_bytes / 1e6:,.1f} MB")
     most = "at most " if estimate.at_most else ""
-    cost = "free: the sandbox's pictures cost nothing" if settings.sandbox else most + credits_text(
-        estimate.credits, settings.credit_price
+    cost = (
+        "free: the sandbox's pictures cost nothing"
+        if settings.sandbox
+        else most + credits_text(estimate.credits, settings.credit_price)
     )
     table.add_row("cost", cost)
     rpm = settings.effective_max_rpm
@@ -113,7 +117,7 @@ def write_plan(plan: Draft, here: Session) -> Run:
     Raises:
         ConfigurationError: another unfinished run has one of the same jobs.
     """
-    others = [run for run in here.control.unfinished()]
+    others = here.control.unfinished()
     with talk.status("Writing the plan…"):
         run = write(plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=who())
     for other in others:
@@ -138,5 +142,3 @@ def shared_job(run: Run, other: Run, here: Session) -> str:
             if here.feeder.job_id(line) in theirs:
                 return f"{line['id']} {line['variant']}"
     return ""
-
-

@@ -79,7 +79,9 @@ def download(
     statuses: list[str] = typer.Option(
         ["succeeded", "skipped"], "--status", help="Only jobs that ended so; repeatable.", metavar="STATUS"
     ),
-    only_ids: Path | None = typer.Option(None, "--only-ids", help="Only the ids in this file, one a line.", metavar="FILE"),
+    only_ids: Path | None = typer.Option(
+        None, "--only-ids", help="Only the ids in this file, one a line.", metavar="FILE"
+    ),
     sandbox: options.Sandbox = False,
 ) -> None:
     """Copy a run's outputs to a folder; only what is new."""

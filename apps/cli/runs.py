@@ -6,6 +6,7 @@ import sys
 from datetime import datetime
 
 import typer
+from producers.plan import retry_draft
 from rich.table import Table
 
 from apps.cli import follow, options
@@ -13,7 +14,6 @@ from apps.cli.console import credits_text, out, print_json, say
 from apps.cli.exits import run_code
 from apps.cli.planning import show_draft, spend_or_stop, write_plan
 from apps.cli.session import Session, is_embedded, session
-from producers.plan import retry_draft
 from producers.watch import Snapshot, watch
 from restyle.models import ENDED
 
@@ -56,11 +56,15 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     workers = {name: beat for name, beat in here.fleet.workers().items() if beat is not None}
     suspended = here.fleet.suspensions()
     if as_json:
-        notes = [{"scope": s.scope, "reason": s.reason, "detail": s.detail, "by": s.by, "next": s.next} for s in suspended]
+        notes = [
+            {"scope": s.scope, "reason": s.reason, "detail": s.detail, "by": s.by, "next": s.next} for s in suspended
+        ]
         found = [now.model_dump(mode="json") for now in unfinished]
         print_json({"workers": workers, "suspension": notes, "credits_left": here.fleet.credits_left(), "runs": found})
         return
-    out.print(f"{len(workers)} workers, {sum(now.pending for now in unfinished):,} jobs pending in {len(unfinished)} runs")
+    out.print(
+        f"{len(workers)} workers, {sum(now.pending for now in unfinished):,} jobs pending in {len(unfinished)} runs"
+    )
     for reason in suspended:
         out.print(f"suspended ({reason.reason}): {reason.detail}", style="yellow", markup=False)
         out.print(f"next: {reason.next}", style="yellow", markup=False)
@@ -91,15 +95,16 @@ def watch_run(
     max_outage: options.MaxOutage = None,
 ) -> None:
     """Follow a run to its end without touching it."""
-    with session(options.settings_from(sandbox=sandbox, max_outage=max_outage), run_id=run_id) as here, follow.terminable():
+    with (
+        session(options.settings_from(sandbox=sandbox, max_outage=max_outage), run_id=run_id) as here,
+        follow.terminable(),
+    ):
         run = here.read(run_id)
         if not as_json:
             now = follow.follow(run, here)
             follow.tell(now, here)
         else:
-            for now in watch(  # noqa: B007 - the last one decides the code
-                run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet
-            ):
+            for now in watch(run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet):
                 print_json(now.model_dump(mode="json"))
                 if follow.needs_person(now, here):
                     break

@@ -27,9 +27,13 @@ def demo(
 ) -> None:
     """Restyle a small example catalog with the sandbox: a real queue, a real S3 server, made-up pictures."""
     examples = Path(str(resources.files("apps"))).parent / "examples"
-    say("A demo: 12 product pictures in 3 styles, through a real queue and a real S3 server, with a sandbox of the API.")
+    say(
+        "A demo: 12 product pictures in 3 styles, through a real queue and a real S3 server, with a sandbox of the API."
+    )
     settings = options.settings_from(sandbox=True, concurrency=concurrency)
-    request = options.request_from(str(examples / "catalog.csv"), variants=str(examples / "variants.json"), overwrite=True)
+    request = options.request_from(
+        str(examples / "catalog.csv"), variants=str(examples / "variants.json"), overwrite=True
+    )
     with session(settings, worker=True) as here:
         plan = open_draft(request, settings, here)
         run = continued(plan, here) or begin(request, plan, here, yes=True)
@@ -40,13 +44,15 @@ def demo(
     sys.exit(code)
 
 
-def sandbox(  # noqa: PLR0913 - a command's options are its arguments
+def sandbox(
     host: str = typer.Option("127.0.0.1", help="Address to listen on."),
     port: int = typer.Option(8000, help="Port to listen on; 0: any free one."),
     credits: float = typer.Option(100.0, help="Credits on the account.", min=0),
     price: float = typer.Option(0.02, help="Credits a sample of 30 steps.", min=0),
     latency: float = typer.Option(1.0, help="Seconds a call takes.", min=0),
-    api_key: str | None = typer.Option(None, help="The one good key; without it any key is good.", envvar="SANDBOX_API_KEY"),
+    api_key: str | None = typer.Option(
+        None, help="The one good key; without it any key is good.", envvar="SANDBOX_API_KEY"
+    ),
     rpm: int = typer.Option(0, help="Calls a minute it allows; 0: no limit.", min=0),
     fault: list[str] = typer.Option([], help="Fault and rate, e.g. --fault 500=0.1; repeatable.", metavar="NAME=RATE"),
 ) -> None:

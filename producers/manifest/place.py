@@ -33,11 +33,11 @@ class Place:
         """Whether the manifest lies in S3."""
         return self.base.startswith("s3://")
 
-    def locate(self, image: str) -> tuple[str, str]:
-        """The image's s3:// URI or absolute path, and the whole key (or relative path) that names it.
+    def resolve(self, image: str) -> tuple[str, str]:
+        """The image's s3:// URI or absolute path, and the whole key or relative path that it is named by.
 
         Raises:
-            ValueError: there is no such file, or images cannot come from there; the message is the reason.
+            ValueError: images cannot come from there; the message is the reason.
         """
         if image.startswith("s3://"):
             return image, _checked_key(image)
@@ -49,11 +49,11 @@ class Place:
 
     def _other_scheme(self, scheme: str, image: str) -> tuple[str, str]:
         if scheme == "s3":
-            return self.locate(f"s3{image[2:]}")
+            return self.resolve(f"s3{image[2:]}")
         if scheme in {"http", "https"}:
             raise ValueError(
                 f"{scheme}:// images are not fetched, since what a web server sends can change between two tries and"
-                " is then paid for twice: download it, or copy it into S3, and name that"
+                " would be paid for twice: download it, or copy it into S3, and name that"
             )
         raise ValueError(f"{scheme}:// is not read: name a local file, or an object as s3://bucket/key")
 
@@ -70,19 +70,27 @@ class Place:
         return uri, _checked_key(uri)
 
     def _in_folder(self, image: str) -> tuple[str, str]:
-        path = posixpath.normpath(posixpath.join(self.base, image))
-        try:
-            mode = Path(path).stat().st_mode
-        except FileNotFoundError:
-            raise ValueError(f"there is no file {path}") from None
-        except (OSError, ValueError) as error:
-            raise ValueError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-        if stat.S_ISDIR(mode):
-            raise ValueError("is a folder; to restyle all in it, give the folder itself as the manifest")
-        key = posixpath.normpath(image).lstrip("/")
+        key = posixpath.normpath(image)
+        path = posixpath.normpath(posixpath.join(self.base, key))
         while key.startswith("../"):
             key = key[3:]
-        return path, key
+        return path, key.lstrip("/")
+
+
+def check_file(path: str) -> None:
+    """Makes sure that there is a file; it is not opened.
+
+    Raises:
+        ValueError: there is none; the message is the reason.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {path}") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if stat.S_ISDIR(mode):
+        raise ValueError("is a folder; to restyle all in it, give the folder itself as the manifest")
 
 
 def _checked_key(uri: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from producers.manifest.cells import PARAMS, RESERVED
 from producers.manifest.entry import Entry, Problems, Row
 from producers.manifest.ids import DefaultIds
-from producers.manifest.place import Place
+from producers.manifest.place import Place, check_file
 from restyle.keys import normalise_id
 
 #: What reviewers write into the column `mark`; only what is to be done again is planned.
@@ -20,6 +19,8 @@ MAX_META_BYTES = 8000
 _SMALL_META = MAX_META_BYTES // 4
 _NOTHING: dict[str, str] = dict.fromkeys(RESERVED, "")
 
+#: A column, and what is wrong with its cell.
+Fault = tuple[str, str]
 #: Streams the rows of a manifest anew; those that are none go to the problems.
 Rows = Callable[[Problems], Iterator[Row]]
 
@@ -35,13 +36,11 @@ class Reading:
     def entries(self, problems: Problems) -> Iterator[Entry]:
         """Streams the entries; a row with a problem is none."""
         for row in self._rows(problems):
-            try:
-                entry = self._entry(row)
-            except _Faults as faults:
-                for column, reason in faults.found:
-                    problems.add(row.source, row.line, column, reason)
-                continue
-            if entry is not None:
+            faults: list[Fault] = []
+            entry = self._entry(row, faults)
+            for column, reason in faults:
+                problems.add(row.source, row.line, column, reason)
+            if entry is not None and not faults:
                 yield entry
 
     def _unnamed(self) -> Iterator[str]:
@@ -50,13 +49,12 @@ class Reading:
             image = row.given.get("image")
             if "id" not in row.given and isinstance(image, str):
                 try:
-                    yield self._place.name(image.strip())
+                    yield self._place.resolve(image.strip())[1]
                 except ValueError:
                     continue  # found again, and told, when the row's turn comes
 
-    def _entry(self, row: Row) -> Entry | None:
+    def _entry(self, row: Row, faults: list[Fault]) -> Entry | None:
         """The row's entry; None where the row says that there is nothing to do."""
-        faults: list[tuple[str, str]] = []
         words = _NOTHING.copy()
         params: dict[str, object] = {}
         for name, value in row.given.items():
@@ -69,18 +67,17 @@ class Reading:
                 faults.append((name, str(reason)))
         mark = words["mark"].lower()
         if mark in _DROPPED:
+            faults.clear()
             return None
         if mark not in {"", _REDO}:
-            faults.append(("mark", f"{words['mark']!r} is none of keep, reject, redo"))
-        image = self._image(words, row, faults)
+            faults.append(("mark", f"{words['mark'][:40]!r} is none of keep, reject, redo"))
+        image, key = self._image(row, words["image"], faults)
         if reason := _too_much(row.meta):
-            faults.append(("", reason))
-        if faults:
-            raise _Faults(faults)
+            faults.append(reason)
         return Entry(
             source=row.source,
             line=row.line,
-            id=words["id"],
+            id=self._id(row, words["id"], key, faults),
             image=image,
             variant=words["variant"],
             params=params,
@@ -90,33 +87,39 @@ class Reading:
             etag="",
         )
 
-    def _image(self, words: dict[str, str], row: Row, faults: list[tuple[str, str]]) -> str:
-        """Where the image is; completes the id in `words`, which may depend on it."""
-        image = ""
-        if not words["image"]:
+    def _image(self, row: Row, image: str, faults: list[Fault]) -> tuple[str, str]:
+        """Where the image is, and its key; both empty where there is none."""
+        if not image:
             if "image" not in row.given:
                 faults.append(("image", "is missing"))
-        else:
-            try:
-                image, key = self._place.locate(words["image"])
-            except ValueError as reason:
-                faults.append(("image", f"{words['image'][:200]}: {reason}"))
-        ...
-        return image
+            return "", ""
+        try:
+            where, key = self._place.resolve(image)
+            if not where.startswith("s3://"):
+                check_file(where)
+        except ValueError as reason:
+            faults.append(("image", f"{image[:200]}: {reason}"))
+            return "", ""
+        return where, key
+
+    def _id(self, row: Row, given: str, key: str, faults: list[Fault]) -> str:
+        """The given id, or the one that the image's key makes."""
+        try:
+            if given:
+                return normalise_id(given)
+            return normalise_id(self._ids.of(key)) if key and "id" not in row.given else ""
+        except ValueError as reason:
+            hint = "" if given else "; it is made of the image's name: give the row an id of its own"
+            faults.append(("id", f"{reason}{hint}"))
+            return ""
 
 
-def _too_much(meta: dict[str, str]) -> str:
-    """Why metadata is refused, or empty."""
+def _too_much(meta: dict[str, str]) -> Fault | None:
+    """Why metadata is refused."""
     if sum(map(len, meta)) + sum(map(len, meta.values())) <= _SMALL_META:
-        return ""
+        return None
     size = sum(len(name.encode()) + len(value.encode()) for name, value in meta.items())
     if size <= MAX_META_BYTES:
-        return ""
+        return None
     longest = max(meta, key=lambda name: len(meta[name]))
-    return f"the other columns hold {size:,} bytes, at most {MAX_META_BYTES:,} are kept; the longest is {longest}"
-
-
-class _Faults(Exception):
-    def __init__(self, found: list[tuple[str, str]]) -> None:
-        super().__init__()
-        self.found = found
+    return longest, f"the columns that are only kept hold {size:,} bytes together; at most {MAX_META_BYTES:,} fit"
