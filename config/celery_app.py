@@ -9,7 +9,7 @@ from config.settings import Settings
 from restyle.errors import ConfigurationError
 
 #: A job's messages, and what concerns whole runs; a report need not wait behind thousands of jobs.
-JOBS, RUNS = "jobs", "runs"
+JOBS, RUNS = "queue:jobs", "queue:runs"
 
 #: Explicit names, so that moving a module never strands a message.
 IMAGE_TASK, START_TASK, FINISH_TASK = "restyle.image", "restyle.start", "restyle.finish"

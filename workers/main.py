@@ -30,6 +30,6 @@ try:
     resources.state.ping()
 except RestyleError as error:
     sys.exit(f"restyle: {error.message}")
-app.Worker = Worker  # type: ignore[misc] # Celery's own seam for another worker class
+app.Worker = app.subclass_with_self(Worker)  # type: ignore[misc] # the seam by which Celery makes its own
 register(app, resources)
 lifecycle.connect(app, settings, resources)

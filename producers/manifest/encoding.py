@@ -1,0 +1,63 @@
+"""What to say of a file that is not text in UTF-8. Read by source.py."""
+
+from __future__ import annotations
+
+import re
+
+#: First bytes of files that are often taken for a manifest, and what to do about them.
+_KINDS = (
+    (b"PK\x03\x04", "is an Excel workbook or another ZIP file: save it as CSV UTF-8 and give that"),
+    (b"\xd0\xcf\x11\xe0", "is an old Excel workbook: save it as CSV UTF-8 and give that"),
+    (b"PAR1", "is a Parquet file: export it as CSV or JSONL and give that"),
+    (b"ORC", "is an ORC file: export it as CSV or JSONL and give that"),
+    (b"SQLite format 3", "is an SQLite database: export the table as CSV and give that"),
+    (b"\x28\xb5\x2f\xfd", "is compressed by zstd: only gzip is read, so decompress it first"),
+    (b"BZh", "is compressed by bzip2: only gzip is read, so decompress it first"),
+    (b"\xfd7zXZ", "is compressed by xz: only gzip is read, so decompress it first"),
+    (b"\xff\xd8\xff", "is a picture: give the folder that it is in, or a manifest that names it"),
+    (b"\x89PNG", "is a picture: give the folder that it is in, or a manifest that names it"),
+    (b"%PDF", "is a PDF file: give a CSV, JSON or JSONL file"),
+)
+_BOMS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
+_WESTERN_RUN = re.compile(rb"[\x80-\xff]{4}")
+_ASIAN = ("shift_jis", "gb18030", "euc_kr", "big5")
+
+
+def why_no_text(start: bytes) -> str:
+    """The reason why a file that begins so cannot be a manifest, or empty."""
+    for magic, reason in _KINDS:
+        if start.startswith(magic):
+            return reason
+    for bom, name in _BOMS:
+        if start.startswith(bom):
+            return _convert(name)
+    nulls = start[:1000].count(0)
+    if nulls > len(start[:1000]) // 3:
+        return _convert("UTF-16LE" if start[1:2] == b"\0" else "UTF-16BE")
+    return ""
+
+
+def why_no_utf8(line: bytes) -> str:
+    """What to say of a line that does not decode."""
+    return _convert(_likely(line))
+
+
+def _likely(line: bytes) -> str:
+    """The encoding that a line probably has. Letters of the west stand among others, those of Asia in a row."""
+    names = ("windows-1252", *_ASIAN) if not _WESTERN_RUN.search(line) else (*_ASIAN, "windows-1252")
+    for name in names:
+        try:
+            line.decode(name)
+        except UnicodeDecodeError:
+            continue
+        return name
+    return ""
+
+
+def _convert(name: str) -> str:
+    if not name:
+        return "is not text in UTF-8, nor in any other encoding that is known here: is it a text file?"
+    return (
+        f"is not UTF-8 but probably {name.upper()}: save it as CSV UTF-8, or convert it by"
+        f" `iconv -f {name.upper()} -t UTF-8 FILE > NEW`"
+    )

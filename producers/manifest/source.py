@@ -1,0 +1,188 @@
+"""The bytes of a manifest: fetched to this machine once, hashed, and read as text as often as needed.
+
+What comes through a pipe or from S3 is spooled to a temporary file, so that every pass sees the same.
+Read by table.py, document.py and listing.py.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import shutil
+import sys
+import tempfile
+import weakref
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol, TextIO
+
+from producers.manifest.encoding import why_no_text, why_no_utf8
+from restyle.errors import InputNotFound, ManifestError, Problem
+from restyle.store import Store, translate
+
+#: Characters that a line may have.
+MAX_LINE = 1_000_000
+_GZIP = b"\x1f\x8b"
+_HEAD = 65536
+
+
+def wrong(name: str, reason: str, line: int = 0, column: str = "") -> ManifestError:
+    """The error for a manifest that cannot be read as a whole."""
+    return ManifestError([Problem(name, line, column, reason)])
+
+
+class Source:
+    """A manifest's bytes in a file of this machine."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        """Takes the file as it is.
+
+        Args:
+            name: what messages call it.
+            path: where it is.
+
+        Raises:
+            ManifestError: it cannot be read, is empty, or is no text.
+        """
+        self.name = name
+        self._path = path
+        with self._explained():
+            with path.open("rb") as file:
+                self.is_gzip = file.read(2) == _GZIP
+            with self._bytes() as content:
+                self.head = content.read(_HEAD)
+            self._stamp = self._stat()
+        if not self.head.strip(b"\xef\xbb\xbf \t\r\n"):
+            raise wrong(name, "is empty")
+        if reason := why_no_text(self.head):
+            raise wrong(name, reason)
+
+    def sha256(self) -> str:
+        """Of the bytes as they lie, compressed where they are."""
+        with self._explained(), self._path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @contextmanager
+    def text(self) -> Iterator[TextIO]:
+        """The decoded content, its line ends untouched.
+
+        Raises:
+            ManifestError: whatever is wrong with it, told by line.
+        """
+        with self._explained():
+            if self._stat() != self._stamp:
+                raise wrong(self.name, "was changed while it was read; plan again")
+            with io.TextIOWrapper(self._bytes(), encoding="utf-8-sig", newline="") as text:
+                yield text
+
+    def lines(self) -> Iterator[str]:
+        """The lines with their ends.
+
+        Raises:
+            ManifestError: a line is too long or holds what no text has.
+        """
+        with self.text() as text:
+            number = 0
+            while line := text.readline(MAX_LINE + 1):
+                number += 1
+                if len(line) > MAX_LINE:
+                    raise wrong(self.name, f"the line is longer than {MAX_LINE:,} characters", number)
+                if "\0" in line:
+                    raise wrong(self.name, "has a NUL byte, which no text has: is the file damaged?", number)
+                yield line
+
+    def _bytes(self) -> BinaryIO:
+        return gzip.open(self._path, "rb") if self.is_gzip else self._path.open("rb")
+
+    def _stat(self) -> tuple[int, int]:
+        found = self._path.stat()
+        return found.st_size, found.st_mtime_ns
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except UnicodeDecodeError:
+            raise self._not_utf8() from None
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise wrong(self.name, f"is not whole: gzip says {error}") from None
+        except OSError as error:
+            raise wrong(self.name, f"cannot be read: {error.strerror or error}") from None
+
+    def _not_utf8(self) -> ManifestError:
+        """Where the text stops being UTF-8, and what it may be instead."""
+        with self._bytes() as content:
+            number = 0
+            while line := content.readline(4 * MAX_LINE):
+                number += 1
+                try:
+                    line.decode()
+                except UnicodeDecodeError:
+                    return wrong(self.name, why_no_utf8(line), number)
+        return wrong(self.name, why_no_utf8(b""))
+
+
+def local(name: str) -> Source:
+    """A local file; what is no regular file, such as a pipe, is spooled.
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
+    path = Path(name)
+    try:
+        if path.is_file():
+            return Source(name, path)
+        with path.open("rb") as pipe:
+            return _spooled(name, pipe)
+    except FileNotFoundError:
+        raise wrong(name, "there is no such file or folder") from None
+    except (OSError, ValueError) as error:
+        raise wrong(name[:200], f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def standard_input(stdin: BinaryIO | None) -> Source:
+    """What is piped into the command."""
+    return _spooled("-", stdin or sys.stdin.buffer)
+
+
+def remote(uri: str, store: Store) -> Source | None:
+    """An object of S3; None where there is none.
+
+    Raises:
+        ManifestError: it is no manifest.
+    """
+    try:
+        body = store.open(uri)
+    except InputNotFound:
+        return None
+    try:
+        return _spooled(uri, body)
+    except ManifestError:
+        raise
+    except Exception as error:
+        # The body breaks off in the ways of boto3, urllib3 and sockets; what is none of S3's doing goes on as it is.
+        raise translate(error, uri) or error from error
+    finally:
+        body.close()
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _spooled(name: str, content: _Readable) -> Source:
+    descriptor, path = tempfile.mkstemp(prefix="restyle-manifest-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            shutil.copyfileobj(content, file, 1 << 20)
+        source = Source(name, Path(path))
+    except BaseException:
+        Path(path).unlink()
+        raise
+    # Not a TemporaryFile: each pass opens it anew, and it goes with the last one that can.
+    weakref.finalize(source, Path(path).unlink, missing_ok=True)
+    return source
