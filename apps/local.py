@@ -267,7 +267,7 @@ def _servers(settings: Settings, home: Home) -> tuple[list[Child], dict[str, Any
         told |= {"s3_url": f"http://127.0.0.1:{port}", "s3_access_key": pair[0], "s3_secret_key": pair[1]}
         home.folder(f"s3/{EMBEDDED_BUCKET}")
         argv = [rclone_binary(), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null",
-                "--vfs-cache-mode", "off", "--dir-cache-time", "0s", str(home.folder("s3"))]  # fmt: skip
+                "--vfs-cache-mode", "off", "--dir-cache-time", "1s", str(home.folder("s3"))]  # fmt: skip
         # Its flag would show the credentials to everyone who can list processes.
         env = {**os.environ, "RCLONE_AUTH_KEY": f'"{pair[0]},{pair[1]}"'}
         children.append(home.child("s3", argv, env=env, restart=True))

@@ -182,7 +182,7 @@ class Settings(BaseSettings):
         """Calls begun a minute by the whole fleet; 0 is no limit."""
         if self.max_rpm is not None:
             return self.max_rpm
-        return 50 if self.api_url.startswith("https://api.segmind.com/") else 0
+        return 50 if self.api_url.startswith("https://api.segmind.com/") and not self.sandbox else 0
 
     @property
     def account(self) -> str | None:

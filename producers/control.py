@@ -5,8 +5,6 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass, replace
 
-from restyle.store import Store
-
 from producers.enqueue import Feeder
 from producers.watch import read_run, told_by_results, write_run
 from restyle.errors import ConfigurationError
@@ -14,6 +12,7 @@ from restyle.fleet import Fleet
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus
 from restyle.progress import Progress
+from restyle.store import Store
 
 
 @dataclass(frozen=True)

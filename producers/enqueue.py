@@ -16,13 +16,13 @@ from typing import Any
 from uuid import uuid4
 
 from celery import Celery
-from restyle.store import Store
 
 from config.celery_app import FINISH_TASK, IMAGE_TASK, JOBS, RUNS
 from restyle.fleet import Fleet
 from restyle.keys import Workspace
 from restyle.models import Outcome, RunStatus
 from restyle.progress import OpenShard, Progress, Totals
+from restyle.store import Store
 
 #: Shards whose jobs are kept in memory between ticks.
 CACHED_SHARDS = 32

@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from restyle.store import Store
-
 from producers.report import Rows, outcomes
 from producers.tally import Tally
 from restyle.errors import ConfigurationError
@@ -15,6 +13,7 @@ from restyle.fleet import Fleet, Suspension
 from restyle.keys import Workspace, is_run_id
 from restyle.models import ENDED, Run, RunStatus, UtcTime, Value
 from restyle.progress import Progress, Totals
+from restyle.store import Store
 
 
 class SuspensionNote(Value):

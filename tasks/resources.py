@@ -10,9 +10,6 @@ from functools import cached_property
 from importlib.metadata import version
 from uuid import uuid4
 
-from restyle.segmind import Segmind
-from restyle.store import Endpoint, Store
-
 from config.settings import Settings
 from restyle.errors import ConfigurationError
 from restyle.fleet import Dropped, Fleet, Limits
@@ -20,7 +17,9 @@ from restyle.keys import Workspace
 from restyle.models import Run, RunOptions
 from restyle.progress import Progress
 from restyle.retries import Policy
+from restyle.segmind import Segmind
 from restyle.state import State
+from restyle.store import Endpoint, Store
 from restyle.work import Tools
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import typer
-from producers.plan import Draft, PlanRequest
 
 from apps.cli import follow, options
 from apps.cli.console import print_json, say
@@ -13,6 +12,7 @@ from apps.cli.exits import WRONG_INPUT
 from apps.cli.planning import continued, open_draft, show_draft, spend_or_stop, write_plan
 from apps.cli.session import Session, is_embedded, require_key, session
 from config.settings import Settings
+from producers.plan import Draft, PlanRequest
 from restyle.models import Run
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from producers.plan import PlanRequest
 
 from config.settings import Settings, load_settings
+from producers.plan import PlanRequest
 from restyle.errors import ConfigurationError
 
 Manifest = Annotated[

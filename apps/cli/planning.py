@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 
 import typer
-from producers.plan import Draft, PlanRequest, draft, write
 from rich.table import Table
 
 from apps.cli.console import credits_text, say, span_text, talk
 from apps.cli.session import Session, who
 from config.settings import Settings
 from producers.enqueue import read_plan
+from producers.plan import Draft, PlanRequest, draft
+from producers.shards import write
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Run

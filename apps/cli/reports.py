@@ -10,10 +10,11 @@ import typer
 
 from apps.cli import options
 from apps.cli.console import print_json, say
-from apps.cli.session import session
+from apps.cli.session import Session, session
 from producers.download import download as copy_outputs
 from producers.report import slice_csv, write_report
 from restyle.errors import ConfigurationError
+from restyle.models import Run
 
 STATUSES = frozenset({"succeeded", "skipped", "failed", "pending"})
 
@@ -66,10 +67,16 @@ def report(
             for uri in (links.html, links.csv, links.json):
                 print(here.shown(uri))  # noqa: T201 - the data of this command, on stdout
         if open_page:
-            local_copy = here.settings.home / "reports" / f"{run_id}.html"
-            local_copy.parent.mkdir(parents=True, exist_ok=True)
-            local_copy.write_bytes(here.store.get(links.html).data)
-            webbrowser.open(local_copy.resolve().as_uri())
+            open_report(run, here)
+
+
+def open_report(run: Run, here: Session) -> None:
+    """Opens a copy of the run's page in a browser."""
+    page = here.settings.home / "reports" / f"{run.run_id}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_bytes(here.store.get(here.workspace.run(run.run_id, "report.html")).data)
+    if not webbrowser.open(page.resolve().as_uri()):
+        say(f"No browser could be started; the page is {page.resolve()}", "yellow")
 
 
 def download(

@@ -6,7 +6,6 @@ import sys
 from datetime import datetime
 
 import typer
-from producers.plan import retry_draft
 from rich.table import Table
 
 from apps.cli import follow, options
@@ -14,6 +13,7 @@ from apps.cli.console import credits_text, out, print_json, say
 from apps.cli.exits import run_code
 from apps.cli.planning import show_draft, spend_or_stop, write_plan
 from apps.cli.session import Session, is_embedded, session
+from producers.plan import retry_draft
 from producers.watch import Snapshot, watch
 from restyle.models import ENDED
 
@@ -211,7 +211,7 @@ def retry(
         if old.status not in ENDED:
             say(f"Run {run_id} is not over yet; to go on with it: restyle resume {run_id}", "red")
             sys.exit(2)
-        plan = retry_draft(old, here.rows(old)(), frozenset(statuses), here.settings, workspace=here.workspace)
+        plan = retry_draft(old, here.rows(old), frozenset(statuses), here.settings, workspace=here.workspace)
         if not plan.jobs:
             say(f"Run {run_id} has no job that is {' or '.join(statuses)}.")
             return

@@ -12,6 +12,7 @@ from apps.cli import follow, options
 from apps.cli.console import say
 from apps.cli.manifests import begin
 from apps.cli.planning import continued, open_draft
+from apps.cli.reports import open_report
 from apps.cli.session import session
 
 
@@ -26,7 +27,7 @@ def demo(
     open_page: bool = typer.Option(False, "--open", help="Open the report in a browser."),
 ) -> None:
     """Restyle a small example catalog with the sandbox: a real queue, a real S3 server, made-up pictures."""
-    examples = Path(str(resources.files("apps"))).parent / "examples"
+    examples = examples_folder()
     say(
         "A demo: 12 product pictures in 3 styles, through a real queue and a real S3 server, with a sandbox of the API."
     )
@@ -39,9 +40,16 @@ def demo(
         run = continued(plan, here) or begin(request, plan, here, yes=True)
         code = follow.to_the_end(run, here, as_json=False)
         if open_page:
-            follow.open_report(run, here)
+            open_report(run, here)
     say("Next: put your own pictures in a folder and type: restyle run FOLDER/ --prompt 'watercolor' --sandbox", "bold")
     sys.exit(code)
+
+
+def examples_folder() -> Path:
+    """The example catalog: beside the packages in a checkout, among them in an installed wheel."""
+    packages = Path(str(resources.files("apps")))
+    inside = packages / "examples"
+    return inside if inside.exists() else packages.parent / "examples"
 
 
 def sandbox(
@@ -57,6 +65,9 @@ def sandbox(
     fault: list[str] = typer.Option([], help="Fault and rate, e.g. --fault 500=0.1; repeatable.", metavar="NAME=RATE"),
 ) -> None:
     """Serve the sandbox of the API: same contract, real image transforms, no cost."""
-    from apps.cli.sandbox_server import serve_sandbox
+    from apps.cli.sandbox_server import sandbox_options, serve_sandbox
 
-    serve_sandbox(host, port, credits=credits, price=price, latency=latency, api_key=api_key, rpm=rpm, faults=fault)
+    behaviour = sandbox_options(
+        credits=credits, price=price, latency=latency, api_key=api_key, rpm=rpm, faults=fault
+    )  # fmt: skip
+    serve_sandbox(host, port, behaviour)

@@ -74,7 +74,7 @@ def _truth(value: object) -> bool:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{_shown(value)} is not text")  # noqa: TRY004 - one kind of error for all wrong cells
+        raise ValueError(f"{_shown(value)} is not text")
     return _encodable(value)
 
 

@@ -53,7 +53,10 @@ class Problems:
 
     def add(self, source: str, line: int, column: str, reason: str) -> None:
         """Notes a problem; line 0 and an empty column are for those that have none."""
-        self._found.append(Problem(source, line, column, reason))
+        problem = Problem(source, line, column, reason)
+        if problem in self._found[-8:]:
+            return  # variants of one entry often share it
+        self._found.append(problem)
         self._sorted = False
 
     def warn(self, text: str) -> None:
@@ -68,6 +71,9 @@ class Problems:
             self._found.sort()
             self._sorted = True
         return self._found
+
+    def __len__(self) -> int:
+        return len(self._found)
 
     def __bool__(self) -> bool:
         return bool(self._found)

@@ -63,8 +63,8 @@ class Reading:
                     words[name] = RESERVED[name](value)
                 else:
                     params[name] = PARAMS[name](value)
-            except ValueError as reason:
-                faults.append((name, str(reason)))
+            except ValueError as error:
+                faults.append((name, str(error)))
         mark = words["mark"].lower()
         if mark in _DROPPED:
             faults.clear()

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol, TextIO
+from typing import BinaryIO, Protocol, TextIO, cast
 
 from producers.manifest.encoding import why_no_text, why_no_utf8
 from restyle.errors import InputNotFound, ManifestError, Problem
@@ -96,7 +96,7 @@ class Source:
                 yield line
 
     def _bytes(self) -> BinaryIO:
-        return gzip.open(self._path, "rb") if self.is_gzip else self._path.open("rb")
+        return cast("BinaryIO", gzip.open(self._path, "rb")) if self.is_gzip else self._path.open("rb")
 
     def _stat(self) -> tuple[int, int]:
         found = self._path.stat()
@@ -171,7 +171,7 @@ def remote(uri: str, store: Store) -> Source | None:
 
 
 class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int = ..., /) -> bytes: ...
 
 
 def _spooled(name: str, content: _Readable) -> Source:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Protocol
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageFile
 
 from restyle.errors import InvalidImage, MalformedResponse
 from restyle.images.colours import background, is_srgb, to_srgb
 from restyle.images.opening import MAX_PIXELS, MIN_SIDE, Source, check_whole, decoding, open_picture
 from restyle.models import Preparation
 
-__all__ = ["MAX_INPUT_BYTES", "MAX_PIXELS", "Picture", "Prepared", "prepare", "thumbnail", "verify"]
+__all__ = ["MAX_INPUT_BYTES", "MAX_PIXELS", "Picture", "Prepared", "prepare", "size_of", "thumbnail", "verify"]
 
 #: The largest file that is fetched.
 MAX_INPUT_BYTES = 100_000_000
@@ -35,6 +36,13 @@ _PIXELS = {
     "YCbCr": "YCbCr",
     "LAB": "LAB",
 }
+
+
+class Readable(Protocol):
+    """Something that bytes can be read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes; none at the end."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,17 @@ def verify(data: bytes) -> Picture:
     except InvalidImage as error:
         raise MalformedResponse(f"the answer {error.message}") from error
     return Picture(*source.stored, _CONTENT_TYPES[source.kind])
+
+
+def size_of(file: Readable) -> tuple[int, int] | None:
+    """Width and height as they stand in the first bytes; None where that is no picture."""
+    parser = ImageFile.Parser()
+    try:
+        while parser.image is None and (piece := file.read(16384)):
+            parser.feed(piece)
+    except Exception:  # noqa: BLE001 - a parser of hostile bytes raises what it likes
+        return None
+    return parser.image.size if parser.image else None
 
 
 def thumbnail(data: bytes, side: int) -> bytes:

@@ -140,7 +140,7 @@ class S3:
         """Starts it over what the folder holds."""
         rclone = Path(sys.executable).with_name("rclone")
         command = [str(rclone), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--config", "/dev/null",
-                   "--vfs-cache-mode", "off", "--dir-cache-time", "0s", str(self.folder)]  # fmt: skip
+                   "--vfs-cache-mode", "off", "--dir-cache-time", "1s", str(self.folder)]  # fmt: skip
         self.process = subprocess.Popen(
             command, preexec_fn=die_with_parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,  # noqa: PLW1509 - one thread forks here
             env={**os.environ, "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"'},

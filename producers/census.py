@@ -1,0 +1,147 @@
+"""Pass 1 over a manifest: every bad line found, every job counted, nothing written, nothing opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+
+from producers.collisions import Collision, Collisions, Seen
+from producers.manifest import Entry, Manifest, Problems
+from producers.resolve import OWN_FOLDERS, Resolved, Resolver
+from producers.sampling import Sample
+from producers.uploads import Hashes
+
+
+@dataclass
+class Census:
+    """What pass 1 found."""
+
+    problems: Problems = field(default_factory=Problems)
+    #: Places of entries that are not planned.
+    rejected: set[int] = field(default_factory=set)
+    #: Place and variant of the jobs of `--sample`; None is all.
+    chosen: frozenset[tuple[int, str]] | None = None
+    entries: int = 0
+    jobs: int = 0
+    samples: int = 0
+    #: Steps of all samples, which is what the API's price goes by.
+    steps: int = 0
+    uploads: int = 0
+    upload_bytes: int = 0
+    #: Of ids and variants in their order: pass 2 must see the same.
+    sequence: bytes = b""
+    schedulers: set[str] = field(default_factory=set)
+    base_models: set[str] = field(default_factory=set)
+    variants: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Planner:
+    """How entries become jobs, the same way in both passes."""
+
+    manifest: Manifest
+    resolver: Resolver
+    limit: int | None = None
+    sample: int | None = None
+
+    def entries(self, problems: Problems) -> Iterator[tuple[int, Entry]]:
+        """The entries with their places, up to the limit."""
+        return enumerate(islice(self._of_manifest(problems), self.limit))
+
+    def jobs(self, census: Census) -> Iterator[Resolved]:
+        """The jobs to run, after the census."""
+        nothing = Problems()
+        for ordinal, entry in self.entries(nothing):
+            if ordinal in census.rejected:
+                continue
+            for job in self.resolver.jobs(entry, nothing):
+                if census.chosen is None or (ordinal, job.variant) in census.chosen:
+                    yield job
+
+    def _of_manifest(self, problems: Problems) -> Iterator[Entry]:
+        """The manifest's entries; of a listing around the workspace, not what restyle itself put there."""
+        entries = self.manifest.entries(problems)
+        if not self.manifest.listed:
+            return entries
+        root = self.resolver.workspace.uri.removesuffix("/sandbox")
+        ours = tuple(f"{root}/{folder}/" for folder in (*OWN_FOLDERS, "outputs"))
+        return (entry for entry in entries if not entry.image.startswith(ours))
+
+
+def take(planner: Planner) -> Census:
+    """Goes through the manifest once, and again where jobs collide or a sample is wanted.
+
+    Raises:
+        ManifestError: the manifest cannot be read on.
+    """
+    census = Census()
+    sample = Sample(planner.sample) if planner.sample else None
+    collisions = Collisions(planner.resolver.workspace)
+    for ordinal, entry in planner.entries(census.problems):
+        before = len(census.problems)
+        jobs = list(planner.resolver.jobs(entry, census.problems))
+        if len(census.problems) > before:
+            census.rejected.add(ordinal)
+            continue
+        for job in jobs:
+            collisions.add(ordinal, entry.id, job.variant, job.output, job.params.samples)
+            if sample:
+                sample.add(ordinal, entry.id, job.variant)
+        if entry.image.startswith("s3://"):
+            collisions.add_input(ordinal, entry.image)
+    found = list(collisions.found())
+    collisions.close()
+    census.rejected.update(collision.ordinal for collision in found)
+    if found:
+        _explain(found, planner, census.problems)
+    if sample:
+        census.chosen = sample.chosen()
+    return census
+
+
+def count(planner: Planner, census: Census, hashes: Hashes) -> None:
+    """Counts what is left to run."""
+    summed, seen = blake2b(digest_size=16), Seen()
+    last = None
+    for job in planner.jobs(census):
+        census.jobs += 1
+        census.samples += job.params.samples
+        census.steps += job.params.samples * job.params.num_inference_steps
+        census.variants[job.variant] = None
+        census.schedulers.add(job.params.scheduler)
+        census.base_models.add(job.params.base_model)
+        summed.update(f"{job.entry.id}\0{job.variant}\n".encode())
+        if job.entry is last:
+            continue
+        last = job.entry
+        census.entries += 1
+        if not last.image.startswith("s3://") and seen.is_new(last.image) and hashes.known(last.image) is None:
+            census.uploads += 1
+            census.upload_bytes += Path(last.image).stat().st_size
+    census.sequence = summed.digest()
+
+
+def _explain(found: list[Collision], planner: Planner, problems: Problems) -> None:
+    """Tells each collision by the lines of both entries, which another pass finds."""
+    wanted = {collision.ordinal for collision in found} | {collision.first for collision in found}
+    entries = {ordinal: entry for ordinal, entry in planner.entries(Problems()) if ordinal in wanted}
+    for collision in found:
+        entry, first = entries[collision.ordinal], entries[collision.first]
+        other = f"line {first.line}" if first.line else f"{first.image}"
+        column, reason = _TOLD[collision.kind]
+        if collision.ordinal == collision.first:
+            column, reason = "output", "its variants would all write there; end it in / for a file a variant"
+        problems.add(entry.source, entry.line, column, reason.format(id=entry.id, other=other))
+
+
+#: How each kind of collision is told.
+_TOLD = {
+    "duplicate": ("id", "{id} is the id of {other} already, with the same variant"),
+    "output": ("output", "{id} would write to the same place as {other}"),
+    "case": ("id", "{id} differs only by case from {other}, which many file systems take for the same"),
+    "folder": ("id", "{id} has a folder in its key that is the very picture or record of {other}"),
+    "input": ("output", "{id} would write over the input of {other}"),
+}

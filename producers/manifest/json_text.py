@@ -1,0 +1,145 @@
+"""JSON read value by value out of a text of any length, so that memory does not grow. Read by document.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn, TextIO
+
+from producers.manifest.source import MAX_LINE, wrong
+
+_CHUNK = 1 << 16
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"has {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"has {text}, which is no JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)
+
+
+def decode(name: str, line: int, text: str) -> Any:
+    """One JSON value that is the whole text.
+
+    Raises:
+        ManifestError: it is none.
+    """
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise wrong(name, f"is no JSON: {error.msg} (column {error.colno})", line + error.lineno - 1) from None
+    except (ValueError, RecursionError) as error:
+        raise wrong(name, _told(error), line) from None
+
+
+def _told(error: Exception) -> str:
+    return "is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+class JsonText:
+    """A cursor over a JSON text."""
+
+    def __init__(self, name: str, text: TextIO) -> None:
+        """Starts before the first character; `name` is what messages call the file."""
+        self._name = name
+        self._text = text
+        self._buffer, self._at, self._ended = "", 0, False
+        self.line = 1
+
+    def peek(self) -> str:
+        """The next character that is no space; empty at the end."""
+        while True:
+            self._move(_SPACE.match(self._buffer, self._at).end())  # type: ignore[union-attr] # matches nothing too
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
+            if self._ended:
+                return ""
+            self._fill()
+
+    def take(self, wanted: str) -> None:
+        """Goes past one of these characters.
+
+        Raises:
+            ManifestError: another one stands there.
+        """
+        found = self.peek()
+        if not found or found not in wanted:
+            expected = " or ".join(wanted)
+            shown = repr(found) if found else "the end of the file"
+            raise wrong(self._name, f"is no JSON: expected {expected}, found {shown}", self.line)
+        self._at += 1
+
+    def value(self) -> Any:
+        """The next value, whole.
+
+        Raises:
+            ManifestError: there is none, or it is too long.
+        """
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._buffer, self._at)
+            except json.JSONDecodeError as error:
+                if self._ended or len(self._buffer) - self._at > MAX_LINE:
+                    line = self.line + self._buffer.count("\n", self._at, error.pos)
+                    raise wrong(self._name, f"is no JSON: {error.msg}", line) from None
+            except (ValueError, RecursionError) as error:
+                raise wrong(self._name, _told(error), self.line) from None
+            else:
+                # A number at the very end of the buffer may go on.
+                if end < len(self._buffer) or self._ended:
+                    self._move(end)
+                    return value
+            self._fill()
+
+    def elements(self) -> Iterator[tuple[int, Any]]:
+        """The values of the array that begins here, each with its line."""
+        self.take("[")
+        while self.peek() != "]":
+            line = self.line
+            yield line, self.value()
+            if self.peek() != "]":
+                self.take(",]")
+        self.take("]")
+
+    def members(self) -> Iterator[str]:
+        """The keys of the object that begins here; whoever reads them takes each one's value before the next."""
+        self.take("{")
+        while self.peek() != "}":
+            key = self.value()
+            if not isinstance(key, str):
+                raise wrong(self._name, f"is no JSON: {key!r} is no key", self.line)
+            self.take(":")
+            yield key
+            if self.peek() != "}":
+                self.take(",}")
+        self.take("}")
+
+    def end(self) -> None:
+        """Makes sure that nothing follows.
+
+        Raises:
+            ManifestError: something does.
+        """
+        if found := self.peek():
+            raise wrong(self._name, f"is no JSON: {found!r} after its end", self.line)
+
+    def _move(self, to: int) -> None:
+        self.line += self._buffer.count("\n", self._at, to)
+        self._at = to
+
+    def _fill(self) -> None:
+        # Doubling with the value's length keeps the work on a long one linear.
+        more = self._text.read(max(_CHUNK, len(self._buffer) - self._at))
+        self._ended = not more
+        self._buffer, self._at = self._buffer[self._at :] + more, 0

@@ -1,0 +1,195 @@
+"""Manifests without rows of ours: a folder, an S3 prefix, an S3 Inventory, an S3 Batch Operations CSV.
+
+Each image in them is an entry. Read by __init__.py.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
+
+from producers.manifest.entry import Entry, Problems
+from producers.manifest.ids import DefaultIds
+from producers.manifest.place import is_image_name
+from producers.manifest.source import Source, wrong
+from restyle.keys import normalise_id, split_uri
+from restyle.store import Store
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_TRUTH = frozenset({"true", "false"})
+
+
+class Found(NamedTuple):
+    """One image of a listing."""
+
+    name: str
+    """What its id is made of."""
+    image: str
+    etag: str
+    stamp: str
+    """Changes when the image does."""
+
+
+class Listing:
+    """Images that something else lists, each time anew."""
+
+    def __init__(self, source: str, images: Callable[[Problems], Iterator[Found]]) -> None:
+        """Keeps how to list.
+
+        Args:
+            source: what messages call it.
+            images: lists the images; what it leaves out it tells as warnings.
+        """
+        self._source = source
+        self._images = images
+        self._ids = DefaultIds(lambda: (found.name for found in images(Problems())))
+
+    def entries(self, problems: Problems) -> Iterator[Entry]:
+        """Streams the entries; a name that makes no id is a problem."""
+        for found in self._images(problems):
+            try:
+                entry_id = normalise_id(self._ids.of(found.name))
+            except ValueError as reason:
+                problems.add(self._source, 0, "id", f"{found.name[:200]}: {reason}")
+                continue
+            yield Entry(self._source, 0, entry_id, found.image, "", {}, "", "", {}, found.etag)
+
+    def sha256(self) -> str:
+        """Of all names and stamps, in the order of the listing."""
+        summed = hashlib.sha256()
+        for found in self._images(Problems()):
+            summed.update(f"{found.image}\0{found.stamp}\n".encode(errors="surrogateescape"))
+        return summed.hexdigest()
+
+
+def folder(path: Path, name: str) -> Listing:
+    """The images of a local folder and its folders; hidden ones are passed over."""
+    root = path.absolute()
+
+    def images(problems: Problems) -> Iterator[Found]:
+        others = 0
+        for place, folders, files in os.walk(root):
+            folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+            for file in sorted(files):
+                found = Path(place, file)
+                if file.startswith(".") or not found.is_file():
+                    continue
+                if not is_image_name(file):
+                    others += 1
+                    continue
+                told = found.stat()
+                relative = found.relative_to(root).as_posix()
+                yield Found(relative, str(found), "", f"{told.st_size} {told.st_mtime_ns}")
+        _warn_of_others(others, problems)
+
+    return Listing(name, images)
+
+
+def prefix(uri: str, store: Store) -> Listing:
+    """The images below an S3 prefix, with their ETags."""
+    start = len(uri)
+
+    def images(problems: Problems) -> Iterator[Found]:
+        others = 0
+        for listed in store.list(uri):
+            if listed.uri.endswith("/"):
+                continue  # what consoles make to show a folder
+            if is_image_name(listed.uri):
+                yield Found(listed.uri[start:], listed.uri, listed.etag, f"{listed.etag} {listed.bytes}")
+            else:
+                others += 1
+        _warn_of_others(others, problems)
+
+    return Listing(uri, images)
+
+
+def _warn_of_others(others: int, problems: Problems) -> None:
+    if others:
+        problems.warn(f"{others:,} files that are no images by their names are left out")
+
+
+# -- S3 Inventory and Batch Operations ---------------------------------------------------------------------
+
+
+def is_headerless(line: str) -> bool:
+    """Whether a CSV's first line is a bucket and a key of it, as S3 Inventory and Batch Operations write them."""
+    cells = next(csv.reader([line]), [])
+    if len(cells) < 2 or not _BUCKET.fullmatch(cells[0]):
+        return False
+    key = unquote_plus(cells[1])
+    return is_image_name(key) or "/" in key
+
+
+def keys_csv(source: Source) -> Listing:
+    """A CSV of buckets and keys, as Batch Operations takes it and Inventory writes its parts."""
+    return Listing(source.name, lambda problems: _keys(source.name, source.lines(), None, problems))
+
+
+def inventory(source: Source, content: dict[str, Any], store: Store) -> Listing:
+    """An S3 Inventory by its manifest.json, whose parts lie in the destination bucket.
+
+    Raises:
+        ManifestError: it is one of another format than CSV.
+    """
+    if content.get("fileFormat") != "CSV":
+        raise wrong(source.name, f"is an S3 Inventory in {content.get('fileFormat')}; only CSV is read")
+    schema = [name.strip() for name in str(content["fileSchema"]).split(",")]
+    bucket = str(content["destinationBucket"]).removeprefix("arn:aws:s3:::")
+    parts = [f"s3://{bucket}/{part['key']}" for part in content["files"]]
+
+    def images(problems: Problems) -> Iterator[Found]:
+        for part in parts:
+            data = store.open(part)
+            try:
+                unpacked = gzip.GzipFile(fileobj=data) if part.endswith(".gz") else data
+                yield from _keys(part, codecs.getreader("utf-8")(unpacked), schema, problems)
+            finally:
+                data.close()
+
+    return Listing(source.name, images)
+
+
+def _keys(name: str, lines: Iterator[str], schema: list[str] | None, problems: Problems) -> Iterator[Found]:
+    """The images among rows of buckets and keys, whose keys are URL-encoded.
+
+    ETags are not taken: an inventory may be days old, and the image another by now.
+    """
+    others = versions = 0
+    for number, row in enumerate(csv.reader(lines), 1):
+        if not row:
+            continue
+        if len(row) < 2:
+            problems.add(name, number, "", "has no bucket and key")
+            continue
+        told = dict(zip(schema, row, strict=False)) if schema else _guessed(row)
+        if told.get("IsLatest", "true") == "false" or told.get("IsDeleteMarker", "false") == "true":
+            continue
+        versions += bool(told.get("VersionId"))
+        uri = f"s3://{told.get('Bucket', row[0])}/{unquote_plus(told.get('Key', row[1]))}"
+        if uri.endswith("/"):
+            continue
+        if is_image_name(uri):
+            yield Found(split_uri(uri)[1], uri, "", "")
+        else:
+            others += 1
+    if versions:
+        problems.warn(f"{name}: versions of objects are not read; the latest of each is taken")
+    _warn_of_others(others, problems)
+
+
+def _guessed(row: list[str]) -> dict[str, str]:
+    """The columns of a row that comes without a schema."""
+    told = {"Bucket": row[0], "Key": row[1]}
+    if len(row) == 3 or (len(row) > 4 and row[3] in _TRUTH and row[4] in _TRUTH):
+        told["VersionId"] = row[2]
+    if len(row) > 4 and row[3] in _TRUTH and row[4] in _TRUTH:
+        told |= {"IsLatest": row[3], "IsDeleteMarker": row[4]}
+    return told

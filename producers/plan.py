@@ -1,0 +1,353 @@
+"""Entries x variants become a plan: drafted first, which spends and writes nothing, then written to S3 as shards.
+
+The manifest is streamed, once to judge and count it and once to write the shards; `run.json`, written last, makes the
+run exist. What enters a fingerprint is frozen in it. Formats: docs/formats.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from config.settings import Settings, config_path
+from producers import census as counting
+from producers.census import Census, Planner
+from producers.inputs import check_inputs
+from producers.manifest import Manifest, open_manifest
+from producers.report import Row
+from producers.resolve import Resolved, Resolver
+from producers.tally import outcome_word
+from producers.uploads import Hashes
+from producers.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
+from restyle.errors import ConfigurationError, ManifestError, Problem
+from restyle.images.colours import background
+from restyle.keys import Workspace, new_run_id, split_uri
+from restyle.models import Job, ManifestSource, Preparation, Run, RunOptions, digest, utc_now
+from restyle.store import Store
+
+#: Seconds of a call, for estimates (research: about 8 s at 30 steps; the sandbox answers in half a second).
+CALL_SECONDS, SANDBOX_SECONDS = 8.0, 0.5
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What a user asks to be planned."""
+
+    manifest: str
+    variants: str | None = None
+    prompt: str | None = None
+    sets: Sequence[str] = ()
+    """`name=value`, each."""
+    output: str | None = None
+    limit: int | None = None
+    sample: int | None = None
+    skip_invalid: bool = False
+    overwrite: bool = False
+    new_seed: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
+    budget: float | None = None
+    check_inputs: bool = False
+    priority: Literal["high", "normal", "low"] = "normal"
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan will take."""
+
+    calls: int
+    samples: int
+    credits: float
+    dollars: float
+    seconds: float
+    at_most: bool
+    """Jobs that turn out to be done already are free, and no listing told how many."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan that is judged and counted, and not written yet."""
+
+    request: PlanRequest
+    run_id: str
+    plan_digest: str
+    options: RunOptions
+    manifest: ManifestSource
+    entries: int
+    variants: tuple[str, ...]
+    jobs: int
+    uploads: int
+    upload_bytes: int
+    problems: Sequence[Problem]
+    warnings: Sequence[str]
+    estimate: Estimate
+    home: Path
+    """Where hashes of local files are remembered."""
+    stream: Callable[[], Iterator[Resolved | Job]]
+    """Streams the jobs; those of local inputs not uploaded yet."""
+    sequence: bytes = b""
+    """Hash of ids and variants in their order."""
+    source: Manifest | None = None
+    """What was read; None of a retry."""
+
+    def as_run(self, *, shards: int, by: str) -> Run:
+        """The content of run.json."""
+        return Run.model_validate(
+            {
+                "run_id": self.run_id,
+                "status": "running",
+                "created": utc_now(),
+                "manifest": self.manifest,
+                "plan_digest": self.plan_digest,
+                "options": self.options,
+                "retry_of": self.request.retry_of,
+                "shards": shards,
+                "planned": self.jobs,
+                "invalid": len({(problem.source, problem.line) for problem in self.problems}),
+                "budget": self.request.budget,
+                "by": by,
+            }
+        )
+
+
+def draft(
+    request: PlanRequest,
+    settings: Settings,
+    *,
+    workspace: Workspace,
+    store: Store | None,
+    stdin: BinaryIO | None = None,
+) -> Draft:
+    """Judges and counts a manifest. Spends, uploads and writes nothing.
+
+    Args:
+        request: what is wanted.
+        settings: for prices, limits and `[defaults]`.
+        workspace: where the run will lie.
+        store: S3; None where only local files are read.
+        stdin: what the manifest `-` reads.
+
+    Raises:
+        ManifestError: bad lines, all of them, unless `skip_invalid` leaves them out.
+        ConfigurationError: options that go against each other.
+    """
+    _check_options(request, settings)
+    manifest = open_manifest(request.manifest, store=store, columns=request.columns, stdin=stdin)
+    variants = _variants(request, manifest, store)
+    run_id = new_run_id(utc_now())
+    options = RunOptions(
+        preparation=Preparation(max_side=settings.max_side, background=settings.background),
+        overwrite=request.overwrite,
+        new_seed=request.new_seed,
+        keep_replaced=settings.keep_replaced,
+        sandbox=settings.sandbox,
+        priority=request.priority,
+        limit=request.limit,
+        sample=request.sample,
+    )
+    resolver = Resolver(
+        workspace=workspace,
+        variants=variants,
+        defaults=_defaults(settings, manifest),
+        sets=_sets(request),
+        columns=manifest.columns,
+        is_report=manifest.is_report,
+        output=request.output or "",
+        sandbox=settings.sandbox,
+        new_seed=request.new_seed,
+        salt=run_id,
+    )
+    planner, census = _judged(Planner(manifest, resolver, request.limit, request.sample), request, settings, store)
+    frozen = options.model_dump(exclude={"limit", "sample"})
+    asked = [request.sets, request.output, request.limit, request.sample, dict(request.columns), request.skip_invalid]
+    recipe = [[v.name, dict(v.params)] for v in variants]
+    sha256 = manifest.sha256()
+    return Draft(
+        request=request,
+        run_id=run_id,
+        plan_digest=digest([sha256, recipe, dict(resolver.defaults), frozen, asked, workspace.uri]),
+        options=options,
+        manifest=ManifestSource(uri=manifest.uri, sha256=sha256),
+        entries=census.entries,
+        variants=tuple(census.variants),
+        jobs=census.jobs,
+        uploads=census.uploads,
+        upload_bytes=census.upload_bytes,
+        problems=census.problems.found,
+        warnings=_warnings(census, request, settings),
+        estimate=_estimate(census.jobs, census.samples, census.steps, settings),
+        home=settings.home,
+        stream=lambda: planner.jobs(census),
+        sequence=census.sequence,
+        source=manifest,
+    )
+
+
+def _judged(planner: Planner, request: PlanRequest, settings: Settings, store: Store | None) -> tuple[Planner, Census]:
+    """Pass 1, with everything that is wrong told at once."""
+    alike = planner.resolver.check()
+    if alike:
+        told = {problem.column.partition(".")[0] for problem in alike}
+        good = [variant for variant in planner.resolver.variants if variant.name not in told]
+        if not good or any(problem.source in {"--set", "the plan"} for problem in alike):
+            raise ManifestError(alike)
+        planner = replace(planner, resolver=replace(planner.resolver, variants=good))
+    hashes = Hashes(settings.home, planner.resolver.workspace, create=False)
+    try:
+        census = counting.take(planner)
+        if request.check_inputs and not alike:
+            check_inputs(planner, census, settings.max_side, store)
+        counting.count(planner, census, hashes)
+    finally:
+        hashes.close()
+    problems = [*alike, *census.problems.found]
+    if problems and (alike or not request.skip_invalid):
+        raise ManifestError(problems)
+    if not census.jobs:
+        reason = "has nothing to run" + (": every line is bad" if problems else "")
+        raise ManifestError([*problems, Problem(request.manifest, 0, "", reason)])
+    return planner, census
+
+
+def retry_draft(
+    run: Run,
+    rows: Callable[[], Iterator[Row]],
+    statuses: frozenset[str],
+    settings: Settings,
+    *,
+    workspace: Workspace,
+) -> Draft:
+    """A plan of the jobs of an earlier run that ended so, as they were planned then.
+
+    Args:
+        run: the earlier run; its options are kept.
+        rows: streams its jobs with their outcomes.
+        statuses: the outcomes wanted: failed, pending, succeeded, skipped.
+        settings: for prices and limits.
+        workspace: where both runs lie.
+
+    Raises:
+        ConfigurationError: there is no such outcome.
+    """
+    if wrong := statuses - {"failed", "pending", "succeeded", "skipped"}:
+        raise ConfigurationError(f"--status {', '.join(sorted(wrong))}: it is failed, pending, succeeded or skipped")
+
+    def jobs() -> Iterator[Job]:
+        return (job for job, outcome in rows() if outcome_word(outcome) in statuses)
+
+    count = samples = steps = 0
+    ids: set[str] = set()
+    variants: dict[str, None] = {}
+    for job in jobs():
+        count += 1
+        samples += job.params.samples
+        steps += job.params.samples * job.params.num_inference_steps
+        ids.add(job.id)
+        variants[job.variant] = None
+    plan_digest = digest(["retry", run.run_id, sorted(statuses)])
+    uri = workspace.run(run.run_id)
+    return Draft(
+        request=PlanRequest(uri, retry_of=run.run_id),
+        run_id=new_run_id(utc_now()),
+        plan_digest=plan_digest,
+        options=run.options.model_copy(update={"limit": None, "sample": None}),
+        manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
+        entries=len(ids),
+        variants=tuple(variants),
+        jobs=count,
+        uploads=0,
+        upload_bytes=0,
+        problems=(),
+        warnings=(),
+        estimate=_estimate(count, samples, steps, settings),
+        home=settings.home,
+        stream=jobs,
+    )
+
+
+# -- what is asked for -------------------------------------------------------------------------------------
+
+
+def _check_options(request: PlanRequest, settings: Settings) -> None:
+    if request.prompt is not None and request.variants:
+        raise ConfigurationError("--prompt is a variant of its own: give it or --variants, not both")
+    if request.prompt is not None and not request.prompt.strip():
+        raise ConfigurationError("--prompt is empty")
+    names = {text.partition("=")[0].strip().lower() for text in request.sets}
+    if request.new_seed and "seed" in names:
+        raise ConfigurationError("--set seed and --new-seed both choose the seed: give one of them")
+    if request.overwrite and not request.new_seed and "seed" not in names and not settings.sandbox and not names:
+        raise ConfigurationError(
+            "--overwrite alone would pay for the same pictures again: same seed, same picture. Add --new-seed"
+        )
+    if request.output is not None:
+        try:
+            split_uri(request.output)
+        except ValueError:
+            raise ConfigurationError(f"--output {request.output}: write it as s3://bucket/prefix") from None
+    background(settings.background)
+
+
+def _variants(request: PlanRequest, manifest: Manifest, store: Store | None) -> list[Variant]:
+    """The variants by `--prompt`, by file, or in the manifest; none where the rows say it all."""
+    if request.prompt is not None:
+        return read_variants([{"name": DEFAULT, "prompt": request.prompt}], "--prompt")
+    if request.variants:
+        return load_variants(request.variants, store=store)
+    return read_variants(manifest.variants, manifest.uri) if manifest.variants is not None else []
+
+
+def _defaults(settings: Settings, manifest: Manifest) -> dict[str, object]:
+    """Defaults of restyle.toml with the manifest's on top."""
+    faults: list[Fault] = []
+    ours = read_params(settings.defaults, faults)
+    if faults:
+        told = "\n".join(f"{config_path()}: [defaults] {name}: {reason}" for name, reason in faults)
+        raise ConfigurationError(told)
+    theirs = read_params(manifest.defaults, faults)
+    if faults:
+        raise ManifestError([Problem(manifest.uri, 0, f"defaults.{name}", reason) for name, reason in faults])
+    return ours | theirs
+
+
+def _sets(request: PlanRequest) -> dict[str, object]:
+    faults: list[Fault] = []
+    given = {name.strip(): value for name, _, value in (text.partition("=") for text in request.sets)}
+    sets = read_params(given, faults)
+    if faults:
+        raise ConfigurationError("\n".join(f"--set {name}: {reason}" for name, reason in faults))
+    return sets
+
+
+# -- what it comes to --------------------------------------------------------------------------------------
+
+
+def _estimate(calls: int, samples: int, steps: int, settings: Settings) -> Estimate:
+    credits = round(steps * settings.price / 30, 6)
+    rpm, seconds = settings.effective_max_rpm, SANDBOX_SECONDS if settings.sandbox else CALL_SECONDS
+    busy = calls * seconds / settings.concurrency
+    return Estimate(
+        calls=calls,
+        samples=samples,
+        credits=credits,
+        dollars=round(credits * settings.credit_price, 6),
+        seconds=max(busy, calls * 60 / rpm + seconds) if rpm else busy,
+        at_most=True,
+    )
+
+
+def _warnings(census: Census, request: PlanRequest, settings: Settings) -> list[str]:
+    found = list(census.problems.warnings)
+    for name, known, used in (
+        ("scheduler", settings.schedulers, census.schedulers),
+        ("base_model", settings.base_models, census.base_models),
+    ):
+        found += [
+            f"{name} {value!r} is not in the published list; the API may refuse it"
+            for value in sorted(used - set(known))
+        ]
+    if request.sample and census.jobs < request.sample:
+        found.append(f"there are only {census.jobs:,} jobs to take a sample of")
+    return found

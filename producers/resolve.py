@@ -1,0 +1,212 @@
+"""Entries meet variants: which value wins, what the prompt says, which seed, where the output goes. Pure.
+
+`--set` beats the row beats the variant beats the manifest's `defaults` beats `[defaults]` of restyle.toml beats the
+built-in default. Where the manifest is a report, `--variants` beats its columns too. Formats: docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from producers import prompts
+from producers.manifest import Entry, Problems
+from producers.variants import DEFAULT, TEMPLATES, Variant, check_params
+from restyle.errors import Problem
+from restyle.keys import Workspace, check_variant_name, derived_seed, escape, split_uri
+from restyle.models import Params
+
+_SUFFIXES = (".jpg", ".jpeg")
+#: Folders of the workspace that are ours to write.
+OWN_FOLDERS = ("records", "inputs", "replaced", "runs", "sandbox")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A job, but for where its input will lie."""
+
+    entry: Entry
+    variant: str
+    params: Params
+    output: str
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Turns entries into jobs."""
+
+    workspace: Workspace
+    variants: Sequence[Variant]
+    """Empty: an entry's own cells say it all."""
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    """The manifest's on top of restyle.toml's; checked."""
+    sets: Mapping[str, object] = field(default_factory=dict)
+    """`--set`; checked."""
+    columns: frozenset[str] | None = None
+    """The manifest's, where every row has the same."""
+    is_report: bool = False
+    output: str = ""
+    """`--output`: an s3:// prefix; empty is the workspace's own."""
+    sandbox: bool = False
+    new_seed: bool = False
+    salt: str = ""
+    """What other seeds are derived with: the run's id."""
+
+    def jobs(self, entry: Entry, problems: Problems) -> Iterator[Resolved]:
+        """The entry's jobs, one a variant; what is wrong goes to the problems, and its job is none."""
+        faults = check_params(entry.params)
+        if faults:
+            for column, reason in faults:
+                problems.add(entry.source, entry.line, column, reason)
+            return
+        for variant in self._variants_of(entry, problems):
+            faults = []
+            job = self._job(entry, variant, faults)
+            for column, reason in faults:
+                problems.add(entry.source, entry.line, column, reason)
+            if job is not None and not faults:
+                yield job
+
+    def check(self) -> list[Problem]:
+        """What is wrong for every row alike: columns that no row has, and no prompt from anywhere."""
+        if self.columns is None:
+            return []
+        sources = [("--set", "", self.sets)] + [(v.source, f"{v.name}.", v.params) for v in self.variants]
+        known = {*self.columns - {"image", "output", "mark"}, "id", "variant", "prompt"}
+        found = [
+            Problem(source, 0, place + column, prompts.unknown(name, known))
+            for source, place, params in sources
+            for column in TEMPLATES
+            for name in prompts.parse(str(params.get(column, ""))).names
+            if name not in known
+        ]
+        has_prompt = "prompt" in self.columns or "prompt" in self.sets or "prompt" in self.defaults
+        if not has_prompt and not any("prompt" in variant.params for variant in self.variants):
+            reason = "there is none: give --prompt TEXT or --variants FILE, or a column prompt in the manifest"
+            found.append(Problem("the plan", 0, "prompt", reason))
+        return found
+
+    def _variants_of(self, entry: Entry, problems: Problems) -> Sequence[Variant]:
+        """The variants that the entry asks for."""
+        if not entry.variant:
+            several = [v.name for v in self.variants if "prompt" in v.params and not v.uses_prompt]
+            if "prompt" in entry.params and len(self.variants) > 1 and several and not self.is_report:
+                reason = (
+                    f"the row's prompt would take the place of that of {', '.join(several[:5])}, and be paid for each"
+                    " time: use {prompt} in the variants, or name one in the column variant"
+                )
+                problems.add(entry.source, entry.line, "prompt", reason)
+                return ()
+            return self.variants or (Variant(DEFAULT, {}),)
+        for variant in self.variants:
+            if variant.name == entry.variant:
+                return (variant,)
+        if not self.variants:
+            try:
+                return (Variant(check_variant_name(entry.variant), {}),)
+            except ValueError as error:
+                problems.add(entry.source, entry.line, "variant", str(error))
+                return ()
+        names = [variant.name for variant in self.variants]
+        close = difflib.get_close_matches(entry.variant, names, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(names[:20])}"
+        problems.add(entry.source, entry.line, "variant", f"there is no variant {entry.variant[:64]!r}; {hint}")
+        return ()
+
+    def _job(self, entry: Entry, variant: Variant, faults: list[tuple[str, str]]) -> Resolved | None:
+        merged = self._merged(entry, variant)
+        self._render(entry, variant, merged, faults)
+        if faults:
+            return None
+        job_id = self.workspace.job_id(entry.id, variant.name)
+        redo = entry.mark == "redo" and not self._is_changed(entry, variant)
+        if self.new_seed or (redo and "seed" not in self.sets):
+            merged["seed"] = derived_seed(job_id, self.salt)
+        elif "seed" not in merged:
+            merged["seed"] = derived_seed(job_id)
+        output = self._output(entry, variant.name, faults)
+        return Resolved(entry, variant.name, Params.model_validate(merged), output)
+
+    def _merged(self, entry: Entry, variant: Variant) -> dict[str, object]:
+        """The parameters by their precedence; prompts are still templates."""
+        if self.is_report:
+            return {**self.defaults, **entry.params, **variant.params, **self.sets}
+        merged = {**self.defaults, **variant.params, **entry.params, **self.sets}
+        if variant.uses_prompt and "prompt" not in self.sets:
+            merged["prompt"] = variant.params["prompt"]
+        return merged
+
+    def _is_changed(self, entry: Entry, variant: Variant) -> bool:
+        """Whether the row, or what beats it, asks for another picture than the one it marks."""
+        if not self.is_report:
+            return bool(entry.params or self.sets)
+        return any(entry.params.get(name) != value for name, value in (*variant.params.items(), *self.sets.items()))
+
+    # -- prompts -------------------------------------------------------------------------------------------
+
+    def _render(self, entry: Entry, variant: Variant, merged: dict[str, object], faults: list[tuple[str, str]]) -> None:
+        """Puts the row's cells into its templates."""
+        values = entry.meta | {"id": entry.id, "variant": variant.name}
+        own = str(entry.params.get("prompt", ""))
+        for name in TEMPLATES:
+            if name not in merged:
+                continue
+            template = prompts.parse(str(merged[name]))
+            if "prompt" in template.names:
+                if str(merged[name]) == own or not own:
+                    reason = "uses {prompt}, but the row has none" if not own else "uses {prompt}, which is itself"
+                    faults.append((name, reason))
+                    continue
+                inner = self._rendered(prompts.parse(own), values, "prompt", faults)
+                values = values | {"prompt": inner}
+            merged[name] = self._rendered(template, values, name, faults).strip()
+        if not faults and not merged.get("prompt"):
+            faults.append(("prompt", "there is none: fill the column, or give --prompt or --variants"))
+
+    def _rendered(
+        self, template: prompts.Template, values: Mapping[str, str], column: str, faults: list[tuple[str, str]]
+    ) -> str:
+        if missing := [name for name in template.names if name not in values]:
+            for name in missing:
+                if self.columns is not None and name in self.columns:
+                    faults.append((name, f"is empty, but the {column} uses it"))
+                else:
+                    known = self.columns - {"image", "output", "mark"} if self.columns is not None else values.keys()
+                    faults.append((column, prompts.unknown(name, {*known, "id", "variant", "prompt"})))
+            return ""
+        return template.render(values)
+
+    # -- outputs -------------------------------------------------------------------------------------------
+
+    def _output(self, entry: Entry, variant: str, faults: list[tuple[str, str]]) -> str:
+        """Where the (first) output goes. The sandbox never writes outside its own folder."""
+        prefix = self.output.rstrip("/")
+        given = entry.output
+        if not given:
+            uri = f"{prefix}/{escape(entry.id)}/{variant}.jpg" if prefix else ""
+        else:
+            uri = given if given.startswith("s3://") else f"{prefix or self.workspace.under('outputs')}/{given}"
+            uri = f"{uri}{variant}.jpg" if uri.endswith("/") else uri
+        if not uri:
+            return self.workspace.output(entry.id, variant)
+        if reason := self._wrong_output(uri):
+            faults.append(("output", f"{given or uri}: {reason}"))
+            return ""
+        if self.sandbox and not uri.startswith(self.workspace.uri + "/"):
+            return self.workspace.under("elsewhere", *split_uri(uri))
+        return uri
+
+    def _wrong_output(self, uri: str) -> str:
+        if "://" in uri.removeprefix("s3://") or not uri.lower().endswith(_SUFFIXES):
+            return "must be an s3:// URI or a key, and end in .jpg, as the API sends JPEG"
+        try:
+            key = split_uri(uri)[1]
+        except ValueError as error:
+            return str(error)
+        if any(part in {"", ".", ".."} for part in key.split("/")) or any(ord(char) < 32 for char in key):
+            return "has an empty, `.` or `..` part, or a control character"
+        root = self.workspace.uri + "/"
+        if uri.startswith(root) and uri.removeprefix(root).partition("/")[0] in OWN_FOLDERS:
+            return "lies in a folder that restyle keeps for itself"
+        return ""

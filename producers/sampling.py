@@ -1,0 +1,66 @@
+"""`--sample N`: N jobs spread over variants and folders, the same ones each time."""
+
+from __future__ import annotations
+
+import heapq
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterator
+from hashlib import blake2b
+
+#: Folders beyond this many share a place, which bounds memory.
+_MOST_FOLDERS = 1000
+
+
+class Sample:
+    """Sees every job once and keeps a few of each variant and folder."""
+
+    def __init__(self, size: int) -> None:
+        """Starts without any.
+
+        Args:
+            size: how many jobs are wanted.
+        """
+        self._size = size
+        #: variant -> folder -> the jobs of the lowest hashes, negated for the heap.
+        self._kept: dict[str, dict[int, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, ordinal: int, entry_id: str, variant: str) -> None:
+        """Notes a job by the place of its entry."""
+        folder = _hash(posixpath.dirname(entry_id)) % _MOST_FOLDERS
+        kept = self._kept[variant][folder]
+        item = (-_hash(f"{entry_id}\0{variant}"), ordinal)
+        if len(kept) < self._size:
+            heapq.heappush(kept, item)
+        elif item > kept[0]:
+            heapq.heapreplace(kept, item)
+
+    def chosen(self) -> frozenset[tuple[int, str]]:
+        """Entry's place and variant of each job taken."""
+        turns = [(variant, _round(folders, shift)) for shift, (variant, folders) in enumerate(self._kept.items())]
+        found: list[tuple[int, str]] = []
+        while turns and len(found) < self._size:
+            still = []
+            for variant, jobs in turns:
+                ordinal = next(jobs, None)
+                if ordinal is not None and len(found) < self._size:
+                    found.append((ordinal, variant))
+                    still.append((variant, jobs))
+            turns = still
+        return frozenset(found)
+
+
+def _round(folders: dict[int, list[tuple[int, int]]], shift: int) -> Iterator[int]:
+    """The jobs of a variant, a folder after another; each variant begins in another folder."""
+    order = sorted(folders)
+    shift %= len(order)
+    queues = [sorted(folders[folder], reverse=True) for folder in (*order[shift:], *order[:shift])]
+    # Within the same folder each variant takes another entry first, so that a small sample shows many.
+    for depth in range(max(map(len, queues))):
+        for queue in queues:
+            if depth < len(queue):
+                yield queue[depth][1]
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest())

@@ -1,0 +1,133 @@
+"""Pass 2: a draft becomes shards in S3, local inputs go up on the way, and run.json comes last."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import blake2b
+
+from producers.plan import Draft
+from producers.resolve import Resolved
+from producers.uploads import Hashes, Uploads
+from restyle.errors import ManifestError, Problem
+from restyle.keys import Workspace
+from restyle.models import Job, Run
+from restyle.store import Store
+
+#: Files that go up at a time.
+_AT_ONCE = 16
+#: Bytes of a job's JSON: a message has 16 kB, and some room is for what goes around it.
+MAX_JOB_BYTES = 15_000
+
+
+def write(
+    plan: Draft,
+    *,
+    workspace: Workspace,
+    store: Store,
+    shard_jobs: int,
+    by: str,
+    progress: Callable[[int], None] | None = None,
+) -> Run:
+    """Writes a draft to S3; the run exists once this has returned.
+
+    Args:
+        plan: the draft.
+        workspace: where the run lies.
+        store: S3.
+        shard_jobs: jobs of one shard.
+        by: who submits it.
+        progress: told the number of jobs written so far.
+
+    Raises:
+        ManifestError: the manifest or a local input is another than it was when it was judged.
+    """
+    hashes = Hashes(plan.home, workspace, create=bool(plan.uploads))
+    shards = written = 0
+    lines: list[str] = []
+    try:
+        for job in _jobs(plan, Uploads(hashes, store, workspace)):
+            lines.append(job.model_dump_json())
+            written += 1
+            if len(lines) == shard_jobs:
+                _put(lines, shards, plan, workspace, store)
+                shards += 1
+                lines = []
+                if progress:
+                    progress(written)
+    finally:
+        hashes.close()
+    if lines:
+        _put(lines, shards, plan, workspace, store)
+        shards += 1
+    if plan.problems:
+        _put_invalid(plan, workspace, store)
+    run = plan.as_run(shards=shards, by=by)
+    store.put(workspace.run(run.run_id), run.model_dump_json(indent=1).encode(), content_type="application/json")
+    return run
+
+
+def _jobs(plan: Draft, uploads: Uploads) -> Iterator[Job]:
+    """The jobs in their order, each with its input in S3.
+
+    Raises:
+        ManifestError: they are not those that were counted.
+    """
+    summed = blake2b(digest_size=16)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        waiting: deque[tuple[Resolved, str | Future[str]]] = deque()
+        image: str = ""
+        where: str | Future[str] = ""
+        for item in plan.stream():
+            if isinstance(item, Job):
+                yield item
+                continue
+            entry = item.entry
+            summed.update(f"{entry.id}\0{item.variant}\n".encode())
+            if entry.image != image:
+                image = where = entry.image
+                if not image.startswith("s3://"):
+                    where = pool.submit(uploads.uri, image, entry.source, entry.line)
+            waiting.append((item, where))
+            if len(waiting) > 4 * _AT_ONCE:
+                yield _job(*waiting.popleft())
+        while waiting:
+            yield _job(*waiting.popleft())
+    if plan.source and summed.digest() != plan.sequence:
+        raise ManifestError([Problem(plan.manifest.uri, 0, "", "was changed while it was read; plan again")])
+
+
+def _job(item: Resolved, where: str | Future[str]) -> Job:
+    entry = item.entry
+    return Job(
+        id=entry.id, variant=item.variant, image=where if isinstance(where, str) else where.result(),
+        params=item.params, output=item.output, etag=entry.etag, meta=entry.meta,
+    )  # fmt: skip
+
+
+def _put(lines: list[str], shard: int, plan: Draft, workspace: Workspace, store: Store) -> None:
+    data = gzip.compress("\n".join(lines).encode(), compresslevel=6, mtime=0)
+    store.put(workspace.shard(plan.run_id, shard), data, content_type="application/gzip")
+
+
+def _put_invalid(plan: Draft, workspace: Workspace, store: Store) -> None:
+    """Writes the rejected rows with their reasons, in columns that are a manifest again once they are mended."""
+    bad: dict[int, list[Problem]] = {}
+    for problem in plan.problems:
+        bad.setdefault(problem.line, []).append(problem)
+    names = plan.source.names if plan.source else ()
+    rows = dict(plan.source.originals(bad.keys() - {0})) if plan.source else {}
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["source", "line", "problem", *names])
+    for line, problems in sorted(bad.items()):
+        for problem in problems if line == 0 else problems[:1]:
+            told = problems if line else [problem]
+            reasons = "; ".join(f"{p.column}: {p.reason}" if p.column else p.reason for p in told)
+            writer.writerow([problem.source, line or "", reasons, *rows.get(line, ())])
+    uri = workspace.run(plan.run_id, "invalid.csv")
+    store.put(uri, text.getvalue().encode(), content_type="text/csv; charset=utf-8")
