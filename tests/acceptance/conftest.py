@@ -1,0 +1,121 @@
+"""Fixtures of the acceptance tests: the real command against a sandbox that stands for the API, alone and as a fleet."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restyle.keys import Workspace
+from restyle.store import EMBEDDED_BUCKET, Store
+from tests.support.command import Command, processes_with
+from tests.support.sandbox import SandboxServer
+from tests.support.servers import S3
+from tests.support.wait import wait_until
+
+
+@dataclass(frozen=True)
+class Alone:
+    """`restyle` with the embedded stack, calling a sandbox as if it were the API."""
+
+    command: Command
+    folder: Path
+
+    @property
+    def bucket(self) -> Path:
+        """What the embedded S3 holds."""
+        return self.folder / ".restyle" / "s3" / EMBEDDED_BUCKET
+
+    def records(self, under: str = "") -> dict[str, dict[str, Any]]:
+        """Every record by its key, without suffix."""
+        root = self.bucket / under / "records"
+        return {
+            path.relative_to(root).with_suffix("").as_posix(): json.loads(path.read_text())
+            for path in root.rglob("*.json")
+        }
+
+    def outputs(self, under: str = "") -> dict[str, bytes]:
+        """Every output by its key."""
+        root = self.bucket / under / "outputs"
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def alone(tmp_path: Path, sandbox: SandboxServer) -> Iterator[Alone]:
+    """The embedded stack in a folder of its own; whatever it left running fails the test."""
+    env = {"RESTYLE_API_URL": sandbox.url, "RESTYLE_API_KEY": sandbox.api_key}
+    yield Alone(Command(tmp_path, env), tmp_path)
+    left = processes_with(str(tmp_path))
+    Command(tmp_path, env)("stop", expect=None)
+    assert not left, f"processes left behind: {left}"
+
+
+@dataclass(frozen=True)
+class FleetOf:
+    """A Valkey, an S3 workspace and the settings that a fleet on them has."""
+
+    command: Command
+    store: Store
+    workspace: Workspace
+
+    @contextmanager
+    def worker(self, *, plain: bool = False) -> Iterator[subprocess.Popen[str]]:
+        """A worker process; plain is Celery's own command."""
+        argv = self.command.argv("worker")
+        if plain:
+            argv = [sys.executable, "-m", "celery", "-A", "workers.main", "worker"]
+        log = (self.command.folder / f"worker-{secrets.token_hex(3)}.log").open("w")
+        process = subprocess.Popen(
+            argv, cwd=self.command.folder, env=self.command.environment, text=True, stdin=subprocess.DEVNULL,
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            log.close()
+
+    @contextmanager
+    def workers(self, count: int) -> Iterator[list[subprocess.Popen[str]]]:
+        """Several workers that have all said that they live."""
+        with ExitStack() as stack:
+            started = [stack.enter_context(self.worker()) for _ in range(count)]
+            self.wait_for_workers(count)
+            yield started
+
+    def wait_for_workers(self, count: int) -> None:
+        """Waits until so many workers live."""
+        wait_until(
+            lambda: len(self.command("status", "--json").json["workers"]) == count,
+            timeout=30,
+            description=f"{count} living workers",
+        )
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, redis_url: str, s3: S3, sandbox: SandboxServer) -> FleetOf:
+    """An external Valkey and S3, and no worker yet."""
+    workspace = s3.workspace
+    env = {
+        "RESTYLE_REDIS_URL": redis_url,
+        "RESTYLE_WORKSPACE": workspace.uri,
+        "RESTYLE_API_URL": sandbox.url,
+        "RESTYLE_API_KEY": sandbox.api_key,
+        **s3.env,
+    }
+    return FleetOf(Command(tmp_path, env), s3.store, workspace)
