@@ -21,8 +21,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-#: Seconds that children get to end when the command that wanted them was killed: then nobody waits for them.
-ORPHANED_GRACE = 15.0
+#: Seconds that children get to end when the command that wanted them was killed: nobody waits for them then, but a
+#: call in flight is paid for, and most end in a few seconds.
+ORPHANED_GRACE = 30.0
 #: Bytes of a log at which a new one is begun at the next start.
 LOG_BYTES = 5_000_000
 
@@ -72,6 +73,8 @@ class Keeper:
 
     children: list[Child]
     lifeline: bool
+    #: Locks of other keepers, whose children need these to the end.
+    outlives: list[str]
     stops: int = field(default=0)
 
     def keep(self) -> None:
@@ -85,8 +88,10 @@ class Keeper:
             orphaned = self._wait()
             for child in self.children:
                 child.mind(time.monotonic())
+        if orphaned:
+            self._wait_for_others()
         for child in reversed(self.children):
-            self._end(child, ORPHANED_GRACE if orphaned else child.grace)
+            self._end(child, min(child.grace, ORPHANED_GRACE) if orphaned else child.grace)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stops += 1
@@ -98,6 +103,12 @@ class Keeper:
             return False
         readable, _, _ = select.select([0], [], [], 0.2)
         return bool(readable) and os.read(0, 1024) == b""
+
+    def _wait_for_others(self) -> None:
+        """The worker stores what it has in hand before the servers go."""
+        deadline = time.monotonic() + ORPHANED_GRACE + 2
+        while any(map(is_locked, self.outlives)) and time.monotonic() < deadline and not self.stops:
+            time.sleep(0.05)
 
     def _end(self, child: Child, grace: float) -> None:
         """SIGTERM, patience, SIGKILL; a second SIGTERM to the keeper ends the patience."""
@@ -119,6 +130,18 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def is_locked(path: str) -> bool:
+    """Whether the keeper of another group lives."""
+    try:
+        with Path(path).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def read_line() -> bytes:
     """One line of standard input, and not a byte more: its end is the lifeline."""
     line = b""
@@ -135,7 +158,7 @@ def main() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         sys.exit("another keeper holds the lock")
-    Keeper([Child(**child) for child in told["children"]], told["lifeline"]).keep()
+    Keeper([Child(**child) for child in told["children"]], told["lifeline"], told["outlives"]).keep()
 
 
 if __name__ == "__main__":

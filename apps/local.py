@@ -33,6 +33,9 @@ START_TIMEOUT = 20.0
 #: Credits on the account of an embedded sandbox: enough for any trial.
 SANDBOX_CREDITS = 1000.0
 
+#: In the order of their end.
+GROUPS = ("worker", "sandbox", "servers")
+
 Child = dict[str, Any]
 
 
@@ -75,7 +78,7 @@ def stack(settings: Settings, *, worker: bool, sandbox: bool, detach: bool = Fal
 def stop(settings: Settings, *, timeout: float) -> bool:
     """Ends every group of this folder, the worker first; True where there was one."""
     home = Home(settings)
-    ended = [home.end(group, timeout) for group in ("worker", "sandbox", "servers")]
+    ended = [home.end(group, timeout) for group in GROUPS]
     return any(ended)
 
 
@@ -204,7 +207,13 @@ class Home:
             [sys.executable, "-m", "apps.keeper"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
             stderr=self.log("keeper").open("ab"), start_new_session=True,
         )  # fmt: skip
-        told = {"lock": str(self.path / "run" / f"{name}.lock"), "children": children, "lifeline": lifeline}
+        locks = {group: str(self.path / "run" / f"{group}.lock") for group in GROUPS}
+        told = {
+            "lock": locks[name],
+            "children": children,
+            "lifeline": lifeline,
+            "outlives": [] if name == "worker" else [locks["worker"]],
+        }
         assert keeper.stdin is not None
         keeper.stdin.write(json.dumps(told).encode() + b"\n")
         keeper.stdin.flush()
