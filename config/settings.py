@@ -225,6 +225,11 @@ def load_settings(**flags: Any) -> Settings:
             "RESTYLE_REDIS_URL is set but RESTYLE_WORKSPACE is not: a fleet needs a bucket that all its workers"
             " reach. Set RESTYLE_WORKSPACE=s3://bucket/prefix"
         )
+    if settings.sandbox and settings.redis_url and settings.api_url == SEGMIND_URL:
+        raise ConfigurationError(
+            "--sandbox with RESTYLE_REDIS_URL needs a sandbox that every worker reaches: start one with"
+            " `restyle sandbox` and set RESTYLE_API_URL to its address"
+        )
     file_name = str(config_path())
     settings._sources.update(dict.fromkeys(in_file, file_name))  # noqa: SLF001 - the one that builds it fills it
     settings._sources.update(dict.fromkeys(in_environment, "environment"))  # noqa: SLF001

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import time
 from dataclasses import dataclass, replace
 
 from producers.enqueue import Feeder
@@ -25,6 +26,8 @@ class Control:
     fleet: Fleet
     #: Who pulls them: user@host.
     by: str
+    #: How often workers say that they live.
+    beat_seconds: float = 3.0
 
     def submit(self, run: Run, feeder: Feeder) -> None:
         """Makes a planned run known and queues its first window, unless a dispatcher is at it already."""
@@ -96,4 +99,8 @@ class Control:
         told = told_by_results(run, self.store, self.workspace, self.progress)
         prefix = self.workspace.run(run.run_id, "results") + "/"
         closed = sorted(int(posixpath.basename(listed.uri).partition(".")[0]) for listed in self.store.list(prefix))
+        noted = self.store.list(self.workspace.run(run.run_id, "doubt") + "/")
+        self.progress.doubt(run.run_id, (posixpath.basename(listed.uri).partition(".")[0] for listed in noted))
+        # Living workers write down at their next beat which calls are out; nothing is fed before that.
+        time.sleep(self.beat_seconds * 1.5)
         self.progress.restore(run, replace(told, cursor=run.shards), closed)

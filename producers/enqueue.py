@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -28,6 +28,8 @@ from restyle.store import Store
 CACHED_SHARDS = 32
 #: Seconds after which a report that was queued and not written is queued again.
 FINISH_AGAIN = 60.0
+#: However long the queue, what is pending is fed again after this many times the usual silence.
+LONGEST_PATIENCE = 10
 
 PlanLine = dict[str, Any]
 
@@ -51,7 +53,8 @@ class Feeder:
     refeed_after: float
     token: str = field(default_factory=lambda: uuid4().hex)
     _plans: OrderedDict[tuple[str, int], list[PlanLine]] = field(default_factory=OrderedDict)
-    _pace: dict[str, tuple[float, int]] = field(default_factory=dict)
+    #: Jobs ended in all unfinished runs, by the monotonic time of each look.
+    _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
     def advance(self, run_id: str) -> None:
         """Takes every step that this run is ready for."""
@@ -104,22 +107,29 @@ class Feeder:
 
     def _feed_again(self, run_id: str, shards: list[OpenShard]) -> None:
         """Feeds what is pending and held by nobody: at once where a worker let go, else after a long silence."""
-        now, patience = self.progress.state.clock(), self._patience(run_id)
+        now, patience = self.progress.state.clock(), self._patience()
         for shard in shards:
             hungry = shard.fed == 0
             if hungry or now - shard.fed > patience:
                 self.feed(run_id, shard.shard, loosen=not hungry)
 
-    def _patience(self, run_id: str) -> float:
+    def _patience(self) -> float:
         """Seconds for which a pending job may simply be waiting in the queue: long where the queue is long."""
         waiting = int(self.progress.state.ask("LLEN", self.progress.state.key(JOBS)))
-        totals = self.progress.totals(run_id)
-        done = totals.planned - totals.pending if totals else 0
-        began, first = self._pace.setdefault(run_id, (time.monotonic(), done))
+        done = 0
+        for other in self.progress.unfinished():
+            totals = self.progress.totals(other)
+            done += totals.planned - totals.pending if totals else 0
+        now = time.monotonic()
+        self._pace.append((now, done))
+        while self._pace[0][0] < now - max(self.refeed_after, 60) and len(self._pace) > 2:
+            self._pace.popleft()
+        began, first = self._pace[0]
         if not waiting:
             return self.refeed_after
-        rate = (done - first) / max(time.monotonic() - began, 1.0)
-        return max(self.refeed_after, 2 * waiting / rate) if rate else float("inf")
+        rate = max(done - first, 0) / max(now - began, 1.0)
+        most = LONGEST_PATIENCE * self.refeed_after
+        return min(max(self.refeed_after, 2 * waiting / rate), most) if rate else most
 
     def feed(self, run_id: str, shard: int, *, loosen: bool = False) -> None:
         """Puts the pending jobs of a shard that no living worker holds on the queue."""

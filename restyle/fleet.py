@@ -83,7 +83,7 @@ _NEXT = {
     "rate_limited": "check the account's rate limit, lower RESTYLE_MAX_RPM, then type: restyle resume",
     "operator": "when you are ready, type: restyle resume",
     "interrupted": "to go on, type: restyle resume",
-    "budget": "to go on with a larger budget, type: restyle resume --budget CREDITS",
+    "budget": "raise the budget, then type: restyle resume",
 }
 
 
@@ -145,6 +145,7 @@ class Fleet:
         #: Set by the heartbeat: whether anything suspends the fleet, and the monotonic time of the last good beat.
         self.suspended = False
         self.last_beat = 0.0
+        self._lapsed = 0.0
 
     # -- a job's way to its call ---------------------------------------------------------------------------
 
@@ -220,8 +221,17 @@ class Fleet:
         self.state.run("let_go", *self._at(message, token), int(give_back))
 
     def still_mine(self, message: Message, token: str) -> bool:
-        """Whether the lease is still this worker's: asked where its heartbeat may have lapsed during the call."""
-        return bool(self.state.ask("HGET", self.state.key("lease", message.job_id), "token") == token)
+        """Whether an answer may be stored: asked where this worker may have been taken for dead during the call."""
+        return bool(self.state.run("keep_lease", *self._at(message, token)))
+
+    def spent(self, message: Message, token: str, credits: float) -> None:
+        """Parts with a job that is another's by now; the call that was paid for it counts."""
+        self.hands.remove(message.job_id)
+        self.state.run("spent", *self._at(message, token), f"{credits:.6f}")
+
+    def lapsed_since(self, moment: float) -> bool:
+        """Whether this worker may have counted as dead at any time since then (monotonic seconds)."""
+        return self._lapsed > moment or not self.heart_fresh
 
     @property
     def heart_fresh(self) -> bool:
@@ -238,6 +248,9 @@ class Fleet:
             held += [job_id, holding.place, holding.token, holding.calling_ms or ""]
         ttl_ms = round(self.limits.heartbeat_ttl * 1000)
         suspended, _ = self.state.run("beat", self.worker, ttl_ms, json.dumps(status), *held)
+        now = time.monotonic()
+        if self.last_beat and now - self.last_beat > self.limits.heartbeat_ttl:
+            self._lapsed = now
         self.suspended, self.last_beat = bool(suspended), began
 
     def leave(self) -> None:

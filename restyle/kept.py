@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from datetime import datetime
 
 from restyle.fleet import Claim
@@ -52,7 +53,13 @@ def find(job_id: str, state: State) -> Called | None:
         sandbox=told["sandbox"],
     )
     claim = Claim("kept", calls=told["calls"], doubts=told["doubts"])
-    return Called(claim, answer, datetime.fromisoformat(told["called"]), datetime.fromisoformat(told["answered"]))
+    return Called(
+        claim,
+        answer,
+        datetime.fromisoformat(told["called"]),
+        datetime.fromisoformat(told["answered"]),
+        time.monotonic(),
+    )
 
 
 def stored(job_id: str, state: State) -> None:

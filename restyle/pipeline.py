@@ -27,7 +27,7 @@ from restyle.errors import (
 from restyle.fleet import Claim, Dropped, Storm
 from restyle.images import Picture, Prepared
 from restyle.models import Fingerprint, Record, utc_now
-from restyle.progress import Ended
+from restyle.progress import Ended, failed
 from restyle.state import patiently
 from restyle.store import Stored
 from restyle.work import Called, Tools, Work
@@ -57,6 +57,7 @@ def run(work: Work, tools: Tools) -> Ended:
     if isinstance(called, Ended):
         return called
     pictures = verify(work, called, tools)
+    still_ours(work, called, tools)
     made = results.Made(work, known, source, fingerprint, prepared, called, pictures)
     record = until_stored(made, tools)
     return results.succeeded(record, tools, called)
@@ -76,7 +77,7 @@ def prepare(work: Work, source: Stored) -> Prepared:
     try:
         return images.prepare(source.data, work.options.preparation)
     except InvalidImage as error:
-        raise InvalidImage(f"{work.message.job.image}: {error.message}") from error
+        raise InvalidImage(f"the input {error.message}") from error
 
 
 def verify(work: Work, called: Called, tools: Tools) -> list[Picture]:
@@ -96,6 +97,9 @@ def call(work: Work, prepared: Prepared, fingerprint: Fingerprint, looked_at: fl
             claim = patiently(
                 tools.stopping, tools.fleet.claim, work.message, work.token, looked=looked, looked_at=looked_at
             )
+            if claim.verdict == "go" and claim.doubts and tools.hold_doubts:
+                patiently(tools.stopping, tools.fleet.answered, work.message, work.token, claim, None)
+                return failed("in_doubt", "a call of this job may have been paid for; RESTYLE_IN_DOUBT is hold")
             if claim.verdict == "go" and (called := img2img(work, prepared, claim, asked, tools)):
                 return called
         if claim.verdict == "wait":
@@ -117,7 +121,7 @@ def img2img(work: Work, prepared: Prepared, claim: Claim, asked: float, tools: T
     called = utc_now()
     with reporting(work, claim, tools):
         answer = tools.segmind.img2img(prepared.data, work.message.job.params)
-    return Called(claim, answer, called, utc_now())
+    return Called(claim, answer, called, utc_now(), asked)
 
 
 @contextmanager
@@ -151,6 +155,20 @@ def until_stored(made: results.Made, tools: Tools) -> Record:
             if in_redis:
                 patiently(tools.stopping, kept.stored, job_id, state)
             return record
+
+
+def still_ours(work: Work, called: Called, tools: Tools) -> None:
+    """Makes sure that nobody else does this job, where this worker may have been taken for dead during the call.
+
+    Raises:
+        Dropped: somebody does; nothing is stored, and only the cost is told.
+    """
+    fleet, message = tools.fleet, work.message
+    if not fleet.lapsed_since(called.asked) or patiently(tools.stopping, fleet.still_mine, message, work.token):
+        return
+    cost = results.cost_of(called.answer, message.job.params, tools.price)
+    patiently(tools.stopping, fleet.spent, message, work.token, cost)
+    raise Dropped("taken over", settled=True)
 
 
 def wait_for(event: threading.Event, tools: Tools) -> None:

@@ -6,6 +6,7 @@ Everything here can be rebuilt from S3 (plan, results, records); Redis holds it 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from restyle.fleet import Fleet, Suspension, read_suspensions
@@ -91,6 +92,11 @@ class Progress:
         )  # fmt: skip
         return bool(restored)
 
+    def doubt(self, run_id: str, job_ids: Iterable[str]) -> None:
+        """Tells of jobs whose calls were in doubt before Redis lost the run."""
+        if job_ids := list(job_ids):
+            self.state.ask("SADD", self._run(run_id, "doubts"), *job_ids)
+
     def unfinished(self) -> list[str]:
         """The runs that the dispatcher moves, oldest first."""
         return sorted(self.state.ask("SMEMBERS", self.state.key("runs")))
@@ -122,7 +128,12 @@ class Progress:
 
     def end(self, run_id: str, status: RunStatus) -> None:
         """The report is written: the run is finished (or stays cancelled) and is forgotten after a month."""
-        keys = [self._run(run_id), self._run(run_id, "closed"), self._run(run_id, "suspension")]
+        keys = [
+            self._run(run_id),
+            self._run(run_id, "closed"),
+            self._run(run_id, "suspension"),
+            self._run(run_id, "doubts"),
+        ]
         self.state.ask_all(
             ("HSET", keys[0], "status", status.value),
             ("SREM", self.state.key("runs"), run_id),

@@ -18,6 +18,7 @@ from restyle.models import (
     Message,
     Outcome,
     OutcomeKind,
+    Params,
     Record,
     RecordApi,
     RecordInput,
@@ -27,6 +28,7 @@ from restyle.models import (
     utc_now,
 )
 from restyle.progress import Ended
+from restyle.segmind import Answer
 from restyle.store import Store, Stored
 from restyle.work import Called, Tools, Work
 
@@ -240,6 +242,16 @@ def _output(uri: str, data: bytes, picture: Picture) -> RecordOutput:
     )  # fmt: skip
 
 
+def priced(samples: int, params: Params, price: float) -> float:
+    """Credits by the configured price, where the API does not tell its own."""
+    return price * samples * params.num_inference_steps / 30
+
+
+def cost_of(answer: Answer, params: Params, price: float) -> float:
+    """Credits that an answer cost."""
+    return priced(len(answer.images), params, price) if answer.cost is None else answer.cost
+
+
 # -- outcomes ----------------------------------------------------------------------------------------------
 
 
@@ -248,7 +260,7 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
     short = record.samples_received < record.samples_expected
     cost = record.api.cost
     if cost is None:
-        cost = tools.price * record.samples_received * record.params.num_inference_steps / 30
+        cost = priced(record.samples_received, record.params, tools.price)
     outcome = Outcome(
         outcome=OutcomeKind.SUCCEEDED,
         credits=round(cost, 6),

@@ -30,6 +30,8 @@ class Tools:
     version: str
     #: Credits a sample of 30 steps, where the API does not tell its cost.
     price: float
+    #: Whether a job whose call may have been paid for is left to a person (RESTYLE_IN_DOUBT=hold).
+    hold_doubts: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,3 +57,5 @@ class Called:
     answer: Answer
     called: datetime
     answered: datetime
+    asked: float
+    """When the claim was asked for, in monotonic seconds of this process."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import traceback
 from typing import Any
 from uuid import uuid4
@@ -10,9 +12,9 @@ import structlog
 from pydantic import ValidationError
 
 from restyle import pipeline
-from restyle.errors import FleetError, RestyleError, StateUnavailable
+from restyle.errors import FleetError, RestyleError, StateUnavailable, StoreAccessDenied, StoreUnavailable
 from restyle.fleet import Dropped, Storm
-from restyle.models import Message
+from restyle.models import Message, utc_now
 from restyle.pipeline import CallFailed
 from restyle.progress import Ended, failed
 from restyle.retries import Fail, LetGo, Policy, Retry, decide
@@ -77,6 +79,7 @@ def _attempts(work: Work, tools: Tools, policy: Policy) -> Ended:
             raise
         except CallFailed as failure:
             error, storm, waits = failure.error, failure.storm, 0
+            note_doubt(work, error, tools)
         except RestyleError as caught:
             error, storm, waits = caught, NO_STORM, waits + 1
             if isinstance(caught, FleetError):
@@ -94,6 +97,26 @@ def _attempts(work: Work, tools: Tools, policy: Policy) -> Ended:
                 raise Dropped(error.code, settled=True)
             case Retry(after):
                 back_off(after, tools)
+
+
+def note_doubt(work: Work, error: RestyleError, tools: Tools) -> None:
+    """Where a call may have been paid for, writes that down in S3, so that Redis's loss does not touch it.
+
+    While S3 is away this waits: the job is neither called again nor parked before it is written.
+    """
+    if not getattr(error, "in_doubt", False):
+        return
+    message = work.message
+    note = {"job_id": message.job_id, "worker": tools.fleet.worker, "error": error.message, "noted": str(utc_now())}
+    uri = tools.workspace.doubt(message.run_id, message.job_id)
+    while True:
+        try:
+            tools.store.put(uri, json.dumps(note).encode(), content_type="application/json")
+        except (StoreUnavailable, StoreAccessDenied):
+            if tools.stopping.wait(random.uniform(0.2, 2.0)):
+                raise Dropped("stopping") from None
+        else:
+            return
 
 
 def back_off(seconds: float, tools: Tools) -> None:

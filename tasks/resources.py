@@ -136,6 +136,7 @@ def open_resources(settings: Settings) -> Resources:
         storing=storing,
         version=version("catalog-restyle"),
         price=settings.price,
+        hold_doubts=settings.in_doubt == "hold",
     )
     policy = Policy(settings.max_attempts, settings.backoff_base, settings.backoff_max, settings.in_doubt)
     return Resources(settings, settings.effective_workspace, store, state, Progress(state), tools, policy)

@@ -61,7 +61,9 @@ def follow(run: Run, here: Session) -> Snapshot:
                 lonely = time.monotonic()
             elif time.monotonic() - lonely > LONELY:
                 lonely = float("inf")
-                say("No worker is running. Start one: restyle worker", "yellow")
+                log = here.settings.home / "logs" / "worker.log"
+                hint = f"it may be failing to start: see {log}" if here.embedded else "start one: restyle worker"
+                say(f"No worker is running; {hint}", "yellow")
             if now.ended or needs_person(now, here):
                 break
         if not now.ended:

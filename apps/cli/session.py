@@ -54,7 +54,7 @@ class Session:
     @cached_property
     def control(self) -> Control:
         """The levers."""
-        return Control(self.store, self.workspace, self.progress, self.fleet, who())
+        return Control(self.store, self.workspace, self.progress, self.fleet, who(), self.settings.heartbeat_seconds)
 
     @cached_property
     def feeder(self) -> Feeder:
@@ -129,7 +129,8 @@ def session(
             yield connect(found, is_embedded(settings))
             return
         require_key(found)
-        with local.stack(found, worker=is_embedded(settings), sandbox=found.sandbox, detach=detach) as complete:
+        embedded = is_embedded(settings)
+        with local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach) as complete:
             yield connect(complete.settings, is_embedded(settings))
 
 

@@ -7,9 +7,9 @@ local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), ar
 local kind, doubt, wait, epoch, reason, detail = arg(7), tonumber(arg(8)), tonumber(arg(9)), arg(10), arg(11), arg(12)
 local failures, jobs, probe, probe_max = tonumber(arg(13)), tonumber(arg(14)), tonumber(arg(15)), tonumber(arg(16))
 local now = now_ms()
-release(job, token)
-
-local is_open = redis.call('ZSCORE', open_key(run), shard)
+-- Without the lease this was said before, or the dispatcher has counted the call already.
+local mine = release(job, token)
+local is_open = mine and redis.call('ZSCORE', open_key(run), shard)
 if is_open and (kind == 'failed' or kind == 'rejected') then
   redis.call('HINCRBY', shard_key(run, shard), 'c:' .. index, 1)
 end
@@ -20,7 +20,7 @@ end
 
 local storm = 0
 if kind == 'failed' then
-  local streak = redis.call('HINCRBY', rate_key, 'streak', 1)
+  local streak = redis.call('HINCRBY', rate_key, 'streak', mine and 1 or 0)
   redis.call('SADD', streak_key, job)
   redis.call('HDEL', rate_key, 'limited_since')
   local standing = redis.call('HGET', suspension_key, 'outage')

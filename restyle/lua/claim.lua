@@ -21,7 +21,9 @@ if redis.call('EXISTS', kept_key(job)) == 1 then
   return { 'kept' }
 end
 local counts = redis.call('HMGET', shard_key(run, shard), 'c:' .. index, 'd:' .. index)
-local calls, doubts = tonumber(counts[1] or 0), tonumber(counts[2] or 0)
+local calls = tonumber(counts[1] or 0)
+-- Doubts written to S3 before Redis lost the run count on.
+local doubts = tonumber(counts[2] or 0) + redis.call('SISMEMBER', doubts_key(run), job)
 if not looked and (age > max_age or calls + doubts > 0 or redis.call('EXISTS', done_key(job)) == 1) then
   grant()
   return { 'look' }

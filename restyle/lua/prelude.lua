@@ -14,6 +14,7 @@ local function open_key(run) return run_key(run) .. ':open' end
 local function closed_key(run) return run_key(run) .. ':closed' end
 local function shard_key(run, shard) return run_key(run) .. ':shard:' .. shard end
 local function run_suspension_key(run) return run_key(run) .. ':suspension' end
+local function doubts_key(run) return run_key(run) .. ':doubts' end
 local function lease_key(job) return workspace .. 'lease:' .. job end
 local function done_key(job) return workspace .. 'done:' .. job end
 local function kept_key(job) return workspace .. 'kept:' .. job end
@@ -49,8 +50,11 @@ end
 -- A shard fed at 0 is hungry: what is pending in it is fed again at the next tick.
 local function hunger(run, shard) redis.call('ZADD', open_key(run), 'XX', 0, shard) end
 
+-- Gives a lease back; true where it was this token's. A replay, or a worker taken for dead, holds none.
 local function release(job, token)
-  if redis.call('HGET', lease_key(job), 'token') == token then redis.call('DEL', lease_key(job)) end
+  if redis.call('HGET', lease_key(job), 'token') ~= token then return false end
+  redis.call('DEL', lease_key(job))
+  return true
 end
 
 local function drop(worker, run, shard, job, token, why)

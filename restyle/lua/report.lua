@@ -21,6 +21,9 @@ end
 if not redis.call('ZSCORE', open_key(run), shard) then return -1 end
 
 local key = shard_key(run, shard)
+-- Said before, by this very worker whose answer from Redis was lost.
+if redis.call('HGET', key, 'r:' .. index) == token and token ~= '' then return 1 end
+redis.call('HSET', key, 'r:' .. index, token)
 if calls > 0 then redis.call('HINCRBY', key, 'c:' .. index, calls) end
 local first = redis.call('HSETNX', key, 'o:' .. index, json)
 if first == 1 then

@@ -1,4 +1,4 @@
-"""Fixtures of the acceptance tests: the real command against a sandbox that stands for the API, alone and as a fleet."""
+"""Fixtures of the acceptance tests: the real command, alone and as a fleet, and a sandbox that stands for the API."""
 
 from __future__ import annotations
 

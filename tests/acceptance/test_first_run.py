@@ -80,9 +80,8 @@ def test_a_missing_key_is_an_error(alone: Alone, sandbox: SandboxServer) -> None
 def test_samples_and_base64(alone: Alone) -> None:
     """Several samples get names of their own, as base64 answers do theirs."""
     write_catalog(alone.folder, 1)
-    done = alone.command(
-        "run", "manifest.csv", "--prompt", "{id} in wool", "--set", "samples=3", "--set", "base64=true", "--yes", "--json"
-    ).json  # fmt: skip
+    sets = ("--set", "samples=3", "--set", "base64=true")
+    done = alone.command("run", "manifest.csv", "--prompt", "{id} in wool", *sets, "--yes", "--json").json
     assert done["succeeded"] == 1
     assert set(alone.outputs()) == {f"item-000/default-{sample}.jpg" for sample in range(3)}
     (record,) = alone.records().values()

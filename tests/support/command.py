@@ -89,13 +89,14 @@ class Command:
 
 
 def processes_with(text: str) -> list[int]:
-    """The living processes whose command line or environment has the text."""
+    """The living processes whose command line, environment or folder has the text."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
             told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            told += str((entry / "cwd").readlink()).encode()
             state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue

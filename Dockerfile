@@ -1,0 +1,29 @@
+# One image for everything: `restyle worker`, `restyle submit`, `restyle sandbox`.
+ARG PYTHON=3.13
+
+FROM python:${PYTHON}-slim AS build
+WORKDIR /build
+RUN python -m venv /opt/restyle
+# The locked dependencies first: they change seldom, and stay in the cache.
+COPY requirements/base.txt requirements/
+RUN /opt/restyle/bin/pip install --no-cache-dir --require-hashes --requirement requirements/base.txt
+COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY apps apps
+COPY config config
+COPY examples examples
+COPY producers producers
+COPY restyle restyle
+COPY tasks tasks
+COPY workers workers
+RUN /opt/restyle/bin/pip install --no-cache-dir --no-deps . && /opt/restyle/bin/pip check
+
+FROM python:${PYTHON}-slim
+RUN useradd --create-home --uid 10001 restyle
+COPY --from=build /opt/restyle /opt/restyle
+ENV PATH=/opt/restyle/bin:$PATH PYTHONUNBUFFERED=1 RESTYLE_LOG_FORMAT=json
+USER restyle
+WORKDIR /home/restyle
+# A worker drains: no new call, calls in flight end and are stored. Give it RESTYLE_API_TIMEOUT and some more to do so.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["restyle"]
+CMD ["--help"]

@@ -1,0 +1,74 @@
+# restyle: what a developer types. `make` alone lists the targets.
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host \
+	--no-emit-find-links --strip-extras --allow-unsafe
+WANTED := pyproject.toml requirements/old-python.in
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo check test acceptance format lock clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.dev  ## Make .venv with everything for development, once
+
+demo: $(VENV)/.local  ## Restyle the example catalog with the sandbox: no account, no Docker
+	@$(BIN)/restyle demo
+
+check: $(VENV)/.dev  ## Lint, format, types, layers, house rules
+	@$(BIN)/ruff check --quiet --output-format concise .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+	@$(BIN)/python docs/make_schema.py --check
+	@$(BIN)/pytest --quiet tests/unit/test_house.py
+	@echo "check: all good"
+
+test: check  ## check, then every test
+	@$(BIN)/pytest --quiet
+
+acceptance: $(VENV)/.dev  ## Only the tests that run the real command and kill real workers
+	@$(BIN)/pytest tests/acceptance
+
+format: $(VENV)/.dev  ## Format, and mend what can be mended
+	@$(BIN)/ruff check --quiet --fix --exit-zero .
+	@$(BIN)/ruff format --quiet .
+
+lock: $(VENV)/.dev  ## Pin all dependencies anew, with hashes
+	@$(PIP) install pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --output-file requirements/base.txt $(WANTED)
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --extra local \
+		--constraint requirements/base.txt --output-file requirements/local.txt $(WANTED)
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --extra local --extra dev \
+		--constraint requirements/local.txt --output-file requirements/dev.txt $(WANTED)
+
+clean:  ## Remove .venv, caches and the embedded stack's folder
+	@[ ! -x $(BIN)/restyle ] || $(BIN)/restyle stop 2> /dev/null || true
+	@rm -rf $(VENV) .restyle .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+
+# -- the environment ----------------------------------------------------------------------------------------
+
+$(VENV)/bin/python:
+	@for python in python3.13 python3.12 python3.11 python3 python; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "restyle needs Python 3.11 or later: https://www.python.org/downloads/" >&2; exit 1; fi; \
+	if ! $$found -c 'import ensurepip, venv' 2> /dev/null; then \
+		echo "$$found has no venv module. On Debian and Ubuntu: sudo apt install $$($$found -c \
+			'import sys; print("python3.%d-venv" % sys.version_info[1])')" >&2; exit 1; fi; \
+	echo "Making $(VENV) with $$($$found --version)"; $$found -m venv $(VENV)
+
+$(VENV)/.local: requirements/local.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing restyle (once)"
+	@$(PIP) install --require-hashes --requirement requirements/local.txt
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing restyle and what its developers use (once)"
+	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@$(PIP) install --no-deps --editable .
+	@touch $(VENV)/.local $@

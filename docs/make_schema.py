@@ -1,0 +1,61 @@
+"""Writes docs/record.schema.json, the published form of a record; `--check` fails where the file is not current."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from restyle.models import Record
+
+SCHEMA = Path(__file__).with_name("record.schema.json")
+ABOUT = (
+    "records/<id>/<variant>.json in a workspace: says that a job is done, and how. A job with a record of the same"
+    " fingerprint is never called again."
+)
+
+
+def make_schema() -> dict[str, Any]:
+    """The schema of a record as it is stored."""
+    made = Record.model_json_schema(mode="serialization")
+    for time in made["$defs"]["RecordTimes"]["properties"].values():
+        for form in time.get("anyOf", [time]):
+            if form["type"] == "string":
+                form["format"] = "date-time"
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "restyle record, version 1",
+        "description": ABOUT,
+    }
+    _plain(made)
+    return head | {key: value for key, value in made.items() if key not in head}
+
+
+def _plain(schema: dict[str, Any]) -> None:
+    """Takes out the titles that only repeat a name, and closes every object that lists its properties."""
+    schema.pop("title", None)
+    if "properties" in schema:
+        schema["additionalProperties"] = False
+    if isinstance(schema.get("description"), str):
+        schema["description"] = " ".join(schema["description"].split())
+    for key in ("properties", "$defs"):
+        for part in schema.get(key, {}).values():
+            _plain(part)
+
+
+def text() -> str:
+    """The file's content."""
+    return json.dumps(make_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Writes the file, or checks it."""
+    if "--check" not in sys.argv[1:]:
+        SCHEMA.write_text(text(), encoding="utf-8")
+    elif not SCHEMA.exists() or SCHEMA.read_text(encoding="utf-8") != text():
+        sys.exit(f"{SCHEMA} is not current; run: python docs/make_schema.py")
+
+
+if __name__ == "__main__":
+    main()
