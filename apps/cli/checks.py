@@ -30,7 +30,8 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Every part, one after the other; a fault of one hides no other."""
     try:
-        with local.stack(settings, worker=False, sandbox=settings.sandbox) as servers:
+        own_sandbox = settings.sandbox and settings.redis_url is None
+        with local.stack(settings, worker=False, sandbox=own_sandbox) as servers:
             return list(_parts(servers.settings))
     except RestyleError as error:
         return [Finding("stack", False, error.message, "mend this first; the rest was not looked at")]

@@ -67,6 +67,29 @@ class FleetOf:
     store: Store
     workspace: Workspace
 
+    def with_settings(self, **settings: str) -> FleetOf:
+        """The same fleet with other settings, by their names in the environment."""
+        command = Command(self.command.folder, {**self.command.env, **settings})
+        return FleetOf(command, self.store, self.workspace)
+
+    def submit(self, prompt: str = "photo of {id}", *options: str) -> str:
+        """Submits `manifest.csv` and answers with the run's id."""
+        return self.command("submit", "manifest.csv", "--prompt", prompt, "--yes", *options).out.strip()
+
+    def status(self, run_id: str) -> dict[str, Any]:
+        """A run as it stands."""
+        return self.command("status", run_id, "--json").json
+
+    def finished(self, run_id: str, *, within: float) -> dict[str, Any]:
+        """Waits for the end of a run; the ledger adds up at every look."""
+
+        def look() -> dict[str, Any] | None:
+            now = self.status(run_id)
+            assert now["succeeded"] + now["skipped"] + now["failed"] + now["pending"] == now["planned"], now
+            return now if now["status"] == "finished" else None
+
+        return wait_until(look, timeout=within, description=f"the end of {run_id}")
+
     @contextmanager
     def worker(self, *, plain: bool = False) -> Iterator[subprocess.Popen[str]]:
         """A worker process; plain is Celery's own command."""

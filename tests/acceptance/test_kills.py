@@ -1,0 +1,194 @@
+"""Workers killed at the worst moments: nothing is paid twice but the calls in flight, and nobody lays a hand on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from restyle.models import Record
+from restyle.state import _script_texts
+from tests.acceptance.conftest import FleetOf
+from tests.support.catalog import write_catalog
+from tests.support.proxy import Proxy, running_proxy
+from tests.support.sandbox import SandboxServer
+from tests.support.servers import S3, Valkey
+from tests.support.supervised import supervised
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+
+@pytest.fixture
+def s3_proxy(s3: S3) -> Iterator[Proxy]:
+    """What stands between the workers of a test and S3."""
+    with running_proxy(s3.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def redis_proxy(valkey: Valkey) -> Iterator[Proxy]:
+    """What stands between the workers of a test and Valkey."""
+    with running_proxy(valkey.port) as proxy:
+        yield proxy
+
+
+def through(fleet: FleetOf, *, s3_proxy: Proxy | None = None, redis_proxy: Proxy | None = None) -> FleetOf:
+    """The fleet whose workers go through these proxies."""
+    settings = {}
+    if s3_proxy:
+        settings["AWS_ENDPOINT_URL_S3"] = f"http://127.0.0.1:{s3_proxy.port}"
+    if redis_proxy:
+        settings["RESTYLE_REDIS_URL"] = f"redis://127.0.0.1:{redis_proxy.port}/0"
+    return fleet.with_settings(**settings)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill -9, and wait until it is gone: not a byte more comes from it."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("options", [(), ("--overwrite", "--new-seed")], ids=["plain", "overwrite"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_around_the_record(
+    fleet: FleetOf, sandbox: SandboxServer, s3_proxy: Proxy, when: str, options: tuple[str, ...]
+) -> None:
+    """Between output and record, the record is written from what is there; between record and outcome, it counts."""
+    write_catalog(fleet.command.folder, 1)
+    run_id = fleet.submit("photo of {id}", *options)
+    with through(fleet, s3_proxy=s3_proxy).worker() as first:
+        put = f"PUT /{fleet.workspace.uri.removeprefix('s3://')}/records/".encode()
+        s3_proxy.once(put, lambda: kill(first), when=when)  # type: ignore[arg-type] # one of the two words
+        wait_until(lambda: first.poll() is not None, timeout=30, description="the kill")
+    with fleet.worker():
+        done = fleet.finished(run_id, within=60)
+    assert (done["succeeded"], done["failed"], sandbox.calls, sandbox.charged) == (1, 0, 1, 1)
+    (record,) = fleet.store.list(fleet.workspace.under("records") + "/")
+    assert Record.model_validate_json(fleet.store.get(record.uri).data).run_id == run_id
+
+
+STEPS = {
+    "results before": (b"/results/", "before"),
+    "results after": (b"/results/", "after"),
+    "close before": (b"close_shard", "before"),
+    "close after": (b"close_shard", "after"),
+    "open before": (b"open_shard", "before"),
+    "open after": (b"open_shard", "after"),
+    "publish": (b"LPUSH", "before"),
+    "report before": (b"PUT /report.csv", "before"),
+    "run.json before": (b"PUT /run.json", "before"),
+}
+
+
+def script_sha(name: str) -> bytes:
+    """What stands for a script in a command."""
+    import hashlib
+
+    return hashlib.sha1(_script_texts()[name].encode(), usedforsecurity=False).hexdigest().encode()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", STEPS)
+def test_the_dispatcher_killed_between_two_steps(
+    fleet: FleetOf, sandbox: SandboxServer, s3_proxy: Proxy, redis_proxy: Proxy, step: str
+) -> None:
+    """Whatever it was doing, the next one takes over and the run finishes, each job paid for once."""
+    write_catalog(fleet.command.folder, 24)
+    fleet = fleet.with_settings(RESTYLE_SHARD_JOBS="4", RESTYLE_WINDOW_JOBS="8")
+    run_id = fleet.submit()
+    pattern, when = STEPS[step]
+    root = fleet.workspace.uri.removeprefix("s3://")
+    with through(fleet, s3_proxy=s3_proxy, redis_proxy=redis_proxy).worker() as first:
+        fleet.wait_for_workers(1)
+        proxy = redis_proxy
+        if pattern.startswith(b"PUT"):
+            proxy, pattern = s3_proxy, f"PUT /{root}/runs/{run_id}".encode() + pattern.removeprefix(b"PUT ")
+        elif pattern.startswith(b"/"):
+            proxy, pattern = s3_proxy, f"PUT /{root}/runs/{run_id}".encode() + pattern
+        elif pattern.islower():
+            pattern = script_sha(pattern.decode())
+        proxy.once(pattern, lambda: kill(first), when=when)  # type: ignore[arg-type] # one of the two words
+        wait_until(lambda: first.poll() is not None, timeout=40, description=f"the kill at {step}")
+    began = time.monotonic()
+    with fleet.worker():
+        done = fleet.finished(run_id, within=60)
+    assert time.monotonic() - began < 60
+    assert (done["succeeded"], done["failed"]) == (24, 0)
+    assert sandbox.charged <= 24 + 8, "jobs, and the calls in flight at the kill"
+    report = fleet.store.get(fleet.workspace.run(run_id, "report.csv")).data.decode()
+    assert report.count("succeeded") == 24
+
+
+def outputs(fleet: FleetOf) -> int:
+    """How many outputs lie in the workspace."""
+    return sum(1 for _ in fleet.store.list(fleet.workspace.under("outputs") + "/"))
+
+
+@pytest.mark.parametrize(("jobs", "kills"), [(60, 3), pytest.param(300, 10, marks=pytest.mark.long)])
+def test_kill_9_at_random_moments(fleet: FleetOf, sandbox: SandboxServer, jobs: int, kills: int) -> None:
+    """Supervised workers are killed again and again; the run finishes by itself, paid calls <= jobs + in flight."""
+    write_catalog(fleet.command.folder, jobs)
+    sandbox.control(latency=0.5)
+    fleet = fleet.with_settings(RESTYLE_CONCURRENCY="2", RESTYLE_SHARD_JOBS="50")
+    in_flight = 0
+    with supervised(fleet.command, 2) as workers:
+        run_id = fleet.submit()
+        for number in range(kills):
+            before = sandbox.charged
+            wait_until(
+                lambda before=before: sandbox.charged >= before + jobs // (3 * kills),
+                timeout=60,
+                description=f"work after kill {number}",
+            )
+            in_flight += min(2, int(sandbox.counters()["in_flight"]))
+            workers[number % 2].kill()
+        done = fleet.finished(run_id, within=120)
+    assert (done["succeeded"], done["failed"], done["pending"]) == (jobs, 0, 0)
+    assert outputs(fleet) == jobs
+    assert sum(1 for _ in fleet.store.list(fleet.workspace.under("records") + "/")) == jobs
+    assert sandbox.charged <= jobs + 2 * kills
+    assert sum(count - 1 for count in sandbox.paid_twice.values()) <= 2 * kills
+
+
+def test_sigterm_under_load(fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """A drained worker loses no call and repeats none, exits 0, and its jobs go on elsewhere at once."""
+    write_catalog(fleet.command.folder, 40)
+    sandbox.control(latency=0.6)
+    with fleet.worker() as first:
+        run_id = fleet.submit()
+        wait_until(lambda: sandbox.counters()["in_flight"] >= 4, timeout=30, description="calls in flight")
+        with fleet.worker():
+            fleet.wait_for_workers(2)
+            first.send_signal(signal.SIGTERM)
+            assert first.wait(15) == 0
+            done = fleet.finished(run_id, within=60)
+    assert (done["succeeded"], done["failed"], done["in_doubt"]) == (40, 0, 0)
+    assert (sandbox.charged, sandbox.calls, sandbox.paid_twice) == (40, 40, {})
+
+
+def test_a_second_sigterm_leaves_at_once(fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """The calls in flight are counted as in doubt, called once more, and the run finishes."""
+    write_catalog(fleet.command.folder, 6)
+    sandbox.control(latency=3)
+    fleet = fleet.with_settings(RESTYLE_CONCURRENCY="2")
+    with fleet.worker() as first:
+        run_id = fleet.submit()
+        wait_until(lambda: sandbox.counters()["in_flight"] == 2, timeout=30, description="2 calls in flight")
+        first.send_signal(signal.SIGTERM)
+        wait_until(
+            lambda: any(beat["draining"] for beat in fleet.command("status", "--json").json["workers"].values()),
+            timeout=10,
+            description="the drain",
+        )
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(2) != 0
+    sandbox.control(latency=0.1)
+    with fleet.worker():
+        done = fleet.finished(run_id, within=60)
+    assert (done["succeeded"], done["in_doubt"]) == (6, 2)
+    assert [path.uri for path in fleet.store.list(fleet.workspace.run(run_id, "doubt") + "/")]
