@@ -81,9 +81,9 @@ def take(planner: Planner) -> Census:
     sample = Sample(planner.sample) if planner.sample else None
     collisions = Collisions(planner.resolver.workspace)
     for ordinal, entry in planner.entries(census.problems):
-        before = len(census.problems)
+        before = census.problems.told
         jobs = list(planner.resolver.jobs(entry, census.problems))
-        if len(census.problems) > before:
+        if census.problems.told > before:
             census.rejected.add(ordinal)
             continue
         for job in jobs:
@@ -98,7 +98,7 @@ def take(planner: Planner) -> Census:
     if found:
         _explain(found, planner, census.problems)
     if sample:
-        census.chosen = sample.chosen()
+        census.chosen = sample.chosen(without=census.rejected)
     return census
 
 
@@ -132,8 +132,12 @@ def _explain(found: list[Collision], planner: Planner, problems: Problems) -> No
         entry, first = entries[collision.ordinal], entries[collision.first]
         other = f"line {first.line}" if first.line else f"{first.image}"
         column, reason = _TOLD[collision.kind]
-        if collision.ordinal == collision.first:
+        if collision.ordinal == collision.first and collision.kind == "input":
+            column, reason = "output", "{id} would write over its own input"
+        elif collision.ordinal == collision.first:
             column, reason = "output", "its variants would all write there; end it in / for a file a variant"
+        elif collision.kind == "folder" and entry.output:
+            column = "output"
         problems.add(entry.source, entry.line, column, reason.format(id=entry.id, other=other))
 
 
@@ -142,6 +146,7 @@ _TOLD = {
     "duplicate": ("id", "{id} is the id of {other} already, with the same variant"),
     "output": ("output", "{id} would write to the same place as {other}"),
     "case": ("id", "{id} differs only by case from {other}, which many file systems take for the same"),
+    "output case": ("output", "{id} would write to a place that differs only by case from that of {other}"),
     "folder": ("id", "{id} has a folder in its key that is the very picture or record of {other}"),
     "input": ("output", "{id} would write over the input of {other}"),
 }

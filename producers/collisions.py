@@ -13,6 +13,7 @@ from restyle.keys import Workspace, sample_uri
 _RECORD, _OUTPUT, _FOLDER, _INPUT = 0, 1, 2, 3
 #: What keys of ours end in: only a folder so named can be a key as well.
 _SUFFIXES = (".json", ".jpg", ".jpeg", ".png", ".webp")
+_FOLDERS = tuple(f"{suffix}/" for suffix in _SUFFIXES)
 _BATCH = 20_000
 
 
@@ -25,7 +26,11 @@ class Collision:
     first: int
     """Place of the entry that it collides with."""
     kind: str
-    """`duplicate`, `output`, `case`, `folder` or `input`."""
+    """One of those below."""
+
+
+#: What collides, that which says most first: an entry whose id is there twice shares its output, too.
+_RANKS = ("duplicate", "case", "output", "output case", "folder", "input")
 
 
 class Collisions:
@@ -48,11 +53,7 @@ class Collisions:
         for sample in range(samples):
             self._note(sample_uri(output, sample, samples), _OUTPUT, ordinal)
         for key in (record, output):
-            folder = posixpath.dirname(key)
-            while folder.count("/") > 2:
-                if folder.lower().endswith(_SUFFIXES):
-                    self._note(folder, _FOLDER, ordinal)
-                folder = posixpath.dirname(folder)
+            self._note_folders(key, ordinal)
 
     def add_input(self, ordinal: int, uri: str) -> None:
         """Notes an input in S3, which no output may replace."""
@@ -67,19 +68,30 @@ class Collisions:
         if not shared:
             return
         self._file.execute("CREATE INDEX by_folded ON keys (folded)")
-        told: set[int] = set()
+        told: dict[int, Collision] = {}
         for (folded,) in shared:
             keys = self._file.execute(
                 "SELECT exact, kind, ordinal FROM keys WHERE folded = ? ORDER BY rowid", (folded,)
             ).fetchall()
             for collision in _among(keys):
-                if collision.ordinal not in told:
-                    told.add(collision.ordinal)
-                    yield collision
+                known = told.get(collision.ordinal)
+                if known is None or _RANKS.index(collision.kind) < _RANKS.index(known.kind):
+                    told[collision.ordinal] = collision
+        yield from told.values()
 
     def close(self) -> None:
         """Lets go of the file."""
         self._file.close()
+
+    def _note_folders(self, key: str, ordinal: int) -> None:
+        lowered = key.lower()
+        if not any(folder in lowered for folder in _FOLDERS):
+            return
+        folder = posixpath.dirname(key)
+        while folder.count("/") > 2:
+            if folder.lower().endswith(_SUFFIXES):
+                self._note(folder, _FOLDER, ordinal)
+            folder = posixpath.dirname(folder)
 
     def _note(self, key: str, kind: int, ordinal: int) -> None:
         self._rows.append((_hash(key.casefold()), _hash(key), kind, ordinal))
@@ -95,9 +107,10 @@ def _among(keys: list[tuple[int, int, int]]) -> Iterable[Collision]:
     """The collisions among the keys of one hash: what, which kind, of which entry."""
     written = [(exact, ordinal) for exact, what, ordinal in keys if what in {_RECORD, _OUTPUT}]
     first_exact, first = written[0]
-    same = "duplicate" if any(what == _RECORD for _, what, _ in keys) else "output"
+    is_record = any(what == _RECORD for _, what, _ in keys)
+    same, folded = ("duplicate", "case") if is_record else ("output", "output case")
     for exact, ordinal in written[1:]:
-        yield Collision(ordinal, first, same if exact == first_exact else "case")
+        yield Collision(ordinal, first, same if exact == first_exact else folded)
     for exact, what, ordinal in keys:
         if what == _FOLDER:
             yield Collision(ordinal, first, "folder")

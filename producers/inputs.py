@@ -35,8 +35,11 @@ def check_inputs(planner: Planner, census: Census, max_side: int, store: Store |
 def look(image: str, store: Store | None) -> tuple[int, int] | str:
     """The picture's size in pixels, or why there is none."""
     if not image.startswith("s3://"):
-        with Path(image).open("rb") as file:
-            return images.size_of(file) or "is no picture that can be read"
+        try:
+            with Path(image).open("rb") as file:
+                return images.size_of(file) or "is no picture that can be read"
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
     if store is None:
         return "lies in S3, which is not open here"
     try:

@@ -105,7 +105,8 @@ class Draft:
                 "retry_of": self.request.retry_of,
                 "shards": shards,
                 "planned": self.jobs,
-                "invalid": len({(problem.source, problem.line) for problem in self.problems}),
+                # Those without a line are of a listing, whose entries are told by their names.
+                "invalid": len({(problem.source, problem.line or problem.reason) for problem in self.problems}),
                 "budget": self.request.budget,
                 "by": by,
             }
@@ -153,6 +154,7 @@ def draft(
         defaults=_defaults(settings, manifest),
         sets=_sets(request),
         columns=manifest.columns,
+        kept=manifest.kept,
         is_report=manifest.is_report,
         output=request.output or "",
         sandbox=settings.sandbox,
@@ -189,7 +191,7 @@ def _judged(planner: Planner, request: PlanRequest, settings: Settings, store: S
     """Pass 1, with everything that is wrong told at once."""
     alike = planner.resolver.check()
     if alike:
-        told = {problem.column.partition(".")[0] for problem in alike}
+        told = {problem.column.rpartition(".")[0] for problem in alike}
         good = [variant for variant in planner.resolver.variants if variant.name not in told]
         if not good or any(problem.source in {"--set", "the plan"} for problem in alike):
             raise ManifestError(alike)
@@ -287,6 +289,9 @@ def _check_options(request: PlanRequest, settings: Settings) -> None:
             split_uri(request.output)
         except ValueError:
             raise ConfigurationError(f"--output {request.output}: write it as s3://bucket/prefix") from None
+    for name, number in (("--limit", request.limit), ("--sample", request.sample)):
+        if number is not None and number < 1:
+            raise ConfigurationError(f"{name} {number}: it is a number from 1 on")
     background(settings.background)
 
 
@@ -315,6 +320,7 @@ def _defaults(settings: Settings, manifest: Manifest) -> dict[str, object]:
 def _sets(request: PlanRequest) -> dict[str, object]:
     faults: list[Fault] = []
     given = {name.strip(): value for name, _, value in (text.partition("=") for text in request.sets)}
+    faults += [(name, "is empty; write it as name=value") for name, value in given.items() if not value.strip()]
     sets = read_params(given, faults)
     if faults:
         raise ConfigurationError("\n".join(f"--set {name}: {reason}" for name, reason in faults))

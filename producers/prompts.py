@@ -6,9 +6,13 @@ import difflib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+
+from producers.manifest.cells import PARAMS, RESERVED
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+#: Columns that templates do not take: they say how a picture is made, not what is on it.
+_OWN = frozenset((*PARAMS, *RESERVED)) - {"id", "variant", "prompt"}
 _PYTHON = re.compile(r"[.\[!:]")
 
 
@@ -19,7 +23,7 @@ class Template:
     parts: tuple[tuple[str, str], ...]
     """Text, and the name that follows it (empty: none)."""
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names that it uses."""
         return tuple(name for _, name in self.parts if name)
@@ -59,6 +63,8 @@ def unknown(name: str, known: Collection[str]) -> str:
     """What to say of a name that no column has."""
     if _PYTHON.search(name):
         return f"uses {{{name}}}: only {{name}} is read, without attribute, index or format"
+    if name.lower() in _OWN:
+        return f"uses {{{name}}}, which is restyle's own column; a template takes: {', '.join(sorted(known)[:20])}"
     close = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {{{close[0]}}}?" if close else f"there are: {', '.join(sorted(known)[:20])}"
     return f"uses {{{name}}}, but there is no such column; {hint}"

@@ -265,6 +265,7 @@ def _cell(value: object) -> str:
         case float():
             return repr(value).removesuffix(".0")
         case str():
-            return f"'{value}" if value[:1] in _FORMULA else value
+            # One more apostrophe also where some stand before the formula's mark, so that the reader can take one off.
+            return f"'{value}" if value.lstrip("'")[:1] in _FORMULA else value
         case _:
             return str(value)

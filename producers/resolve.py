@@ -7,6 +7,7 @@ built-in default. Where the manifest is a report, `--variants` beats its columns
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,12 @@ from restyle.keys import Workspace, check_variant_name, derived_seed, escape, sp
 from restyle.models import Params
 
 _SUFFIXES = (".jpg", ".jpeg")
+#: Bytes of an output's key and of a part of it: S3 takes 1,024, file systems under it 255, and samples add two.
+_LONGEST_KEY, _LONGEST_PART = 1000, 250
+#: Bytes of a job's JSON: a message has 16 kB, and some room is for what goes around it.
+MAX_JOB_BYTES = 15_000
+#: Below this many characters, a job is small enough in any script.
+_SMALL_JOB = MAX_JOB_BYTES // 6
 #: Folders of the workspace that are ours to write.
 OWN_FOLDERS = ("records", "inputs", "replaced", "runs", "sandbox")
 
@@ -45,6 +52,8 @@ class Resolver:
     """`--set`; checked."""
     columns: frozenset[str] | None = None
     """The manifest's, where every row has the same."""
+    kept: frozenset[str] = frozenset()
+    """Those of them that are only kept, and so can be used in templates."""
     is_report: bool = False
     output: str = ""
     """`--output`: an s3:// prefix; empty is the workspace's own."""
@@ -73,7 +82,7 @@ class Resolver:
         if self.columns is None:
             return []
         sources = [("--set", "", self.sets)] + [(v.source, f"{v.name}.", v.params) for v in self.variants]
-        known = {*self.columns - {"image", "output", "mark"}, "id", "variant", "prompt"}
+        known = self.kept | {"id", "variant"} | (self.columns & {"prompt"})
         found = [
             Problem(source, 0, place + column, prompts.unknown(name, known))
             for source, place, params in sources
@@ -91,7 +100,8 @@ class Resolver:
         """The variants that the entry asks for."""
         if not entry.variant:
             several = [v.name for v in self.variants if "prompt" in v.params and not v.uses_prompt]
-            if "prompt" in entry.params and len(self.variants) > 1 and several and not self.is_report:
+            beaten = self.is_report or "prompt" in self.sets
+            if "prompt" in entry.params and len(self.variants) > 1 and several and not beaten:
                 reason = (
                     f"the row's prompt would take the place of that of {', '.join(several[:5])}, and be paid for each"
                     " time: use {prompt} in the variants, or name one in the column variant"
@@ -120,12 +130,14 @@ class Resolver:
         if faults:
             return None
         job_id = self.workspace.job_id(entry.id, variant.name)
-        redo = entry.mark == "redo" and not self._is_changed(entry, variant)
+        redo = entry.mark == "redo" and not self._is_changed(entry, merged)
         if self.new_seed or (redo and "seed" not in self.sets):
             merged["seed"] = derived_seed(job_id, self.salt)
         elif "seed" not in merged:
             merged["seed"] = derived_seed(job_id)
         output = self._output(entry, variant.name, faults)
+        if reason := _too_long(entry, output, merged):
+            faults.append(("prompt", reason))
         return Resolved(entry, variant.name, Params.model_validate(merged), output)
 
     def _merged(self, entry: Entry, variant: Variant) -> dict[str, object]:
@@ -137,11 +149,16 @@ class Resolver:
             merged["prompt"] = variant.params["prompt"]
         return merged
 
-    def _is_changed(self, entry: Entry, variant: Variant) -> bool:
-        """Whether the row, or what beats it, asks for another picture than the one it marks."""
+    def _is_changed(self, entry: Entry, rendered: Mapping[str, object]) -> bool:
+        """Whether the row, or what beats it, asks for another picture than the one it marks.
+
+        Only a report tells what that one was made from; elsewhere a seed of the row's own, or `--set`, is a change.
+        """
         if not self.is_report:
-            return bool(entry.params or self.sets)
-        return any(entry.params.get(name) != value for name, value in (*variant.params.items(), *self.sets.items()))
+            return bool(self.sets) or "seed" in entry.params
+        before = {name: _unescaped(value) if name in TEMPLATES else value for name, value in entry.params.items()}
+        built_in = {name: field.default for name, field in Params.model_fields.items()}
+        return any(before.get(name, built_in[name]) != value for name, value in rendered.items())
 
     # -- prompts -------------------------------------------------------------------------------------------
 
@@ -169,11 +186,12 @@ class Resolver:
     ) -> str:
         if missing := [name for name in template.names if name not in values]:
             for name in missing:
-                if self.columns is not None and name in self.columns:
+                if name == "prompt":
+                    faults.append((column, "uses {prompt}, which is itself"))
+                elif name in self.kept:
                     faults.append((name, f"is empty, but the {column} uses it"))
                 else:
-                    known = self.columns - {"image", "output", "mark"} if self.columns is not None else values.keys()
-                    faults.append((column, prompts.unknown(name, {*known, "id", "variant", "prompt"})))
+                    faults.append((column, prompts.unknown(name, {*self.kept, *values, "prompt"})))
             return ""
         return template.render(values)
 
@@ -206,7 +224,25 @@ class Resolver:
             return str(error)
         if any(part in {"", ".", ".."} for part in key.split("/")) or any(ord(char) < 32 for char in key):
             return "has an empty, `.` or `..` part, or a control character"
+        if len(key.encode()) > _LONGEST_KEY or any(len(part.encode()) > _LONGEST_PART for part in key.split("/")):
+            return f"is longer than S3 stores: {_LONGEST_KEY:,} bytes, and {_LONGEST_PART} between two slashes"
         root = self.workspace.uri + "/"
         if uri.startswith(root) and uri.removeprefix(root).partition("/")[0] in OWN_FOLDERS:
             return "lies in a folder that restyle keeps for itself"
         return ""
+
+
+def _unescaped(value: object) -> str:
+    """A report's prompt as it was sent."""
+    return str(value).replace("{{", "{").replace("}}", "}").strip()
+
+
+def _too_long(entry: Entry, output: str, merged: Mapping[str, object]) -> str:
+    """Why a job fits into no message, or empty."""
+    texts = [str(merged.get(name, "")) for name in TEMPLATES]
+    if sum(map(len, texts)) + sum(map(len, entry.meta)) + sum(map(len, entry.meta.values())) <= _SMALL_JOB:
+        return ""
+    size = len(json.dumps([entry.id, entry.image, output, texts, entry.meta], ensure_ascii=False).encode()) + 500
+    if size <= MAX_JOB_BYTES:
+        return ""
+    return f"the prompts and columns of this job come to {size:,} bytes; at most {MAX_JOB_BYTES:,} fit into a message"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from hashlib import blake2b
 
 #: Folders beyond this many share a place, which bounds memory.
@@ -22,27 +22,31 @@ class Sample:
             size: how many jobs are wanted.
         """
         self._size = size
-        #: variant -> folder -> the jobs of the lowest hashes, negated for the heap.
+        #: variant -> folder -> the jobs of the lowest hashes, hash and place negated for the heap.
         self._kept: dict[str, dict[int, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
 
     def add(self, ordinal: int, entry_id: str, variant: str) -> None:
         """Notes a job by the place of its entry."""
         folder = _hash(posixpath.dirname(entry_id)) % _MOST_FOLDERS
         kept = self._kept[variant][folder]
-        item = (-_hash(f"{entry_id}\0{variant}"), ordinal)
+        # Negated both, as the heap drops the lowest: of entries that turn out to be one, the first is kept.
+        item = (-_hash(f"{entry_id}\0{variant}"), -ordinal)
         if len(kept) < self._size:
             heapq.heappush(kept, item)
         elif item > kept[0]:
             heapq.heapreplace(kept, item)
 
-    def chosen(self) -> frozenset[tuple[int, str]]:
-        """Entry's place and variant of each job taken."""
-        turns = [(variant, _round(folders, shift)) for shift, (variant, folders) in enumerate(self._kept.items())]
+    def chosen(self, *, without: Collection[int] = ()) -> frozenset[tuple[int, str]]:
+        """Entry's place and variant of each job taken, none of the entries at some places."""
+        step = -(-self._size // max(1, len(self._kept)))
+        turns = [
+            (variant, _round(folders, number * step)) for number, (variant, folders) in enumerate(self._kept.items())
+        ]
         found: list[tuple[int, str]] = []
         while turns and len(found) < self._size:
             still = []
             for variant, jobs in turns:
-                ordinal = next(jobs, None)
+                ordinal = next((ordinal for ordinal in jobs if ordinal not in without), None)
                 if ordinal is not None and len(found) < self._size:
                     found.append((ordinal, variant))
                     still.append((variant, jobs))
@@ -51,7 +55,7 @@ class Sample:
 
 
 def _round(folders: dict[int, list[tuple[int, int]]], shift: int) -> Iterator[int]:
-    """The jobs of a variant, a folder after another; each variant begins in another folder."""
+    """The jobs of a variant, a folder after another; each variant begins where the one before it ends."""
     order = sorted(folders)
     shift %= len(order)
     queues = [sorted(folders[folder], reverse=True) for folder in (*order[shift:], *order[:shift])]
@@ -59,7 +63,7 @@ def _round(folders: dict[int, list[tuple[int, int]]], shift: int) -> Iterator[in
     for depth in range(max(map(len, queues))):
         for queue in queues:
             if depth < len(queue):
-                yield queue[depth][1]
+                yield -queue[depth][1]
 
 
 def _hash(text: str) -> int:

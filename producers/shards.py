@@ -6,10 +6,11 @@ import csv
 import gzip
 import io
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import blake2b
 
+from producers.manifest.entry import Stand
 from producers.plan import Draft
 from producers.resolve import Resolved
 from producers.uploads import Hashes, Uploads
@@ -20,8 +21,6 @@ from restyle.store import Store
 
 #: Files that go up at a time.
 _AT_ONCE = 16
-#: Bytes of a job's JSON: a message has 16 kB, and some room is for what goes around it.
-MAX_JOB_BYTES = 15_000
 
 
 def write(
@@ -116,18 +115,40 @@ def _put(lines: list[str], shard: int, plan: Draft, workspace: Workspace, store:
 
 def _put_invalid(plan: Draft, workspace: Workspace, store: Store) -> None:
     """Writes the rejected rows with their reasons, in columns that are a manifest again once they are mended."""
-    bad: dict[int, list[Problem]] = {}
+    bad: dict[Stand, list[Problem]] = {}
     for problem in plan.problems:
-        bad.setdefault(problem.line, []).append(problem)
-    names = plan.source.names if plan.source else ()
-    rows = dict(plan.source.originals(bad.keys() - {0})) if plan.source else {}
+        bad.setdefault((problem.source, problem.line), []).append(problem)
+    source = plan.source
+    names = source.names if source else ()
+    rows = dict(source.originals(bad.keys())) if source else {}
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["source", "line", "problem", *names])
-    for line, problems in sorted(bad.items()):
-        for problem in problems if line == 0 else problems[:1]:
-            told = problems if line else [problem]
+    writer = csv.writer(text)
+    layout = _Layout(names, last=bool(source and source.is_report))
+    writer.writerow(layout.row(_TOLD, names))
+    for stand, problems in bad.items():
+        # Problems of a listing have no line: each is of another entry.
+        for told in [problems] if stand[1] else [[problem] for problem in problems]:
             reasons = "; ".join(f"{p.column}: {p.reason}" if p.column else p.reason for p in told)
-            writer.writerow([problem.source, line or "", reasons, *rows.get(line, ())])
+            writer.writerow(layout.row((stand[0], str(stand[1] or ""), reasons), rows.get(stand, ())))
     uri = workspace.run(plan.run_id, "invalid.csv")
     store.put(uri, text.getvalue().encode(), content_type="text/csv; charset=utf-8")
+
+
+#: What invalid.csv has beside the columns of the manifest.
+_TOLD = ("source", "line", "problem")
+
+
+class _Layout:
+    """Where in invalid.csv the reasons stand: in front, but behind the columns of a report, so that it stays one."""
+
+    def __init__(self, names: Sequence[str], *, last: bool) -> None:
+        self._width = len(names)
+        self._last = last
+        #: Of the manifest, where it was an invalid.csv itself.
+        self._old = {place for place, name in enumerate(names) if name in _TOLD} if {*_TOLD} <= {*names} else set()
+
+    def row(self, told: Sequence[str], cells: Sequence[str]) -> list[str]:
+        """A row; cells that the header has no names for stay at its end."""
+        padded = [*cells, *[""] * (self._width - len(cells))]
+        own = [cell for place, cell in enumerate(padded[: self._width]) if place not in self._old]
+        return [*own, *told, *padded[self._width :]] if self._last else [*told, *own, *padded[self._width :]]

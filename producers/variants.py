@@ -6,19 +6,21 @@ Every value is checked here, where it can be told by file and variant; entries m
 from __future__ import annotations
 
 import csv
-import json
+import io
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from producers import prompts
 from producers.manifest.cells import PARAMS, is_filled
 from producers.manifest.columns import near_miss
-from producers.manifest.encoding import why_no_utf8
+from producers.manifest.encoding import why_no_text, why_no_utf8
+from producers.manifest.json_text import decode
 from producers.manifest.table import delimiter_of
-from restyle.errors import InputNotFound, ManifestError, Problem
+from restyle.errors import InputNotFound, InvalidImage, ManifestError, Problem
 from restyle.keys import check_variant_name
 from restyle.models import Params
 from restyle.store import Store
@@ -42,7 +44,7 @@ class Variant:
     source: str = ""
     """What messages call the place where it stands."""
 
-    @property
+    @cached_property
     def uses_prompt(self) -> bool:
         """Whether its prompt takes the row's in."""
         return "prompt" in prompts.parse(str(self.params.get("prompt", ""))).names
@@ -59,6 +61,8 @@ def read_params(given: Mapping[str, Any], faults: list[Fault]) -> dict[str, obje
         if name not in PARAMS:
             meant = near_miss(key)
             faults.append((key, f"is no parameter; did you mean {meant}?" if meant in PARAMS else "is no parameter"))
+        elif name in found:
+            faults.append((key, "is there twice"))
         elif is_filled(value):
             try:
                 found[name] = PARAMS[name](value)
@@ -107,6 +111,8 @@ def load_variants(uri: str, *, store: Store | None) -> list[Variant]:
         ManifestError: everything that is wrong with it.
     """
     data = _bytes(uri, store)
+    if reason := why_no_text(data):
+        raise ManifestError([Problem(uri, 0, "", reason)])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -165,27 +171,32 @@ def _bytes(uri: str, store: Store | None) -> bytes:
         return Path(uri).read_bytes()
     except (FileNotFoundError, InputNotFound):
         raise ManifestError([Problem(uri, 0, "", "there is no such variants file")]) from None
-    except OSError as error:
-        raise ManifestError([Problem(uri, 0, "", f"cannot be read: {error.strerror}")]) from None
+    except InvalidImage:
+        raise ManifestError([Problem(uri, 0, "", f"is larger than {_TOO_LARGE:,} bytes")]) from None
+    except (OSError, ValueError) as error:
+        reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise ManifestError([Problem(uri[:200], 0, "", reason)]) from None
 
 
 def _parsed(uri: str, text: str) -> Any:
     """The content by what it looks like: JSON begins with a bracket or brace, TOML by its name, the rest is CSV."""
-    try:
-        if uri.lower().endswith(".toml"):
+    if uri.lower().endswith(".toml"):
+        try:
             return tomllib.loads(text)
-        if text.lstrip()[:1] in {"[", "{"}:
-            return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        line = getattr(error, "lineno", 0)
-        raise ManifestError([Problem(uri, line, "", f"is no JSON: {getattr(error, 'msg', error)}")]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ManifestError([Problem(uri, 0, "", f"is no TOML: {error}")]) from None
-    lines = text.splitlines(keepends=True)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise ManifestError([Problem(uri, 0, "", f"is no TOML: {error}")]) from None
+    if text.lstrip()[:1] in {"[", "{"}:
+        return decode(uri, 1, text)
+    return _of_csv(uri, text)
+
+
+def _of_csv(uri: str, text: str) -> list[dict[str, Any]]:
+    """The rows of a CSV file; a cell that no column has is kept under a name that is no parameter."""
+    text = text.lstrip("\r\n")
+    delimiter = delimiter_of(text.partition("\n")[0])
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="too many cells", strict=True)
     try:
-        rows = csv.DictReader(lines, delimiter=delimiter_of(next(iter(lines), "")), strict=True)
-        return [
-            {(key or "too many cells").strip(): value for key, value in row.items() if value} for row in rows
-        ]  # fmt: skip
+        found = [{key.strip().lower(): value for key, value in row.items() if value} for row in rows]
     except csv.Error as error:
-        raise ManifestError([Problem(uri, 0, "", f"is neither JSON nor CSV: {error}")]) from None
+        raise ManifestError([Problem(uri, rows.line_num, "", f"is neither JSON nor CSV: {error}")]) from None
+    return [row for row in found if row]

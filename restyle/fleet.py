@@ -211,7 +211,7 @@ class Fleet:
         used, doubts, storm = self.state.run(
             "answered", *self._at(message, token), kind, doubt, round(wait * 1000), claim.epoch, reason,
             error.message if error else "", limits.outage_failures, limits.outage_jobs,
-            round(limits.probe_seconds * 1000), round(limits.probe_max * 1000),
+            round(limits.probe_seconds * 1000), round(limits.probe_max * 1000), message.job.variant,
         )  # fmt: skip
         return Storm(used, doubts, bool(storm))
 

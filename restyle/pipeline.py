@@ -93,6 +93,8 @@ def call(work: Work, prepared: Prepared, fingerprint: Fingerprint, looked_at: fl
         wait_for(tools.storing, tools)
         with tools.slots:
             stop_if(tools.stopping)
+            if not tools.storing.is_set():
+                continue
             asked = time.monotonic()
             claim = patiently(
                 tools.stopping, tools.fleet.claim, work.message, work.token, looked=looked, looked_at=looked_at

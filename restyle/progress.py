@@ -218,7 +218,7 @@ class Progress:
             "report", fleet.worker, message.run_id, message.shard, message.index, message.job_id, token,
             outcome.outcome.value, outcome.model_dump_json(exclude_defaults=True), ended.calls,
             f"{outcome.credits:.6f}", int(ended.wrote_record), int(ended.call_succeeded),
-            "" if ended.credits_left is None else f"{ended.credits_left:.6f}",
+            "" if ended.credits_left is None else f"{ended.credits_left:.6f}", message.job.variant,
         )  # fmt: skip
         fleet.hands.remove(message.job_id)
         return bool(counted == 1)

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from restyle import pipeline
 from restyle.errors import FleetError, RestyleError, StateUnavailable, StoreAccessDenied, StoreUnavailable
 from restyle.fleet import Dropped, Storm
+from restyle.keys import is_run_id
 from restyle.models import Message, utc_now
 from restyle.pipeline import CallFailed
 from restyle.progress import Ended, failed
-from restyle.retries import Fail, LetGo, Policy, Retry, decide
+from restyle.retries import Fail, LetGo, Retry, decide
 from restyle.state import patiently
 from restyle.work import Tools, Work
 from tasks.resources import Resources
@@ -33,7 +34,10 @@ def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
     try:
         message = Message.model_validate(kwargs)
     except ValidationError as error:
-        log.warning("message not understood", reason=str(error.errors()[0]["msg"]), version=kwargs.get("v"))
+        log.warning("message not understood", reason=error.errors()[0]["msg"][:200], version=str(kwargs.get("v"))[:20])
+        return
+    if not is_run_id(message.run_id) or message.job_id != resources.job_id(message.job):
+        log.warning("message is not of this workspace", run=message.run_id[:100], job=message.job_id[:100])
         return
     with structlog.contextvars.bound_contextvars(
         run=message.run_id, id=message.job.id, variant=message.job.variant, job=message.job_id
@@ -45,8 +49,6 @@ def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
         except StateUnavailable as error:
             # Draining without Redis: the record in S3 stands, and the dispatcher feeds what has none.
             log.warning("left without a word to Redis", reason=error.message)
-        finally:
-            resources.tools.fleet.hands.remove(message.job_id)
 
 
 def _work(resources: Resources, message: Message) -> None:
@@ -54,32 +56,37 @@ def _work(resources: Resources, message: Message) -> None:
     token = uuid4().hex
     patiently(tools.stopping, tools.fleet.take, message, token)
     try:
-        work = Work(message, token, resources.options(message.run_id))
-        ended = _attempts(work, tools, resources.policy)
+        ended = _attempts(message, token, resources)
+        patiently(tools.stopping, resources.progress.report, tools.fleet, message, token, ended)
     except Dropped as why:
         if not why.settled:
             patiently(tools.stopping, tools.fleet.let_go, message, token)
         raise
-    patiently(tools.stopping, resources.progress.report, tools.fleet, message, token, ended)
+    finally:
+        # Only what this thread took: where the message came twice, the job is in another thread's hands.
+        tools.fleet.hands.remove(message.job_id)
     outcome = ended.outcome
     log.info(outcome.outcome.value, error=outcome.error, message=outcome.message, seconds=outcome.seconds)
 
 
-def _attempts(work: Work, tools: Tools, policy: Policy) -> Ended:
+def _attempts(message: Message, token: str, resources: Resources) -> Ended:
     """Runs the pipeline until the job has an outcome.
 
     Raises:
         Dropped: the job is to be fed again, or is not ours.
     """
-    waits = 0
+    tools, waits, work = resources.tools, 0, None
     while True:
         try:
+            if work is None:
+                resources.plans.check(message)
+                work = Work(message, token, resources.options(message.run_id))
             return pipeline.run(work, tools)
         except Dropped:
             raise
         except CallFailed as failure:
             error, storm, waits = failure.error, failure.storm, 0
-            note_doubt(work, error, tools)
+            note_doubt(message, error, tools)
         except RestyleError as caught:
             error, storm, waits = caught, NO_STORM, waits + 1
             if isinstance(caught, FleetError):
@@ -87,26 +94,25 @@ def _attempts(work: Work, tools: Tools, policy: Policy) -> Ended:
         except Exception:
             log.exception("bug")
             return failed("bug", traceback.format_exc(limit=-5))
-        decision = decide(error, storm=storm, waits=waits, policy=policy)
+        decision = decide(error, storm=storm, waits=waits, policy=resources.policy)
         log.warning("attempt ended", error=error.code, reason=error.message, used=storm.used, next=str(decision))
         match decision:
             case Fail(code):
                 return failed(code, error.message, http_status=getattr(error, "http_status", None))
             case LetGo(give_back):
-                patiently(tools.stopping, tools.fleet.let_go, work.message, work.token, give_back=give_back)
+                patiently(tools.stopping, tools.fleet.let_go, message, token, give_back=give_back)
                 raise Dropped(error.code, settled=True)
             case Retry(after):
                 back_off(after, tools)
 
 
-def note_doubt(work: Work, error: RestyleError, tools: Tools) -> None:
+def note_doubt(message: Message, error: RestyleError, tools: Tools) -> None:
     """Where a call may have been paid for, writes that down in S3, so that Redis's loss does not touch it.
 
     While S3 is away this waits: the job is neither called again nor parked before it is written.
     """
     if not getattr(error, "in_doubt", False):
         return
-    message = work.message
     note = {"job_id": message.job_id, "worker": tools.fleet.worker, "error": error.message, "noted": str(utc_now())}
     uri = tools.workspace.doubt(message.run_id, message.job_id)
     while True:

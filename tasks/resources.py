@@ -14,13 +14,14 @@ from config.settings import Settings
 from restyle.errors import ConfigurationError
 from restyle.fleet import Dropped, Fleet, Limits
 from restyle.keys import Workspace
-from restyle.models import Run, RunOptions
+from restyle.models import Job, Run, RunOptions
 from restyle.progress import Progress
 from restyle.retries import Policy
 from restyle.segmind import Segmind
 from restyle.state import State
 from restyle.store import Endpoint, Store
 from restyle.work import Tools
+from tasks.plans import Plans
 
 
 def open_store(settings: Settings, *, connections: int = 16) -> Store:
@@ -96,6 +97,15 @@ class Resources:
     def options(self, run_id: str) -> RunOptions:
         """What the run's plan froze for its workers."""
         return self.run(run_id).options
+
+    def job_id(self, job: Job) -> str:
+        """The id that a job has in this workspace."""
+        return self.workspace.job_id(job.id, job.variant)
+
+    @cached_property
+    def plans(self) -> Plans:
+        """The plans of the runs that messages come from."""
+        return Plans(self.store, self.workspace)
 
     def close(self) -> None:
         """Closes every connection."""

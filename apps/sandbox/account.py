@@ -26,6 +26,8 @@ class Account:
     paid: Counter[str] = field(default_factory=Counter)
     begun: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     first_406: float | None = None
+    #: Billed answers in which no picture can be found.
+    spoiled: int = 0
 
     def begin(self) -> None:
         """A call has come."""
@@ -69,6 +71,7 @@ class Account:
             "peak_in_flight": self.peak,
             "by_status": dict(self.by_status),
             "charged": self.charged,
+            "spoiled": self.spoiled,
             "charged_credits": round(self.charged_credits, 6),
             "balance": round(self.balance, 6),
             "paid": dict(self.paid),

@@ -116,7 +116,10 @@ class Sandbox:
             "x-seed-value": str(seed),
         }
         response = self._pictures(call.params, pictures, told)
-        return faults.spoil(fault, response, request) if fault else response
+        if not fault:
+            return response
+        self.account.spoiled += 1
+        return faults.spoil(fault, response, request)
 
     def _pictures(self, params: Params, pictures: list[bytes], told: dict[str, str]) -> Response:
         headers = self._headers(told)

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 from producers.manifest import listing, source
 from producers.manifest.document import Document
-from producers.manifest.entry import Entry, Problems
-from producers.manifest.json_text import decode
+from producers.manifest.entry import Entry, Problems, Stand
+from producers.manifest.json_text import decode, decode_first
 from producers.manifest.place import Place
 from producers.manifest.rows import Reading
 from producers.manifest.source import Source, wrong
@@ -26,6 +26,8 @@ __all__ = ["Entry", "Manifest", "Problems", "open_manifest"]
 
 _LINES = (".jsonl", ".ndjson")
 _JSON = (b"{", b"[")
+#: Characters of a first line that are looked at to tell an entry a line from a document.
+_FIRST = 65536
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Manifest:
     """Of its bytes, or of the listing."""
     columns: frozenset[str] | None = None
     """The columns that every row has; None where each entry has its own."""
+    kept: frozenset[str] = frozenset()
+    """Those of them that are only kept."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Its own `defaults`, unchecked."""
     variants: list[Any] | None = None
@@ -49,8 +53,8 @@ class Manifest:
     """The S3 prefix whose listing it is."""
     names: tuple[str, ...] = ()
     """What the cells of `originals` are called."""
-    originals: Callable[[Collection[int]], Iterator[tuple[int, list[str]]]] = lambda _lines: iter(())
-    """Streams the cells of some lines as they stand in the file."""
+    originals: Callable[[Collection[Stand]], Iterator[tuple[Stand, list[str]]]] = lambda _stands: iter(())
+    """Streams the cells of some rows as they stand in the file."""
 
 
 def open_manifest(
@@ -74,11 +78,18 @@ def open_manifest(
     if uri.startswith("s3://"):
         return _in_s3(uri, store, columns)
     path = Path(uri)
-    if path.is_dir():
+    if _is_folder(path):
         _refuse_columns(uri, columns)
         found = listing.folder(path, uri)
         return Manifest(uri, found.entries, found.sha256, columns=frozenset())
     return _of_content(source.local(uri), Place(str(path.absolute().parent)), uri, columns, store)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False  # told when it is opened
 
 
 def _in_s3(uri: str, store: Store | None, columns: Mapping[str, str]) -> Manifest:
@@ -119,8 +130,8 @@ def _of_content(content: Source, place: Place, uri: str, columns: Mapping[str, s
     table = Table(content, columns)
     reading = Reading(table.rows, place)
     return Manifest(
-        uri, reading.entries, content.sha256, columns=table.header.names, is_report=table.is_report,
-        names=table.names, originals=table.originals,
+        uri, reading.entries, content.sha256, columns=table.header.names, kept=table.header.kept_names,
+        is_report=table.is_report, names=table.names, originals=table.originals,
     )  # fmt: skip
 
 
@@ -128,10 +139,12 @@ def _is_lines(content: Source) -> bool:
     """Whether a JSON text that begins with an object has an entry a line."""
     if content.name.removesuffix(".gz").lower().endswith(_LINES):
         return True
-    first = next((line for line in content.lines() if line.strip()), "").strip()
-    if not first.endswith("}"):
-        return False
-    whole = decode(content.name, 1, first)
+    with content.text() as text:
+        start = next(filter(str.strip, iter(lambda: text.readline(_FIRST), "")), "")
+    first = start.strip()
+    if not start.endswith(("\n", "\r")) and len(start) == _FIRST:
+        return False  # of a document that is written in one line
+    whole = decode_first(content.name, content.head[: content.head.find(b"{")].count(b"\n") + 1, first)
     return isinstance(whole, dict) and "images" not in whole and "fileSchema" not in whole
 
 

@@ -23,10 +23,10 @@ def _shown(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    """Raises ValueError for what JSON has no text for."""
+    """Raises ValueError for what is too deep. What JSON has no text for, such as a date of TOML, has its own."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    except (RecursionError, TypeError):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    except RecursionError:
         raise ValueError("is nested too deeply") from None
 
 

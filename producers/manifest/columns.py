@@ -22,7 +22,8 @@ REPORT_ONLY = frozenset(
 #: The most columns that a table or an entry may have.
 MAX_COLUMNS = 1000
 
-_KNOWN = frozenset((*PARAMS, *RESERVED))
+#: The columns that are ours.
+KNOWN = frozenset((*PARAMS, *RESERVED))
 _META = "meta."
 
 
@@ -31,7 +32,7 @@ def _plain(name: str) -> str:
 
 
 #: Other names for our columns, as they stand in other tools and in haste; none is a likely column of a catalog.
-_ALIASES = {_plain(name): name for name in sorted(_KNOWN)} | {
+_ALIASES = {_plain(name): name for name in sorted(KNOWN)} | {
     "cfg": "guidance_scale",
     "cfgscale": "guidance_scale",
     "guidance": "guidance_scale",
@@ -81,6 +82,11 @@ class Header:
     def names(self) -> frozenset[str]:
         """All that rows of this header can give."""
         return frozenset(name for _, name in (*self.known, *self.kept))
+
+    @property
+    def kept_names(self) -> frozenset[str]:
+        """Those that are metadata."""
+        return frozenset(name for _, name in self.kept)
 
 
 def read_header(names: Sequence[str], renames: Mapping[str, str], *, is_report: bool = False) -> Header:
@@ -134,7 +140,7 @@ def _matching(source: str, names: Sequence[str]) -> str | None:
 
 def _own_name(name: str) -> tuple[bool, str]:
     """Whether a name is one of ours, and how we write it."""
-    if name.lower() in _KNOWN:
+    if name.lower() in KNOWN:
         return True, name.lower()
     return False, name[len(_META) :] if name.lower().startswith(_META) and len(name) > len(_META) else name
 
@@ -155,7 +161,7 @@ def near_miss(name: str) -> str:
     for spelt, own in _ALIASES.items():
         if _plain(own) == spelt and len(spelt) >= _SHORTEST and spelt[0] == plain[:1] and _one_slip(plain, spelt):
             return own
-    long_names = [_plain(own) for own in _KNOWN if len(_plain(own)) >= _LONG]
+    long_names = [_plain(own) for own in KNOWN if len(_plain(own)) >= _LONG]
     close = difflib.get_close_matches(plain[:50], long_names, 1, _ALIKE)
     return _ALIASES[close[0]] if close else ""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from producers.manifest.cells import as_meta, is_filled
 from producers.manifest.columns import Header, missing_image, read_header
-from producers.manifest.entry import Problems, Row
+from producers.manifest.entry import Problems, Row, Stand
 from producers.manifest.json_text import JsonText, decode
 from producers.manifest.source import Source, wrong
 
@@ -46,18 +46,25 @@ class Document:
 
     def rows(self, problems: Problems) -> Iterator[Row]:
         """Streams the rows; an entry that is no object is a problem."""
-        for line, value in self._values():
+        for stand, value in self._entries():
             if not isinstance(value, dict):
                 reason = 'is no entry: write {"image": "...", ...}'
-                problems.add(self._source.name, line, "", reason)
-            elif (row := self._row(line, value, problems)) is not None:
+                problems.add(*stand, "", reason)
+            elif (row := self._row(stand, value, problems)) is not None:
                 yield row
 
-    def originals(self, lines: Collection[int]) -> Iterator[tuple[int, list[str]]]:
-        """The entries of these lines as JSON texts."""
-        return ((line, [json.dumps(value, ensure_ascii=False)]) for line, value in self._values() if line in lines)
+    def originals(self, stands: Collection[Stand]) -> Iterator[tuple[Stand, list[str]]]:
+        """Some entries as JSON texts."""
+        return ((stand, [json.dumps(value, ensure_ascii=False)]) for stand, value in self._entries() if stand in stands)
 
-    def _row(self, line: int, value: dict[str, Any], problems: Problems) -> Row | None:
+    def _entries(self) -> Iterator[tuple[Stand, Any]]:
+        """The entries with where they stand; of several in a line, those after the first by their number."""
+        name, last = self._source.name, 0
+        for number, (line, value) in enumerate(self._values(), 1):
+            yield (name if line != last else f"{name} (entry {number:,})", line), value
+            last = line
+
+    def _row(self, stand: Stand, value: dict[str, Any], problems: Problems) -> Row | None:
         header: Header = self._header(tuple(value))
         cells = list(value.values())
         faults = list(header.faults)
@@ -72,11 +79,11 @@ class Document:
             hint = missing_image(tuple(value)) if "image" not in self._renames else "is missing"
             faults.append(("image", hint))
         for column, reason in faults:
-            problems.add(self._source.name, line, column, reason)
+            problems.add(*stand, column, reason)
         if faults:
             return None
         given = {name: cells[place] for place, name in header.known if is_filled(cells[place])}
-        return Row(self._source.name, line, given, meta)
+        return Row(*stand, given, meta)
 
     def _values(self) -> Iterator[tuple[int, Any]]:
         if self._lines:

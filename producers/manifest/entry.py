@@ -33,6 +33,10 @@ class Entry:
     """Where a listing tells it."""
 
 
+#: Where a row stands: the file as messages call it, and the line.
+Stand = tuple[str, int]
+
+
 class Row(NamedTuple):
     """A row as it stands in the file, sorted into what restyle knows and what it only keeps."""
 
@@ -50,10 +54,13 @@ class Problems:
         self._found: list[Problem] = []
         self._sorted = True
         self.warnings: list[str] = []
+        self.told = 0
+        """How many were told, repeated ones too."""
 
     def add(self, source: str, line: int, column: str, reason: str) -> None:
         """Notes a problem; line 0 and an empty column are for those that have none."""
         problem = Problem(source, line, column, reason)
+        self.told += 1
         if problem in self._found[-8:]:
             return  # variants of one entry often share it
         self._found.append(problem)

@@ -36,12 +36,19 @@ def shared_stems(keys: Iterable[str]) -> frozenset[int]:
         seen.execute("PRAGMA synchronous = OFF")
         seen.execute("PRAGMA cache_size = -32768")
         seen.execute("CREATE TABLE keys (stem INTEGER, suffix INTEGER, PRIMARY KEY (stem, suffix)) WITHOUT ROWID")
-        pairs = (posixpath.splitext(key) for key in keys)
-        seen.executemany(
-            "INSERT OR IGNORE INTO keys VALUES (?, ?)", ((_hash(stem), _hash(suffix)) for stem, suffix in pairs)
-        )
+        seen.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", _pairs(keys))
         shared = seen.execute("SELECT stem FROM keys GROUP BY stem HAVING count(*) > 1")
         return frozenset(stem for (stem,) in shared)
+
+
+def _pairs(keys: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Each key's stem and suffix; and its whole name, which is a stem too (`shoe.jpg` of `shoe.jpg.png`)."""
+    bare = _hash("")
+    for key in keys:
+        stem, suffix = posixpath.splitext(key)
+        yield _hash(stem), _hash(suffix)
+        if suffix:
+            yield _hash(key), bare
 
 
 def _hash(text: str) -> int:

@@ -42,6 +42,22 @@ def decode(name: str, line: int, text: str) -> Any:
         raise wrong(name, _told(error), line) from None
 
 
+def decode_first(name: str, line: int, text: str) -> Any:
+    """The JSON value that a line is; None where it goes on in the next one.
+
+    Raises:
+        ManifestError: neither.
+    """
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text):
+            return None
+    except (ValueError, RecursionError):
+        pass
+    return decode(name, line, text)
+
+
 def _told(error: Exception) -> str:
     return "is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
@@ -66,8 +82,8 @@ class JsonText:
                 return ""
             self._fill()
 
-    def take(self, wanted: str) -> None:
-        """Goes past one of these characters.
+    def take(self, wanted: str) -> str:
+        """Goes past one of these characters, and answers which.
 
         Raises:
             ManifestError: another one stands there.
@@ -78,6 +94,7 @@ class JsonText:
             shown = repr(found) if found else "the end of the file"
             raise wrong(self._name, f"is no JSON: expected {expected}, found {shown}", self.line)
         self._at += 1
+        return found
 
     def value(self) -> Any:
         """The next value, whole.
@@ -96,8 +113,8 @@ class JsonText:
             except (ValueError, RecursionError) as error:
                 raise wrong(self._name, _told(error), self.line) from None
             else:
-                # A number at the very end of the buffer may go on.
-                if end < len(self._buffer) or self._ended:
+                # A number near the end of the buffer may go on, also where its dot or exponent is cut off (`1e-`, `5`).
+                if end + 2 < len(self._buffer) or self._ended:
                     self._move(end)
                     return value
             self._fill()
@@ -105,25 +122,24 @@ class JsonText:
     def elements(self) -> Iterator[tuple[int, Any]]:
         """The values of the array that begins here, each with its line."""
         self.take("[")
-        while self.peek() != "]":
+        more = self.peek() != "]" or not self.take("]")
+        while more:
+            self.peek()
             line = self.line
             yield line, self.value()
-            if self.peek() != "]":
-                self.take(",]")
-        self.take("]")
+            more = self.take(",]") == ","
 
     def members(self) -> Iterator[str]:
         """The keys of the object that begins here; whoever reads them takes each one's value before the next."""
         self.take("{")
-        while self.peek() != "}":
+        more = self.peek() != "}" or not self.take("}")
+        while more:
             key = self.value()
             if not isinstance(key, str):
                 raise wrong(self._name, f"is no JSON: {key!r} is no key", self.line)
             self.take(":")
             yield key
-            if self.peek() != "}":
-                self.take(",}")
-        self.take("}")
+            more = self.take(",}") == ","
 
     def end(self) -> None:
         """Makes sure that nothing follows.

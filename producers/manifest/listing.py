@@ -5,13 +5,12 @@ Each image in them is an entry. Read by __init__.py.
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
 import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
@@ -19,7 +18,7 @@ from urllib.parse import unquote_plus
 from producers.manifest.entry import Entry, Problems
 from producers.manifest.ids import DefaultIds
 from producers.manifest.place import is_image_name
-from producers.manifest.source import Source, wrong
+from producers.manifest.source import Source, remote, wrong
 from restyle.keys import normalise_id, split_uri
 from restyle.store import Store
 
@@ -58,7 +57,7 @@ class Listing:
             try:
                 entry_id = normalise_id(self._ids.of(found.name))
             except ValueError as reason:
-                problems.add(self._source, 0, "id", f"{found.name[:200]}: {reason}")
+                problems.add(self._source, 0, "id", f"{found.name}: {reason}")
                 continue
             yield Entry(self._source, 0, entry_id, found.image, "", {}, "", "", {}, found.etag)
 
@@ -122,7 +121,7 @@ def _warn_of_others(others: int, problems: Problems) -> None:
 def is_headerless(line: str) -> bool:
     """Whether a CSV's first line is a bucket and a key of it, as S3 Inventory and Batch Operations write them."""
     cells = next(csv.reader([line]), [])
-    if len(cells) < 2 or not _BUCKET.fullmatch(cells[0]):
+    if len(cells) < 2 or not _BUCKET.fullmatch(cells[0]) or "image" in {cell.strip().lower() for cell in cells}:
         return False
     key = unquote_plus(cells[1])
     return is_image_name(key) or "/" in key
@@ -145,14 +144,15 @@ def inventory(source: Source, content: dict[str, Any], store: Store) -> Listing:
     bucket = str(content["destinationBucket"]).removeprefix("arn:aws:s3:::")
     parts = [f"s3://{bucket}/{part['key']}" for part in content["files"]]
 
+    @cache
+    def fetched(part: str) -> Source:
+        if (found := remote(part, store)) is None:
+            raise wrong(source.name, f"names {part}, which is not there")
+        return found
+
     def images(problems: Problems) -> Iterator[Found]:
         for part in parts:
-            data = store.open(part)
-            try:
-                unpacked = gzip.GzipFile(fileobj=data) if part.endswith(".gz") else data
-                yield from _keys(part, codecs.getreader("utf-8")(unpacked), schema, problems)
-            finally:
-                data.close()
+            yield from _keys(part, fetched(part).lines(), schema, problems)
 
     return Listing(source.name, images)
 
@@ -163,9 +163,7 @@ def _keys(name: str, lines: Iterator[str], schema: list[str] | None, problems: P
     ETags are not taken: an inventory may be days old, and the image another by now.
     """
     others = versions = 0
-    for number, row in enumerate(csv.reader(lines), 1):
-        if not row:
-            continue
+    for number, row in _rows(name, lines):
         if len(row) < 2:
             problems.add(name, number, "", "has no bucket and key")
             continue
@@ -183,6 +181,21 @@ def _keys(name: str, lines: Iterator[str], schema: list[str] | None, problems: P
     if versions:
         problems.warn(f"{name}: versions of objects are not read; the latest of each is taken")
     _warn_of_others(others, problems)
+
+
+def _rows(name: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(lines, strict=True)
+    while True:
+        begins = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            reason = f"the row that begins here is no CSV ({error}); is a quote left open?"
+            raise wrong(name, reason, begins) from None
+        if row is None:
+            return
+        if row:
+            yield begins, row
 
 
 def _guessed(row: list[str]) -> dict[str, str]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from itertools import islice
 
 from producers.manifest.cells import is_filled
-from producers.manifest.columns import REPORT_START, missing_column, missing_image, read_header
-from producers.manifest.entry import Problems, Row
+from producers.manifest.columns import KNOWN, REPORT_START, missing_column, missing_image, read_header
+from producers.manifest.entry import Problems, Row, Stand
 from producers.manifest.source import MAX_LINE, Source, wrong
 from restyle.errors import ManifestError, Problem
 
@@ -19,8 +19,13 @@ _FORMULA = frozenset("=+-@\t\r")
 
 
 def delimiter_of(line: str) -> str:
-    """The delimiter that splits a line into most cells; a comma where none does."""
-    return max(DELIMITERS, key=lambda delimiter: len(next(csv.reader([line], delimiter=delimiter), ())))
+    """The delimiter that splits a header into most columns of ours, then into most cells; a comma where none does."""
+
+    def split(delimiter: str) -> tuple[int, int]:
+        cells = next(csv.reader([line], delimiter=delimiter), [])
+        return sum(cell.strip().lower() in KNOWN for cell in cells), len(cells)
+
+    return max(DELIMITERS, key=split)
 
 
 class Table:
@@ -70,9 +75,10 @@ class Table:
                 {name: row[place] for place, name in kept if is_filled(row[place])},
             )
 
-    def originals(self, lines: Collection[int]) -> Iterator[tuple[int, list[str]]]:
-        """The cells of these lines as they stand in the file."""
-        return ((line, cells) for line, cells in self._cells() if line in lines)
+    def originals(self, stands: Collection[Stand]) -> Iterator[tuple[Stand, list[str]]]:
+        """The cells of some rows as they stand in the file."""
+        name = self._source.name
+        return (((name, line), cells) for line, cells in self._cells() if (name, line) in stands)
 
     def _cells(self) -> Iterator[tuple[int, list[str]]]:
         """Rows that are not blank, with the line on which each begins."""
@@ -106,7 +112,7 @@ class Table:
 
 
 def _without_apostrophe(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULA and len(cell) > 1 else cell
+    return cell[1:] if cell[:1] == "'" and cell.lstrip("'")[:1] in _FORMULA else cell
 
 
 @contextmanager

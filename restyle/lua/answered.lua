@@ -1,6 +1,6 @@
 -- A call ended without a picture: gives the lease back, counts, and draws the fleet's conclusions.
 -- worker, run, shard, index, job, token, kind, doubt (0/1), wait (ms), epoch, reason, detail,
--- outage failures, outage jobs, probe wait (ms), longest probe wait (ms)
+-- outage failures, outage jobs, probe wait (ms), longest probe wait (ms), variant
 -- kind: failed | limited | refused (suspends) | rejected (the job's fault) | unsent
 -- -> {calls used up, doubts, storm (0/1)}
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
@@ -20,8 +20,11 @@ end
 
 local storm = 0
 if kind == 'failed' then
-  local streak = redis.call('HINCRBY', rate_key, 'streak', mine and 1 or 0)
-  redis.call('SADD', streak_key, job)
+  -- A variant that has never succeeded while others of its run have is a bad variant, and no sign of an outage.
+  local well = redis.call('HMGET', run_key(run), 'ok', 'ok:' .. arg(17))
+  local bad_variant = well[1] and not well[2]
+  local streak = redis.call('HINCRBY', rate_key, 'streak', (mine and not bad_variant) and 1 or 0)
+  if not bad_variant then redis.call('SADD', streak_key, job) end
   redis.call('HDEL', rate_key, 'limited_since')
   local standing = redis.call('HGET', suspension_key, 'outage')
   if standing and redis.call('GET', probe_key) == job then
@@ -38,7 +41,7 @@ if kind == 'failed' then
   local failing = redis.call('SCARD', streak_key)
   local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
   local pending = (totals[1] or 0) - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
-  if redis.call('HEXISTS', suspension_key, 'outage') == 1 or (failing >= 2 and pending > failing) then storm = 1 end
+  if redis.call('HEXISTS', suspension_key, 'outage') == 1 or (not bad_variant and failing >= 2 and pending > failing) then storm = 1 end
 elseif kind == 'limited' then
   local hold = tonumber(redis.call('HGET', rate_key, 'hold') or 0)
   redis.call('HSET', rate_key, 'hold', string.format('%.0f', math.max(hold, now + wait)))

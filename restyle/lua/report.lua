@@ -1,5 +1,5 @@
 -- A job's outcome. The first one counts; later ones add only calls, credits and doubts.
--- worker, run, shard, index, job, token, outcome, JSON, calls, credits, record written (0/1), call succeeded (0/1), credits left
+-- worker, run, shard, index, job, token, outcome, JSON, calls, credits, record written (0/1), call succeeded (0/1), credits left, variant
 -- -> 1 counted, 0 not the first, -1 the shard is not open
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local outcome, json, calls, credits = arg(7), arg(8), tonumber(arg(9)), arg(10)
@@ -12,6 +12,8 @@ if succeeded then
   redis.call('DEL', streak_key)
   redis.call('HDEL', suspension_key, 'outage')
   redis.call('DEL', probe_key)
+  redis.call('HINCRBY', run_key(run), 'ok', 1)
+  redis.call('HINCRBY', run_key(run), 'ok:' .. arg(14), 1)
 end
 if left ~= '' then
   redis.call('HSET', rate_key, 'credits', left)

@@ -10,6 +10,7 @@ import pytest
 from restyle.state import State
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
+from tests.support.clock import Clock
 from tests.support.proxy import running_proxy
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import Valkey, running_valkey
@@ -180,18 +181,3 @@ def living(fleet: FleetOf) -> dict[str, object]:
     """The workers whose heart beats."""
     found: dict[str, object] = fleet.command("status", "--json").json["workers"]
     return found
-
-
-class Clock:
-    """How long a fault is to last: the fault itself is what takes the time."""
-
-    def __init__(self, seconds: float) -> None:
-        """Starts now."""
-        import time
-
-        self._time = time
-        self._until = time.monotonic() + seconds
-
-    def wait(self) -> None:
-        """Until it is over."""
-        self._time.sleep(max(0.0, self._until - self._time.monotonic()))

@@ -1,0 +1,145 @@
+"""Faults drawn at random from a seed, over one run; and the account of what they may cost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from restyle.errors import StateUnavailable
+from restyle.state import State
+from tests.acceptance.conftest import FleetOf
+from tests.support.proxy import Proxy
+from tests.support.sandbox import SandboxServer
+from tests.support.servers import Valkey
+from tests.support.supervised import Supervised
+
+
+@dataclass
+class Chaos:
+    """What is done to a fleet while it works on a run."""
+
+    seed: int
+    fleet: FleetOf
+    workers: list[Supervised]
+    valkey: Valkey
+    s3: Proxy
+    sandbox: SandboxServer
+    run_id: str
+    #: Calls claimed and not yet stored when their worker was killed or Redis was emptied: these alone may be repeated.
+    excused: int = 0
+    story: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._faults: list[Callable[[], str]] = [
+            self._kill, self._kill, self._terminate, self._restart_valkey, self._empty_valkey, self._cut_s3,
+            self._storm, self._spoil, self._slow, self._double,
+        ]  # fmt: skip
+
+    def strike(self) -> None:
+        """One fault, and a moment of peace."""
+        told = self._random.choice(self._faults)()
+        self.story.append(told)
+        time.sleep(self._random.uniform(0.5, 3))
+
+    # -- processes -----------------------------------------------------------------------------------------
+
+    def _kill(self) -> str:
+        worker = self._random.choice(self.workers)
+        process = worker.process
+        os.kill(process.pid, signal.SIGSTOP)
+        self.excused += len(self._calling(process.pid))
+        worker.kill()
+        return "kill -9 of a worker"
+
+    def _terminate(self) -> str:
+        self._random.choice(self.workers).terminate()
+        return "SIGTERM to a worker"
+
+    # -- Redis ---------------------------------------------------------------------------------------------
+
+    def _restart_valkey(self) -> str:
+        self.valkey.kill()
+        time.sleep(self._random.uniform(0, 2))
+        self.valkey.start()
+        return "Valkey killed and restarted"
+
+    def _empty_valkey(self) -> str:
+        processes = [worker.process for worker in self.workers]
+        for process in processes:
+            signal_to(process.pid, signal.SIGSTOP)
+        self.excused += len(self._calling())
+        self.valkey.kill()
+        self.valkey.start(empty=True)
+        for process in processes:
+            signal_to(process.pid, signal.SIGCONT)
+        self.fleet.command("resume", self.run_id, "--detach", expect=None)
+        return "Valkey restarted empty, and resume"
+
+    def _double(self) -> str:
+        state = self._state()
+        try:
+            queue = self.fleet.workspace.namespace + "queue:jobs"
+            if messages := state.ask("LRANGE", queue, 0, 49):
+                state.ask("LPUSH", queue, *messages)
+            return f"{len(messages)} messages doubled"
+        finally:
+            state.close()
+
+    def _calling(self, pid: int | None = None) -> list[str]:
+        """The leases with a call out, of one process or of all."""
+        state = self._state()
+        try:
+            leases = [
+                state.ask("HGETALL", name) for name in state.ask("KEYS", f"{self.fleet.workspace.namespace}lease:*")
+            ]
+        except StateUnavailable:
+            return []
+        finally:
+            state.close()
+        return [
+            lease["worker"]
+            for lease in leases
+            if lease.get("calling") and (pid is None or f"-{pid}-" in lease.get("worker", ""))
+        ]
+
+    def _state(self) -> State:
+        return State(self.valkey.url, namespace="", account="")
+
+    # -- S3 and the API ------------------------------------------------------------------------------------
+
+    def _cut_s3(self) -> str:
+        self.s3.cut()
+        time.sleep(self._random.uniform(0.5, 4))
+        self.s3.mend()
+        return "S3 cut off"
+
+    def _storm(self) -> str:
+        return self._for_a_while("a storm of 500s", rates={"500": 0.9, "503": 0.1})
+
+    def _spoil(self) -> str:
+        rates = {"reset": 0.1, "reset_midway": 0.05, "truncated": 0.05, "garbage": 0.05, "empty": 0.05, "html": 0.05}
+        return self._for_a_while("spoiled answers", rates=rates)
+
+    def _slow(self) -> str:
+        return self._for_a_while("slow answers", latency=2.5)
+
+    def _for_a_while(self, told: str, **changes: Any) -> str:
+        before = self.sandbox.counters()["options"]
+        self.sandbox.control(**changes)
+        time.sleep(self._random.uniform(1, 4))
+        self.sandbox.control(**{name: before[name] for name in changes})
+        return told
+
+
+def signal_to(pid: int, number: int) -> None:
+    """A signal to a process that may be gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,80 @@
+"""S3 gone as paid answers come back: each is kept and stored later, without another call."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.conftest import FleetOf
+from tests.support.catalog import write_catalog
+from tests.support.clock import Clock
+from tests.support.proxy import Proxy, running_proxy
+from tests.support.sandbox import SandboxServer
+from tests.support.servers import S3
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+CALLS = 32
+
+
+@pytest.fixture
+def proxy(s3: S3) -> Iterator[Proxy]:
+    """What stands between the worker and S3."""
+    with running_proxy(s3.port) as found:
+        yield found
+
+
+def cut_while_calls_are_out(sandbox: SandboxServer, proxy: Proxy) -> None:
+    """S3 goes away while 32 calls are in flight, and all of them come back to a closed door."""
+    wait_until(lambda: sandbox.counters()["in_flight"] == CALLS, timeout=40, description="32 calls in flight")
+    proxy.cut()
+    wait_until(lambda: sandbox.charged == CALLS, timeout=30, description="32 paid answers")
+
+
+@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("killed", [False, True], ids=["worker lives", "worker killed"])
+def test_answers_that_s3_does_not_take_are_paid_once(
+    fleet: FleetOf, sandbox: SandboxServer, proxy: Proxy, seconds: int, killed: bool
+) -> None:
+    """Kept while S3 is away, stored when it is back, by the next worker where theirs was killed meanwhile."""
+    jobs = CALLS if killed else CALLS + 8
+    write_catalog(fleet.command.folder, jobs)
+    sandbox.control(latency=3)
+    fleet = fleet.with_settings(RESTYLE_CONCURRENCY=str(CALLS))
+    cut_off = fleet.with_settings(AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{proxy.port}")
+    with cut_off.worker() as first:
+        run_id = fleet.submit()
+        cut_while_calls_are_out(sandbox, proxy)
+        away = Clock(seconds)
+        if killed:
+            wait_until(lambda: kept(fleet) == CALLS, timeout=40, description="32 kept answers")
+            kill(first)
+        away.wait()
+        sandbox.control(latency=0.1)
+        proxy.mend()
+        with fleet.worker():
+            done = fleet.finished(run_id, within=90)
+    assert (done["succeeded"], done["failed"]) == (jobs, 0)
+    assert (sandbox.charged, sandbox.paid_twice) == (jobs, {})
+    assert kept(fleet) == 0
+
+
+def kept(fleet: FleetOf) -> int:
+    """How many answers Redis keeps."""
+    from restyle.state import State
+
+    state = State(fleet.command.env["RESTYLE_REDIS_URL"], namespace="", account="")
+    try:
+        names: list[str] = state.ask("KEYS", f"{fleet.workspace.namespace}kept:*")
+        return len(names)
+    finally:
+        state.close()
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill -9."""
+    process.kill()
+    process.wait()

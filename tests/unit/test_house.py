@@ -1,0 +1,157 @@
+"""Rules of the house that no other tool keeps: size, typing, docs that follow the code, nothing of one machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer.main
+
+from apps.cli import app
+from config.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("apps", "config", "producers", "restyle", "tasks", "workers")
+MAX_LINES = 400
+
+#: Words of a module's name that say nothing of what it is about.
+REFUSED = {"utils", "helpers", "common", "core", "manager", "handler", "processor", "data", "info"}
+#: Folders of one machine, put together so that this file is no match itself.
+OF_ONE_MACHINE = re.compile("|".join(("/" + "work/", "/" + "root/", "/" + "home/[a-z]+/")))
+
+
+def modules() -> Iterator[Path]:
+    """Every module of the six packages."""
+    for package in PACKAGES:
+        yield from (ROOT / package).rglob("*.py")
+
+
+def tracked() -> list[Path]:
+    """Every file that is, or is about to be, in the repository."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        found = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no git checkout")
+    return [path for name in found.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def read(name: str) -> str:
+    """A file's text."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def schema_script() -> ModuleType:
+    """docs/make_schema.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("make_schema", ROOT / "docs/make_schema.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_modules_are_short() -> None:
+    """No module has more than 400 lines."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    assert lengths
+    assert not {str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > MAX_LINES}
+
+
+def test_modules_are_named_for_what_they_are_about() -> None:
+    """No module or folder bears a name that would fit any other as well."""
+    wrong = [path for path in modules() if REFUSED & {*path.relative_to(ROOT).parts, path.stem}]
+    assert not wrong
+
+
+def test_packages_are_typed() -> None:
+    """Each top-level package says to type checkers that it is typed, and is in the wheel."""
+    assert [package for package in PACKAGES if not (ROOT / package / "py.typed").is_file()] == []
+    wheel = tomllib.loads(read("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert tuple(sorted(wheel["packages"])) == PACKAGES
+
+
+def test_nothing_of_one_machine_is_in_the_repository() -> None:
+    """No file names a folder of the machine that it was written on."""
+    wrong = []
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        wrong += [f"{path}: {line}" for line in text.splitlines() if OF_ONE_MACHINE.search(line)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ["base", "local", "dev"])
+def test_locks_hold_hashes_and_no_address(name: str) -> None:
+    """Each locked package is pinned with hashes, and no lock says where packages come from."""
+    lines = [
+        line for line in read(f"requirements/{name}.txt").splitlines() if line and not line.lstrip().startswith("#")
+    ]
+    pins = [line for line in lines if not line.startswith(" ")]
+    assert pins
+    assert all(re.fullmatch(r"[a-z0-9._-]+==\S+( ;.+)? \\", line) for line in pins)
+    assert all(line.strip().startswith("--hash=sha256:") for line in lines if line.startswith(" "))
+    assert "://" not in "\n".join(lines)
+
+
+def test_locks_agree() -> None:
+    """A package that several locks hold has one version in all of them."""
+
+    def pins(name: str) -> dict[str, str]:
+        found = re.findall(r"^([a-z0-9._-]+)==(\S+)", read(f"requirements/{name}.txt"), re.MULTILINE)
+        return dict(found)
+
+    base, local, dev = pins("base"), pins("local"), pins("dev")
+    assert base.items() <= local.items() <= dev.items()
+
+
+def test_every_setting_is_documented() -> None:
+    """docs/settings.md names exactly the variables that people set, tables of restyle.toml aside."""
+    rows = re.findall(r"^\| `RESTYLE_([A-Z0-9_]+)` \|", read("docs/settings.md"), re.MULTILINE)
+    tables = {"defaults", "schedule", "notify", "models"}
+    fields = {name for name in Settings.model_fields if not name.startswith("local_")} - tables
+    assert sorted(row.lower() for row in rows) == sorted(fields)
+
+
+def test_documented_defaults_are_the_defaults() -> None:
+    """Each default that docs/settings.md shows is the one that the code has."""
+    rows = re.findall(r"^\| `RESTYLE_([A-Z0-9_]+)` \| `([^`]*)` \|", read("docs/settings.md"), re.MULTILINE)
+    assert rows
+    for name, shown in rows:
+        default = Settings.model_fields[name.lower()].default
+        text = str(default).lower() if isinstance(default, bool) else str(default)
+        assert shown in {text, text.removesuffix(".0")}, name
+
+
+def test_every_command_is_documented() -> None:
+    """Each command of `restyle` is named in the README or under docs/."""
+    pages = [read("README.md"), *(path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md"))]
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined] # a group has them
+    text = "\n".join(pages)
+    assert commands
+    assert not [name for name in commands if not re.search(rf"restyle {name}\b|`{name}`", text)]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """Each relative link of a page names a file that is there."""
+    links = [
+        (page, link)
+        for page in tracked()
+        if page.suffix == ".md"
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    ]
+    assert links
+    assert not [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()]
+
+
+def test_the_records_schema_is_current() -> None:
+    """docs/record.schema.json is what docs/make_schema.py writes."""
+    assert read("docs/record.schema.json") == schema_script().text()
