@@ -7,7 +7,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no
 WANTED := pyproject.toml requirements/old-python.in
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test acceptance format lock clean
+.PHONY: help install demo check test acceptance chaos format lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,11 @@ check: $(VENV)/.dev  ## Lint, format, types, layers, house rules
 test: check  ## check, then every test
 	@$(BIN)/pytest --quiet
 
-acceptance: $(VENV)/.dev  ## Only the tests that run the real command and kill real workers
-	@$(BIN)/pytest tests/acceptance
+acceptance: $(VENV)/.dev  ## Every proof with the real command and real workers, the long ones too (about 40 minutes)
+	@$(BIN)/pytest -m "acceptance or long" tests/acceptance
+
+chaos: $(VENV)/.dev  ## Minutes of random faults over 1,000 jobs; CHAOS_SEEDS="1 2 3" chooses
+	@$(BIN)/pytest -m long -s tests/acceptance/test_chaos.py
 
 format: $(VENV)/.dev  ## Format, and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix --exit-zero .

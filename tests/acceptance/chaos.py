@@ -95,9 +95,8 @@ class Chaos:
         """The leases with a call out, of one process or of all."""
         state = self._state()
         try:
-            leases = [
-                state.ask("HGETALL", name) for name in state.ask("KEYS", f"{self.fleet.workspace.namespace}lease:*")
-            ]
+            names = state.ask("KEYS", f"{self.fleet.workspace.namespace}lease:*")
+            leases = [state.ask("HGETALL", name) for name in names]
         except StateUnavailable:
             return []
         finally:

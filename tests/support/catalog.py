@@ -8,11 +8,12 @@ import json
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw
 
 #: Two looks; the prompts differ by entry, so that the sandbox can be told what to answer to which job.
-VARIANTS = [
+VARIANTS: list[dict[str, Any]] = [
     {"name": "oak", "prompt": "photo of {id} on an oak table"},
     {"name": "sea", "prompt": "photo of {id} by the sea", "strength": 0.5},
 ]

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], *, timeout: float, description: str) -> T:
+def wait_until(predicate: Callable[[], T | None], *, timeout: float, description: str) -> T:
     """Polls until the predicate is true and returns what it answered; fails with the description after `timeout` s."""
     deadline = time.monotonic() + timeout
     while True:

@@ -53,7 +53,9 @@ def rendered(template: object) -> str:
     return str(template).format()
 
 
-@pytest.mark.parametrize("entry", ["=1+1", "+49", "-5", "@home", "a,b", 'say "hi"', "über/größe", "'quoted'", "'=x", "''-y"])
+@pytest.mark.parametrize(
+    "entry", ["=1+1", "+49", "-5", "@home", "a,b", 'say "hi"', "über/größe", "'quoted'", "'=x", "''-y"]
+)
 def test_ids(entry: str) -> None:
     """Ids that a spreadsheet would take for formulas, or CSV for its own marks, come back as they were."""
     (found,) = read_back([(a_job(entry, Params(prompt="p")), None)])
