@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from config.settings import PREFIX, Settings
+from config.settings import PREFIX, TABLES, Settings
 from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET
@@ -95,11 +95,11 @@ def kill(settings: Settings) -> None:
 def environment(settings: Settings) -> dict[str, str]:
     """The environment in which a child process reads exactly these settings; secrets travel here, never in argv."""
     found = {}
-    for name in Settings.model_fields:
+    for name in Settings.model_fields.keys() - TABLES:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
-        if value is not None and not isinstance(value, dict | tuple) and name != "models":
+        if value is not None:
             found[f"{PREFIX}{name.upper()}"] = str(value)
     return found
 

@@ -10,6 +10,8 @@ from restyle.errors import ConfigurationError
 
 #: A job's messages, and what concerns whole runs; a report need not wait behind thousands of jobs.
 JOBS, RUNS = "queue:jobs", "queue:runs"
+#: The queue of a run's jobs by its priority; workers look into them in this order.
+QUEUES = {"high": f"{JOBS}:high", "normal": JOBS, "low": f"{JOBS}:low"}
 
 #: Explicit names, so that moving a module never strands a message.
 IMAGE_TASK, START_TASK, FINISH_TASK = "restyle.image", "restyle.start", "restyle.finish"
@@ -29,7 +31,7 @@ def make_celery(settings: Settings) -> Celery:
     # set_as_current: `celery -A workers.main` and the tasks find it; there is one per process.
     app = Celery("restyle", broker=settings.redis_url.get_secret_value(), set_as_current=True)
     app.conf.update(
-        task_queues=[Queue(JOBS), Queue(RUNS)],
+        task_queues=[Queue(RUNS), *map(Queue, QUEUES.values())],
         task_default_queue=JOBS,
         # The default exchange: a lost `_kombu.binding.*` set cannot swallow messages then.
         task_default_exchange="",
@@ -58,6 +60,8 @@ def make_celery(settings: Settings) -> Celery:
             # Longer than any call and its backoffs: redelivery is no part of our recovery, only noise.
             "visibility_timeout": 6 * 3600,
             "priority_steps": [0],
+            # In the order above, so that an urgent run's jobs are always taken first.
+            "queue_order_strategy": "priority",
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,

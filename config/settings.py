@@ -9,9 +9,19 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,6 +29,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from config.schedules import Notify, Schedule, check_names, readable
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, account_id, parse_workspace
 from restyle.models import BASE_MODELS, SCHEDULERS
@@ -26,9 +37,11 @@ from restyle.models import BASE_MODELS, SCHEDULERS
 SEGMIND_URL = "https://api.segmind.com/v1/sdxl-img2img"
 PREFIX = "RESTYLE_"
 #: Tables of restyle.toml that are no single settings; the environment has none of them.
-_TABLES = frozenset({"defaults", "schedule", "notify", "models"})
-#: Names that belong to the environment only: where the file is, and the key, which no file may hold.
-_ENVIRONMENT_ONLY = frozenset({"config", "api_key"})
+TABLES = frozenset({"defaults", "schedule", "notify", "models"})
+#: Names that belong to the environment only: where the file is, and secrets, which no file may hold.
+_ENVIRONMENT_ONLY = frozenset(
+    {"config", "api_key", "dashboard_token", "notify_secret", "notify_slack", "smtp_password"}
+)
 
 
 class ModelLists(BaseModel):
@@ -61,6 +74,8 @@ class Settings(BaseSettings):
     """Call the sandbox instead of the paid API, in the workspace's sandbox/ folder."""
     home: Path = Path(".restyle")
     """Where the embedded stack keeps its state."""
+    dashboard_token: SecretStr | None = None
+    """What people sign in to the dashboard with; needed where it listens beyond this machine."""
 
     concurrency: int = Field(8, ge=1, le=1000)
     """Calls in flight in each worker process."""
@@ -77,7 +92,15 @@ class Settings(BaseSettings):
     api_timeout: float = Field(180.0, gt=0)
     """Seconds to wait for an answer; a cold start takes minutes."""
     min_credits: float = Field(0.0, ge=0)
-    """Suspend the fleet when the account has less than this left."""
+    """Suspend the fleet before the account has less than this left."""
+    daily_budget: float = Field(0.0, ge=0)
+    """Credits that all runs of the workspace may spend in a day; 0: no limit."""
+    monthly_budget: float = Field(0.0, ge=0)
+    """Credits that all runs of the workspace may spend in a month; 0: no limit."""
+    time_zone: str = "UTC"
+    """Where a day and a month of the budgets begin, e.g. Europe/Berlin."""
+    max_price: float = Field(0.0, ge=0)
+    """Credits a sample of 30 steps that a budget sets aside before each call; 0: the dearest seen so far."""
 
     max_side: int = Field(1024, ge=0)
     """Longest side of a picture sent, in pixels; 0 sends each as it is."""
@@ -122,6 +145,19 @@ class Settings(BaseSettings):
     """First wait before an outage is probed; it doubles up to probe_max."""
     probe_max: float = Field(300.0, gt=0)
     """Longest wait between two probes."""
+    beat_seconds: float = Field(1.0, gt=0, le=30)
+    """How often `restyle beat` looks whether a schedule is due."""
+    beat_grace: float = Field(60.0, ge=0)
+    """Seconds by which a firing may be late without being missed."""
+    start_again: float = Field(15.0, gt=0)
+    """Seconds after which a firing that no worker plans is handed out again."""
+
+    notify_secret: SecretStr | None = None
+    """Signs what webhooks get."""
+    notify_slack: SecretStr | None = None
+    """The address of a Slack-compatible webhook, which is a secret as a whole."""
+    smtp_password: SecretStr | None = None
+    """For the mail server of [notify.email]."""
 
     local_s3_endpoint: str | None = None
     """Set by the embedded stack for its worker: the address of bucket restyle-local."""
@@ -134,10 +170,10 @@ class Settings(BaseSettings):
 
     defaults: dict[str, Any] = {}
     """`[defaults]`: parameters for every manifest, below all others."""
-    schedule: tuple[dict[str, Any], ...] = ()
-    """`[[schedule]]`: reserved for scheduled runs."""
-    notify: dict[str, Any] = {}
-    """`[notify]`: reserved for notifications."""
+    schedule: Annotated[tuple[Schedule, ...], AfterValidator(check_names)] = ()
+    """`[[schedule]]`: runs that `restyle beat` starts."""
+    notify: Notify = Notify()
+    """`[notify]`: who is told of every run that has no `notify` of its own."""
     models: ModelLists = ModelLists()
     """`[models]`: names beyond the published lists."""
 
@@ -155,6 +191,15 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flag, environment, file, in this order."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_path())
+
+    @field_validator("time_zone")
+    @classmethod
+    def _time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"there is no time zone {value!r}; write it like Europe/Berlin") from None
+        return value
 
     @field_validator("workspace")
     @classmethod
@@ -219,7 +264,7 @@ def load_settings(**flags: Any) -> Settings:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_readable(problem) for problem in error.errors())) from None
+        raise ConfigurationError("\n".join(_readable(problem, in_file) for problem in error.errors())) from None
     if settings.redis_url and not settings.workspace:
         raise ConfigurationError(
             "RESTYLE_REDIS_URL is set but RESTYLE_WORKSPACE is not: a fleet needs a bucket that all its workers"
@@ -266,8 +311,10 @@ def _check_file(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
-    if "api_key" in content:
-        raise ConfigurationError(f"{path}: api_key: no key belongs in a file that is shared; use RESTYLE_API_KEY")
+    for secret in ("api_key", "dashboard_token"):
+        if secret in content:
+            name = f"{PREFIX}{secret.upper()}"
+            raise ConfigurationError(f"{path}: {secret}: no secret belongs in a file that is shared; use {name}")
     known = Settings.model_fields.keys() - _ENVIRONMENT_ONLY
     wrong = [f"{path}: {name}: unknown setting{_nearest(name, known)}" for name in content.keys() - known]
     if wrong:
@@ -280,7 +327,7 @@ def _check_environment() -> set[str]:
     names = {
         name.removeprefix(PREFIX).lower() for name, value in os.environ.items() if name.startswith(PREFIX) and value
     }
-    known = (Settings.model_fields.keys() | {"config"}) - _TABLES
+    known = (Settings.model_fields.keys() | {"config"}) - TABLES
     wrong = [f"{PREFIX}{name.upper()}: unknown setting{_nearest(name, known)}" for name in names - known]
     if wrong:
         raise ConfigurationError("\n".join(sorted(wrong)))
@@ -292,6 +339,8 @@ def _nearest(name: str, known: set[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _readable(problem: Any) -> str:
+def _readable(problem: Any, in_file: dict[str, Any]) -> str:
+    if problem["loc"] and problem["loc"][0] in {"schedule", "notify"}:
+        return f"{config_path()}: {readable(problem, in_file, _nearest)}"
     name = ".".join(str(part) for part in problem["loc"])
     return f"{PREFIX}{name.upper()}: {problem['msg'].removeprefix('Value error, ')}"

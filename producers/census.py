@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from producers.collisions import Collision, Collisions, Seen
@@ -31,11 +31,15 @@ class Census:
     steps: int = 0
     uploads: int = 0
     upload_bytes: int = 0
+    #: Jobs that come first and wait for approval before the rest; 0: none.
+    ask_after: int = 0
     #: Of ids and variants in their order: pass 2 must see the same.
     sequence: bytes = b""
     schedulers: set[str] = field(default_factory=set)
     base_models: set[str] = field(default_factory=set)
     variants: dict[str, None] = field(default_factory=dict)
+    #: Ids that were asked for and that no entry has.
+    unknown_ids: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -46,20 +50,42 @@ class Planner:
     resolver: Resolver
     limit: int | None = None
     sample: int | None = None
+    then_ask: bool = False
+    """The sample is what comes first, not all there is."""
+    only_ids: frozenset[str] | None = None
+    """Entries of these ids alone; None is all."""
 
     def entries(self, problems: Problems) -> Iterator[tuple[int, Entry]]:
         """The entries with their places, up to the limit."""
-        return enumerate(islice(self._of_manifest(problems), self.limit))
+        found = self._of_manifest(problems)
+        if self.only_ids is not None:
+            wanted = self.only_ids
+            found = (entry for entry in found if entry.id in wanted)
+        return enumerate(islice(found, self.limit))
 
     def jobs(self, census: Census) -> Iterator[Resolved]:
         """The jobs to run, after the census."""
+        if census.chosen is None:
+            return (job for _, job in self._good(census))
+        sample = (job for place, job in self._good(census) if place in census.chosen)
+        rest = (job for place, job in self._good(census) if place not in census.chosen)
+        return chain(sample, rest) if self.then_ask else sample
+
+    def counted(self, census: Census) -> Iterator[Resolved]:
+        """The same jobs, an entry's own in a row."""
+        return (job for _, job in self._good(census)) if self.then_ask else self.jobs(census)
+
+    def left_out(self, census: Census) -> Iterator[str]:
+        """The ids of entries that are not planned because something is wrong with them."""
+        return (entry.id for ordinal, entry in self.entries(Problems()) if ordinal in census.rejected)
+
+    def _good(self, census: Census) -> Iterator[tuple[tuple[int, str], Resolved]]:
+        """Every job that can be planned, with its entry's place and its variant."""
         nothing = Problems()
         for ordinal, entry in self.entries(nothing):
-            if ordinal in census.rejected:
-                continue
-            for job in self.resolver.jobs(entry, nothing):
-                if census.chosen is None or (ordinal, job.variant) in census.chosen:
-                    yield job
+            if ordinal not in census.rejected:
+                for job in self.resolver.jobs(entry, nothing):
+                    yield (ordinal, job.variant), job
 
     def _of_manifest(self, problems: Problems) -> Iterator[Entry]:
         """The manifest's entries; of a listing around the workspace, not what restyle itself put there."""
@@ -77,10 +103,11 @@ def take(planner: Planner) -> Census:
     Raises:
         ManifestError: the manifest cannot be read on.
     """
-    census = Census()
+    census = Census(unknown_ids=set(planner.only_ids or ()))
     sample = Sample(planner.sample) if planner.sample else None
     collisions = Collisions(planner.resolver.workspace)
     for ordinal, entry in planner.entries(census.problems):
+        census.unknown_ids.discard(entry.id)
         before = census.problems.told
         jobs = list(planner.resolver.jobs(entry, census.problems))
         if census.problems.told > before:
@@ -104,16 +131,15 @@ def take(planner: Planner) -> Census:
 
 def count(planner: Planner, census: Census, hashes: Hashes) -> None:
     """Counts what is left to run."""
-    summed, seen = blake2b(digest_size=16), Seen()
-    last = None
-    for job in planner.jobs(census):
+    summed, seen, last = blake2b(digest_size=16), Seen(), None
+    for job in planner.counted(census):
         census.jobs += 1
         census.samples += job.params.samples
         census.steps += job.params.samples * job.params.num_inference_steps
         census.variants[job.variant] = None
         census.schedulers.add(job.params.scheduler)
         census.base_models.add(job.params.base_model)
-        summed.update(f"{job.entry.id}\0{job.variant}\n".encode())
+        summed.update(mark(job))
         if job.entry is last:
             continue
         last = job.entry
@@ -121,7 +147,17 @@ def count(planner: Planner, census: Census, hashes: Hashes) -> None:
         if not last.image.startswith("s3://") and seen.is_new(last.image) and hashes.known(last.image) is None:
             census.uploads += 1
             census.upload_bytes += Path(last.image).stat().st_size
+    if planner.then_ask:
+        summed = blake2b(digest_size=16)
+        for job in planner.jobs(census):
+            summed.update(mark(job))
+        census.ask_after = len(census.chosen or ())
     census.sequence = summed.digest()
+
+
+def mark(job: Resolved) -> bytes:
+    """What a job adds to the hash of a plan's sequence."""
+    return f"{job.entry.id}\0{job.variant}\n".encode()
 
 
 def _explain(found: list[Collision], planner: Planner, problems: Problems) -> None:

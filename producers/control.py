@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import posixpath
 import time
+from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from producers.enqueue import Feeder
+from producers.report import read_results
+from producers.runs import read_runs, run_ids
 from producers.watch import read_run, told_by_results, write_run
 from restyle.errors import ConfigurationError
+from restyle.events import note
 from restyle.fleet import Fleet
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus
@@ -32,18 +37,17 @@ class Control:
     def submit(self, run: Run, feeder: Feeder) -> None:
         """Makes a planned run known and queues its first window, unless a dispatcher is at it already."""
         self.progress.register(run)
+        self.note(run.run_id, "submitted", f"retry of {run.retry_of}" if run.retry_of else "")
         if self.progress.dispatch(feeder.token, ttl=30):
             try:
                 feeder.advance(run.run_id)
             finally:
                 self.progress.dispatch(feeder.token, ttl=0.001)
 
-    def runs(self) -> list[Run]:
-        """Every run of the workspace, newest first."""
-        prefix = self.workspace.under("runs") + "/"
-        found = [listed.uri for listed in self.store.list(prefix) if listed.uri.endswith("/run.json")]
-        names = sorted((posixpath.basename(posixpath.dirname(uri)) for uri in found), reverse=True)
-        return [read_run(name, store=self.store, workspace=self.workspace) for name in names]
+    def runs(self, limit: int | None = None) -> list[Run]:
+        """The runs of the workspace, newest first: all of them, or so many."""
+        names = run_ids(self.store, self.workspace)
+        return list(islice(read_runs(names, self.store, self.workspace), limit))
 
     def unfinished(self) -> list[Run]:
         """The runs that have not ended, newest first."""
@@ -53,18 +57,23 @@ class Control:
         """Suspends one run, or the whole fleet."""
         if run_id is None:
             self.fleet.suspend(reason, detail or f"suspended by {self.by}", self.by)
+            self.note(None, "suspended", detail)
             return
         read_run(run_id, store=self.store, workspace=self.workspace)
         self.progress.suspend(run_id, reason, detail or f"suspended by {self.by}", self.by)
+        self.note(run_id, "suspended", detail)
 
-    def resume(self, run_id: str | None) -> Run | None:
+    def resume(self, run_id: str | None, *, budget: float | None = None) -> Run | None:
         """Lifts the fleet's suspension; with a run also the run's, and the fleet's unless a person suspended it.
+
+        A deadline is forgotten with it, and a budget replaced by a larger one.
 
         Raises:
             ConfigurationError: the run has ended, or does not exist.
         """
         if run_id is None:
             self.fleet.resume()
+            self.note(None, "resumed")
             return None
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.status in ENDED:
@@ -73,11 +82,37 @@ class Control:
             )
         if self.progress.totals(run_id) is None:
             self.rebuild(run)
+        if budget is not None or run.finish_by is not None:
+            run = run.model_copy(update={"budget": budget or run.budget, "finish_by": None})
+            write_run(run, store=self.store, workspace=self.workspace)
         self.progress.register(run)
+        self.progress.forget_deadline(run_id)
         self.progress.resume(run_id)
-        if not any(suspension.reason == "operator" for suspension in self.fleet.suspensions()):
+        reasons = self.fleet.suspensions()
+        if not any(suspension.reason == "operator" for suspension in reasons):
             self.fleet.resume()
+            if reasons:
+                self.note(None, "resumed", f"with run {run_id}")
+        self.note(run_id, "resumed")
         return run
+
+    def approve(self, run_id: str) -> Run:
+        """Lets more than the sample of a run be done.
+
+        Raises:
+            ConfigurationError: it does not wait for that, or has ended.
+        """
+        run = read_run(run_id, store=self.store, workspace=self.workspace)
+        if run.status in ENDED or run.approved:
+            raise ConfigurationError(f"run {run_id} waits for no approval; it is {run.status.value}")
+        approved = run.model_copy(update={"approved": True})
+        write_run(approved, store=self.store, workspace=self.workspace)
+        if self.progress.totals(run_id) is None:
+            self.rebuild(approved)
+        self.progress.register(approved)
+        self.progress.lift(run_id, "awaiting_approval")
+        self.note(run_id, "approved")
+        return approved
 
     def cancel(self, run_id: str) -> Run:
         """Ends a run: calls in flight end and are stored, what is not begun stays pending.
@@ -88,11 +123,18 @@ class Control:
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.status in ENDED:
             raise ConfigurationError(f"run {run_id} is {run.status.value} already")
+        if self.progress.totals(run_id) is None:
+            self.rebuild(run)
         cancelled = run.model_copy(update={"status": RunStatus.CANCELLED})
         write_run(cancelled, store=self.store, workspace=self.workspace)
         self.progress.register(cancelled)
         self.progress.set_status(run_id, RunStatus.CANCELLED)
+        self.note(run_id, "cancelled")
         return cancelled
+
+    def note(self, run_id: str | None, what: str, detail: str = "") -> None:
+        """Writes down what was done to a run, or with None to the fleet, and by whom."""
+        note(self.progress.state, run_id, what, self.by, detail)
 
     def rebuild(self, run: Run) -> None:
         """Makes a run known again whose state Redis has lost: closed shards by results/, all else is opened anew."""
@@ -103,4 +145,15 @@ class Control:
         self.progress.doubt(run.run_id, (posixpath.basename(listed.uri).partition(".")[0] for listed in noted))
         # Living workers write down at their next beat which calls are out; nothing is fed before that.
         time.sleep(self.beat_seconds * 1.5)
-        self.progress.restore(run, replace(told, cursor=run.shards), closed)
+        if self.progress.restore(run, replace(told, cursor=run.shards), closed):
+            self.progress.add_spent(self._spent(run, closed))
+
+    def _spent(self, run: Run, shards: list[int]) -> dict[str, float]:
+        """What the closed shards of a run cost, by day and by month."""
+        spent: dict[str, float] = defaultdict(float)
+        for shard in shards:
+            for _, outcome in read_results(self.store, self.workspace, run.run_id, shard):
+                if outcome and outcome.ended and outcome.credits:
+                    for period in self.fleet.limits.budgets.periods(outcome.ended):
+                        spent[period.name] += outcome.credits
+        return spent

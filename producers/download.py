@@ -6,6 +6,7 @@ folder, a line a file, so that a second download costs one HEAD a picture and an
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import posixpath
@@ -121,7 +122,7 @@ def _pictures(run: Run, job: Job, outcome: Outcome | None) -> Iterator[_Wanted]:
 
 def _portable(segment: str) -> str:
     """A part of an id as a folder's name, should any file system refuse it as it is."""
-    if segment.partition(".")[0].lower() in _DEVICES or segment == INDEX:
+    if segment.partition(".")[0].rstrip().lower() in _DEVICES or segment == INDEX:
         return f"%{ord(segment[0]):02X}{segment[1:]}"
     return segment
 
@@ -137,15 +138,17 @@ class _Folder:
 
     def __post_init__(self) -> None:
         index = self.root / INDEX
+        if index.is_symlink():
+            raise OSError(errno.ELOOP, "is a link; remove it and download again", str(index))
         if not index.exists():
             return
-        with index.open(encoding="utf-8") as lines:
+        with index.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 try:
                     path, etag, size = json.loads(line)
-                except (ValueError, TypeError):  # cut off as a process died
+                    self.known[path] = (etag, size)
+                except (ValueError, TypeError, RecursionError):  # cut off as a process died, or not ours
                     continue
-                self.known[path] = (etag, size)
 
     def take(self, wanted: _Wanted) -> Downloaded:
         """Copies one picture unless it is there."""
@@ -177,7 +180,7 @@ class _Folder:
             parent = (self.root / path).parent.resolve()
         except (ValueError, RuntimeError):  # a NUL in the name, a loop of links
             return False
-        return parent.is_relative_to(self.root) and Path(path).name not in {"", ".", ".."}
+        return parent.is_relative_to(self.root) and Path(path).name not in {"", ".", ".."} and "\0" not in path
 
     def _held(self, path: str) -> tuple[str, int] | None:
         """What the index says of the file, if the file is still there at that size."""
@@ -193,7 +196,8 @@ class _Folder:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            partial.write_bytes(content)
+            with partial.open("xb") as file:  # never through a link that somebody laid there
+                file.write(content)
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from celery import Celery
 
-from config.celery_app import FINISH_TASK, IMAGE_TASK, JOBS, RUNS
+from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
 from restyle.fleet import Fleet
 from restyle.keys import Workspace
 from restyle.models import Outcome, RunStatus
@@ -26,8 +26,8 @@ from restyle.store import Store
 
 #: Shards whose jobs are kept in memory between ticks.
 CACHED_SHARDS = 32
-#: Seconds after which a report that was queued and not written is queued again.
-FINISH_AGAIN = 60.0
+#: Seconds after which a report that was queued and that no living worker writes is queued again.
+FINISH_AGAIN = 15.0
 #: However long the queue, what is pending is fed again after this many times the usual silence.
 LONGEST_PATIENCE = 10
 
@@ -70,6 +70,11 @@ class Feeder:
                 self.close(run_id, shard.shard)
             else:
                 still_open.append(shard)
+        if not totals.approved and totals.closed == 1 and totals.shards > 1:
+            told = f"the sample is done: {totals.credits:.2f} credits for {totals.planned - totals.pending:,} jobs"
+            rest = totals.credits / max(1, totals.planned - totals.pending) * totals.pending
+            told += f"; the other {totals.pending:,} would cost about {rest:.2f}"
+            self.progress.suspend(run_id, "awaiting_approval", told, "dispatcher")
         if totals.status is RunStatus.RUNNING and not self._suspended(run_id):
             self._feed_again(run_id, still_open)
             self._open(run_id, totals, still_open)
@@ -91,6 +96,8 @@ class Feeder:
     def close(self, run_id: str, shard: int) -> None:
         """Results first, then Redis forgets: cut off in between, it is done again to the same effect."""
         outcomes = self.progress.outcomes(run_id, shard)
+        if shard not in {found.shard for found in self.progress.open_shards(run_id)}:
+            return  # another dispatcher has closed it since, and its outcomes are in S3
         lines = "\n".join(
             json.dumps({"job": line, "outcome": _as_json(outcomes.get(index))}, ensure_ascii=False)
             for index, line in enumerate(self.plan(run_id, shard))
@@ -115,7 +122,8 @@ class Feeder:
 
     def _patience(self) -> float:
         """Seconds for which a pending job may simply be waiting in the queue: long where the queue is long."""
-        waiting = int(self.progress.state.ask("LLEN", self.progress.state.key(JOBS)))
+        keys = [self.progress.state.key(queue) for queue in QUEUES.values()]
+        waiting = sum(self.progress.state.ask_all(*(("LLEN", key) for key in keys)))
         done = 0
         for other in self.progress.unfinished():
             totals = self.progress.totals(other)
@@ -162,6 +170,8 @@ class Feeder:
 
     def publish(self, run_id: str, shard: int, jobs: Iterable[tuple[int, PlanLine]]) -> None:
         """Writes messages in batches; one lost on the way is fed again later."""
+        totals = self.progress.totals(run_id)
+        queue = QUEUES[totals.priority if totals else "normal"]
         with self.app.producer_pool.acquire(block=True) as producer, batch(producer, 500):
             for index, line in jobs:
                 message = {
@@ -172,7 +182,7 @@ class Feeder:
                     "job_id": self.job_id(line),
                     "job": line,
                 }
-                self._send(IMAGE_TASK, message, JOBS, producer)
+                self._send(IMAGE_TASK, message, queue, producer)
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -184,10 +194,17 @@ class Feeder:
         over = totals.closed >= totals.shards if totals.status is RunStatus.RUNNING else True
         if not over or totals.status is RunStatus.FINISHED:
             return
+        if self.fleet.workers().get(totals.writer):
+            return  # it is being written
         if self.progress.state.clock() - totals.finish_queued > FINISH_AGAIN:
             self.progress.finish_queued(run_id)
             with self.app.producer_pool.acquire(block=True) as producer:
                 self._send(FINISH_TASK, {"run_id": run_id}, RUNS, producer)
+
+    def start(self, run_id: str) -> None:
+        """Queues the planning of a schedule's run."""
+        with self.app.producer_pool.acquire(block=True) as producer:
+            self._send(START_TASK, {"run_id": run_id}, RUNS, producer)
 
     # -- what the above share ------------------------------------------------------------------------------
 

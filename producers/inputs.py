@@ -52,7 +52,8 @@ def look(image: str, store: Store | None) -> tuple[int, int] | str:
 
 
 def _planned(planner: Planner, census: Census) -> Iterator[tuple[int, Entry]]:
-    chosen = None if census.chosen is None else {ordinal for ordinal, _ in census.chosen}
+    is_part = census.chosen is not None and not planner.then_ask
+    chosen = {ordinal for ordinal, _ in census.chosen or ()} if is_part else None
     for ordinal, entry in planner.entries(Problems()):
         if ordinal not in census.rejected and (chosen is None or ordinal in chosen):
             yield ordinal, entry

@@ -6,19 +6,18 @@ run exist. What enters a fingerprint is frozen in it. Formats: docs/formats.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from config.settings import Settings, config_path
 from producers import census as counting
 from producers.census import Census, Planner
 from producers.inputs import check_inputs
 from producers.manifest import Manifest, open_manifest
-from producers.report import Row
 from producers.resolve import Resolved, Resolver
-from producers.tally import outcome_word
 from producers.uploads import Hashes
 from producers.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
 from restyle.errors import ConfigurationError, ManifestError, Problem
@@ -43,14 +42,23 @@ class PlanRequest:
     output: str | None = None
     limit: int | None = None
     sample: int | None = None
+    then_ask: bool = False
+    """The sample runs first, and the rest once a person has approved."""
+    only_ids: frozenset[str] | None = None
+    """Entries of these ids alone."""
     skip_invalid: bool = False
     overwrite: bool = False
     new_seed: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
     budget: float | None = None
     check_inputs: bool = False
+    finish_by: datetime | None = None
     priority: Literal["high", "normal", "low"] = "normal"
     retry_of: str | None = None
+    schedule: str | None = None
+    """The schedule that fired it."""
+    notify: Mapping[str, Any] | None = None
+    """Who is told, in the place of `[notify]`."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,12 @@ class Draft:
     """Where hashes of local files are remembered."""
     stream: Callable[[], Iterator[Resolved | Job]]
     """Streams the jobs; those of local inputs not uploaded yet."""
+    left_out: Callable[[], Iterator[str]] = lambda: iter(())
+    """Streams the ids of entries that are left out because something is wrong with them."""
+    ask_after: int = 0
+    """Jobs that run before a person is asked; 0: nobody is asked."""
+    notify: Mapping[str, Any] = field(default_factory=dict)
+    """Who is told how the run goes."""
     sequence: bytes = b""
     """Hash of ids and variants in their order."""
     source: Manifest | None = None
@@ -103,11 +117,15 @@ class Draft:
                 "plan_digest": self.plan_digest,
                 "options": self.options,
                 "retry_of": self.request.retry_of,
+                "schedule": self.request.schedule,
+                "notify": self.notify,
                 "shards": shards,
                 "planned": self.jobs,
                 # Those without a line are of a listing, whose entries are told by their names.
                 "invalid": len({(problem.source, problem.line or problem.reason) for problem in self.problems}),
                 "budget": self.request.budget,
+                "finish_by": self.request.finish_by,
+                "approved": not self.ask_after,
                 "by": by,
             }
         )
@@ -147,6 +165,7 @@ def draft(
         priority=request.priority,
         limit=request.limit,
         sample=request.sample,
+        partial=bool(request.limit or request.only_ids is not None or (request.sample and not request.then_ask)),
     )
     resolver = Resolver(
         workspace=workspace,
@@ -161,9 +180,13 @@ def draft(
         new_seed=request.new_seed,
         salt=run_id,
     )
-    planner, census = _judged(Planner(manifest, resolver, request.limit, request.sample), request, settings, store)
+    planner, census = _judged(
+        Planner(manifest, resolver, request.limit, request.sample, request.then_ask, request.only_ids),
+        request, settings, store,
+    )  # fmt: skip
     frozen = options.model_dump(exclude={"limit", "sample"})
     asked = [request.sets, request.output, request.limit, request.sample, dict(request.columns), request.skip_invalid]
+    asked += [request.then_ask, None if request.only_ids is None else sorted(request.only_ids)]
     recipe = [[v.name, dict(v.params)] for v in variants]
     sha256 = manifest.sha256()
     return Draft(
@@ -171,7 +194,7 @@ def draft(
         run_id=run_id,
         plan_digest=digest([sha256, recipe, dict(resolver.defaults), frozen, asked, workspace.uri]),
         options=options,
-        manifest=ManifestSource(uri=manifest.uri, sha256=sha256),
+        manifest=ManifestSource(uri=manifest.uri.encode(errors="replace").decode(), sha256=sha256),
         entries=census.entries,
         variants=tuple(census.variants),
         jobs=census.jobs,
@@ -179,9 +202,12 @@ def draft(
         upload_bytes=census.upload_bytes,
         problems=census.problems.found,
         warnings=_warnings(census, request, settings),
-        estimate=_estimate(census.jobs, census.samples, census.steps, settings),
+        estimate=estimated(census.jobs, census.samples, census.steps, settings),
         home=settings.home,
         stream=lambda: planner.jobs(census),
+        left_out=lambda: planner.left_out(census),
+        ask_after=census.ask_after,
+        notify=request.notify if request.notify is not None else settings.notify.told,
         sequence=census.sequence,
         source=manifest,
     )
@@ -209,64 +235,9 @@ def _judged(planner: Planner, request: PlanRequest, settings: Settings, store: S
         raise ManifestError(problems)
     if not census.jobs:
         reason = "has nothing to run" + (": every line is bad" if problems else "")
+        reason = "has none of the ids of --only-ids" if census.unknown_ids and not problems else reason
         raise ManifestError([*problems, Problem(request.manifest, 0, "", reason)])
     return planner, census
-
-
-def retry_draft(
-    run: Run,
-    rows: Callable[[], Iterator[Row]],
-    statuses: frozenset[str],
-    settings: Settings,
-    *,
-    workspace: Workspace,
-) -> Draft:
-    """A plan of the jobs of an earlier run that ended so, as they were planned then.
-
-    Args:
-        run: the earlier run; its options are kept.
-        rows: streams its jobs with their outcomes.
-        statuses: the outcomes wanted: failed, pending, succeeded, skipped.
-        settings: for prices and limits.
-        workspace: where both runs lie.
-
-    Raises:
-        ConfigurationError: there is no such outcome.
-    """
-    if wrong := statuses - {"failed", "pending", "succeeded", "skipped"}:
-        raise ConfigurationError(f"--status {', '.join(sorted(wrong))}: it is failed, pending, succeeded or skipped")
-
-    def jobs() -> Iterator[Job]:
-        return (job for job, outcome in rows() if outcome_word(outcome) in statuses)
-
-    count = samples = steps = 0
-    ids: set[str] = set()
-    variants: dict[str, None] = {}
-    for job in jobs():
-        count += 1
-        samples += job.params.samples
-        steps += job.params.samples * job.params.num_inference_steps
-        ids.add(job.id)
-        variants[job.variant] = None
-    plan_digest = digest(["retry", run.run_id, sorted(statuses)])
-    uri = workspace.run(run.run_id)
-    return Draft(
-        request=PlanRequest(uri, retry_of=run.run_id),
-        run_id=new_run_id(utc_now()),
-        plan_digest=plan_digest,
-        options=run.options.model_copy(update={"limit": None, "sample": None}),
-        manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
-        entries=len(ids),
-        variants=tuple(variants),
-        jobs=count,
-        uploads=0,
-        upload_bytes=0,
-        problems=(),
-        warnings=(),
-        estimate=_estimate(count, samples, steps, settings),
-        home=settings.home,
-        stream=jobs,
-    )
 
 
 # -- what is asked for -------------------------------------------------------------------------------------
@@ -330,7 +301,8 @@ def _sets(request: PlanRequest) -> dict[str, object]:
 # -- what it comes to --------------------------------------------------------------------------------------
 
 
-def _estimate(calls: int, samples: int, steps: int, settings: Settings) -> Estimate:
+def estimated(calls: int, samples: int, steps: int, settings: Settings) -> Estimate:
+    """What so many calls will take, at most; steps are those of all samples."""
     credits = round(steps * settings.price / 30, 6)
     rpm, seconds = settings.effective_max_rpm, SANDBOX_SECONDS if settings.sandbox else CALL_SECONDS
     busy = calls * seconds / settings.concurrency
@@ -346,6 +318,8 @@ def _estimate(calls: int, samples: int, steps: int, settings: Settings) -> Estim
 
 def _warnings(census: Census, request: PlanRequest, settings: Settings) -> list[str]:
     found = list(census.problems.warnings)
+    if not request.limit:
+        found += told_unknown(census.unknown_ids, "the manifest")
     for name, known, used in (
         ("scheduler", settings.schedulers, census.schedulers),
         ("base_model", settings.base_models, census.base_models),
@@ -357,3 +331,9 @@ def _warnings(census: Census, request: PlanRequest, settings: Settings) -> list[
     if request.sample and census.jobs < request.sample:
         found.append(f"there are only {census.jobs:,} jobs to take a sample of")
     return found
+
+
+def told_unknown(ids: Collection[str], place: str) -> list[str]:
+    """What to say of ids of `--only-ids` that are not there."""
+    first = ", ".join(sorted(ids)[:5]) + (", …" if len(ids) > 5 else "")
+    return [f"{len(ids):,} ids of --only-ids are not in {place}: {first}"] if ids else []

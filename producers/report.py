@@ -19,6 +19,7 @@ from typing import TextIO, cast
 
 from producers.report_page import Gallery, render, thumbnails
 from producers.tally import PENDING, Tally, outcome_word
+from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Params, Run, Value
 from restyle.store import Store
@@ -51,6 +52,17 @@ class ReportLinks:
     json: str
 
 
+class RunPruned(ConfigurationError):
+    """The jobs of this run are not known any more, but for its report."""
+
+    def __init__(self, run: Run, workspace: Workspace) -> None:
+        report = workspace.run(run.run_id, "report.csv")
+        super().__init__(
+            f"run {run.run_id} was pruned: its plan and results are gone. Its report stays, and is a manifest:"
+            f" restyle run {report}"
+        )
+
+
 class ResultLine(Value):
     """A line of a closed shard in `results/`."""
 
@@ -70,6 +82,7 @@ def outcomes(
         open_outcomes: what Redis holds of a shard that is not closed: job index -> outcome.
 
     Raises:
+        RunPruned: the run has ended, and `restyle prune` has removed its plan.
         InputNotFound: a shard of the plan is missing.
     """
     for shard in range(run.shards):
@@ -82,8 +95,17 @@ def outcomes(
         if not known and (found := store.find(closed)):
             yield from _results(found.data)
             continue
-        for index, line in enumerate(_lines(store.get(workspace.shard(run.run_id, shard)).data)):
+        planned = store.find(workspace.shard(run.run_id, shard))
+        if planned is None and run.finished:
+            raise RunPruned(run, workspace)
+        planned = planned or store.get(workspace.shard(run.run_id, shard))
+        for index, line in enumerate(_lines(planned.data)):
             yield Job.model_validate_json(line), known.get(index)
+
+
+def read_results(store: Store, workspace: Workspace, run_id: str, shard: int) -> Iterator[Row]:
+    """The jobs of a closed shard with their outcomes."""
+    return _results(store.get(workspace.results(run_id, shard)).data)
 
 
 def _results(data: bytes) -> Iterator[Row]:
@@ -115,6 +137,8 @@ def write_report(
         tally.add(job, outcome)
         gallery.add(job, outcome)
     summary = summarise(run, tally, snapshot, links)
+    if changes := store.find(workspace.run(run.run_id, "diff.json")):
+        summary["diff"] = json.loads(changes.data)  # of a scheduled run
 
     _put_csv(run, rows, tally.columns, workspace, store, links.csv)
     page = render(summary, gallery, thumbnails(store, gallery.uris()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,10 +22,16 @@ from restyle.models import Params
 _SUFFIXES = (".jpg", ".jpeg")
 #: Bytes of an output's key and of a part of it: S3 takes 1,024, file systems under it 255, and samples add two.
 _LONGEST_KEY, _LONGEST_PART = 1000, 250
+#: A replaced output lies behind the longest run id, so that what is paid for can always be stored.
+_LONGEST_RUN_ID = "-" * 81
 #: Bytes of a job's JSON: a message has 16 kB, and some room is for what goes around it.
 MAX_JOB_BYTES = 15_000
 #: Below this many characters, a job is small enough in any script.
 _SMALL_JOB = MAX_JOB_BYTES // 6
+#: Names of buckets, those of old ones too.
+_BUCKET = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
+#: Keys without what a terminal obeys or shows in another order.
+_PLAIN = re.compile("[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 #: Folders of the workspace that are ours to write.
 OWN_FOLDERS = ("records", "inputs", "replaced", "runs", "sandbox")
 
@@ -219,13 +226,17 @@ class Resolver:
         if "://" in uri.removeprefix("s3://") or not uri.lower().endswith(_SUFFIXES):
             return "must be an s3:// URI or a key, and end in .jpg, as the API sends JPEG"
         try:
-            key = split_uri(uri)[1]
+            bucket, key = split_uri(uri)
         except ValueError as error:
             return str(error)
-        if any(part in {"", ".", ".."} for part in key.split("/")) or any(ord(char) < 32 for char in key):
+        if not _BUCKET.fullmatch(bucket) or ".." in bucket:
+            return "names no bucket that S3 can have"
+        if any(part in {"", ".", ".."} for part in key.split("/")) or not _PLAIN.fullmatch(key):
             return "has an empty, `.` or `..` part, or a control character"
         if len(key.encode()) > _LONGEST_KEY or any(len(part.encode()) > _LONGEST_PART for part in key.split("/")):
             return f"is longer than S3 stores: {_LONGEST_KEY:,} bytes, and {_LONGEST_PART} between two slashes"
+        if len(split_uri(self.workspace.replaced(_LONGEST_RUN_ID, uri))[1].encode()) > _LONGEST_KEY:
+            return "is so long that S3 could not keep it in the workspace's replaced/ once a newer one takes its place"
         root = self.workspace.uri + "/"
         if uri.startswith(root) and uri.removeprefix(root).partition("/")[0] in OWN_FOLDERS:
             return "lies in a folder that restyle keeps for itself"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import blake2b
 
+from producers.census import mark
 from producers.manifest.entry import Stand
 from producers.plan import Draft
 from producers.resolve import Resolved
@@ -52,7 +53,8 @@ def write(
         for job in _jobs(plan, Uploads(hashes, store, workspace)):
             lines.append(job.model_dump_json())
             written += 1
-            if len(lines) == shard_jobs:
+            # What asks for approval is a shard of its own: nothing else may be opened before.
+            if len(lines) == shard_jobs or written == plan.ask_after:
                 _put(lines, shards, plan, workspace, store)
                 shards += 1
                 lines = []
@@ -86,7 +88,7 @@ def _jobs(plan: Draft, uploads: Uploads) -> Iterator[Job]:
                 yield item
                 continue
             entry = item.entry
-            summed.update(f"{entry.id}\0{item.variant}\n".encode())
+            summed.update(mark(item))
             if entry.image != image:
                 image = where = entry.image
                 if not image.startswith("s3://"):

@@ -111,7 +111,7 @@ def load_variants(uri: str, *, store: Store | None) -> list[Variant]:
         ManifestError: everything that is wrong with it.
     """
     data = _bytes(uri, store)
-    if reason := why_no_text(data):
+    if reason := why_no_text(data) or ("is packed by gzip: unpack it first" if data[:2] == b"\x1f\x8b" else ""):
         raise ManifestError([Problem(uri, 0, "", reason)])
     try:
         text = data.decode("utf-8-sig")
@@ -168,7 +168,11 @@ def _bytes(uri: str, store: Store | None) -> bytes:
             if store is None:
                 raise ManifestError([Problem(uri, 0, "", "lies in S3, which is not open here")])
             return store.get(uri, max_bytes=_TOO_LARGE).data
-        return Path(uri).read_bytes()
+        with Path(uri).open("rb") as file:
+            data = file.read(_TOO_LARGE + 1)
+        if len(data) > _TOO_LARGE:
+            raise ManifestError([Problem(uri, 0, "", f"is larger than {_TOO_LARGE:,} bytes")])
+        return data
     except (FileNotFoundError, InputNotFound):
         raise ManifestError([Problem(uri, 0, "", "there is no such variants file")]) from None
     except InvalidImage:
@@ -183,7 +187,7 @@ def _parsed(uri: str, text: str) -> Any:
     if uri.lower().endswith(".toml"):
         try:
             return tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # of a number with thousands of digits it is no TOMLDecodeError
             raise ManifestError([Problem(uri, 0, "", f"is no TOML: {error}")]) from None
     if text.lstrip()[:1] in {"[", "{"}:
         return decode(uri, 1, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -87,7 +88,7 @@ def rows_of(run: Run, *, store: Store, workspace: Workspace, progress: Progress)
 
 def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet) -> Snapshot:
     """The run as it stands now."""
-    totals = progress.totals(run.run_id) or told_by_results(run, store, workspace, progress)
+    totals = progress.totals(run.run_id) or _told(run, store, workspace, progress)
     suspensions = [] if totals.status in ENDED else fleet.suspensions() + progress.suspensions(run.run_id)
     beats = [beat for beat in fleet.workers().values() if beat is not None]
     over = totals.status is RunStatus.FINISHED or (totals.status is RunStatus.CANCELLED and run.finished is not None)
@@ -110,7 +111,8 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         created=run.created,
         finished=run.finished,
         workers=len(beats),
-        in_flight=sum(int(str(beat.get("in_flight", 0))) for beat in beats),
+        # Heartbeats tell it a moment late.
+        in_flight=min(sum(int(str(beat.get("in_flight", 0))) for beat in beats), totals.pending),
         last_error=totals.last_error,
         credits_before=totals.credits_before,
         credits_after=totals.credits_after,
@@ -150,6 +152,20 @@ def _note(suspension: Suspension) -> SuspensionNote:
         by=suspension.by,
         next=suspension.next,
     )
+
+
+def _told(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
+    """The ledger where Redis does not know the run: of one that has ended its report says it, and stays for good."""
+    found = store.find(workspace.run(run.run_id, "report.json")) if run.finished else None
+    told = json.loads(found.data) if found else {}
+    if not told or told.get("finished") != run.model_dump(mode="json")["finished"]:
+        return told_by_results(run, store, workspace, progress)
+    return Totals(
+        status=run.status, planned=run.planned, shards=run.shards, closed=run.shards, cursor=run.shards,
+        succeeded=told["succeeded"], skipped=told["skipped"], failed=told["failed"], attempts=told["attempts"],
+        in_doubt=told["in_doubt"], credits=told["credits_spent"], last_error=told.get("last_error", ""),
+        credits_before=told.get("credits_before"), credits_after=told.get("credits_after"), finish_queued=0,
+    )  # fmt: skip
 
 
 def told_by_results(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:

@@ -25,7 +25,17 @@ An error's message says what happened, to what, and what to do next. None carrie
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+#: What a terminal may obey, or shows in another order than it stands.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str, most: int) -> str:
+    """Somebody else's words as part of a message: of bounded length, and nothing that a terminal obeys."""
+    shown = text if len(text) <= most else f"{text[: most - 3]}..."
+    return _UNPRINTABLE.sub(lambda found: ascii(found.group())[1:-1], shown)
 
 
 class RestyleError(Exception):
@@ -59,8 +69,9 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        where = f"{self.source}:{self.line}" if self.line else self.source
-        return f"{where}: {self.column}: {self.reason}" if self.column else f"{where}: {self.reason}"
+        source, reason = printable(self.source, 300), printable(self.reason, 600)
+        where = f"{source}:{self.line}" if self.line else source
+        return f"{where}: {printable(self.column, 100)}: {reason}" if self.column else f"{where}: {reason}"
 
 
 class ManifestError(RestyleError):

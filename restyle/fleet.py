@@ -9,9 +9,10 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from restyle.budgets import Budgets, weight
 from restyle.errors import FleetError, RateLimited, RestyleError, TransientError
 from restyle.models import Message
 from restyle.state import State
@@ -39,6 +40,7 @@ class Limits:
     probe_seconds: float = 5.0
     probe_max: float = 300.0
     api_timeout: float = 180.0
+    budgets: Budgets = field(default_factory=Budgets)
 
     @property
     def interval_us(self) -> int:
@@ -83,7 +85,9 @@ _NEXT = {
     "rate_limited": "check the account's rate limit, lower RESTYLE_MAX_RPM, then type: restyle resume",
     "operator": "when you are ready, type: restyle resume",
     "interrupted": "to go on, type: restyle resume",
-    "budget": "raise the budget, then type: restyle resume",
+    "budget": "raise it: restyle resume --budget CREDITS",
+    "deadline": "to go on without the time limit, type: restyle resume",
+    "awaiting_approval": "look at the report, then type: restyle approve (or: restyle reject)",
 }
 
 
@@ -176,9 +180,14 @@ class Fleet:
         limits = self.limits
         age_ms = round((time.monotonic() - looked_at) * 1000)
         fresh = looked and age_ms <= limits.look_up_age * 1000
+        periods: list[str | float] = []
+        for period in limits.budgets.periods():
+            periods += [period.name, period.budget, round(period.ends.timestamp() * 1000)]
         answer = self.state.run(
-            "claim", *self._at(message, token), int(fresh), age_ms, round(limits.look_up_age * 1000), limits.interval_us
-        )
+            "claim", *self._at(message, token), int(fresh), age_ms, round(limits.look_up_age * 1000),
+            limits.interval_us, weight(message.job.params), limits.budgets.price, limits.budgets.ceiling,
+            limits.budgets.least, *periods,
+        )  # fmt: skip
         match answer:
             case ["drop", why]:
                 self.hands.remove(message.job_id)
@@ -287,13 +296,11 @@ class Fleet:
         return bool(calling), doubts, deaths
 
     def bury(self, worker: str) -> None:
-        """Forgets a dead worker whose jobs have all been freed."""
-        self.state.ask_all(
-            ("SREM", self.state.key("workers"), worker), ("DEL", self.state.key("worker", worker, "jobs"))
-        )
+        """Forgets a dead worker whose jobs have all been freed; not one that has come back meanwhile."""
+        self.state.run("bury", worker)
 
     def loosen(self, job_id: str) -> None:
-        """Frees a lease that its living holder does not know of."""
+        """Frees a lease that its holder does not know of, or whose holder has left."""
         self.state.run("loosen", job_id)
 
     def probe(self, job_id: str) -> bool:

@@ -162,6 +162,10 @@ class Workspace:
         """The jobs of a closed shard with their outcomes."""
         return self.run(run_id, "results", f"{shard:06d}.jsonl.gz")
 
+    def schedule(self, name: str) -> str:
+        """How a schedule's last firing ended."""
+        return self.under("schedules", f"{name}.json")
+
     def doubt(self, run_id: str, job_id: str) -> str:
         """The note that a call of this job may have been paid for without an answer."""
         return self.run(run_id, "doubt", f"{job_id}.json")

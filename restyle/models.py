@@ -139,6 +139,8 @@ class RunOptions(Value):
     """Reserved: naming template of outputs."""
     limit: int | None = None
     sample: int | None = None
+    partial: bool = False
+    """Whether only a part of the manifest was planned: --limit, --sample, --only-ids."""
 
 
 class ManifestSource(Value):
@@ -165,9 +167,15 @@ class Run(Value):
     planned: int
     invalid: int = 0
     budget: float | None = None
+    """Credits that it may spend."""
+    finish_by: UtcTime | None = None
+    """No call begins that is not expected to end by then."""
     approved: bool = True
+    """Whether more than the sample may run."""
     by: str = ""
     """Who submitted it: user@host."""
+    notify: dict[str, Any] = {}
+    """Who is told how it goes: `[notify]` as it stood where the run was planned."""
 
 
 class OutcomeKind(StrEnum):

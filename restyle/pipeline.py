@@ -91,7 +91,7 @@ def call(work: Work, prepared: Prepared, fingerprint: Fingerprint, looked_at: fl
     looked, state = False, tools.fleet.state
     while True:
         wait_for(tools.storing, tools)
-        with tools.slots:
+        with tools.slots.one(work.options.priority):
             stop_if(tools.stopping)
             if not tools.storing.is_set():
                 continue

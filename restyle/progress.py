@@ -6,9 +6,10 @@ Everything here can be rebuilt from S3 (plan, results, records); Redis holds it 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from restyle.budgets import weight
 from restyle.fleet import Fleet, Suspension, read_suspensions
 from restyle.models import Message, Outcome, OutcomeKind, Run, RunStatus, utc_now
 from restyle.state import State
@@ -36,6 +37,10 @@ class Totals:
     credits_before: float | None
     credits_after: float | None
     finish_queued: float
+    priority: str = "normal"
+    approved: bool = True
+    #: The worker that writes the report; empty: nobody does.
+    writer: str = ""
 
     @property
     def pending(self) -> int:
@@ -79,7 +84,9 @@ class Progress:
         key = self._run(run.run_id)
         self.state.ask_all(
             ("HSETNX", key, "status", run.status.value),
-            ("HSET", key, "planned", run.planned, "shards", run.shards),
+            ("HSET", key, "planned", run.planned, "shards", run.shards, "priority", run.options.priority),
+            ("HSET", key, "approved", int(run.approved), "budget", run.budget or 0),
+            ("HSET", key, "finish_by", round(run.finish_by.timestamp() * 1000)) if run.finish_by else ("PERSIST", key),
             ("PERSIST", key),
             ("SADD", self.state.key("runs"), run.run_id),
         )
@@ -103,24 +110,7 @@ class Progress:
 
     def totals(self, run_id: str) -> Totals | None:
         """The run's ledger; None where Redis does not know the run."""
-        found = self.state.ask("HGETALL", self._run(run_id))
-        if "planned" not in found:
-            return None
-
-        def number(name: str) -> int:
-            return int(found.get(name, 0))
-
-        def credit(name: str) -> float | None:
-            return float(found[name]) if name in found else None
-
-        return Totals(
-            status=RunStatus(found["status"]), planned=number("planned"), shards=number("shards"),
-            closed=number("closed"), cursor=number("cursor"), succeeded=number("succeeded"),
-            skipped=number("skipped"), failed=number("failed"), attempts=number("attempts"),
-            in_doubt=number("in_doubt"), credits=round(float(found.get("credits", 0)), 6),
-            last_error=found.get("last_error", ""), credits_before=credit("credits_before"),
-            credits_after=credit("credits_after"), finish_queued=float(found.get("finish_queued", 0)),
-        )  # fmt: skip
+        return read_totals(self.state.ask("HGETALL", self._run(run_id)))
 
     def set_status(self, run_id: str, status: RunStatus) -> None:
         """Moves a run to another status; an ended one is no longer moved by the dispatcher."""
@@ -140,6 +130,21 @@ class Progress:
             *(("EXPIRE", key, REMEMBER_ENDED) for key in keys),
         )
 
+    def forget(self, run_ids: Collection[str]) -> None:
+        """Removes all that Redis still has of runs that have ended."""
+        prefix, wanted = self._run(""), set(run_ids) - set(self.unfinished())
+        cursor = 0
+        while True:
+            cursor, found = self.state.ask("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 1000)
+            if gone := [key for key in found if key.removeprefix(prefix).partition(":")[0] in wanted]:
+                self.state.ask("UNLINK", *gone)
+            if int(cursor) == 0:
+                return
+
+    def finishing(self, run_id: str, worker: str) -> None:
+        """Notes who writes the report; nobody: it is not being written."""
+        self.state.ask("HSET", self._run(run_id), "writer", worker)
+
     def finish_queued(self, run_id: str) -> None:
         """Notes that the report was queued, so that it is not queued at every tick."""
         self.state.ask("HSET", self._run(run_id), "finish_queued", f"{self.state.clock():.3f}")
@@ -155,6 +160,21 @@ class Progress:
         if reasons:
             self.state.ask("HDEL", self._run(run_id, "suspension"), *reasons)
 
+    def lift(self, run_id: str, reason: str) -> None:
+        """Lifts one reason of a run's suspension."""
+        self.state.ask("HDEL", self._run(run_id, "suspension"), reason)
+
+    def forget_deadline(self, run_id: str) -> None:
+        """Lets a run go on beyond its finishing time."""
+        self.state.ask("HDEL", self._run(run_id), "finish_by")
+
+    def add_spent(self, amounts: Mapping[str, float]) -> None:
+        """Adds to what days and months have cost, where Redis has lost it."""
+        if amounts:
+            self.state.ask_all(
+                *(("INCRBYFLOAT", self.state.key("spent", name), spent) for name, spent in amounts.items())
+            )
+
     def suspensions(self, run_id: str) -> list[Suspension]:
         """Why this run stands still, beside the fleet's own reasons."""
         return list(read_suspensions(self.state.ask("HGETALL", self._run(run_id, "suspension")), "run"))
@@ -167,8 +187,10 @@ class Progress:
         numbers = sorted(fed, key=int)
         counts = self.state.ask_all(*(("HMGET", self._shard(run_id, int(n)), "size", "n") for n in numbers))
         return [
-            OpenShard(int(number), int(size or 0), int(ended or 0), float(fed[number]) / 1000)
+            OpenShard(int(number), int(size), int(ended or 0), float(fed[number]) / 1000)
             for number, (size, ended) in zip(numbers, counts, strict=True)
+            # One without a size was closed since by another dispatcher.
+            if size is not None
         ]
 
     def open_shard(self, run_id: str, shard: int, size: int) -> bool:
@@ -219,6 +241,8 @@ class Progress:
             outcome.outcome.value, outcome.model_dump_json(exclude_defaults=True), ended.calls,
             f"{outcome.credits:.6f}", int(ended.wrote_record), int(ended.call_succeeded),
             "" if ended.credits_left is None else f"{ended.credits_left:.6f}", message.job.variant,
+            outcome.seconds if ended.calls else 0, weight(message.job.params) if ended.calls else 0,
+            *(period.name for period in fleet.limits.budgets.periods()),
         )  # fmt: skip
         fleet.hands.remove(message.job_id)
         return bool(counted == 1)
@@ -228,6 +252,28 @@ class Progress:
 
     def _shard(self, run_id: str, shard: int) -> str:
         return self._run(run_id, "shard", str(shard))
+
+
+def read_totals(found: Mapping[str, str]) -> Totals | None:
+    """A run's ledger from its hash in Redis; None where there is none."""
+    if "planned" not in found:
+        return None
+
+    def number(name: str) -> int:
+        return int(found.get(name, 0))
+
+    def credit(name: str) -> float | None:
+        return float(found[name]) if name in found else None
+
+    return Totals(
+        status=RunStatus(found["status"]), planned=number("planned"), shards=number("shards"),
+        closed=number("closed"), cursor=number("cursor"), succeeded=number("succeeded"),
+        skipped=number("skipped"), failed=number("failed"), attempts=number("attempts"),
+        in_doubt=number("in_doubt"), credits=round(float(found.get("credits", 0)), 6),
+        last_error=found.get("last_error", ""), credits_before=credit("credits_before"),
+        credits_after=credit("credits_after"), finish_queued=float(found.get("finish_queued", 0)),
+        priority=found.get("priority", "normal"), writer=found.get("writer", ""), approved=found.get("approved") != "0",
+    )  # fmt: skip
 
 
 def failed(error: str, message: str, *, http_status: int | None = None, seed: int | None = None) -> Ended:

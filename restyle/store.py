@@ -150,14 +150,32 @@ class Store:
         except InputNotFound:
             return
 
-    def list(self, prefix_uri: str) -> Iterator[Listed]:
-        """Every object below a prefix, page by page."""
+    def list(self, prefix_uri: str, *, after: str = "") -> Iterator[Listed]:
+        """Every object below a prefix, page by page; those behind a key alone where one is given."""
         bucket, prefix = split_uri(prefix_uri)
+        begin = split_uri(after)[1] if after else ""
         with _translated(prefix_uri):
-            pages = self._client(bucket).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            pages = (
+                self._client(bucket)
+                .get_paginator("list_objects_v2")
+                .paginate(Bucket=bucket, Prefix=prefix, StartAfter=begin)
+            )
             for page in pages:
                 for entry in page.get("Contents", ()):
                     yield Listed(f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"'), entry["Size"])
+
+    def folders(self, prefix_uri: str) -> Iterator[str]:
+        """The names of the folders straight below a prefix, which ends in `/`; what is in them is not listed."""
+        bucket, prefix = split_uri(prefix_uri)
+        with _translated(prefix_uri):
+            pages = (
+                self._client(bucket)
+                .get_paginator("list_objects_v2")
+                .paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+            )
+            for page in pages:
+                for entry in page.get("CommonPrefixes", ()):
+                    yield entry["Prefix"][len(prefix) :].rstrip("/")
 
     def open(self, uri: str) -> BinaryIO:
         """An object as a stream.

@@ -10,6 +10,7 @@ from restyle.fleet import Claim, Fleet
 from restyle.keys import Workspace
 from restyle.models import Message, RunOptions, request_digest, utc_now
 from restyle.segmind import Answer, Segmind
+from restyle.slots import Slots
 from restyle.store import Store
 
 
@@ -21,8 +22,8 @@ class Tools:
     store: Store
     segmind: Segmind
     fleet: Fleet
-    #: One permit a call in flight; held only for the call.
-    slots: threading.BoundedSemaphore
+    #: One a call in flight; held only for the call.
+    slots: Slots
     #: Set when this worker drains: no call begins any more.
     stopping: threading.Event
     #: Clear while S3 takes no writes: answers that cannot be stored must not pile up.

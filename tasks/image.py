@@ -75,13 +75,11 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
     Raises:
         Dropped: the job is to be fed again, or is not ours.
     """
-    tools, waits, work = resources.tools, 0, None
+    tools, started, waits = resources.tools, utc_now(), 0
     while True:
         try:
-            if work is None:
-                resources.plans.check(message)
-                work = Work(message, token, resources.options(message.run_id))
-            return pipeline.run(work, tools)
+            resources.plans.check(message)
+            return pipeline.run(Work(message, token, resources.options(message.run_id), started), tools)
         except Dropped:
             raise
         except CallFailed as failure:

@@ -6,10 +6,10 @@ from typing import Any
 
 from celery import Celery
 
-from config.celery_app import FINISH_TASK, IMAGE_TASK
+from config.celery_app import FINISH_TASK, IMAGE_TASK, START_TASK
 from tasks.image import restyle_image
 from tasks.resources import Resources
-from tasks.runs import finish
+from tasks.runs import finish, start
 
 
 def register(app: Celery, resources: Resources) -> None:
@@ -18,6 +18,10 @@ def register(app: Celery, resources: Resources) -> None:
     @app.task(name=IMAGE_TASK)
     def image(**kwargs: Any) -> None:
         restyle_image(resources, kwargs)
+
+    @app.task(name=START_TASK)
+    def start_run(**kwargs: Any) -> None:
+        start(resources, kwargs)
 
     @app.task(name=FINISH_TASK)
     def finish_run(**kwargs: Any) -> None:

@@ -11,6 +11,9 @@ from importlib.metadata import version
 from uuid import uuid4
 
 from config.settings import Settings
+from producers.notify import Notifications
+from producers.start import Starter
+from restyle.budgets import Budgets
 from restyle.errors import ConfigurationError
 from restyle.fleet import Dropped, Fleet, Limits
 from restyle.keys import Workspace
@@ -18,6 +21,7 @@ from restyle.models import Job, Run, RunOptions
 from restyle.progress import Progress
 from restyle.retries import Policy
 from restyle.segmind import Segmind
+from restyle.slots import Slots
 from restyle.state import State
 from restyle.store import Endpoint, Store
 from restyle.work import Tools
@@ -46,6 +50,14 @@ def limits(settings: Settings) -> Limits:
         probe_seconds=settings.probe_seconds,
         probe_max=settings.probe_max,
         api_timeout=settings.api_timeout,
+        budgets=Budgets(
+            price=settings.price,
+            ceiling=settings.max_price,
+            least=settings.min_credits,
+            daily=settings.daily_budget,
+            monthly=settings.monthly_budget,
+            zone=settings.time_zone,
+        ),
     )
 
 
@@ -107,6 +119,19 @@ class Resources:
         """The plans of the runs that messages come from."""
         return Plans(self.store, self.workspace)
 
+    @cached_property
+    def starter(self) -> Starter:
+        """What turns firings of schedules into runs."""
+        return Starter(
+            self.settings, self.workspace, self.store, self.progress, self.tools.fleet,
+            on_error=self.notifications.not_started,
+        )  # fmt: skip
+
+    @cached_property
+    def notifications(self) -> Notifications:
+        """What tells people of runs."""
+        return Notifications(self.settings, self.workspace, self.store, self.progress, self.tools.fleet)
+
     def close(self) -> None:
         """Closes every connection."""
         self.tools.segmind.close()
@@ -141,7 +166,7 @@ def open_resources(settings: Settings) -> Resources:
             connections=settings.concurrency,
         ),
         fleet=Fleet(state, limits(settings), worker=worker),
-        slots=threading.BoundedSemaphore(settings.concurrency),
+        slots=Slots(settings.concurrency),
         stopping=threading.Event(),
         storing=storing,
         version=version("catalog-restyle"),

@@ -1,18 +1,35 @@
-"""`restyle.finish`: writes the report of a run whose shards are all closed, and ends the run."""
+"""`restyle.start`: plans a schedule's run on this worker. `restyle.finish`: writes a run's report, and ends the run."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from producers.report import write_report
 from producers.watch import read_run, rows_of, snapshot, write_run
-from restyle.errors import RestyleError
+from restyle.errors import RestyleError, StateUnavailable
+from restyle.keys import is_run_id
 from restyle.models import RunStatus, utc_now
 from tasks.resources import Resources
 
 log = structlog.get_logger("restyle.run")
+
+
+def start(resources: Resources, kwargs: dict[str, Any]) -> None:
+    """Plans the run of a firing, once however often this comes; what fails is told. Never raises."""
+    run_id = str(kwargs.get("run_id", ""))
+    if not is_run_id(run_id):
+        log.warning("message not understood", run=run_id[:100])
+        return
+    with structlog.contextvars.bound_contextvars(run=run_id):
+        try:
+            resources.starter.start(run_id)
+        except RestyleError as error:
+            log.warning("the run could not be planned; it is tried again", reason=error.message)
+        except Exception:
+            log.exception("the run could not be planned; it is tried again")
 
 
 def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
@@ -20,11 +37,15 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
     run_id = str(kwargs.get("run_id", ""))
     with structlog.contextvars.bound_contextvars(run=run_id):
         try:
+            resources.progress.finishing(run_id, resources.tools.fleet.worker)
             _finish(resources, run_id)
+            return
         except RestyleError as error:
             log.warning("the report could not be written; it is tried again", reason=error.message)
         except Exception:
             log.exception("the report could not be written; it is tried again")
+        with suppress(StateUnavailable):
+            resources.progress.finishing(run_id, "")
 
 
 def _finish(resources: Resources, run_id: str) -> None:
@@ -39,5 +60,6 @@ def _finish(resources: Resources, run_id: str) -> None:
     rows = rows_of(ended, store=store, workspace=workspace, progress=progress)
     write_report(ended, rows, workspace=workspace, store=store, snapshot=told.model_dump(mode="json"))
     write_run(ended, store=store, workspace=workspace)
+    resources.notifications.finished(ended, told)
     progress.end(run_id, status)
     log.info("finished", succeeded=told.succeeded, skipped=told.skipped, failed=told.failed, pending=told.pending)

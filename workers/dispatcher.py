@@ -14,6 +14,7 @@ import structlog
 
 from producers.enqueue import Feeder
 from restyle.errors import RestyleError, StateUnavailable
+from restyle.fleet import Dropped
 from restyle.models import Message, utc_now
 from restyle.progress import Progress, failed
 from tasks.resources import Resources
@@ -64,7 +65,19 @@ class Dispatcher(threading.Thread):
         if reasons == {"outage"}:
             self._probe()
         for run_id in self._progress.unfinished():
+            for suspension in self._progress.suspensions(run_id):
+                if suspension.until and self._progress.state.clock() >= suspension.until:
+                    self._progress.lift(run_id, suspension.reason)  # a new day, a new budget
             self._feeder.advance(run_id)
+            self._tell(run_id)
+        self._resources.starter.hand_out(self._feeder.start)
+
+    def _tell(self, run_id: str) -> None:
+        """Has it told that a run stands still; nothing that goes wrong there touches the run."""
+        try:
+            self._resources.notifications.standing_still(self._resources.run(run_id))
+        except (RestyleError, Dropped) as error:
+            log.warning("not notified", run=run_id, reason=str(error))
 
     # -- dead workers --------------------------------------------------------------------------------------
 

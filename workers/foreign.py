@@ -24,7 +24,7 @@ _NO_ENVELOPE = (json.JSONDecodeError, UnicodeDecodeError, binascii.Error, Attrib
 class Transport(RedisTransport):
     """Kombu's transport, that outlives an entry of the queue which is no message; it has left the queue already."""
 
-    def on_readable(self, fileno: int) -> None:
+    def on_readable(self, fileno: int) -> None:  # type: ignore[override] # kombu's own has this one argument
         """Reads what has come."""
         try:
             super().on_readable(fileno)
@@ -38,19 +38,20 @@ class Consumer(CeleryConsumer):
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """The function that takes each message."""
         take = super().create_task_handler(*args, **kwargs)
+        errors = self.connection_errors  # type: ignore[attr-defined] # set where it is made
 
         def on_message(message: Any) -> None:
             try:
                 _check_body(message.payload)
             except Exception as error:  # noqa: BLE001 - decoders raise anything at bytes that anybody may have sent
                 log.warning("message not understood: dropped", reason=_short(error))
-                message.ack_log_error(log, self.connection_errors)
+                message.ack_log_error(log, errors)
                 return
             try:
                 take(message)
             except (TypeError, ValueError, KeyError, AttributeError) as error:
                 log.warning("message not understood: dropped", reason=_short(error))
-                message.ack_log_error(log, self.connection_errors)
+                message.ack_log_error(log, errors)
 
         return on_message
 

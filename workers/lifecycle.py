@@ -18,6 +18,7 @@ from producers.enqueue import Feeder
 from restyle.errors import StateUnavailable
 from tasks.resources import Resources
 from workers.dispatcher import Dispatcher
+from workers.notifier import Notifier
 
 log = structlog.get_logger("restyle.worker")
 
@@ -72,6 +73,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         settings.refeed_after,
     )  # fmt: skip
     dispatcher = Dispatcher(resources, feeder)
+    notifier = Notifier(resources.notifications, settings.dispatch_seconds)
 
     @signals.setup_logging.connect(weak=False)
     def on_logging(**_: Any) -> None:
@@ -84,6 +86,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         resources.state.ask("SET", resources.state.key("account"), settings.account or "")
         heart.start()
         dispatcher.start()
+        notifier.start()
 
     @signals.worker_ready.connect(weak=False)
     def on_ready(**_: Any) -> None:
@@ -99,6 +102,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
 
     @signals.worker_shutdown.connect(weak=False)
     def on_shutdown(**_: Any) -> None:
+        notifier.stop()
         heart.stop()
         resources.close()
 

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from apps.cli import follow, options
+from apps.cli.changes import compared, show_diff
 from apps.cli.console import print_json, say
 from apps.cli.exits import WRONG_INPUT
 from apps.cli.planning import continued, open_draft, show_draft, spend_or_stop, write_plan
@@ -22,7 +23,10 @@ def add_to(app: typer.Typer) -> None:
         epilog="Examples: restyle run catalog.csv --variants styles.json · restyle run photos/ --prompt 'watercolor'"
         " --sandbox · restyle run s3://shop/images/ --prompt 'studio photo of {id}' --limit 20"
     )(run)
-    app.command(epilog="Example: restyle plan catalog.csv --variants styles.json")(plan)
+    app.command(
+        epilog="Examples: restyle plan catalog.csv --variants styles.json · restyle plan s3://shop/images/ --prompt"
+        " 'studio photo of {id}' --diff"
+    )(plan)
     app.command(epilog="Example: restyle submit s3://shop/catalog.csv --variants styles.json --yes")(submit)
 
 
@@ -34,10 +38,14 @@ def run(
     output: options.Output = None,
     limit: options.Limit = None,
     sample: options.Sample = None,
+    only_ids: options.OnlyIds = None,
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
+    then_ask: options.ThenAsk = False,
     budget: options.Budget = None,
+    max_duration: options.MaxDuration = None,
+    priority: options.Priority = "normal",
     column: options.Column = None,
     max_side: options.MaxSide = None,
     concurrency: options.Concurrency = None,
@@ -56,7 +64,9 @@ def run(
     require_key(settings)
     request = options.request_from(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
+        only_ids=only_ids,
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
+        then_ask=then_ask, max_duration=max_duration, priority=priority,
     )  # fmt: skip
     plan = open_draft(request, settings)
     with session(settings, worker=True, detach=detach) as here:
@@ -91,6 +101,7 @@ def plan(
     output: options.Output = None,
     limit: options.Limit = None,
     sample: options.Sample = None,
+    only_ids: options.OnlyIds = None,
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
@@ -99,6 +110,7 @@ def plan(
     max_side: options.MaxSide = None,
     max_rpm: options.MaxRpm = None,
     check_inputs: bool = typer.Option(False, "--check-inputs", help="Look whether each input is there, and its size."),
+    diff: bool = typer.Option(False, "--diff", help="Sort the jobs into new, changed, unchanged and removed."),
     sandbox: options.Sandbox = False,
     as_json: options.Json = False,
 ) -> None:
@@ -106,18 +118,23 @@ def plan(
     settings = options.settings_from(sandbox=sandbox, max_rpm=max_rpm, max_side=max_side)
     request = options.request_from(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
+        only_ids=only_ids,
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
         check_inputs=check_inputs,
     )  # fmt: skip
-    made = open_draft(request, settings)
-    if made is None:
+    made, told = open_draft(request, settings), None
+    if made is None or diff:
         with session(settings) as here:
-            made = open_draft(request, here.settings, here)
+            made = made or open_draft(request, here.settings, here)
+            if made and diff:
+                made, told = compared(made, here)
     assert made is not None
     if as_json:
-        print_json(plan_object(made, settings))
+        print_json(plan_object(made, settings) | ({"diff": told.as_json()} if told else {}))
     else:
         show_draft(made, settings)
+        if told:
+            show_diff(told, settings)
         say("Nothing was spent, uploaded or queued.", "dim")
 
 
@@ -151,10 +168,14 @@ def submit(
     output: options.Output = None,
     limit: options.Limit = None,
     sample: options.Sample = None,
+    only_ids: options.OnlyIds = None,
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
+    then_ask: options.ThenAsk = False,
     budget: options.Budget = None,
+    max_duration: options.MaxDuration = None,
+    priority: options.Priority = "normal",
     column: options.Column = None,
     max_side: options.MaxSide = None,
     sandbox: options.Sandbox = False,
@@ -169,7 +190,9 @@ def submit(
         sys.exit(WRONG_INPUT)
     request = options.request_from(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
+        only_ids=only_ids,
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
+        then_ask=then_ask, max_duration=max_duration, priority=priority,
     )  # fmt: skip
     with session(settings) as here:
         plan = open_draft(request, here.settings, here)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +14,8 @@ import typer
 from config.settings import Settings, load_settings
 from producers.plan import PlanRequest
 from restyle.errors import ConfigurationError
+from restyle.keys import normalise_id
+from restyle.models import utc_now
 
 Manifest = Annotated[
     str,
@@ -26,12 +32,20 @@ Sets = Annotated[
 Output = Annotated[str | None, typer.Option(help="Prefix for outputs.", metavar="S3://…")]
 Limit = Annotated[int | None, typer.Option(help="Take only the first N entries.", metavar="N", min=1)]
 Sample = Annotated[int | None, typer.Option(help="Take N jobs, spread over variants and folders.", metavar="N", min=1)]
+OnlyIds = Annotated[
+    str | None, typer.Option("--only-ids", help="Only the ids in this file, one a line; - for stdin.", metavar="FILE")
+]
 SkipInvalid = Annotated[bool, typer.Option("--skip-invalid", help="Run the good lines; write the bad ones to a file.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Redo jobs that are done already.")]
 NewSeed = Annotated[
     bool, typer.Option("--new-seed", help="Derive other seeds, for another picture of the same prompt.")
 ]
-Budget = Annotated[float | None, typer.Option(help="Refuse to start above this estimate.", metavar="CREDITS", min=0)]
+Budget = Annotated[float | None, typer.Option(help="Spend no more than this.", metavar="CREDITS", min=0)]
+MaxDuration = Annotated[
+    str | None, typer.Option(help="Begin no call that would end later than this, e.g. 90m or 6h30m.", metavar="TIME")
+]
+ThenAsk = Annotated[bool, typer.Option("--then-ask", help="Do the --sample first, then wait for `restyle approve`.")]
+Priority = Annotated[str, typer.Option(help="Whose calls go first: high, normal or low.", metavar="PRIORITY")]
 Column = Annotated[
     list[str] | None,
     typer.Option("--column", help="Rename a column, e.g. --column id=SKU; repeatable.", metavar="NAME=COLUMN"),
@@ -69,9 +83,59 @@ def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
     return found
 
 
+def finish_time(duration: str | None) -> datetime | None:
+    """The end of a `--max-duration` that begins now.
+
+    Raises:
+        ConfigurationError: it is no length of time.
+    """
+    if duration is None:
+        return None
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", duration.strip())
+    seconds = (
+        sum(int(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    )
+    if not seconds:
+        raise ConfigurationError(f"--max-duration {duration}: write it like 90m, 6h30m or 45s")
+    return utc_now() + timedelta(seconds=seconds)
+
+
 def request_from(manifest: str, **given: Any) -> PlanRequest:
     """A plan request from a command's options."""
+    if given.get("priority", "normal") not in {"high", "normal", "low"}:
+        raise ConfigurationError(f"--priority {given['priority']}: it is high, normal or low")
+    if given.get("then_ask") and not given.get("sample"):
+        raise ConfigurationError("--then-ask needs --sample N: the jobs to look at before the rest")
+    if "max_duration" in given:
+        given["finish_by"] = finish_time(given.pop("max_duration"))
+    if manifest == "-" and given.get("only_ids") == "-":
+        raise ConfigurationError("the manifest and --only-ids are both -: only one of them can be standard input")
+    given["only_ids"] = read_ids(given.get("only_ids"))
     columns = pairs(given.pop("column", None), "--column")
     sets = tuple(given.pop("sets", None) or ())
     pairs(sets, "--set")
     return PlanRequest(manifest, sets=sets, columns=columns, **given)
+
+
+def read_ids(file: str | None) -> frozenset[str] | None:
+    """The ids of `--only-ids`, one a line; None where the option was not given.
+
+    Raises:
+        ConfigurationError: the file cannot be read, has none, or has a line that is none.
+    """
+    if file is None:
+        return None
+    try:
+        text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--only-ids {file}: cannot be read: {error}") from None
+    found = set()
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                found.add(normalise_id(line))
+            except ValueError as reason:
+                raise ConfigurationError(f"--only-ids {file}:{number}: {reason}") from None
+    if not found:
+        raise ConfigurationError(f"--only-ids {file}: has no ids; write one a line")
+    return frozenset(found)

@@ -10,9 +10,9 @@ from rich.table import Table
 from apps.cli.console import credits_text, say, span_text, talk
 from apps.cli.session import Session, who
 from config.settings import Settings
-from producers.enqueue import read_plan
 from producers.plan import Draft, PlanRequest, draft
 from producers.shards import write
+from producers.start import shared_job
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Run
@@ -79,14 +79,15 @@ def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool) -> None:
     """Asks once on a terminal; elsewhere a large estimate needs --yes or --budget.
 
     Raises:
-        ConfigurationError: the estimate is above the budget, or above what may be spent unasked.
+        ConfigurationError: the estimate is above what may be spent unasked.
     """
     credits = plan.estimate.credits
     if settings.sandbox or not plan.jobs:
         return
     if plan.request.budget is not None and credits > plan.request.budget:
-        raise ConfigurationError(
-            f"the estimate of {credits:,.2f} credits is above --budget {plan.request.budget:,.2f}; nothing was spent"
+        say(
+            f"The budget of {plan.request.budget:,.2f} credits will not do for all of it; the run stops there.",
+            "yellow",
         )
     if yes or plan.request.budget is not None:
         return
@@ -122,24 +123,10 @@ def write_plan(plan: Draft, here: Session) -> Run:
     with talk.status("Writing the plan…"):
         run = write(plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=who())
     for other in others:
-        if shared := shared_job(run, other, here):
+        if shared := shared_job(run, other, here.store, here.workspace):
             here.control.cancel(run.run_id)
             raise ConfigurationError(
                 f"the unfinished run {other.run_id} has the same job ({shared}); finish it with"
                 f" `restyle resume {other.run_id}` or end it with `restyle cancel {other.run_id}`. Nothing was spent"
             )
     return run
-
-
-def shared_job(run: Run, other: Run, here: Session) -> str:
-    """The first job that both runs have, or nothing."""
-    theirs = {
-        here.feeder.job_id(line)
-        for shard in range(other.shards)
-        for line in read_plan(here.store, here.workspace, other.run_id, shard)
-    }
-    for shard in range(run.shards):
-        for line in read_plan(here.store, here.workspace, run.run_id, shard):
-            if here.feeder.job_id(line) in theirs:
-                return f"{line['id']} {line['variant']}"
-    return ""

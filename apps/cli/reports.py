@@ -86,13 +86,11 @@ def download(
     statuses: list[str] = typer.Option(
         ["succeeded", "skipped"], "--status", help="Only jobs that ended so; repeatable.", metavar="STATUS"
     ),
-    only_ids: Path | None = typer.Option(
-        None, "--only-ids", help="Only the ids in this file, one a line.", metavar="FILE"
-    ),
+    only_ids: options.OnlyIds = None,
     sandbox: options.Sandbox = False,
 ) -> None:
     """Copy a run's outputs to a folder; only what is new."""
-    ids = frozenset(only_ids.read_text(encoding="utf-8").split("\n")) - {""} if only_ids else None
+    ids = options.read_ids(only_ids)
     with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
         run = here.read(run_id)
         counts: dict[str, int] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import typer
@@ -13,7 +14,7 @@ from apps.cli.console import credits_text, out, print_json, say
 from apps.cli.exits import run_code
 from apps.cli.planning import show_draft, spend_or_stop, write_plan
 from apps.cli.session import Session, is_embedded, session
-from producers.plan import retry_draft
+from producers.retry import Slice, retry_draft
 from producers.watch import Snapshot, watch
 from restyle.models import ENDED
 
@@ -25,8 +26,12 @@ def add_to(app: typer.Typer) -> None:
     app.command()(runs)
     app.command(epilog="Examples: restyle suspend · restyle suspend RUN")(suspend)
     app.command(epilog="Examples: restyle resume · restyle resume RUN")(resume)
+    app.command(
+        epilog="Example: restyle run catalog.csv --sample 12 --then-ask, look at the report, restyle approve RUN"
+    )(approve)
+    app.command()(reject)
     app.command()(cancel)
-    app.command(epilog="Example: restyle retry RUN --status failed")(retry)
+    app.command(epilog="Examples: restyle retry RUN · restyle retry RUN --error api_timeout")(retry)
 
 
 def status(
@@ -111,12 +116,18 @@ def watch_run(
     sys.exit(run_code(now))
 
 
-def runs(as_json: options.Json = False, sandbox: options.Sandbox = False) -> None:
+def runs(
+    limit: int = typer.Option(50, help="List the newest N.", metavar="N", min=1),
+    as_json: options.Json = False,
+    sandbox: options.Sandbox = False,
+) -> None:
     """List the runs of the workspace, newest first."""
     with session(options.settings_from(sandbox=sandbox)) as here:
         views = [here] if sandbox else [here, here.sandboxed()]
-        found = [(view.snapshot(run), view.settings.sandbox) for view in views for run in view.control.runs()]
-    found.sort(key=lambda item: item[0].run_id, reverse=True)
+        listed = [(view, run) for view in views for run in view.control.runs(limit)]
+        listed = sorted(listed, key=lambda item: item[1].run_id, reverse=True)[:limit]
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda item: (item[0].snapshot(item[1]), item[0].settings.sandbox), listed))
     if as_json:
         print_json({"runs": [now.model_dump(mode="json") | {"sandbox": sand} for now, sand in found]})
         return
@@ -151,6 +162,7 @@ def resume(
     concurrency: options.Concurrency = None,
     max_rpm: options.MaxRpm = None,
     max_outage: options.MaxOutage = None,
+    budget: float | None = typer.Option(None, help="Let the run spend up to this.", metavar="CREDITS", min=0),
     sandbox: options.Sandbox = False,
     as_json: options.Json = False,
 ) -> None:
@@ -159,7 +171,7 @@ def resume(
     if run_id is None and is_embedded(settings):
         run_id = _only_unfinished(settings.sandbox)
     with session(settings, worker=run_id is not None, run_id=run_id, detach=detach) as here:
-        run = here.control.resume(run_id)
+        run = here.control.resume(run_id, budget=budget)
         if run is None:
             say("The fleet goes on.")
             return
@@ -183,6 +195,31 @@ def _only_unfinished(sandbox: bool) -> str | None:
     sys.exit(0 if not found else 2)
 
 
+def approve(
+    run_id: options.RunId,
+    detach: bool = typer.Option(False, "--detach", help="Return at once instead of following the run."),
+    concurrency: options.Concurrency = None,
+    max_rpm: options.MaxRpm = None,
+    max_outage: options.MaxOutage = None,
+    sandbox: options.Sandbox = False,
+    as_json: options.Json = False,
+) -> None:
+    """Let the rest of a run follow its sample; the sample is not repeated."""
+    settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm, max_outage=max_outage)
+    with session(settings, worker=True, run_id=run_id, detach=detach) as here:
+        run = here.control.approve(run_id)
+        if detach:
+            follow.print_submitted(run, here, as_json=as_json)
+            return
+        code = follow.to_the_end(run, here, as_json=as_json)
+    sys.exit(code)
+
+
+def reject(run_id: options.RunId, sandbox: options.Sandbox = False, as_json: options.Json = False) -> None:
+    """End a run after its sample; what is done stays done."""
+    cancel(run_id, sandbox=sandbox, as_json=as_json)
+
+
 def cancel(run_id: options.RunId, sandbox: options.Sandbox = False, as_json: options.Json = False) -> None:
     """End a run: calls in flight end and are stored, the rest stays undone."""
     with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
@@ -201,19 +238,25 @@ def retry(
     max_rpm: options.MaxRpm = None,
     sandbox: options.Sandbox = False,
     detach: bool = typer.Option(False, "--detach", help="Leave the run going and return."),
+    errors: list[str] = typer.Option([], "--error", help="Only jobs that failed so; repeatable.", metavar="CODE"),
+    only_ids: options.OnlyIds = None,
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
     """Run the failed jobs of a run again, as they were planned, in a new run."""
+    wanted = Slice(frozenset(statuses), frozenset(errors), options.read_ids(only_ids))
+    wanted.check()
     settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm)
     with session(settings, worker=True, run_id=run_id, detach=detach) as here:
         old = here.read(run_id)
         if old.status not in ENDED:
             say(f"Run {run_id} is not over yet; to go on with it: restyle resume {run_id}", "red")
             sys.exit(2)
-        plan = retry_draft(old, here.rows(old), frozenset(statuses), here.settings, workspace=here.workspace)
+        plan = retry_draft(old, here.rows(old), wanted, here.settings, workspace=here.workspace)
         if not plan.jobs:
-            say(f"Run {run_id} has no job that is {' or '.join(statuses)}.")
+            for warning in plan.warnings:
+                say(f"warning: {warning}", "yellow")
+            say(f"Run {run_id} has no job that is {' or '.join(statuses)}{' among those ids' * bool(only_ids)}.")
             return
         show_draft(plan, here.settings)
         spend_or_stop(plan, here.settings, yes=yes)

@@ -41,6 +41,8 @@ class SandboxOptions(BaseModel):
     """Balance of the account."""
     price: float = Field(0.02, ge=0)
     """Credits a sample of 30 steps."""
+    price_spread: float = Field(0.0, ge=0, le=1)
+    """Share by which a call's cost may differ from the price, drawn evenly; 0.5: between half and one and a half."""
     latency: float = Field(0.5, ge=0)
     """Seconds a call takes."""
     jitter: float = Field(0.0, ge=0)

@@ -89,6 +89,7 @@ class Sandbox:
             return await self._fail(request, fault)
         self._check_rate()
         cost = self.options.price * call.params.samples * call.params.num_inference_steps / 30
+        cost *= 1 + random.uniform(-1, 1) * self.options.price_spread
         if not self.account.reserve(cost):
             raise Refused(406, f"Not enough credits: balance {self.account.balance:.4f}, this call needs {cost:.4f}")
         return await self._make(request, call, fault, cost), "200"

@@ -79,7 +79,9 @@ def _text(value: object) -> str:
 
 
 def _encodable(text: str) -> str:
-    """The text, where it can be written as UTF-8: JSON can spell half of a character."""
+    """The text, where a report can hold it: JSON can spell NUL, and half of a character."""
+    if "\0" in text:
+        raise ValueError("has a NUL character, which no text has")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -113,6 +115,15 @@ RESERVED: Mapping[str, Callable[[object], str]] = {
 def is_filled(value: object) -> bool:
     """Whether a cell gives something: not when it is null or blank."""
     return value is not None and not (isinstance(value, str) and (not value or value.isspace()))
+
+
+def check_name(name: str) -> str:
+    """Why metadata cannot have this name, or empty."""
+    try:
+        _encodable(name)
+    except ValueError as error:
+        return f"the name of the column {error}"
+    return ""
 
 
 def as_meta(value: Any) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from producers.manifest.cells import as_meta, is_filled
+from producers.manifest.cells import as_meta, check_name, is_filled
 from producers.manifest.columns import Header, missing_image, read_header
 from producers.manifest.entry import Problems, Row, Stand
 from producers.manifest.json_text import JsonText, decode
@@ -70,7 +70,9 @@ class Document:
         faults = list(header.faults)
         meta: dict[str, str] = {}
         for place, name in header.kept:
-            if is_filled(cells[place]):
+            if reason := check_name(name):
+                faults.append((name, reason))
+            elif is_filled(cells[place]):
                 try:
                     meta[name] = as_meta(cells[place])
                 except ValueError as error:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from restyle.errors import Problem
+from restyle.errors import ManifestError, Problem
+
+#: Bad lines after which reading ends: it is not the file that was meant, and they take memory.
+MOST_PROBLEMS = 100_000
+#: How many of too many are told.
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,18 @@ class Problems:
         """How many were told, repeated ones too."""
 
     def add(self, source: str, line: int, column: str, reason: str) -> None:
-        """Notes a problem; line 0 and an empty column are for those that have none."""
+        """Notes a problem; line 0 and an empty column are for those that have none.
+
+        Raises:
+            ManifestError: there are too many.
+        """
         problem = Problem(source, line, column, reason)
         self.told += 1
         if problem in self._found[-8:]:
             return  # variants of one entry often share it
+        if len(self._found) >= MOST_PROBLEMS:
+            reason = f"has more than {MOST_PROBLEMS:,} bad lines, and is read no further: is it the right file?"
+            raise ManifestError([Problem(source, 0, "", reason), *self.found[:_SHOWN]])
         self._found.append(problem)
         self._sorted = False
 

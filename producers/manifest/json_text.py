@@ -10,22 +10,32 @@ from typing import Any, NoReturn, TextIO
 from producers.manifest.source import MAX_LINE, wrong
 
 _CHUNK = 1 << 16
+_DIGITS = 1000
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"has {next(name for name in names if names.count(name) > 1)!r} twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"has {name[:100]!r} twice")
+            seen.add(name)
     return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError(f"has a number of more than {_DIGITS:,} digits")
+    return int(digits)
 
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"has {text}, which is no JSON number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_whole, parse_constant=_no_number)
 
 
 def decode(name: str, line: int, text: str) -> Any:

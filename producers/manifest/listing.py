@@ -120,7 +120,7 @@ def _warn_of_others(others: int, problems: Problems) -> None:
 
 def is_headerless(line: str) -> bool:
     """Whether a CSV's first line is a bucket and a key of it, as S3 Inventory and Batch Operations write them."""
-    cells = next(csv.reader([line]), [])
+    cells = next(csv.reader([line[:65536]]), [])
     if len(cells) < 2 or not _BUCKET.fullmatch(cells[0]) or "image" in {cell.strip().lower() for cell in cells}:
         return False
     key = unquote_plus(cells[1])

@@ -8,6 +8,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from restyle.images import MAX_INPUT_BYTES
+from restyle.images.opening import is_picture
 from restyle.keys import split_uri
 
 #: Suffixes that make an object or file of a listing an entry.
@@ -78,19 +80,35 @@ class Place:
 
 
 def check_file(path: str) -> None:
-    """Makes sure that there is a file; it is not opened.
+    """Makes sure that there is a file to send; only one whose name is no picture's is opened.
+
+    What is submitted is uploaded: without this, a manifest from elsewhere could name a key file and have it sent.
 
     Raises:
         ValueError: there is none; the message is the reason.
     """
     try:
-        mode = Path(path).stat().st_mode
+        told = Path(path).stat()
     except FileNotFoundError:
         raise ValueError(f"there is no file {path}") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(told.st_mode):
         raise ValueError("is a folder; to restyle all in it, give the folder itself as the manifest")
+    if not stat.S_ISREG(told.st_mode):
+        raise ValueError("is no file, but a device or a pipe")
+    if told.st_size > MAX_INPUT_BYTES:
+        raise ValueError(f"is {told.st_size / 1e6:,.0f} MB; at most {MAX_INPUT_BYTES / 1e6:,.0f} MB can be sent")
+    if not is_image_name(path) and not _begins_as_picture(path):
+        raise ValueError("is no picture, neither by its name nor by its first bytes; it is not sent")
+
+
+def _begins_as_picture(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return is_picture(file.read(32))
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
 
 
 def _checked_key(uri: str) -> str:

@@ -18,16 +18,23 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol, TextIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, cast
 
 from producers.manifest.encoding import why_no_text, why_no_utf8
 from restyle.errors import InputNotFound, ManifestError, Problem
 from restyle.store import Store, translate
 
-#: Characters that a line may have.
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+#: Characters that a line may have, and lines that may be empty in a row.
 MAX_LINE = 1_000_000
 _GZIP = b"\x1f\x8b"
 _HEAD = 65536
+#: A table packs to a tenth, the dullest one to a hundredth; what packs better was made to fill memory or time.
+_RATIO = 250
+#: Bytes that any file may unpack to.
+_UNPACKED = 50_000_000
 
 
 def wrong(name: str, reason: str, line: int = 0, column: str = "") -> ManifestError:
@@ -86,9 +93,12 @@ class Source:
             ManifestError: a line is too long or holds what no text has.
         """
         with self.text() as text:
-            number = 0
+            number = empty = 0
             while line := text.readline(MAX_LINE + 1):
                 number += 1
+                empty = empty + 1 if line.isspace() else 0
+                if empty > MAX_LINE:
+                    raise wrong(self.name, f"has more than {MAX_LINE:,} empty lines in a row", number)
                 if len(line) > MAX_LINE:
                     raise wrong(self.name, f"the line is longer than {MAX_LINE:,} characters", number)
                 if "\0" in line:
@@ -96,7 +106,9 @@ class Source:
                 yield line
 
     def _bytes(self) -> BinaryIO:
-        return cast("BinaryIO", gzip.open(self._path, "rb")) if self.is_gzip else self._path.open("rb")
+        if not self.is_gzip:
+            return self._path.open("rb")
+        return cast("BinaryIO", io.BufferedReader(_Unpacked(self.name, self._path), _HEAD))
 
     def _stat(self) -> tuple[int, int]:
         found = self._path.stat()
@@ -168,6 +180,29 @@ def remote(uri: str, store: Store) -> Source | None:
         raise translate(error, uri) or error from error
     finally:
         body.close()
+
+
+class _Unpacked(io.RawIOBase):
+    """What a gzip file holds, unless that is out of all proportion."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self._name = name
+        self._file = gzip.GzipFile(path)
+        self._left = max(_UNPACKED, path.stat().st_size * _RATIO)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        count = self._file.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise wrong(self._name, f"unpacks to more than {_RATIO} times its size: that is no manifest")
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class _Readable(Protocol):

@@ -14,6 +14,8 @@ from producers.manifest.source import MAX_LINE, Source, wrong
 from restyle.errors import ManifestError, Problem
 
 DELIMITERS = ",;\t"
+#: Characters of a header that tell its delimiter; the csv module takes no longer cell than 131,072.
+_TOLD_BY = 65536
 #: What a report puts one apostrophe in front of (producers/report.py).
 _FORMULA = frozenset("=+-@\t\r")
 
@@ -22,7 +24,7 @@ def delimiter_of(line: str) -> str:
     """The delimiter that splits a header into most columns of ours, then into most cells; a comma where none does."""
 
     def split(delimiter: str) -> tuple[int, int]:
-        cells = next(csv.reader([line], delimiter=delimiter), [])
+        cells = next(csv.reader([line[:_TOLD_BY]], delimiter=delimiter), [])
         return sum(cell.strip().lower() in KNOWN for cell in cells), len(cells)
 
     return max(DELIMITERS, key=split)

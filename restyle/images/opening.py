@@ -109,6 +109,11 @@ class Source:
         return self.kind == "PNG" and self.data[24] == 16
 
 
+def is_picture(start: bytes) -> bool:
+    """Whether a file that begins so has a format that can be read."""
+    return any(re.match(signature, start, re.DOTALL) for _, signature, _ in _READERS)
+
+
 def open_picture(data: bytes, smallest: int = MIN_SIDE) -> Source:
     """The picture, known to be still and of a size that may be decoded.
 

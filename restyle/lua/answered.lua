@@ -8,12 +8,9 @@ local kind, doubt, wait, epoch, reason, detail = arg(7), tonumber(arg(8)), tonum
 local failures, jobs, probe, probe_max = tonumber(arg(13)), tonumber(arg(14)), tonumber(arg(15)), tonumber(arg(16))
 local now = now_ms()
 -- Without the lease this was said before, or the dispatcher has counted the call already.
-local mine = release(job, token)
+local mine = release(job, token, doubt > 0)
 local is_open = mine and redis.call('ZSCORE', open_key(run), shard)
-if is_open and (kind == 'failed' or kind == 'rejected') then
-  redis.call('HINCRBY', shard_key(run, shard), 'c:' .. index, 1)
-end
-if is_open and doubt > 0 then redis.call('HINCRBY', shard_key(run, shard), 'd:' .. index, doubt) end
+if is_open then count(run, shard, index, (kind == 'failed' or kind == 'rejected') and 1 or 0, doubt) end
 if kind ~= 'unsent' and kind ~= 'limited' and detail ~= '' then
   redis.call('HSET', run_key(run), 'last_error', detail)
 end
@@ -57,5 +54,5 @@ elseif kind == 'rejected' then
   redis.call('DEL', streak_key)
   if redis.call('GET', probe_key) == job then redis.call('DEL', probe_key) end
 end
-local counts = redis.call('HMGET', shard_key(run, shard), 'c:' .. index, 'g:' .. index, 'd:' .. index)
-return { (counts[1] or 0) - (counts[2] or 0), tonumber(counts[3] or 0), storm }
+local counts = redis.call('HMGET', shard_key(run, shard), 'c:' .. index, 'g:' .. index)
+return { (counts[1] or 0) - (counts[2] or 0), doubts_of(run, shard, index, job), storm }

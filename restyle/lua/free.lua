@@ -8,19 +8,17 @@ local key = shard_key(run, shard)
 local is_open = redis.call('ZSCORE', open_key(run), shard)
 if redis.call('HDEL', jobs_key(worker), job) == 1 or lease[1] == worker then
   if lease[1] == worker then
-    redis.call('DEL', lease_key(job))
+    end_lease(job, lease[2] and redis.call('EXISTS', kept_key(job)) == 0)
     -- A kept answer is no doubt: whoever claims the job next stores it.
     if lease[2] and redis.call('EXISTS', kept_key(job)) == 0 then calling = 1 end
   end
   if is_open then
     if calling == 1 then
-      redis.call('HINCRBY', key, 'c:' .. index, 1)
-      redis.call('HINCRBY', key, 'd:' .. index, 1)
+      count(run, shard, index, 1, 1)
     else
       redis.call('HINCRBY', key, 'w:' .. index, 1)
     end
     hunger(run, shard)
   end
 end
-local counts = redis.call('HMGET', key, 'd:' .. index, 'w:' .. index)
-return { calling, tonumber(counts[1] or 0), tonumber(counts[2] or 0) }
+return { calling, doubts_of(run, shard, index, job), tonumber(redis.call('HGET', key, 'w:' .. index) or 0) }

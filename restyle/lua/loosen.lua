@@ -1,8 +1,11 @@
--- A lease that is missing from its living holder's list is free.
+-- A lease that is missing from its living holder's list is free; so is one whose holder has left or is buried.
 -- job -> 1 freed
 local job = arg(1)
 local holder = redis.call('HGET', lease_key(job), 'worker')
-if holder and redis.call('EXISTS', worker_key(holder)) == 1 and redis.call('HEXISTS', jobs_key(holder), job) == 0 then
-  return redis.call('DEL', lease_key(job))
-end
-return 0
+if not holder then return 0 end
+local lives = redis.call('EXISTS', worker_key(holder)) == 1
+-- One that is dead and not yet buried is the dispatcher's to free: its call counts.
+if not lives and redis.call('SISMEMBER', workers_key, holder) == 1 then return 0 end
+if lives and redis.call('HEXISTS', jobs_key(holder), job) == 1 then return 0 end
+end_lease(job)
+return 1

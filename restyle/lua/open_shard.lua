@@ -5,6 +5,8 @@ local run, shard, size = arg(1), arg(2), arg(3)
 if redis.call('HGET', run_key(run), 'status') ~= 'running' then return 0 end
 if redis.call('HLEN', suspension_key) > 0 or redis.call('EXISTS', run_suspension_key(run)) == 1 then return 0 end
 if redis.call('ZSCORE', open_key(run), shard) or redis.call('GETBIT', closed_key(run), shard) == 1 then return 0 end
+-- The sample is shard 0; nothing else is opened before a person has approved.
+if tonumber(shard) > 0 and redis.call('HGET', run_key(run), 'approved') == '0' then return 0 end
 redis.call('ZADD', open_key(run), 0, shard)
 redis.call('HSET', shard_key(run, shard), 'size', size)
 local cursor = tonumber(redis.call('HGET', run_key(run), 'cursor') or 0)

@@ -50,11 +50,50 @@ end
 -- A shard fed at 0 is hungry: what is pending in it is fed again at the next tick.
 local function hunger(run, shard) redis.call('ZADD', open_key(run), 'XX', 0, shard) end
 
--- Gives a lease back; true where it was this token's. A replay, or a worker taken for dead, holds none.
-local function release(job, token)
-  if redis.call('HGET', lease_key(job), 'token') ~= token then return false end
+local function spent_key(period) return workspace .. 'spent:' .. period end
+local reserved_key = workspace .. 'reserved'
+
+-- Ends a lease, with what was set aside for its call; where the call may have been paid for all the same, that
+-- counts as spent. -> what was set aside
+local function end_lease(job, is_lost)
+  local lease = redis.call('HMGET', lease_key(job), 'run', 'reserved', 'periods')
   redis.call('DEL', lease_key(job))
+  local amount = tonumber(lease[2] or 0)
+  if amount == 0 then return end
+  redis.call('HINCRBYFLOAT', run_key(lease[1]), 'reserved', -amount)
+  redis.call('INCRBYFLOAT', reserved_key, -amount)
+  if is_lost then
+    redis.call('HINCRBYFLOAT', run_key(lease[1]), 'lost', amount)
+    for period in string.gmatch(lease[3] or '', '%S+') do redis.call('INCRBYFLOAT', spent_key(period), amount) end
+  end
+end
+
+-- Gives a lease back; true where it was this token's. A replay, or a worker taken for dead, holds none.
+local function release(job, token, is_lost)
+  if redis.call('HGET', lease_key(job), 'token') ~= token then return false end
+  end_lease(job, is_lost)
   return true
+end
+
+local function suspend_run(run, reason, detail, by, until_ms)
+  redis.call('HSETNX', run_suspension_key(run), reason,
+    cjson.encode({ detail = detail, by = by, since = now_ms(), until_ms = until_ms or 0 }))
+end
+
+-- Counts calls and doubts of a job; where its outcome was told before, the run's totals learn of them here.
+local function count(run, shard, index, calls, doubts)
+  local key = shard_key(run, shard)
+  local ended = redis.call('HEXISTS', key, 'o:' .. index) == 1
+  if calls > 0 then redis.call('HINCRBY', key, 'c:' .. index, calls) end
+  if doubts > 0 then redis.call('HINCRBY', key, 'd:' .. index, doubts) end
+  if ended and calls > 0 then redis.call('HINCRBY', run_key(run), 'attempts', calls) end
+  if ended and doubts > 0 then redis.call('HINCRBY', run_key(run), 'in_doubt', doubts) end
+end
+
+-- Lost answers of a job; those written to S3 before Redis lost the run count on.
+local function doubts_of(run, shard, index, job)
+  return tonumber(redis.call('HGET', shard_key(run, shard), 'd:' .. index) or 0)
+    + redis.call('SISMEMBER', doubts_key(run), job)
 end
 
 local function drop(worker, run, shard, job, token, why)

@@ -64,9 +64,11 @@ def test_killed_around_the_record(
     """Between output and record, the record is written from what is there; between record and outcome, it counts."""
     write_catalog(fleet.command.folder, 1)
     run_id = fleet.submit("photo of {id}", *options)
+    put = f"PUT /{fleet.workspace.uri.removeprefix('s3://')}/records/".encode()
+    victims: list[subprocess.Popen[str]] = []
+    s3_proxy.once(put, lambda: kill(victims[0]), when=when)
     with through(fleet, s3_proxy=s3_proxy).worker() as first:
-        put = f"PUT /{fleet.workspace.uri.removeprefix('s3://')}/records/".encode()
-        s3_proxy.once(put, lambda: kill(first), when=when)
+        victims.append(first)
         wait_until(lambda: first.poll() is not None, timeout=30, description="the kill")
     with fleet.worker():
         done = fleet.finished(run_id, within=60)
@@ -104,17 +106,18 @@ def test_the_dispatcher_killed_between_two_steps(
     run_id = fleet.submit()
     pattern, when = STEPS[step]
     root = fleet.workspace.uri.removeprefix("s3://")
+    proxy = redis_proxy
+    if pattern.startswith(b"PUT"):
+        proxy, pattern = s3_proxy, f"PUT /{root}/runs/{run_id}".encode() + pattern.removeprefix(b"PUT ")
+    elif pattern.startswith(b"/"):
+        proxy, pattern = s3_proxy, f"PUT /{root}/runs/{run_id}".encode() + pattern
+    elif pattern.islower():
+        pattern = script_sha(pattern.decode())
+    victims: list[subprocess.Popen[str]] = []
+    proxy.once(pattern, lambda: kill(victims[0]), when=when)
     with through(fleet, s3_proxy=s3_proxy, redis_proxy=redis_proxy).worker() as first:
-        fleet.wait_for_workers(1)
-        proxy = redis_proxy
-        if pattern.startswith(b"PUT"):
-            proxy, pattern = s3_proxy, f"PUT /{root}/runs/{run_id}".encode() + pattern.removeprefix(b"PUT ")
-        elif pattern.startswith(b"/"):
-            proxy, pattern = s3_proxy, f"PUT /{root}/runs/{run_id}".encode() + pattern
-        elif pattern.islower():
-            pattern = script_sha(pattern.decode())
-        proxy.once(pattern, lambda: kill(first), when=when)
-        wait_until(lambda: first.poll() is not None, timeout=40, description=f"the kill at {step}")
+        victims.append(first)
+        wait_until(lambda: first.poll() is not None, timeout=60, description=f"the kill at {step}")
     began = time.monotonic()
     with fleet.worker():
         done = fleet.finished(run_id, within=60)

@@ -1,0 +1,86 @@
+"""prune: what old runs no longer need."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import timedelta
+
+import typer
+
+from apps.cli import options
+from apps.cli.console import print_json, say, talk
+from apps.cli.session import session
+from producers.prune import Leftover, leftovers, prunable, remove
+from restyle.errors import ConfigurationError
+from restyle.models import utc_now
+
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_SHOWN = 20
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(epilog="Examples: restyle prune --dry-run · restyle prune --older-than 90d --yes")(prune)
+
+
+def prune(
+    older_than: str = typer.Option("30d", help="Only runs that ended longer ago, e.g. 30d, 12h or 8w.", metavar="AGE"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would be removed."),
+    sandbox: options.Sandbox = False,
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    as_json: options.Json = False,
+) -> None:
+    """Remove plans and results of old runs; never outputs, records, inputs, reports, nor the last run of a manifest."""
+    before = utc_now() - _age(older_than)
+    with session(options.settings_from(sandbox=sandbox)) as here:
+        with talk.status("Looking through the runs…"):
+            found = leftovers(prunable(here.control.runs(), before), here.store, here.workspace)
+        _show(found)
+        if found and not dry_run:
+            _ask(yes=yes)
+            with talk.status("Removing…"):
+                remove(found, here.store, here.progress)
+            say("Removed.")
+    if as_json:
+        print_json({
+            "runs": [leftover.run.run_id for leftover in found],
+            "objects": sum(len(leftover.objects) for leftover in found),
+            "bytes": sum(leftover.bytes for leftover in found),
+            "removed": bool(found) and not dry_run,
+        })  # fmt: skip
+
+
+def _age(text: str) -> timedelta:
+    """Raises ConfigurationError where the text is no age."""
+    found = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
+    if found is None:
+        raise ConfigurationError(f"--older-than {text}: write it like 30d, 12h or 8w")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _show(found: list[Leftover]) -> None:
+    if not found:
+        say("There is nothing to remove.")
+        return
+    for leftover in found[:_SHOWN]:
+        run = leftover.run
+        told = f"{run.created.astimezone():%Y-%m-%d}  {run.status.value}  {len(leftover.objects):,} objects"
+        say(f"{run.run_id}  {told}, {leftover.bytes / 1e6:,.1f} MB", "dim")
+    if len(found) > _SHOWN:
+        say(f"… and {len(found) - _SHOWN:,} more runs", "dim")
+    objects, size = sum(len(leftover.objects) for leftover in found), sum(leftover.bytes for leftover in found)
+    say(
+        f"Plans, results and notes of {len(found):,} runs: {objects:,} objects, {size / 1e6:,.1f} MB."
+        " Outputs, records, inputs and reports stay."
+    )
+
+
+def _ask(*, yes: bool) -> None:
+    """Asks once on a terminal; raises ConfigurationError where the answer is no, or nobody can be asked."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and talk.is_terminal):
+        raise ConfigurationError("nothing was removed: add --yes, or --dry-run to look only")
+    if not typer.confirm("Remove it?", err=True):
+        raise ConfigurationError("stopped before anything was removed")

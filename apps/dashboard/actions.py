@@ -1,0 +1,149 @@
+"""The buttons: what each is called, when there is one, what it asks, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from apps.dashboard.look import Moment, Row, Side
+from producers.control import Control
+from producers.retry import Slice, retry_draft
+from producers.shards import write
+from producers.start import shared_job
+from restyle.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something that a person can do to a run or to the fleet; the words are those of its question."""
+
+    name: str
+    label: str
+    question: str
+    follows: str
+    said: str
+    grave: bool = False
+
+
+RUN_ACTIONS = {
+    action.name: action
+    for action in (
+        Action(
+            "suspend", "Suspend", "Suspend this run?",
+            "No new call begins for it. Calls in flight end and are stored, and nothing is lost or paid twice.",
+            "Suspended. Calls in flight end and are stored.",
+        ),
+        Action(
+            "resume", "Resume", "Resume this run?",
+            "It goes on exactly where it stopped. A suspension of the whole fleet is lifted too, unless a person"
+            " suspended it. From here on calls are paid for again.",
+            "Resumed.",
+        ),
+        Action(
+            "approve", "Approve", "Approve this run?",
+            "Its sample is done; with your approval the rest follows, and is paid for.",
+            "Approved: the rest of the run follows.",
+        ),
+        Action(
+            "cancel", "Cancel run", "Cancel this run for good?",
+            "Calls in flight end and are stored; what is done stays done, and everything else stays undone. A cancelled"
+            " run cannot be resumed.",
+            "Cancelled. What is done stays done.", grave=True,
+        ),
+        Action(
+            "retry", "Retry failed", "Run the failed jobs again?",
+            "They become a new run, as they were planned. Each of them is called, and paid for, again.",
+            "This is the new run.",
+        ),
+    )
+}  # fmt: skip
+
+FLEET_ACTIONS = {
+    action.name: action
+    for action in (
+        Action(
+            "suspend", "Suspend the fleet", "Suspend the whole fleet?",
+            "No worker begins a new call, whatever the run. Calls in flight end and are stored.",
+            "The fleet is suspended.",
+        ),
+        Action(
+            "resume", "Resume the fleet", "Resume the fleet?",
+            "Every reason of its suspension is lifted, and workers take up what is pending. From here on calls are paid"
+            " for again.",
+            "The fleet goes on.",
+        ),
+    )
+}  # fmt: skip
+
+
+def of_run(row: Row) -> list[Action]:
+    """The buttons of a run as it stands."""
+    if row.ended:
+        names = ["retry"] if row.totals and row.totals.failed else []
+    elif row.status == "awaiting_approval":
+        names = ["approve", "cancel"]
+    elif any(reason.scope == "run" for reason in row.reasons) or row.totals is None:
+        names = ["resume", "cancel"]
+    elif row.reasons:
+        names = ["resume", "suspend", "cancel"]
+    else:
+        names = ["suspend", "cancel"]
+    return [RUN_ACTIONS[name] for name in names]
+
+
+def of_fleet(moment: Moment) -> list[Action]:
+    """The buttons of the fleet as it stands."""
+    if any(reason.reason == "operator" for reason in moment.reasons):
+        return [FLEET_ACTIONS["resume"]]
+    return [FLEET_ACTIONS[name] for name in (("resume", "suspend") if moment.reasons else ("suspend",))]
+
+
+def act_on_run(name: str, side: Side, row: Row, by: str) -> str:
+    """Does it; answers with the id of the run to look at afterwards.
+
+    Raises:
+        ConfigurationError: it cannot be done to this run (any more).
+    """
+    control, run_id = _control(side, by), row.run.run_id
+    if name == "retry":
+        return _retry(side, row, control)
+    simple: dict[str, Callable[[str], object]] = {
+        "suspend": control.suspend, "resume": control.resume, "approve": control.approve, "cancel": control.cancel,
+    }  # fmt: skip
+    simple[name](run_id)
+    return run_id
+
+
+def act_on_fleet(name: str, side: Side, by: str) -> None:
+    """Does it."""
+    control = _control(side, by)
+    if name == "suspend":
+        control.suspend(None)
+    else:
+        control.resume(None)
+
+
+def _control(side: Side, by: str) -> Control:
+    return replace(side.session.control, by=by)
+
+
+def _retry(side: Side, row: Row, control: Control) -> str:
+    """A new run of the failed jobs, unless an unfinished one has any of them already."""
+    here, old = side.session, row.run
+    plan = retry_draft(old, here.rows(old), Slice(frozenset({"failed"})), here.settings, workspace=here.workspace)
+    if not plan.jobs:
+        raise ConfigurationError(f"Run {old.run_id} has no failed job.")
+    others = control.unfinished()
+    for other in others:
+        if other.plan_digest == plan.plan_digest:
+            raise ConfigurationError(f"Its failed jobs are being retried already, by run {other.run_id}.")
+    run = write(plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=control.by)
+    for other in others:
+        if shared := shared_job(run, other, here.store, here.workspace):
+            control.cancel(run.run_id)
+            raise ConfigurationError(
+                f"The unfinished run {other.run_id} has the same job ({shared}). Let it end, or cancel it, first."
+            )
+    control.submit(run, here.feeder)
+    control.note(old.run_id, "retried", f"by run {run.run_id}")
+    return run.run_id

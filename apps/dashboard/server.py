@@ -1,0 +1,345 @@
+"""The dashboard's web application: pages, pictures, buttons, and the stream that keeps pages current."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib import resources
+from urllib.parse import quote
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from apps.cli.session import is_embedded
+from apps.dashboard import actions, pages
+from apps.dashboard.live import Live, Parts
+from apps.dashboard.look import Moment, Row, Side
+from apps.dashboard.security import Doorkeeper, Guard, Refused
+from config.settings import Settings
+from restyle import images
+from restyle.errors import ConfigurationError, RestyleError
+
+#: Longest side of a picture on the page, in pixels, twice what is shown for sharp screens.
+SIDE = 360
+#: Pictures kept in memory: about 10 MB.
+KEPT = 400
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_NO_PICTURE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 120" font-family="system-ui, sans-serif" font-size="9">'
+    '<rect width="120" height="120" fill="#808080" fill-opacity=".08"/>'
+    '<text x="60" y="63" text-anchor="middle" fill="#808080">no picture</text></svg>'
+)
+
+
+@dataclass
+class Dashboard:
+    """Answers requests."""
+
+    live: Live
+    doorkeeper: Doorkeeper
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        self._pictures: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._decoding = asyncio.Semaphore(2)
+        self._embedded = is_embedded(self.settings)
+
+    # -- pages -------------------------------------------------------------------------------------------------
+
+    async def runs(self, request: Request) -> Response:
+        """`GET /`: the runs, newest first."""
+        return self._page(request, "Runs", await self._runs_parts(request), here="runs", wide=True)
+
+    async def run(self, request: Request) -> Response:
+        """`GET /runs/{run}`."""
+        side, row = await self.live.row(request.path_params["run"])
+        said = actions.RUN_ACTIONS.get(request.query_params.get("said", ""))
+        parts = await self._run_parts(request, (side, row))
+        return self._page(request, row.name, parts, here="run", said=said.said if said else "")
+
+    async def fleet(self, request: Request) -> Response:
+        """`GET /fleet`."""
+        said = actions.FLEET_ACTIONS.get(request.query_params.get("said", ""))
+        parts = await self._fleet_parts(request)
+        return self._page(request, "Fleet", parts, here="fleet", said=said.said if said else "")
+
+    def _page(self, request: Request, title: str, parts: Parts, *, here: str, said: str = "", wide: bool = False
+              ) -> Response:  # fmt: skip
+        page = request.query_params.get("page")
+        live = "/live" + request.url.path + (f"?page={quote(page)}" if page else "")
+        return HTMLResponse(
+            pages.page(title, parts, live=live, said=said, here=here, wide=wide, **self._frame(request))
+        )
+
+    def _frame(self, request: Request) -> dict[str, str | bool | None]:
+        """What every page has around it."""
+        return {
+            "who": self.doorkeeper.who(request),
+            "signed_in": self.doorkeeper.token is not None,
+            "form_token": self.doorkeeper.form_token(request),
+            "workspace": self.live.sides[0].session.workspace.uri,
+            "sandbox_only": self.settings.sandbox,
+        }
+
+    # -- their parts -------------------------------------------------------------------------------------------
+
+    async def _runs_parts(self, request: Request) -> Parts:
+        moments = await self.live.now()
+        listed = sorted(
+            ((run_id, side, moment) for side, moment in self._sides(moments) for run_id in side.ids),
+            key=lambda one: one[0], reverse=True,
+        )  # fmt: skip
+        count = max(1, -(-len(listed) // pages.PER_PAGE))
+        page = min(max(1, _int(request.query_params.get("page"), 1)), count)
+        wanted = listed[(page - 1) * pages.PER_PAGE : page * pages.PER_PAGE]
+        rows: list[Row] = []
+        for side, moment in self._sides(moments):
+            ids = [run_id for run_id, whose, _ in wanted if whose is side]
+            rows += await self.live.rows(side, ids, moment)
+        rows.sort(key=lambda row: row.run.run_id, reverse=True)
+        return pages.runs_parts(moments, rows, page, count, embedded=self._embedded)
+
+    async def _run_parts(self, request: Request, found: tuple[Side, Row] | None = None) -> Parts:
+        side, row = found or await self.live.row(request.path_params["run"])
+        near = await self.live.near(side, row)
+        moment = next(moment for whose, moment in self._sides(await self.live.now()) if whose is side)
+        return pages.run_parts(moment, row, near, self.settings.credit_price, embedded=self._embedded)
+
+    async def _fleet_parts(self, _request: Request) -> Parts:
+        return pages.fleet_parts(await self.live.now(), embedded=self._embedded)
+
+    def _sides(self, moments: list[Moment]) -> list[tuple[Side, Moment]]:
+        return list(zip(self.live.sides, moments, strict=False))
+
+    def stream(self, parts: Callable[[Request], Awaitable[Parts]]) -> Callable[[Request], Awaitable[Response]]:
+        """The stream of a page's parts."""
+
+        async def answer(request: Request) -> Response:
+            events = self.live.stream(lambda: parts(request))
+            return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+        return answer
+
+    # -- pictures ----------------------------------------------------------------------------------------------
+
+    async def picture(self, request: Request) -> Response:
+        """`GET /runs/{run}/pictures/{shard}/{index}/{which}`: a small picture of one of the run's own jobs."""
+        told = request.path_params
+        if told["which"] not in {"before", "after"}:
+            raise Refused(404, "A job has a picture before and one after.")
+        side, row = await self.live.row(told["run"])
+        near = await self.live.near(side, row)
+        found = await self.live.call(lambda: near.picture(told["shard"], told["index"], told["which"]))
+        if found and found not in self._pictures:
+            async with self._decoding:
+                small = self._pictures.get(found) or await self.live.call(lambda: _thumbnail(side, found[0]))
+            if small:
+                self._pictures[found] = small
+                while len(self._pictures) > KEPT:
+                    self._pictures.popitem(last=False)
+        if not found or found not in self._pictures:
+            return Response(_NO_PICTURE, 404, media_type="image/svg+xml")
+        return Response(self._pictures[found], media_type="image/jpeg")
+
+    async def asset(self, request: Request) -> Response:
+        """`GET /static/{name}`."""
+        name = request.path_params["name"]
+        file = resources.files("apps.dashboard") / "static" / name
+        kind = _TYPES.get("." + name.rpartition(".")[2])
+        if kind is None or not file.is_file():
+            raise Refused(404, "There is no such file.")
+        headers = {"cache-control": "public, max-age=31536000, immutable"}
+        return Response(file.read_bytes(), media_type=kind, headers=headers)
+
+    # -- buttons -----------------------------------------------------------------------------------------------
+
+    async def ask_run(self, request: Request) -> Response:
+        """`GET /runs/{run}/{action}`: asks once."""
+        _, row = await self.live.row(request.path_params["run"])
+        action = _found(actions.RUN_ACTIONS, request)
+        if action not in actions.of_run(row):
+            raise ConfigurationError(
+                f"Run {row.run.run_id} is {row.status.replace('_', ' ')}: this does not apply now."
+            )
+        cost = ""
+        if action.name == "retry" and row.totals:
+            credits = row.totals.failed * self.settings.price
+            cost = f"{row.totals.failed:,} jobs, about {credits:,.2f} credits"
+            cost += " of play money" if row.run.options.sandbox else f" (${credits * self.settings.credit_price:,.2f})"
+        back = f"/runs/{row.run.run_id}"
+        about = f"{row.name} · {row.run.run_id}"
+        return HTMLResponse(
+            pages.single("ask", action=action, about=about, cost=cost, back=back, here="run", **self._frame(request))
+        )
+
+    async def do_run(self, request: Request) -> Response:
+        """`POST /runs/{run}/{action}`."""
+        await self.doorkeeper.form(request)
+        side, row = await self.live.row(request.path_params["run"])
+        action, by = _found(actions.RUN_ACTIONS, request), self._by(request)
+        goes_to = await self.live.call(lambda: actions.act_on_run(action.name, side, row, by))
+        self.live.forget()
+        return RedirectResponse(f"/runs/{goes_to}?said={action.name}", 303)
+
+    async def ask_fleet(self, request: Request) -> Response:
+        """`GET /fleet/{side}/{action}`: asks once."""
+        action, side = _found(actions.FLEET_ACTIONS, request), self._side(request)
+        about = "The sandbox's fleet" if side.name == "sandbox" else side.session.workspace.uri
+        return HTMLResponse(
+            pages.single("ask", action=action, about=about, cost="", back="/fleet", here="fleet",
+                         **self._frame(request))
+        )  # fmt: skip
+
+    async def do_fleet(self, request: Request) -> Response:
+        """`POST /fleet/{side}/{action}`."""
+        await self.doorkeeper.form(request)
+        action, side, by = _found(actions.FLEET_ACTIONS, request), self._side(request), self._by(request)
+        await self.live.call(lambda: actions.act_on_fleet(action.name, side, by))
+        self.live.forget()
+        return RedirectResponse(f"/fleet?said={action.name}", 303)
+
+    def _by(self, request: Request) -> str:
+        return f"{self.doorkeeper.who(request)} (dashboard)"
+
+    def _side(self, request: Request) -> Side:
+        for side in self.live.sides:
+            if side.name == request.path_params["side"]:
+                return side
+        raise Refused(404, "There is no such fleet.")
+
+    # -- signing in --------------------------------------------------------------------------------------------
+
+    async def ask_who(self, request: Request) -> Response:
+        """`GET /sign-in`."""
+        if self.doorkeeper.who(request) is not None:
+            return RedirectResponse("/", 303)
+        return self._sign_in_form(request, _own_path(request.query_params.get("next", "/")))
+
+    async def sign_in(self, request: Request) -> Response:
+        """`POST /sign-in`."""
+        fields = await self.doorkeeper.form(request)
+        goes_to = _own_path(fields.get("next", "/"))
+        try:
+            value = self.doorkeeper.sign_in(fields.get("name", ""), fields.get("token", ""))
+        except Refused as refusal:
+            return self._sign_in_form(request, goes_to, fields.get("name", ""), str(refusal), refusal.status)
+        answer = RedirectResponse(goes_to, 303)
+        answer.set_cookie(
+            self.doorkeeper.cookie(request), value, httponly=True, samesite="strict", path="/",
+            secure=request.url.scheme == "https",
+        )  # fmt: skip
+        return answer
+
+    async def sign_out(self, request: Request) -> Response:
+        """`POST /sign-out`."""
+        await self.doorkeeper.form(request)
+        self.doorkeeper.sign_out(request)
+        answer = RedirectResponse("/sign-in", 303)
+        answer.delete_cookie(self.doorkeeper.cookie(request))
+        return answer
+
+    def _sign_in_form(self, request: Request, goes_to: str, name: str = "", wrong: str = "", status: int = 200
+                      ) -> Response:  # fmt: skip
+        token = self.doorkeeper.form_token(request)
+        return HTMLResponse(pages.single("sign_in", next=goes_to, name=name, wrong=wrong, form_token=token), status)
+
+    # -- errors ------------------------------------------------------------------------------------------------
+
+    async def sorry(self, request: Request, error: Exception) -> Response:
+        """What went wrong, in a sentence; a page where somebody reads it."""
+        status = error.status if isinstance(error, Refused) else getattr(error, "status_code", None)
+        if status is None:
+            gone = isinstance(error, ConfigurationError) and request.method == "GET"
+            status = 404 if gone else 409 if isinstance(error, ConfigurationError) else 503
+        text = error.message if isinstance(error, RestyleError) else str(getattr(error, "detail", error))
+        return HTMLResponse(pages.single("sorry", text=text[:1].upper() + text[1:], status=status), status)
+
+
+def create_app(live: Live, doorkeeper: Doorkeeper) -> Starlette:
+    """The application; the doors that it looks through are open."""
+    board = Dashboard(live, doorkeeper, live.settings)
+
+    run, picture = "/runs/{run:str}", "/pictures/{shard:int}/{index:int}/{which:str}"
+    routes = [
+        Route("/", board.runs),
+        Route("/fleet", board.fleet),
+        Route("/static/{name:str}", board.asset),
+        Route("/sign-in", board.ask_who, methods=["GET"]),
+        Route("/sign-in", board.sign_in, methods=["POST"]),
+        Route("/sign-out", board.sign_out, methods=["POST"]),
+        Route("/live/", board.stream(board._runs_parts)),  # noqa: SLF001 - its own parts
+        Route("/live/fleet", board.stream(board._fleet_parts)),  # noqa: SLF001
+        Route("/live" + run, board.stream(board._run_parts)),  # noqa: SLF001
+        Route("/fleet/{side:str}/{action:str}", board.ask_fleet, methods=["GET"]),
+        Route("/fleet/{side:str}/{action:str}", board.do_fleet, methods=["POST"]),
+        Route(run, board.run),
+        Route(run + picture, board.picture),
+        Route(run + "/{action:str}", board.ask_run, methods=["GET"]),
+        Route(run + "/{action:str}", board.do_run, methods=["POST"]),
+    ]
+    handlers = {Refused: board.sorry, RestyleError: board.sorry, 404: board.sorry, 405: board.sorry}
+    return Starlette(
+        routes=routes, exception_handlers=handlers,
+        middleware=[Middleware(Guard, doorkeeper=doorkeeper)],
+    )  # fmt: skip
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that tells its port once it answers, and ends its streams when it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, live: Live, ready: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._live, self._ready = live, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, and says so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready(self.servers[0].sockets[0].getsockname()[1])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops; nobody waits for a stream."""
+        self._live.stopping = True
+        await super().shutdown(sockets)
+
+
+def make_server(live: Live, doorkeeper: Doorkeeper, host: str, port: int, ready: Callable[[int], None]) -> Server:
+    """A server that is not running yet; port 0 takes any free one."""
+    config = uvicorn.Config(
+        create_app(live, doorkeeper), host=host, port=port, log_level="error", access_log=False, lifespan="off",
+        server_header=False, timeout_graceful_shutdown=2,
+    )  # fmt: skip
+    return Server(config, live, ready)
+
+
+def _thumbnail(side: Side, uri: str) -> bytes | None:
+    """The picture, small; None where it cannot be read or is none."""
+    try:
+        return images.thumbnail(side.session.store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, SIDE)
+    except (RestyleError, ValueError):
+        return None
+
+
+def _found(known: dict[str, actions.Action], request: Request) -> actions.Action:
+    if action := known.get(request.path_params["action"]):
+        return action
+    raise Refused(404, "There is no such page.")
+
+
+def _own_path(path: str) -> str:
+    """A path of this dashboard; anything else leads to the first page."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"
+
+
+def _int(text: str | None, default: int) -> int:
+    try:
+        return int(text or default)
+    except ValueError:
+        return default

@@ -1,0 +1,208 @@
+"""`[[schedule]]` and `[notify]` of restyle.toml: what runs by itself, when, and who is told how it went."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from restyle.keys import split_uri
+
+Event = Literal["finished", "suspended", "awaiting_approval", "not_started"]
+
+#: A run's id ends in its schedule's name, and a key is made of that.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+#: Any Monday; only the form of an expression is looked at.
+_SOME_DAY = datetime(2026, 1, 5)  # noqa: DTZ001 - cronsim takes the wall clock's time here
+_ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+")
+
+
+def _check_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("is 1-64 of A-Z a-z 0-9 _ . - and begins with a letter, a digit or _")
+    return text
+
+
+def _check_cron(text: str) -> str:
+    if len(text.split()) != 5:
+        raise ValueError("has five fields: minute hour day-of-month month day-of-week, e.g. 15 2 * * *")
+    try:
+        next(CronSim(text, _SOME_DAY))
+    except CronSimError as error:
+        raise ValueError(f"{error}; it has the form: minute hour day-of-month month day-of-week") from None
+    except StopIteration:
+        raise ValueError("never comes: there is no such day") from None
+    return text
+
+
+def _check_timezone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, LookupError):
+        raise ValueError(f"{text!r} is no time zone; write it like Europe/Berlin, or UTC") from None
+    return text
+
+
+def _check_s3(text: str) -> str:
+    try:
+        split_uri(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no s3:// URI: a schedule is planned on a worker, which reads S3 only") from None
+    return text
+
+
+def _check_time(text: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+        raise ValueError("is a time of day as HH:MM, e.g. 06:30")
+    return text
+
+
+def _check_web(text: str) -> str:
+    if not re.match(r"https?://[^/\s]+", text):
+        raise ValueError("is an http:// or https:// address")
+    return text
+
+
+def _check_address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError(f"{text!r} is no e-mail address")
+    return text
+
+
+S3Uri = Annotated[str, AfterValidator(_check_s3)]
+Web = Annotated[str, AfterValidator(_check_web)]
+Address = Annotated[str, AfterValidator(_check_address)]
+
+
+class Table(BaseModel):
+    """A table of restyle.toml; a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Email(Table):
+    """`[notify.email]`: a message by SMTP; the password is RESTYLE_SMTP_PASSWORD."""
+
+    to: tuple[Address, ...] = Field(min_length=1)
+    sender: Address = Field(alias="from")
+    host: str = Field(min_length=1)
+    port: int = Field(587, ge=1, le=65535)
+    user: str = ""
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class Notify(Table):
+    """`[notify]`: who is told, and of what. Secrets are no part of it: docs/settings.md names their variables."""
+
+    webhook: Web | None = None
+    """Gets a signed JSON object (RESTYLE_NOTIFY_SECRET)."""
+    slack: bool = False
+    """Whether the Slack-compatible webhook of RESTYLE_NOTIFY_SLACK is told too."""
+    email: Email | None = None
+    events: tuple[Event, ...] = ("finished", "suspended", "awaiting_approval", "not_started")
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """As it stands in run.json, and is read again from there; empty where nobody is told."""
+        anybody = self.webhook or self.slack or self.email
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True) if anybody else {}
+
+
+class Schedule(Table):
+    """One `[[schedule]]`: a run that starts by itself."""
+
+    name: Annotated[str, AfterValidator(_check_name)]
+    cron: Annotated[str, AfterValidator(_check_cron)]
+    time_zone: Annotated[str, AfterValidator(_check_timezone)]
+    manifest: S3Uri
+    variants: S3Uri | None = None
+    prompt: str | None = Field(None, min_length=1)
+    sets: dict[str, str | int | float | bool] = Field(default={}, alias="set")
+    output: S3Uri | None = None
+    budget: float | None = Field(None, gt=0)
+    finish_by: Annotated[str, AfterValidator(_check_time)] | None = None
+    overlap: Literal["skip", "queue", "cancel"] = "skip"
+    catch_up: bool = False
+    skip_invalid: bool = False
+    priority: Literal["high", "normal", "low"] = "normal"
+    notify: Notify | None = None
+    """In the place of `[notify]`."""
+
+    @model_validator(mode="after")
+    def _one_recipe(self) -> Schedule:
+        if self.prompt is not None and self.variants is not None:
+            raise ValueError("prompt is a variant of its own: give it or variants, not both")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of cron and finish_by."""
+        return ZoneInfo(self.time_zone)
+
+    def deadline(self, fired: datetime) -> datetime | None:
+        """The first `finish_by` after a firing; one that daylight saving skips is the next valid minute."""
+        if self.finish_by is None:
+            return None
+        clock = time.fromisoformat(self.finish_by)
+        day = fired.astimezone(self.zone).date()
+        return next(moment for offset in (0, 1, 2) if (moment := self._on(day, offset, clock)) > fired)
+
+    def _on(self, day: date, offset: int, clock: time) -> datetime:
+        begin = datetime.combine(day + timedelta(days=offset), time(), self.zone)
+        # Asked of cron's own rules, so that both treat the clock's changes alike.
+        found: datetime = next(CronSim(f"{clock.minute} {clock.hour} * * *", begin - timedelta(seconds=1)))
+        # In UTC: a time that the clock shows twice equals no other in Python.
+        return found.astimezone(UTC)
+
+
+def check_names(schedules: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+    """The schedules, unchanged.
+
+    Raises:
+        ValueError: two have one name, as file systems see it.
+    """
+    seen: set[str] = set()
+    for schedule in schedules:
+        if schedule.name.lower() in seen:
+            raise ValueError(f"two schedules are named {schedule.name}")
+        seen.add(schedule.name.lower())
+    return schedules
+
+
+def readable(problem: Any, content: dict[str, Any], nearest: Any) -> str:
+    """What is wrong in a table, in the file's own words: `[[schedule]] nightly: cron: has five fields …`.
+
+    Args:
+        problem: an error as pydantic tells it.
+        content: the file's.
+        nearest: gives a hint at a known name that is nearly this one.
+    """
+    table, *rest = problem["loc"]
+    where = f"[{table}]"
+    if table == "schedule":
+        where = "[[schedule]]"
+        if rest and isinstance(rest[0], int):
+            number, *rest = rest
+            tables = content.get("schedule")
+            entry = tables[number] if isinstance(tables, list) and isinstance(tables[number], dict) else {}
+            where += f" {entry.get('name') or number + 1}"
+    names = [str(part) for part in rest]
+    told = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        told = "unknown key" + nearest(names[-1], _known(str(table), names[:-1]))
+    elif problem["type"] == "missing":
+        told = "is missing"
+    return ": ".join([where, *([".".join(names)] if names else []), told])
+
+
+def _known(table: str, path: list[str]) -> set[str]:
+    """The keys of a table, or of one inside it."""
+    if path and path[-1] == "email":
+        model: type[Table] = Email
+    else:
+        model = Schedule if table == "schedule" and "notify" not in path else Notify
+    return {field.alias or name for name, field in model.model_fields.items()}

@@ -1,0 +1,204 @@
+"""From a firing to its run: who may plan it, what an earlier run means for it, and the planning on a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from config.settings import Settings
+from producers.control import Control
+from producers.diff import compare, put_diff
+from producers.enqueue import read_plan
+from producers.plan import draft
+from producers.schedule import Firing, Overlap, Standing, is_of, overlapping
+from producers.shards import write
+from producers.watch import read_run
+from restyle.errors import ConfigurationError, RestyleError, TransientError
+from restyle.firings import Ending, Firings, Settled
+from restyle.fleet import Fleet
+from restyle.keys import Workspace
+from restyle.models import ENDED, Run
+from restyle.progress import Progress
+from restyle.store import Store
+
+log = structlog.get_logger("restyle.schedule")
+
+
+@dataclass(frozen=True)
+class Starter:
+    """What firings are turned into runs with."""
+
+    settings: Settings
+    workspace: Workspace
+    store: Store
+    progress: Progress
+    fleet: Fleet
+    #: Told of a firing that came to nothing because of an error.
+    on_error: Callable[[Firing, str], None] = lambda _firing, _why: None
+
+    @property
+    def firings(self) -> Firings:
+        """The ledger of schedules."""
+        return Firings(self.progress.state)
+
+    # -- the dispatcher's part -----------------------------------------------------------------------------
+
+    def hand_out(self, queue: Callable[[str], None]) -> None:
+        """Has every firing planned that may start; settles those that are overtaken, or skipped by their overlap."""
+        newest: dict[str, str] = {}
+        waiting = {run_id: Firing.model_validate_json(text) for run_id, text in self.firings.waiting().items()}
+        for run_id, firing in waiting.items():
+            newest[firing.name] = run_id
+        for run_id, firing in waiting.items():
+            if self._is_planned(run_id):
+                continue
+            if firing.missed:
+                continue  # its beat settles it
+            if newest[firing.name] != run_id:
+                self.settle(firing, Ending.SKIPPED, f"overtaken by {newest[firing.name]} before it could start")
+                continue
+            earlier = self.earlier(firing)
+            match overlapping(firing, earlier):
+                case Overlap.START:
+                    if self.firings.hand_out(run_id, self.settings.start_again):
+                        queue(run_id)
+                case Overlap.SKIP:
+                    going = next(standing.run_id for standing in earlier if standing.going)
+                    self.settle(firing, Ending.SKIPPED, f"{going} was still going")
+
+    def earlier(self, firing: Firing) -> list[Standing]:
+        """The unfinished runs of the firing's schedule."""
+        fleet = self.fleet.suspensions()
+        found = []
+        for run_id in self.progress.unfinished():
+            totals = self.progress.totals(run_id) if is_of(run_id, firing.name) and run_id != firing.run_id else None
+            if totals is not None and totals.status not in ENDED:
+                found.append(Standing(run_id, totals.status, [*fleet, *self.progress.suspensions(run_id)]))
+        return found
+
+    def _is_planned(self, run_id: str) -> bool:
+        """Whether a living worker is planning a run."""
+        planner = self.firings.planner(run_id)
+        return planner is not None and self.fleet.workers().get(planner) is not None
+
+    # -- the planner's part --------------------------------------------------------------------------------
+
+    def start(self, run_id: str) -> None:
+        """Plans a firing's run, once however often it is asked to; what passes by itself is left to the next try.
+
+        Raises:
+            TransientError: S3 or Redis is out of reach.
+        """
+        token = self.firings.take(run_id, self.fleet.worker)
+        text = self.firings.find(run_id) if token else None
+        if token is None or text is None:
+            return
+        firing = Firing.model_validate_json(text)
+        try:
+            run = self._begin(firing, token)
+            self.progress.register(run)
+            self.settle(firing, Ending.STARTED)
+        except TransientError:
+            raise
+        except RestyleError as error:
+            self._give_up(firing, error.message)
+        except Exception as error:
+            log.exception("bug")
+            self._give_up(firing, f"bug: {type(error).__name__}: {error}")
+        finally:
+            self.firings.leave(run_id, token)
+
+    def _give_up(self, firing: Firing, why: str) -> None:
+        self.on_error(firing, why)
+        self.settle(firing, Ending.NOT_STARTED, why)
+
+    def _begin(self, firing: Firing, token: str) -> Run:
+        """The firing's run: as it is, or planned now from S3."""
+        if self.store.head(self.workspace.run(firing.run_id)) is not None:
+            return read_run(firing.run_id, store=self.store, workspace=self.workspace)
+        control = Control(
+            self.store, self.workspace, self.progress, self.fleet, f"schedule {firing.name}",
+            self.settings.heartbeat_seconds,
+        )  # fmt: skip
+        for standing in self.earlier(firing):
+            log.info("ended for the next run of its schedule", run=standing.run_id, next=firing.run_id)
+            control.cancel(standing.run_id)
+        settings = self.settings.model_copy(update=firing.settings)
+        plan = replace(
+            draft(firing.request, settings, workspace=self.workspace, store=self.store), run_id=firing.run_id
+        )
+
+        # Before run.json: a night that exists says what it found changed.
+        changes = compare(plan, store=self.store, workspace=self.workspace, settings=settings)
+        put_diff(changes, firing.run_id, self.store, self.workspace)
+
+        def alone(_written: int) -> None:
+            if not self.firings.mine(firing.run_id, token):
+                raise TransientError(f"another worker plans {firing.run_id} by now")
+
+        run = write(
+            plan, workspace=self.workspace, store=self.store, shard_jobs=settings.shard_jobs, by=control.by,
+            progress=alone,
+        )  # fmt: skip
+        self._check_others(run, control)
+        return run
+
+    def _check_others(self, run: Run, control: Control) -> None:
+        """Makes sure that no unfinished run of somebody else writes the same jobs.
+
+        Raises:
+            ConfigurationError: one does; the new run is cancelled.
+        """
+        for other_id in self.progress.unfinished():
+            totals = self.progress.totals(other_id)
+            if is_of(other_id, run.schedule or "") or totals is None or totals.status in ENDED:
+                continue
+            other = read_run(other_id, store=self.store, workspace=self.workspace)
+            if shared := shared_job(run, other, self.store, self.workspace):
+                control.cancel(run.run_id)
+                raise ConfigurationError(
+                    f"the unfinished run {other_id} has the same job ({shared}); finish it with"
+                    f" `restyle resume {other_id}` or end it with `restyle cancel {other_id}`. Nothing was spent"
+                )
+
+    def settle(self, firing: Firing, ending: Ending, detail: str = "") -> None:
+        """Ends a firing, where everybody sees it."""
+        settled = self.firings.settle(firing.name, firing.run_id, firing.at, ending, detail)
+        if settled is None:
+            return
+        tell = log.warning if ending is Ending.NOT_STARTED else log.info
+        tell(ending.value, schedule=firing.name, run=firing.run_id, reason=detail)
+        note_settled(settled, self.store, self.workspace)
+
+
+def shared_job(run: Run, other: Run, store: Store, workspace: Workspace) -> str:
+    """The first job that both runs have, or nothing."""
+    theirs = {
+        workspace.job_id(line["id"], line["variant"])
+        for shard in range(other.shards)
+        for line in read_plan(store, workspace, other.run_id, shard)
+    }
+    for shard in range(run.shards):
+        for line in read_plan(store, workspace, run.run_id, shard):
+            if workspace.job_id(line["id"], line["variant"]) in theirs:
+                return f"{line['id']} {line['variant']}"
+    return ""
+
+
+def note_settled(settled: Settled, store: Store, workspace: Workspace) -> None:
+    """Writes how a schedule's last firing ended to S3, so that Redis's loss does not touch it; as well as it can."""
+    try:
+        store.put(
+            workspace.schedule(settled.schedule), settled.model_dump_json(indent=1).encode(),
+            content_type="application/json",
+        )  # fmt: skip
+    except RestyleError as error:
+        log.warning("how a schedule fired is not in S3", schedule=settled.schedule, reason=error.message)
+
+
+def read_settled(name: str, store: Store, workspace: Workspace) -> Settled | None:
+    """How a schedule's last firing ended, by S3."""
+    found = store.find(workspace.schedule(name))
+    return Settled.model_validate_json(found.data) if found else None

@@ -1,0 +1,32 @@
+"""The door by which notifications leave as e-mail: one message by SMTP, one reason where it was not taken."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from collections.abc import Sequence
+from email.message import EmailMessage
+
+TIMEOUT = 15.0
+
+
+def send(
+    message: EmailMessage, *, host: str, port: int, tls: str, user: str = "", password: str = "", to: Sequence[str]
+) -> str:
+    """Hands a message to a mail server; answers with why it was not taken, or with nothing."""
+    secure = ssl.create_default_context()
+    try:
+        door = (
+            smtplib.SMTP_SSL(host, port, timeout=TIMEOUT, context=secure)
+            if tls == "tls"
+            else smtplib.SMTP(host, port, timeout=TIMEOUT)
+        )
+        with door as server:
+            if tls == "starttls":
+                server.starttls(context=secure)
+            if user:
+                server.login(user, password)
+            refused = server.send_message(message, to_addrs=list(to))
+    except (OSError, smtplib.SMTPException, ValueError) as error:
+        return f"{host} did not take it ({type(error).__name__})"
+    return f"{host} refuses {', '.join(sorted(refused))}" if refused else ""

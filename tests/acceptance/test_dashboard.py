@@ -1,0 +1,188 @@
+"""The dashboard in a real browser, over a real fleet: it goes live by itself, and its buttons do what they say."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.acceptance.conftest import Alone, FleetOf
+from tests.support.browser import Complaints, running_browser
+from tests.support.catalog import write_catalog
+from tests.support.command import Command
+from tests.support.dashboard import running_dashboard
+from tests.support.sandbox import SandboxServer
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+TOKEN = "a-token-of-many-letters"
+#: Milliseconds for what the fleet has to do first.
+SOON = 15_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests of this module."""
+    with running_browser() as found:
+        yield found
+
+
+@contextmanager
+def dashboard(command: Command, *options: str) -> Iterator[str]:
+    """A dashboard on a free port; it must end by itself on Ctrl-C."""
+    with command.started("dashboard", "--port", "0", *options) as process:
+        assert process.stderr is not None
+        lines: list[str] = []
+        while not (found := re.search(r"http://\S+", lines[-1] if lines else "")):
+            lines.append(process.stderr.readline())
+            assert lines[-1], f"the dashboard ended: {lines}"
+        yield found.group().rstrip("/")
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(10) == 0
+        except subprocess.TimeoutExpired:
+            pytest.fail("the dashboard did not end on Ctrl-C")
+
+
+@pytest.fixture
+def served(fleet: FleetOf, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A dashboard in this process, which is sooner there."""
+    for name, value in fleet.command.env.items():
+        monkeypatch.setenv(name, value)
+    with running_dashboard() as found:
+        yield found.url
+
+
+@contextmanager
+def page_of(browser: Browser, url: str, *, width: int = 1280) -> Iterator[tuple[Page, Complaints]]:
+    """A page of its own, and what there is to complain about."""
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    complaints = Complaints(urlsplit(url).netloc)
+    try:
+        yield complaints.watch(context.new_page()), complaints
+    finally:
+        context.close()
+
+
+def test_a_run_goes_live_from_nothing_to_done(browser: Browser, fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """Without a reload: an empty list, a run that appears, its pictures and failures as they come, and its end."""
+    write_catalog(fleet.command.folder, 8)
+    sandbox.control(latency=0.3)
+    sandbox.script("400", prompt_contains="item-003")
+    with dashboard(fleet.command) as url, page_of(browser, url) as (page, complaints):
+        page.goto(url)
+        expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+        page.evaluate("window.loaded_once = true")
+        with fleet.worker():
+            run_id = fleet.submit()
+            row = page.locator(f'[data-key="{run_id}"]')
+            expect(row).to_be_visible(timeout=SOON)
+            row.get_by_role("link").click()
+            expect(page.get_by_role("heading", name="manifest.csv")).to_be_visible()
+            page.evaluate("window.loaded_once = true")
+            expect(page.locator(".pairs li")).to_have_count(7, timeout=SOON)
+            expect(page.locator(".status")).to_have_text("finished", timeout=SOON)
+        expect(page.locator(".headway")).to_contain_text("8 of 8 jobs")
+        expect(page.locator("ul.failures li")).to_contain_text("item-003")
+        expect(page.locator("ul.failures li")).to_contain_text("request rejected · HTTP 400")
+        expect(page.locator(".part-events")).to_contain_text("submitted by")
+        assert page.evaluate("window.loaded_once") is True
+        for img in page.locator(".pairs img").all():
+            img.scroll_into_view_if_needed()
+            expect(img).to_have_js_property("complete", value=True)
+            assert img.evaluate("img => img.naturalWidth") > 1
+        assert complaints.none
+
+
+def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served: str, sandbox: SandboxServer) -> None:
+    """Each button asks once, does it, and is written down with who did it; the banner says what to do."""
+    write_catalog(fleet.command.folder, 40)
+    sandbox.control(latency=0.5)
+    with page_of(browser, served) as (page, complaints), fleet.worker():
+        run_id = fleet.submit()
+        page.goto(f"{served}/runs/{run_id}")
+        expect(page.locator(".pairs li").first).to_be_visible(timeout=SOON)
+        page.get_by_role("link", name="Suspend").click()
+        expect(page.get_by_role("heading", name="Suspend this run?")).to_be_visible()
+        page.keyboard.press("Enter")  # the button has the focus
+        expect(page.locator(".said")).to_contain_text("Suspended")
+        expect(page.locator(".notice")).to_contain_text("by tester@here (dashboard)")
+        expect(page.locator(".notice")).to_contain_text("press Resume when you are ready")
+        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=10, description="calls in flight to end")
+        calls = sandbox.calls
+        assert calls < 40
+        sandbox.control(latency=0.02)
+        page.get_by_role("link", name="Resume").click()
+        assert sandbox.calls == calls
+        page.get_by_role("button", name="Resume").click()
+        expect(page.locator(".status")).to_have_text("finished", timeout=SOON)
+        expect(page.locator(".notice")).to_have_count(0)
+        log = page.locator(".part-events")
+        for done in ("submitted", "suspended by tester@here", "resumed by tester@here", "finished"):
+            expect(log).to_contain_text(done)
+        assert (sandbox.charged, sandbox.paid_twice) == (40, {})
+        assert complaints.none
+
+
+def test_every_page_at_phone_width(browser: Browser, fleet: FleetOf, served: str) -> None:
+    """At 390 px nothing is wider than the page, and without script all of it is there, the buttons too."""
+    write_catalog(fleet.command.folder, 2)
+    run_id = fleet.submit()
+    for scripted in (True, False):
+        context = browser.new_context(viewport={"width": 390, "height": 844}, java_script_enabled=scripted)
+        page, complaints = context.new_page(), Complaints(urlsplit(served).netloc)
+        complaints.watch(page)
+        for path in ("/", f"/runs/{run_id}", f"/runs/{run_id}/cancel", "/fleet"):
+            page.goto(served + path)
+            expect(page.locator("h1").first).to_be_visible()
+            widest = page.locator("body").evaluate("body => body.ownerDocument.documentElement.scrollWidth")
+            assert widest <= 390, path
+        name = "Suspend the fleet" if scripted else "Resume the fleet"
+        page.get_by_role("link", name=name).click()
+        page.get_by_role("button", name=name).click()
+        expect(page.get_by_text("The fleet is suspended: a person stopped it.")).to_have_count(1 if scripted else 0)
+        context.close()
+        assert complaints.none
+
+
+def test_signing_in(browser: Browser, fleet: FleetOf, served: str) -> None:
+    """With a token a wrong one is refused, the right one leads to the page asked for, and the name is written down."""
+    write_catalog(fleet.command.folder, 1)
+    run_id = fleet.submit()
+    with running_dashboard(token=TOKEN, host="0.0.0.0") as guarded:  # noqa: S104 - as other machines reach it
+        url = guarded.url
+        with page_of(browser, url) as (page, complaints):
+            page.goto(f"{url}/runs/{run_id}")
+            page.get_by_label("Your name").fill("Anna")
+            page.get_by_label("Token").fill("a-wrong-token-of-letters")
+            page.get_by_role("button", name="Sign in").click()
+            expect(page.get_by_role("alert")).to_contain_text("That token is wrong")
+            complaints.console.clear()  # of the 401
+            page.get_by_label("Token").fill(TOKEN)
+            page.get_by_role("button", name="Sign in").click()
+            expect(page).to_have_url(f"{url}/runs/{run_id}")
+            page.get_by_role("link", name="Cancel run").click()
+            page.get_by_role("button", name="Cancel run").click()
+            expect(page.locator(".part-events")).to_contain_text("cancelled by Anna (dashboard)")
+            assert TOKEN not in page.content()
+            page.get_by_role("button", name="Sign out").click()
+            expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+            assert complaints.none
+
+
+def test_beside_the_embedded_stack(browser: Browser, alone: Alone) -> None:
+    """It brings the embedded servers along, shows a run that another command makes on them, and leaves nothing."""
+    write_catalog(alone.folder, 2)
+    with dashboard(alone.command) as url, page_of(browser, url) as (page, complaints):
+        page.goto(url)
+        expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+        alone.command("run", "manifest.csv", "--prompt", "photo of {id}", "--yes")
+        expect(page.locator(".run-list .status")).to_have_text("finished", timeout=SOON)
+        assert complaints.none

@@ -1,0 +1,151 @@
+"""A second night pays for what changed alone, and docs/guides/reprocessing.md does what it says, as it is written."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import FleetOf
+from tests.support.catalog import VARIANTS, picture, write_catalog, write_variants
+from tests.support.sandbox import SandboxServer
+
+pytestmark = pytest.mark.acceptance
+
+GUIDE = (Path(__file__).parents[2] / "docs/guides/reprocessing.md").read_text(encoding="utf-8")
+
+
+def commands(heading: str) -> list[str]:
+    """The commands below a heading of the guide."""
+    part = re.split(r"^## ", GUIDE, flags=re.MULTILINE)
+    (section,) = [text for text in part if text.startswith(heading)]
+    return [line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
+
+
+def typed(line: str, fleet: FleetOf, run_id: str, *, expect: int = 0) -> str:
+    """Types a line of the guide into a shell; answers with what it prints."""
+    line = line.replace("RUN", run_id).replace("s3://bucket/prefix", fleet.workspace.uri)
+    path = f"{Path(sys.executable).parent}:{fleet.command.environment['PATH']}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], cwd=fleet.command.folder, env={**fleet.command.environment, "PATH": path},
+        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == expect, f"{shlex.quote(line)}: {done}"
+    return done.stdout
+
+
+def changes(fleet: FleetOf, *args: str) -> dict[str, Any]:
+    """What `plan --diff` says, in jobs of each kind."""
+    found = fleet.command("plan", *args, "--diff", "--json").json
+    assert not found["at_most"]
+    kinds = {name: kind["jobs"] for name, kind in found["diff"].items() if isinstance(kind, dict) and kind["jobs"]}
+    return {**kinds, "calls": found["calls"]}
+
+
+def test_the_second_night_pays_for_what_changed(fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """10 new, 5 replaced and 3 deleted pictures of a prefix: 15 to pay, 3 removed; a new prompt: its variant alone."""
+    shop = fleet.workspace.under("shop/")
+
+    def put(number: int, content: str) -> None:
+        fleet.store.put(f"{shop}{number:02}.jpg", picture(content), content_type="image/jpeg")
+
+    for number in range(30):
+        put(number, f"first {number}")
+    write_variants(fleet.command.folder, VARIANTS[:1])
+    manifest = (shop, "--variants", "variants.json")
+    with fleet.workers(1):
+        assert changes(fleet, *manifest) == {"new": 30, "calls": 30}
+        fleet.command("run", *manifest, "--yes")
+        assert sandbox.calls == 30
+        for number in range(30, 40):
+            put(number, f"first {number}")
+        for number in range(5):
+            put(number, f"second {number}")
+        for number in range(5, 8):
+            fleet.store.delete(f"{shop}{number:02}.jpg")
+        told = {"new": 10, "input_changed": 5, "unchanged": 22, "removed": 3, "calls": 15}
+        assert changes(fleet, *manifest) == told
+        done = fleet.command("run", *manifest, "--yes", "--json").json
+        assert (done["succeeded"], done["skipped"], sandbox.calls) == (15, 22, 45)
+
+        write_variants(fleet.command.folder, [{**VARIANTS[0], "prompt": "{id} on pine"}, VARIANTS[1]])
+        assert changes(fleet, *manifest) == {"recipe_changed": 37, "new": 37, "calls": 74}
+        assert changes(fleet, *manifest, "--limit", "2") == {"recipe_changed": 2, "new": 2, "calls": 4}
+    assert (sandbox.calls, sandbox.paid_twice) == (45, {})
+
+
+def prune_by_the_guide(fleet: FleetOf, run_id: str) -> None:
+    """Old runs go, but not the last one of a manifest."""
+    listed, looked, pruned = commands("Old runs")
+    assert run_id in typed(listed, fleet, run_id)
+    typed(looked, fleet, run_id)
+    typed(pruned, fleet, run_id)
+    removed = fleet.command("prune", "--older-than", "0h", "--yes", "--json").json
+    assert run_id not in removed["runs"]  # the last one of catalog.csv
+    assert len(removed["runs"]) >= 2
+    told = fleet.command("retry", removed["runs"][0], "--status", "succeeded", "--yes", expect=2)
+    assert "was pruned" in told.err
+    assert fleet.command("prune", "--older-than", "0h", expect=0).err.strip().endswith("nothing to remove.")
+
+
+def test_the_guide(fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """Each command does what the page says of it, and costs no more."""
+    folder = fleet.command.folder
+    write_catalog(folder, 4)
+    (folder / "manifest.csv").rename(folder / "catalog.csv")
+    (folder / "variants.json").rename(folder / "styles.json")
+    (folder / "ids.txt").write_text("item-001\nitem-002\n")
+    sandbox.script(500, prompt_contains="item-000")
+    sandbox.script(400, prompt_contains="item-003")
+    fleet = fleet.with_settings(RESTYLE_MAX_ATTEMPTS="1")
+    run = ("run", "catalog.csv", "--variants", "styles.json", "--yes", "--json")
+    with fleet.workers(1):
+        first = fleet.command(*run, expect=1).json
+        run_id, paid = first["run_id"], 6
+        assert (first["succeeded"], first["failed"], sandbox.charged) == (6, 2, paid)
+
+        plain, as_json = (typed(line, fleet, run_id) for line in commands("What would it cost?"))
+        assert plain == ""
+        kinds = json.loads(as_json)["diff"]
+        assert (kinds["unchanged"]["jobs"], kinds["new"]["jobs"], kinds["removed"]["jobs"]) == (6, 2, 0)
+        assert sandbox.charged == paid
+
+        one_error, both, report, again = commands("Failed jobs")
+        typed(one_error, fleet, run_id)
+        assert sandbox.charged == paid + 1
+        typed(both, fleet, run_id)
+        assert sandbox.charged == paid + 2
+        typed(report, fleet, run_id)
+        typed(again, fleet, run_id)
+        assert sandbox.charged == paid + 2
+
+        some, piped, softer, other_seed = commands("Some pictures")
+        typed(some, fleet, run_id)
+        typed(piped, fleet, run_id)
+        assert (sandbox.charged, sandbox.paid_twice) == (paid + 2, {})
+        typed(softer, fleet, run_id)
+        assert sandbox.charged == paid + 6 - 2  # one of the variants has that strength already
+        typed(other_seed, fleet, run_id)
+        assert sandbox.charged == paid + 6 - 2 + 4
+        prune_by_the_guide(fleet, run_id)
+
+
+def test_stopping_by_the_guide(fleet: FleetOf) -> None:
+    """A run is suspended, gone on with, and another one ended."""
+    write_catalog(fleet.command.folder, 2)
+    suspend, resume, cancel = commands("Stopping a run")
+    other = fleet.submit("{id} in felt")
+    typed(cancel, fleet, other)
+    assert fleet.status(other)["status"] == "cancelled"
+    going = fleet.submit("{id} in wool")
+    typed(suspend, fleet, going)
+    assert fleet.status(going)["suspension"]["reason"] == "operator"
+    with fleet.worker():
+        typed(resume, fleet, going)
+    assert fleet.status(going)["status"] == "finished"

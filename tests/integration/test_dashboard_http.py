@@ -1,0 +1,309 @@
+"""The dashboard over HTTP: who is let in, what every answer carries, which pictures it gives, and what a page costs."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import re
+import secrets
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from apps.dashboard.security import check_token
+from restyle.errors import ConfigurationError
+from restyle.keys import Workspace
+from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
+from restyle.progress import Progress
+from restyle.state import State
+from restyle.store import Store
+from tests.support.catalog import picture
+from tests.support.dashboard import Served, running_dashboard
+from tests.support.servers import S3
+from tests.support.wait import wait_until
+
+TOKEN = "a-token-of-many-letters"
+KEY = "SG_this_is_the_api_key"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """As text."""
+        return self.body.decode()
+
+    @property
+    def form_token(self) -> str:
+        """The token of the page's form."""
+        found = re.search(r'name="form_token" value="([0-9a-f]+)"', self.text)
+        assert found, self.text
+        return found.group(1)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A workspace without a fleet, and a dashboard that shows it."""
+
+    served: Served
+    store: Store
+    workspace: Workspace
+    progress: Progress
+
+    def ask(self, path: str, form: dict[str, str] | None = None, **headers: str) -> Answer:
+        """One request; redirects are not followed."""
+        connection = http.client.HTTPConnection(urlsplit(self.served.url).netloc, timeout=20)
+        told = {"Accept": "text/html", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        try:
+            if form is None:
+                connection.request("GET", path, headers=told)
+            else:
+                told["Content-Type"] = "application/x-www-form-urlencoded"
+                connection.request("POST", path, urlencode(form), told)
+            found = connection.getresponse()
+            return Answer(found.status, {name.lower(): value for name, value in found.getheaders()}, found.read())
+        finally:
+            connection.close()
+
+    def add_run(self, number: int = 0, *, finished: bool = False, jobs: int = 1, name: str = "shop.csv") -> Run:
+        """A run whose first job is done, by what S3 and Redis say."""
+        begun = utc_now() - timedelta(hours=number)
+        run = Run(
+            run_id=f"{begun:%Y%m%dT%H%M%SZ}-{number:06x}",
+            status=RunStatus.FINISHED if finished else RunStatus.RUNNING,
+            created=begun, finished=begun + timedelta(minutes=9) if finished else None,
+            manifest=ManifestSource(uri=f"s3://shop/{name}", sha256="0"), plan_digest=secrets.token_hex(4),
+            options=RunOptions(), shards=1, planned=jobs, by="anna@shop",
+        )  # fmt: skip
+        self.store.put(self.workspace.run(run.run_id), run.model_dump_json().encode(), content_type="application/json")
+        self.progress.register(run)
+        if finished:
+            self.progress.end(run.run_id, RunStatus.FINISHED)
+        return run
+
+    def add_picture(self, run: Run) -> None:
+        """The run's one job, with its pictures."""
+        image, output = self.workspace.under("in", "lamp.jpg"), self.workspace.output("lamp", "oak")
+        job = Job(id="lamp", variant="oak", image=image, params=Params(prompt="a <b>lamp</b>"), output=output)
+        lines = gzip.compress(job.model_dump_json().encode())
+        self.store.put(self.workspace.shard(run.run_id, 0), lines, content_type="application/gzip")
+        for uri in (image, output):
+            self.store.put(uri, picture(uri, 900), content_type="image/jpeg")
+        assert self.progress.open_shard(run.run_id, 0, 1)
+        outcome = Outcome(outcome=OutcomeKind.SUCCEEDED, outputs=(output,), ended=utc_now(), seconds=7.5, credits=0.02)
+        state = self.progress.state
+        state.ask("HSET", state.key("run", run.run_id, "shard", "0"), "o:0", outcome.model_dump_json(), "n", 1)
+        state.ask("HSET", state.key("run", run.run_id), "succeeded", 1)
+
+
+def environment(redis_url: str, s3: S3, workspace: Workspace) -> dict[str, str]:
+    """What leads to them."""
+    return {"RESTYLE_REDIS_URL": redis_url, "RESTYLE_WORKSPACE": workspace.uri, "RESTYLE_API_KEY": KEY, **s3.env}
+
+
+@pytest.fixture
+def token() -> str | None:
+    """The dashboard's token; a test may set another."""
+    return None
+
+
+@pytest.fixture
+def place(redis_url: str, s3: S3, token: str | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A workspace of its own, and its dashboard."""
+    workspace = s3.workspace
+    for name, value in environment(redis_url, s3, workspace).items():
+        monkeypatch.setenv(name, value)
+    state = State(redis_url, namespace=workspace.namespace, account="")
+    with running_dashboard(token=token, host="0.0.0.0" if token else "127.0.0.1") as served:  # noqa: S104
+        yield Place(served, s3.store, workspace, Progress(state))
+    state.close()
+
+
+def test_every_answer_has_the_headers(place: Place) -> None:
+    """A strict policy, no sniffing, no frames, no cache; and no page has script or style of its own in it."""
+    run = place.add_run()
+    place.add_picture(run)
+    for path in ("/", "/fleet", f"/runs/{run.run_id}", f"/runs/{run.run_id}/cancel", "/runs/none", "/sign-in"):
+        answer = place.ask(path)
+        headers = answer.headers
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "same-origin"
+        assert headers["cache-control"] == "no-store"
+        assert "server" not in headers
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?! src=\"/static/)|https?://", answer.text), path
+        assert KEY not in answer.text
+    assert place.ask("/runs/none").status == 404
+
+
+def test_other_names_of_the_host_are_refused(place: Place) -> None:
+    """A name that somebody has pointed at this machine (DNS rebinding) is no name of the dashboard."""
+    for host in ("evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", ""):
+        assert place.ask("/", Host=host).status == 421
+    for host in ("localhost:1234", "127.0.0.1", "[::1]:80"):
+        assert place.ask("/", Host=host).status == 200
+
+
+def test_forms_of_other_sites_are_refused(place: Place) -> None:
+    """Without the form's token, or from another origin, nothing is done; with it, it is, and written down."""
+    run = place.add_run()
+    path = f"/runs/{run.run_id}/suspend"
+    good = {"form_token": place.ask(path).form_token}
+    assert place.ask(path, {}).status == 403
+    assert place.ask(path, {"form_token": "0" * 64}).status == 403
+    assert place.ask(path, good, Origin="http://evil.example").status == 403
+    assert place.ask(path, good, Origin="null").status == 403
+    assert place.ask(path, good, Sec_Fetch_Site="cross-site").status == 403
+    assert place.ask(path, {**good, "more": "x" * 20_000}).status == 413
+    assert place.progress.suspensions(run.run_id) == []
+    done = place.ask(path, good, Origin=place.served.url, Sec_Fetch_Site="same-origin")
+    assert (done.status, done.headers["location"]) == (303, f"/runs/{run.run_id}?said=suspend")
+    (reason,) = place.progress.suspensions(run.run_id)
+    assert (reason.reason, reason.by) == ("operator", "tester@here (dashboard)")
+    page = place.ask(f"/runs/{run.run_id}").text
+    assert "<b>suspended</b> by tester@here (dashboard)" in page
+    assert place.ask(path).status == 404  # it is suspended already: there is no such button
+
+
+@pytest.mark.parametrize("token", [TOKEN])
+def test_nobody_gets_in_without_the_token(place: Place) -> None:
+    """Every page leads to signing in, all else is 401, a wrong token is refused, and too many of them lock the door."""
+    run = place.add_run()
+    for path in ("/", f"/runs/{run.run_id}", "/fleet"):
+        answer = place.ask(path)
+        assert (answer.status, answer.headers["location"]) == (303, f"/sign-in?next={path}")
+    for path in ("/live/", f"/live/runs/{run.run_id}", f"/runs/{run.run_id}/pictures/0/0/after"):
+        assert place.ask(path, Accept="*/*").status == 401
+    assert place.ask(f"/runs/{run.run_id}/cancel", {}).status == 401
+
+    form = {"form_token": place.ask("/sign-in").form_token, "name": "Anna", "next": "//evil.example"}
+    assert place.ask("/sign-in", {**form, "token": "wrong"}).status == 401
+    assert place.ask("/sign-in", {**form, "token": TOKEN, "form_token": ""}).status == 403
+    entered = place.ask("/sign-in", {**form, "token": TOKEN})
+    assert (entered.status, entered.headers["location"]) == (303, "/")
+    cookie = entered.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    assert TOKEN not in cookie
+    cookie = cookie.partition(";")[0]
+    page = place.ask("/", Cookie=cookie)
+    assert page.status == 200
+    assert TOKEN not in page.text
+    assert place.ask("/sign-out", {"form_token": page.form_token}, Cookie=cookie).status == 303
+    assert place.ask("/", Cookie=cookie).status == 303
+
+    for _ in range(10):
+        last = place.ask("/sign-in", {**form, "token": "wrong"})
+    assert last.status == 429
+    assert place.ask("/sign-in", {**form, "token": TOKEN}).status == 429
+
+
+def test_an_open_address_needs_a_token() -> None:
+    """Beyond loopback nothing is served without a token of some length."""
+    for host, token in (("0.0.0.0", None), ("192.168.1.5", None), ("shop.example", None), ("127.0.0.1", "short")):  # noqa: S104
+        with pytest.raises(ConfigurationError, match="RESTYLE_DASHBOARD_TOKEN"):
+            check_token(host, token)
+    check_token("127.0.0.1", None)
+    check_token("::1", None)
+    check_token("0.0.0.0", TOKEN)  # noqa: S104
+
+
+def test_pictures_are_of_the_runs_own_jobs(place: Place) -> None:
+    """A job's pictures come small; no address leads to any other object."""
+    run = place.add_run()
+    place.add_picture(run)
+    page = place.ask(f"/runs/{run.run_id}").text
+    base = f"/runs/{run.run_id}/pictures"
+    assert f"{base}/0/0/after" in page
+    for which in ("before", "after"):
+        small = place.ask(f"{base}/0/0/{which}")
+        assert (small.status, small.headers["content-type"], small.body[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
+        assert len(small.body) < 40_000
+    for path in ("/0/1/after", "/1/0/after", "/0/0/record", "/0/0/%2e%2e%2fafter", "/-1/0/after", "/0/x/after"):
+        assert place.ask(base + path).status == 404
+    other = place.add_run(1)
+    assert place.ask(f"/runs/{other.run_id}/pictures/0/0/after").status == 404
+
+
+def test_what_manifests_say_is_escaped(place: Place) -> None:
+    """A manifest's name, or a message of the API, is text and never markup."""
+    run = place.add_run(name='<img src=x onerror="alert(1)">.csv')
+    state = place.progress.state
+    place.add_picture(run)
+    failed = Outcome(outcome=OutcomeKind.FAILED, error="bug", message="<script>alert(2)</script>", ended=utc_now())
+    state.ask("HSET", state.key("run", run.run_id, "shard", "0"), "o:0", failed.model_dump_json())
+    state.ask("HSET", state.key("run", run.run_id), "failed", 1, "succeeded", 0)
+    text = place.ask(f"/runs/{run.run_id}").text + place.ask("/").text
+    assert "&lt;script&gt;alert(2)" in text
+    assert "<script>" not in text
+    assert "<img src=x" not in text
+
+
+def test_what_is_unreachable_is_said(place: Place) -> None:
+    """A run that Redis has lost is shown as such, with what to do."""
+    run = place.add_run()
+    place.progress.state.ask("FLUSHALL")
+    wait_until(lambda: "not in Redis" in place.ask("/").text, timeout=10, description="the next listing of S3")
+    page = place.ask(f"/runs/{run.run_id}").text
+    assert "Resume rebuilds" in page
+    assert f"/runs/{run.run_id}/resume" in page
+
+
+def test_two_hundred_runs(place: Place) -> None:
+    """Pages answer within 200 ms; the runs that ended are read once; all viewers share one look a second."""
+    runs = [place.add_run(number, finished=number >= 10, jobs=1_000_000) for number in range(200)]
+    place.add_picture(runs[0])
+    listed = f"Page 1 of {200 // 50}"
+    wait_until(lambda: listed in place.ask("/").text, timeout=10, description="the next listing of S3")
+    paths = ("/", "/?page=4", "/fleet", f"/runs/{runs[0].run_id}", f"/runs/{runs[150].run_id}")
+    for path in paths:
+        assert place.ask(path).status == 200
+    took: dict[str, list[float]] = {path: [] for path in paths}
+    for _ in range(7):
+        for path in paths:
+            began = time.perf_counter()
+            place.ask(path)
+            took[path].append(time.perf_counter() - began)
+    # Medians, since other tests may be running beside this one.
+    usual = {path: statistics.median(times) for path, times in took.items()}
+    assert max(usual.values()) <= 0.2, usual
+
+    before, begun = place.served.live.looks, time.monotonic()
+    viewers = [threading.Thread(target=listen, args=(place.served.url, path, 3)) for path in paths for _ in range(4)]
+    for viewer in viewers:
+        viewer.start()
+    for viewer in viewers:
+        viewer.join()
+    assert place.served.live.looks - before <= time.monotonic() - begun + 2
+
+
+def listen(url: str, path: str, seconds: float) -> None:
+    """A viewer: takes in what the stream says for a while; the parts come first."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection.request("GET", "/live" + path)
+    answer = connection.getresponse()
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    until = time.monotonic() + seconds
+    parts: dict[str, str] = {}
+    while time.monotonic() < until and not parts:
+        if (line := answer.readline()).startswith(b"data: "):
+            parts = json.loads(line.removeprefix(b"data: "))
+    assert "banner" in parts
+    threading.Event().wait(max(0.0, until - time.monotonic()))  # and looks on
+    connection.close()

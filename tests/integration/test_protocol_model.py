@@ -1,0 +1,1151 @@
+"""The protocol against a model: hypothesis drives a fleet on a real Valkey, and every step is predicted and checked.
+
+The model is docs/architecture.md in Python, plain and without concurrency. Beside it stands the truth, which no key of
+Redis tells: which calls are out. That no job has two of them is judged by the truth alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from restyle.errors import (
+    ApiTimeout,
+    ApiUnavailable,
+    FleetError,
+    OutOfCredits,
+    RateLimited,
+    RequestRejected,
+    RestyleError,
+)
+from restyle.fleet import Claim, Dropped, Fleet, Hands, Limits, Storm
+from restyle.keys import Workspace
+from restyle.models import (
+    Job,
+    ManifestSource,
+    Message,
+    Outcome,
+    OutcomeKind,
+    Params,
+    Run,
+    RunOptions,
+    RunStatus,
+    utc_now,
+)
+from restyle.progress import Ended, Progress, Totals, failed
+from restyle.state import State
+
+WORKSPACE = Workspace("s3://bucket/model")
+#: The jobs of each run by shard. The second run has two jobs of the first one: a lease is on a job across runs.
+PLANS: dict[str, list[list[str]]] = {"run-1": [["a", "b"], ["c", "d", "e"]], "run-2": [["a", "d"]]}
+DEATHS, FAILURES, JOBS = 5, 4, 3
+#: No heartbeat runs out by itself within an example, and an outage may be probed at once.
+LIMITS = Limits(heartbeat_ttl=600, outage_failures=FAILURES, outage_jobs=JOBS, probe_seconds=0, probe_max=0)
+DONE = Ended(
+    Outcome(outcome=OutcomeKind.SUCCEEDED, credits=0.02),
+    calls=1, wrote_record=True, call_succeeded=True, credits_left=7.5,
+)  # fmt: skip
+SKIPPED = Ended(Outcome(outcome=OutcomeKind.SKIPPED))
+#: How a call may end without a picture.
+ENDINGS: dict[str, RestyleError | None] = {
+    "failed": ApiUnavailable("500"),
+    "doubted": ApiTimeout("lost", in_doubt=True),
+    "rejected": RequestRejected("400"),
+    "limited": RateLimited("429"),
+    "refused": OutOfCredits("406"),
+    "unsent": None,
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job stands."""
+
+    run: str
+    shard: int
+    index: int
+
+    @property
+    def name(self) -> str:
+        """The job's name; the same in both runs."""
+        return PLANS[self.run][self.shard][self.index]
+
+    @property
+    def variant(self) -> str:
+        """Its look: one of two."""
+        return "dawn" if self.name in "ace" else "dusk"
+
+    @property
+    def job(self) -> str:
+        """The job's id."""
+        return WORKSPACE.job_id(self.name, self.variant)
+
+    @property
+    def message(self) -> Message:
+        """Its message on the queue."""
+        job = Job(
+            id=self.name,
+            variant=self.variant,
+            image="s3://b/i.jpg",
+            params=Params(prompt="p"),
+            output="s3://b/o.jpg",
+        )
+        return Message(run_id=self.run, shard=self.shard, index=self.index, job_id=self.job, job=job)
+
+
+SHARDS = [(run, shard) for run, plan in PLANS.items() for shard in range(len(plan))]
+PLACES = [Place(run, shard, index) for run, shard in SHARDS for index in range(len(PLANS[run][shard]))]
+
+
+@dataclass
+class Hand:
+    """A job in a worker's process."""
+
+    place: Place
+    token: str
+    claim: Claim | None = None
+    #: A picture has come, and S3 would not take it.
+    kept: bool = False
+    looked: bool = False
+    #: The heartbeat was missing at some time since the claim.
+    lapsed: bool = False
+
+
+@dataclass
+class Process:
+    """What a worker knows of itself."""
+
+    fleet: Fleet
+    hands: dict[str, Hand] = field(default_factory=dict)
+    #: A heartbeat made up earlier that has not reached Redis yet: what it carries, and what the model says of that.
+    late: tuple[Hands, dict[str, Listed]] | None = None
+
+    def listed(self) -> dict[str, Listed]:
+        """What a heartbeat says now."""
+        return {job: Listed(hand.place, hand.token, hand.claim is not None) for job, hand in self.hands.items()}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A job as a heartbeat tells of it."""
+
+    place: Place
+    token: str
+    calling: bool
+
+
+@dataclass
+class Lease:
+    """A lease in Redis."""
+
+    place: Place
+    worker: str
+    token: str
+    calling: bool = False
+    #: Calling for longer than a heartbeat lasts.
+    old: bool = False
+
+
+@dataclass
+class Ledger:
+    """A run in Redis, and what S3 holds of it."""
+
+    known: bool = True
+    status: RunStatus = RunStatus.RUNNING
+    cursor: int = 0
+    open: set[int] = field(default_factory=set)
+    closed: set[int] = field(default_factory=set)
+    hungry: set[int] = field(default_factory=set)
+    ended: dict[Place, OutcomeKind] = field(default_factory=dict)
+    calls: Counter[Place] = field(default_factory=Counter)
+    doubts: Counter[Place] = field(default_factory=Counter)
+    deaths: Counter[Place] = field(default_factory=Counter)
+    given_back: Counter[Place] = field(default_factory=Counter)
+    said: dict[tuple[Place, str], bool] = field(default_factory=dict)
+    suspended: set[str] = field(default_factory=set)
+    #: Variants that have succeeded.
+    well: set[str] = field(default_factory=set)
+    credits: float = 0.0
+    #: Doubt files in S3, and those of them that Redis was told of when it had lost the run.
+    noted: set[str] = field(default_factory=set)
+    recalled: set[str] = field(default_factory=set)
+
+    def total(self, kind: OutcomeKind) -> int:
+        """How many jobs ended so."""
+        return sum(1 for found in self.ended.values() if found is kind)
+
+    @property
+    def attempts(self) -> int:
+        """Calls of the jobs that have ended."""
+        return sum(self.calls[place] for place in self.ended)
+
+    @property
+    def in_doubt(self) -> int:
+        """Lost answers of the jobs that have ended."""
+        return sum(self.doubts[place] for place in self.ended)
+
+    def doubted(self, place: Place) -> int:
+        """Lost answers of one job, those before a loss of Redis included."""
+        return self.doubts[place] * (place.shard in self.open) + (place.job in self.recalled)
+
+    def used(self, place: Place) -> int:
+        """Attempts of one job that count against it."""
+        return (self.calls[place] - self.given_back[place]) * (place.shard in self.open)
+
+    def forget(self) -> None:
+        """Redis has lost everything."""
+        lost = [place for place in PLACES if place.shard not in self.closed]
+        for place in lost:
+            self.ended.pop(place, None)
+            for counts in (self.calls, self.doubts, self.deaths, self.given_back):
+                counts.pop(place, None)
+        self.said.clear()
+        self.well.clear()
+        self.known, self.suspended, self.recalled, self.hungry, self.open = False, set(), set(), set(), set()
+
+
+def planned(run: str) -> int:
+    """How many jobs a run has."""
+    return sum(len(shard) for shard in PLANS[run])
+
+
+def a_run(run: str) -> Run:
+    """The run as its run.json tells it."""
+    return Run(
+        run_id=run,
+        status=RunStatus.RUNNING,
+        created=utc_now(),
+        manifest=ManifestSource(uri="m.csv", sha256="0"),
+        plan_digest="d",
+        options=RunOptions(),
+        shards=len(PLANS[run]),
+        planned=planned(run),
+    )
+
+
+def some(choices: list[Any], pick: int) -> Any:
+    """One of them, by a number that shrinks well."""
+    return choices[pick % len(choices)]
+
+
+#: What may follow a call without a picture.
+THEN = ["retry", "let go", "give back", "fail"]
+#: What happens every day, as often as it stands here.
+USUAL = [
+    *["take"] * 8, *["claim"] * 4, *["succeed"] * 3, *["failed"] * 3, *["doubted"] * 2, "rejected", "skip", "keep",
+    "store kept", "tell again", "let go", *["close"] * 2, "open", "fed", "beat", "make up a beat", "late beat",
+    "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen", *["probe"] * 2,
+    "refused", *["resume"] * 2,
+]  # fmt: skip
+ALL = [
+    *sorted({*USUAL, *ENDINGS}), "free the living", "suspend", "suspend run", "cancel", "redis loses everything",
+    "restore", "resume", "resume run", "hold ends",
+]  # fmt: skip
+
+PICK = st.integers(0, 35)
+FLAG = st.booleans()
+
+
+class Protocol(RuleBasedStateMachine):
+    """Workers, a dispatcher and a person, in any order."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        state.ask("FLUSHALL")
+        self.state, self.progress = state, Progress(state)
+        self.dispatcher = Fleet(state, LIMITS)
+        self.numbers = itertools.count(1)
+        self.ledgers = {run: Ledger() for run in PLANS}
+        self.processes: dict[str, Process] = {}
+        self.alive: set[str] = set()
+        self.known: set[str] = set()
+        self.lists: dict[str, dict[str, Place]] = defaultdict(dict)
+        self.leases: dict[str, Lease] = {}
+        self.done: set[str] = set()
+        self.kept: set[str] = set()
+        self.suspended: set[str] = set()
+        self.epoch = 0
+        self.held_back = False
+        self.streak = 0
+        self.failing: set[str] = set()
+        self.probing: str | None = None
+        #: The truth: tokens whose calls are out, by job, and neither answered nor freed.
+        self.out: dict[str, set[str]] = defaultdict(set)
+        self.said: list[tuple[str, Place, str, Ended]] = []
+        for run in PLANS:
+            self.progress.register(a_run(run))
+            self.open((run, 0))
+        self.start()
+        self.start()
+
+    # -- what happens --------------------------------------------------------------------------------------
+
+    @rule(
+        calm=st.booleans(), moves=st.lists(st.tuples(st.sampled_from(USUAL), PICK, FLAG, FLAG), min_size=6, max_size=24)
+    )
+    def work(self, calm: bool, moves: list[tuple[str, int, bool, bool]]) -> None:
+        """For a while workers do what they are for, and now and then one of them dies."""
+        if calm:
+            self.mend_all()
+        for move, pick, one, other in moves:
+            if move == "take":
+                self.take(pick, some(self.pending() or PLACES, pick), on=one or other)
+            else:
+                self.step(move, pick, one, other)
+
+    @rule(move=st.sampled_from(ALL), pick=PICK, one=FLAG, other=FLAG)
+    def anything(self, move: str, pick: int, one: bool, other: bool) -> None:
+        """One step of anybody, at the wrong time too."""
+        self.step(move, pick, one, other)
+
+    def step(self, move: str, pick: int, one: bool, other: bool) -> None:
+        """One step, by its name; where there is nothing that it could happen to, nothing happens."""
+        if move in ENDINGS:
+            self.fail(pick, move, again=one, then=some(THEN, pick))
+            return
+        place, run, at = some(PLACES, pick), some(sorted(PLANS), pick), some(SHARDS, pick)
+        steps: dict[str, Callable[[], None]] = {
+            "take": lambda: self.take(pick, place, on=one),
+            "claim": lambda: self.claim(pick, stale=one and other, again=one and not other),
+            "succeed": lambda: self.succeed(pick),
+            "keep": lambda: self.keep(pick),
+            "store kept": lambda: self.store_kept(pick),
+            "skip": lambda: self.end_without_a_call(pick, SKIPPED if one else failed("invalid_image", "no picture")),
+            "tell again": lambda: self.tell_again(pick),
+            "let go": lambda: self.let_go(pick, give_back=one),
+            "start": self.start,
+            "beat": lambda: self.beat(pick),
+            "make up a beat": lambda: self.make_up_a_beat(pick),
+            "late beat": lambda: self.late_beat(pick),
+            "lapse": lambda: self.lapse(pick),
+            "die": lambda: self.die(pick),
+            "leave": lambda: self.leave(pick, word=one, beat=other),
+            "time passes": self.time_passes,
+            "open": lambda: self.open(at),
+            "fed": lambda: self.fed(at),
+            "close": lambda: self.close(at),
+            "free the dead": lambda: self.free_the_dead(pick, None if one else pick % 3, comes_back=other),
+            "free the living": lambda: self.free_the_living(pick),
+            "loosen": lambda: self.loosen(some([lease.place for lease in self.leases.values()] or PLACES, pick)),
+            "probe": lambda: self.probe(some(self.pending() or PLACES, pick)),
+            "suspend": lambda: self.suspend("operator" if one else "no_credits"),
+            "suspend run": lambda: self.suspend_run(run, "operator" if one else "awaiting_approval"),
+            "cancel": lambda: self.cancel(run) if one and other else None,
+            "redis loses everything": self.redis_loses_everything,
+            "restore": lambda: self.restore(run),
+            "resume": self.resume,
+            "resume run": lambda: self.resume_run(run, frozenset({"awaiting_approval"})),
+            "hold ends": self.hold_ends,
+        }
+        steps[move]()
+
+    def mend_all(self) -> None:
+        """All is well again: workers live, nothing is suspended, and what may be open is."""
+        for run in PLANS:
+            self.restore(run)
+            self.resume_run(run, frozenset())
+        self.resume()
+        for worker in sorted(self.processes):
+            self.processes[worker].fleet.beat({})
+            self.beaten(worker, self.processes[worker].listed())
+        while len(self.processes) < 2:
+            self.start()
+        for at in SHARDS:
+            self.open(at)
+
+    # -- the model -----------------------------------------------------------------------------------------
+
+    def release(self, job: str, token: str) -> bool:
+        """Gives a lease back."""
+        if job in self.leases and self.leases[job].token == token:
+            del self.leases[job]
+            return True
+        return False
+
+    def is_open(self, place: Place) -> bool:
+        """Whether the job's shard is out."""
+        return place.shard in self.ledgers[place.run].open
+
+    def hunger(self, place: Place) -> None:
+        """The shard's pending jobs are to be fed."""
+        if self.is_open(place):
+            self.ledgers[place.run].hungry.add(place.shard)
+
+    def pending(self) -> list[Place]:
+        """Jobs that a worker may well be given."""
+        return [
+            place
+            for place in PLACES
+            if self.is_open(place) and place not in self.ledgers[place.run].ended and place.job not in self.leases
+        ]
+
+    def barred(self, worker: str, place: Place, token: str) -> str | None:
+        """Why nothing may be done for a job now."""
+        ledger, lease = self.ledgers[place.run], self.leases.get(place.job)
+        checks = [
+            (worker not in self.alive, "heartbeat"),
+            (not ledger.known or ledger.status is not RunStatus.RUNNING, "run"),
+            (not self.is_open(place), "closed"),
+            (place in ledger.ended, "done"),
+            (not self.passes(place) or bool(ledger.suspended), "suspended"),
+            (lease is not None and lease.token != token, "held"),
+        ]
+        return next((why for holds, why in checks if holds), None)
+
+    def passes(self, place: Place) -> bool:
+        """Whether the fleet's suspension lets this job through."""
+        return not self.suspended or (self.suspended == {"outage"} and self.probing == place.job)
+
+    def hands(self, *, calling: bool = False, kept: bool = False) -> list[tuple[str, Hand]]:
+        """The jobs in the hands of processes, by where they are on their way."""
+        return [
+            (worker, hand)
+            for worker, process in self.processes.items()
+            for hand in process.hands.values()
+            if (hand.claim is not None, hand.kept) == (calling, kept) or (kept and hand.kept)
+        ]
+
+    def beaten(self, worker: str, listed: dict[str, Listed]) -> None:
+        """A heartbeat has reached Redis."""
+        process = self.processes[worker]
+        self.alive.add(worker)
+        self.known.add(worker)
+        jobs = {job: entry.place for job, entry in listed.items()}
+        for job, place in self.lists[worker].items():
+            lease = self.leases.get(job)
+            if job not in jobs and lease and lease.worker == worker and lease.calling and not lease.old:
+                jobs[job] = place
+        self.lists[worker] = jobs
+        for job, entry in listed.items():
+            if entry.calling and job not in self.leases and not self.over(entry.place):
+                self.leases[job] = Lease(entry.place, worker, entry.token, calling=True)
+                hand = process.hands.get(job)
+                if hand and hand.claim and hand.token == entry.token:
+                    self.out[job].add(entry.token)
+            elif entry.calling and job in self.leases and self.leases[job].token != entry.token:
+                # Somebody else was allowed to call since: this one was freed before.
+                self.out[job].discard(entry.token)
+
+    def over(self, place: Place) -> bool:
+        """Whether Redis knows that the job has ended."""
+        ledger = self.ledgers[place.run]
+        return place.job in self.done or place in ledger.ended or (ledger.known and place.shard in ledger.closed)
+
+    def called(self, kind: str, hand: Hand, error: RestyleError | None) -> Storm:
+        """A call ended without a picture."""
+        place, ledger = hand.place, self.ledgers[hand.place.run]
+        mine = self.release(place.job, hand.token)
+        if mine and self.is_open(place):
+            ledger.calls[place] += kind in {"failed", "rejected"}
+            ledger.doubts[place] += bool(getattr(error, "in_doubt", False))
+        if kind in {"refused", "rejected"} and self.probing == place.job:
+            self.probing = None
+        if kind == "rejected":
+            self.streak, self.failing = 0, set()
+        if kind == "limited":
+            self.held_back = True
+        if isinstance(error, FleetError) and hand.claim and hand.claim.epoch == str(self.epoch):
+            self.suspended.add(error.reason)
+        return Storm(ledger.used(place), ledger.doubted(place), kind == "failed" and self.one_more_failure(place, mine))
+
+    def one_more_failure(self, place: Place, mine: bool) -> bool:
+        """One more failure in a row; whether it is a storm."""
+        ledger = self.ledgers[place.run]
+        bad_variant = bool(ledger.well) and place.variant not in ledger.well
+        if not bad_variant:
+            self.streak += mine
+            self.failing.add(place.job)
+        if "outage" in self.suspended:
+            self.probing = None if self.probing == place.job else self.probing
+        elif self.streak >= FAILURES and len(self.failing) >= JOBS:
+            self.suspended.add("outage")
+        pending = planned(place.run) - len(ledger.ended) if ledger.known else 0
+        storm = not bad_variant and len(self.failing) >= 2 and pending > len(self.failing)
+        return "outage" in self.suspended or storm
+
+    def reported(self, worker: str, place: Place, token: str, ended: Ended) -> bool:
+        """A job's outcome is told; whether it counts."""
+        ledger = self.ledgers[place.run]
+        self.release(place.job, token)
+        self.lists[worker].pop(place.job, None)
+        if ended.wrote_record:
+            self.done.add(place.job)
+        if ended.call_succeeded:
+            self.streak, self.failing = 0, set()
+            ledger.well.add(place.variant)
+            self.suspended.discard("outage")
+            self.probing = None
+        if self.probing == place.job:
+            self.probing = None
+        if not self.is_open(place):
+            return False
+        if (place, token) in ledger.said:
+            return ledger.said[place, token]
+        first = place not in ledger.ended
+        if token:
+            ledger.said[place, token] = first
+        ledger.calls[place] += ended.calls
+        if first:
+            ledger.ended[place] = ended.outcome.outcome
+        if first or ended.calls:
+            ledger.credits += ended.outcome.credits
+        return first
+
+    def freed(self, worker: str, place: Place) -> tuple[bool, int, int]:
+        """The dispatcher frees one job."""
+        job, ledger, lease = place.job, self.ledgers[place.run], self.leases.get(place.job)
+        if worker in self.alive:
+            return False, 0, 0
+        calling = False
+        if self.lists[worker].pop(job, None) or (lease and lease.worker == worker):
+            if lease and lease.worker == worker:
+                del self.leases[job]
+                self.out[job].discard(lease.token)
+                calling = lease.calling and job not in self.kept
+            if self.is_open(place):
+                ledger.calls[place] += calling
+                ledger.doubts[place] += calling
+                ledger.deaths[place] += not calling
+            self.hunger(place)
+        return calling, ledger.doubted(place), ledger.deaths[place] * self.is_open(place)
+
+    # -- workers come and go -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """A worker starts."""
+        if len(self.processes) >= 3:
+            return
+        worker = f"w{next(self.numbers)}"
+        self.processes[worker] = Process(Fleet(self.state, LIMITS, worker=worker))
+        self.processes[worker].fleet.beat({})
+        self.beaten(worker, {})
+
+    def beat(self, pick: int) -> None:
+        """A heartbeat; also of a worker that was taken for dead."""
+        if not self.processes:
+            return
+        worker = some(sorted(self.processes), pick)
+        self.processes[worker].fleet.beat({})
+        self.beaten(worker, self.processes[worker].listed())
+
+    def make_up_a_beat(self, pick: int) -> None:
+        """A heartbeat has read its worker's list, and is slow."""
+        if not self.processes:
+            return
+        process = self.processes[some(sorted(self.processes), pick)]
+        hands = Hands()
+        for job, holding in process.fleet.hands.snapshot().items():
+            hands.add(job, holding)
+        process.late = (hands, process.listed())
+
+    def late_beat(self, pick: int) -> None:
+        """The slow heartbeat arrives, with a list of before."""
+        if not any(process.late for process in self.processes.values()):
+            return
+        worker, process = some([(name, found) for name, found in self.processes.items() if found.late], pick)
+        assert process.late
+        (hands, listed), process.late = process.late, None
+        mine, process.fleet.hands = process.fleet.hands, hands
+        process.fleet.beat({})
+        process.fleet.hands = mine
+        self.beaten(worker, listed)
+
+    def lapse(self, pick: int) -> None:
+        """A living worker's heartbeat does not come through for longer than it lasts."""
+        if not self.alive:
+            return
+        worker = some(sorted(self.alive), pick)
+        self.state.ask("DEL", self.state.key("worker", worker))
+        self.alive.discard(worker)
+        for hand in self.processes[worker].hands.values() if worker in self.processes else ():
+            hand.lapsed = True
+
+    def die(self, pick: int) -> None:
+        """Kill -9, long enough ago."""
+        if not self.processes:
+            return
+        worker = some(sorted(self.processes), pick)
+        del self.processes[worker]
+        self.state.ask("DEL", self.state.key("worker", worker))
+        self.alive.discard(worker)
+
+    def leave(self, pick: int, word: bool, beat: bool) -> None:
+        """A worker has drained; where Redis was away, without a word of what it had in hand."""
+        if not self.processes:
+            return
+        worker = some(sorted(self.processes), pick)
+        process = self.processes[worker]
+        for hand in list(process.hands.values()):
+            if word and hand.claim is None and not hand.kept:
+                self.part(worker, hand, give_back=False)
+            else:
+                # Its call is over, and nobody but S3 was told.
+                process.fleet.hands.remove(hand.place.job)
+                self.out[hand.place.job].discard(hand.token)
+        process.hands.clear()
+        if beat:
+            process.fleet.beat({})
+            self.beaten(worker, {})
+        process.fleet.leave()
+        self.alive.discard(worker)
+        if not self.lists[worker]:
+            self.known.discard(worker)
+        del self.processes[worker]
+
+    def time_passes(self) -> None:
+        """Calls take longer than a heartbeat lasts; every living worker has beaten since."""
+        for worker, process in self.processes.items():
+            process.late = None
+            if worker in self.alive:
+                process.fleet.beat({})
+                self.beaten(worker, process.listed())
+        for job, lease in self.leases.items():
+            if lease.calling:
+                self.state.ask("HSET", self.state.key("lease", job), "calling", 1000)
+                lease.old = True
+
+    # -- a job's way ---------------------------------------------------------------------------------------
+
+    def take(self, pick: int, place: Place, on: bool) -> None:
+        """A worker gets a message, of any job at any time; and mostly claims at once."""
+        if not self.processes:
+            return
+        worker = some(sorted(self.processes), pick)
+        process, token = self.processes[worker], f"t{next(self.numbers)}"
+        if place.job in process.hands:
+            why: str | None = "held"
+        else:
+            why = self.barred(worker, place, token) or ("held" if place.job in self.lists[worker] else None)
+            if why in {"suspended", "heartbeat"}:
+                self.hunger(place)
+        if why:
+            with pytest.raises(Dropped, match=why):
+                process.fleet.take(place.message, token)
+            return
+        process.fleet.take(place.message, token)
+        self.lists[worker][place.job] = place
+        hand = process.hands[place.job] = Hand(place, token)
+        self.said = [said for said in self.said if (said[0], said[1].job) != (worker, place.job)]
+        if on:
+            self.ask(worker, hand, stale=False)
+
+    def claim(self, pick: int, stale: bool, again: bool) -> None:
+        """A worker asks for the right to call; again, where the first answer was lost."""
+        if not self.hands():
+            return
+        worker, hand = some(self.hands(), pick)
+        self.ask(worker, hand, stale=stale)
+        if again and hand.claim is not None:
+            self.out[hand.place.job].discard(hand.token)
+            hand.looked = True
+            self.ask(worker, hand, stale=False)
+
+    def ask(self, worker: str, hand: Hand, *, stale: bool) -> None:
+        """One claim, as predicted."""
+        process, place = self.processes[worker], hand.place
+        expected = self.verdict(worker, hand, stale)
+        looked_at = time.monotonic() - (2 * LIMITS.look_up_age if stale else 0)
+        if expected not in {"go", "look", "kept", "wait"}:
+            with pytest.raises(Dropped, match=expected):
+                process.fleet.claim(place.message, hand.token, looked=hand.looked, looked_at=looked_at)
+            del process.hands[place.job]
+            return
+        claim = process.fleet.claim(place.message, hand.token, looked=hand.looked, looked_at=looked_at)
+        assert claim.verdict == expected
+        hand.lapsed = False
+        if claim.verdict == "go":
+            self.granted(worker, hand, claim)
+        if claim.verdict == "look":
+            hand.looked = True
+        hand.kept = claim.verdict == "kept"
+
+    def verdict(self, worker: str, hand: Hand, stale: bool) -> str:
+        """What a claim is answered."""
+        place, job, ledger = hand.place, hand.place.job, self.ledgers[hand.place.run]
+        why = self.barred(worker, place, hand.token) or (None if job in self.lists[worker] else "heartbeat")
+        if why:
+            self.release(job, hand.token)
+            self.lists[worker].pop(job, None)
+            if why in {"suspended", "heartbeat"}:
+                self.hunger(place)
+            return why
+        unsure = stale or ledger.calls[place] + ledger.doubted(place) > 0 or job in self.done
+        lease = Lease(place, worker, hand.token)
+        if job in self.kept:
+            verdict = "kept"
+        elif unsure and (stale or not hand.looked):
+            verdict = "look"
+        elif self.held_back:
+            self.release(job, hand.token)
+            return "wait"
+        else:
+            verdict, lease.calling = "go", True
+        self.leases[job] = lease
+        return verdict
+
+    def granted(self, worker: str, hand: Hand, claim: Claim) -> None:
+        """A call is out: judged by what must never be, whatever the keys say."""
+        place, ledger = hand.place, self.ledgers[hand.place.run]
+        assert not self.out[place.job], "two calls for one job"
+        assert worker in self.alive
+        assert place not in ledger.ended
+        assert place.shard in ledger.open - ledger.closed
+        assert self.passes(place)
+        assert not ledger.suspended
+        assert ledger.status is RunStatus.RUNNING
+        assert (claim.epoch, claim.calls, claim.doubts) == (
+            str(self.epoch), ledger.calls[place], ledger.doubted(place),
+        )  # fmt: skip
+        self.out[place.job].add(hand.token)
+        hand.claim = claim
+
+    def fail(self, pick: int, ending: str, again: bool, then: str) -> None:
+        """A call brings no picture, which is told once or twice; what follows is any of what may follow."""
+        if not self.hands(calling=True):
+            return
+        worker, hand = some(self.hands(calling=True), pick)
+        fleet, place, claim = self.processes[worker].fleet, hand.place, hand.claim
+        assert claim
+        error, kind = ENDINGS[ending], "failed" if ending == "doubted" else ending
+        self.out[place.job].discard(hand.token)
+        for _ in range(1 + again):
+            expected = self.called(kind, hand, error)
+            assert fleet.answered(place.message, hand.token, claim, error, fallback_wait=600) == expected
+        if ending == "doubted":
+            self.ledgers[place.run].noted.add(place.job)
+        hand.claim, hand.looked = None, False
+        if then == "fail":
+            self.tell(worker, hand, failed("api_unavailable", "500"))
+        elif then != "retry":
+            self.part(worker, hand, give_back=then == "give back")
+
+    def succeed(self, pick: int) -> None:
+        """A call brings a picture, which is stored unless the job is another's by now."""
+        if not self.hands(calling=True):
+            return
+        worker, hand = some(self.hands(calling=True), pick)
+        self.store(worker, hand)
+
+    def keep(self, pick: int) -> None:
+        """A call brings a picture that S3 does not take."""
+        if not self.hands(calling=True):
+            return
+        _, hand = some(self.hands(calling=True), pick)
+        hand.kept = bool(self.state.run("keep", hand.place.job, "a picture", 100))
+        self.kept |= {hand.place.job} if hand.kept else set()
+
+    def store_kept(self, pick: int) -> None:
+        """S3 takes a kept answer."""
+        if not self.hands(kept=True):
+            return
+        worker, hand = some(self.hands(kept=True), pick)
+        assert bool(self.state.run("unkeep", hand.place.job)) == (hand.place.job in self.kept)
+        self.kept.discard(hand.place.job)
+        self.store(worker, hand)
+
+    def store(self, worker: str, hand: Hand) -> None:
+        """Stores an answer and reports it; where this worker may have been taken for dead, it asks first."""
+        fleet, place = self.processes[worker].fleet, hand.place
+        self.out[place.job].discard(hand.token)
+        if not hand.lapsed or self.keeps_lease(worker, hand):
+            self.tell(worker, hand, DONE)
+            return
+        fleet.spent(place.message, hand.token, 0.02)
+        self.lists[worker].pop(place.job, None)
+        self.release(place.job, hand.token)
+        self.ledgers[place.run].credits += 0.02
+        del self.processes[worker].hands[place.job]
+
+    def keeps_lease(self, worker: str, hand: Hand) -> bool:
+        """Asks whether a job is still one's own."""
+        place, lease = hand.place, self.leases.get(hand.place.job)
+        ended = self.is_open(place) and place in self.ledgers[place.run].ended
+        mine = not ended and (lease.token == hand.token if lease else place.job not in self.done)
+        assert self.processes[worker].fleet.still_mine(place.message, hand.token) == mine
+        if mine and not lease:
+            self.leases[place.job] = Lease(place, worker, hand.token, calling=True)
+        return mine
+
+    def end_without_a_call(self, pick: int, ended: Ended) -> None:
+        """A record is found, or the input is no picture."""
+        if not self.hands():
+            return
+        worker, hand = some(self.hands(), pick)
+        self.tell(worker, hand, ended)
+
+    def tell(self, worker: str, hand: Hand, ended: Ended) -> None:
+        """Reports, as predicted."""
+        fleet, place = self.processes[worker].fleet, hand.place
+        expected = self.reported(worker, place, hand.token, ended)
+        assert self.progress.report(fleet, place.message, hand.token, ended) == expected
+        del self.processes[worker].hands[place.job]
+        self.said.append((worker, place, hand.token, ended))
+
+    def tell_again(self, pick: int) -> None:
+        """The answer to a report was lost: it is said again, whatever has happened since."""
+        if not self.said:
+            return
+        worker, place, token, ended = some(self.said[::-1], pick)
+        if worker in self.processes:
+            expected = self.reported(worker, place, token, ended)
+            assert self.progress.report(self.processes[worker].fleet, place.message, token, ended) == expected
+
+    def let_go(self, pick: int, give_back: bool) -> None:
+        """A worker parts with a job."""
+        if not self.hands():
+            return
+        worker, hand = some(self.hands(), pick)
+        self.part(worker, hand, give_back=give_back)
+
+    def part(self, worker: str, hand: Hand, *, give_back: bool) -> None:
+        """Lets a job go."""
+        place, ledger = hand.place, self.ledgers[hand.place.run]
+        self.processes[worker].fleet.let_go(place.message, hand.token, give_back=give_back)
+        self.release(place.job, hand.token)
+        self.lists[worker].pop(place.job, None)
+        self.hunger(place)
+        if self.probing == place.job:
+            self.probing = None
+        if give_back and self.is_open(place):
+            ledger.given_back[place] = ledger.calls[place]
+        del self.processes[worker].hands[place.job]
+
+    # -- the dispatcher ------------------------------------------------------------------------------------
+
+    def open(self, at: tuple[str, int]) -> None:
+        """Opens a shard, where that may be."""
+        (run, shard), ledger = at, self.ledgers[at[0]]
+        may = ledger.known and ledger.status is RunStatus.RUNNING and not self.suspended | ledger.suspended
+        may = may and shard not in ledger.open | ledger.closed
+        gaps = set(range(ledger.cursor)) - ledger.open - ledger.closed if ledger.known else set()
+        assert set(self.progress.gaps(run, ledger.cursor if ledger.known else 0)) == gaps
+        assert self.progress.open_shard(run, shard, len(PLANS[run][shard])) == may
+        if may:
+            ledger.open.add(shard)
+            ledger.hungry.add(shard)
+            ledger.cursor = max(ledger.cursor, shard + 1)
+
+    def fed(self, at: tuple[str, int]) -> None:
+        """A shard's pending jobs are on the queue."""
+        self.progress.fed(*at)
+        self.ledgers[at[0]].hungry.discard(at[1])
+
+    def close(self, at: tuple[str, int]) -> None:
+        """Closes a shard that has all outcomes, or of a cancelled run one whose calls have ended."""
+        (run, shard), ledger = at, self.ledgers[at[0]]
+        places = [place for place in PLACES if (place.run, place.shard) == at]
+        living = {job for worker in self.alive for job in self.lists[worker]}
+        ended = all(place in ledger.ended for place in places)
+        if shard in ledger.open and not ended:
+            cancelled = ledger.status is RunStatus.CANCELLED
+            ended = cancelled and not any(place.job in living for place in places)
+        may = shard in ledger.open and ended
+        if may:
+            told = self.progress.outcomes(run, shard)
+            assert {index: (found.outcome, found.attempts, found.in_doubt) for index, found in told.items()} == {
+                place.index: (ledger.ended[place], ledger.calls[place], ledger.doubts[place])
+                for place in places
+                if place in ledger.ended
+            }
+            ledger.open.discard(shard)
+            ledger.hungry.discard(shard)
+            ledger.closed.add(shard)
+        if may or shard not in ledger.open:
+            assert self.progress.close_shard(run, shard) == may
+            assert not self.progress.close_shard(run, shard)
+
+    def free_the_dead(self, pick: int, cut_off: int | None, comes_back: bool) -> None:
+        """Frees what a dead worker held; perhaps it was not dead after all, perhaps the dispatcher dies at it."""
+        if not self.known - self.alive:
+            return
+        worker = some(sorted(self.known - self.alive), pick)
+        held = self.dispatcher.jobs_of(worker)
+        assert held.keys() == self.lists[worker].keys()
+        for number, (job, told) in enumerate(held.items()):
+            if number == cut_off:
+                break
+            self.free(worker, job, told)
+        if comes_back and worker in self.processes:
+            self.processes[worker].fleet.beat({})
+            self.beaten(worker, self.processes[worker].listed())
+        if cut_off is None:
+            self.dispatcher.bury(worker)
+            if worker not in self.alive:
+                self.known.discard(worker)
+                self.lists[worker].clear()
+
+    def free_the_living(self, pick: int) -> None:
+        """A worker that came back in time loses nothing."""
+        if not self.alive:
+            return
+        worker = some(sorted(self.alive), pick)
+        for job, told in self.dispatcher.jobs_of(worker).items():
+            self.free(worker, job, told)
+
+    def free(self, worker: str, job: str, told: dict[str, Any]) -> None:
+        """Frees one job as the dispatcher does, doubt first."""
+        place = Place(str(told["run"]), int(told["shard"]), int(told["index"]))
+        assert place == self.lists[worker][job]
+        lease = self.leases.get(job)
+        if worker not in self.alive and lease and lease.worker == worker and lease.calling:
+            self.ledgers[place.run].noted.add(job)
+        expected = self.freed(worker, place)
+        assert self.dispatcher.free(worker, told, job) == expected
+        calling, doubts, deaths = expected
+        if (calling and doubts >= 2) or (not calling and deaths >= DEATHS):
+            lost = failed("in_doubt", "its worker died")
+            first = self.reported("", place, "", lost)
+            assert self.progress.report(self.dispatcher, place.message, "", lost) == first
+
+    def loosen(self, place: Place) -> None:
+        """Frees a lease that its holder cannot know of."""
+        self.dispatcher.loosen(place.job)
+        lease = self.leases.get(place.job)
+        if not lease:
+            return
+        unknown = lease.worker not in self.known | self.alive
+        if unknown or (lease.worker in self.alive and place.job not in self.lists[lease.worker]):
+            assert lease.token not in self.out[place.job], "a call is out"
+            del self.leases[place.job]
+
+    def probe(self, place: Place) -> None:
+        """Lets one job through an outage."""
+        may = self.suspended == {"outage"} and self.probing is None
+        assert self.dispatcher.probe(place.job) == may
+        if may:
+            self.probing = place.job
+
+    # -- a person, the API and Redis -----------------------------------------------------------------------
+
+    def suspend(self, reason: str) -> None:
+        """The fleet is suspended."""
+        assert self.dispatcher.suspend(reason, "", "me") == (reason not in self.suspended)
+        self.suspended.add(reason)
+
+    def resume(self) -> None:
+        """The fleet goes on."""
+        self.dispatcher.resume()
+        self.suspended.clear()
+        self.streak, self.failing, self.probing, self.held_back = 0, set(), None, False
+        self.epoch += 1
+
+    def suspend_run(self, run: str, reason: str) -> None:
+        """One run is suspended."""
+        self.progress.suspend(run, reason, "", "me")
+        self.ledgers[run].suspended.add(reason)
+
+    def resume_run(self, run: str, keep: frozenset[str]) -> None:
+        """One run goes on; an approval is another thing."""
+        self.progress.resume(run, keep=keep)
+        self.ledgers[run].suspended &= keep
+
+    def cancel(self, run: str) -> None:
+        """A run is cancelled."""
+        if self.ledgers[run].known:
+            self.progress.set_status(run, RunStatus.CANCELLED)
+            self.ledgers[run].status = RunStatus.CANCELLED
+
+    def hold_ends(self) -> None:
+        """A rate limit has reset."""
+        self.state.ask("HDEL", f"{self.state.account}rate", "hold")
+        self.held_back = False
+
+    def redis_loses_everything(self) -> None:
+        """Redis comes back empty; the processes know nothing of it."""
+        self.state.ask("FLUSHALL")
+        for ledger in self.ledgers.values():
+            ledger.forget()
+        for lost in (self.alive, self.known, self.leases, self.lists, self.done, self.kept, self.suspended):
+            lost.clear()
+        self.epoch, self.streak, self.failing, self.probing, self.held_back = 0, 0, set(), None, False
+        # Of a call whose worker is dead as well nobody knows.
+        in_hand = {hand.token for process in self.processes.values() for hand in process.hands.values()}
+        for tokens in self.out.values():
+            tokens.intersection_update(in_hand)
+        for process in self.processes.values():
+            for hand in process.hands.values():
+                hand.lapsed = True
+
+    def restore(self, run: str) -> None:
+        """`resume RUN`: the run is rebuilt from S3, one heartbeat later."""
+        ledger = self.ledgers[run]
+        if not ledger.known and ledger.status is not RunStatus.RUNNING:
+            return
+        if not ledger.known:
+            assert self.progress.totals(run) is None
+            self.progress.doubt(run, ledger.noted)
+            ledger.recalled = set(ledger.noted)
+            for worker, process in self.processes.items():
+                process.late = None
+                process.fleet.beat({})
+                self.beaten(worker, process.listed())
+            ledger.cursor = len(PLANS[run])
+            ledger.credits = round(0.02 * ledger.total(OutcomeKind.SUCCEEDED), 6)
+        assert self.progress.restore(a_run(run), self.told(run), sorted(ledger.closed)) == (not ledger.known)
+        self.progress.register(a_run(run))
+        ledger.known = True
+
+    def told(self, run: str) -> Totals:
+        """The ledger by the model."""
+        ledger = self.ledgers[run]
+        return Totals(
+            status=ledger.status, planned=planned(run), shards=len(PLANS[run]), closed=len(ledger.closed),
+            cursor=ledger.cursor, succeeded=ledger.total(OutcomeKind.SUCCEEDED),
+            skipped=ledger.total(OutcomeKind.SKIPPED), failed=ledger.total(OutcomeKind.FAILED),
+            attempts=ledger.attempts, in_doubt=ledger.in_doubt, credits=round(ledger.credits, 6), last_error="",
+            credits_before=None, credits_after=None, finish_queued=0,
+        )  # fmt: skip
+
+    # -- after each step -----------------------------------------------------------------------------------
+
+    @invariant()
+    def the_ledgers_are_true(self) -> None:
+        """Totals add up and equal the model's; no shard is open and closed; outcomes stay."""
+        for run, ledger in self.ledgers.items():
+            totals = self.progress.totals(run)
+            assert (totals is not None) == ledger.known
+            opened = {shard.shard: shard for shard in self.progress.open_shards(run)}
+            assert opened.keys() == ledger.open
+            assert {number for number, shard in opened.items() if shard.fed == 0} == ledger.hungry
+            if totals is None:
+                continue
+            plain = replace(totals, last_error="", credits_before=None, credits_after=None)
+            assert plain == self.told(run)
+            assert totals.pending >= 0
+            assert totals.succeeded + totals.skipped + totals.failed + totals.pending == totals.planned
+            assert not ledger.open & ledger.closed
+            for number, shard in opened.items():
+                outcomes = self.progress.outcomes(run, number)
+                wanted = {place.index: kind for place, kind in ledger.ended.items() if place.shard == number}
+                assert {index: found.outcome for index, found in outcomes.items()} == wanted
+                assert shard.ended == len(wanted)
+
+    @invariant()
+    def the_leases_are_true(self) -> None:
+        """At most one lease a job, held by who took it; and each worker's list is what the model says."""
+        names = sorted({place.job for place in PLACES})
+        leases = self.state.ask_all(*(("HGETALL", self.state.key("lease", job)) for job in names))
+        for job, found in zip(names, leases, strict=True):
+            lease = self.leases.get(job)
+            assert bool(found) == (lease is not None)
+            if lease:
+                told = (found["run"], int(found["shard"]), int(found["index"]), found["worker"], found["token"])
+                assert told == (lease.place.run, lease.place.shard, lease.place.index, lease.worker, lease.token)
+                assert ("calling" in found) == lease.calling
+        aside = {run: sum(float(at.get("reserved", 0)) for at in leases if at and at["run"] == run) for run in PLANS}
+        reserved = [float(self.state.ask("HGET", self.state.key("run", run), "reserved") or 0) for run in PLANS]
+        assert reserved == pytest.approx(list(aside.values()), abs=1e-6), "credits set aside are those of the leases"
+        workers = self.dispatcher.workers()
+        assert workers.keys() == self.known
+        assert {worker for worker, beat in workers.items() if beat is not None} == self.alive
+        lists = self.state.ask_all(*(("HKEYS", self.state.key("worker", worker, "jobs")) for worker in workers))
+        for worker, held in zip(workers, lists, strict=True):
+            assert set(held) == self.lists[worker].keys()
+
+    @invariant()
+    def a_call_that_is_out_is_known(self) -> None:
+        """Of no job are two calls out; and where a living worker is calling, its lease stands."""
+        for job, tokens in self.out.items():
+            assert len(tokens) <= 1
+            for worker in self.alive & self.processes.keys():
+                hand = self.processes[worker].hands.get(job)
+                if hand and hand.claim and hand.token in tokens:
+                    assert self.leases[job].token == hand.token
+
+    @invariant()
+    def the_suspensions_are_true(self) -> None:
+        """The reasons that stand are those of the model."""
+        assert {found.reason for found in self.dispatcher.suspensions()} == self.suspended
+        for run, ledger in self.ledgers.items():
+            assert {found.reason for found in self.progress.suspensions(run)} == ledger.suspended
+
+
+@pytest.fixture
+def state(redis_url: str) -> Iterator[State]:
+    """The door to a real Valkey."""
+    state = State(redis_url, namespace=WORKSPACE.namespace, account="account")
+    yield state
+    state.close()
+
+
+def test_the_protocol_is_its_model(state: State) -> None:
+    """In whatever order workers, dispatcher, person, API and Redis act or die, every key is as predicted."""
+    run_state_machine_as_test(
+        lambda: Protocol(state),  # type: ignore[arg-type] # any factory will do
+        settings=settings(
+            max_examples=110, stateful_step_count=25, deadline=None, derandomize=True, database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip
+
+
+#: What the model has found, as its steps: a move, whom or what it is about, and two choices (see `Protocol.step`).
+#: An even pick is worker w1, an odd one w2; modulo 7 it is a place: 0 is job a of run-1, 1 is b, 5 is a of run-2.
+FOUND: dict[str, list[tuple[str, int, bool, bool]]] = {
+    "a worker that comes back while it is buried keeps its list": [
+        ("take", 0, True, False), ("lapse", 0, False, False), ("free the dead", 0, True, True),
+    ],
+    "a beat made up before a call hides it from nobody": [
+        ("make up a beat", 0, False, False), ("take", 0, True, False), ("late beat", 0, False, False),
+        ("loosen", 0, False, False), ("take", 7, True, False),
+    ],
+    "a lease left behind without a word is free in the end": [
+        ("take", 0, True, False), ("time passes", 0, False, False), ("leave", 0, False, True),
+        ("loosen", 0, False, False), ("take", 7, True, False), ("claim", 0, False, False),
+    ],
+    "a beat made up before a report brings no lease back": [
+        ("take", 0, True, False), ("make up a beat", 0, False, False), ("succeed", 0, False, False),
+        ("late beat", 0, False, False),
+    ],
+    "a late answer does not keep a lost run from being rebuilt": [
+        ("take", 0, True, False), ("redis loses everything", 0, False, False), ("failed", 0, False, False),
+        ("restore", 0, False, False),
+    ],
+    "a call that fails after the job's outcome counts in the totals": [
+        ("take", 0, False, False), ("take", 7, True, False), ("skip", 0, True, False), ("doubted", 1, False, False),
+    ],
+    "a call whose worker dies after the job's outcome counts in the totals": [
+        ("take", 0, False, False), ("take", 7, True, False), ("skip", 0, True, False), ("die", 1, False, False),
+        ("free the dead", 0, True, False),
+    ],
+    "two reports of one job, both said again, count once each": [
+        ("take", 0, False, False), ("take", 7, True, False), ("skip", 0, True, False), ("succeed", 0, False, False),
+        ("tell again", 1, False, False), ("tell again", 0, False, False),
+    ],
+    "a probe that needs no call makes way for the next": [
+        ("take", 0, True, False), ("failed", 1, False, False), ("take", 8, True, False), ("failed", 1, False, False),
+        ("take", 6, True, False), ("failed", 1, False, False), ("take", 0, True, False), ("claim", 0, False, False),
+        ("failed", 1, False, False), ("probe", 0, False, False), ("take", 0, True, False), ("skip", 0, True, False),
+        ("probe", 0, False, False),
+    ],
+    "a done mark of an earlier run takes no call from its worker": [
+        ("take", 0, True, False), ("succeed", 0, False, False), ("take", 12, True, False), ("claim", 0, False, False),
+        ("lapse", 0, False, False), ("succeed", 0, False, False),
+    ],
+    "a doubt from before a loss of Redis counts at the next one": [
+        ("take", 0, True, False), ("doubted", 1, False, False), ("redis loses everything", 0, False, False),
+        ("restore", 0, False, False), ("open", 0, False, False), ("take", 0, True, False),
+        ("claim", 0, False, False), ("doubted", 1, False, False),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("found", FOUND)
+def test_what_once_went_wrong_goes_right(state: State, found: str) -> None:
+    """Each sequence in which a script once broke the model, step by step."""
+    protocol = Protocol(state)
+    for step in FOUND[found]:
+        protocol.step(*step)
+        protocol.the_ledgers_are_true()
+        protocol.the_leases_are_true()
+        protocol.a_call_that_is_out_is_known()
+        protocol.the_suspensions_are_true()

@@ -1,0 +1,282 @@
+"""From a firing to its run on a real Redis and S3: claimed once, planned once, and told where it comes to nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from config.schedules import Notify, Schedule
+from config.settings import Settings, load_settings
+from producers.beat import Beat
+from producers.control import Control
+from producers.notify import Notifications
+from producers.schedule import Firing, fire
+from producers.start import Starter, read_settled
+from restyle.errors import ConfigurationError
+from restyle.firings import Firings
+from restyle.fleet import Fleet, Limits
+from restyle.keys import Workspace
+from restyle.models import Run, RunStatus
+from restyle.progress import Progress
+from restyle.state import State
+from restyle.store import EMBEDDED_BUCKET, Store
+from tests.support.catalog import picture
+from tests.support.servers import S3
+
+
+@dataclass
+class Night:
+    """One workspace with a schedule, and the worker that plans its runs."""
+
+    state: State
+    store: Store
+    workspace: Workspace
+    images: str
+    settings: Settings
+    queued: list[str] = field(default_factory=list)
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self.state)
+
+    @property
+    def firings(self) -> Firings:
+        return Firings(self.state)
+
+    @property
+    def beat(self) -> Beat:
+        return Beat(self.settings, self.firings, self.store, self.workspace)
+
+    def worker(self, name: str) -> Starter:
+        """A living worker."""
+        fleet = Fleet(self.state, Limits(max_rpm=0, heartbeat_ttl=60), worker=name)
+        fleet.beat({})
+        told = Notifications(self.settings, self.workspace, self.store, self.progress, fleet)
+        return Starter(self.settings, self.workspace, self.store, self.progress, fleet, on_error=told.not_started)
+
+    def fired(self, minute: int = 0, **more: Any) -> Firing:
+        """A firing of this night, claimed."""
+        schedule = self.settings.schedule[0].model_copy(update=more)
+        firing = fire(schedule, datetime(2026, 1, 10, 1, minute, tzinfo=UTC), self.settings)
+        assert self.beat.fire(firing)
+        return firing
+
+    def start(self, firing: Firing) -> None:
+        """As the dispatcher and a worker do it."""
+        worker = self.worker("one")
+        worker.hand_out(self.queued.append)
+        assert self.queued[-1:] == [firing.run_id]
+        worker.start(firing.run_id)
+
+    def run(self, firing: Firing) -> Run | None:
+        """Its run.json."""
+        found = self.store.find(self.workspace.run(firing.run_id))
+        return Run.model_validate_json(found.data) if found else None
+
+    def last(self) -> tuple[str, str]:
+        """How the schedule fired last, which Redis and S3 agree on."""
+        settled = self.firings.last()["nightly"]
+        assert read_settled("nightly", self.store, self.workspace) == settled
+        return settled.run_id, settled.ending.value
+
+
+@pytest.fixture
+def night(redis_url: str, s3: S3) -> Iterator[Night]:
+    """Two pictures, no run yet."""
+    workspace, store = s3.workspace, s3.store
+    images = f"s3://{EMBEDDED_BUCKET}/{workspace.uri[-8:]}-shop/"
+    for name in ("a", "b"):
+        store.put(f"{images}{name}.jpg", picture(name), content_type="image/jpeg")
+    schedule = Schedule(
+        name="nightly", cron="0 2 * * *", time_zone="Europe/Berlin", manifest=images, prompt="photo of {id}"
+    )
+    settings = load_settings(redis_url=redis_url, workspace=workspace.uri, schedule=(schedule,), start_again=0.001)
+    state = State(redis_url, namespace=workspace.namespace, account="")
+    yield Night(state, store, workspace, images, settings)
+    state.close()
+
+
+def test_a_firing_is_claimed_once_and_planned_once(night: Night) -> None:
+    """A second beat finds it taken; the message may come again, in whatever order."""
+    firing = night.fired(budget=5.0, finish_by="06:00")
+    assert not night.beat.fire(firing)
+    night.start(firing)
+    run = night.run(firing)
+    assert run is not None
+    assert (run.schedule, run.planned, run.budget, run.by) == ("nightly", 2, 5.0, "schedule nightly")
+    assert night.progress.unfinished() == [firing.run_id]
+    night.worker("two").start(firing.run_id)
+    assert night.run(firing) == run
+    night.worker("two").hand_out(night.queued.append)
+    assert night.queued == [firing.run_id]
+    assert night.last() == (firing.run_id, "started")
+    assert not night.beat.fire(firing)
+
+
+def test_two_planners_are_one(night: Night) -> None:
+    """While a living worker plans it nobody else does; of a dead one, the next takes over."""
+    firing = night.fired()
+    worker = night.worker("one")
+    token = night.firings.take(firing.run_id, "one")
+    assert token
+    for other in ("one", "two"):
+        night.worker(other).start(firing.run_id)
+    worker.hand_out(night.queued.append)
+    assert (night.run(firing), night.queued) == (None, [])
+    worker.fleet.leave()
+    night.worker("two").hand_out(night.queued.append)
+    assert night.queued == [firing.run_id]
+    night.worker("two").start(firing.run_id)
+    assert night.run(firing) is not None
+    assert not night.firings.mine(firing.run_id, token)
+
+
+def test_a_plan_that_was_cut_off_before_its_run_was_known(night: Night) -> None:
+    """run.json is there, Redis knows nothing: the next try makes the very same run known."""
+    firing = night.fired()
+    night.start(firing)
+    run = night.run(firing)
+    night.state.ask("FLUSHALL")
+    again = night.fired()
+    assert again.run_id == firing.run_id
+    night.start(again)
+    assert night.run(firing) == run
+    assert night.progress.unfinished() == [firing.run_id]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "ending", "first"),
+    [("skip", "skipped", RunStatus.RUNNING), ("queue", None, RunStatus.RUNNING), ("cancel", "started", "cancelled")],
+)
+def test_a_run_that_is_still_going(night: Night, overlap: Any, ending: str | None, first: str) -> None:
+    """The next firing is skipped, waits, or ends the run."""
+    before = night.fired()
+    night.start(before)
+    after = night.fired(30, overlap=overlap)
+    worker = night.worker("one")
+    worker.hand_out(night.queued.append)
+    if ending == "started":
+        worker.start(after.run_id)
+    assert night.last() == ((after.run_id, ending) if ending else (before.run_id, "started"))
+    totals = night.progress.totals(before.run_id)
+    assert totals is not None
+    assert totals.status.value == first
+    if overlap == "queue":
+        night.progress.end(before.run_id, RunStatus.FINISHED)
+        night.start(after)
+        assert night.run(after) is not None
+
+
+def test_of_firings_that_wait_the_newest_stays(night: Night) -> None:
+    """Nights do not pile up behind one that takes long."""
+    night.start(night.fired())
+    second, third = night.fired(20, overlap="queue"), night.fired(40, overlap="queue")
+    night.worker("one").hand_out(night.queued.append)
+    assert night.last() == (second.run_id, "skipped")
+    assert list(night.firings.waiting()) == [third.run_id]
+
+
+@pytest.mark.parametrize("reason", ["operator", "budget", "deadline"])
+def test_what_a_suspension_ended_is_planned_afresh(night: Night, reason: str) -> None:
+    """The earlier run is cancelled, and its pending jobs are the next one's."""
+    before = night.fired()
+    night.start(before)
+    night.progress.suspend(before.run_id, reason, "", "test")
+    after = night.fired(30)
+    night.start(after)
+    run = night.run(before)
+    assert run is not None
+    assert run.status is RunStatus.CANCELLED
+    assert night.last() == (after.run_id, "started")
+
+
+def test_a_run_of_somebody_else_with_the_same_jobs(night: Night) -> None:
+    """Nothing is started beside it, and it is named."""
+    first = night.fired()
+    night.start(first)
+    other = Firing.model_validate_json(
+        first.model_dump_json(by_alias=True).replace('"nightly"', '"other"').replace("-nightly", "-other")
+    )
+    assert night.beat.fire(other)
+    night.start(other)
+    settled = night.firings.last()["other"]
+    assert settled.ending == "not_started"
+    assert first.run_id in settled.detail
+    totals = night.progress.totals(other.run_id)
+    assert totals is not None
+    assert totals.status is RunStatus.CANCELLED
+
+
+def test_what_cannot_be_planned_is_kept_and_told_once(night: Night) -> None:
+    """The reason is where `restyle schedules` looks for it, and on the list of notifications."""
+    firing = night.fired(manifest=f"{night.images}nothing/", notify=Notify(webhook="https://example.invalid/"))
+    night.start(firing)
+    worker = night.worker("one")
+    assert night.last() == (firing.run_id, "not_started")
+    assert night.run(firing) is None
+    [notice] = Notifications(
+        night.settings, night.workspace, night.store, night.progress, worker.fleet
+    ).notices.due()  # fmt: skip
+    assert notice.payload["event"] == "not_started"
+    assert firing.run_id in notice.payload["text"]
+
+
+def test_a_night_says_what_changed(night: Night) -> None:
+    """Its diff.json counts what is new and what is gone since the last night of this schedule."""
+    first = night.fired()
+    night.start(first)
+    night.store.delete(f"{night.images}b.jpg")
+    night.store.put(f"{night.images}c.jpg", picture("c"), content_type="image/jpeg")
+    night.progress.suspend(first.run_id, "operator", "", "test")
+    after = night.fired(30)
+    night.start(after)
+    told = json.loads(night.store.get(night.workspace.run(after.run_id, "diff.json")).data)
+    assert (told["since"], told["new"]["jobs"]) == (first.run_id, 2)
+    assert told["removed"]["examples"] == ["b/default"]
+
+
+def test_a_worker_plans_with_the_settings_of_the_beat(night: Night) -> None:
+    """Whatever restyle.toml a worker has."""
+    beat = night.settings.model_copy(update={"defaults": {"strength": 0.25}, "max_side": 256})
+    firing = fire(beat.schedule[0], datetime(2026, 1, 10, 1, tzinfo=UTC), beat)
+    assert night.beat.fire(firing)
+    night.start(firing)
+    run = night.run(firing)
+    assert run is not None
+    assert run.options.preparation.max_side == 256
+
+
+def test_the_beat_looks_in_s3_where_redis_is_empty(night: Night) -> None:
+    """How far was looked is known again from the last firing; a new schedule counts from now on."""
+    assert night.beat.tick() <= night.settings.beat_seconds
+    assert night.firings.waiting() == {}
+    night.start(night.fired())
+    night.state.ask("FLUSHALL")
+    late = night.settings.schedule[0].model_copy(update={"catch_up": True})
+    beat = Beat(
+        night.settings.model_copy(update={"schedule": (late,)}), night.firings, night.store, night.workspace
+    )  # fmt: skip
+    beat.tick()
+    beat.tick()
+    [run_id] = night.firings.waiting()
+    assert run_id > "20260110"
+    now = datetime.fromtimestamp(night.state.clock(), UTC)
+    assert timedelta() <= now - datetime.fromisoformat(run_id[:15] + "Z") < timedelta(days=1, hours=2)
+
+
+def test_check_of_other_runs_leaves_ended_ones_alone(night: Night) -> None:
+    """A finished run with the same jobs is no hindrance; cancelling twice is an error of the caller's."""
+    first = night.fired()
+    night.start(first)
+    control = Control(night.store, night.workspace, night.progress, night.worker("one").fleet, "test")
+    control.cancel(first.run_id)
+    with pytest.raises(ConfigurationError):
+        control.cancel(first.run_id)
+    after = night.fired(30)
+    night.start(after)
+    assert json.loads(night.store.get(night.workspace.run(after.run_id)).data)["planned"] == 2

@@ -1,0 +1,76 @@
+"""`celery -A workers.beat beat --scheduler workers.beat:Scheduler`, and `restyle beat`: what fires schedules.
+
+Celery's beat gives the process and its loop; when something is due is decided by producers/beat.py, and what was fired
+is in Redis (docs/decisions/0010-beat.md). It needs no API key.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import structlog
+from celery import signals
+from celery.beat import Scheduler as CeleryScheduler
+
+from config import logs
+from config.celery_app import make_celery
+from config.settings import Settings, load_settings
+from producers.beat import Beat
+from restyle.errors import RestyleError
+from restyle.firings import Firings
+from tasks.resources import open_state, open_store
+
+log = structlog.get_logger("restyle.beat")
+
+#: Seconds until another try, while Redis is away.
+AWAY = 1.0
+
+
+def open_beat(settings: Settings) -> Beat:
+    """The schedules of these settings, with their doors."""
+    state = open_state(settings, settings.account or "", connections=4)
+    return Beat(settings, Firings(state), open_store(settings, connections=2), settings.effective_workspace)
+
+
+class Scheduler(CeleryScheduler):
+    """Celery's scheduler with our schedules in the place of its own, and with no file to lose."""
+
+    def setup_schedule(self) -> None:
+        """Celery has nothing to schedule itself."""
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Fires what is due; whatever goes wrong costs one tick, never the process."""
+        try:
+            return beat.tick()
+        except RestyleError as error:
+            log.warning("tick missed", reason=error.message)
+        except Exception:
+            log.exception("tick failed")
+        return AWAY
+
+    @property
+    def info(self) -> str:
+        """What Celery prints of it at the start."""
+        return f"    . schedules -> {len(beat.settings.schedule)}"
+
+
+@signals.setup_logging.connect(weak=False)
+def on_logging(**_: Any) -> None:
+    """Our logs in the place of Celery's."""
+    logs.configure(settings.log_format, settings.log_level)
+
+
+@signals.beat_init.connect(weak=False)
+def on_init(**_: Any) -> None:
+    """Says that it is up."""
+    log.info("beat is up", schedules=[schedule.name for schedule in settings.schedule])
+
+
+try:
+    settings = load_settings()
+    app = make_celery(settings)
+    beat = open_beat(settings)
+    beat.firings.state.ping()
+except RestyleError as error:
+    sys.exit(f"restyle: {error.message}")

@@ -1,0 +1,44 @@
+"""The thread that sends notifications, so that a slow receiver holds neither a job nor the dispatcher."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from producers.notify import Notifications
+from restyle.errors import RestyleError
+
+log = structlog.get_logger("restyle.notify")
+
+#: Seconds that a leaving worker still gives to what is due.
+LAST_WORDS = 12.0
+
+
+class Notifier(threading.Thread):
+    """Sends what is due until it is told to stop; any number of workers may do so."""
+
+    def __init__(self, notifications: Notifications, every: float) -> None:
+        super().__init__(name="notifier", daemon=True)
+        self._notifications = notifications
+        self._every = every
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Sends; once more at the end, since the embedded stack ends with its run."""
+        while not self._over.wait(self._every):
+            self._send()
+        self._send()
+
+    def stop(self) -> None:
+        """Ends after what is due; not after a receiver that is too slow."""
+        self._over.set()
+        self.join(LAST_WORDS)
+
+    def _send(self) -> None:
+        try:
+            self._notifications.send_due()
+        except RestyleError as error:
+            log.warning("notifications wait", reason=error.message)
+        except Exception:
+            log.exception("notifications wait")
