@@ -27,7 +27,7 @@ check: $(VENV)/.dev  ## Lint, format, types, layers, house rules
 	@echo "check: all good"
 
 test: check  ## check, then every test
-	@$(BIN)/pytest --quiet
+	@$(BIN)/pytest --quiet --numprocesses 3 --dist worksteal
 
 acceptance: $(VENV)/.dev  ## Every proof with the real command and real workers, the long ones too (about 40 minutes)
 	@$(BIN)/pytest -m "acceptance or long" tests/acceptance

@@ -171,7 +171,7 @@ class Dashboard:
         cost = ""
         if action.name == "retry" and row.totals:
             credits = row.totals.failed * self.settings.price
-            cost = f"{row.totals.failed:,} jobs, about {credits:,.2f} credits"
+            cost = f"{row.totals.failed:,} job{'s' if row.totals.failed > 1 else ''}, about {credits:,.2f} credits"
             cost += " of play money" if row.run.options.sandbox else f" (${credits * self.settings.credit_price:,.2f})"
         back = f"/runs/{row.run.run_id}"
         about = f"{row.name} · {row.run.run_id}"

@@ -72,7 +72,7 @@ def page_of(browser: Browser, url: str, *, width: int = 1280) -> Iterator[tuple[
 
 
 def test_a_run_goes_live_from_nothing_to_done(browser: Browser, fleet: FleetOf, sandbox: SandboxServer) -> None:
-    """Without a reload: an empty list, a run that appears, its pictures and failures as they come, and its end."""
+    """Without a reload: a run appears, its pictures and failures come, it ends; then its failed job is done again."""
     write_catalog(fleet.command.folder, 8)
     sandbox.control(latency=0.3)
     sandbox.script("400", prompt_contains="item-003")
@@ -89,15 +89,22 @@ def test_a_run_goes_live_from_nothing_to_done(browser: Browser, fleet: FleetOf, 
             page.evaluate("window.loaded_once = true")
             expect(page.locator(".pairs li")).to_have_count(7, timeout=SOON)
             expect(page.locator(".status")).to_have_text("finished", timeout=SOON)
-        expect(page.locator(".headway")).to_contain_text("8 of 8 jobs")
-        expect(page.locator("ul.failures li")).to_contain_text("item-003")
-        expect(page.locator("ul.failures li")).to_contain_text("request rejected · HTTP 400")
-        expect(page.locator(".part-events")).to_contain_text("submitted by")
-        assert page.evaluate("window.loaded_once") is True
-        for img in page.locator(".pairs img").all():
-            img.scroll_into_view_if_needed()
-            expect(img).to_have_js_property("complete", value=True)
-            assert img.evaluate("img => img.naturalWidth") > 1
+            expect(page.locator(".headway")).to_contain_text("8 of 8 jobs")
+            expect(page.locator("ul.failures li")).to_contain_text("item-003")
+            expect(page.locator("ul.failures li")).to_contain_text("request rejected · HTTP 400")
+            expect(page.locator(".part-events")).to_contain_text("submitted by")
+            assert page.evaluate("window.loaded_once") is True
+            for img in page.locator(".pairs img").all():
+                img.scroll_into_view_if_needed()
+                expect(img).to_have_js_property("complete", value=True)
+                assert img.evaluate("img => img.naturalWidth") > 1
+            page.get_by_role("link", name="Retry failed").click()
+            expect(page.locator(".ask")).to_contain_text("1 job, about 0.02 credits")
+            page.get_by_role("button", name="Retry failed").click()
+            expect(page.get_by_role("heading", name=f"Retry of {run_id}")).to_be_visible()
+            expect(page.locator(".status")).to_have_text("finished", timeout=SOON)
+            expect(page.locator(".headway")).to_contain_text("1 of 1 jobs")
+            assert (sandbox.charged, sandbox.paid_twice) == (8, {})
         assert complaints.none
 
 

@@ -56,7 +56,9 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("options", [(), ("--overwrite", "--new-seed")], ids=["plain", "overwrite"])
+@pytest.mark.parametrize(
+    "options", [(), pytest.param(("--overwrite", "--new-seed"), marks=pytest.mark.long)], ids=["plain", "overwrite"]
+)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_around_the_record(
     fleet: FleetOf, sandbox: SandboxServer, s3_proxy: Proxy, when: Literal["before", "after"], options: tuple[str, ...]
@@ -177,7 +179,7 @@ def test_sigterm_under_load(fleet: FleetOf, sandbox: SandboxServer) -> None:
 def test_a_second_sigterm_leaves_at_once(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """The calls in flight are counted as in doubt, called once more, and the run finishes."""
     write_catalog(fleet.command.folder, 6)
-    sandbox.control(latency=3)
+    sandbox.control(latency=8)
     fleet = fleet.with_settings(RESTYLE_CONCURRENCY="2")
     with fleet.worker() as first:
         run_id = fleet.submit()

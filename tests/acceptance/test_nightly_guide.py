@@ -34,6 +34,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_the_guide(fleet: FleetOf, s3: S3, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its commands do what it says; a signed notification arrives in spite of all, and the run does not wait for it."""
     (s3.folder / "shop").mkdir(exist_ok=True)

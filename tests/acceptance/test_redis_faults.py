@@ -72,7 +72,8 @@ def test_a_restart_without_data_needs_resume(fragile: FleetOf, own_valkey: Valke
     assert sandbox.charged <= 60 + 8, "jobs, and the calls in flight at the loss"
 
 
-@pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [6, 60])
 def test_a_frozen_redis_makes_no_call_twice(
     fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer, seconds: int
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_frozen_redis_makes_no_call_twice(
     assert (sandbox.charged, sandbox.paid_twice) == (60, {})
 
 
+@pytest.mark.long
 def test_a_black_hole_ends_within_45_seconds(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
     """One worker's packets vanish: the other goes on, and the cut off one is back by itself."""
     write_catalog(fragile.command.folder, 200)
@@ -113,6 +115,7 @@ def test_a_black_hole_ends_within_45_seconds(fragile: FleetOf, own_valkey: Valke
     assert sandbox.charged <= 200 + 4, "jobs, and the calls in flight of the one taken for dead"
 
 
+@pytest.mark.long
 def test_killed_connections_run_nothing_twice(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
     """Celery re-queues every running task when a connection dies; none of them is called again."""
     write_catalog(fragile.command.folder, 60)
@@ -161,6 +164,7 @@ def test_the_same_manifest_submitted_twice_at_once(fleet: FleetOf, sandbox: Sand
     assert (sandbox.charged, sandbox.paid_twice) == (30, {})
 
 
+@pytest.mark.long
 def test_a_worker_that_loses_redis_for_long_is_back_without_a_hand(
     fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer
 ) -> None:

@@ -35,7 +35,9 @@ def cut_while_calls_are_out(sandbox: SandboxServer, proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.long)])
-@pytest.mark.parametrize("killed", [False, True], ids=["worker lives", "worker killed"])
+@pytest.mark.parametrize(
+    "killed", [pytest.param(False, marks=pytest.mark.long), True], ids=["worker lives", "worker killed"]
+)
 def test_answers_that_s3_does_not_take_are_paid_once(
     fleet: FleetOf, sandbox: SandboxServer, proxy: Proxy, seconds: int, killed: bool
 ) -> None:

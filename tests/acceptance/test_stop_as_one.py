@@ -89,7 +89,7 @@ def test_a_wrong_key_or_address_stops_the_run(alone: Alone, sandbox: SandboxServ
 def test_a_person_suspends_the_fleet(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """`suspend` stops a fleet between two calls; `resume` lets it go on."""
     write_catalog(fleet.command.folder, 40)
-    sandbox.control(latency=0.3)
+    sandbox.control(latency=1.5)
     with fleet.workers(1):
         run_id = fleet.command("submit", "manifest.csv", "--prompt", "photo of {id}", "--yes").out.strip()
         wait_until(lambda: sandbox.charged >= 3, timeout=20, description="the first calls")

@@ -98,7 +98,7 @@ class Place:
         """The run's one job, with its pictures."""
         image, output = self.workspace.under("in", "lamp.jpg"), self.workspace.output("lamp", "oak")
         job = Job(id="lamp", variant="oak", image=image, params=Params(prompt="a <b>lamp</b>"), output=output)
-        lines = gzip.compress(job.model_dump_json().encode())
+        lines = gzip.compress(job.model_dump_json().encode(), mtime=0)
         self.store.put(self.workspace.shard(run.run_id, 0), lines, content_type="application/gzip")
         for uri in (image, output):
             self.store.put(uri, picture(uri, 900), content_type="image/jpeg")

@@ -17,7 +17,7 @@ from config.settings import Settings
 from producers import diff as diffing
 from producers import lookup
 from producers.control import Control
-from producers.diff import Change, Diff, compare, with_diff
+from producers.diff import Change, Diff, compare, put_diff, with_diff
 from producers.lookup import etags
 from producers.plan import Draft, PlanRequest, draft
 from producers.prune import leftovers, prunable, remove
@@ -123,7 +123,7 @@ def done(found: Draft, workspace: Workspace, store: Store, ends: Ends | None = N
                 )
             told = outcome.model_dump(mode="json", exclude_defaults=True) if outcome else None
             lines.append(json.dumps({"job": json.loads(line), "outcome": told}))
-        data = gzip.compress("\n".join(lines).encode())
+        data = gzip.compress("\n".join(lines).encode(), mtime=0)
         store.put(workspace.results(run.run_id, shard), data, content_type="application/gzip")
     ended = run.model_copy(update={"status": RunStatus.FINISHED, "finished": utc_now()})
     write_run(ended, store=store, workspace=workspace)
@@ -138,7 +138,15 @@ def test_the_second_night(store: Store, workspace: Workspace) -> None:
     prefix = shop(store, workspace, 20)
     first = compared(prefix, workspace, store)
     assert (counts(first), first.since, first.records_read) == ({"new": 20}, None, 0)
-    night = done(plan(prefix, workspace, store), workspace, store)
+    found = plan(prefix, workspace, store)
+    put_diff(first, found.run_id, store, workspace)
+    night = done(found, workspace, store)
+    report(night, store, workspace)
+    assert json.loads(store.get(workspace.run(night.run_id, "report.json")).data)["diff"]["new"]["jobs"] == 20
+    assert (
+        "Since the beginning: 20 new, 0 input changed"
+        in store.get(workspace.run(night.run_id, "report.html")).data.decode()
+    )
     for number in range(20, 30):
         put(store, workspace.under(f"in/{number}.jpg"), "new")
     for number in range(5):

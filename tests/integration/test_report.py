@@ -57,7 +57,7 @@ def a_job(workspace: Workspace, entry: str) -> Job:
 
 def put_lines(store: Store, uri: str, lines: list[Any]) -> None:
     """Stores JSON lines as a shard's file."""
-    data = gzip.compress("\n".join(json.dumps(line) for line in lines).encode())
+    data = gzip.compress("\n".join(json.dumps(line) for line in lines).encode(), mtime=0)
     store.put(uri, data, content_type="application/gzip")
 
 
