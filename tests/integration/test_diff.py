@@ -212,7 +212,7 @@ def test_bad_lines_are_not_removed(store: Store, workspace: Workspace) -> None:
     table = "\n".join(f"{name},{workspace.under(f'in/{key}.jpg')},30" for name, key in rows)
     Path("m.csv").write_text(f"id,image,num_inference_steps\n{table}\n")
     done(plan("m.csv", workspace, store), workspace, store)
-    Path("m.csv").write_text("id,image,num_inference_steps\n" + table.replace("30", "300", 1) + "\n")
+    Path("m.csv").write_text("id,image,num_inference_steps\n" + table.replace(",30\n", ",300\n", 1) + "\n")
     assert counts(compared("m.csv", workspace, store, skip_invalid=True)) == {"unchanged": 2}
 
 

@@ -75,6 +75,7 @@ class Command:
         process = subprocess.Popen(
             self.argv(*args), cwd=self.folder, env=self.environment, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - it only sets a signal
         )  # fmt: skip
         try:
             yield process
@@ -86,6 +87,11 @@ class Command:
     def argv(self, *args: str) -> list[str]:
         """The command's words."""
         return [str(Path(sys.executable).with_name("restyle")), *args]
+
+
+def listen_to_ctrl_c() -> None:
+    """Undoes what a shell does to what it starts in the background: to let it ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def processes_with(text: str) -> list[int]:
