@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from producers.report import Rows
-from producers.tally import outcome_word
+from producers.tally import SUSPECT, is_wanted, outcome_word
 from restyle.keys import escape, sample_uri
 from restyle.models import Job, Outcome, Run
 from restyle.store import Store
@@ -29,6 +29,9 @@ INDEX = ".restyle-download.jsonl"
 DONE = frozenset({"succeeded", "skipped"})
 #: Names that Windows keeps for devices, whatever their suffix.
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
+
+
+State = Literal["copied", "unchanged", "missing", "refused", "suspect"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Downloaded:
     """Where it lies in S3; empty where the job has no output."""
     path: Path
     """Where it lies in the folder, or would."""
-    state: Literal["copied", "unchanged", "missing", "refused"]
+    state: State
+    """Suspect: left out, since it looks wrong."""
     bytes: int = 0
     reason: str = ""
     """Why it is missing or refused."""
@@ -55,6 +59,8 @@ class _Wanted:
     uri: str
     path: str
     reason: str = ""
+    is_left_out: bool = False
+    """It looks wrong, and such pictures were not asked for."""
 
 
 def download(  # noqa: PLR0913 - a copy's choices are independent, and all but three have defaults
@@ -75,7 +81,7 @@ def download(  # noqa: PLR0913 - a copy's choices are independent, and all but t
         rows: its rows.
         directory: the folder; made where it is missing. Nothing outside it is written.
         store: S3.
-        statuses: jobs with one of these outcomes.
+        statuses: jobs with one of these outcomes; pictures that look wrong only where `suspect` is among them.
         variants: jobs of these variants; None is all.
         only_ids: jobs of these entries; None is all.
         threads: copies at a time.
@@ -90,10 +96,10 @@ def download(  # noqa: PLR0913 - a copy's choices are independent, and all but t
     wanted = (
         picture
         for job, outcome in rows()
-        if outcome_word(outcome) in statuses
+        if is_wanted(outcome, statuses)
         and (variants is None or job.variant in variants)
         and (only_ids is None or job.id in only_ids)
-        for picture in _pictures(run, job, outcome)
+        for picture in _pictures(run, job, outcome, left_out=SUSPECT not in statuses)
     )
     pool = ThreadPoolExecutor(threads, thread_name_prefix="download")
     waiting: deque[Future[Downloaded]] = deque()
@@ -108,13 +114,13 @@ def download(  # noqa: PLR0913 - a copy's choices are independent, and all but t
         pool.shutdown(cancel_futures=True)
 
 
-def _pictures(run: Run, job: Job, outcome: Outcome | None) -> Iterator[_Wanted]:
+def _pictures(run: Run, job: Job, outcome: Outcome | None, *, left_out: bool) -> Iterator[_Wanted]:
     """What to copy for a job: its samples, or one line saying that there are none."""
     outputs = outcome.outputs if outcome else ()
     folder = "/".join(_portable(part) for part in escape(job.id).split("/"))
     for number, uri in enumerate(outputs):
         name = sample_uri(job.variant, number, job.params.samples, posixpath.splitext(uri)[1])
-        yield _Wanted(job, uri, f"{folder}/{name}")
+        yield _Wanted(job, uri, f"{folder}/{name}", is_left_out=left_out and bool(outcome and outcome.suspect))
     if not outputs:
         reason = f"no output: the job is {outcome_word(outcome)} in run {run.run_id}"
         yield _Wanted(job, "", f"{folder}/{job.variant}", reason)
@@ -153,12 +159,14 @@ class _Folder:
     def take(self, wanted: _Wanted) -> Downloaded:
         """Copies one picture unless it is there."""
 
-        def became(state: Literal["copied", "unchanged", "missing", "refused"], size: int, reason: str) -> Downloaded:
+        def became(state: State, size: int, reason: str) -> Downloaded:
             job = wanted.job
             return Downloaded(job.id, job.variant, wanted.uri, self.root / wanted.path, state, size, reason)
 
         if not wanted.uri:
             return became("missing", 0, wanted.reason)
+        if wanted.is_left_out:
+            return became("suspect", 0, "looks wrong")
         if not self._inside(wanted.path):
             return became("refused", 0, f"{wanted.path} would lie outside the folder")
         held = self._held(wanted.path)

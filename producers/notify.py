@@ -178,6 +178,7 @@ def _of(now: Snapshot, event: Event, schedule: str | None) -> dict[str, Any]:
     """The report's summary with links, and the same as a sentence."""
     assert event in get_args(Event)
     counts = f"{now.succeeded:,} succeeded, {now.skipped:,} skipped, {now.failed:,} failed, {now.pending:,} pending"
+    counts += f"; {now.suspect:,} look wrong" if now.suspect else ""
     word = now.status.value.replace("_", " ") if event == "finished" else event.replace("_", " ")
     reason = f" ({now.suspension.reason}: {now.suspension.detail})" if now.suspension else ""
     text = f"{schedule or 'run'} {now.run_id} {word}{reason}: {counts}; {now.credits_spent:,.2f} credits spent"

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import TextIO, cast
 
 from producers.report_page import Gallery, render, thumbnails
-from producers.tally import PENDING, Tally, outcome_word
+from producers.tally import PENDING, Tally, is_wanted
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Params, Run, Value
@@ -32,7 +32,7 @@ Rows = Callable[[], Iterator[Row]]
 #: What a file's header begins with when it is a report.
 RUN_COLUMNS = (
     "run_id", "job_id", "id", "variant", "image", "outcome", "error", "http_status", "message",
-    "attempts", "in_doubt", "credits", "seed", "output", "record",
+    "attempts", "in_doubt", "credits", "seed", "output", "record", "suspect",
 )  # fmt: skip
 #: The parameters' columns; the seed stands among the run's.
 PARAM_COLUMNS = tuple(name for name in Params.model_fields if name != "seed")
@@ -212,7 +212,7 @@ def slice_csv(run: Run, rows: Rows, *, workspace: Workspace, statuses: frozenset
     columns: dict[str, None] = {}
     for job, _ in rows():
         columns.update(dict.fromkeys(job.meta))
-    wanted = (row for row in rows() if outcome_word(row[1]) in statuses)
+    wanted = (row for row in rows() if is_wanted(row[1], statuses))
     return _write_rows(run, wanted, columns, workspace, out)
 
 
@@ -264,6 +264,7 @@ def _run_cells(run: Run, workspace: Workspace, job: Job, outcome: Outcome | None
         "credits": outcome.credits,
         "output": outcome.outputs[0] if outcome.outputs else None,
         "record": workspace.record(job.id, job.variant) if done else None,
+        "suspect": " ".join(outcome.suspect),
     }
 
 

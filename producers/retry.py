@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from config.settings import Settings
 from producers.plan import Draft, PlanRequest, estimated, told_unknown
 from producers.report import Rows
-from producers.tally import outcome_word
+from producers.tally import SUSPECT, is_wanted
 from restyle.errors import ConfigurationError
-from restyle.keys import Workspace, new_run_id
+from restyle.keys import Workspace, derived_seed, new_run_id
 from restyle.models import Job, ManifestSource, Outcome, Run, digest, utc_now
 
 
@@ -19,7 +19,7 @@ class Slice:
     """Which jobs of a run are wanted."""
 
     statuses: frozenset[str]
-    """How they ended: failed, pending, succeeded, skipped."""
+    """How they ended: failed, pending, succeeded, skipped; or suspect, whose pictures look wrong."""
     errors: frozenset[str] = frozenset()
     """With which error, where any is named; only failed jobs have one."""
     only_ids: frozenset[str] | None = None
@@ -27,16 +27,16 @@ class Slice:
 
     def check(self) -> None:
         """Raises ConfigurationError where an outcome is none, or contradicts the errors."""
-        if wrong := self.statuses - {"failed", "pending", "succeeded", "skipped"}:
+        if wrong := self.statuses - {"failed", "pending", "succeeded", "skipped", SUSPECT}:
             told = ", ".join(sorted(wrong))
-            raise ConfigurationError(f"--status {told}: it is failed, pending, succeeded or skipped")
+            raise ConfigurationError(f"--status {told}: it is failed, pending, succeeded, skipped or suspect")
         if self.errors and self.statuses != {"failed"}:
             raise ConfigurationError("--error is of failed jobs: give it without --status, or with --status failed")
 
     def has(self, job: Job, outcome: Outcome | None) -> bool:
         """Whether a job is wanted."""
         return (
-            outcome_word(outcome) in self.statuses
+            is_wanted(outcome, self.statuses)
             and (not self.errors or (outcome is not None and outcome.error in self.errors))
             and (self.only_ids is None or job.id in self.only_ids)
         )
@@ -89,11 +89,11 @@ def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, work
         raise ConfigurationError(
             f"--error {', '.join(sorted(missing))}: no job of {run.run_id} failed so; its errors: {there}"
         )
-    uri = workspace.run(run.run_id)
+    uri, run_id = workspace.run(run.run_id), new_run_id(utc_now())
     ids = None if wanted.only_ids is None else sorted(wanted.only_ids)
     return Draft(
         request=PlanRequest(uri, retry_of=run.run_id),
-        run_id=new_run_id(utc_now()),
+        run_id=run_id,
         plan_digest=digest(["retry", run.run_id, sorted(wanted.statuses), sorted(wanted.errors), ids]),
         options=run.options.model_copy(update={"limit": None, "sample": None, "partial": True}),
         manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
@@ -106,6 +106,16 @@ def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, work
         warnings=told_unknown(count.unknown, f"run {run.run_id}"),
         estimate=estimated(count.jobs, count.samples, count.steps, settings),
         home=settings.home,
-        stream=lambda: (job for job, outcome in rows() if wanted.has(job, outcome)),
+        stream=lambda: (
+            _otherwise(job, run_id, workspace) if outcome and outcome.suspect else job
+            for job, outcome in rows()
+            if wanted.has(job, outcome)
+        ),
         notify=settings.notify.told,
     )
+
+
+def _otherwise(job: Job, run_id: str, workspace: Workspace) -> Job:
+    """A job with another seed: what looks wrong is done, and would come out as it was."""
+    seed = derived_seed(workspace.job_id(job.id, job.variant), run_id)
+    return job.model_copy(update={"params": job.params.model_copy(update={"seed": seed})})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
@@ -10,11 +11,18 @@ from restyle.models import Job, Outcome, OutcomeKind
 
 #: What stands for the outcome of a job that has none.
 PENDING = "pending"
+#: What asks for jobs whose pictures look wrong, where outcomes are asked for.
+SUSPECT = "suspect"
 
 
 def outcome_word(outcome: Outcome | None) -> str:
     """How a job ended, in one word; `pending` where it has not."""
     return outcome.outcome.value if outcome else PENDING
+
+
+def is_wanted(outcome: Outcome | None, statuses: Collection[str]) -> bool:
+    """Whether a job ended in one of these ways; `suspect` is one beside the outcomes."""
+    return outcome_word(outcome) in statuses or (SUSPECT in statuses and outcome is not None and bool(outcome.suspect))
 
 
 @dataclass
@@ -33,6 +41,8 @@ class VariantTally:
     skipped: int = 0
     failed: int = 0
     pending: int = 0
+    suspect: int = 0
+    """Of the succeeded and skipped."""
     credits: float = 0.0
 
 
@@ -59,6 +69,7 @@ class Tally:
         setattr(variant, kind, getattr(variant, kind) + 1)
         if outcome:
             variant.credits += outcome.credits
+            variant.suspect += bool(outcome.suspect)
             self._add_outcome(outcome)
 
     def _add_outcome(self, outcome: Outcome) -> None:

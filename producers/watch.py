@@ -40,6 +40,8 @@ class Snapshot(Value):
     failed: int
     pending: int
     invalid: int
+    suspect: int
+    """Of the succeeded and skipped: their pictures look wrong."""
     in_doubt: int
     attempts: int
     credits_spent: float
@@ -101,6 +103,7 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         failed=totals.failed,
         pending=totals.pending,
         invalid=run.invalid,
+        suspect=totals.suspect,
         in_doubt=totals.in_doubt,
         attempts=totals.attempts,
         credits_spent=totals.credits,
@@ -165,6 +168,7 @@ def _told(run: Run, store: Store, workspace: Workspace, progress: Progress) -> T
         succeeded=told["succeeded"], skipped=told["skipped"], failed=told["failed"], attempts=told["attempts"],
         in_doubt=told["in_doubt"], credits=told["credits_spent"], last_error=told.get("last_error", ""),
         credits_before=told.get("credits_before"), credits_after=told.get("credits_after"), finish_queued=0,
+        suspect=told.get("suspect", 0),
     )  # fmt: skip
 
 
@@ -178,4 +182,5 @@ def told_by_results(run: Run, store: Store, workspace: Workspace, progress: Prog
         status=run.status, planned=run.planned, shards=run.shards, closed=0, cursor=0, succeeded=told.succeeded,
         skipped=told.skipped, failed=told.failed, attempts=tally.attempts, in_doubt=tally.in_doubt,
         credits=round(told.credits, 6), last_error="", credits_before=None, credits_after=None, finish_queued=0,
+        suspect=told.suspect,
     )  # fmt: skip

@@ -207,6 +207,8 @@ class Outcome(Value):
     """Of the successful call."""
     ended: UtcTime | None = None
     warning: str = ""
+    suspect: tuple[str, ...] = ()
+    """Why its pictures look wrong, though the API answered with them: restyle/gates.py has the words."""
 
 
 class Message(Value):

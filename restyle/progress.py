@@ -39,6 +39,8 @@ class Totals:
     finish_queued: float
     priority: str = "normal"
     approved: bool = True
+    #: Jobs among the succeeded and skipped whose pictures look wrong.
+    suspect: int = 0
     #: The worker that writes the report; empty: nobody does.
     writer: str = ""
 
@@ -95,7 +97,7 @@ class Progress:
         """Rebuilds a run that Redis has lost; False where Redis knows it."""
         restored = self.state.run(
             "restore", run.run_id, told.planned, told.shards, told.cursor, told.succeeded, told.skipped,
-            told.failed, told.attempts, told.in_doubt, told.credits, *closed,
+            told.failed, told.attempts, told.in_doubt, told.credits, told.suspect, *closed,
         )  # fmt: skip
         return bool(restored)
 
@@ -242,7 +244,7 @@ class Progress:
             f"{outcome.credits:.6f}", int(ended.wrote_record), int(ended.call_succeeded),
             "" if ended.credits_left is None else f"{ended.credits_left:.6f}", message.job.variant,
             outcome.seconds if ended.calls else 0, weight(message.job.params) if ended.calls else 0,
-            *(period.name for period in fleet.limits.budgets.periods()),
+            *(period.name for period in fleet.limits.budgets.periods()), int(bool(outcome.suspect)),
         )  # fmt: skip
         fleet.hands.remove(message.job_id)
         return bool(counted == 1)
@@ -273,6 +275,7 @@ def read_totals(found: Mapping[str, str]) -> Totals | None:
         last_error=found.get("last_error", ""), credits_before=credit("credits_before"),
         credits_after=credit("credits_after"), finish_queued=float(found.get("finish_queued", 0)),
         priority=found.get("priority", "normal"), writer=found.get("writer", ""), approved=found.get("approved") != "0",
+        suspect=number("suspect"),
     )  # fmt: skip
 
 

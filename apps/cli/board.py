@@ -84,6 +84,8 @@ def facts(now: Snapshot, pace: Pace, settings: Settings) -> list[str]:
         said.append(f"{now.skipped:,} skipped")
     if now.failed:
         said.append(f"{now.failed:,} failed")
+    if now.suspect:
+        said.append(f"{now.suspect:,} suspect")
     if now.status is RunStatus.RUNNING and now.pending:
         said += [f"{pace.per_minute:,.0f} a minute", f"{pace.left(now.pending)} left", f"{now.in_flight} in flight"]
     said.append("spent " + credits_text(now.credits_spent, settings.credit_price))
@@ -110,6 +112,8 @@ def draw(run: Run, now: Snapshot, pace: Pace, settings: Settings) -> Group:
     counts.append(f"{now.succeeded:,} succeeded", style="green")
     counts.append(f"   {now.skipped:,} skipped", style="cyan" if now.skipped else "dim")
     counts.append(f"   {now.failed:,} failed", style="bold red" if now.failed else "dim")
+    if now.suspect:
+        counts.append(f"   {now.suspect:,} suspect", style="yellow")
     counts.append(f"   {now.pending:,} pending   {now.in_flight} in flight", style="dim")
     lines.append(counts)
     money = f"{pace.per_minute:,.0f} a minute   ETA {pace.left(now.pending)}   spent "

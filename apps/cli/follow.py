@@ -130,6 +130,8 @@ def tell(now: Snapshot, here: Session) -> None:
     parts = [f"{now.succeeded:,} succeeded", f"{now.skipped:,} skipped", f"{now.failed:,} failed"]
     if now.pending:
         parts.append(f"{now.pending:,} pending")
+    if now.suspect:
+        parts.append(f"[yellow]{now.suspect:,} suspect[/]")
     style = "green" if now.status is RunStatus.FINISHED and not now.failed else "yellow"
     talk.print(f"[bold {style}]{now.status.value}[/]  " + " · ".join(parts))
     note = now.suspension
@@ -151,6 +153,8 @@ def tell(now: Snapshot, here: Session) -> None:
     say(f"records: {here.shown(here.workspace.under('records'))}")
     if now.report:
         say(f"report:  {here.shown(now.report.replace('.csv', '.html'))}")
+    if now.suspect:
+        say(f"To make suspect pictures again, with other seeds: restyle retry {now.run_id} --status suspect", "bold")
     if now.failed:
         say(f"To run the failed jobs again: restyle retry {now.run_id}", "bold")
 

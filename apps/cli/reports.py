@@ -16,7 +16,7 @@ from producers.report import slice_csv, write_report
 from restyle.errors import ConfigurationError
 from restyle.models import Run
 
-STATUSES = frozenset({"succeeded", "skipped", "failed", "pending"})
+STATUSES = frozenset({"succeeded", "skipped", "failed", "pending", "suspect"})
 
 
 def add_to(app: typer.Typer) -> None:
@@ -102,4 +102,6 @@ def download(
             if copied.state == "missing":
                 say(f"missing: {copied.uri}", "yellow")
     print(directory)  # noqa: T201 - the datum of this command, on stdout
+    if counts.get("suspect"):
+        say("Suspect pictures were left out; to have them too, add --status suspect", "yellow")
     say(" · ".join(f"{count:,} {state}" for state, count in counts.items()) or "nothing to copy")

@@ -82,7 +82,9 @@ def show(now: Snapshot, here: Session) -> None:
     out.print(f"[bold]{now.run_id}[/]  {now.status.value}")
     out.print(
         f"  {now.succeeded:,} succeeded · {now.skipped:,} skipped · {now.failed:,} failed · {now.pending:,} pending"
-        f" · {now.planned:,} planned" + (f" · {now.invalid:,} invalid" if now.invalid else "")
+        f" · {now.planned:,} planned"
+        + (f" · {now.invalid:,} invalid" if now.invalid else "")
+        + (f" · {now.suspect:,} suspect" if now.suspect else "")
     )
     left = f", {now.credits_left:,.2f} left on the account" if now.credits_left is not None else ""
     out.print(f"  spent {credits_text(now.credits_spent, here.settings.credit_price)}{left}, {now.attempts:,} calls")
@@ -232,7 +234,10 @@ def cancel(run_id: options.RunId, sandbox: options.Sandbox = False, as_json: opt
 def retry(
     run_id: options.RunId,
     statuses: list[str] = typer.Option(
-        ["failed"], "--status", help="Which jobs: failed, pending, succeeded, skipped; repeatable.", metavar="STATUS"
+        ["failed"],
+        "--status",
+        help="Which jobs: failed, suspect (with other seeds), pending, succeeded, skipped; repeatable.",
+        metavar="STATUS",
     ),
     concurrency: options.Concurrency = None,
     max_rpm: options.MaxRpm = None,

@@ -16,7 +16,7 @@ REPORT_START = ("run_id", "job_id", "id", "variant", "image", "outcome")
 REPORT_ONLY = frozenset(
     {
         "run_id", "job_id", "outcome", "error", "http_status", "message", "attempts", "in_doubt", "credits",
-        "output", "record",
+        "output", "record", "suspect",
     }
 )  # fmt: skip
 #: The most columns that a table or an entry may have.

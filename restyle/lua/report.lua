@@ -1,6 +1,6 @@
 -- A job's outcome. The first one counts; later ones add only calls, credits and doubts.
 -- worker, run, shard, index, job, token, outcome, JSON, calls, credits, record written (0/1), call succeeded (0/1), credits left, variant,
--- seconds of the call, weight (samples of 30 steps), day, month
+-- seconds of the call, weight (samples of 30 steps), day, month, suspect (0/1)
 -- -> 1 counted, 0 not the first, -1 the shard is not open
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local outcome, json, calls, credits = arg(7), arg(8), tonumber(arg(9)), arg(10)
@@ -53,6 +53,7 @@ if token ~= '' then redis.call('HSET', key, said_key, first) end
 if first == 1 then
   redis.call('HINCRBY', key, 'n', 1)
   redis.call('HINCRBY', run_key(run), outcome, 1)
+  if arg(19) == '1' then redis.call('HINCRBY', run_key(run), 'suspect', 1) end
   local counts = redis.call('HMGET', key, 'c:' .. index, 'd:' .. index)
   redis.call('HINCRBY', run_key(run), 'attempts', counts[1] or 0)
   redis.call('HINCRBY', run_key(run), 'in_doubt', counts[2] or 0)

@@ -377,6 +377,22 @@ def test_a_retry_of_some(store: Store, workspace: Workspace) -> None:
         retried(statuses=frozenset({"pending"}), errors=frozenset({"api_timeout"}))
 
 
+def test_a_retry_of_what_looks_wrong(store: Store, workspace: Workspace) -> None:
+    """Suspect pictures are made with another seed, the same however often the jobs are streamed."""
+    run = done(plan(shop(store, workspace, 2), workspace, store), workspace, store)
+    found = list(outcomes(run, workspace=workspace, store=store, open_outcomes=lambda _shard: {}))
+    (first, outcome), second = found[0], found[1]
+    assert outcome is not None
+    rows = [(first, outcome.model_copy(update={"suspect": ("black",)})), second]
+    wanted = Slice(frozenset({"suspect"}))
+    again = retry_draft(run, lambda: iter(rows), wanted, SETTINGS, workspace=workspace)
+    (job,) = again.stream()
+    assert isinstance(job, Job)
+    assert job.params.seed != first.params.seed
+    assert job.model_copy(update={"params": first.params}) == first
+    assert list(again.stream()) == [job]
+
+
 # -- pruning -----------------------------------------------------------------------------------------------
 
 

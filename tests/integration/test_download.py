@@ -88,6 +88,18 @@ def test_only_what_is_new(store: Store, workspace: Workspace, tmp_path: Path) ->
     assert {done.state for done in run_download(rows, tmp_path, store)} == {"unchanged"}
 
 
+def test_what_looks_wrong_is_left_out(store: Store, workspace: Workspace, tmp_path: Path) -> None:
+    """Suspect pictures are copied only where they are asked for."""
+    (job, good), (other, bad) = a_row(workspace, "good"), a_row(workspace, "bad")
+    rows: Rows = [(job, good), (other, bad.model_copy(update={"suspect": ("black",)}))]
+    for job, _ in rows:
+        put(store, job.output)
+    told = {done.id: done.state for done in run_download(rows, tmp_path, store)}
+    assert (told, files(tmp_path)) == ({"good": "copied", "bad": "suspect"}, {"good/oak.jpg"})
+    run_download(rows, tmp_path, store, statuses={"suspect"})
+    assert files(tmp_path) == {"good/oak.jpg", "bad/oak.jpg"}
+
+
 def test_samples_and_choices(store: Store, workspace: Workspace, tmp_path: Path) -> None:
     """Every sample is copied with its own suffix; statuses, variants and ids choose the jobs."""
     outputs = tuple(workspace.under("elsewhere", f"x-{n}.png") for n in range(2))

@@ -122,6 +122,20 @@ def test_the_ledger_counts_the_first_outcome_only(worker: Workers, progress: Pro
     assert (totals.succeeded, totals.pending, totals.planned) == (1, 9, 10)
 
 
+def test_suspect_pictures_are_counted_once(worker: Workers, progress: Progress) -> None:
+    """What looks wrong is counted beside the outcomes, by the first report alone."""
+    fleet, message = worker(), a_message()
+    fleet.take(message, "t")
+    claim(fleet, message)
+    ended = Ended(DONE.outcome.model_copy(update={"suspect": ("black",)}))
+    assert progress.report(fleet, message, "t", ended)
+    assert not progress.report(fleet, message, "u", ended)
+    totals = progress.totals(RUN)
+    assert totals is not None
+    assert (totals.succeeded, totals.suspect, totals.pending) == (1, 1, 9)
+    assert progress.outcomes(RUN, message.shard)[message.index].suspect == ("black",)
+
+
 def test_out_of_credits_stops_everyone_and_feeds_again_after_resume(worker: Workers, progress: Progress) -> None:
     """After the 406 no claim succeeds, not of late workers either; nothing fails, and the shard is hungry."""
     one, message = worker("w1"), a_message()

@@ -79,7 +79,7 @@ def test_columns() -> None:
     text = as_csv([(a_job("a", meta={"title": "Shoe"}), None), (a_job("b", meta={"brand": "Nord"}), None)])
     assert text.startswith(
         "run_id,job_id,id,variant,image,outcome,error,http_status,message,attempts,in_doubt,credits,seed,output,record,"
-        "prompt,negative_prompt,samples,scheduler,base_model,num_inference_steps,guidance_scale,strength,base64,"
+        "suspect,prompt,negative_prompt,samples,scheduler,base_model,num_inference_steps,guidance_scale,strength,base64,"
         "title,brand\n"
     )
     first, second = parsed(text)
@@ -87,7 +87,7 @@ def test_columns() -> None:
     assert (second["title"], second["brand"]) == ("", "Nord")
 
 
-@pytest.mark.parametrize("name", ["outcome", "Prompt", "mark", "image", "strength", "meta.size"])
+@pytest.mark.parametrize("name", ["outcome", "Prompt", "mark", "image", "strength", "suspect", "meta.size"])
 def test_columns_that_the_reader_would_take_for_its_own(name: str) -> None:
     """An entry's column with a name of the report's own is kept apart as `meta.<name>`."""
     (row,) = parsed(as_csv([(a_job(meta={name: "theirs"}), None)]))
@@ -107,6 +107,22 @@ def test_succeeded_row() -> None:
     assert row["message"] == "1 of 2 samples came"
     assert (row["guidance_scale"], row["strength"], row["credits"]) == ("7", "0.65", "0.02")
     assert (row["samples"], row["base64"], row["http_status"]) == ("2", "false", "")
+
+
+def test_suspect_rows() -> None:
+    """What looks wrong is told by its reasons, is a slice of its own, and still counts as what it is."""
+    good, bad, old = a_job("good"), a_job("bad"), a_job("old")
+    rows: list[Row] = [
+        (good, succeeded(good)),
+        (bad, succeeded(bad, suspect=("black", "small"))),
+        (old, succeeded(old, outcome="skipped", credits=0, suspect=("same",))),
+    ]
+    assert [row["suspect"] for row in parsed(as_csv(rows))] == ["", "black small", "same"]
+    assert [row["id"] for row in parsed(as_csv(rows, frozenset({"suspect"})))] == ["bad", "old"]
+    tally = Tally()
+    for row in rows:
+        tally.add(*row)
+    assert (tally.totals.succeeded, tally.totals.skipped, tally.totals.suspect) == (2, 1, 2)
 
 
 def test_pending_and_failed_rows() -> None:
@@ -188,8 +204,8 @@ def test_summary_counts() -> None:
     snapshot: dict[str, object] = {"status": "suspended", "credits_before": 10.0, "credits_after": 9.5}
     summary = summarise(a_run(), tally_of(rows), snapshot, links())
     assert summary["variants"] == {
-        "oak": {"succeeded": 1, "skipped": 0, "failed": 1, "pending": 1, "credits": 0.1},
-        "marble": {"succeeded": 1, "skipped": 0, "failed": 1, "pending": 0, "credits": 0.2},
+        "oak": {"succeeded": 1, "skipped": 0, "failed": 1, "pending": 1, "suspect": 0, "credits": 0.1},
+        "marble": {"succeeded": 1, "skipped": 0, "failed": 1, "pending": 0, "suspect": 0, "credits": 0.2},
     }
     assert summary["errors"] == {"invalid_image": {"count": 2, "message": "first"}}
     assert summary["credits"] == {"counted": 0.3, "account": {"before": 10.0, "after": 9.5, "spent": 0.5}}
