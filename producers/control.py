@@ -114,8 +114,12 @@ class Control:
         self.note(run_id, "approved")
         return approved
 
-    def cancel(self, run_id: str) -> Run:
+    def cancel(self, run_id: str, *, what: str = "cancelled") -> Run:
         """Ends a run: calls in flight end and are stored, what is not begun stays pending.
+
+        Args:
+            run_id: the run.
+            what: the word for it in the run's log; one that waits for approval is "rejected".
 
         Raises:
             ConfigurationError: the run has ended already, or does not exist.
@@ -129,7 +133,7 @@ class Control:
         write_run(cancelled, store=self.store, workspace=self.workspace)
         self.progress.register(cancelled)
         self.progress.set_status(run_id, RunStatus.CANCELLED)
-        self.note(run_id, "cancelled")
+        self.note(run_id, what)
         return cancelled
 
     def note(self, run_id: str | None, what: str, detail: str = "") -> None:

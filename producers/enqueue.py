@@ -18,6 +18,7 @@ from uuid import uuid4
 from celery import Celery
 
 from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
+from restyle.events import note
 from restyle.fleet import Fleet
 from restyle.keys import Workspace
 from restyle.models import Outcome, RunStatus
@@ -30,6 +31,8 @@ CACHED_SHARDS = 32
 FINISH_AGAIN = 15.0
 #: However long the queue, what is pending is fed again after this many times the usual silence.
 LONGEST_PATIENCE = 10
+#: Who did it, where nobody did.
+DISPATCHER = "dispatcher"
 
 PlanLine = dict[str, Any]
 
@@ -74,7 +77,8 @@ class Feeder:
             told = f"the sample is done: {totals.credits:.2f} credits for {totals.planned - totals.pending:,} jobs"
             rest = totals.credits / max(1, totals.planned - totals.pending) * totals.pending
             told += f"; the other {totals.pending:,} would cost about {rest:.2f}"
-            self.progress.suspend(run_id, "awaiting_approval", told, "dispatcher")
+            if self.progress.suspend(run_id, "awaiting_approval", told, DISPATCHER):
+                note(self.progress.state, run_id, "suspended", DISPATCHER, f"awaiting_approval: {told}")
         if totals.status is RunStatus.RUNNING and not self._suspended(run_id):
             self._feed_again(run_id, still_open)
             self._open(run_id, totals, still_open)
@@ -167,6 +171,17 @@ class Feeder:
             if self.progress.open_shard(run_id, shard, size):
                 self.feed(run_id, shard)
                 room -= size
+                self._note_fed(run_id, totals, shard, size)
+
+    def _note_fed(self, run_id: str, totals: Totals, shard: int, size: int) -> None:
+        """A run's log tells of its first jobs and of its last, not of each shard between."""
+        if shard == 0 and totals.cursor == 0:
+            told = f"the first {size:,} of {totals.planned:,} jobs" if totals.shards > 1 else f"all {size:,} jobs"
+        elif shard == totals.shards - 1:
+            told = f"the last of {totals.planned:,} jobs"
+        else:
+            return
+        note(self.progress.state, run_id, "fed", DISPATCHER, told)
 
     def publish(self, run_id: str, shard: int, jobs: Iterable[tuple[int, PlanLine]]) -> None:
         """Writes messages in batches; one lost on the way is fed again later."""

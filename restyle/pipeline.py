@@ -121,7 +121,7 @@ def img2img(work: Work, prepared: Prepared, claim: Claim, asked: float, tools: T
         patiently(tools.stopping, tools.fleet.answered, work.message, work.token, claim, None)
         return None
     called = utc_now()
-    with reporting(work, claim, tools):
+    with reporting(work, claim, tools), tools.traffic.counted():
         answer = tools.segmind.img2img(prepared.data, work.message.job.params)
     return Called(claim, answer, called, utc_now(), asked)
 

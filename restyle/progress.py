@@ -151,10 +151,10 @@ class Progress:
         """Notes that the report was queued, so that it is not queued at every tick."""
         self.state.ask("HSET", self._run(run_id), "finish_queued", f"{self.state.clock():.3f}")
 
-    def suspend(self, run_id: str, reason: str, detail: str, by: str) -> None:
-        """Suspends one run, for one more reason."""
+    def suspend(self, run_id: str, reason: str, detail: str, by: str) -> bool:
+        """Suspends one run, for one more reason; False where it stands still for that already."""
         entry = {"detail": detail, "by": by, "since": round(self.state.clock() * 1000)}
-        self.state.ask("HSETNX", self._run(run_id, "suspension"), reason, json.dumps(entry))
+        return bool(self.state.ask("HSETNX", self._run(run_id, "suspension"), reason, json.dumps(entry)))
 
     def resume(self, run_id: str, *, keep: frozenset[str] = frozenset({"awaiting_approval"})) -> None:
         """Lifts a run's suspension, but for the reasons to keep."""

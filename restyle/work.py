@@ -12,6 +12,7 @@ from restyle.models import Message, RunOptions, request_digest, utc_now
 from restyle.segmind import Answer, Segmind
 from restyle.slots import Slots
 from restyle.store import Store
+from restyle.traffic import Traffic
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Tools:
     price: float
     #: Whether a job whose call may have been paid for is left to a person (RESTYLE_IN_DOUBT=hold).
     hold_doubts: bool = False
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(frozen=True)

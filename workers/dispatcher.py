@@ -18,6 +18,7 @@ from restyle.fleet import Dropped
 from restyle.models import Message, utc_now
 from restyle.progress import Progress, failed
 from tasks.resources import Resources
+from workers.trends import Trends
 
 log = structlog.get_logger("restyle.dispatcher")
 
@@ -36,6 +37,7 @@ class Dispatcher(threading.Thread):
         self._fleet = resources.tools.fleet
         self._missing: dict[str, float] = {}
         self._probed = ""
+        self._trends = Trends(resources)
         self._over = threading.Event()
 
     def stop(self) -> None:
@@ -71,6 +73,7 @@ class Dispatcher(threading.Thread):
             self._feeder.advance(run_id)
             self._tell(run_id)
         self._resources.starter.hand_out(self._feeder.start)
+        self._trends.note()
 
     def _tell(self, run_id: str) -> None:
         """Has it told that a run stands still; nothing that goes wrong there touches the run."""

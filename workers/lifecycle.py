@@ -31,6 +31,7 @@ class Heart(threading.Thread):
         self._fleet = resources.tools.fleet
         self._settings = resources.settings
         self._stopping = resources.tools.stopping
+        self._traffic = resources.tools.traffic
         self._over = threading.Event()
 
     def beat(self) -> None:
@@ -44,6 +45,7 @@ class Heart(threading.Thread):
                 "taken": len(held),
                 "in_flight": sum(1 for holding in held.values() if holding.calling_ms),
                 "draining": self._stopping.is_set(),
+                "api": self._traffic.last_minute().told(),
             }
         )
 

@@ -75,9 +75,19 @@ local function release(job, token, is_lost)
   return true
 end
 
+-- A line of a run's log, or with nil of the fleet's (restyle/events.py).
+local function note(run, what, by, detail)
+  local key = run and run_key(run) .. ':events' or workspace .. 'events'
+  redis.call('LPUSH', key, cjson.encode({ at = now_ms() / 1000, what = what, by = by, detail = detail }))
+  redis.call('LTRIM', key, 0, 99)
+  redis.call('EXPIRE', key, 90 * 86400)
+end
+
 local function suspend_run(run, reason, detail, by, until_ms)
-  redis.call('HSETNX', run_suspension_key(run), reason,
-    cjson.encode({ detail = detail, by = by, since = now_ms(), until_ms = until_ms or 0 }))
+  local entry = cjson.encode({ detail = detail, by = by, since = now_ms(), until_ms = until_ms or 0 })
+  if redis.call('HSETNX', run_suspension_key(run), reason, entry) == 1 then
+    note(run, 'suspended', by, reason .. ': ' .. detail)
+  end
 end
 
 -- Counts calls and doubts of a job; where its outcome was told before, the run's totals learn of them here.
@@ -107,5 +117,7 @@ local function suspend(reason, detail, by, until_ms)
   if redis.call('HEXISTS', suspension_key, reason) == 1 then return 0 end
   redis.call('HSET', suspension_key, reason,
     cjson.encode({ reason = reason, detail = detail, by = by, since = now_ms(), until_ms = until_ms or 0 }))
+  -- What a person does is written down with their name where they do it.
+  if reason ~= 'operator' then note(nil, 'suspended', by, reason .. ': ' .. detail) end
   return 1
 end

@@ -12,7 +12,7 @@ if wrote then redis.call('SET', done_key(job), run, 'EX', 3600) end
 if succeeded then
   redis.call('HDEL', rate_key, 'streak', 'limited_since')
   redis.call('DEL', streak_key)
-  redis.call('HDEL', suspension_key, 'outage')
+  if redis.call('HDEL', suspension_key, 'outage') == 1 then note(nil, 'resumed', worker, 'the API answers again') end
   redis.call('DEL', probe_key)
   redis.call('HINCRBY', run_key(run), 'ok', 1)
   local known = redis.call('HMGET', rate_key, 'call_ms', 'unit')

@@ -1,0 +1,52 @@
+"""Notes how runs and fleet fare, every few seconds; part of the dispatcher, so that one worker does it."""
+
+from __future__ import annotations
+
+import time
+
+from restyle import trends
+from restyle.progress import Totals, read_totals
+from restyle.traffic import Answers, Kind
+from tasks.resources import Resources
+
+
+class Trends:
+    """What the dispatcher writes down of its ticks."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._state = resources.state
+        self._fleet = resources.tools.fleet
+        self._progress = resources.progress
+        self._noted = float("-inf")
+
+    def note(self) -> None:
+        """Writes a point for the fleet and one for each run that moves, where they are due."""
+        if time.monotonic() - self._noted < trends.EVERY:
+            return
+        self._noted = time.monotonic()
+        runs, state = self._progress.unfinished(), self._state
+        _, month = self._fleet.limits.budgets.periods()
+        left, spent, *found = state.ask_all(
+            ("HGET", f"{state.account}rate", "credits"), ("GET", state.key("spent", month.name)),
+            *(("HGETALL", state.key("run", run_id)) for run_id in runs),
+        )  # fmt: skip
+        now, credits = state.clock(), None if left is None else float(left)
+        answers = sum((Answers.read(beat.get("api", {})) for beat in self._beats()), Answers())
+        kinds = answers.kinds
+        trends.note_fleet(
+            state,
+            trends.FleetPoint(
+                at=round(now, 1), left=credits, spent=float(spent or 0), calls=answers.calls, broken=kinds[Kind.BROKEN],
+                limited=kinds[Kind.LIMITED], lost=kinds[Kind.LOST], median=answers.within(0.5),
+            ),
+        )  # fmt: skip
+        moving = {run_id: totals for run_id, text in zip(runs, found, strict=True) if (totals := read_totals(text))}
+        trends.note_runs(state, {run_id: point(now, totals, credits) for run_id, totals in moving.items()})
+
+    def _beats(self) -> list[dict[str, dict[str, object]]]:
+        return [beat for beat in self._fleet.workers().values() if beat is not None]  # type: ignore[misc] # JSON
+
+
+def point(now: float, totals: Totals, left: float | None) -> trends.RunPoint:
+    """A run as it stands."""
+    return trends.RunPoint(round(now, 1), totals.planned - totals.pending, totals.failed, totals.credits, left)
