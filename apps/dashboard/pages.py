@@ -9,6 +9,7 @@ import hashlib
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -136,8 +137,16 @@ def environment() -> Environment:
 @cache
 def _asset(name: str) -> str:
     """The address of one of our files; it changes with the content, so that a browser may keep it."""
-    data = (resources.files("apps.dashboard") / "static" / name).read_bytes()
-    return f"/static/{name}?v={hashlib.sha256(data).hexdigest()[:12]}"
+    file = asset_file(name)
+    if file is None:
+        raise FileNotFoundError(name)
+    return f"/static/{name}?v={hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+
+
+def asset_file(name: str) -> Traversable | None:
+    """One of our files by its name: the dashboard's own, or of the look that it shares with the report."""
+    places = (resources.files(package) / "static" / name for package in ("apps.dashboard", "producers"))
+    return next((file for file in places if file.is_file()), None)
 
 
 def _moment(seconds: float) -> datetime:

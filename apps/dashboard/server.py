@@ -7,7 +7,6 @@ import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from importlib import resources
 from urllib.parse import quote
 
 import uvicorn
@@ -151,9 +150,9 @@ class Dashboard:
     async def asset(self, request: Request) -> Response:
         """`GET /static/{name}`."""
         name = request.path_params["name"]
-        file = resources.files("apps.dashboard") / "static" / name
+        file = pages.asset_file(name)
         kind = _TYPES.get("." + name.rpartition(".")[2])
-        if kind is None or not file.is_file():
+        if kind is None or file is None:
             raise Refused(404, "There is no such file.")
         headers = {"cache-control": "public, max-age=31536000, immutable"}
         return Response(file.read_bytes(), media_type=kind, headers=headers)
