@@ -32,9 +32,9 @@ def test_an_outage_is_sat_out(
         fleet.workers(1),
         fleet.command.started("run", "manifest.csv", "--prompt", "{id}", "--yes", "--json") as process,
     ):
-        wait_until(lambda: sandbox.calls > 0, timeout=30, description="the first call")
+        wait_until(lambda: sandbox.calls > 0, timeout=60, description="the first call")
         outage = Clock(seconds)
-        wait_until(lambda: reasons(fleet) == {"outage"}, timeout=20, description="the suspension")
+        wait_until(lambda: reasons(fleet) == {"outage"}, timeout=40, description="the suspension")
         outage.wait()
         assert process.poll() is None, "`run` sits it out"
         failed = sandbox.calls

@@ -36,7 +36,7 @@ def fragile(fleet: FleetOf, own_valkey: Valkey) -> FleetOf:
 
 def under_way(sandbox: SandboxServer, calls: int = 8) -> None:
     """Waits until some jobs are paid for and calls are in flight."""
-    wait_until(lambda: sandbox.charged >= calls and sandbox.counters()["in_flight"] > 0, timeout=30, description="work")
+    wait_until(lambda: sandbox.charged >= calls and sandbox.counters()["in_flight"] > 0, timeout=60, description="work")
 
 
 def test_a_restart_with_its_data_needs_no_command(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
@@ -62,7 +62,7 @@ def test_a_restart_without_data_needs_resume(fragile: FleetOf, own_valkey: Valke
         under_way(sandbox)
         own_valkey.kill()
         own_valkey.start(empty=True)
-        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=20, description="calls in flight to end")
+        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="calls in flight to end")
         waiting = sandbox.calls
         fragile.wait_for_workers(2)
         assert fragile.status(run_id)["pending"] > 0
@@ -86,7 +86,7 @@ def test_a_frozen_redis_makes_no_call_twice(
         under_way(sandbox)
         own_valkey.freeze()
         frozen = Clock(seconds)
-        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=20, description="calls in flight to end")
+        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="calls in flight to end")
         calls = sandbox.calls
         frozen.wait()
         assert sandbox.calls == calls
