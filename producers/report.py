@@ -17,8 +17,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TextIO, cast
 
-from producers.report_page import Gallery, render, thumbnails
+from producers.gallery import Choice, Gallery
+from producers.report_page import render
 from producers.tally import PENDING, Tally, is_wanted
+from producers.thumbnails import Album
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Params, Run, Value
@@ -132,27 +134,34 @@ def write_report(
             `credit_price` (US dollars a credit) where they are known.
     """
     links = ReportLinks(*(workspace.run(run.run_id, f"report.{kind}") for kind in ("csv", "html", "json")))
-    tally, gallery = Tally(), Gallery()
+    tally, choice = Tally(), Choice()
     for job, outcome in rows():
         tally.add(job, outcome)
-        gallery.add(job, outcome)
+        choice.add(job, outcome)
     summary = summarise(run, tally, snapshot, links)
     if changes := store.find(workspace.run(run.run_id, "diff.json")):
         summary["diff"] = json.loads(changes.data)  # of a scheduled run
 
-    _put_csv(run, rows, tally.columns, workspace, store, links.csv)
-    page = render(summary, gallery, thumbnails(store, gallery.uris()))
+    gallery = Gallery(choice.entries, is_sample=choice.is_sample)
+    _put_csv(run, rows, tally.columns, gallery, workspace, store, links.csv)
+    pictures = Album(store, links.html).addresses(gallery.uris)
+    page = render(summary, tally, gallery, pictures, page=links.html)
     store.put(links.html, page.encode(), content_type="text/html; charset=utf-8")
     body = json.dumps(summary, indent=2, ensure_ascii=False)
     store.put(links.json, body.encode(), content_type="application/json")
     return links
 
 
-def _put_csv(run: Run, rows: Rows, columns: Iterable[str], workspace: Workspace, store: Store, uri: str) -> None:
-    """Writes report.csv by way of a temporary file, whose pages the system may drop: a long run takes no memory."""
+def _put_csv(
+    run: Run, rows: Rows, columns: Iterable[str], gallery: Gallery, workspace: Workspace, store: Store, uri: str
+) -> None:
+    """Writes report.csv by way of a temporary file, whose pages the system may drop: a long run takes no memory.
+
+    The gallery takes the rows that it shows on their way.
+    """
     with tempfile.TemporaryFile() as spool:
         text = io.TextIOWrapper(spool, encoding="utf-8", errors="backslashreplace", newline="")
-        _write_rows(run, rows(), columns, workspace, text)
+        _write_rows(run, rows(), columns, workspace, text, gallery)
         text.detach()  # flushes, and leaves closing to the file
         with mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             # Bytes to all who read them, boto3 among them; only their type does not say so.
@@ -221,21 +230,34 @@ class _Lines:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self.last = ""
 
     def write(self, line: str) -> None:
-        self._out.write(line.removesuffix("\r\n") + "\n")
+        self.last = line.removesuffix("\r\n")
+        self._out.write(self.last + "\n")
 
 
-def _write_rows(run: Run, rows: Iterable[Row], columns: Iterable[str], workspace: Workspace, out: TextIO) -> int:
-    columns = tuple(columns)
-    writer = csv.writer(_Lines(out), lineterminator="\r\n")
+def _write_rows(
+    run: Run,
+    rows: Iterable[Row],
+    columns: Iterable[str],
+    workspace: Workspace,
+    out: TextIO,
+    gallery: Gallery | None = None,
+) -> int:
+    columns, lines = tuple(columns), _Lines(out)
+    writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow([*RUN_COLUMNS, *PARAM_COLUMNS, *(_cell(_column(name)) for name in columns)])
+    if gallery is not None:
+        gallery.header = lines.last
     count = 0
     for job, outcome in rows:
         cells = _run_cells(run, workspace, job, outcome) | _param_cells(job.params)
         names = (*RUN_COLUMNS, *PARAM_COLUMNS)
         writer.writerow([*(_cell(cells[name]) for name in names), *(_cell(job.meta.get(name)) for name in columns)])
         count += 1
+        if gallery is not None:
+            gallery.add(job, outcome, lines.last)
     return count
 
 

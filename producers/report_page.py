@@ -1,127 +1,129 @@
-"""report.html: one file that shows a run to a person, before and after side by side, and opens offline.
+"""report.html: a run for people, before and after in one frame; it opens offline and loads nothing from elsewhere.
 
-Used by `producers.report`. It shows the first pictures only, so its size does not grow with the run. Everything that
-came from a manifest or from the API is escaped, and the page's own policy lets it load nothing from anywhere.
+Everything that came from a manifest or from the API is escaped, and the page's own policy runs no script but ours.
+With few pictures the page is one file, with more they lie in the folder `report/` beside it.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import html
 import posixpath
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from restyle import images
-from restyle.errors import RestyleError
-from restyle.models import Job, Outcome, OutcomeKind
-from restyle.store import Store
+from producers import charts
+from producers.gallery import Gallery
+from producers.tally import Tally
+from restyle.keys import split_uri
 
-#: How many results, and how many failures, the page shows.
-PAIRS = 200
-FAILURES = 50
-#: Longest side of a thumbnail, in pixels.
-SIDE = 256
-_THREADS = 8
-
-
-@dataclass(frozen=True)
-class Shot:
-    """One job on the page."""
-
-    job: Job
-    outcome: Outcome
-
-    @property
-    def output(self) -> str:
-        """The URI of the picture that is shown, the first sample; empty without one."""
-        return self.outcome.outputs[0] if self.outcome.outputs else ""
-
-    @property
-    def seed(self) -> int:
-        """The seed that made the picture: as the API told it, else as it was asked for."""
-        return self.job.params.seed if self.outcome.seed is None else self.outcome.seed
+#: Pictures side by side; an entry with more variants has several lines of them.
+_MAX_COLUMNS = 5
+_LINK = re.compile(r'data-uri="([^"]*)"(?: href="[^"]*")?')
 
 
-class Gallery:
-    """The part of a run's rows that the page shows: the first results, grouped by entry, and the first failures."""
-
-    def __init__(self, pairs: int = PAIRS, failures: int = FAILURES) -> None:
-        self._room = pairs
-        self._failures_room = failures
-        self._entries: dict[tuple[str, str], list[Shot]] = {}
-        self.failures: list[Shot] = []
-
-    def add(self, job: Job, outcome: Outcome | None) -> None:
-        """Takes the row in while there is room for it."""
-        if outcome is None:
-            return
-        if outcome.outcome is OutcomeKind.FAILED:
-            if len(self.failures) < self._failures_room:
-                self.failures.append(Shot(job, outcome))
-        elif self._room:
-            self._room -= 1
-            self._entries.setdefault((job.id, job.image), []).append(Shot(job, outcome))
-
-    @property
-    def entries(self) -> list[list[Shot]]:
-        """The results, one list an entry."""
-        return list(self._entries.values())
-
-    @property
-    def pairs(self) -> int:
-        """How many results are shown."""
-        return sum(map(len, self._entries.values()))
-
-    def uris(self) -> list[str]:
-        """Every picture that the page shows, once each."""
-        shots = [*self.failures, *(shot for shots in self.entries for shot in shots)]
-        return list(dict.fromkeys(uri for shot in shots for uri in (shot.job.image, shot.output) if uri))
-
-
-def thumbnails(store: Store, uris: Iterable[str]) -> dict[str, str]:
-    """The pictures as small `data:` URIs; one that cannot be read or decoded is left out."""
-
-    def read(uri: str) -> tuple[str, str] | None:
-        try:
-            small = images.thumbnail(store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, SIDE)
-        except (RestyleError, ValueError):  # the report is worth more than one picture in it
-            return None
-        return uri, f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
-
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="thumbnail") as pool:
-        return dict(found for found in pool.map(read, uris) if found)
-
-
-def render(summary: Mapping[str, object], gallery: Gallery, pictures: Mapping[str, str]) -> str:
+def render(
+    summary: Mapping[str, object], tally: Tally, gallery: Gallery, pictures: Mapping[str, str], *, page: str
+) -> str:
     """The page.
 
     Args:
         summary: the content of report.json.
+        tally: what the charts are drawn from.
         gallery: what to show.
-        pictures: `data:` URIs of the gallery's pictures by their s3:// URI; a missing one becomes a placeholder.
+        pictures: addresses of the gallery's pictures by their s3:// URI; a missing one becomes a placeholder.
+        page: the s3:// URI of the page itself, from which links to objects of its bucket lead.
     """
-    # A failure has no picture beside its original, so it counts for nothing here.
-    widest = max((len(shots) for shots in gallery.entries), default=1)
-    return (
-        _templates()
-        .get_template("report.html.j2")
-        .render(run=summary, gallery=gallery, pictures=pictures, columns=min(widest + 1, 5))
+    style, script = _asset("static/look.css") + _asset("templates/report.css"), _asset("templates/report.js")
+    one_file = all(address.startswith("data:") for address in pictures.values())
+    found = {shot.kind for shot in gallery.shots}
+    kinds: list[tuple[str, str]] = [(kind, kind) for kind in ("succeeded", "skipped", "failed") if kind in found]
+    if any(shot.outcome.suspect for shot in gallery.shots):
+        kinds.append(("suspect", "looks wrong"))
+    environment = _templates()
+    environment.filters["link"] = lambda uri: relative(uri, page)
+    return environment.get_template("report.html.j2").render(
+        run=summary,
+        gallery=gallery,
+        pictures=pictures,
+        one_file=one_file,
+        columns=min(max(map(len, gallery.entries), default=1), _MAX_COLUMNS),
+        kinds=kinds,
+        charts={
+            "throughput": charts.throughput(tally.timeline),
+            "latency": charts.latency(tally.seconds, tally.percentile(50), tally.percentile(95)),
+        },
+        rows={"header": gallery.header, "lines": [shot.line for shot in gallery.shots]},
+        policy=_policy(style, script, one_file=one_file),
+        style=style,
+        script=script,
     )
+
+
+def relative(uri: str, page: str) -> str:
+    """The way from the page to an object in the same bucket; empty where it is in another.
+
+    It holds in S3 and in any copy of the bucket's folders, among them the embedded S3's.
+    """
+    try:
+        (bucket, key), (own, place) = split_uri(uri), split_uri(page)
+    except ValueError:
+        return ""
+    return quote(posixpath.relpath(f"/{key}", posixpath.dirname(f"/{place}"))) if bucket == own else ""
+
+
+def relinked(page: str, link: Callable[[str], str]) -> str:
+    """A page with other links to the pictures in full size.
+
+    Args:
+        page: as `render` made it.
+        link: the address of an object by its s3:// URI; empty for none.
+    """
+
+    def other(found: re.Match[str]) -> str:
+        address = link(html.unescape(found[1]))
+        return f'data-uri="{found[1]}"' + (f' href="{html.escape(address)}"' if address else "")
+
+    return _LINK.sub(other, page)
+
+
+def _policy(style: str, script: str, *, one_file: bool) -> str:
+    """What the page may load: its own style and script, told by their hashes, and its own pictures."""
+
+    def known(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    pictures = "data:" if one_file else "data: 'self'"
+    return (
+        f"default-src 'none'; img-src {pictures}; style-src {known(style)}; script-src {known(script)};"
+        " base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (resources.files("producers") / name).read_text(encoding="utf-8")
 
 
 def _templates() -> Environment:
     environment = Environment(
-        loader=PackageLoader("producers"),
+        # Of a page of a thousand pictures the template's indents would be a fifth.
+        loader=FunctionLoader(lambda name: re.sub(r"^ +", "", _asset(f"templates/{name}"), flags=re.MULTILINE)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
-        lstrip_blocks=True,
     )
-    environment.filters |= {"when": _when, "number": _number, "name": posixpath.basename, "span": _span}
+    environment.filters |= {
+        "when": _when, "number": _number, "name": posixpath.basename, "span": _span,
+        "zipped": lambda names: [(name, str(name).replace("_", " ")) for name in names],
+    }  # fmt: skip
     return environment
 
 

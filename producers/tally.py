@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
+from producers.charts import Timeline
 from restyle.models import Job, Outcome, OutcomeKind
 
 #: What stands for the outcome of a job that has none.
@@ -58,6 +59,7 @@ class Tally:
     in_doubt: int = 0
     #: Seconds of successful calls to three digits, which bounds how many different ones there are.
     seconds: Counter[float] = field(default_factory=Counter)
+    timeline: Timeline = field(default_factory=Timeline)
     first: datetime | None = None
     last: datetime | None = None
 
@@ -81,6 +83,7 @@ class Tally:
         if outcome.outcome is OutcomeKind.SUCCEEDED and outcome.seconds:
             self.seconds[float(f"{outcome.seconds:.3g}")] += 1
         if outcome.ended:
+            self.timeline.add(outcome.ended, outcome.outcome.value)
             self.first = min(self.first or outcome.ended, outcome.ended)
             self.last = max(self.last or outcome.ended, outcome.ended)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -13,17 +14,21 @@ from apps.cli.console import print_json, say
 from apps.cli.session import Session, session
 from producers.download import download as copy_outputs
 from producers.report import slice_csv, write_report
+from producers.report_copy import copy_page
 from restyle.errors import ConfigurationError
 from restyle.models import Run
 
 STATUSES = frozenset({"succeeded", "skipped", "failed", "pending", "suspect"})
 
+#: Seconds for which the links to full-size pictures in a copied page hold: a day, or as long as the credentials.
+SIGNED_FOR = 86_400
+
 
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command(
-        epilog="Examples: restyle report RUN --open · restyle report RUN --status failed > again.csv"
-        " (any slice is a manifest again)"
+        epilog="Examples: restyle report RUN --open · restyle report RUN --to for-anna/"
+        " · restyle report RUN --status failed > again.csv (any slice is a manifest again)"
     )(report)
     app.command(epilog="Example: restyle download RUN ./restyled --variant watercolor")(download)
 
@@ -45,6 +50,9 @@ def report(
         [], "--status", help="Print only these jobs, as CSV on stdout; repeatable.", metavar="STATUS"
     ),
     open_page: bool = typer.Option(False, "--open", help="Open the page in a browser."),
+    to: Path | None = typer.Option(
+        None, "--to", help="Copy the page with its pictures to this folder, to send or to keep.", metavar="DIR"
+    ),
     as_json: options.Json = False,
     sandbox: options.Sandbox = False,
 ) -> None:
@@ -60,6 +68,9 @@ def report(
         links = write_report(
             run, here.rows(run), workspace=here.workspace, store=here.store, snapshot=now.model_dump(mode="json")
         )
+        if to:
+            copied = copy_page(run_id, to, store=here.store, workspace=here.workspace, link=full_size(here))
+            say(f"The page: {copied}")
         if as_json:
             told = {"csv": links.csv, "html": links.html, "json": links.json}
             print_json(now.model_dump(mode="json") | {"links": told})
@@ -71,12 +82,27 @@ def report(
 
 
 def open_report(run: Run, here: Session) -> None:
-    """Opens a copy of the run's page in a browser."""
-    page = here.settings.home / "reports" / f"{run.run_id}.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_bytes(here.store.get(here.workspace.run(run.run_id, "report.html")).data)
+    """Opens the run's page in a browser: where it is a file the page itself, else a copy."""
+    uri = here.workspace.run(run.run_id, "report.html")
+    page = Path(here.shown(uri))
+    if not page.is_file():
+        folder = here.settings.home / "reports" / run.run_id
+        page = copy_page(run.run_id, folder, store=here.store, workspace=here.workspace, link=full_size(here))
     if not webbrowser.open(page.resolve().as_uri()):
         say(f"No browser could be started; the page is {page.resolve()}", "yellow")
+
+
+def full_size(here: Session) -> Callable[[str], str]:
+    """The address of a picture for a page on this machine: its file, else a link that S3 has signed for a while."""
+
+    def link(uri: str) -> str:
+        shown = here.shown(uri)
+        try:
+            return here.store.signed_url(uri, seconds=SIGNED_FOR) if shown == uri else Path(shown).resolve().as_uri()
+        except ValueError:  # what is no s3:// URI has no address
+            return ""
+
+    return link
 
 
 def download(

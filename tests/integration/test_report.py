@@ -129,7 +129,7 @@ def test_the_three_files(store: Store, workspace: Workspace) -> None:
 
     page = store.get(links.html).data.decode()
     shown = [base64.b64decode(found) for found in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)]
-    assert [Image.open(io.BytesIO(small)).size for small in shown] == [(256, 171)] * 3
+    assert [Image.open(io.BytesIO(small)).size for small in shown] == [(400, 267)] * 3
     assert page.count("picture not found") == 1
     assert store.get(links.html).content_type.startswith("text/html")
 

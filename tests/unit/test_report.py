@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from producers.report import PARAM_COLUMNS, RUN_COLUMNS, ReportLinks, Row, slice_csv, summarise
-from producers.report_page import Gallery, render
 from producers.tally import Tally
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus
@@ -221,82 +219,6 @@ def test_percentiles(seconds: list[float], p50: float | None, p95: float | None)
     """Percentiles of the calls' seconds are true to three digits, and none without calls."""
     tally = tally_of([(a_job(), succeeded(a_job(), seconds=value)) for value in seconds])
     assert (tally.percentile(50), tally.percentile(95)) == (p50, p95)
-
-
-class Elements(HTMLParser):
-    """Lists a page's elements and whatever they would load."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.loaded: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.loaded += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
-
-
-def page_of(rows: list[Row], pictures: dict[str, str] | None = None, **snapshot: object) -> str:
-    """The page of these rows."""
-    gallery = Gallery()
-    for row in rows:
-        gallery.add(*row)
-    return render(summarise(a_run(), tally_of(rows), snapshot, links()), gallery, pictures or {})
-
-
-def test_page_escapes_everything() -> None:
-    """Nothing from a manifest, the API or a suspension becomes markup, in text and in attributes alike."""
-    evil = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
-    job = a_job(evil, meta={"title": evil}, prompt=evil, negative_prompt=evil)
-    bad = a_job(evil, "marble")
-    page = page_of(
-        [(job, succeeded(job, outputs=(evil,), warning=evil)), (bad, failed(error=evil, message=evil))],
-        suspension={"reason": evil, "detail": evil, "since": evil, "next": evil},
-    )
-    elements = Elements(page)
-    assert not {"script", "img"} & set(elements.tags)
-    assert page.count("&lt;script&gt;") >= 10
-
-
-def test_page_loads_nothing() -> None:
-    """The page is one file: its pictures are in it, and its policy forbids it to load any other."""
-    job = a_job()
-    page = page_of([(job, succeeded(job))], {job.image: "data:image/jpeg;base64,AA", job.output: "data:image/jpeg;,B"})
-    assert Elements(page).loaded == ["data:image/jpeg;base64,AA", "data:image/jpeg;,B"]
-    assert "default-src 'none'" in page
-
-
-def test_page_content() -> None:
-    """The page shows failures before pictures, each entry's variants together, and a placeholder for a lost picture."""
-    oak, marble, bad = a_job("a"), a_job("a", "marble", prompt="on marble"), a_job("b")
-    page = page_of(
-        [(oak, succeeded(oak)), (bad, failed(message="The file is damaged.")), (marble, succeeded(marble))],
-        {oak.image: "data:image/jpeg;base64,AA"},
-        suspension={"reason": "no_credits", "detail": "HTTP 406", "next": "restyle resume"},
-    )
-    told = ["Suspended: no credits", "HTTP 406", "restyle resume", "The file is damaged.", "on oak", "on marble"]
-    places = [page.index(text) for text in told]
-    assert places == sorted(places)
-    assert page.count("<article") == 1
-    assert page.count("picture not found") == 2
-
-
-def test_page_is_bounded() -> None:
-    """However long the run, the page shows the first results and failures and says how many there are."""
-    gallery = Gallery(pairs=3, failures=2)
-    rows: list[Row] = [(a_job(f"e{n}"), succeeded(a_job()) if n % 2 else failed()) for n in range(20)]
-    for row in rows:
-        gallery.add(*row)
-    page = render(summarise(a_run(), tally_of(rows), {}, links()), gallery, {})
-    assert [shots[0].job.id for shots in gallery.entries] == ["e1", "e3", "e5"]
-    assert len(gallery.failures) == 2
-    assert page.count("of 10; all are in report.csv") == 2
-
-
-def test_page_of_a_run_without_outcomes() -> None:
-    """A report that is asked for before anything ended is a page too."""
-    assert "No picture yet." in page_of([(a_job(), None)])
 
 
 def test_report_columns_are_the_parameters() -> None:

@@ -1,0 +1,134 @@
+"""Which of a run's jobs its page shows: all of them up to a bound, beyond it a fair sample of the entries.
+
+It takes two passes over the rows, so that an entry is shown with all its variants or not at all: `Choice` learns which
+entries there is room for, `Gallery` then takes their jobs. Neither grows with the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+
+from restyle.models import Job, Outcome, OutcomeKind
+
+#: How many pictures one page shows, and how many entries with failures beyond those.
+PICTURES = 1000
+FAILURES = 100
+
+#: What makes rows one entry.
+EntryKey = tuple[str, str]
+
+
+def entry_key(job: Job) -> EntryKey:
+    """The entry that the job is of."""
+    return job.id, job.image
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One job on the page."""
+
+    job: Job
+    outcome: Outcome
+    line: str
+    """Its line of report.csv, from which marks are written."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The URIs of its pictures; none where it failed."""
+        return self.outcome.outputs
+
+    @property
+    def kind(self) -> str:
+        """How it ended."""
+        return self.outcome.outcome.value
+
+    @property
+    def seed(self) -> int:
+        """The seed that made the picture: as the API told it, else as it was asked for."""
+        return self.job.params.seed if self.outcome.seed is None else self.outcome.seed
+
+
+class Choice:
+    """Chooses the entries by the hash of their names: evenly over the run, and the same ones each time."""
+
+    def __init__(self, pictures: int = PICTURES, failures: int = FAILURES) -> None:
+        self._room = pictures
+        self._failures = failures
+        self._taken = 0
+        self._sizes: dict[EntryKey, int] = {}
+        self._last: list[tuple[int, EntryKey]] = []
+        self._below: int | None = None
+        self._failing: dict[EntryKey, None] = {}
+
+    def add(self, job: Job, outcome: Outcome | None) -> None:
+        """Takes a row into account."""
+        if outcome is None:
+            return
+        key = entry_key(job)
+        if outcome.outcome is OutcomeKind.FAILED and len(self._failing) < self._failures:
+            self._failing[key] = None
+        rank = int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest())
+        if self._below is not None and rank >= self._below:
+            return
+        if key not in self._sizes:
+            self._sizes[key] = 0
+            heapq.heappush(self._last, (-rank, key))
+        pictures = max(1, len(outcome.outputs))
+        self._sizes[key] += pictures
+        self._taken += pictures
+        while self._taken > self._room and len(self._sizes) > 1:
+            last, gone = heapq.heappop(self._last)
+            self._taken -= self._sizes.pop(gone)
+            self._below = -last  # nothing of this rank or beyond is taken again
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether there was not room for everything."""
+        return self._below is not None
+
+    @property
+    def entries(self) -> frozenset[EntryKey]:
+        """The entries to show."""
+        return frozenset((*self._sizes, *self._failing))
+
+
+class Gallery:
+    """The jobs that the page shows, grouped by entry in the plan's order."""
+
+    def __init__(self, chosen: Container[EntryKey], *, is_sample: bool = False) -> None:
+        self._chosen = chosen
+        self._entries: dict[EntryKey, list[Shot]] = {}
+        self.is_sample = is_sample
+        #: The header of report.csv.
+        self.header = ""
+
+    def add(self, job: Job, outcome: Outcome | None, line: str) -> None:
+        """Takes the row in where its entry is shown."""
+        key = entry_key(job)
+        if outcome is not None and key in self._chosen:
+            self._entries.setdefault(key, []).append(Shot(job, outcome, line))
+
+    @property
+    def entries(self) -> list[list[Shot]]:
+        """The jobs, one list an entry."""
+        return list(self._entries.values())
+
+    @property
+    def shots(self) -> Iterator[Shot]:
+        """The jobs in the order of the page."""
+        return (shot for shots in self._entries.values() for shot in shots)
+
+    @property
+    def uris(self) -> list[str]:
+        """Every picture that the page shows, once each."""
+        found = (uri for shots in self._entries.values() for uri in _pictures(shots))
+        return list(dict.fromkeys(uri for uri in found if uri))
+
+
+def _pictures(shots: list[Shot]) -> Iterator[str]:
+    yield shots[0].job.image
+    for shot in shots:
+        yield from shot.outputs
