@@ -7,8 +7,8 @@ import json
 import time
 from datetime import datetime
 
+from restyle.answers import Answer
 from restyle.fleet import Claim
-from restyle.segmind import Answer
 from restyle.state import State
 from restyle.work import Called
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from restyle import images
+from restyle.answers import Answer
 from restyle.errors import InputNotFound
 from restyle.images import Picture, Prepared
 from restyle.keys import Workspace, sample_uri
@@ -28,7 +29,6 @@ from restyle.models import (
     utc_now,
 )
 from restyle.progress import Ended
-from restyle.segmind import Answer
 from restyle.store import Store, Stored
 from restyle.work import Called, Tools, Work
 

@@ -6,10 +6,11 @@ import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from restyle.answers import Answer
 from restyle.fleet import Claim, Fleet
 from restyle.keys import Workspace
 from restyle.models import Message, RunOptions, request_digest, utc_now
-from restyle.segmind import Answer, Segmind
+from restyle.segmind import Segmind
 from restyle.slots import Slots
 from restyle.store import Store
 from restyle.traffic import Traffic

@@ -20,6 +20,7 @@ MESSAGES = {
     "403": "This model is not enabled for your team",
     "404": "Model not found",
     "406": "Not enough credits",
+    "422": "The model could not make the picture",
     "500": "Server error",
     "502": "Bad gateway",
     "503": "Service unavailable",
@@ -65,6 +66,8 @@ def spoil(fault: str, good: Response, request: Request) -> Response:
             return Response(bytes(range(256)) * 8, media_type="image/jpeg", headers=kept)
         case "empty":
             return Response(b"", media_type="image/jpeg", headers=kept)
+        case "lost":
+            reset(request)
         case "reset_midway":
             return BrokenOff(body, good.media_type or "image/jpeg", kept, request)
     return good

@@ -12,10 +12,15 @@ FAULTS = frozenset(
     {
         "400", "401", "403", "404", "406", "429", "500", "502", "503", "504",
         "timeout", "reset", "reset_midway", "truncated", "html", "garbage", "empty",
+        "lost", "failed", "expired", "stuck",
     }
 )  # fmt: skip
 #: Faults under a 200: the API made a picture, and bills it.
-BILLED_FAULTS = frozenset({"truncated", "html", "garbage", "empty", "reset_midway"})
+BILLED_FAULTS = frozenset({"truncated", "html", "garbage", "empty", "reset_midway", "lost"})
+#: Faults of the queue behind `/v2`, after a request has been accepted.
+LATER_FAULTS = frozenset({"failed", "expired", "stuck"})
+#: Faults of a look at a request, and of a download.
+LOOK_FAULTS = frozenset({"401", "403", "404", "429", "500", "502", "503", "504", "reset"})
 
 
 class Script(BaseModel):
@@ -57,18 +62,28 @@ class SandboxOptions(BaseModel):
     """Faults, each with the share of calls it befalls."""
     scripts: list[Script] = []
     """Answers for coming calls; the first script that matches gives its next one."""
+    polls: dict[str, float] = {}
+    """Faults of looks at a request in the queue of `/v2`, each with the share of looks it befalls."""
+    downloads: dict[str, float] = {}
+    """Faults of downloads of its results."""
+    history: bool = True
+    """Whether the account's request history can be read."""
+    history_lag: float = Field(0.0, ge=0)
+    """Seconds after which a request is in the history."""
     headers: bool = True
     """Whether answers carry the headers about credits and cost, all of which are optional."""
 
     def model_post_init(self, _context: Any) -> None:
         """Refuses faults that do not exist."""
         check_faults(self.rates)
+        check_faults(self.polls, LOOK_FAULTS)
+        check_faults(self.downloads, LOOK_FAULTS)
 
 
-def check_faults(rates: Mapping[str, float]) -> None:
+def check_faults(rates: Mapping[str, float], known: frozenset[str] = FAULTS) -> None:
     """Raises ValueError where a name is no fault or a rate no share."""
     for name, rate in rates.items():
-        if name not in FAULTS:
-            raise ValueError(f"unknown fault {name!r}; there are {', '.join(sorted(FAULTS))}")
+        if name not in known:
+            raise ValueError(f"unknown fault {name!r}; there are {', '.join(sorted(known))}")
         if not 0 <= rate <= 1:
             raise ValueError(f"the rate of {name} is not between 0 and 1: {rate}")

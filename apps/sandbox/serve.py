@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import uvicorn
 
+from apps.sandbox.app import create_app
 from apps.sandbox.faults import Protocol
 from apps.sandbox.options import SandboxOptions
-from apps.sandbox.server import create_app
 
 
 class Server(uvicorn.Server):

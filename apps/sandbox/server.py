@@ -1,4 +1,4 @@
-"""The sandbox's web application: the API's contract, and a control endpoint beside it.
+"""The sandbox's side of the API: one account, its blocking call, and how it is told what to do.
 
 Contract: segmind.com/models/sdxl-img2img/api; where the page is silent, docs/formats.md.
 """
@@ -18,15 +18,13 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import ValidationError
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from apps.sandbox import faults, styles
 from apps.sandbox.account import Account
-from apps.sandbox.options import BILLED_FAULTS, SandboxOptions
+from apps.sandbox.options import BILLED_FAULTS, LATER_FAULTS, SandboxOptions
 from restyle.models import MAX_SEED, SCHEDULERS, Params
 
 #: Pictures transformed at a time: the event loop stays free to hold hundreds of waiting calls.
@@ -74,38 +72,56 @@ class Sandbox:
             return response
         except Refused as error:
             status = str(error.status)
-            return self._error(error.status, str(error))
+            return self.error(error.status, str(error))
         except ClientDisconnect:
             return Response(status_code=499)
         finally:
             self.account.end(status)
 
     async def _answer(self, request: Request) -> tuple[Response, str]:
-        body = await request.body()
-        self._check_key(request)
-        call = read_call(request.headers.get("content-type", ""), body)
-        fault = self._next_fault(call.params.prompt)
+        call, fault = await self.read(request)
+        if fault in LATER_FAULTS:
+            fault = "422" if fault == "failed" else ""  # of the queue; here the answer is the call's end
         if fault and fault not in BILLED_FAULTS:
-            return await self._fail(request, fault)
+            return await self.fail(request, fault)
+        return await self._make(request, call, fault, self.reserve(call)), "200"
+
+    async def read(self, request: Request) -> tuple[Call, str]:
+        """Understands a request, and draws the fault that befalls it."""
+        body = await request.body()
+        self.check_key(request)
+        call = read_call(request.headers.get("content-type", ""), body)
+        return call, self._next_fault(call.params.prompt)
+
+    def reserve(self, call: Call) -> float:
+        """Sets a call's cost aside, and tells it.
+
+        Raises:
+            Refused: the balance does not suffice.
+        """
         self._check_rate()
         cost = self.options.price * call.params.samples * call.params.num_inference_steps / 30
         cost *= 1 + random.uniform(-1, 1) * self.options.price_spread
         if not self.account.reserve(cost):
             raise Refused(406, f"Not enough credits: balance {self.account.balance:.4f}, this call needs {cost:.4f}")
-        return await self._make(request, call, fault, cost), "200"
+        return cost
+
+    async def pictures(self, call: Call) -> tuple[int, list[bytes]]:
+        """Takes its time and transforms the picture; the seed is told too."""
+        await asyncio.sleep(self.options.latency + random.uniform(0, self.options.jitter))
+        seed = call.params.seed if call.params.seed >= 0 else random.randrange(2**31)
+        loop = asyncio.get_running_loop()
+        try:
+            return seed, await loop.run_in_executor(self._threads, styles.restyle, call.image, call.params, seed)
+        except styles.NoPicture as error:
+            raise Refused(400, f"image: {error}") from None
 
     async def _make(self, request: Request, call: Call, fault: str, cost: float) -> Response:
         """Takes its time, transforms the picture, and bills it."""
         began = time.monotonic()
         billed = False
         try:
-            await asyncio.sleep(self.options.latency + random.uniform(0, self.options.jitter))
-            seed = call.params.seed if call.params.seed >= 0 else random.randrange(2**31)
-            loop = asyncio.get_running_loop()
-            try:
-                pictures = await loop.run_in_executor(self._threads, styles.restyle, call.image, call.params, seed)
-            except styles.NoPicture as error:
-                raise Refused(400, f"image: {error}") from None
+            seed, pictures = await self.pictures(call)
             self.account.charge(cost, call.key)
             billed = True
         finally:
@@ -116,20 +132,21 @@ class Sandbox:
             "x-generation-time": f"{time.monotonic() - began:.3f}",
             "x-seed-value": str(seed),
         }
-        response = self._pictures(call.params, pictures, told)
+        response = self._shown(call.params, pictures, told)
         if not fault:
             return response
         self.account.spoiled += 1
         return faults.spoil(fault, response, request)
 
-    def _pictures(self, params: Params, pictures: list[bytes], told: dict[str, str]) -> Response:
-        headers = self._headers(told)
+    def _shown(self, params: Params, pictures: list[bytes], told: dict[str, str]) -> Response:
+        headers = self.headers(told)
         if params.base64 or params.samples > 1:
             texts = [base64.b64encode(picture).decode() for picture in pictures]
             return JSONResponse({"image": texts[0] if len(texts) == 1 else texts}, headers=headers)
         return Response(pictures[0], media_type="image/jpeg", headers=headers)
 
-    async def _fail(self, request: Request, fault: str) -> tuple[Response, str]:
+    async def fail(self, request: Request, fault: str) -> tuple[Response, str]:
+        """Answers with a fault that costs nothing."""
         if fault == "timeout":
             await request.receive()  # comes back when the client has left
             return Response(status_code=499), "timeout"
@@ -142,7 +159,8 @@ class Sandbox:
         await asyncio.sleep(self.options.latency if fault.startswith("5") else 0)
         raise Refused(int(fault), faults.MESSAGES.get(fault, "Server error"))
 
-    def _check_key(self, request: Request) -> None:
+    def check_key(self, request: Request) -> None:
+        """Raises Refused where the key is missing or wrong."""
         key = request.headers.get("x-api-key", "")
         if not key:
             raise Refused(401, "API key is missing")
@@ -170,7 +188,7 @@ class Sandbox:
             raise HTTPException(429, headers=self._reset_headers(recent[0] + 60 - now))
 
     def _limited(self, seconds: float) -> Response:
-        return JSONResponse({"error": "Rate limit exceeded"}, 429, headers=self._headers(self._reset_headers(seconds)))
+        return JSONResponse({"error": "Rate limit exceeded"}, 429, headers=self.headers(self._reset_headers(seconds)))
 
     def _reset_headers(self, seconds: float) -> dict[str, str]:
         if self.options.reset_header == "retry-after":
@@ -182,15 +200,17 @@ class Sandbox:
     async def credits(self, request: Request) -> Response:
         """`GET /v1/get-user-credits`."""
         try:
-            self._check_key(request)
+            self.check_key(request)
         except Refused as error:
-            return self._error(error.status, str(error))
-        return JSONResponse({"credits": round(self.account.balance, 6), "free-credits": 0.0}, headers=self._headers({}))
+            return self.error(error.status, str(error))
+        return JSONResponse({"credits": round(self.account.balance, 6), "free-credits": 0.0}, headers=self.headers({}))
 
-    def _error(self, status: int, message: str) -> Response:
-        return JSONResponse({"error": message}, status, headers=self._headers({}))
+    def error(self, status: int, message: str) -> Response:
+        """An error in the API's form."""
+        return JSONResponse({"error": message}, status, headers=self.headers({}))
 
-    def _headers(self, told: dict[str, str]) -> dict[str, str]:
+    def headers(self, told: dict[str, str]) -> dict[str, str]:
+        """The headers of an answer, with what this one tells."""
         always = {"x-restyle-sandbox": "1", "x-request-id": uuid4().hex}
         if not self.options.headers:
             return {"x-restyle-sandbox": "1"} | {k: v for k, v in told.items() if "reset" in k or k == "retry-after"}
@@ -245,23 +265,3 @@ class Fields(Params):
     """The request's JSON fields."""
 
     image: str
-
-
-async def _unknown(_request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    said = {404: "Model not found", 405: "Method not allowed", 429: "Rate limit exceeded"}.get(status, "Server error")
-    headers = dict(getattr(error, "headers", None) or {}) | {"x-restyle-sandbox": "1"}
-    return JSONResponse({"error": said}, status, headers=headers)
-
-
-def create_app(options: SandboxOptions) -> Starlette:
-    """The application of one sandbox."""
-    sandbox = Sandbox(options)
-    return Starlette(
-        routes=[
-            Route("/v1/sdxl-img2img", sandbox.img2img, methods=["POST"]),
-            Route("/v1/get-user-credits", sandbox.credits, methods=["GET"]),
-            Route("/control", sandbox.control, methods=["GET", "POST"]),
-        ],
-        exception_handlers={HTTPException: _unknown},
-    )

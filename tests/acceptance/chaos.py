@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from restyle.errors import StateUnavailable
 from restyle.state import State
 from tests.acceptance.conftest import FleetOf
 from tests.support.proxy import Proxy
@@ -51,9 +50,8 @@ class Chaos:
 
     def _kill(self) -> str:
         worker = self._random.choice(self.workers)
-        process = worker.process
-        os.kill(process.pid, signal.SIGSTOP)
-        self.excused += len(self._calling(process.pid))
+        process = worker.freeze()
+        self.excused += len(self.fleet.calling(process.pid))
         worker.kill()
         return "kill -9 of a worker"
 
@@ -73,7 +71,7 @@ class Chaos:
         processes = [worker.process for worker in self.workers]
         for process in processes:
             signal_to(process.pid, signal.SIGSTOP)
-        self.excused += len(self._calling())
+        self.excused += len(self.fleet.calling())
         self.valkey.kill()
         self.valkey.start(empty=True)
         for process in processes:
@@ -82,7 +80,7 @@ class Chaos:
         return "Valkey restarted empty, and resume"
 
     def _double(self) -> str:
-        state = self._state()
+        state = State(self.valkey.url, namespace="", account="")
         try:
             queue = self.fleet.workspace.namespace + "queue:jobs"
             if messages := state.ask("LRANGE", queue, 0, 49):
@@ -90,25 +88,6 @@ class Chaos:
             return f"{len(messages)} messages doubled"
         finally:
             state.close()
-
-    def _calling(self, pid: int | None = None) -> list[str]:
-        """The leases with a call out, of one process or of all."""
-        state = self._state()
-        try:
-            names = state.ask("KEYS", f"{self.fleet.workspace.namespace}lease:*")
-            leases = [state.ask("HGETALL", name) for name in names]
-        except StateUnavailable:
-            return []
-        finally:
-            state.close()
-        return [
-            lease["worker"]
-            for lease in leases
-            if lease.get("calling") and (pid is None or f"-{pid}-" in lease.get("worker", ""))
-        ]
-
-    def _state(self) -> State:
-        return State(self.valkey.url, namespace="", account="")
 
     # -- S3 and the API ------------------------------------------------------------------------------------
 

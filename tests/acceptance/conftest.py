@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from restyle.errors import StateUnavailable
 from restyle.keys import Workspace
+from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
 from tests.support.command import Command, processes_with
 from tests.support.sandbox import SandboxServer
@@ -120,6 +122,25 @@ class FleetOf:
             started = [stack.enter_context(self.worker()) for _ in range(count)]
             self.wait_for_workers(count)
             yield started
+
+    def calling(self, pid: int | None = None) -> list[str]:
+        """The jobs claimed for a call and not yet stored, of one process or of all: only these may be paid twice.
+
+        Stop the process first, so that the answer still holds when it is killed.
+        """
+        state = State(self.command.env["RESTYLE_REDIS_URL"], namespace=self.workspace.namespace, account="")
+        prefix = state.key("lease", "")
+        try:
+            leases = {name: state.ask("HGETALL", name) for name in state.ask("KEYS", f"{prefix}*")}
+        except StateUnavailable:
+            return []
+        finally:
+            state.close()
+        return [
+            name.removeprefix(prefix)
+            for name, lease in leases.items()
+            if lease.get("calling") and (pid is None or f"-{pid}-" in lease.get("worker", ""))
+        ]
 
     def wait_for_workers(self, count: int) -> None:
         """Waits until so many workers live."""

@@ -122,7 +122,7 @@ def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served
         expect(page.locator(".said")).to_contain_text("Suspended")
         expect(page.locator(".notice")).to_contain_text("by tester@here (dashboard)")
         expect(page.locator(".notice")).to_contain_text("press Resume when you are ready")
-        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=10, description="calls in flight to end")
+        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="calls in flight to end")
         calls = sandbox.calls
         assert calls < 40
         sandbox.control(latency=0.02)

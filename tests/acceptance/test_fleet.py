@@ -27,7 +27,7 @@ def test_workers_come_and_go_and_every_view_agrees(fleet: FleetOf, sandbox: Sand
     with fleet.worker() as first, fleet.worker(plain=True):
         fleet.wait_for_workers(2)
         run_id = fleet.command("submit", "manifest.csv", "--prompt", "photo of {id}", "--yes").out.strip()
-        wait_until(lambda: sandbox.charged >= 5, timeout=20, description="the first calls")
+        wait_until(lambda: sandbox.charged >= 5, timeout=40, description="the first calls")
         first.send_signal(signal.SIGTERM)
         assert first.wait(20) == 0
         with fleet.worker(plain=True):

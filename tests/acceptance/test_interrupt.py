@@ -23,7 +23,7 @@ def some_calls(sandbox: SandboxServer) -> None:
     """Waits until calls have been paid for and others are out."""
     wait_until(
         lambda: sandbox.charged >= 3 and sandbox.counters()["in_flight"] > 0,
-        timeout=30,
+        timeout=60,
         description="a run that is under way",
     )
 
@@ -70,7 +70,7 @@ def test_a_second_ctrl_c_leaves_at_once(alone: Alone, sandbox: SandboxServer) ->
     write_catalog(alone.folder, 12)
     sandbox.control(latency=3)
     with alone.command.started(*RUN, "--concurrency", "4") as process:
-        wait_until(lambda: sandbox.counters()["in_flight"] == 4, timeout=30, description="4 calls in flight")
+        wait_until(lambda: sandbox.counters()["in_flight"] == 4, timeout=60, description="4 calls in flight")
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)  # a person's second Ctrl-C is one of its own
         process.send_signal(signal.SIGINT)
@@ -83,7 +83,7 @@ def test_a_second_ctrl_c_leaves_at_once(alone: Alone, sandbox: SandboxServer) ->
     sandbox.control(latency=0.05)
     done = alone.command("resume", run_id, "--json").json
     assert (done["status"], done["succeeded"]) == ("finished", 12)
-    wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=10, description="abandoned calls to end")
+    wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="abandoned calls to end")
     assert sum(count - 1 for count in sandbox.paid_twice.values()) <= 4
 
 
@@ -95,7 +95,7 @@ def test_kill_9_of_the_command_leaves_no_process(alone: Alone, sandbox: SandboxS
         some_calls(sandbox)
         process.kill()
         process.wait()
-        wait_until(lambda: not processes_with(str(alone.folder)), timeout=30, description="the end of every process")
+        wait_until(lambda: not processes_with(str(alone.folder)), timeout=60, description="the end of every process")
     sandbox.control(latency=0.02)
     run_id = alone.command("runs", "--json").json["runs"][0]["run_id"]
     done = alone.command("resume", run_id, "--json").json

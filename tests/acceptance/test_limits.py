@@ -46,13 +46,13 @@ def test_a_dead_workers_calls_count_as_spent(fleet: FleetOf, sandbox: SandboxSer
     fleet = fleet.with_settings(RESTYLE_CONCURRENCY="5", RESTYLE_PRICE="1")
     with fleet.worker() as first:
         run_id = fleet.submit("photo of {id}", "--budget", "10")
-        wait_until(lambda: sandbox.counters()["in_flight"] == 5, timeout=30, description="5 calls in flight")
+        wait_until(lambda: sandbox.counters()["in_flight"] == 5, timeout=60, description="5 calls in flight")
         first.kill()
         first.wait()
     sandbox.control(latency=0.1)
     with fleet.worker():
         fleet.command("watch", run_id, expect=4)
-    wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=10, description="abandoned calls to end")
+    wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="abandoned calls to end")
     assert sandbox.counters()["charged_credits"] <= 10
 
 
@@ -77,22 +77,22 @@ def test_the_day_and_the_account_have_limits_too(fleet: FleetOf, sandbox: Sandbo
 
 def test_nothing_begins_that_would_end_too_late(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """--max-duration: no call begins after its time, the rest is pending, exit 4, and resume goes on without it."""
-    write_catalog(fleet.command.folder, 40)
+    write_catalog(fleet.command.folder, 60)
     sandbox.control(latency=1)
     fleet = fleet.with_settings(RESTYLE_CONCURRENCY="4")
     with fleet.workers(1):
-        fleet.finished(fleet.submit("warm up {id}", "--limit", "4"), within=30)
+        fleet.finished(fleet.submit("warm up {id}", "--limit", "4"), within=60)
         before, began = sandbox.charged, time.time()
-        now = fleet.command(*RUN, "--max-duration", "7s", expect=4).json
+        now = fleet.command(*RUN, "--max-duration", "12s", expect=4).json
         begun = [at for at in sandbox.counters()["begun"] if at > began]
         assert now["suspension"]["reason"] == "deadline"
-        assert 4 <= sandbox.charged - before < 40
+        assert 4 <= sandbox.charged - before < 60
         ends = Run.model_validate_json(fleet.store.get(fleet.workspace.run(now["run_id"])).data).finish_by
         assert ends is not None
         assert max(begun) <= ends.timestamp()
         sandbox.control(latency=0.05)
         done = fleet.command("resume", now["run_id"], "--json").json
-    assert (done["succeeded"], sandbox.charged) == (40, 44)
+    assert (done["succeeded"], sandbox.charged) == (60, 64)
 
 
 def test_a_sample_waits_for_approval(fleet: FleetOf, sandbox: SandboxServer) -> None:
@@ -130,7 +130,7 @@ def test_an_urgent_run_goes_first(fleet: FleetOf, sandbox: SandboxServer, rpm: s
     fleet = fleet.with_settings(RESTYLE_CONCURRENCY="2", RESTYLE_MAX_RPM=rpm)
     with fleet.workers(1):
         normal = fleet.submit("normal {id}")
-        wait_until(lambda: sandbox.charged >= 10, timeout=30, description="the normal run to be under way")
+        wait_until(lambda: sandbox.charged >= 10, timeout=60, description="the normal run to be under way")
         before = sandbox.charged
         words = ("submit", "manifest.csv", "--variants", "variants.json", "--limit", "10", "--yes")
         urgent = fleet.command(*words, "--priority", "high").out.strip()

@@ -135,10 +135,10 @@ def test_two_beats_make_good_for_a_missed_time_once(fleet: FleetOf, sandbox: San
     looked(fleet, timedelta(hours=3))
     with fleet.worker():
         with beats(fleet, 2):
-            [run_id] = wait_until(lambda: runs(fleet), timeout=30, description="the run")
+            [run_id] = wait_until(lambda: runs(fleet), timeout=60, description="the run")
             assert ended(fleet, run_id).succeeded == 2
         with beats(fleet, 1):
-            wait_until(lambda: beat_log(fleet).count("beat is up") == 3, timeout=20, description="the third beat")
+            wait_until(lambda: beat_log(fleet).count("beat is up") == 3, timeout=40, description="the third beat")
     hour = datetime.now(UTC).replace(minute=0, second=0)
     assert runs(fleet) in (
         [f"{hour:%Y%m%dT%H%M%SZ}-nightly"],
@@ -159,7 +159,7 @@ def test_a_run_that_is_still_going(fleet: FleetOf, sandbox: SandboxServer, image
     with slow.worker():
         fleet.wait_for_workers(1)
         first = fleet.command("schedules", "run", "nightly").out.strip()
-        wait_until(lambda: sandbox.calls >= 2, timeout=20, description="the first calls")
+        wait_until(lambda: sandbox.calls >= 2, timeout=40, description="the first calls")
         second = fleet.command.started("schedules", "run", "nightly")
         with second as process:
             wait_until(
@@ -193,10 +193,10 @@ def test_a_suspended_run_is_no_longer_going(fleet: FleetOf, sandbox: SandboxServ
     with fleet.with_settings(RESTYLE_CONCURRENCY="1").worker():
         fleet.wait_for_workers(1)
         first = fleet.command("schedules", "run", "nightly").out.strip()
-        wait_until(lambda: sandbox.charged >= 1, timeout=20, description="the first picture")
+        wait_until(lambda: sandbox.charged >= 1, timeout=40, description="the first picture")
         Progress(state_of(fleet)).suspend(first, "operator", "", "test")
         second = fleet.command("schedules", "run", "nightly").out.strip()
-        now = ended(fleet, second, within=30)
+        now = ended(fleet, second, within=60)
     assert now.skipped >= 1
     assert now.succeeded + now.skipped == 6
     assert fleet.status(first)["status"] == "cancelled"
@@ -229,7 +229,7 @@ def test_embedded_beat_brings_its_own_stack(alone: Alone, sandbox: SandboxServer
     with alone.command.started("beat") as process:
         log = alone.folder / ".restyle" / "logs" / "worker.log"
         before = log.read_text().count("ready")
-        wait_until(lambda: log.read_text().count("ready") > before, timeout=30, description="the worker")
+        wait_until(lambda: log.read_text().count("ready") > before, timeout=60, description="the worker")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 

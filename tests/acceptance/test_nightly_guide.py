@@ -61,15 +61,15 @@ def test_the_guide(fleet: FleetOf, s3: S3, sandbox: SandboxServer, monkeypatch: 
             began = time.monotonic()
             assert ended(fleet, run_id).succeeded == 6
             assert time.monotonic() - began < 5
-            wait_until(lambda: len(webhook.came) >= 2 and len(slack.came) >= 3, timeout=20, description="the notices")
+            wait_until(lambda: len(webhook.came) >= 2 and len(slack.came) >= 3, timeout=40, description="the notices")
             wait_until(
-                lambda: fleet.store.head(fleet.workspace.run(run_id, "notices", "finished-webhook.json")), timeout=20,
+                lambda: fleet.store.head(fleet.workspace.run(run_id, "notices", "finished-webhook.json")), timeout=40,
                 description="the note in S3",
             )  # fmt: skip
         with beats(there, 1) as (process,):
             wait_until(
                 lambda: "beat is up" in "".join(p.read_text() for p in fleet.command.folder.glob("beat-*.log")),
-                timeout=20, description="the beat",
+                timeout=40, description="the beat",
             )  # fmt: skip
             process.send_signal(signal.SIGTERM)
     assert sandbox.charged == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -31,16 +32,19 @@ def test_an_outage_is_sat_out(
         fleet.workers(1),
         fleet.command.started("run", "manifest.csv", "--prompt", "{id}", "--yes", "--json") as process,
     ):
-        wait_until(lambda: sandbox.calls > 0, timeout=30, description="the first call")
+        wait_until(lambda: sandbox.calls > 0, timeout=60, description="the first call")
         outage = Clock(seconds)
-        wait_until(lambda: reasons(fleet) == {"outage"}, timeout=20, description="the suspension")
+        wait_until(lambda: reasons(fleet) == {"outage"}, timeout=40, description="the suspension")
         outage.wait()
         assert process.poll() is None, "`run` sits it out"
         failed = sandbox.calls
         assert failed <= max(20, 2 * concurrency) + (16 if seconds > 60 else 8), "failed calls, probes among them"
         sandbox.control(rates={})
-        out, err = process.communicate(timeout=150 + seconds * 2)
+        wait_until(lambda: sandbox.charged > 0, timeout=20 + 2 * seconds, description="the first good answer")
+        good = time.monotonic()
+        out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
+        assert time.monotonic() - good <= 60 + jobs * 0.05 / concurrency, "goes on at the first good answer"
     done = json.loads(out)
     assert (done["succeeded"], done["failed"], done["pending"]) == (jobs, 0, 0)
     assert (sandbox.charged, sandbox.paid_twice) == (jobs, {})

@@ -46,7 +46,7 @@ def test_four_workers_keep_120_a_minute_for_5_minutes(fleet: FleetOf, sandbox: S
     sandbox.control(latency=1)
     with fleet.workers(4):
         run_id = fleet.submit()
-        wait_until(lambda: sandbox.calls > 0, timeout=30, description="the first call")
+        wait_until(lambda: sandbox.calls > 0, timeout=60, description="the first call")
         Clock(310).wait()
         begun = sorted(sandbox.counters()["begun"])
         fleet.command("cancel", run_id)

@@ -9,6 +9,7 @@ import pytest
 
 from restyle.state import State
 from tests.acceptance.conftest import FleetOf
+from tests.acceptance.test_rate import busiest
 from tests.support.catalog import write_catalog
 from tests.support.clock import Clock
 from tests.support.proxy import running_proxy
@@ -35,7 +36,7 @@ def fragile(fleet: FleetOf, own_valkey: Valkey) -> FleetOf:
 
 def under_way(sandbox: SandboxServer, calls: int = 8) -> None:
     """Waits until some jobs are paid for and calls are in flight."""
-    wait_until(lambda: sandbox.charged >= calls and sandbox.counters()["in_flight"] > 0, timeout=30, description="work")
+    wait_until(lambda: sandbox.charged >= calls and sandbox.counters()["in_flight"] > 0, timeout=60, description="work")
 
 
 def test_a_restart_with_its_data_needs_no_command(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
@@ -61,7 +62,7 @@ def test_a_restart_without_data_needs_resume(fragile: FleetOf, own_valkey: Valke
         under_way(sandbox)
         own_valkey.kill()
         own_valkey.start(empty=True)
-        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=20, description="calls in flight to end")
+        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="calls in flight to end")
         waiting = sandbox.calls
         fragile.wait_for_workers(2)
         assert fragile.status(run_id)["pending"] > 0
@@ -85,7 +86,7 @@ def test_a_frozen_redis_makes_no_call_twice(
         under_way(sandbox)
         own_valkey.freeze()
         frozen = Clock(seconds)
-        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=20, description="calls in flight to end")
+        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="calls in flight to end")
         calls = sandbox.calls
         frozen.wait()
         assert sandbox.calls == calls
@@ -132,21 +133,42 @@ def test_killed_connections_run_nothing_twice(fragile: FleetOf, own_valkey: Valk
     assert (sandbox.charged, sandbox.paid_twice) == (60, {})
 
 
+def double(fragile: FleetOf, valkey: Valkey, *, lose: int = 0) -> int:
+    """Has every message on the queue come twice, but for some that are lost; answers with how many there were."""
+    state = State(valkey.url, namespace="", account="")
+    queue = fragile.workspace.namespace + "queue:jobs"
+    messages = state.ask("LRANGE", queue, 0, -1)
+    state.ask("DEL", queue)
+    state.ask("LPUSH", queue, *(message for message in reversed(messages[lose:]) for _ in range(2)))
+    state.close()
+    return len(messages)
+
+
 def test_every_message_twice_and_some_lost(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
     """Messages are only hints: doubled ones are dropped, lost ones are fed again."""
     write_catalog(fragile.command.folder, 40)
     sandbox.control(latency=0.1)
     run_id = fragile.submit()
-    state = State(own_valkey.url, namespace="", account="")
-    queue = fragile.workspace.namespace + "queue:jobs"
-    messages = state.ask("LRANGE", queue, 0, -1)
-    assert len(messages) == 40
-    state.ask("DEL", queue)
-    state.ask("LPUSH", queue, *(message for message in messages[5:] for _ in range(2)))
+    assert double(fragile, own_valkey, lose=5) == 40
     with fragile.workers(2):
         done = fragile.finished(run_id, within=90)
-    state.close()
     assert (done["succeeded"], sandbox.charged, sandbox.paid_twice) == (40, 40, {})
+
+
+@pytest.mark.long
+def test_doubled_messages_burn_no_rate(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
+    """The queue doubled under a rate limit: paid calls = jobs, and 95 % of the limit is used."""
+    write_catalog(fragile.command.folder, 400)
+    sandbox.control(latency=0.2)
+    fragile = fragile.with_settings(RESTYLE_MAX_RPM="300")
+    run_id = fragile.submit()
+    assert double(fragile, own_valkey) == 400
+    with fragile.workers(2):
+        done = fragile.finished(run_id, within=110)
+    assert (done["succeeded"], sandbox.charged, sandbox.paid_twice) == (400, 400, {})
+    begun = sorted(sandbox.counters()["begun"])
+    assert busiest(begun, 60) <= 300
+    assert (len(begun) - 1) / (begun[-1] - begun[0]) * 60 >= 0.95 * 300
 
 
 def test_the_same_manifest_submitted_twice_at_once(fleet: FleetOf, sandbox: SandboxServer) -> None:

@@ -31,7 +31,7 @@ def cut_while_calls_are_out(sandbox: SandboxServer, proxy: Proxy) -> None:
     """S3 goes away while 32 calls are in flight, and all of them come back to a closed door."""
     wait_until(lambda: sandbox.counters()["in_flight"] == CALLS, timeout=40, description="32 calls in flight")
     proxy.cut()
-    wait_until(lambda: sandbox.charged == CALLS, timeout=30, description="32 paid answers")
+    wait_until(lambda: sandbox.charged == CALLS, timeout=60, description="32 paid answers")
 
 
 @pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.long)])

@@ -46,7 +46,7 @@ def test_a_failing_run_leaves_no_key_behind(alone: Alone) -> None:
         env = {**alone.command.env, "RESTYLE_API_URL": server.url, "RESTYLE_API_KEY": KEY, "RESTYLE_LOG_LEVEL": "debug"}
         command = type(alone.command)(alone.folder, env)
         with command.started("run", "manifest.csv", "--variants", "variants.json", "--yes") as process:
-            wait_until(lambda: server.calls > 3, timeout=30, description="calls")
+            wait_until(lambda: server.calls > 3, timeout=60, description="calls")
             assert command_lines_with(KEY) == []
             told = "".join(process.communicate(timeout=90))
         assert KEY not in told
@@ -68,7 +68,7 @@ def test_no_message_or_key_of_redis_has_it(fleet: FleetOf, valkey: Valkey, sandb
     sandbox.control(latency=1)
     with fleet.worker():
         fleet.command("submit", "manifest.csv", "--prompt", "{id}", "--yes")
-        wait_until(lambda: sandbox.counters()["in_flight"] > 0, timeout=20, description="a call")
+        wait_until(lambda: sandbox.counters()["in_flight"] > 0, timeout=40, description="a call")
         time.sleep(1.1)  # Valkey writes each command to its file within a second
         assert files_with(valkey.folder, "restyle.image")
         assert files_with(valkey.folder, KEY) == []

@@ -92,9 +92,9 @@ def test_a_person_suspends_the_fleet(fleet: FleetOf, sandbox: SandboxServer) -> 
     sandbox.control(latency=1.5)
     with fleet.workers(1):
         run_id = fleet.command("submit", "manifest.csv", "--prompt", "photo of {id}", "--yes").out.strip()
-        wait_until(lambda: sandbox.charged >= 3, timeout=20, description="the first calls")
+        wait_until(lambda: sandbox.charged >= 3, timeout=40, description="the first calls")
         fleet.command("suspend")
-        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=10, description="calls in flight to end")
+        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="calls in flight to end")
         calls = sandbox.calls
         held = fleet.command("status", run_id, "--json", "--exit-code", expect=3).json
         assert held["suspension"]["reason"] == "operator"

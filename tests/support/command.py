@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from config.settings import Settings
+
 #: Short intervals of the protocol, so that recovery takes a test seconds rather than minutes.
 QUICK = {
     "RESTYLE_HEARTBEAT_SECONDS": "0.3",
@@ -24,6 +26,12 @@ QUICK = {
     "RESTYLE_BACKOFF_MAX": "0.3",
     "RESTYLE_PROBE_SECONDS": "0.5",
     "RESTYLE_PROBE_MAX": "2",
+}
+
+#: The intervals by which a dead worker is found out, as they are where nobody sets them.
+UNHURRIED = {
+    f"RESTYLE_{name.upper()}": str(Settings.model_fields[name].default)
+    for name in ("heartbeat_seconds", "heartbeat_ttl", "dead_after", "dispatch_seconds", "refeed_after")
 }
 
 

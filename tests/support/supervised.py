@@ -26,6 +26,11 @@ class Supervised:
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
 
+    def freeze(self) -> subprocess.Popen[bytes]:
+        """SIGSTOP, so that what it holds can be counted before it is killed."""
+        self.process.send_signal(signal.SIGSTOP)
+        return self.process
+
     def kill(self) -> None:
         """Kill -9; another one comes."""
         self.process.kill()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from urllib3.exceptions import IncompleteRead, ReadTimeoutError
 
 from restyle import errors, store
+from restyle.answers import Answer, read_answer, read_error
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
@@ -36,7 +37,6 @@ from restyle.errors import (
 )
 from restyle.fleet import Storm
 from restyle.retries import Fail, LetGo, Policy, Retry, decide
-from restyle.segmind import Answer, read_answer, read_error
 
 KEY = "SG_0123456789abcdef"
 URI = "s3://bucket/key"

@@ -1,0 +1,282 @@
+"""The sandbox's queue: `/v2` takes a request, tells how it stands, and gives its result by URL.
+
+Contract: docs.segmind.com/docs/serverless-api/async-inference, and the official Python SDK (v2.py, generations.py).
+A request that is accepted is made and billed, whoever asks for it; one that fails is not billed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import uuid4
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from apps.sandbox import faults
+from apps.sandbox.options import BILLED_FAULTS, LATER_FAULTS
+from apps.sandbox.server import Call, Refused, Sandbox
+
+MODEL = "sdxl-img2img"
+#: Requests that are remembered, and those of them whose pictures are.
+REMEMBERED, PICTURED = 20_000, 2_000
+#: Share of a call's time that it waits in the queue.
+WAITING = 0.3
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass
+class Queued:
+    """A request that was accepted."""
+
+    request_id: str
+    call: Call
+    cost: float
+    fault: str
+    submitted: float = field(default_factory=time.time)
+    status: str = "QUEUED"
+    error: str = ""
+    seed: int = -1
+    pictures: tuple[bytes, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def day(self) -> date:
+        """The day on which it was submitted, in UTC."""
+        return datetime.fromtimestamp(self.submitted, UTC).date()
+
+    def told(self) -> dict[str, Any]:
+        """How it stands."""
+        found: dict[str, Any] = {"request_id": self.request_id, "status": self.status}
+        if self.status in {"COMPLETED", "FAILED"}:
+            found |= {"error": self.error or None, "metrics": self.metrics}
+        return found
+
+
+class Queue:
+    """The requests of one account."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._requests: OrderedDict[str, Queued] = OrderedDict()
+        self._making: set[asyncio.Task[None]] = set()
+
+    def routes(self) -> list[Route]:
+        """Where it answers."""
+        found: dict[str, Handler] = {
+            "/v2/requests/{request_id}/status": self.status,
+            "/v2/requests/{request_id}": self.result,
+            "/v1/requests/{request_id}": self.result,
+            "/inference-request/request-history": self.history,
+            "/inference-request/request-history/{request_id}": self.one_of_history,
+        }
+        looks = [Route(path, self._guarded(look)) for path, look in found.items()]
+        submit = Route(f"/v2/{MODEL}", self.submit, methods=["POST"])
+        return [submit, *looks, Route("/files/{request_id}/{number:int}.jpg", self.file)]
+
+    # -- a request's way -----------------------------------------------------------------------------------
+
+    async def submit(self, request: Request) -> Response:
+        """`POST /v2/sdxl-img2img`: accepts a request and says where to ask for it."""
+        account, status = self._sandbox.account, "aborted"
+        account.begin()
+        try:
+            call, fault = await self._sandbox.read(request)
+            if fault and fault not in BILLED_FAULTS | LATER_FAULTS:
+                response, status = await self._sandbox.fail(request, fault)
+                return response
+            queued = Queued(str(uuid4()), call, self._sandbox.reserve(call), fault)
+            status = ""
+        except Refused as error:
+            status = str(error.status)
+            return self._sandbox.error(error.status, str(error))
+        except ClientDisconnect:
+            return Response(status_code=499)
+        finally:
+            if status:
+                account.end(status)
+        self._remember(queued)
+        if fault == "lost":
+            faults.reset(request)
+        place = f"{request.base_url}v2/requests/{queued.request_id}"
+        told = {
+            "request_id": queued.request_id,
+            "status": "QUEUED",
+            "poll_url": f"{request.base_url}v1/requests/{queued.request_id}",
+            "status_url": f"{place}/status",
+            "response_url": place,
+        }
+        return JSONResponse(told, headers=self._sandbox.headers({}))
+
+    def _remember(self, queued: Queued) -> None:
+        self._requests[queued.request_id] = queued
+        while len(self._requests) > REMEMBERED:
+            self._requests.popitem(last=False)
+        if len(self._requests) > PICTURED:
+            next(old for old in self._requests.values() if old.pictures or old is queued).pictures = ()
+        making = asyncio.get_running_loop().create_task(self._make(queued))
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
+
+    async def _make(self, queued: Queued) -> None:
+        """Makes and bills it, in its own time."""
+        account, options = self._sandbox.account, self._sandbox.options
+        billed, began = False, time.monotonic()
+        try:
+            await asyncio.sleep(options.latency * WAITING)
+            queued.status = "PROCESSING"
+            waited = time.monotonic() - began
+            seed, pictures = await self._sandbox.pictures(queued.call)
+            if queued.fault == "stuck":
+                await asyncio.Event().wait()
+            queued.metrics = {
+                "inference_time": round(time.monotonic() - began - waited, 3),
+                "queue_time": round(waited, 3),
+                "total_time": round(time.monotonic() - began, 3),
+            }
+            if queued.fault == "failed":
+                raise Refused(422, faults.MESSAGES["422"])
+            account.charge(queued.cost, queued.call.key)
+            billed = True
+            queued.seed, queued.pictures = seed, tuple(pictures)
+            queued.metrics |= {"cost": round(queued.cost, 6), "remaining_credits": round(account.balance, 6)}
+            queued.status = "COMPLETED"
+        except Refused as error:
+            queued.status, queued.error = "FAILED", str(error)
+        finally:
+            if not billed:
+                account.release(queued.cost)
+            account.end("200" if billed else "422")
+
+    # -- looks at it ---------------------------------------------------------------------------------------
+
+    def _guarded(self, look: Handler) -> Handler:
+        """A look that needs the key, and that a fault may befall."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                self._sandbox.check_key(request)
+                if spoiled := self._fault(request, self._sandbox.options.polls):
+                    return spoiled
+                return await look(request)
+            except Refused as error:
+                return self._sandbox.error(error.status, str(error))
+
+        return answer
+
+    def _fault(self, request: Request, rates: dict[str, float]) -> Response | None:
+        drawn = random.random()
+        for name, rate in rates.items():
+            if drawn < rate:
+                if name == "reset":
+                    faults.reset(request)
+                    return Response(status_code=499)
+                return self._sandbox.error(int(name), faults.MESSAGES.get(name, "Server error"))
+            drawn -= rate
+        return None
+
+    def _found(self, request: Request) -> Queued:
+        queued = self._requests.get(request.path_params["request_id"])
+        if queued is None or queued.fault == "expired":
+            raise Refused(404, "Request not found or expired")
+        return queued
+
+    async def status(self, request: Request) -> Response:
+        """`GET /v2/requests/<id>/status`: how it stands; one that failed is answered 422."""
+        queued = self._found(request)
+        status = 422 if queued.status == "FAILED" else 200
+        return JSONResponse(queued.told(), status, headers=self._sandbox.headers({}))
+
+    async def result(self, request: Request) -> Response:
+        """`GET /v2/requests/<id>`: the whole result once there is one."""
+        queued = self._found(request)
+        told = queued.told()
+        if queued.status == "COMPLETED":
+            urls = self._urls(request, queued)
+            images = [
+                {"url": url, "content_type": "image/jpeg", "file_name": url.rpartition("/")[2], "file_size": str(size)}
+                for url, size in zip(urls, map(len, queued.pictures), strict=False)
+            ]
+            told |= {"output": urls[0], "images": images, "seed": str(queued.seed)}
+        status = 422 if queued.status == "FAILED" else 200
+        return JSONResponse(told, status, headers=self._sandbox.headers({}))
+
+    async def file(self, request: Request) -> Response:
+        """A picture by its URL, which nobody can guess: no key is asked for."""
+        if spoiled := self._fault(request, self._sandbox.options.downloads):
+            return spoiled
+        queued = self._requests.get(request.path_params["request_id"])
+        number = request.path_params["number"]
+        if queued is None or number >= len(queued.pictures):
+            return Response("not found", 404)
+        response = Response(queued.pictures[number], media_type="image/jpeg")
+        if queued.fault in BILLED_FAULTS - {"lost"}:
+            self._sandbox.account.spoiled += 1
+            return faults.spoil(queued.fault, response, request)
+        return response
+
+    def _urls(self, request: Request, queued: Queued) -> list[str]:
+        count = queued.call.params.samples
+        return [f"{request.base_url}files/{queued.request_id}/{number}.jpg" for number in range(count)]
+
+    # -- the account's history -----------------------------------------------------------------------------
+
+    async def history(self, request: Request) -> Response:
+        """`GET /inference-request/request-history`: a page of the account's requests, newest first."""
+        self._check_history()
+        asked = request.query_params
+        page, per_page = int(asked.get("page", 1)), min(100, int(asked.get("per_page", 20)))
+        first, last = (date.fromisoformat(asked.get(name, "")) if asked.get(name) else None for name in
+                       ("from_date", "to_date"))  # fmt: skip
+        now, lag = time.time(), self._sandbox.options.history_lag
+        rows = [
+            row
+            for queued in reversed(self._requests.values())
+            if queued.submitted <= now - lag
+            and (first is None or queued.day >= first)
+            and (last is None or queued.day <= last)
+            and asked.get("model_name", "") in MODEL
+            for row in self._rows(request, queued)
+            if asked.get("status", row["model_status"]) == row["model_status"]
+        ]
+        shown = rows[(page - 1) * per_page : page * per_page]
+        pages = math.ceil(len(rows) / per_page)
+        return JSONResponse({"data": shown, "page": page, "per_page": per_page, "total": len(rows), "pages": pages})
+
+    async def one_of_history(self, request: Request) -> Response:
+        """`GET /inference-request/request-history/<id>`: one request, however old."""
+        self._check_history()
+        queued = self._requests.get(request.path_params["request_id"])
+        if queued is None:
+            raise Refused(404, "Request not found")
+        return JSONResponse(self._rows(request, queued)[0])
+
+    def _check_history(self) -> None:
+        if not self._sandbox.options.history:
+            raise Refused(403, "Request history is not enabled for your team")
+
+    def _rows(self, request: Request, queued: Queued) -> list[dict[str, Any]]:
+        """A request as the history tells it: a row an output, the input's picture left out."""
+        done = queued.status == "COMPLETED"
+        at = datetime.fromtimestamp(queued.submitted, UTC).isoformat()
+        row = {
+            "request_id": queued.request_id,
+            "model_name": MODEL,
+            "model_status": queued.status if queued.status in {"COMPLETED", "FAILED"} else "PENDING",
+            "credits_deduction": queued.cost if done else 0.0,
+            "request_body": queued.call.params.as_sent(),
+            "generation_url": None,
+            "latency_ms": round(queued.metrics.get("total_time", 0) * 1000),
+            "model_created": at,
+            "error": queued.error or None,
+        }
+        return [row | {"generation_url": url} for url in self._urls(request, queued)] if done else [row]
