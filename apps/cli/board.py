@@ -30,9 +30,9 @@ class Pace:
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
-    def add(self, done: int) -> None:
-        """Notes how many jobs have ended by now."""
-        now = time.monotonic()
+    def add(self, done: int, *, ago: float = 0.0) -> None:
+        """Notes how many jobs have ended by now, or had so many seconds ago; the oldest first."""
+        now = time.monotonic() - ago
         self._seen.append((now, done))
         while now - self._seen[0][0] > WINDOW:
             self._seen.popleft()
