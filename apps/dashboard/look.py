@@ -171,7 +171,7 @@ class Side:
             runs=[("HGETALL", state.key("run", run_id)) for run_id in known],
             standing=[("HGETALL", state.key("run", run_id, "suspension")) for run_id in known],
             beats=[("GET", state.key("worker", name)) for name in names],
-            ages=[("PTTL", state.key("worker", name)) for name in names],
+            lives=[("PTTL", state.key("worker", name)) for name in names],
             queues=[("LLEN", state.key(queue)) for queue in QUEUES.values()],
             spent=[("GET", state.key("spent", period.name)) for period in (day, month)],
             events=[ask_events(state, None)],
@@ -194,8 +194,8 @@ class Side:
         return Moment(
             side=self.name, taken=time.time(), rows=rows,
             workers=tuple(
-                _worker(name, beat, settings.heartbeat_ttl - age / 1000)
-                for name, beat, age in zip(names, told["beats"], told["ages"], strict=True)
+                _worker(name, beat, left / 1000, settings.heartbeat_ttl)
+                for name, beat, left in zip(names, told["beats"], told["lives"], strict=True)
             ),
             reasons=fleet_reasons,
             credits_left=None if rate[0] is None else float(rate[0]),
@@ -249,6 +249,11 @@ class Side:
         found = self._threads.map(lambda run_id: moment.rows.get(run_id) or self._resting(run_id), ids)
         return [row for row in found if row is not None]
 
+    def known(self, ids: Iterable[str], moment: Moment) -> list[Row]:
+        """The rows of these runs that are in memory, where nothing can be asked."""
+        found = (moment.rows.get(run_id) or self._settled.get(run_id) for run_id in ids)
+        return [row for row in found if row is not None]
+
     def _resting(self, run_id: str) -> Row | None:
         """A run that nothing moves; one that has ended is settled, and read no more."""
         if row := self._settled.get(run_id):
@@ -289,12 +294,14 @@ class Side:
         self.session.state.close()
 
 
-def _worker(name: str, beat: str | None, age: float) -> Worker:
+def _worker(name: str, beat: str | None, left: float, ttl: float) -> Worker:
+    """A worker by its heartbeat, which lives so many seconds longer; its own settings say how long it lives."""
     if beat is None:
         return Worker(name, silent=True)
     told = json.loads(beat)
     return Worker(
-        name, silent=False, age=max(0.0, age), host=str(told.get("host", "")), pid=int(told.get("pid", 0)),
+        name, silent=False, age=max(0.0, told.get("ttl", ttl) - left), host=str(told.get("host", "")),
+        pid=int(told.get("pid", 0)),
         concurrency=int(told.get("concurrency", 0)), taken=int(told.get("taken", 0)),
         in_flight=int(told.get("in_flight", 0)), draining=bool(told.get("draining")),
         answers=Answers.read(told.get("api", {})),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -68,7 +69,7 @@ def fleet_parts(moments: list[Moment], *, embedded: bool) -> Parts:
 def schedules_parts(moments: list[Moment], lines: list[Line], *, embedded: bool) -> Parts:
     """The schedules."""
     return {
-        "banner": _banner(moments, here="schedules"),
+        "banner": _banner(moments, here="schedules", unattended=[line for line in lines if line.unattended]),
         "schedules": _render("parts/schedules.html.j2", lines=lines, embedded=embedded),
     }
 
@@ -76,9 +77,12 @@ def schedules_parts(moments: list[Moment], lines: list[Line], *, embedded: bool)
 def _run_charts(row: Row, near: CloseUp) -> dict[str, Chart | None]:
     """How the run has come to where it is."""
     points = list(near.trend)
-    if points and row.totals and not row.ended:
-        now = max(time.time(), points[-1].at + 0.1)
-        points.append(RunPoint(now, row.done, row.totals.failed, row.totals.credits, points[-1].left))
+    if points and row.totals and (row.run.finished or not row.ended):
+        # Its last word, or this moment; the points lie seconds apart.
+        at = row.run.finished.timestamp() if row.run.finished else time.time()
+        last = RunPoint(max(at, points[-1].at + 0.1), row.done, row.totals.failed, row.totals.credits,
+                        points[-1].left if row.totals.credits_after is None else row.totals.credits_after)  # fmt: skip
+        points.append(last)
     return {
         "pace": chart(pace(points), floor=0),
         "spent": chart([(point.at, point.credits) for point in points], floor=0),
@@ -113,7 +117,9 @@ def single(template: str, **context: Any) -> str:
     return _render(f"{template}.html.j2", **context)
 
 
-def _banner(moments: list[Moment], row: Row | None = None, *, here: str, embedded: bool = False) -> str:
+def _banner(
+    moments: list[Moment], row: Row | None = None, *, here: str, embedded: bool = False, unattended: Sequence[Line] = ()
+) -> str:
     """Why something stands still, and what a person does about it."""
     # Both sides of a workspace may use one account, and so be suspended as one.
     found = row.reasons if row else [reason for moment in moments for reason in moment.reasons]
@@ -121,7 +127,7 @@ def _banner(moments: list[Moment], row: Row | None = None, *, here: str, embedde
     troubles = {moment.trouble for moment in moments if moment.trouble}
     lonely = row is not None and row.status == "running" and not moments[0].living
     return _render("parts/banner.html.j2", reasons=reasons, here=here, troubles=troubles, row=row, lonely=lonely,
-                   embedded=embedded)  # fmt: skip
+                   embedded=embedded, unattended=unattended)  # fmt: skip
 
 
 def _run_events(row: Row, near: CloseUp) -> list[dict[str, Any]]:

@@ -79,7 +79,21 @@ def what_next(reason: Suspension) -> str:
     if reason.reason in {"operator", "interrupted", "deadline"}:
         return "press Resume when you are ready"
     told = reason.next.replace("then type: restyle resume", "then press Resume")
-    return told.replace("type: restyle approve (or: restyle reject)", "press Approve or Reject")
+    return told.replace(
+        "look at the report, then type: restyle approve (or: restyle reject)",
+        "look at the pictures, then press Approve or Reject",
+    )
+
+
+def sentence(text: str) -> str:
+    """What a program said, as a sentence: with a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".") if text else ""
+
+
+def detail(text: str) -> str:
+    """The detail of an event; a reason's code at its beginning is told in words."""
+    code, colon, rest = text.partition(": ")
+    return f"{_WHY[code]}: {rest}" if colon and code in _WHY else text
 
 
 def words(code: str) -> str:
@@ -118,7 +132,7 @@ def span(value: float) -> str:
 
 
 FILTERS: dict[str, Callable[..., str | datetime]] = {
-    "ago": ago, "ahead": ahead, "clock": clock, "span": span, "moment": moment, "next": what_next,
-    "number": number, "seconds": seconds, "share": share, "short": short, "took": took, "when": when, "why": why,
-    "words": words,
+    "ago": ago, "ahead": ahead, "clock": clock, "detail": detail, "moment": moment, "next": what_next,
+    "number": number, "seconds": seconds, "sentence": sentence, "share": share, "short": short, "span": span,
+    "took": took, "when": when, "why": why, "words": words,
 }  # fmt: skip

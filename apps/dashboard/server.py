@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from apps.cli.session import is_embedded
-from apps.dashboard import actions, pages
+from apps.dashboard import actions, pages, phrases
 from apps.dashboard.gallery import Gallery
 from apps.dashboard.live import Live, Parts
 from apps.dashboard.look import Moment, Row, Side
@@ -237,7 +237,8 @@ class Dashboard:
             gone = isinstance(error, ConfigurationError) and request.method == "GET"
             status = 404 if gone else 409 if isinstance(error, ConfigurationError) else 503
         text = error.message if isinstance(error, RestyleError) else str(getattr(error, "detail", error))
-        return HTMLResponse(pages.single("sorry", text=text[:1].upper() + text[1:], status=status), status)
+        again = request.url.path if status == 503 else ""
+        return HTMLResponse(pages.single("sorry", text=phrases.sentence(text), status=status, again=again), status)
 
 
 def create_app(live: Live, doorkeeper: Doorkeeper) -> Starlette:

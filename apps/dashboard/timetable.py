@@ -10,11 +10,15 @@ from apps.dashboard.look import Side
 from config.schedules import Schedule
 from producers.schedule import upcoming
 from producers.start import read_settled
-from restyle.errors import RestyleError
+from restyle.errors import RestyleError, StateUnavailable
 from restyle.firings import Firings, Settled
 
 #: How long after a beat's last look nobody counts as looking.
 UNATTENDED = timedelta(minutes=2)
+
+
+#: The last firing of each schedule, when a beat last looked, and the runs that wait to be planned.
+Ledger = tuple[dict[str, Settled], dict[str, datetime], list[str]]
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,13 @@ class Line:
     #: When a beat last looked whether it is due; None where none ever did.
     looked: datetime | None
     now: datetime
+    #: Redis is out of reach, so what is said here is what was known.
+    blind: bool = False
 
     @property
     def unattended(self) -> bool:
         """Whether no beat looks, so that it will not fire."""
-        return self.looked is None or self.now - self.looked > UNATTENDED
+        return not self.blind and (self.looked is None or self.now - self.looked > UNATTENDED)
 
 
 class Timetable:
@@ -43,33 +49,25 @@ class Timetable:
     def __init__(self, schedules: Sequence[Schedule]) -> None:
         self.schedules = schedules
         self._settled: dict[str, Settled | None] = {}
+        self._ledger: Ledger = ({}, {}, [])
 
     def look(self, sides: Sequence[Side]) -> list[Line]:
-        """Every schedule as it stands now.
-
-        Raises:
-            StateUnavailable: Redis is out of reach.
-        """
+        """Every schedule as it stands now; where Redis is out of reach, as it was last known."""
         if not self.schedules:
             return []
         now = datetime.now(UTC)
-        ledgers = [Firings(side.session.state) for side in sides]
-        last: dict[str, Settled] = {}
-        looked: dict[str, datetime] = {}
-        waiting: list[str] = []
-        for ledger in ledgers:
-            for name, settled in ledger.last().items():
-                last[name] = max(last.get(name, settled), settled, key=lambda one: one.at)
-            for name, moment in ledger.looked().items():
-                looked[name] = max(looked.get(name, moment), moment)
-            waiting += ledger.waiting()
+        try:
+            self._ledger, blind = _read([Firings(side.session.state) for side in sides]), False
+        except StateUnavailable:
+            blind = True
+        last, looked, waiting = self._ledger
         return [
             Line(
                 schedule=schedule,
                 next=next((moment.astimezone(schedule.zone) for moment in upcoming(schedule, now)), None),
                 last=last.get(schedule.name) or self._remembered(schedule.name, sides[0]),
                 waiting=tuple(run_id for run_id in waiting if run_id.endswith(f"-{schedule.name}")),
-                looked=looked.get(schedule.name), now=now,
+                looked=looked.get(schedule.name), now=now, blind=blind,
             )
             for schedule in self.schedules
         ]  # fmt: skip
@@ -82,3 +80,17 @@ class Timetable:
             except RestyleError:
                 return None
         return self._settled[name]
+
+
+def _read(ledgers: Sequence[Firings]) -> Ledger:
+    """What the fleet and the sandbox's fleet know together."""
+    last: dict[str, Settled] = {}
+    looked: dict[str, datetime] = {}
+    waiting: list[str] = []
+    for ledger in ledgers:
+        for name, settled in ledger.last().items():
+            last[name] = max(last.get(name, settled), settled, key=lambda one: one.at)
+        for name, moment in ledger.looked().items():
+            looked[name] = max(looked.get(name, moment), moment)
+        waiting += ledger.waiting()
+    return last, looked, waiting
