@@ -97,6 +97,8 @@ class Live:
     def forget(self) -> None:
         """Lets the next look be a new one: something was just done."""
         self._taken = float("-inf")
+        for near in self._close_ups.values():
+            near.taken = float("-inf")
 
     def _take(self) -> None:
         """Takes a look. What cannot be reached leaves what was known, and says so."""
@@ -155,12 +157,12 @@ class Live:
 
     # -- the stream --------------------------------------------------------------------------------------------
 
-    async def stream(self, parts: Callable[[], Awaitable[Parts]]) -> AsyncIterator[str]:
-        """Sends the parts of a page that have changed, for as long as somebody listens."""
+    async def stream(self, parts: Callable[[], Awaitable[Parts]], allowed: Callable[[], bool]) -> AsyncIterator[str]:
+        """Sends the parts of a page that have changed, for as long as somebody listens who may."""
         sent: Parts = {}
         last = time.monotonic()
         yield "retry: 2000\n\n"
-        while not self.stopping:
+        while not self.stopping and allowed():
             try:
                 now = await parts()
             except RestyleError:  # out of reach for a moment; the banner of the next look says why

@@ -119,7 +119,7 @@ class Dashboard:
         """The stream of a page's parts."""
 
         async def answer(request: Request) -> Response:
-            events = self.live.stream(lambda: parts(request))
+            events = self.live.stream(lambda: parts(request), lambda: self.doorkeeper.who(request) is not None)
             return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
         return answer
