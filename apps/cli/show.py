@@ -27,7 +27,7 @@ RUNS = 10
 SIDE = 480
 _STYLES = {"succeeded": "green", "skipped": "cyan", "failed": "bold red", "pending": "dim"}
 
-Field = tuple[str, str | Text]
+Field = tuple[str, str]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -72,7 +72,7 @@ def tell(found: list[Story], here: Session, *, as_json: bool, picture: bool) -> 
         if place:
             out.print()
         out.print(heading(story))
-        out.print(table_of(fields(story, here)))
+        out.print(told(fields(story, here), wrapped=out.is_terminal))
         if story.chapters:
             out.print(Text("  in these runs", style="dim"))
             for chapter in story.chapters:
@@ -90,13 +90,15 @@ def heading(story: Story) -> Text:
     return text
 
 
-def table_of(rows: Iterator[Field]) -> Table:
-    """Names and what is told of them."""
+def told(rows: Iterator[Field], *, wrapped: bool) -> Table | Text:
+    """Names and what is told of them: on a terminal wrapped beside its name, elsewhere a line each."""
+    if not wrapped:
+        return Text("\n").join(Text(f"  {name:<11} {text}") for name, text in rows)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in rows:
-        table.add_row(f"  {name}", text if isinstance(text, Text) else Text(text))
+        table.add_row(f"  {name}", Text(text))
     return table
 
 

@@ -278,13 +278,13 @@ def test_a_thousand_pairs(browser: Browser, s3: S3, tmp_path: Path, capsys: pyte
     pictures = list((file.parent / "report").iterdir())
     asked: list[str] = []
     with opened(browser, file, asked=asked) as page:
-        page.wait_for_function("document.querySelector('.marks')", polling="raf")
+        page.locator(".marks").last.wait_for(state="attached")
         interactive = page.evaluate(ANSWER) / 1000
         page.wait_for_load_state()  # for whatever else the first view wants
         loaded = {url.rpartition("/")[2] for url in asked if url.endswith(".jpg")}
         first_view = size + sum((file.parent / "report" / name).stat().st_size for name in loaded)
         page.evaluate("document.getElementById('gallery').scrollIntoView()")
-        page.wait_for_function("[...document.querySelectorAll('.entry img')].some((img) => img.naturalWidth)")
+        expect(page.locator(".after").first).not_to_have_js_property("naturalWidth", 0)
         scrolled = page.evaluate(SCROLL)
         page.keyboard.press("/")
         page.keyboard.type("chair-0499")
