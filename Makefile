@@ -23,6 +23,7 @@ check: $(VENV)/.dev  ## Lint, format, types, layers, house rules
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 	@$(BIN)/python docs/make_schema.py --check
+	@$(BIN)/python docs/make_metrics.py --check
 	@$(BIN)/pytest --quiet tests/unit/test_house.py
 	@echo "check: all good"
 
@@ -42,10 +43,13 @@ format: $(VENV)/.dev  ## Format, and mend what can be mended
 lock: $(VENV)/.dev  ## Pin all dependencies anew, with hashes
 	@$(PIP) install pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --output-file requirements/base.txt $(WANTED)
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --extra otel \
+		--constraint requirements/base.txt --output-file requirements/otel.txt $(WANTED)
 	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --extra local \
 		--constraint requirements/base.txt --output-file requirements/local.txt $(WANTED)
-	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --extra local --extra dev \
-		--constraint requirements/local.txt --output-file requirements/dev.txt $(WANTED)
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --extra local --extra otel --extra dev \
+		--constraint requirements/local.txt --constraint requirements/otel.txt --output-file requirements/dev.txt $(WANTED)
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --output-file requirements/dist.txt requirements/dist.in
 
 clean:  ## Remove .venv, caches and the embedded stack's folder
 	@[ ! -x $(BIN)/restyle ] || $(BIN)/restyle stop 2> /dev/null || true

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -29,6 +30,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from config.address import Address, read_address
 from config.schedules import Notify, Schedule, check_names, readable
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, account_id, parse_workspace
@@ -122,6 +124,13 @@ class Settings(BaseSettings):
     """How workers log."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on workers log."""
+
+    health_address: Annotated[Address | None, BeforeValidator(read_address)] = None
+    """HOST:PORT where a worker or a beat tells its health and metrics; unset: nowhere."""
+    watchdog_seconds: float = Field(120.0, ge=0)
+    """Seconds without a sign of life after which a worker drains and ends itself; 0: never."""
+    traces: bool = False
+    """Send OpenTelemetry traces to where the OTEL_* variables say; needs the extra otel."""
 
     shard_jobs: int = Field(500, ge=1, le=5000)
     """Jobs in one shard of a plan."""

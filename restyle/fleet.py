@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from restyle import metrics
 from restyle.budgets import Budgets, weight
 from restyle.errors import FleetError, RateLimited, RestyleError, TransientError
 from restyle.models import Message
@@ -193,6 +194,7 @@ class Fleet:
                 self.hands.remove(message.job_id)
                 raise Dropped(why, settled=True)
             case ["wait", wait_ms]:
+                metrics.CLAIM_WAITS.inc(wait_ms / 1000)
                 return Claim("wait", wait=wait_ms / 1000)
             case ["go", epoch, calls, doubts]:
                 self.hands.calling(message.job_id, round(time.time() * 1000))

@@ -29,6 +29,7 @@ from restyle.images import Picture, Prepared
 from restyle.models import Fingerprint, Record, utc_now
 from restyle.progress import Ended, failed
 from restyle.state import patiently
+from restyle.steps import step
 from restyle.store import Stored
 from restyle.work import Called, Tools, Work
 
@@ -63,6 +64,7 @@ def run(work: Work, tools: Tools) -> Ended:
     return results.succeeded(record, tools, called)
 
 
+@step("fetch")
 def fetch(work: Work, tools: Tools) -> Stored:
     """The input's bytes, unchanged."""
     uri = work.message.job.image
@@ -72,6 +74,7 @@ def fetch(work: Work, tools: Tools) -> Stored:
         raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
 
 
+@step("prepare")
 def prepare(work: Work, source: Stored) -> Prepared:
     """The picture as it is sent."""
     try:
@@ -80,6 +83,7 @@ def prepare(work: Work, source: Stored) -> Prepared:
         raise InvalidImage(f"the input {error.message}") from error
 
 
+@step("verify")
 def verify(work: Work, called: Called, tools: Tools) -> list[Picture]:
     """The answer's pictures, each decoded whole; one that does not decode is a failed call."""
     with reporting(work, called.claim, tools):
@@ -114,6 +118,7 @@ def call(work: Work, prepared: Prepared, fingerprint: Fingerprint, looked_at: fl
                 return ended
 
 
+@step("call")
 def img2img(work: Work, prepared: Prepared, claim: Claim, asked: float, tools: Tools) -> Called | None:
     """One paid call; None where the claim has grown stale before it could begin."""
     late = time.monotonic() - asked > tools.fleet.limits.call_within
@@ -136,6 +141,7 @@ def reporting(work: Work, claim: Claim, tools: Tools) -> Iterator[None]:
         raise CallFailed(error, storm) from error
 
 
+@step("store")
 def until_stored(made: results.Made, tools: Tools) -> Record:
     """Stores a paid answer, however long S3 is away; meanwhile it is kept, and this process makes no new call."""
     job_id, state = made.work.message.job_id, tools.fleet.state

@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from restyle import metrics
 from restyle.budgets import weight
 from restyle.fleet import Fleet, Suspension, read_suspensions
 from restyle.models import Message, Outcome, OutcomeKind, Run, RunStatus, utc_now
@@ -213,6 +214,10 @@ class Progress:
         """Notes that a shard's pending jobs are on the queue as of now."""
         self.state.ask("ZADD", self._run(run_id, "open"), "XX", f"{self.state.clock() * 1000:.0f}", str(shard))
 
+    def fed_at(self, run_id: str, shard: int) -> float:
+        """When an open shard was last fed, by Redis's clock; 0 where that is not known."""
+        return float(self.state.ask("ZSCORE", self._run(run_id, "open"), str(shard)) or 0) / 1000
+
     def ended(self, run_id: str, shard: int) -> set[int]:
         """The places of an open shard's jobs that have an outcome."""
         fields = self.state.ask("HKEYS", self._shard(run_id, shard))
@@ -247,6 +252,8 @@ class Progress:
             *(period.name for period in fleet.limits.budgets.periods()), int(bool(outcome.suspect)),
         )  # fmt: skip
         fleet.hands.remove(message.job_id)
+        if counted == 1:
+            metrics.ended(outcome)
         return bool(counted == 1)
 
     def _run(self, run_id: str, *parts: str) -> str:

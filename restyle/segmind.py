@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
+from restyle import metrics
 from restyle.answers import Answer, quoted, read_answer, read_error
 from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
 from restyle.models import Params
@@ -80,6 +81,7 @@ class Segmind:
         status, told, content, seconds = self._request(verb, url, headers, body)
         return read_answer(status, told, content, seconds, api_key=self._key)
 
+    @metrics.api
     def _request(
         self, verb: str, url: str, headers: dict[str, str], body: bytes
     ) -> tuple[int, Mapping[str, str], bytes, float]:

@@ -5,6 +5,7 @@ Every change of shared state is one Lua script (restyle/lua/), so that it happen
 
 from __future__ import annotations
 
+import copy
 import functools
 import random
 import threading
@@ -70,6 +71,12 @@ class State:
         except ValueError as error:
             raise ConfigurationError(f"RESTYLE_REDIS_URL: {error}") from None
         self._scripts = {name: self.redis.register_script(text) for name, text in _script_texts().items()}
+
+    def of_account(self, account: str) -> State:
+        """The same Redis, with another account's suspension and rate."""
+        other = copy.copy(self)
+        other.account = f"restyle:{account}:"
+        return other
 
     def key(self, *parts: str) -> str:
         """A key of this workspace."""

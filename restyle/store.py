@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import quote, unquote
 
+from restyle import metrics
 from restyle.errors import (
     InputNotFound,
     InvalidImage,
@@ -85,6 +86,7 @@ class Store:
         self._clients: dict[bool, S3Client] = {}
         self._lock = threading.Lock()
 
+    @metrics.s3("get")
     def get(self, uri: str, *, max_bytes: int | None = None) -> Stored:
         """An object with its content.
 
@@ -109,6 +111,7 @@ class Store:
         except InputNotFound:
             return None
 
+    @metrics.s3("head")
     def head(self, uri: str) -> Head | None:
         """What S3 says of an object; None where there is none."""
         bucket, key = split_uri(uri)
@@ -118,6 +121,7 @@ class Store:
         except InputNotFound:
             return None
 
+    @metrics.s3("put")
     def put(self, uri: str, data: bytes, *, content_type: str, metadata: Mapping[str, str] = {}) -> str:
         """Writes an object whole, and answers with its ETag."""
         bucket, key = split_uri(uri)
@@ -128,6 +132,7 @@ class Store:
             )
         return answer.get("ETag", "").strip('"')
 
+    @metrics.s3("copy")
     def copy(self, source: str, target: str) -> None:
         """Copies an object with its metadata; between the embedded bucket and another by way of this machine."""
         source_bucket, source_key = split_uri(source)
@@ -141,6 +146,7 @@ class Store:
                 Bucket=bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}
             )
 
+    @metrics.s3("delete")
     def delete(self, uri: str) -> None:
         """Removes an object; one that is missing is fine."""
         bucket, key = split_uri(uri)
@@ -223,8 +229,6 @@ class Store:
             read_timeout=30,
             max_pool_connections=self._connections,
             tcp_keepalive=True,
-            # Links too are signed the way that every region takes.
-            signature_version="s3v4",
             # The default adds a checksum to each request, which not every S3 server understands.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 import traceback
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
 import structlog
 from pydantic import ValidationError
 
-from restyle import pipeline
+from restyle import metrics, pipeline
 from restyle.errors import FleetError, RestyleError, StateUnavailable, StoreAccessDenied, StoreUnavailable
 from restyle.fleet import Dropped, Storm
 from restyle.keys import is_run_id
@@ -20,6 +21,7 @@ from restyle.pipeline import CallFailed
 from restyle.progress import Ended, failed
 from restyle.retries import Fail, LetGo, Retry, decide
 from restyle.state import patiently
+from restyle.steps import step
 from restyle.work import Tools, Work
 from tasks.resources import Resources
 
@@ -40,7 +42,12 @@ def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
         log.warning("message is not of this workspace", run=message.run_id[:100], job=message.job_id[:100])
         return
     with structlog.contextvars.bound_contextvars(
-        run=message.run_id, id=message.job.id, variant=message.job.variant, job=message.job_id
+        run=message.run_id,
+        shard=message.shard,
+        id=message.job.id,
+        variant=message.job.variant,
+        job=message.job_id,
+        attempt=1,
     ):
         try:
             _work(resources, message)
@@ -51,6 +58,7 @@ def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
             log.warning("left without a word to Redis", reason=error.message)
 
 
+@step("job")
 def _work(resources: Resources, message: Message) -> None:
     tools = resources.tools
     token = uuid4().hex
@@ -75,8 +83,9 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
     Raises:
         Dropped: the job is to be fed again, or is not ours.
     """
-    tools, started, waits = resources.tools, utc_now(), 0
+    tools, started, waits, attempt = resources.tools, utc_now(), 0, count(1)
     while True:
+        structlog.contextvars.bind_contextvars(attempt=next(attempt))
         try:
             resources.plans.check(message)
             return pipeline.run(Work(message, token, resources.options(message.run_id), started), tools)
@@ -101,6 +110,7 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
                 patiently(tools.stopping, tools.fleet.let_go, message, token, give_back=give_back)
                 raise Dropped(error.code, settled=True)
             case Retry(after):
+                metrics.RETRIES.labels(error.code).inc()
                 back_off(after, tools)
 
 

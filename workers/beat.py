@@ -7,6 +7,7 @@ is in Redis (docs/decisions/0010-beat.md). It needs no API key.
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import structlog
@@ -19,12 +20,16 @@ from config.settings import Settings, load_settings
 from producers.beat import Beat
 from restyle.errors import RestyleError
 from restyle.firings import Firings
-from tasks.resources import open_state, open_store
+from tasks.resources import limits, open_state, open_store
+from workers.gauges import Gauges
+from workers.health import Health, doors
 
 log = structlog.get_logger("restyle.beat")
 
 #: Seconds until another try, while Redis is away.
 AWAY = 1.0
+#: Seconds without a look after which the process counts as stuck; a look waits for Redis and S3.
+SILENT = 120.0
 
 
 def open_beat(settings: Settings) -> Beat:
@@ -36,11 +41,15 @@ def open_beat(settings: Settings) -> Beat:
 class Scheduler(CeleryScheduler):
     """Celery's scheduler with our schedules in the place of its own, and with no file to lose."""
 
+    #: When it last looked, in monotonic seconds.
+    looked = time.monotonic()
+
     def setup_schedule(self) -> None:
         """Celery has nothing to schedule itself."""
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Fires what is due; whatever goes wrong costs one tick, never the process."""
+        Scheduler.looked = time.monotonic()
         try:
             return beat.tick()
         except RestyleError as error:
@@ -55,6 +64,24 @@ class Scheduler(CeleryScheduler):
         return f"    . schedules -> {len(beat.settings.schedule)}"
 
 
+def lives() -> None:
+    """Raises where the loop stands still."""
+    silent = time.monotonic() - Scheduler.looked
+    if silent > SILENT:
+        raise RestyleError(f"no look at the schedules for {silent:.0f} s")
+
+
+def open_health(settings: Settings, beat: Beat) -> Health | None:
+    """What a beat tells of itself, and of the fleet while no worker runs."""
+    if settings.health_address is None:
+        return None
+    state = beat.firings.state
+    gauges = Gauges(state, limits(settings), account=settings.account)
+    return Health(
+        settings.health_address, lives=lives, ready=doors(state, beat.store, beat.workspace), gauges=gauges
+    )  # fmt: skip
+
+
 @signals.setup_logging.connect(weak=False)
 def on_logging(**_: Any) -> None:
     """Our logs in the place of Celery's."""
@@ -64,6 +91,8 @@ def on_logging(**_: Any) -> None:
 @signals.beat_init.connect(weak=False)
 def on_init(**_: Any) -> None:
     """Says that it is up."""
+    if health:
+        health.start()
     log.info("beat is up", schedules=[schedule.name for schedule in settings.schedule])
 
 
@@ -72,5 +101,6 @@ try:
     app = make_celery(settings)
     beat = open_beat(settings)
     beat.firings.state.ping()
+    health = open_health(settings, beat)
 except RestyleError as error:
     sys.exit(f"restyle: {error.message}")

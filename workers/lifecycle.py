@@ -15,10 +15,14 @@ from celery import Celery, signals
 from config import logs
 from config.settings import Settings
 from producers.enqueue import Feeder
-from restyle.errors import StateUnavailable
+from restyle.errors import RestyleError, StateUnavailable
 from tasks.resources import Resources
 from workers.dispatcher import Dispatcher
+from workers.gauges import Gauges
+from workers.health import Health, doors
 from workers.notifier import Notifier
+from workers.traces import open_traces
+from workers.watchdog import Watchdog
 
 log = structlog.get_logger("restyle.worker")
 
@@ -45,7 +49,6 @@ class Heart(threading.Thread):
                 "taken": len(held),
                 "in_flight": sum(1 for holding in held.values() if holding.calling_ms),
                 "draining": self._stopping.is_set(),
-                "ttl": self._settings.heartbeat_ttl,
                 "api": self._traffic.last_minute().told(),
             }
         )
@@ -77,6 +80,18 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     )  # fmt: skip
     dispatcher = Dispatcher(resources, feeder)
     notifier = Notifier(resources.notifications, settings.dispatch_seconds)
+    health = _health(settings, resources)
+
+    end_traces = open_traces(resources) if settings.traces else lambda: None
+
+    def leave() -> None:
+        dispatcher.stop()
+        notifier.stop()
+        heart.stop()
+        end_traces()
+
+    watchdog = Watchdog(resources, app.conf.worker_concurrency, leave)
+    watchdog.watch(app)
 
     @signals.setup_logging.connect(weak=False)
     def on_logging(**_: Any) -> None:
@@ -90,10 +105,13 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         heart.start()
         dispatcher.start()
         notifier.start()
+        if health:
+            health.start()
 
     @signals.worker_ready.connect(weak=False)
     def on_ready(**_: Any) -> None:
         log.info("ready", worker=fleet.worker, concurrency=settings.concurrency, workspace=resources.workspace.uri)
+        watchdog.start()
 
     @signals.worker_shutting_down.connect(weak=False)
     def on_drain(**_: Any) -> None:
@@ -105,9 +123,28 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
 
     @signals.worker_shutdown.connect(weak=False)
     def on_shutdown(**_: Any) -> None:
-        notifier.stop()
-        heart.stop()
+        leave()
         resources.close()
+
+
+def _health(settings: Settings, resources: Resources) -> Health | None:
+    """What a worker tells of itself: it is ready while it may make calls, be the fleet suspended or not."""
+    if settings.health_address is None:
+        return None
+    fleet, tools = resources.tools.fleet, resources.tools
+
+    def at_work() -> None:
+        if tools.stopping.is_set():
+            raise RestyleError("draining")
+        if not fleet.heart_fresh:
+            raise StateUnavailable("no heartbeat has reached Redis lately: no call is begun")
+
+    return Health(
+        settings.health_address,
+        lives=lambda: None,
+        ready={**doors(resources.state, resources.store, resources.workspace), "worker": at_work},
+        gauges=Gauges(resources.state, fleet.limits, account=settings.account),
+    )
 
 
 def _leave_at_once(number: int, _frame: FrameType | None) -> None:

@@ -28,9 +28,9 @@ try:
     app = make_celery(settings)
     resources = open_resources(settings)
     resources.state.ping()
+    lifecycle.connect(app, settings, resources)
 except RestyleError as error:
     sys.exit(f"restyle: {error.message}")
 app.conf.update(broker_transport="workers.foreign:Transport", worker_consumer="workers.foreign:Consumer")
 app.Worker = app.subclass_with_self(Worker)  # type: ignore[misc] # the seam by which Celery makes its own
 register(app, resources)
-lifecycle.connect(app, settings, resources)

@@ -45,7 +45,8 @@ def add_to(app: typer.Typer) -> None:
 def beat(sandbox: options.Sandbox = False) -> None:
     """Start the runs of restyle.toml's schedules when they are due, until told to stop; any number may run at once."""
     settings = options.settings_from(sandbox=sandbox)
-    wanted(settings)
+    if settings.health_address is None:  # a beat that tells the fleet's figures is of use without a schedule too
+        wanted(settings)
     if not is_embedded(settings):
         command = [*COMMAND, "--loglevel", settings.log_level]
         os.execve(sys.executable, command, {**os.environ, **local.environment(settings)})  # noqa: S606 - becomes the beat

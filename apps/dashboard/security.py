@@ -34,8 +34,8 @@ MAX_NAME = 60
 
 _HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -48,6 +48,8 @@ _HEADERS = {
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: What a browser may ask for before anybody has signed in.
 _OPEN = ("/sign-in", "/static/")
+#: What a platform asks for, by address rather than by name; it tells nothing of the runs.
+PATHS = frozenset({"/healthz", "/readyz"})
 
 
 class Refused(Exception):
@@ -210,6 +212,8 @@ class Guard:
         await answer(scope, receive, send_with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
+        if request.url.path in PATHS:
+            return None
         if not self.doorkeeper.knows_host(request.headers.get("host", "")):
             return PlainTextResponse(
                 "This is no name of the dashboard. To reach it by this name: restyle dashboard --allow-host NAME\n", 421

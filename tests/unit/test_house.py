@@ -89,7 +89,7 @@ def test_nothing_of_one_machine_is_in_the_repository() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("name", ["base", "local", "dev"])
+@pytest.mark.parametrize("name", ["base", "otel", "local", "dev", "dist"])
 def test_locks_hold_hashes_and_no_address(name: str) -> None:
     """Each locked package is pinned with hashes, and no lock says where packages come from."""
     lines = [
@@ -109,8 +109,9 @@ def test_locks_agree() -> None:
         found = re.findall(r"^([a-z0-9._-]+)==(\S+)", read(f"requirements/{name}.txt"), re.MULTILINE)
         return dict(found)
 
-    base, local, dev = pins("base"), pins("local"), pins("dev")
+    base, local, otel, dev = pins("base"), pins("local"), pins("otel"), pins("dev")
     assert base.items() <= local.items() <= dev.items()
+    assert base.items() <= otel.items() <= dev.items()
 
 
 def test_every_setting_is_documented() -> None:

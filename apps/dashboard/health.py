@@ -1,0 +1,30 @@
+"""What a platform asks the dashboard: whether it runs, and whether Redis and S3 answer. Nobody signs in for that."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from apps.cli.session import Session
+from apps.dashboard.live import Live
+from workers.health import Check, doors, examine
+
+
+def routes(live: Live) -> list[Route]:
+    """`GET /healthz` and `GET /readyz`."""
+    # The doors are others once the embedded servers were brought up anew.
+    held: list[tuple[Session, dict[str, Check]]] = []
+
+    async def healthz(_request: Request) -> JSONResponse:
+        return JSONResponse({"process": "ok"})
+
+    async def readyz(_request: Request) -> JSONResponse:
+        here = live.sides[0].session
+        if not held or held[0][0] is not here:
+            held[:] = [(here, doors(here.state, here.store, here.workspace))]
+        checks = held[0][1]
+        status, told = await live.call(lambda: examine(checks))
+        return JSONResponse(told, status)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
