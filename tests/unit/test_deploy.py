@@ -1,0 +1,180 @@
+"""The files under deploy/: valid by their tools' own schemas, and true to what the code says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from prometheus_client import Counter, Gauge, Histogram
+
+from config.settings import Settings
+from restyle import metrics
+from tests.support.compose import ROOT
+from tests.support.promtool import checked
+from workers.gauges import FAMILIES
+
+DEPLOY = ROOT / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+SCHEMAS = ROOT / "tests/support/schemas"
+
+
+def manifests() -> list[tuple[str, dict[str, Any]]]:
+    """Every object of the manifests, by its file."""
+    files = sorted(path for path in KUBERNETES.glob("*.yaml") if path.name != "kustomization.yaml")
+    return [(path.name, found) for path in files for found in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+
+
+def the(kind: str, name: str) -> dict[str, Any]:
+    """One of them."""
+    return next(found for _, found in manifests() if found["kind"] == kind and found["metadata"]["name"] == name)
+
+
+def told() -> set[str]:
+    """Every name that a scrape has."""
+    names = set(FAMILIES)
+    for metric in vars(metrics).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            kinds = {Counter: ["_total"], Histogram: ["_bucket", "_sum", "_count"]}.get(type(metric), [""])
+            names |= {metric._name + kind for kind in kinds}
+    return names
+
+
+def asked(text: str) -> set[str]:
+    """Our metrics that an expression or a page names."""
+    return set(re.findall(r"\brestyle_[a-z0-9_]+", text))
+
+
+# -- Kubernetes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.37"])
+def test_manifests_are_valid(version: str) -> None:
+    """Each object fits its kind's schema, strictly; KEDA's kind fits its resource definition's."""
+    keda = json.loads((SCHEMAS / "keda-scaledobject.json").read_text(encoding="utf-8"))
+    kinds = []
+    for _, found in manifests():
+        kinds.append(found["kind"])
+        if found["apiVersion"].startswith("keda.sh/"):
+            jsonschema.Draft202012Validator(keda).validate(found)
+        else:
+            kubernetes_validate.validate(found, version, strict=True)
+    assert sorted(kinds) == sorted(
+        ["Namespace", "ConfigMap", "ConfigMap", "Secret", *["Deployment"] * 3, *["Service"] * 2, "PodDisruptionBudget",
+         "ScaledObject"]
+    )  # fmt: skip
+
+
+def test_the_schemas_refuse_a_typing_error() -> None:
+    """Both validators are closed: a misspelled field is none."""
+    worker = the("Deployment", "restyle-worker")
+    worker["spec"]["template"]["spec"]["terminationGracePeriod"] = 240
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(worker, "1.37", strict=True)
+    keda = json.loads((SCHEMAS / "keda-scaledobject.json").read_text(encoding="utf-8"))
+    wrong = the("ScaledObject", "restyle-worker")
+    wrong["spec"]["minReplicaCounts"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(keda).validate(wrong)
+
+
+def test_the_kustomization_has_every_manifest_but_the_secret() -> None:
+    """What is applied is what is there; the example of the secret stays out, and holds none."""
+    named = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+    assert sorted(named) == sorted({name for name, _ in manifests()} - {"secret.example.yaml"})
+    assert set(the("Secret", "restyle")["stringData"].values()) == {""}
+
+
+def test_pods_are_sealed_and_have_time_to_drain() -> None:
+    """No root, nothing to write but /tmp, no token of the cluster; a worker's grace is longer than a call."""
+    for name in ("worker", "beat", "dashboard"):
+        pod = the("Deployment", f"restyle-{name}")["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["automountServiceAccountToken"] is False
+        (container,) = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        }  # fmt: skip
+        assert container["resources"]["limits"]["memory"]
+        assert {"livenessProbe", "readinessProbe", "startupProbe"} <= container.keys()
+    worker = the("Deployment", "restyle-worker")["spec"]["template"]["spec"]
+    assert worker["terminationGracePeriodSeconds"] > Settings.model_fields["api_timeout"].default + 30
+
+
+def test_the_beat_and_the_dashboard_know_no_api_key() -> None:
+    """Only workers pay, so only they have the key."""
+    for name, has in (("worker", True), ("beat", False), ("dashboard", False)):
+        (container,) = the("Deployment", f"restyle-{name}")["spec"]["template"]["spec"]["containers"]
+        whole = any("secretRef" in source for source in container["envFrom"])
+        assert whole == has
+        assert "RESTYLE_API_KEY" not in json.dumps(container.get("env", []))
+
+
+def test_workers_are_scaled_by_pending_jobs_and_never_to_none_while_a_run_is_open() -> None:
+    """The figures are those that the beat tells, at the address of its Service."""
+    scaled = the("ScaledObject", "restyle-worker")["spec"]
+    triggers = {trigger["metadata"]["valueLocation"]: trigger["metadata"] for trigger in scaled["triggers"]}
+    assert triggers.keys() == {"restyle_pending_jobs", "restyle_open_runs"} <= FAMILIES.keys()
+    beat = the("Service", "restyle-beat")
+    port = beat["spec"]["ports"][0]["port"]
+    assert {found["url"] for found in triggers.values()} == {f"http://restyle-beat.restyle.svc:{port}/metrics"}
+    assert scaled["minReplicaCount"] == 0
+    assert triggers["restyle_open_runs"]["activationTargetValue"] == "0"
+
+
+def test_settings_in_manifests_exist() -> None:
+    """Each RESTYLE_ variable of the manifests and of the compose file is a setting."""
+    known = {name.upper() for name in Settings.model_fields} | {"CONFIG", "TOML"}
+    files = [*KUBERNETES.glob("*.yaml"), ROOT / "docker-compose.yml", ROOT / ".env.example", ROOT / "Dockerfile"]
+    for path in files:
+        names = set(re.findall(r"\bRESTYLE_([A-Z_]+)\b", path.read_text(encoding="utf-8")))
+        assert names <= known, path
+
+
+# -- Prometheus and Grafana --------------------------------------------------------------------------------
+
+
+def test_alerts_pass_their_unit_tests() -> None:
+    """Prometheus's own tool takes the configuration and the rules, and runs the rules' tests."""
+    checked("check", "config", "prometheus.yml", folder=DEPLOY / "prometheus")
+    checked("test", "rules", "alerts_test.yml", folder=DEPLOY / "prometheus")
+
+
+def test_every_alert_is_tested_told_of_and_made_of_metrics_that_exist() -> None:
+    """Each has a test in which it fires and one in which it does not, and a line in the guide."""
+    rules = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    tests = yaml.safe_load((DEPLOY / "prometheus/alerts_test.yml").read_text(encoding="utf-8"))["tests"]
+    looks = [look for test in tests for look in test["alert_rule_test"]]
+    guide = (ROOT / "docs/guides/operating.md").read_text(encoding="utf-8")
+    for rule in rules:
+        mine = [look for look in looks if look["alertname"] == rule["alert"]]
+        assert {bool(look.get("exp_alerts")) for look in mine} == {True, False}, rule["alert"]
+        assert rule["alert"] in guide
+        assert asked(rule["expr"]) <= told(), rule["alert"]
+    assert {look["alertname"] for look in looks} == {rule["alert"] for rule in rules}
+
+
+def test_the_grafana_dashboard_asks_for_metrics_that_exist(tmp_path: Path) -> None:
+    """Each expression is PromQL, of metrics that are told; no two panels share a place."""
+    board = json.loads((DEPLOY / "grafana/dashboards/restyle.json").read_text(encoding="utf-8"))
+    expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    assert expressions
+    assert set.union(*map(asked, expressions)) <= told()
+    places = [
+        (x, y)
+        for panel in board["panels"]
+        for grid in [panel["gridPos"]]
+        for x in range(grid["x"], grid["x"] + grid["w"])
+        for y in range(grid["y"], grid["y"] + grid["h"])
+    ]
+    assert len(places) == len(set(places))
+    assert max(x for x, _ in places) < 24
+    rules = [{"record": f"restyle:{number}", "expr": text} for number, text in enumerate(expressions)]
+    file = tmp_path / "expressions.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "board", "rules": rules}]}))
+    checked("check", "rules", str(file))
