@@ -14,6 +14,8 @@ from restyle.store import Store
 
 #: Longest side, in pixels.
 SIDE = 400
+#: Of JPEG, from 1 to 95: what is to be judged closely is judged in full size.
+QUALITY = 74
 #: Bytes of pictures up to which a page is one file.
 ONE_FILE = 1_500_000
 #: The folder's name.
@@ -51,7 +53,7 @@ class Album:
     def _make(self, uri: str) -> tuple[str, bytes | str]:
         """A picture's bytes while there is room for them in the page, else its address; empty where there is none."""
         try:
-            small = images.thumbnail(self._store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, SIDE)
+            small = images.thumbnail(self._store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, SIDE, quality=QUALITY)
         except (RestyleError, ValueError):  # the report is worth more than one picture in it
             return uri, b""
         with self._lock:

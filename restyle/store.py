@@ -229,6 +229,8 @@ class Store:
             read_timeout=30,
             max_pool_connections=self._connections,
             tcp_keepalive=True,
+            # Links too are signed the way that every region takes.
+            signature_version="s3v4",
             # The default adds a checksum to each request, which not every S3 server understands.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

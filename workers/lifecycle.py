@@ -49,6 +49,7 @@ class Heart(threading.Thread):
                 "taken": len(held),
                 "in_flight": sum(1 for holding in held.values() if holding.calling_ms),
                 "draining": self._stopping.is_set(),
+                "ttl": self._settings.heartbeat_ttl,
                 "api": self._traffic.last_minute().told(),
             }
         )

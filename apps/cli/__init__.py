@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from apps.cli import dashboard, fleet, manifests, prune, reports, runs, schedules, trial
+from apps.cli import dashboard, fleet, manifests, prune, reports, runs, schedules, show, trial
 from apps.cli.console import fail
 from apps.cli.exits import exit_code
 from restyle.errors import RestyleError
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (manifests, runs, schedules, reports, prune, fleet, trial, dashboard):
+for group in (manifests, runs, show, schedules, reports, prune, fleet, trial, dashboard):
     group.add_to(app)
 
 

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from apps.cli.console import credits_text, say, span_text, talk
-from config.settings import Settings
+from apps.cli.session import Session
+from producers.tally import VariantTally
 from producers.watch import Snapshot
-from restyle.models import Run, RunStatus
+from restyle.errors import StateUnavailable, StoreUnavailable
+from restyle.models import Job, Outcome, Run, RunStatus
+
+if TYPE_CHECKING:
+    from apps.dashboard.close_up import CloseUp
 
 #: Seconds between two lines where there is no terminal.
 EVERY = 10.0
 #: Seconds over which the rate is taken.
 WINDOW = 60.0
+#: Seconds between two looks at the jobs themselves.
+LOOK_EVERY = 1.0
+#: Bars of the sparkline, and the seconds of each.
+BARS, BAR_SECONDS = 30, 2.0
+#: How many variants and failures the board has room for.
+VARIANTS, FAILURES = 8, 3
+_LEVELS = "▁▂▃▄▅▆▇█"
 
 
 class Pace:
@@ -30,9 +44,9 @@ class Pace:
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
-    def add(self, done: int) -> None:
-        """Notes how many jobs have ended by now."""
-        now = time.monotonic()
+    def add(self, done: int, *, ago: float = 0.0) -> None:
+        """Notes how many jobs have ended by now, or had so many seconds ago; the oldest first."""
+        now = time.monotonic() - ago
         self._seen.append((now, done))
         while now - self._seen[0][0] > WINDOW:
             self._seen.popleft()
@@ -47,24 +61,67 @@ class Pace:
         """How long the rest takes at this pace."""
         return span_text(pending / self.per_minute * 60) if self.per_minute > 0 else "?"
 
+    @property
+    def sparkline(self) -> str:
+        """Jobs ended over the last minute as a row of bars, the newest at the right; empty at first."""
+        (first, before), (last, _) = self._seen[0], self._seen[-1]
+        bars = min(BARS, int((last - first) / BAR_SECONDS))
+        counts = [0] * bars
+        for at, done in self._seen:
+            place = bars - 1 - int((last - at) / BAR_SECONDS)
+            if 0 <= place < bars:
+                counts[place] += done - before
+            before = done
+        most = max(counts, default=0)
+        return "".join(_LEVELS[round(count / most * (len(_LEVELS) - 1))] for count in counts) if most else ""
+
+
+@dataclass(frozen=True)
+class Near:
+    """What is known of the jobs themselves: how each variant fares, and the last failures, newest first."""
+
+    variants: Mapping[str, VariantTally] = field(default_factory=dict)
+    failures: Sequence[tuple[Job, Outcome]] = ()
+
 
 @contextmanager
-def board(run: Run, settings: Settings) -> Iterator[Callable[[Snapshot], None]]:
+def board(run: Run, here: Session) -> Iterator[Callable[[Snapshot], None]]:
     """Gives a function that shows a snapshot."""
-    pace = Pace()
+    pace, price = Pace(), here.settings.credit_price
     if not talk.is_terminal:
-        yield _lines(pace, settings)
+        yield _lines(pace, price)
         return
+    looked = Looking(run, here)
     with Live(console=talk, refresh_per_second=8, transient=False) as live:
 
         def show(now: Snapshot) -> None:
             pace.add(now.planned - now.pending)
-            live.update(draw(run, now, pace, settings))
+            live.update(draw(now, pace, looked.near(now), price))
 
         yield show
 
 
-def _lines(pace: Pace, settings: Settings) -> Callable[[Snapshot], None]:
+class Looking:
+    """Looks at the jobs of a run now and then; a Redis or S3 that is away leaves what was seen last."""
+
+    def __init__(self, run: Run, here: Session) -> None:
+        # Imported here: the dashboard's own look takes its pace from this module.
+        from apps.dashboard.close_up import CloseUp
+
+        self._run, self._here = run, here
+        self._close: CloseUp = CloseUp(here, run.run_id)
+
+    def near(self, now: Snapshot) -> Near:
+        """What is known by now."""
+        from apps.dashboard.look import Row
+
+        if time.monotonic() - self._close.taken >= LOOK_EVERY or now.ended:
+            with suppress(StateUnavailable, StoreUnavailable):
+                self._close.look(Row(self._run, "here", self._here.progress.totals(self._run.run_id)))
+        return Near(self._close.variants, [(shown.job, shown.outcome) for shown in self._close.failures])
+
+
+def _lines(pace: Pace, price: float) -> Callable[[Snapshot], None]:
     last_said = float("-inf")
 
     def show(now: Snapshot) -> None:
@@ -72,23 +129,21 @@ def _lines(pace: Pace, settings: Settings) -> Callable[[Snapshot], None]:
         pace.add(now.planned - now.pending)
         if time.monotonic() - last_said >= EVERY or now.ended:
             last_said = time.monotonic()
-            say(" · ".join([f"{now.planned - now.pending:,}/{now.planned:,}", *facts(now, pace, settings)]))
+            say(" · ".join([f"{now.planned - now.pending:,}/{now.planned:,}", *facts(now, pace, price)]))
 
     return show
 
 
-def facts(now: Snapshot, pace: Pace, settings: Settings) -> list[str]:
+def facts(now: Snapshot, pace: Pace, price: float) -> list[str]:
     """The numbers of a moment, as short phrases."""
     said = [f"{now.succeeded:,} succeeded"]
     if now.skipped:
         said.append(f"{now.skipped:,} skipped")
     if now.failed:
         said.append(f"{now.failed:,} failed")
-    if now.suspect:
-        said.append(f"{now.suspect:,} suspect")
     if now.status is RunStatus.RUNNING and now.pending:
         said += [f"{pace.per_minute:,.0f} a minute", f"{pace.left(now.pending)} left", f"{now.in_flight} in flight"]
-    said.append("spent " + credits_text(now.credits_spent, settings.credit_price))
+    said.append("spent " + credits_text(now.credits_spent, price))
     if now.credits_left is not None:
         said.append(f"{now.credits_left:,.2f} left on the account")
     if now.suspension:
@@ -96,35 +151,93 @@ def facts(now: Snapshot, pace: Pace, settings: Settings) -> list[str]:
     return said
 
 
-def draw(run: Run, now: Snapshot, pace: Pace, settings: Settings) -> Group:
-    """The board of one moment."""
+# -- the board of one moment --------------------------------------------------------------------------------
+
+
+def draw(now: Snapshot, pace: Pace, near: Near, price: float) -> Group:
+    """The board: progress, pace and money, the variants, the last failures, and why it stands still if it does."""
+    parts: list[RenderableType] = [_progress(now), _counts(now), _pace(now, pace, price)]
+    if len(near.variants) > 1:
+        parts += [Text(), _variants(near.variants)]
+    if near.failures:
+        parts += [Text(), *_failures(near.failures)]
+    elif now.failed and now.last_error:
+        parts += [Text(), _line(Text(f"last error: {now.last_error}", style="yellow"))]
+    if now.suspension:
+        note = now.suspension
+        parts += [Text(), Text(f"suspended ({note.reason}): {note.detail}", style="bold yellow")]
+        parts.append(Text(f"next: {note.next}", style="yellow"))
+    return Group(*parts)
+
+
+def _progress(now: Snapshot) -> Table:
     done = now.planned - now.pending
-    bar = Table.grid(padding=(0, 1), expand=False)
-    share = f"{done / now.planned:4.0%}" if now.planned else "100%"
+    share = done / now.planned if now.planned else 1.0
+    bar = Table.grid(padding=(0, 1))
+    for title in ("run", "bar", "share", "count"):
+        bar.add_column(title, no_wrap=True)
     bar.add_row(
-        Text(run.run_id, style="bold"),
-        ProgressBar(total=max(now.planned, 1), completed=done, width=40, complete_style="green"),
-        Text(share, style="bold"),
-        Text(f"{done:,}/{now.planned:,}", style="dim"),
+        Text(now.run_id, style="bold"),
+        ProgressBar(total=max(now.planned, 1), completed=done, width=30, complete_style="green"),
+        # Never 100 % while something is left.
+        Text(f"{int(share * 100):3d}%", style="bold"),
+        Text(f"{done:,} of {now.planned:,}", style="dim"),
     )
-    lines: list[Table | Text] = [bar]
+    return bar
+
+
+def _counts(now: Snapshot) -> Text:
     counts = Text()
     counts.append(f"{now.succeeded:,} succeeded", style="green")
     counts.append(f"   {now.skipped:,} skipped", style="cyan" if now.skipped else "dim")
     counts.append(f"   {now.failed:,} failed", style="bold red" if now.failed else "dim")
     if now.suspect:
-        counts.append(f"   {now.suspect:,} suspect", style="yellow")
+        counts.append(f"   {now.suspect:,} look wrong", style="yellow")
     counts.append(f"   {now.pending:,} pending   {now.in_flight} in flight", style="dim")
-    lines.append(counts)
-    money = f"{pace.per_minute:,.0f} a minute   ETA {pace.left(now.pending)}   spent "
-    money += credits_text(now.credits_spent, settings.credit_price)
+    return counts
+
+
+def _pace(now: Snapshot, pace: Pace, price: float) -> Text:
+    line = Text(style="dim")
+    if now.pending and now.status is RunStatus.RUNNING:
+        if sparkline := pace.sparkline:
+            line.append(sparkline + "  ", style="green not dim")
+        line.append(f"{pace.per_minute:,.0f} a minute   {pace.left(now.pending)} left   ")
+    line.append("spent " + credits_text(now.credits_spent, price))
     if now.credits_left is not None:
-        money += f"   {now.credits_left:,.2f} left"
-    lines.append(Text(money, style="dim"))
-    if now.suspension:
-        note = now.suspension
-        lines.append(Text(f"suspended ({note.reason}): {note.detail}", style="bold yellow"))
-        lines.append(Text(f"next: {note.next}", style="yellow"))
-    elif now.last_error:
-        lines.append(Text(f"last error: {now.last_error}", style="yellow", overflow="ellipsis", no_wrap=True))
-    return Group(*lines)
+        line.append(f"   {now.credits_left:,.2f} on the account")
+    return line
+
+
+def _variants(variants: Mapping[str, VariantTally]) -> Table:
+    """How each variant fares; of many those that fail most."""
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_column(no_wrap=True, max_width=32, overflow="ellipsis")
+    for _ in range(4):
+        table.add_column(justify="right")
+    table.add_row(*(Text(title, style="dim") for title in ("variant", "done", "failed", "look wrong", "credits")))
+    ranked = sorted(variants.items(), key=lambda item: (-item[1].failed, item[0]))
+    for name, tally in sorted(ranked[:VARIANTS], key=lambda item: item[0]):
+        table.add_row(
+            Text(name),
+            f"{tally.succeeded + tally.skipped:,}",
+            Text(f"{tally.failed:,}", style="red" if tally.failed else "dim"),
+            Text(f"{tally.suspect:,}", style="yellow" if tally.suspect else "dim"),
+            f"{tally.credits:,.2f}",
+        )
+    if len(ranked) > VARIANTS:
+        table.add_row(Text(f"and {len(ranked) - VARIANTS} more", style="dim"))
+    return table
+
+
+def _failures(failures: Sequence[tuple[Job, Outcome]]) -> Iterator[Text]:
+    yield Text("last failures", style="dim")
+    for job, outcome in failures[:FAILURES]:
+        why = outcome.message.strip().splitlines()[0] if outcome.message.strip() else outcome.error.replace("_", " ")
+        yield _line(Text.assemble((f"{job.id} · {job.variant}", "red"), f"  {why}"))
+
+
+def _line(text: Text) -> Text:
+    """One line, however much there is to say: the board must not jump."""
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text

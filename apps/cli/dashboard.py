@@ -1,17 +1,26 @@
-"""`restyle dashboard`: serves the live page in this process and says where it is."""
+"""`restyle dashboard`: serves the live page in this process and says where it is; and the same beside a run."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 import threading
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
-from apps.cli import options
+from apps.cli import follow, options
 from apps.cli.console import say
+from apps.cli.exits import INTERRUPTED, TERMINATED
 from apps.cli.session import who
+from config.settings import Settings
 from restyle.errors import ConfigurationError
+
+LOOPBACK = "127.0.0.1"
+PORT = 8600
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,8 +31,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def dashboard(
-    host: str = typer.Option("127.0.0.1", help="Address to listen on; any but loopback needs RESTYLE_DASHBOARD_TOKEN."),
-    port: int = typer.Option(8600, help="Port to listen on; 0: any free one.", min=0, max=65535),
+    host: str = typer.Option(LOOPBACK, help="Address to listen on; any but loopback needs RESTYLE_DASHBOARD_TOKEN."),
+    port: int = typer.Option(PORT, help="Port to listen on; 0: any free one.", min=0, max=65535),
     allow_host: list[str] = typer.Option(
         [], help="A further name that browsers reach it by, as behind a proxy; repeatable.", metavar="NAME"
     ),
@@ -36,11 +45,11 @@ def dashboard(
     from apps.dashboard.server import make_server
 
     settings = options.settings_from(sandbox=sandbox)
-    token = settings.dashboard_token.get_secret_value() if settings.dashboard_token else None
+    token = token_of(settings)
     check_token(host, token)
 
     def ready(taken: int) -> None:
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104 - only compared
+        shown = {"0.0.0.0": LOOPBACK, "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104 - only compared
         url = f"http://{shown}:{taken}/"
         say(f"The dashboard is at {url}  (Ctrl-C ends it)", "bold")
         if open_page:
@@ -59,3 +68,75 @@ def dashboard(
         return
     finally:
         live.close()
+
+
+def token_of(settings: Settings) -> str | None:
+    """What people sign in with; None where nobody has to."""
+    return settings.dashboard_token.get_secret_value() if settings.dashboard_token else None
+
+
+class Page:
+    """A dashboard beside a command; one that nobody asked for does nothing."""
+
+    def __init__(self, url: str = "") -> None:
+        self.url = url
+
+    def stay(self, code: int) -> None:
+        """On a terminal, leaves the page up after the run's end until Ctrl-C, so that it can be looked at."""
+        if not self.url or code in {INTERRUPTED, TERMINATED} or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return
+        say(f"The dashboard stays at {self.url}  (Ctrl-C ends it)", "bold")
+        try:
+            with follow.terminable():
+                threading.Event().wait()
+        except KeyboardInterrupt:
+            say("")
+
+
+@contextmanager
+def beside(settings: Settings, *, wanted: bool) -> Iterator[Page]:
+    """Serves the page of these settings on loopback, in a thread, for as long as this lasts.
+
+    Raises:
+        ConfigurationError: RESTYLE_DASHBOARD_TOKEN is too short.
+    """
+    if not wanted:
+        yield Page()
+        return
+    from apps.dashboard.live import Live
+    from apps.dashboard.security import Doorkeeper, check_token, own_names
+    from apps.dashboard.server import make_server
+
+    token, ports, ready = token_of(settings), list[int](), threading.Event()
+    check_token(LOOPBACK, token)
+
+    def on_ready(port: int) -> None:
+        ports.append(port)
+        ready.set()
+
+    live = Live(settings)
+    live.open()
+    doorkeeper = Doorkeeper(token, who(), own_names(LOOPBACK, ()))
+    server = make_server(live, doorkeeper, LOOPBACK, PORT if is_free(PORT) else 0, on_ready)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="dashboard", daemon=True)
+    thread.start()
+    try:
+        ready.wait(10)
+        url = f"http://{LOOPBACK}:{ports[0]}/" if ports else ""
+        say(f"The dashboard is at {url}" if url else "The dashboard did not start; the run goes on without it", "bold")
+        yield Page(url)
+    finally:
+        server.should_exit = True
+        thread.join(5)
+        live.close()
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True

@@ -54,7 +54,7 @@ def terminable() -> Iterator[None]:
 def follow(run: Run, here: Session) -> Snapshot:
     """Shows the run's progress; the last snapshot is taken when no call is out any more."""
     lonely = time.monotonic()
-    with board(run, here.settings) as show:
+    with board(run, here) as show:
         for now in snapshots(run, here):
             show(now)
             if now.workers:

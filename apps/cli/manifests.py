@@ -9,11 +9,13 @@ import typer
 from apps.cli import follow, options
 from apps.cli.changes import compared, show_diff
 from apps.cli.console import print_json, say
+from apps.cli.dashboard import beside
 from apps.cli.exits import WRONG_INPUT
 from apps.cli.planning import continued, open_draft, show_draft, spend_or_stop, write_plan
 from apps.cli.session import Session, is_embedded, require_key, session
 from config.settings import Settings
 from producers.plan import Draft, PlanRequest
+from restyle.errors import ConfigurationError
 from restyle.models import Run
 
 
@@ -53,6 +55,7 @@ def run(
     max_outage: options.MaxOutage = None,
     sandbox: options.Sandbox = False,
     detach: bool = typer.Option(False, "--detach", help="Leave the run going and return."),
+    dashboard: options.Dashboard = False,
     new: bool = typer.Option(False, "--new", help="Plan afresh, even where the same run is unfinished."),
     yes: options.Yes = False,
     as_json: options.Json = False,
@@ -62,6 +65,9 @@ def run(
         sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage
     )
     require_key(settings)
+    if dashboard and detach:
+        raise ConfigurationError("--dashboard lasts as long as the run is followed: leave out --detach, or type"
+                                 " restyle dashboard")  # fmt: skip
     request = options.request_from(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
         only_ids=only_ids,
@@ -69,7 +75,7 @@ def run(
         then_ask=then_ask, max_duration=max_duration, priority=priority,
     )  # fmt: skip
     plan = open_draft(request, settings)
-    with session(settings, worker=True, detach=detach) as here:
+    with session(settings, worker=True, detach=detach) as here, beside(settings, wanted=dashboard) as page:
         run = None if new else continued(plan, here)
         if run is None:
             run = begin(request, plan, here, yes=yes)
@@ -77,6 +83,7 @@ def run(
             follow.print_submitted(run, here, as_json=as_json)
             return
         code = follow.to_the_end(run, here, as_json=as_json)
+        page.stay(code)
     sys.exit(code)
 
 

@@ -57,6 +57,7 @@ Sandbox = Annotated[bool, typer.Option("--sandbox", help="Call the sandbox of th
 Concurrency = Annotated[int | None, typer.Option(help="Calls in flight in each worker.", metavar="N", min=1)]
 MaxRpm = Annotated[int | None, typer.Option(help="Calls a minute by the whole fleet; 0: no limit.", metavar="N", min=0)]
 MaxOutage = Annotated[float | None, typer.Option(help="Seconds to sit out an outage of the API.", metavar="S", min=0)]
+Dashboard = Annotated[bool, typer.Option("--dashboard", help="Serve the live page meanwhile, on 127.0.0.1.")]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, as `restyle runs` lists it.", show_default=False)
 ]

@@ -10,6 +10,7 @@ import typer
 
 from apps.cli import follow, options
 from apps.cli.console import say
+from apps.cli.dashboard import beside
 from apps.cli.manifests import begin
 from apps.cli.planning import continued, open_draft
 from apps.cli.reports import open_report
@@ -25,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
 def demo(
     concurrency: int = typer.Option(8, help="Calls in flight.", metavar="N", min=1),
     open_page: bool = typer.Option(False, "--open", help="Open the report in a browser."),
+    dashboard: options.Dashboard = False,
 ) -> None:
     """Restyle a small example catalog with the sandbox: a real queue, a real S3 server, made-up pictures."""
     examples = examples_folder()
@@ -35,12 +37,13 @@ def demo(
     request = options.request_from(
         str(examples / "catalog.csv"), variants=str(examples / "variants.json"), overwrite=True
     )
-    with session(settings, worker=True) as here:
+    with session(settings, worker=True) as here, beside(settings, wanted=dashboard) as page:
         plan = open_draft(request, settings, here)
         run = continued(plan, here) or begin(request, plan, here, yes=True)
         code = follow.to_the_end(run, here, as_json=False)
         if open_page:
             open_report(run, here)
+        page.stay(code)
     say("Next: put your own pictures in a folder and type: restyle run FOLDER/ --prompt 'watercolor' --sandbox", "bold")
     sys.exit(code)
 

@@ -45,6 +45,11 @@ RUN_ACTIONS = {
             "Approved: the rest of the run follows.",
         ),
         Action(
+            "reject", "Reject", "Reject this run?",
+            "Its sample stays as it is, and nothing else of it is done or paid for. A rejected run cannot be resumed.",
+            "Rejected. Its sample stays as it is.", grave=True,
+        ),
+        Action(
             "cancel", "Cancel run", "Cancel this run for good?",
             "Calls in flight end and are stored; what is done stays done, and everything else stays undone. A cancelled"
             " run cannot be resumed.",
@@ -81,7 +86,7 @@ def of_run(row: Row) -> list[Action]:
     if row.ended:
         names = ["retry"] if row.totals and row.totals.failed else []
     elif row.status == "awaiting_approval":
-        names = ["approve", "cancel"]
+        names = ["approve", "reject"]
     elif any(reason.scope == "run" for reason in row.reasons) or row.totals is None:
         names = ["resume", "cancel"]
     elif row.reasons:
@@ -109,6 +114,7 @@ def act_on_run(name: str, side: Side, row: Row, by: str) -> str:
         return _retry(side, row, control)
     simple: dict[str, Callable[[str], object]] = {
         "suspend": control.suspend, "resume": control.resume, "approve": control.approve, "cancel": control.cancel,
+        "reject": lambda run_id: control.cancel(run_id, what="rejected"),
     }  # fmt: skip
     simple[name](run_id)
     return run_id

@@ -22,6 +22,7 @@ from producers.tally import ErrorTally, VariantTally
 from restyle.errors import InputNotFound
 from restyle.events import Event, ask_events, read_events
 from restyle.models import Job, Outcome, OutcomeKind
+from restyle.trends import RunPoint, ask_run, read
 
 PICTURES = 24
 FAILURES = 30
@@ -62,6 +63,7 @@ class CloseUp:
         self.pictures: list[Shown] = []
         self.failures: list[Shown] = []
         self.events: list[Event] = []
+        self.trend: list[RunPoint] = []
         #: Jobs in the tallies above.
         self.counted = 0
         #: The monotonic time of the last look.
@@ -77,10 +79,12 @@ class CloseUp:
         """Takes in what has ended since the last look."""
         with self._lock:
             state = self.session.state
-            opened, texts = state.ask_all(
-                ("ZRANGE", state.key("run", self.run_id, "open"), 0, -1), ask_events(state, self.run_id)
-            )
+            opened, texts, points = state.ask_all(
+                ("ZRANGE", state.key("run", self.run_id, "open"), 0, -1), ask_events(state, self.run_id),
+                ask_run(state, self.run_id),
+            )  # fmt: skip
             self.events = read_events(texts)
+            self.trend = read(RunPoint, points)
             if row.ended and not self._reported:
                 self._read_report()
             is_open = {int(shard) for shard in opened}

@@ -19,7 +19,7 @@ from apps.cli.session import is_embedded, session
 from apps.dashboard.close_up import CloseUp
 from apps.dashboard.look import Moment, Row, Side
 from config.settings import Settings
-from restyle.errors import ConfigurationError, RestyleError, StateUnavailable
+from restyle.errors import ConfigurationError, RestyleError, StateUnavailable, StoreUnavailable
 
 #: Seconds between two looks.
 EVERY = 1.0
@@ -79,8 +79,11 @@ class Live:
         return await asyncio.get_running_loop().run_in_executor(self._threads, job)
 
     async def rows(self, side: Side, ids: list[str], moment: Moment) -> list[Row]:
-        """The rows of these runs."""
-        return await self.call(lambda: side.rows(ids, moment)) if ids else []
+        """The rows of these runs; where Redis or S3 is out of reach, of those that are known."""
+        try:
+            return await self.call(lambda: side.rows(ids, moment)) if ids else []
+        except (StateUnavailable, StoreUnavailable):
+            return side.known(ids, moment)
 
     async def now(self, *, at_most: float = EVERY) -> list[Moment]:
         """How every side stands; a look of the last moment serves all who ask."""
@@ -94,6 +97,8 @@ class Live:
     def forget(self) -> None:
         """Lets the next look be a new one: something was just done."""
         self._taken = float("-inf")
+        for near in self._close_ups.values():
+            near.taken = float("-inf")
 
     def _take(self) -> None:
         """Takes a look. What cannot be reached leaves what was known, and says so."""
@@ -122,11 +127,14 @@ class Live:
 
         Raises:
             ConfigurationError: there is no such run.
+            StateUnavailable: whether there is cannot be told now.
         """
         moments = await self.now()
         for side, moment in zip(self.sides, moments, strict=True):
             if found := await self.rows(side, [run_id], moment):
                 return side, found[0]
+        if trouble := next((moment.trouble for moment in moments if moment.trouble), ""):
+            raise StateUnavailable(trouble)
         raise ConfigurationError(f"There is no run {run_id} in this workspace.")
 
     async def near(self, side: Side, row: Row) -> CloseUp:
@@ -141,17 +149,20 @@ class Live:
                 old, _ = self._close_ups.popitem(last=False)
                 self._near.pop(old, None)
             if time.monotonic() - found.taken >= EVERY * 0.9:
-                await self.call(lambda: found.look(row))
+                try:
+                    await self.call(lambda: found.look(row))
+                except (StateUnavailable, StoreUnavailable):
+                    found.taken = time.monotonic()  # what was known is shown; the banner says why
             return found
 
     # -- the stream --------------------------------------------------------------------------------------------
 
-    async def stream(self, parts: Callable[[], Awaitable[Parts]]) -> AsyncIterator[str]:
-        """Sends the parts of a page that have changed, for as long as somebody listens."""
+    async def stream(self, parts: Callable[[], Awaitable[Parts]], allowed: Callable[[], bool]) -> AsyncIterator[str]:
+        """Sends the parts of a page that have changed, for as long as somebody listens who may."""
         sent: Parts = {}
         last = time.monotonic()
         yield "retry: 2000\n\n"
-        while not self.stopping:
+        while not self.stopping and allowed():
             try:
                 now = await parts()
             except RestyleError:  # out of reach for a moment; the banner of the next look says why

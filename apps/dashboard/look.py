@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import posixpath
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
-from apps.cli.board import Pace
+from apps.cli.board import WINDOW, Pace
 from apps.cli.session import Session
 from config.celery_app import QUEUES
 from restyle.errors import RestyleError
@@ -20,9 +21,13 @@ from restyle.events import Event, ask_events, read_events
 from restyle.fleet import Suspension, read_suspensions
 from restyle.models import ENDED, Run, RunStatus
 from restyle.progress import Totals, read_totals
+from restyle.traffic import Answers
+from restyle.trends import FleetPoint, RunPoint, ask_fleet, ask_run, read
 
 #: Seconds between two listings of S3, which tell of runs that Redis has forgotten.
 LIST_EVERY = 5.0
+#: Seconds between two readings of the fleet's trend, which gets no points more often.
+TREND_EVERY = 5.0
 _THREADS = 16
 
 
@@ -61,6 +66,12 @@ class Row:
         return self.status in {"finished", "cancelled"}
 
     @property
+    def average(self) -> float | None:
+        """Jobs a minute over all of a run that has ended; None of one that has not."""
+        took = (self.run.finished - self.run.created).total_seconds() if self.run.finished else 0.0
+        return self.done / took * 60 if took else None
+
+    @property
     def done(self) -> int:
         """Jobs with an outcome."""
         return self.totals.planned - self.totals.pending if self.totals else 0
@@ -79,6 +90,8 @@ class Worker:
     taken: int = 0
     in_flight: int = 0
     draining: bool = False
+    #: Its calls of the last minute.
+    answers: Answers = field(default_factory=Answers)
 
 
 @dataclass(frozen=True)
@@ -95,6 +108,10 @@ class Moment:
     #: Seconds for which the API's rate limit still holds the fleet.
     held: float = 0.0
     events: tuple[Event, ...] = ()
+    #: Credits that all runs of the workspace have cost, today and this month.
+    spent_today: float = 0.0
+    spent_month: float = 0.0
+    trend: tuple[FleetPoint, ...] = ()
     #: Why nothing newer is known.
     trouble: str = ""
 
@@ -107,6 +124,11 @@ class Moment:
     def in_flight(self) -> int:
         """Calls that are out."""
         return sum(worker.in_flight for worker in self.living)
+
+    @property
+    def answers(self) -> Answers:
+        """The fleet's calls of the last minute."""
+        return sum((worker.answers for worker in self.living), Answers())
 
     @property
     def pending(self) -> int:
@@ -126,6 +148,8 @@ class Side:
         self._runs: dict[str, Run] = {}
         self._paces: dict[str, Pace] = {}
         self._settled: dict[str, Row] = {}
+        self._trend: tuple[FleetPoint, ...] = ()
+        self._trend_read = float("-inf")
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rows")
 
     def look(self) -> Moment:
@@ -142,37 +166,48 @@ class Side:
             state.account = f"restyle:{account}:"
             return self.look()
         fleet_reasons = tuple(read_suspensions(reasons, "fleet"))
-        answers = state.ask_all(
-            *(("HGETALL", state.key("run", run_id)) for run_id in known),
-            *(("HGETALL", state.key("run", run_id, "suspension")) for run_id in known),
-            *(("GET", state.key("worker", name)) for name in names),
-            *(("PTTL", state.key("worker", name)) for name in names),
-            *(("LLEN", state.key(queue)) for queue in QUEUES.values()),
-            ask_events(state, None),
+        day, month = self.session.fleet.limits.budgets.periods()
+        told = self._ask(
+            runs=[("HGETALL", state.key("run", run_id)) for run_id in known],
+            standing=[("HGETALL", state.key("run", run_id, "suspension")) for run_id in known],
+            beats=[("GET", state.key("worker", name)) for name in names],
+            lives=[("PTTL", state.key("worker", name)) for name in names],
+            queues=[("LLEN", state.key(queue)) for queue in QUEUES.values()],
+            spent=[("GET", state.key("spent", period.name)) for period in (day, month)],
+            events=[ask_events(state, None)],
+            trend=[ask_fleet(state)] if time.monotonic() - self._trend_read >= TREND_EVERY else [],
+            # Of runs that are new here, so that their pace is known at once.
+            tails=[(*ask_run(state, run_id)[:2], -6, -1) for run_id in known if run_id not in self._paces],
         )
-        cut = len(known)
-        hashes, own, rest = answers[:cut], answers[cut : 2 * cut], answers[2 * cut :]
+        tails = dict(zip((run_id for run_id in known if run_id not in self._paces), told["tails"], strict=True))
         runs = dict(zip(known, self._threads.map(self._run, known), strict=True))
         rows = {}
-        for run_id, found, suspended in zip(known, hashes, own, strict=True):
+        for run_id, found, suspended in zip(known, told["runs"], told["standing"], strict=True):
             if run := runs[run_id]:
                 if float(found.get("budget") or 0) != (run.budget or 0):
                     self._runs.pop(run_id)  # run.json was written anew; the next look reads it
                 why = (*fleet_reasons, *read_suspensions(suspended, "run"))
-                rows[run_id] = self._moving(run, read_totals(found), why)
+                rows[run_id] = self._moving(run, read_totals(found), why, clock, tails.get(run_id, ()))
         self._list(known)
-        beats, ages, rest = rest[: len(names)], rest[len(names) : 2 * len(names)], rest[2 * len(names) :]
+        for texts in told["trend"]:
+            self._trend, self._trend_read = tuple(read(FleetPoint, texts)), time.monotonic()
         return Moment(
             side=self.name, taken=time.time(), rows=rows,
             workers=tuple(
-                _worker(name, beat, settings.heartbeat_ttl - age / 1000)
-                for name, beat, age in zip(names, beats, ages, strict=True)
+                _worker(name, beat, left / 1000, settings.heartbeat_ttl)
+                for name, beat, left in zip(names, told["beats"], told["lives"], strict=True)
             ),
             reasons=fleet_reasons,
             credits_left=None if rate[0] is None else float(rate[0]),
             held=max(0.0, float(rate[1] or 0) / 1000 - clock),
-            queued=sum(rest[:-1]), events=tuple(read_events(rest[-1])),
+            queued=sum(told["queues"]), events=tuple(read_events(*told["events"])), trend=self._trend,
+            spent_today=float(told["spent"][0] or 0), spent_month=float(told["spent"][1] or 0),
         )  # fmt: skip
+
+    def _ask(self, **commands: list[tuple[str | float, ...]]) -> dict[str, list[Any]]:
+        """Sends groups of commands in one round trip; their answers, in the same groups."""
+        answers = iter(self.session.state.ask_all(*(command for group in commands.values() for command in group)))
+        return {name: [next(answers) for _ in group] for name, group in commands.items()}
 
     def _first(self) -> tuple[list[str], list[str], str | None, tuple[list[str | None], dict[str, str], float]]:
         """The round trip that tells what to ask for in the second."""
@@ -183,10 +218,17 @@ class Side:
         )  # fmt: skip
         return sorted(runs, reverse=True), sorted(workers), account, (rate, reasons, float(clock[0]))
 
-    def _moving(self, run: Run, totals: Totals | None, reasons: tuple[Suspension, ...]) -> Row:
+    def _moving(
+        self, run: Run, totals: Totals | None, reasons: tuple[Suspension, ...], clock: float, tail: Sequence[str]
+    ) -> Row:
         if totals is None or totals.status in ENDED:
             return Row(run, self.name, totals)
-        pace = self._paces.setdefault(run.run_id, Pace())
+        if run.run_id not in self._paces:
+            self._paces[run.run_id] = pace = Pace()
+            for point in read(RunPoint, tail):
+                if clock - point.at < WINDOW:
+                    pace.add(point.done, ago=clock - point.at)
+        pace = self._paces[run.run_id]
         pace.add(totals.planned - totals.pending)
         if reasons or not pace.per_minute:
             return Row(run, self.name, totals, reasons)
@@ -205,6 +247,11 @@ class Side:
         """The rows of these runs: those that move as of the moment, the others from memory, or read now."""
         ids = list(ids)
         found = self._threads.map(lambda run_id: moment.rows.get(run_id) or self._resting(run_id), ids)
+        return [row for row in found if row is not None]
+
+    def known(self, ids: Iterable[str], moment: Moment) -> list[Row]:
+        """The rows of these runs that are in memory, where nothing can be asked."""
+        found = (moment.rows.get(run_id) or self._settled.get(run_id) for run_id in ids)
         return [row for row in found if row is not None]
 
     def _resting(self, run_id: str) -> Row | None:
@@ -247,12 +294,15 @@ class Side:
         self.session.state.close()
 
 
-def _worker(name: str, beat: str | None, age: float) -> Worker:
+def _worker(name: str, beat: str | None, left: float, ttl: float) -> Worker:
+    """A worker by its heartbeat, which lives so many seconds longer; its own settings say how long it lives."""
     if beat is None:
         return Worker(name, silent=True)
     told = json.loads(beat)
     return Worker(
-        name, silent=False, age=max(0.0, age), host=str(told.get("host", "")), pid=int(told.get("pid", 0)),
+        name, silent=False, age=max(0.0, told.get("ttl", ttl) - left), host=str(told.get("host", "")),
+        pid=int(told.get("pid", 0)),
         concurrency=int(told.get("concurrency", 0)), taken=int(told.get("taken", 0)),
         in_flight=int(told.get("in_flight", 0)), draining=bool(told.get("draining")),
+        answers=Answers.read(told.get("api", {})),
     )  # fmt: skip

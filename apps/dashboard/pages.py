@@ -6,6 +6,8 @@ Everything that came from a manifest, from the API or from a person is escaped.
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -14,37 +16,26 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from apps.cli.console import span_text
-from apps.dashboard import actions
+from apps.dashboard import actions, phrases
+from apps.dashboard.charts import Chart, chart, pace, spending
 from apps.dashboard.close_up import CloseUp
 from apps.dashboard.look import Moment, Row
-from restyle.fleet import Suspension
+from apps.dashboard.timetable import Line
+from restyle.trends import RunPoint
 
 #: Runs on one page of the list.
 PER_PAGE = 50
 
 Parts = dict[str, str]
 
-_WHY = {
-    "operator": "a person stopped it",
-    "interrupted": "its command was stopped",
-    "no_credits": "the account has no credits left",
-    "unauthorized": "the API refuses the key",
-    "misconfigured": "the API is not at this address",
-    "outage": "the API is down",
-    "rate_limited": "the API's rate limit never lets up",
-    "awaiting_approval": "its sample awaits approval",
-    "budget": "the budget is used up",
-    "deadline": "its time is up",
-}
-
 
 def runs_parts(moments: list[Moment], rows: list[Row], page: int, pages: int, *, embedded: bool) -> Parts:
     """The list of runs."""
     return {
         "banner": _banner(moments, here="runs"),
-        "runs": _render("parts/runs.html.j2", rows=rows, page=page, pages=pages, moments=moments, embedded=embedded),
-    }
+        "runs": _render("parts/runs.html.j2", rows=rows, page=page, pages=pages, moments=moments, embedded=embedded,
+                        charts=_fleet_charts(moments[0])),
+    }  # fmt: skip
 
 
 def run_parts(moment: Moment, row: Row, near: CloseUp, price: float, *, embedded: bool) -> Parts:
@@ -54,7 +45,7 @@ def run_parts(moment: Moment, row: Row, near: CloseUp, price: float, *, embedded
     return {
         "banner": _banner([moment], row, here="run", embedded=embedded),
         "about": _render("parts/about.html.j2", **told, buttons=actions.of_run(row)),
-        "counts": _render("parts/counts.html.j2", **told, price=price),
+        "counts": _render("parts/counts.html.j2", **told, price=price, charts=_run_charts(row, near)),
         "variants": _render("parts/variants.html.j2", **told, counted=near.counted),
         "failures": _render("parts/failures.html.j2", **told),
         "pictures": _render("parts/pictures.html.j2", **told),
@@ -70,9 +61,50 @@ def fleet_parts(moments: list[Moment], *, embedded: bool) -> Parts:
     for moment in shown:
         parts[f"fleet-{moment.side}"] = _render(
             "parts/fleet.html.j2", moment=moment, alone=len(shown) == 1, buttons=actions.of_fleet(moment),
-            embedded=embedded,
+            embedded=embedded, answers=moment.answers, charts=_fleet_charts(moment),
         )  # fmt: skip
     return parts
+
+
+def schedules_parts(moments: list[Moment], lines: list[Line], *, embedded: bool) -> Parts:
+    """The schedules."""
+    return {
+        "banner": _banner(moments, here="schedules", unattended=[line for line in lines if line.unattended]),
+        "schedules": _render("parts/schedules.html.j2", lines=lines, embedded=embedded),
+    }
+
+
+def _run_charts(row: Row, near: CloseUp) -> dict[str, Chart | None]:
+    """How the run has come to where it is."""
+    points = list(near.trend)
+    if points and row.totals and (row.run.finished or not row.ended):
+        # Its last word, or this moment; the points lie seconds apart.
+        at = row.run.finished.timestamp() if row.run.finished else time.time()
+        last = RunPoint(max(at, points[-1].at + 0.1), row.done, row.totals.failed, row.totals.credits,
+                        points[-1].left if row.totals.credits_after is None else row.totals.credits_after)  # fmt: skip
+        points.append(last)
+    return {
+        "pace": chart(pace(points), floor=0),
+        "spent": chart([(point.at, point.credits) for point in points], floor=0),
+        "left": chart([(point.at, point.left) for point in points]),
+    }
+
+
+def _fleet_charts(moment: Moment) -> dict[str, Chart | None]:
+    """How the fleet fared within the last hour."""
+    points = moment.trend
+
+    def share(part: str) -> Chart | None:
+        pairs = [(point.at, getattr(point, part) / point.calls if point.calls else 0.0) for point in points]
+        return chart(pairs, floor=0)
+
+    return {
+        "calls": chart([(point.at, float(point.calls)) for point in points], floor=0),
+        "median": chart([(point.at, point.median) for point in points], floor=0),
+        "broken": share("broken"), "limited": share("limited"), "lost": share("lost"),
+        "spending": chart(spending(points), floor=0),
+        "left": chart([(point.at, point.left) for point in points]),
+    }  # fmt: skip
 
 
 def page(title: str, parts: Parts, **context: Any) -> str:
@@ -85,7 +117,9 @@ def single(template: str, **context: Any) -> str:
     return _render(f"{template}.html.j2", **context)
 
 
-def _banner(moments: list[Moment], row: Row | None = None, *, here: str, embedded: bool = False) -> str:
+def _banner(
+    moments: list[Moment], row: Row | None = None, *, here: str, embedded: bool = False, unattended: Sequence[Line] = ()
+) -> str:
     """Why something stands still, and what a person does about it."""
     # Both sides of a workspace may use one account, and so be suspended as one.
     found = row.reasons if row else [reason for moment in moments for reason in moment.reasons]
@@ -93,7 +127,7 @@ def _banner(moments: list[Moment], row: Row | None = None, *, here: str, embedde
     troubles = {moment.trouble for moment in moments if moment.trouble}
     lonely = row is not None and row.status == "running" and not moments[0].living
     return _render("parts/banner.html.j2", reasons=reasons, here=here, troubles=troubles, row=row, lonely=lonely,
-                   embedded=embedded)  # fmt: skip
+                   embedded=embedded, unattended=unattended)  # fmt: skip
 
 
 def _run_events(row: Row, near: CloseUp) -> list[dict[str, Any]]:
@@ -126,10 +160,7 @@ def environment() -> Environment:
         loader=PackageLoader("apps.dashboard"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= {
-        "ago": _ago, "why": _why, "next": _next, "when": _when, "short": _short, "number": _number, "words": _words,
-        "moment": _moment, "took": _took,
-    }  # fmt: skip
+    found.filters |= phrases.FILTERS
     found.globals |= {"asset": _asset}
     return found
 
@@ -147,61 +178,3 @@ def asset_file(name: str) -> Traversable | None:
     """One of our files by its name: the dashboard's own, or of the look that it shares with the report."""
     places = (resources.files(package) / "static" / name for package in ("apps.dashboard", "producers"))
     return next((file for file in places if file.is_file()), None)
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _ago(time: datetime) -> str:
-    """How long ago, roughly, so that the words change seldom."""
-    seconds = (datetime.now(UTC) - time).total_seconds()
-    if seconds < 60:
-        return "just now"
-    for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = int(seconds // size)
-            return f"{count:,} {name}{'s' if count > 1 else ''} ago"
-    raise AssertionError("unreachable")
-
-
-def _took(start: datetime, end: datetime) -> str:
-    return span_text((end - start).total_seconds())
-
-
-def _when(time: datetime) -> str:
-    time = time.astimezone(UTC)
-    return f"{time.day} {time:%b %Y, %H:%M} UTC"
-
-
-def _short(time: datetime) -> str:
-    time = time.astimezone(UTC)
-    return f"{time.day} {time:%b, %H:%M:%S}"
-
-
-def _number(value: float | None) -> str:
-    """A count with its thousands set apart, an amount with two decimals or as many as it needs, up to four."""
-    if value is None:
-        return "\N{EN DASH}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    whole, _, decimals = f"{value:,.4f}".partition(".")
-    return f"{whole}.{decimals.rstrip('0'):0<2}"
-
-
-def _why(reason: str) -> str:
-    """Why something is suspended, as a person says it."""
-    return _WHY.get(reason, _words(reason))
-
-
-def _next(reason: Suspension) -> str:
-    """What to do about a suspension, with the page's buttons rather than with commands."""
-    if reason.reason in {"operator", "interrupted", "deadline"}:
-        return "press Resume when you are ready"
-    told = reason.next.replace("then type: restyle resume", "then press Resume")
-    return told.replace("type: restyle approve (or: restyle reject)", "press Approve, or Cancel run")
-
-
-def _words(code: str) -> str:
-    """A code of ours as words."""
-    return code.replace("_", " ")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -17,24 +15,16 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from apps.cli.session import is_embedded
-from apps.dashboard import actions, health, pages
+from apps.dashboard import actions, health, pages, phrases
+from apps.dashboard.gallery import Gallery
 from apps.dashboard.live import Live, Parts
 from apps.dashboard.look import Moment, Row, Side
 from apps.dashboard.security import Doorkeeper, Guard, Refused
+from apps.dashboard.timetable import Timetable
 from config.settings import Settings
-from restyle import images
 from restyle.errors import ConfigurationError, RestyleError
 
-#: Longest side of a picture on the page, in pixels, twice what is shown for sharp screens.
-SIDE = 360
-#: Pictures kept in memory: about 10 MB.
-KEPT = 400
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-_NO_PICTURE = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 120" font-family="system-ui, sans-serif" font-size="9">'
-    '<rect width="120" height="120" fill="#808080" fill-opacity=".08"/>'
-    '<text x="60" y="63" text-anchor="middle" fill="#808080">no picture</text></svg>'
-)
 
 
 @dataclass
@@ -46,8 +36,7 @@ class Dashboard:
     settings: Settings
 
     def __post_init__(self) -> None:
-        self._pictures: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        self._decoding = asyncio.Semaphore(2)
+        self._timetable = Timetable(self.settings.schedule)
         self._embedded = is_embedded(self.settings)
 
     # -- pages -------------------------------------------------------------------------------------------------
@@ -68,6 +57,10 @@ class Dashboard:
         said = actions.FLEET_ACTIONS.get(request.query_params.get("said", ""))
         parts = await self._fleet_parts(request)
         return self._page(request, "Fleet", parts, here="fleet", said=said.said if said else "")
+
+    async def schedules(self, request: Request) -> Response:
+        """`GET /schedules`."""
+        return self._page(request, "Schedules", await self._schedules_parts(request), here="schedules")
 
     def _page(self, request: Request, title: str, parts: Parts, *, here: str, said: str = "", wide: bool = False
               ) -> Response:  # fmt: skip
@@ -114,6 +107,11 @@ class Dashboard:
     async def _fleet_parts(self, _request: Request) -> Parts:
         return pages.fleet_parts(await self.live.now(), embedded=self._embedded)
 
+    async def _schedules_parts(self, _request: Request) -> Parts:
+        moments = await self.live.now()
+        lines = await self.live.call(lambda: self._timetable.look(self.live.sides))
+        return pages.schedules_parts(moments, lines, embedded=self._embedded)
+
     def _sides(self, moments: list[Moment]) -> list[tuple[Side, Moment]]:
         return list(zip(self.live.sides, moments, strict=False))
 
@@ -121,31 +119,12 @@ class Dashboard:
         """The stream of a page's parts."""
 
         async def answer(request: Request) -> Response:
-            events = self.live.stream(lambda: parts(request))
+            events = self.live.stream(lambda: parts(request), lambda: self.doorkeeper.who(request) is not None)
             return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
         return answer
 
-    # -- pictures ----------------------------------------------------------------------------------------------
-
-    async def picture(self, request: Request) -> Response:
-        """`GET /runs/{run}/pictures/{shard}/{index}/{which}`: a small picture of one of the run's own jobs."""
-        told = request.path_params
-        if told["which"] not in {"before", "after"}:
-            raise Refused(404, "A job has a picture before and one after.")
-        side, row = await self.live.row(told["run"])
-        near = await self.live.near(side, row)
-        found = await self.live.call(lambda: near.picture(told["shard"], told["index"], told["which"]))
-        if found and found not in self._pictures:
-            async with self._decoding:
-                small = self._pictures.get(found) or await self.live.call(lambda: _thumbnail(side, found[0]))
-            if small:
-                self._pictures[found] = small
-                while len(self._pictures) > KEPT:
-                    self._pictures.popitem(last=False)
-        if not found or found not in self._pictures:
-            return Response(_NO_PICTURE, 404, media_type="image/svg+xml")
-        return Response(self._pictures[found], media_type="image/jpeg")
+    # -- files -------------------------------------------------------------------------------------------------
 
     async def asset(self, request: Request) -> Response:
         """`GET /static/{name}`."""
@@ -258,29 +237,33 @@ class Dashboard:
             gone = isinstance(error, ConfigurationError) and request.method == "GET"
             status = 404 if gone else 409 if isinstance(error, ConfigurationError) else 503
         text = error.message if isinstance(error, RestyleError) else str(getattr(error, "detail", error))
-        return HTMLResponse(pages.single("sorry", text=text[:1].upper() + text[1:], status=status), status)
+        again = request.url.path if status == 503 else ""
+        return HTMLResponse(pages.single("sorry", text=phrases.sentence(text), status=status, again=again), status)
 
 
 def create_app(live: Live, doorkeeper: Doorkeeper) -> Starlette:
     """The application; the doors that it looks through are open."""
-    board = Dashboard(live, doorkeeper, live.settings)
+    board, gallery = Dashboard(live, doorkeeper, live.settings), Gallery(live)
 
     run, picture = "/runs/{run:str}", "/pictures/{shard:int}/{index:int}/{which:str}"
     routes = [
         *health.routes(live),
         Route("/", board.runs),
         Route("/fleet", board.fleet),
+        Route("/schedules", board.schedules),
         Route("/static/{name:str}", board.asset),
         Route("/sign-in", board.ask_who, methods=["GET"]),
         Route("/sign-in", board.sign_in, methods=["POST"]),
         Route("/sign-out", board.sign_out, methods=["POST"]),
         Route("/live/", board.stream(board._runs_parts)),  # noqa: SLF001 - its own parts
         Route("/live/fleet", board.stream(board._fleet_parts)),  # noqa: SLF001
+        Route("/live/schedules", board.stream(board._schedules_parts)),  # noqa: SLF001
         Route("/live" + run, board.stream(board._run_parts)),  # noqa: SLF001
         Route("/fleet/{side:str}/{action:str}", board.ask_fleet, methods=["GET"]),
         Route("/fleet/{side:str}/{action:str}", board.do_fleet, methods=["POST"]),
         Route(run, board.run),
-        Route(run + picture, board.picture),
+        Route(run + picture, gallery.small),
+        Route(run + picture + "/full", gallery.full),
         Route(run + "/{action:str}", board.ask_run, methods=["GET"]),
         Route(run + "/{action:str}", board.do_run, methods=["POST"]),
     ]
@@ -317,14 +300,6 @@ def make_server(live: Live, doorkeeper: Doorkeeper, host: str, port: int, ready:
         server_header=False, timeout_graceful_shutdown=2,
     )  # fmt: skip
     return Server(config, live, ready)
-
-
-def _thumbnail(side: Side, uri: str) -> bytes | None:
-    """The picture, small; None where it cannot be read or is none."""
-    try:
-        return images.thumbnail(side.session.store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, SIDE)
-    except (RestyleError, ValueError):
-        return None
 
 
 def _found(known: dict[str, actions.Action], request: Request) -> actions.Action:

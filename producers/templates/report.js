@@ -14,6 +14,22 @@
   const shots = entries.flatMap((entry) => entry.shots);
   const run = document.body.dataset.run;
 
+  // What is the same for every job is made here, so that the page stays small.
+  const slider = find("slider").content;
+  const buttons = find("marks").content;
+  for (const entry of entries) {
+    const id = entry.element.querySelector(".id").textContent;
+    for (const shot of entry.shots) {
+      const name = `${id}, ${shot.dataset.variant}`;
+      const pair = shot.querySelector(".pair");
+      if (pair.querySelector(".after") && pair.querySelector(".before")) {
+        pair.append(slider.cloneNode(true));
+        pair.querySelector(".cut").setAttribute("aria-label", `Original over ${name}, percent`);
+      }
+      shot.querySelector("figcaption").append(buttons.cloneNode(true));
+      shot.querySelector(".marks").setAttribute("aria-label", `Mark ${name}`);
+    }
+  }
   // In a page that is one file, each original is in it once.
   for (const entry of entries) {
     const source = entry.element.querySelector(".before[src]");

@@ -115,14 +115,18 @@ def size_of(file: Readable) -> tuple[int, int] | None:
     return parser.image.size if parser.image else None
 
 
-def thumbnail(data: bytes, side: int) -> bytes:
+def thumbnail(data: bytes, side: int, *, quality: int = 80) -> bytes:
     """The picture as a small upright JPEG on white, its longest side at most `side` pixels.
+
+    A JPEG is decoded at the scale next above that size, which is quick, and fine enough to look at.
 
     Raises:
         InvalidImage: the bytes are no picture.
     """
     source = open_picture(data, smallest=1)
-    return _encode(_render(source, _fit(source.size, side, smallest=1), _WHITE, []), quality=80, subsampling=2)
+    return _encode(
+        _render(source, _fit(source.size, side, smallest=1), _WHITE, [], detail=1), quality=quality, subsampling=2
+    )
 
 
 def _fit(size: tuple[int, int], longest: int, smallest: int) -> tuple[int, int]:
@@ -164,9 +168,11 @@ def _conversions(source: Source) -> list[str]:
     return steps
 
 
-def _render(source: Source, size: tuple[int, int], colour: tuple[int, int, int], steps: list[str]) -> Image.Image:
+def _render(
+    source: Source, size: tuple[int, int], colour: tuple[int, int, int], steps: list[str], *, detail: int = 2
+) -> Image.Image:
     """The picture in RGB, upright and of this size, alpha laid on the colour; what was done is added to `steps`."""
-    picture = _sample(source, size[::-1] if source.lies else size)
+    picture = _sample(source, size[::-1] if source.lies else size, detail)
     alpha = picture.getchannel("A") if picture.mode in {"LA", "RGBA"} else None
     colours = picture.convert(picture.mode.removesuffix("A")) if alpha else picture
     picture = to_srgb(colours, source.image.info.get("icc_profile"), steps)
@@ -182,12 +188,12 @@ def _render(source: Source, size: tuple[int, int], colour: tuple[int, int, int],
     return picture
 
 
-def _sample(source: Source, size: tuple[int, int]) -> Image.Image:
+def _sample(source: Source, size: tuple[int, int], detail: int) -> Image.Image:
     """The pixels at this size, not yet turned, as L, LA, RGB, RGBA or CMYK."""
     image = source.image
     if image.size != size:
         # A JPEG is decoded at the scale next above twice the size: what the resampling needs, and no more.
-        image.draft(None, (2 * size[0], 2 * size[1]))
+        image.draft(None, (detail * size[0], detail * size[1]))
     with decoding(source):
         image.load()
         picture = _resampling_mode(image)

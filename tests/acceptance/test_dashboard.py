@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.conftest import Alone, FleetOf
-from tests.support.browser import Complaints, running_browser
+from tests.support.accessibility import grave_faults
+from tests.support.browser import Complaints, keep, running_browser
 from tests.support.catalog import write_catalog
 from tests.support.command import Command
 from tests.support.dashboard import running_dashboard
 from tests.support.sandbox import SandboxServer
+from tests.support.servers import S3, running_valkey
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -34,16 +39,21 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
+def said_at(process: subprocess.Popen[str]) -> str:
+    """The page's address, as the command says it."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    while not (found := re.search(r"http://127\S+", lines[-1] if lines else "")):
+        lines.append(process.stderr.readline())
+        assert lines[-1], f"the command ended: {lines}"
+    return found.group().rstrip("/")
+
+
 @contextmanager
 def dashboard(command: Command, *options: str) -> Iterator[str]:
     """A dashboard on a free port; it must end by itself on Ctrl-C."""
     with command.started("dashboard", "--port", "0", *options) as process:
-        assert process.stderr is not None
-        lines: list[str] = []
-        while not (found := re.search(r"http://\S+", lines[-1] if lines else "")):
-            lines.append(process.stderr.readline())
-            assert lines[-1], f"the dashboard ended: {lines}"
-        yield found.group().rstrip("/")
+        yield said_at(process)
         process.send_signal(signal.SIGINT)
         try:
             assert process.wait(10) == 0
@@ -61,9 +71,13 @@ def served(fleet: FleetOf, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @contextmanager
-def page_of(browser: Browser, url: str, *, width: int = 1280) -> Iterator[tuple[Page, Complaints]]:
+def page_of(
+    browser: Browser, url: str, *, width: int = 1280, scheme: str = "light"
+) -> Iterator[tuple[Page, Complaints]]:
     """A page of its own, and what there is to complain about."""
-    context = browser.new_context(viewport={"width": width, "height": 900})
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
+    )
     complaints = Complaints(urlsplit(url).netloc)
     try:
         yield complaints.watch(context.new_page()), complaints
@@ -79,6 +93,7 @@ def test_a_run_goes_live_from_nothing_to_done(browser: Browser, fleet: FleetOf, 
     with dashboard(fleet.command) as url, page_of(browser, url) as (page, complaints):
         page.goto(url)
         expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+        look_over(browser, url, {"no-runs": "/", "no-workers": "/fleet", "no-schedules": "/schedules"})
         page.evaluate("window.loaded_once = true")
         with fleet.worker():
             run_id = fleet.submit()
@@ -98,6 +113,15 @@ def test_a_run_goes_live_from_nothing_to_done(browser: Browser, fleet: FleetOf, 
                 img.scroll_into_view_if_needed()
                 expect(img).to_have_js_property("complete", value=True)
                 assert img.evaluate("img => img.naturalWidth") > 1
+            with page.context.expect_page() as opened:
+                page.locator(".pairs a").first.click()
+            # The object itself, from S3, by a signed link.
+            expect(opened.value.locator("img")).to_have_js_property("complete", value=True)
+            assert "Signature=" in opened.value.url
+            assert opened.value.locator("img").evaluate("img => img.naturalWidth") > 1
+            opened.value.close()
+            run = f"/runs/{run_id}"
+            look_over(browser, url, {"runs": "/", "run": run, "fleet": "/fleet", "question": f"{run}/retry"})
             page.get_by_role("link", name="Retry failed").click()
             expect(page.locator(".ask")).to_contain_text("1 job, about 0.02 credits")
             page.get_by_role("button", name="Retry failed").click()
@@ -106,6 +130,44 @@ def test_a_run_goes_live_from_nothing_to_done(browser: Browser, fleet: FleetOf, 
             expect(page.locator(".headway")).to_contain_text("1 of 1 jobs")
             assert (sandbox.charged, sandbox.paid_twice) == (8, {})
         assert complaints.none
+
+
+def test_approve_by_clicking(browser: Browser, fleet: FleetOf, served: str, sandbox: SandboxServer) -> None:
+    """A sample waits with the buttons Approve and Reject; approved, the rest follows and nothing is done twice."""
+    write_catalog(fleet.command.folder, 6)
+    with page_of(browser, served) as (page, complaints), fleet.worker():
+        run_id = fleet.submit("photo of {id}", "--sample", "2", "--then-ask")
+        page.goto(f"{served}/runs/{run_id}")
+        expect(page.locator(".status")).to_have_text("awaiting approval", timeout=SOON)
+        expect(page.locator(".notice")).to_contain_text("then press Approve or Reject")
+        expect(page.get_by_role("link", name="Reject")).to_be_visible()
+        assert sandbox.calls == 2
+        page.get_by_role("link", name="Approve").click()
+        page.get_by_role("button", name="Approve").click()
+        expect(page.locator(".status")).to_have_text("finished", timeout=SOON)
+        expect(page.locator(".part-events")).to_contain_text("approved by tester@here (dashboard)")
+        assert (sandbox.charged, sandbox.paid_twice) == (6, {})
+        assert complaints.none
+
+
+def test_redis_goes_away_and_comes_back_under_an_open_page(
+    browser: Browser, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a reload the page says that Redis is out of reach, keeps what it showed, and goes on afterwards."""
+    with running_valkey(tmp_path) as valkey:
+        for name, value in {"RESTYLE_REDIS_URL": valkey.url, "RESTYLE_WORKSPACE": s3.workspace.uri, **s3.env}.items():
+            monkeypatch.setenv(name, value)
+        with running_dashboard() as found, page_of(browser, found.url) as (page, complaints):
+            page.goto(f"{found.url}/fleet")
+            expect(page.locator(".figures").first).to_be_visible()
+            page.evaluate("window.loaded_once = true")
+            valkey.kill()
+            expect(page.locator(".notice")).to_contain_text("Out of reach", timeout=SOON)
+            expect(page.locator(".figures").first).to_be_visible()
+            valkey.start()
+            expect(page.locator(".notice")).to_have_count(0, timeout=SOON)
+            assert page.evaluate("window.loaded_once") is True
+            assert complaints.none
 
 
 def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served: str, sandbox: SandboxServer) -> None:
@@ -122,6 +184,7 @@ def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served
         expect(page.locator(".said")).to_contain_text("Suspended")
         expect(page.locator(".notice")).to_contain_text("by tester@here (dashboard)")
         expect(page.locator(".notice")).to_contain_text("press Resume when you are ready")
+        look_over(browser, served, {"suspended": f"/runs/{run_id}"})
         wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="calls in flight to end")
         calls = sandbox.calls
         assert calls < 40
@@ -136,6 +199,19 @@ def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served
             expect(log).to_contain_text(done)
         assert (sandbox.charged, sandbox.paid_twice) == (40, {})
         assert complaints.none
+
+
+def look_over(browser: Browser, url: str, pages: dict[str, str]) -> None:
+    """Every page at desk and phone width, light and dark: nothing sticks out, and axe finds nothing grave."""
+    for width, scheme in ((1440, "light"), (390, "dark")):
+        with page_of(browser, url, width=width, scheme=scheme) as (page, complaints):
+            for name, path in pages.items():
+                page.goto(url + path)
+                expect(page.locator("h1").first).to_be_visible()
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+                assert grave_faults(page) == [], path
+                keep(page, f"dashboard-{name}-{width}-{scheme}")
+            assert complaints.none
 
 
 def test_every_page_at_phone_width(browser: Browser, fleet: FleetOf, served: str) -> None:
@@ -165,6 +241,7 @@ def test_signing_in(browser: Browser, fleet: FleetOf, served: str) -> None:
     run_id = fleet.submit()
     with running_dashboard(token=TOKEN, host="0.0.0.0") as guarded:  # noqa: S104 - as other machines reach it
         url = guarded.url
+        look_over(browser, url, {"sign-in": "/sign-in"})
         with page_of(browser, url) as (page, complaints):
             page.goto(f"{url}/runs/{run_id}")
             page.get_by_label("Your name").fill("Anna")
@@ -193,3 +270,21 @@ def test_beside_the_embedded_stack(browser: Browser, alone: Alone) -> None:
         alone.command("run", "manifest.csv", "--prompt", "photo of {id}", "--yes")
         expect(page.locator(".run-list .status")).to_have_text("finished", timeout=SOON)
         assert complaints.none
+
+
+def test_beside_a_run(alone: Alone, sandbox: SandboxServer) -> None:
+    """`restyle run --dashboard` says where the page is, serves it while the run lasts, and ends with the run."""
+    write_catalog(alone.folder, 4)
+    sandbox.control(latency=1.0)
+    words = ("run", "manifest.csv", "--prompt", "photo of {id}", "--yes", "--dashboard")
+    with alone.command.started(*words) as process:
+        url = said_at(process)
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert answer.status == 200
+            assert "<h1>Runs</h1>" in answer.read().decode()
+        assert process.wait(60) == 0
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(url, timeout=10)
+    assert sandbox.charged == 4
+    refused = alone.command(*words, "--detach", expect=2)
+    assert "leave out --detach" in refused.err

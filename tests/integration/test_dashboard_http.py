@@ -10,15 +10,20 @@ import secrets
 import statistics
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from apps.dashboard.gallery import can_reach
 from apps.dashboard.security import check_token
 from restyle.errors import ConfigurationError
+from restyle.firings import Ending, Firings
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
 from restyle.progress import Progress
@@ -26,7 +31,7 @@ from restyle.state import State
 from restyle.store import Store
 from tests.support.catalog import picture
 from tests.support.dashboard import Served, running_dashboard
-from tests.support.servers import S3
+from tests.support.servers import S3, running_valkey
 from tests.support.wait import wait_until
 
 TOKEN = "a-token-of-many-letters"
@@ -136,10 +141,18 @@ def test_every_answer_has_the_headers(place: Place) -> None:
     """A strict policy, no sniffing, no frames, no cache; and no page has script or style of its own in it."""
     run = place.add_run()
     place.add_picture(run)
-    for path in ("/", "/fleet", f"/runs/{run.run_id}", f"/runs/{run.run_id}/cancel", "/runs/none", "/sign-in"):
+    for path in (
+        "/",
+        "/fleet",
+        "/schedules",
+        f"/runs/{run.run_id}",
+        f"/runs/{run.run_id}/cancel",
+        "/runs/none",
+        "/sign-in",
+    ):
         answer = place.ask(path)
         headers = answer.headers
-        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "default-src 'none'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
@@ -239,6 +252,129 @@ def test_pictures_are_of_the_runs_own_jobs(place: Place) -> None:
         assert place.ask(base + path).status == 404
     other = place.add_run(1)
     assert place.ask(f"/runs/{other.run_id}/pictures/0/0/after").status == 404
+
+
+def test_full_size_pictures_are_the_objects_themselves(place: Place) -> None:
+    """A signed link leads to the object where the browser can reach its server; else the dashboard hands it over."""
+    run = place.add_run()
+    place.add_picture(run)
+    base = f"/runs/{run.run_id}/pictures/0/0"
+    assert f'href="{base}/after/full"' in place.ask(f"/runs/{run.run_id}").text
+    original = place.store.get(place.workspace.output("lamp", "oak")).data
+    led = place.ask(f"{base}/after/full")
+    assert (led.status, led.headers["cache-control"]) == (303, "no-store")
+    link = led.headers["location"]
+    assert "X-Amz-Signature=" in link
+    assert "X-Amz-Expires=600" in link
+    with urllib.request.urlopen(link, timeout=10) as answer:
+        assert answer.read() == original
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(link.replace("lamp/oak.jpg", "../run.json"), timeout=10)
+    for path in ("/1/after/full", "/0/record/full"):
+        assert place.ask(f"/runs/{run.run_id}/pictures/0{path}").status == 404
+
+
+@pytest.mark.parametrize("token", [TOKEN])
+def test_a_browser_elsewhere_gets_pictures_through_the_dashboard(place: Place) -> None:
+    """From another machine no link to a loopback S3 server is given, but the picture."""
+    run = place.add_run()
+    place.add_picture(run)
+    form = {"name": "Anna", "token": TOKEN, "form_token": place.ask("/sign-in").form_token}
+    cookie = place.ask("/sign-in", form).headers["set-cookie"].partition(";")[0]
+    port = urlsplit(place.served.url).port
+    path = f"/runs/{run.run_id}/pictures/0/0/after/full"
+    found = place.ask(path, Host=f"192.168.1.5:{port}", Cookie=cookie)
+    assert (found.status, found.headers["content-type"]) == (200, "image/jpeg")
+    assert found.body == place.store.get(place.workspace.output("lamp", "oak")).data
+
+
+@pytest.mark.parametrize(
+    ("link", "asked", "reached"),
+    [
+        ("https://shop.s3.eu-central-1.amazonaws.com/a.jpg?X-Amz-Signature=0", "10.0.0.7", True),
+        ("http://127.0.0.1:9000/shop/a.jpg", "localhost", True),
+        ("http://127.0.0.1:9000/shop/a.jpg", "restyle.shop.example", False),
+        ("http://s3:9000/shop/a.jpg", "localhost", False),
+        ("http://10.0.0.8:9000/shop/a.jpg", "10.0.0.7", True),
+    ],
+)
+def test_who_can_follow_a_link(link: str, asked: str, reached: bool) -> None:
+    """Loopback is of one machine, and a bare name of one network; everything else can be reached."""
+    assert can_reach(link, asked) is reached
+
+
+def test_rejecting_is_written_down(place: Place) -> None:
+    """A run that waits for approval has the buttons Approve and Reject; rejected, it is over, and by whom."""
+    run = place.add_run()
+    place.progress.suspend(run.run_id, "awaiting_approval", "the sample is done", "dispatcher")
+    path = f"/runs/{run.run_id}"
+    page = place.ask(path).text
+    assert f"{path}/approve" in page
+    assert f"{path}/suspend" not in page
+    assert "then press Approve or Reject" in page
+    done = place.ask(f"{path}/reject", {"form_token": place.ask(f"{path}/reject").form_token})
+    assert done.status == 303
+    assert "<b>rejected</b> by tester@here (dashboard)" in place.ask(path).text
+    assert place.ask(f"{path}/resume").status == 404
+
+
+def test_schedules_and_who_minds_them(redis_url: str, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page tells each schedule's next time by its own clock, its last run, and whether a beat looks."""
+    workspace = s3.workspace
+    toml = tmp_path / "restyle.toml"
+    toml.write_text(
+        '[[schedule]]\nname = "nightly"\ncron = "15 2 * * *"\ntime_zone = "Asia/Tokyo"\nprompt = "<b>p"\n'
+        'manifest = "s3://shop/<i>new.csv"\nbudget = 20\n'
+    )
+    for name, value in {**environment(redis_url, s3, workspace), "RESTYLE_CONFIG": str(toml)}.items():
+        monkeypatch.setenv(name, value)
+    state = State(redis_url, namespace=workspace.namespace, account="")
+    with running_dashboard() as served:
+        place = Place(served, s3.store, workspace, Progress(state))
+        page = place.ask("/schedules").text
+        assert ", 02:15</b>" in page
+        assert "Asia/Tokyo" in page
+        assert "never yet" in page
+        assert "Nobody minds this schedule" in page
+        assert "s3://shop/&lt;i&gt;new.csv" in page
+        firings = Firings(state)
+        firings.look(["nightly"], utc_now())
+        firings.fire("20260101T021500Z-nightly", "{}")
+        wait_until(lambda: "waits to be planned" in place.ask("/schedules").text, timeout=5, description="the firing")
+        firings.settle("nightly", "20260101T021500Z-nightly", utc_now(), Ending.STARTED)
+        page = place.ask("/schedules").text
+        assert 'href="/runs/20260101T021500Z-nightly"' in page
+        assert "Nobody minds" not in page
+    state.close()
+
+
+def test_pages_outlive_redis(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Redis is away every page shows what was known and says so, nothing can be pressed, and it comes back."""
+    workspace = s3.workspace
+    with running_valkey(tmp_path) as valkey:
+        for name, value in environment(valkey.url, s3, workspace).items():
+            monkeypatch.setenv(name, value)
+        state = State(valkey.url, namespace=workspace.namespace, account="")
+        with running_dashboard() as served:
+            place = Place(served, s3.store, workspace, Progress(state))
+            run = place.add_run()
+            place.add_picture(run)
+            path = f"/runs/{run.run_id}"
+            token = place.ask(f"{path}/suspend").form_token
+            assert "lamp" in place.ask(path).text
+            valkey.kill()
+            wait_until(lambda: "Out of reach" in place.ask("/").text, timeout=10, description="the banner")
+            for shown in ("/", "/fleet", "/schedules", path):
+                answer = place.ask(shown)
+                assert (answer.status, "Out of reach" in answer.text) == (200, True), shown
+            assert "lamp" in place.ask(path).text
+            refused = place.ask(f"{path}/suspend", {"form_token": token})
+            assert (refused.status, "Try again" in refused.text) == (503, True)
+            assert place.ask("/runs/20200101T000000Z-abcdef").status == 503
+            valkey.start()
+            wait_until(lambda: "Out of reach" not in place.ask("/").text, timeout=10, description="the way back")
+            assert place.ask(path).status == 200
+        state.close()
 
 
 def test_what_manifests_say_is_escaped(place: Place) -> None:

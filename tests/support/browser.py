@@ -14,6 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 INSTALL = Path(__file__).with_name("install-browser")
+#: Where screenshots of the tests are kept; continuous integration keeps the folder as an artefact.
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
 
 @dataclass
@@ -41,6 +43,12 @@ class Complaints:
         assert not self.console, self.console
         assert not self.elsewhere, self.elsewhere
         return True
+
+
+def keep(page: Page, name: str) -> None:
+    """Keeps a screenshot of the whole page for people to look at."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 def chromium() -> str:

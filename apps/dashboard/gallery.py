@@ -1,0 +1,106 @@
+"""The pictures of a run's own jobs: small ones, kept in memory, and the way to the full-size objects."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import OrderedDict
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from apps.dashboard.live import Live
+from apps.dashboard.look import Side
+from apps.dashboard.security import Refused, is_loopback
+from restyle import images
+from restyle.errors import InputNotFound, RestyleError
+
+#: Longest side of a picture on the page, in pixels, twice what is shown for sharp screens.
+SIDE = 360
+#: Pictures kept in memory: about 10 MB.
+KEPT = 400
+#: Seconds for which a link to a full-size object works.
+SIGNED = 600
+_NO_PICTURE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 120" font-family="system-ui, sans-serif" font-size="9">'
+    '<rect width="120" height="120" fill="#808080" fill-opacity=".08"/>'
+    '<text x="60" y="63" text-anchor="middle" fill="#808080">no picture</text></svg>'
+)
+
+#: What a browser may show by itself, by its first bytes.
+_SHOWN = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp", b"GIF8": "image/gif"}
+
+
+class Gallery:
+    """Gives pictures by a job's place in its run, and so no other object."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+        self._small: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._decoding = asyncio.Semaphore(2)
+
+    async def small(self, request: Request) -> Response:
+        """`GET /runs/{run}/pictures/{shard}/{index}/{which}`: a small picture."""
+        side, found = await self._find(request)
+        if found and found not in self._small:
+            async with self._decoding:
+                small = self._small.get(found) or await self.live.call(lambda: _thumbnail(side, found[0]))
+            if small:
+                self._small[found] = small
+                while len(self._small) > KEPT:
+                    self._small.popitem(last=False)
+        if not found or found not in self._small:
+            return Response(_NO_PICTURE, 404, media_type="image/svg+xml")
+        return Response(self._small[found], media_type="image/jpeg")
+
+    async def full(self, request: Request) -> Response:
+        """`GET /runs/{run}/pictures/{shard}/{index}/{which}/full`: leads to the object itself.
+
+        By a signed link where the reader's browser can reach the S3 server, else through here: an embedded server
+        listens on this machine only, one in a compose file on a network of its own.
+        """
+        side, found = await self._find(request)
+        if not found:
+            raise Refused(404, "There is no such picture.")
+        url = side.session.store.signed_url(found[0], seconds=SIGNED)
+        if can_reach(url, request.url.hostname or ""):
+            return RedirectResponse(url, 303)
+        try:
+            stored = await self.live.call(lambda: side.session.store.get(found[0], max_bytes=images.MAX_INPUT_BYTES))
+        except InputNotFound as error:
+            raise Refused(404, error.message) from None
+        for begin, kind in _SHOWN.items():
+            if stored.data.startswith(begin):
+                return Response(stored.data, media_type=kind)
+        headers = {"content-disposition": "attachment"}
+        return Response(stored.data, media_type="application/octet-stream", headers=headers)
+
+    async def _find(self, request: Request) -> tuple[Side, tuple[str, str] | None]:
+        told = request.path_params
+        if told["which"] not in {"before", "after"}:
+            raise Refused(404, "A job has a picture before and one after.")
+        side, row = await self.live.row(told["run"])
+        near = await self.live.near(side, row)
+        return side, await self.live.call(lambda: near.picture(told["shard"], told["index"], told["which"]))
+
+
+def can_reach(url: str, asked: str) -> bool:
+    """Whether a browser that asked for this host can follow a link to that S3 server."""
+    host = urlsplit(url).hostname or ""
+    if is_loopback(host):
+        return is_loopback(asked)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        # A bare name is one of the server's own network.
+        return "." in host
+    return True
+
+
+def _thumbnail(side: Side, uri: str) -> bytes | None:
+    """The picture, small; None where it cannot be read or is none."""
+    try:
+        return images.thumbnail(side.session.store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, SIDE)
+    except (RestyleError, ValueError):
+        return None
