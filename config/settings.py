@@ -31,6 +31,7 @@ from pydantic_settings import (
 )
 
 from config.address import Address, read_address
+from config.outputs import OutputSettings
 from config.schedules import Notify, Schedule, check_names, readable
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, account_id, parse_workspace
@@ -55,7 +56,7 @@ class ModelLists(BaseModel):
     base_models: tuple[str, ...] = ()
 
 
-class Settings(BaseSettings):
+class Settings(OutputSettings, BaseSettings):
     """All settings with their defaults. Build it with `load_settings`."""
 
     model_config = SettingsConfigDict(

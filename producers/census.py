@@ -10,7 +10,8 @@ from pathlib import Path
 
 from producers.collisions import Collision, Collisions, Seen
 from producers.manifest import Entry, Manifest, Problems
-from producers.resolve import OWN_FOLDERS, Resolved, Resolver
+from producers.naming import OWN_FOLDERS
+from producers.resolve import Resolved, Resolver
 from producers.sampling import Sample
 from producers.uploads import Hashes
 
@@ -114,7 +115,7 @@ def take(planner: Planner) -> Census:
             census.rejected.add(ordinal)
             continue
         for job in jobs:
-            collisions.add(ordinal, entry.id, job.variant, job.output, job.params.samples)
+            collisions.add(ordinal, entry.id, job.variant, job.places)
             if sample:
                 sample.add(ordinal, entry.id, job.variant)
         if entry.image.startswith("s3://"):

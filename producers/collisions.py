@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from restyle.keys import Workspace, sample_uri
+from restyle.keys import Workspace
 
 _RECORD, _OUTPUT, _FOLDER, _INPUT = 0, 1, 2, 3
 #: What keys of ours end in: only a folder so named can be a key as well.
@@ -46,13 +46,13 @@ class Collisions:
         self._file.execute("PRAGMA cache_size = -16384")
         self._file.execute("CREATE TABLE keys (folded INTEGER, exact INTEGER, kind INTEGER, ordinal INTEGER)")
 
-    def add(self, ordinal: int, entry_id: str, variant: str, output: str, samples: int) -> None:
+    def add(self, ordinal: int, entry_id: str, variant: str, outputs: Sequence[str]) -> None:
         """Notes where a job of the entry at this place writes."""
         record = self._workspace.record(entry_id, variant)
         self._note(record, _RECORD, ordinal)
-        for sample in range(samples):
-            self._note(sample_uri(output, sample, samples), _OUTPUT, ordinal)
-        for key in (record, output):
+        for output in outputs:
+            self._note(output, _OUTPUT, ordinal)
+        for key in (record, *outputs):
             self._note_folders(key, ordinal)
 
     def add_input(self, ordinal: int, uri: str) -> None:

@@ -1,7 +1,8 @@
 """Copies a run's pictures from S3 to a folder, only what is new: `restyle download RUN DIR`.
 
-The folder is `<id>/<variant>.jpg`, with the ids as they stand in S3 keys. What was copied is noted in an index in the
-folder, a line a file, so that a second download costs one HEAD a picture and an interrupted one loses nothing.
+The folder is `<id>/<variant>.jpg`, with the ids as they stand in S3 keys, or as the run's naming template has it. What
+was copied is noted in an index in the folder, a line a file, so that a second download costs one HEAD a picture and an
+interrupted one loses nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Downloaded:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class Wanted:
     """One picture to copy; `path` is relative to the folder, `uri` empty where the job has no output."""
 
     job: Job
@@ -92,14 +93,14 @@ def download(  # noqa: PLR0913 - a copy's choices are independent, and all but t
         OSError: the folder cannot be written, or the disk is full.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    folder = _Folder(directory.resolve(), store)
+    folder = Folder(directory.resolve(), store)
     wanted = (
         picture
         for job, outcome in rows()
         if is_wanted(outcome, statuses)
         and (variants is None or job.variant in variants)
         and (only_ids is None or job.id in only_ids)
-        for picture in _pictures(run, job, outcome, left_out=SUSPECT not in statuses)
+        for picture in pictures(run, job, outcome, left_out=SUSPECT not in statuses)
     )
     pool = ThreadPoolExecutor(threads, thread_name_prefix="download")
     waiting: deque[Future[Downloaded]] = deque()
@@ -114,16 +115,20 @@ def download(  # noqa: PLR0913 - a copy's choices are independent, and all but t
         pool.shutdown(cancel_futures=True)
 
 
-def _pictures(run: Run, job: Job, outcome: Outcome | None, *, left_out: bool) -> Iterator[_Wanted]:
+def pictures(run: Run, job: Job, outcome: Outcome | None, *, left_out: bool) -> Iterator[Wanted]:
     """What to copy for a job: its samples, or one line saying that there are none."""
     outputs = outcome.outputs if outcome else ()
     folder = "/".join(_portable(part) for part in escape(job.id).split("/"))
+    root = f"{run.options.root}/"
     for number, uri in enumerate(outputs):
         name = sample_uri(job.variant, number, job.params.samples, posixpath.splitext(uri)[1])
-        yield _Wanted(job, uri, f"{folder}/{name}", is_left_out=left_out and bool(outcome and outcome.suspect))
+        path = f"{folder}/{name}"
+        if run.options.naming and uri.startswith(root):
+            path = "/".join(_portable(part) for part in uri.removeprefix(root).split("/"))
+        yield Wanted(job, uri, path, is_left_out=left_out and bool(outcome and outcome.suspect))
     if not outputs:
         reason = f"no output: the job is {outcome_word(outcome)} in run {run.run_id}"
-        yield _Wanted(job, "", f"{folder}/{job.variant}", reason)
+        yield Wanted(job, "", f"{folder}/{job.variant}", reason)
 
 
 def _portable(segment: str) -> str:
@@ -134,7 +139,7 @@ def _portable(segment: str) -> str:
 
 
 @dataclass
-class _Folder:
+class Folder:
     """The folder that is downloaded to, and its index: path -> ETag and size of what was copied there."""
 
     root: Path
@@ -156,7 +161,7 @@ class _Folder:
                 except (ValueError, TypeError, RecursionError):  # cut off as a process died, or not ours
                     continue
 
-    def take(self, wanted: _Wanted) -> Downloaded:
+    def take(self, wanted: Wanted) -> Downloaded:
         """Copies one picture unless it is there."""
 
         def became(state: State, size: int, reason: str) -> Downloaded:

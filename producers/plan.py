@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal
 
 from config.settings import Settings, config_path
 from producers import census as counting
+from producers import naming
 from producers.census import Census, Planner
 from producers.inputs import check_inputs
 from producers.manifest import Manifest, open_manifest
@@ -138,6 +139,7 @@ def draft(
     workspace: Workspace,
     store: Store | None,
     stdin: BinaryIO | None = None,
+    run_id: str = "",
 ) -> Draft:
     """Judges and counts a manifest. Spends, uploads and writes nothing.
 
@@ -147,6 +149,7 @@ def draft(
         workspace: where the run will lie.
         store: S3; None where only local files are read.
         stdin: what the manifest `-` reads.
+        run_id: the run's id; empty makes a new one.
 
     Raises:
         ManifestError: bad lines, all of them, unless `skip_invalid` leaves them out.
@@ -155,7 +158,7 @@ def draft(
     _check_options(request, settings)
     manifest = open_manifest(request.manifest, store=store, columns=request.columns, stdin=stdin)
     variants = _variants(request, manifest, store)
-    run_id = new_run_id(utc_now())
+    run_id = run_id or new_run_id(utc_now())
     options = RunOptions(
         preparation=Preparation(max_side=settings.max_side, background=settings.background),
         overwrite=request.overwrite,
@@ -163,6 +166,8 @@ def draft(
         keep_replaced=settings.keep_replaced,
         sandbox=settings.sandbox,
         priority=request.priority,
+        naming=settings.naming,
+        outputs=settings.output_options,
         limit=request.limit,
         sample=request.sample,
         partial=bool(request.limit or request.only_ids is not None or (request.sample and not request.then_ask)),
@@ -176,10 +181,13 @@ def draft(
         kept=manifest.kept,
         is_report=manifest.is_report,
         output=request.output or "",
+        template=settings.naming,
+        form=settings.output_format,
         sandbox=settings.sandbox,
         new_seed=request.new_seed,
         salt=run_id,
     )
+    options = options.model_copy(update={"root": resolver.naming.root})
     planner, census = _judged(
         Planner(manifest, resolver, request.limit, request.sample, request.then_ask, request.only_ids),
         request, settings, store,
@@ -264,6 +272,8 @@ def _check_options(request: PlanRequest, settings: Settings) -> None:
         if number is not None and number < 1:
             raise ConfigurationError(f"{name} {number}: it is a number from 1 on")
     background(settings.background)
+    if settings.naming:
+        naming.parse(settings.naming, settings.output_format)
 
 
 def _variants(request: PlanRequest, manifest: Manifest, store: Store | None) -> list[Variant]:

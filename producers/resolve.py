@@ -8,32 +8,23 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from producers import prompts
 from producers.manifest import Entry, Problems
+from producers.naming import Naming
 from producers.variants import DEFAULT, TEMPLATES, Variant, check_params
 from restyle.errors import Problem
-from restyle.keys import Workspace, check_variant_name, derived_seed, escape, split_uri
+from restyle.keys import Workspace, check_variant_name, derived_seed, sample_uri
 from restyle.models import Params
+from restyle.outputs import Form
 
-_SUFFIXES = (".jpg", ".jpeg")
-#: Bytes of an output's key and of a part of it: S3 takes 1,024, file systems under it 255, and samples add two.
-_LONGEST_KEY, _LONGEST_PART = 1000, 250
-#: A replaced output lies behind the longest run id, so that what is paid for can always be stored.
-_LONGEST_RUN_ID = "-" * 81
 #: Bytes of a job's JSON: a message has 16 kB, and some room is for what goes around it.
 MAX_JOB_BYTES = 15_000
 #: Below this many characters, a job is small enough in any script.
 _SMALL_JOB = MAX_JOB_BYTES // 6
-#: Names of buckets, those of old ones too.
-_BUCKET = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
-#: Keys without what a terminal obeys or shows in another order.
-_PLAIN = re.compile("[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
-#: Folders of the workspace that are ours to write.
-OWN_FOLDERS = ("records", "inputs", "replaced", "runs", "sandbox")
 
 
 @dataclass(frozen=True)
@@ -44,6 +35,14 @@ class Resolved:
     variant: str
     params: Params
     output: str
+    outputs: tuple[str, ...] = ()
+    """As in a Job: of each sample, where the naming template says it."""
+
+    @property
+    def places(self) -> Sequence[str]:
+        """Where each sample goes."""
+        samples = self.params.samples
+        return self.outputs or [sample_uri(self.output, sample, samples) for sample in range(samples)]
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,18 @@ class Resolver:
     is_report: bool = False
     output: str = ""
     """`--output`: an s3:// prefix; empty is the workspace's own."""
+    template: str = ""
+    """`--naming`; empty: `{id}/{variant}`."""
+    form: Form = "jpg"
     sandbox: bool = False
     new_seed: bool = False
     salt: str = ""
     """What other seeds are derived with: the run's id."""
+
+    @cached_property
+    def naming(self) -> Naming:
+        """How outputs are named."""
+        return Naming(self.workspace, self.output, self.template, self.form, self.salt, self.sandbox)
 
     def jobs(self, entry: Entry, problems: Problems) -> Iterator[Resolved]:
         """The entry's jobs, one a variant; what is wrong goes to the problems, and its job is none."""
@@ -142,10 +149,15 @@ class Resolver:
             merged["seed"] = derived_seed(job_id, self.salt)
         elif "seed" not in merged:
             merged["seed"] = derived_seed(job_id)
-        output = self._output(entry, variant.name, faults)
-        if reason := _too_long(entry, output, merged):
+        params = Params.model_validate(merged)
+        try:
+            output, outputs = self.naming.outputs(entry, variant.name, params.samples)
+        except ValueError as error:
+            faults.append(("output", str(error)))
+            return None
+        if reason := _too_long(entry, (output, *outputs), merged):
             faults.append(("prompt", reason))
-        return Resolved(entry, variant.name, Params.model_validate(merged), output)
+        return Resolved(entry, variant.name, params, output, outputs)
 
     def _merged(self, entry: Entry, variant: Variant) -> dict[str, object]:
         """The parameters by their precedence; prompts are still templates."""
@@ -202,58 +214,18 @@ class Resolver:
             return ""
         return template.render(values)
 
-    # -- outputs -------------------------------------------------------------------------------------------
-
-    def _output(self, entry: Entry, variant: str, faults: list[tuple[str, str]]) -> str:
-        """Where the (first) output goes. The sandbox never writes outside its own folder."""
-        prefix = self.output.rstrip("/")
-        given = entry.output
-        if not given:
-            uri = f"{prefix}/{escape(entry.id)}/{variant}.jpg" if prefix else ""
-        else:
-            uri = given if given.startswith("s3://") else f"{prefix or self.workspace.under('outputs')}/{given}"
-            uri = f"{uri}{variant}.jpg" if uri.endswith("/") else uri
-        if not uri:
-            return self.workspace.output(entry.id, variant)
-        if reason := self._wrong_output(uri):
-            faults.append(("output", f"{given or uri}: {reason}"))
-            return ""
-        if self.sandbox and not uri.startswith(self.workspace.uri + "/"):
-            return self.workspace.under("elsewhere", *split_uri(uri))
-        return uri
-
-    def _wrong_output(self, uri: str) -> str:
-        if "://" in uri.removeprefix("s3://") or not uri.lower().endswith(_SUFFIXES):
-            return "must be an s3:// URI or a key, and end in .jpg, as the API sends JPEG"
-        try:
-            bucket, key = split_uri(uri)
-        except ValueError as error:
-            return str(error)
-        if not _BUCKET.fullmatch(bucket) or ".." in bucket:
-            return "names no bucket that S3 can have"
-        if any(part in {"", ".", ".."} for part in key.split("/")) or not _PLAIN.fullmatch(key):
-            return "has an empty, `.` or `..` part, or a control character"
-        if len(key.encode()) > _LONGEST_KEY or any(len(part.encode()) > _LONGEST_PART for part in key.split("/")):
-            return f"is longer than S3 stores: {_LONGEST_KEY:,} bytes, and {_LONGEST_PART} between two slashes"
-        if len(split_uri(self.workspace.replaced(_LONGEST_RUN_ID, uri))[1].encode()) > _LONGEST_KEY:
-            return "is so long that S3 could not keep it in the workspace's replaced/ once a newer one takes its place"
-        root = self.workspace.uri + "/"
-        if uri.startswith(root) and uri.removeprefix(root).partition("/")[0] in OWN_FOLDERS:
-            return "lies in a folder that restyle keeps for itself"
-        return ""
-
 
 def _unescaped(value: object) -> str:
     """A report's prompt as it was sent."""
     return str(value).replace("{{", "{").replace("}}", "}").strip()
 
 
-def _too_long(entry: Entry, output: str, merged: Mapping[str, object]) -> str:
+def _too_long(entry: Entry, places: tuple[str, ...], merged: Mapping[str, object]) -> str:
     """Why a job fits into no message, or empty."""
     texts = [str(merged.get(name, "")) for name in TEMPLATES]
     if sum(map(len, texts)) + sum(map(len, entry.meta)) + sum(map(len, entry.meta.values())) <= _SMALL_JOB:
         return ""
-    size = len(json.dumps([entry.id, entry.image, output, texts, entry.meta], ensure_ascii=False).encode()) + 500
+    size = len(json.dumps([entry.id, entry.image, places, texts, entry.meta], ensure_ascii=False).encode()) + 500
     if size <= MAX_JOB_BYTES:
         return ""
     return f"the prompts and columns of this job come to {size:,} bytes; at most {MAX_JOB_BYTES:,} fit into a message"

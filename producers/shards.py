@@ -106,7 +106,7 @@ def _job(item: Resolved, where: str | Future[str]) -> Job:
     entry = item.entry
     return Job(
         id=entry.id, variant=item.variant, image=where if isinstance(where, str) else where.result(),
-        params=item.params, output=item.output, etag=entry.etag, meta=entry.meta,
+        params=item.params, output=item.output, outputs=item.outputs, etag=entry.etag, meta=entry.meta,
     )  # fmt: skip
 
 

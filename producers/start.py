@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -126,9 +126,9 @@ class Starter:
             log.info("ended for the next run of its schedule", run=standing.run_id, next=firing.run_id)
             control.cancel(standing.run_id)
         settings = self.settings.model_copy(update=firing.settings)
-        plan = replace(
-            draft(firing.request, settings, workspace=self.workspace, store=self.store), run_id=firing.run_id
-        )
+        plan = draft(
+            firing.request, settings, workspace=self.workspace, store=self.store, run_id=firing.run_id
+        )  # fmt: skip
 
         # Before run.json: a night that exists says what it found changed.
         changes = compare(plan, store=self.store, workspace=self.workspace, settings=settings)

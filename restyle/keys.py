@@ -141,6 +141,10 @@ class Workspace:
         """Where a job's picture goes unless the manifest says otherwise."""
         return self.under("outputs", escape(entry_id), f"{variant}.jpg")
 
+    def suspect(self, entry_id: str, variant: str) -> str:
+        """Where a job's picture goes that looks wrong, whatever the manifest says."""
+        return self.under("suspect", escape(entry_id), f"{variant}.jpg")
+
     def input(self, sha256: str, suffix: str) -> str:
         """Where a local input is uploaded to, by content; the suffix has its dot."""
         return self.under("inputs", f"{sha256}{suffix}")

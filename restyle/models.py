@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
+from restyle.outputs import Marks, OutputOptions
+
 SCHEMA_VERSION = 1
 
 #: RFC 3339 in UTC with a `Z`, the one form of stored times.
@@ -67,6 +69,8 @@ class Job(Value):
     params: Params
     output: str
     """The s3:// URI of the (first) output; with several samples `-0` to `-3` go before its suffix."""
+    outputs: tuple[str, ...] = ()
+    """The URI of each sample, where a naming template says it; else empty."""
     etag: str = ""
     """The input's ETag where a listing told it at plan, else empty."""
     meta: dict[str, str] = {}
@@ -136,7 +140,10 @@ class RunOptions(Value):
     sandbox: bool = False
     priority: Literal["high", "normal", "low"] = "normal"
     naming: str = ""
-    """Reserved: naming template of outputs."""
+    """The template that outputs are named by; empty: `{id}/{variant}`."""
+    root: str = ""
+    """The s3:// prefix that the template's names lie below."""
+    outputs: OutputOptions = OutputOptions()
     limit: int | None = None
     sample: int | None = None
     partial: bool = False
@@ -292,8 +299,7 @@ class Record(Value):
     samples_expected: int
     samples_received: int
     api: RecordApi
-    marks: dict[str, str | bool] = {}
-    """Reserved: provenance and suspect."""
+    marks: Marks = Marks()
     replaced: tuple[str, ...] = ()
     """Where earlier outputs of this job were copied before they were replaced."""
     metadata: Mapping[str, str] = {}

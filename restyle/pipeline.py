@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from restyle import images, kept, results
+from restyle import gates, images, kept, results
 from restyle.errors import (
     InputNotFound,
     InvalidImage,
@@ -59,7 +59,8 @@ def run(work: Work, tools: Tools) -> Ended:
         return called
     pictures = verify(work, called, tools)
     still_ours(work, called, tools)
-    made = results.Made(work, known, source, fingerprint, prepared, called, pictures)
+    suspect = gates.reasons(prepared, pictures, work.options.outputs.gates)
+    made = results.Made(work, known, source, fingerprint, prepared, called, pictures, suspect)
     record = until_stored(made, tools)
     return results.succeeded(record, tools, called)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from restyle import images
+from restyle import gates, images
 from restyle.answers import Answer
 from restyle.errors import InputNotFound
+from restyle.finishing import Finished, finisher, recorded
 from restyle.images import Picture, Prepared
-from restyle.keys import Workspace, sample_uri
+from restyle.keys import Workspace
 from restyle.models import (
     Fingerprint,
     Job,
@@ -23,16 +23,17 @@ from restyle.models import (
     Record,
     RecordApi,
     RecordInput,
-    RecordOutput,
     RecordPrepared,
     RecordTimes,
     utc_now,
 )
+from restyle.outputs import Marks
+from restyle.places import SUFFIXES, place
 from restyle.progress import Ended
-from restyle.store import Store, Stored
+from restyle.renewing import renew
+from restyle.store import Head, Store, Stored
 from restyle.work import Called, Tools, Work
 
-_SUFFIXES = {"image/png": ".png", "image/webp": ".webp"}
 JSON = "application/json"
 
 
@@ -87,29 +88,33 @@ def look_again(work: Work, fingerprint: Fingerprint, prepared: Prepared, tools: 
     known = find_record(work.message, tools.store, tools.workspace)
     if ended := unchanged(work, known, tools):
         return ended
-    job = work.message.job
-    for suffix in ("", *_SUFFIXES.values()):
-        first = tools.store.head(sample_uri(job.output, 0, job.params.samples, suffix))
-        if first and first.metadata.get("fingerprint") == fingerprint.token:
-            run_id = first.metadata.get("run_id", "")
-            if work.options.overwrite and run_id != work.message.run_id:
-                return None
-            return _adopt(work, fingerprint, prepared, suffix, first.metadata, tools)
+    for aside in (None, tools.workspace):
+        for content_type in SUFFIXES:
+            first = tools.store.head(place(work.message.job, 0, content_type, aside))
+            if first and first.metadata.get("fingerprint") == fingerprint.token:
+                run_id = first.metadata.get("run_id", "")
+                if work.options.overwrite and run_id != work.message.run_id:
+                    return None
+                found = [place(work.message.job, sample, content_type, aside) for sample in range(_received(first))]
+                return _adopt(work, fingerprint, prepared, found, first.metadata, tools)
     return None
 
 
+def _received(first: Head) -> int:
+    return int(first.metadata.get("received", "1"))
+
+
 def _adopt(
-    work: Work, fingerprint: Fingerprint, prepared: Prepared, suffix: str, told: dict[str, str], tools: Tools
+    work: Work, fingerprint: Fingerprint, prepared: Prepared, uris: list[str], told: dict[str, str], tools: Tools
 ) -> Ended | None:
     """Writes the record that is missing for outputs that are there."""
     job = work.message.job
     found = []
-    for sample in range(int(told.get("received", "1"))):
-        stored = tools.store.find(sample_uri(job.output, sample, job.params.samples, suffix))
+    for uri in uris:
+        stored = tools.store.find(uri)
         if stored is None:
             return None  # a sample is missing: its worker died in between, and the call is made again
-        uri = sample_uri(job.output, sample, job.params.samples, suffix)
-        found.append(_output(uri, stored.data, images.verify(stored.data)))
+        found.append(recorded(uri, Finished(stored.data, images.verify(stored.data))))
     cost = float(told["cost"]) if told.get("cost") else None
     now = utc_now()
     record = Record(
@@ -131,6 +136,7 @@ def _adopt(
             url=tools.segmind.url, sandbox=work.options.sandbox, request_id=told.get("request_id") or None,
             cost=cost, seconds=0.0, attempts=1, in_doubt=0,
         ),
+        marks=_told_marks(told),
         metadata=job.meta,
         timestamps=RecordTimes(started=work.started, called=now, answered=now, stored=now),
         worker=tools.fleet.worker,
@@ -138,6 +144,14 @@ def _adopt(
     )  # fmt: skip
     put_record(record, tools)
     return succeeded(record, tools) if record.run_id == work.message.run_id else skipped(work, record, tools)
+
+
+def _told_marks(told: dict[str, str]) -> Marks:
+    """What outputs themselves say was done to them; nothing where they are older than that."""
+    try:
+        return Marks.model_validate_json(told.get("marks") or "{}")
+    except ValidationError:
+        return Marks()
 
 
 # -- storing -----------------------------------------------------------------------------------------------
@@ -154,6 +168,8 @@ class Made:
     prepared: Prepared
     called: Called
     pictures: Sequence[Picture]
+    suspect: tuple[str, ...] = ()
+    """Why they look wrong; empty: they do not."""
 
     @property
     def job(self) -> Job:
@@ -164,10 +180,13 @@ class Made:
 def store(made: Made, tools: Tools) -> Record:
     """Outputs first, record last; what stood there before is set aside first."""
     job, answer = made.job, made.called.answer
-    outputs = []
-    for sample, (data, picture) in enumerate(zip(answer.images, made.pictures, strict=True)):
-        uri = sample_uri(job.output, sample, job.params.samples, _SUFFIXES.get(picture.content_type, ""))
-        outputs.append(_output(uri, data, picture))
+    finished, marks = finisher(made.work, tools).finish(answer.images, made.pictures)
+    marks = marks.model_copy(update={"suspect": made.suspect})
+    aside = tools.workspace if made.suspect else None
+    outputs = [
+        recorded(place(job, sample, output.picture.content_type, aside), output)
+        for sample, output in enumerate(finished)
+    ]
     replaced = set_aside(made, [output.uri for output in outputs], tools)
     told = {
         "fingerprint": made.fingerprint.token,
@@ -175,9 +194,13 @@ def store(made: Made, tools: Tools) -> Record:
         "received": str(len(outputs)),
         "cost": "" if answer.cost is None else str(answer.cost),
         "request_id": answer.request_id or "",
+        "marks": marks.model_dump_json(exclude_defaults=True),
     }
-    for output, data in zip(outputs, answer.images, strict=True):
-        tools.store.put(output.uri, data, content_type=output.content_type, metadata=told)
+    for output, one in zip(outputs, finished, strict=True):
+        tools.store.put(
+            output.uri, one.data, content_type=output.content_type, metadata=told,
+            storing=made.work.options.outputs.storing,
+        )  # fmt: skip
     record = Record(
         job_id=made.work.message.job_id,
         run_id=made.work.message.run_id,
@@ -198,6 +221,7 @@ def store(made: Made, tools: Tools) -> Record:
             remaining_credits=answer.remaining_credits, seconds=round(answer.seconds, 3),
             attempts=made.called.claim.calls + 1, in_doubt=made.called.claim.doubts,
         ),
+        marks=marks,
         replaced=tuple(replaced),
         metadata=job.meta,
         timestamps=RecordTimes(
@@ -211,20 +235,27 @@ def store(made: Made, tools: Tools) -> Record:
 
 
 def set_aside(made: Made, new: list[str], tools: Tools) -> list[str]:
-    """Copies this job's earlier outputs to replaced/, and removes its record before the first new output is put."""
+    """Copies what the new outputs replace to replaced/, and removes the record before the first of them is put."""
     if made.known is None:
         return []
     copies = []
-    for output in made.known.outputs:
+    known = [output.uri for output in made.known.outputs]
+    if made.suspect:
+        gone = [uri for uri in known if uri in new]  # a better picture of before stays where people look for it
+    elif made.known.marks.suspect:
+        gone = known + [uri for uri in new if uri not in known]  # a picture of before may have stayed there
+    else:
+        gone = known
+    for uri in gone:
         if made.work.options.keep_replaced:
-            copy = tools.workspace.replaced(made.work.message.run_id, output.uri)
+            copy = tools.workspace.replaced(made.work.message.run_id, uri)
             try:
-                tools.store.copy(output.uri, copy)
+                tools.store.copy(uri, copy)
             except InputNotFound:
                 continue  # somebody removed it: nothing is left to keep
             copies.append(copy)
-        if output.uri not in new:
-            tools.store.delete(output.uri)
+        if uri not in new:
+            tools.store.delete(uri)
     tools.store.delete(tools.workspace.record(made.job.id, made.job.variant))
     return copies
 
@@ -233,13 +264,6 @@ def put_record(record: Record, tools: Tools) -> None:
     """Writes the record: from here on the job is done."""
     text = record.model_dump_json(indent=1).encode()
     tools.store.put(tools.workspace.record(record.id, record.variant), text, content_type=JSON)
-
-
-def _output(uri: str, data: bytes, picture: Picture) -> RecordOutput:
-    return RecordOutput(
-        uri=uri, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data),
-        width=picture.width, height=picture.height, content_type=picture.content_type,
-    )  # fmt: skip
 
 
 def priced(samples: int, params: Params, price: float) -> float:
@@ -257,7 +281,6 @@ def cost_of(answer: Answer, params: Params, price: float) -> float:
 
 def succeeded(record: Record, tools: Tools, called: Called | None = None) -> Ended:
     """The outcome of a job whose record this run wrote; without `called` it was written before, and is only found."""
-    short = record.samples_received < record.samples_expected
     cost = record.api.cost
     if cost is None:
         cost = priced(record.samples_received, record.params, tools.price)
@@ -269,7 +292,8 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
         etag=record.fingerprint.etag,
         fingerprint=record.fingerprint.token,
         seconds=record.api.seconds,
-        warning=f"{record.samples_received} of {record.samples_expected} samples came" if short else "",
+        warning=_warning(record),
+        suspect=record.marks.suspect,
     )
     return Ended(
         outcome,
@@ -281,24 +305,27 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
 
 
 def skipped(work: Work, record: Record, tools: Tools) -> Ended:
-    """The outcome of a job that an earlier run did; outputs wanted under another key are copied, not called."""
-    job = work.message.job
-    wanted = [
-        sample_uri(job.output, sample, job.params.samples, _SUFFIXES.get(output.content_type, ""))
-        for sample, output in enumerate(record.outputs)
-    ]
-    if wanted != [output.uri for output in record.outputs]:
-        for uri, output in zip(wanted, record.outputs, strict=True):
-            tools.store.copy(output.uri, uri)
-        moved = tuple(o.model_copy(update={"uri": uri}) for uri, o in zip(wanted, record.outputs, strict=True))
-        record = record.model_copy(update={"outputs": moved})
-        put_record(record, tools)
+    """The outcome of a job that an earlier run did; outputs wanted elsewhere or otherwise are not called."""
+    renewed = renew(work, record, tools)
+    if renewed is not record:
+        put_record(renewed, tools)
     return Ended(
         Outcome(
             outcome=OutcomeKind.SKIPPED,
             seed=record.params.seed,
-            outputs=tuple(wanted),
+            outputs=tuple(output.uri for output in renewed.outputs),
             etag=record.fingerprint.etag,
             fingerprint=record.fingerprint.token,
+            warning=gates.told(renewed.marks.suspect),
+            suspect=renewed.marks.suspect,
         )
     )
+
+
+def _warning(record: Record) -> str:
+    """What is to be said of a job that succeeded all the same."""
+    short = record.samples_received < record.samples_expected
+    said = [f"{record.samples_received} of {record.samples_expected} samples came"] if short else []
+    said += [gates.told(record.marks.suspect)] if record.marks.suspect else []
+    said += [f"stored without its {fault}" for fault in record.marks.faults]
+    return "; ".join(said)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 from restyle import metrics
 from restyle.errors import (
@@ -21,6 +21,7 @@ from restyle.errors import (
     StoreUnavailable,
 )
 from restyle.keys import split_uri
+from restyle.outputs import Storing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -122,28 +123,40 @@ class Store:
             return None
 
     @metrics.s3("put")
-    def put(self, uri: str, data: bytes, *, content_type: str, metadata: Mapping[str, str] = {}) -> str:
-        """Writes an object whole, and answers with its ETag."""
+    def put(
+        self,
+        uri: str,
+        data: bytes,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] = {},
+        storing: Storing | None = None,
+    ) -> str:
+        """Writes an object whole, held as S3 is told to, and answers with its ETag."""
         bucket, key = split_uri(uri)
         told = {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in metadata.items()}
         with _translated(uri):
             answer = self._client(bucket).put_object(
-                Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=told
-            )
+                Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=told,
+                **_held(storing), **_headers(storing),
+            )  # fmt: skip
         return answer.get("ETag", "").strip('"')
 
     @metrics.s3("copy")
-    def copy(self, source: str, target: str) -> None:
-        """Copies an object with its metadata; between the embedded bucket and another by way of this machine."""
+    def copy(self, source: str, target: str, storing: Storing | None = None) -> None:
+        """Copies an object with its metadata; between the embedded bucket and another by way of this machine.
+
+        A copy keeps the headers and tags of its source, and is held in S3 as it is told here.
+        """
         source_bucket, source_key = split_uri(source)
         bucket, key = split_uri(target)
         if self._is_embedded(bucket) != self._is_embedded(source_bucket):
             found = self.get(source)
-            self.put(target, found.data, content_type=found.content_type, metadata=found.metadata)
+            self.put(target, found.data, content_type=found.content_type, metadata=found.metadata, storing=storing)
             return
         with _translated(source):
             self._client(bucket).copy_object(
-                Bucket=bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}
+                Bucket=bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}, **_held(storing)
             )
 
     @metrics.s3("delete")
@@ -247,6 +260,28 @@ class Store:
             aws_secret_access_key=endpoint.secret_key,
             config=config.merge(Config(s3={"addressing_style": "path"}, proxies={})),
         )
+
+
+def _held(storing: Storing | None) -> Any:
+    """How S3 is to hold an object, as boto3 takes it; no more than was asked for, since not every server knows it."""
+    asked: dict[str, str] = {}
+    if storing and storing.storage_class:
+        asked["StorageClass"] = storing.storage_class
+    if storing and storing.sse_kms_key:
+        asked |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": storing.sse_kms_key}
+    return asked
+
+
+def _headers(storing: Storing | None) -> Any:
+    """What a new object says of itself, as boto3 takes it."""
+    if storing is None:
+        return {}
+    asked = {
+        "CacheControl": storing.cache_control,
+        "ContentDisposition": storing.content_disposition,
+        "Tagging": urlencode(storing.tags),
+    }
+    return {name: value for name, value in asked.items() if value}
 
 
 def _told(answer: Any) -> dict[str, Any]:

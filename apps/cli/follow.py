@@ -6,12 +6,14 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from apps.cli.board import board
 from apps.cli.console import credits_text, print_json, say, talk
 from apps.cli.exits import INTERRUPTED, TERMINATED, run_code
 from apps.cli.session import Session
+from producers.mirror import Mirror
 from producers.watch import Snapshot, watch
 from restyle.errors import StateUnavailable, StoreUnavailable
 from restyle.models import Run, RunStatus
@@ -24,9 +26,9 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: stops a command as cleanly as Ctrl-C does."""
 
 
-def to_the_end(run: Run, here: Session, *, as_json: bool) -> int:
+def to_the_end(run: Run, here: Session, *, as_json: bool, download: Path | None = None) -> int:
     """Follows a run until it has ended or needs a person; answers with the exit code."""
-    with terminable():
+    with terminable(), mirrored(run, here, download):
         try:
             last = follow(run, here)
         except KeyboardInterrupt as stop:
@@ -35,6 +37,25 @@ def to_the_end(run: Run, here: Session, *, as_json: bool) -> int:
     if as_json:
         print_json(last.model_dump(mode="json"))
     return run_code(last)
+
+
+@contextmanager
+def mirrored(run: Run, here: Session, directory: Path | None) -> Iterator[None]:
+    """Copies the run's pictures to a folder while it is followed, and what has arrived by then at the end."""
+    if directory is None:
+        yield
+        return
+    mirror = Mirror(run, directory, store=here.store, workspace=here.workspace, progress=here.progress)
+    mirror.start()
+    try:
+        yield
+    finally:
+        mirror.stop()
+        counts = " · ".join(f"{count:,} {state}" for state, count in sorted(mirror.counts.items()))
+        say(f"{directory}: {counts or 'no picture yet'}")
+        if mirror.trouble:
+            say(f"Copying stopped: {mirror.trouble}", "yellow")
+            say(f"To copy the rest: restyle download {run.run_id} {directory}", "yellow")
 
 
 @contextmanager

@@ -50,10 +50,17 @@ def run(
     priority: options.Priority = "normal",
     column: options.Column = None,
     max_side: options.MaxSide = None,
+    form: options.Format = None,
+    quality: options.Quality = None,
+    naming: options.Naming = None,
+    mark: options.Mark = None,
+    no_mark: options.NoMark = False,
+    no_gates: options.NoGates = False,
     concurrency: options.Concurrency = None,
     max_rpm: options.MaxRpm = None,
     max_outage: options.MaxOutage = None,
     sandbox: options.Sandbox = False,
+    download: options.Download = None,
     detach: bool = typer.Option(False, "--detach", help="Leave the run going and return."),
     dashboard: options.Dashboard = False,
     new: bool = typer.Option(False, "--new", help="Plan afresh, even where the same run is unfinished."),
@@ -62,12 +69,16 @@ def run(
 ) -> None:
     """Restyle every image of a manifest: plan, call, store, report."""
     settings = options.settings_from(
-        sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage
-    )
+        sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage,
+        **options.outputs_from(
+            form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
+        ),
+    )  # fmt: skip
     require_key(settings)
     if dashboard and detach:
         raise ConfigurationError("--dashboard lasts as long as the run is followed: leave out --detach, or type"
                                  " restyle dashboard")  # fmt: skip
+    options.check_download(download, detach=detach)
     request = options.request_from(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
         only_ids=only_ids,
@@ -82,7 +93,7 @@ def run(
         if detach:
             follow.print_submitted(run, here, as_json=as_json)
             return
-        code = follow.to_the_end(run, here, as_json=as_json)
+        code = follow.to_the_end(run, here, as_json=as_json, download=download)
         page.stay(code)
     sys.exit(code)
 
@@ -115,6 +126,12 @@ def plan(
     budget: options.Budget = None,
     column: options.Column = None,
     max_side: options.MaxSide = None,
+    form: options.Format = None,
+    quality: options.Quality = None,
+    naming: options.Naming = None,
+    mark: options.Mark = None,
+    no_mark: options.NoMark = False,
+    no_gates: options.NoGates = False,
     max_rpm: options.MaxRpm = None,
     check_inputs: bool = typer.Option(False, "--check-inputs", help="Look whether each input is there, and its size."),
     diff: bool = typer.Option(False, "--diff", help="Sort the jobs into new, changed, unchanged and removed."),
@@ -122,7 +139,12 @@ def plan(
     as_json: options.Json = False,
 ) -> None:
     """Check a manifest and estimate its cost; spends nothing, uploads nothing."""
-    settings = options.settings_from(sandbox=sandbox, max_rpm=max_rpm, max_side=max_side)
+    settings = options.settings_from(
+        sandbox=sandbox, max_rpm=max_rpm, max_side=max_side,
+        **options.outputs_from(
+            form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
+        ),
+    )  # fmt: skip
     request = options.request_from(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
         only_ids=only_ids,
@@ -185,13 +207,24 @@ def submit(
     priority: options.Priority = "normal",
     column: options.Column = None,
     max_side: options.MaxSide = None,
+    form: options.Format = None,
+    quality: options.Quality = None,
+    naming: options.Naming = None,
+    mark: options.Mark = None,
+    no_mark: options.NoMark = False,
+    no_gates: options.NoGates = False,
     sandbox: options.Sandbox = False,
     new: bool = typer.Option(False, "--new", help="Plan afresh, even where the same run is unfinished."),
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
     """Hand a manifest to a running fleet and print the run's id."""
-    settings = options.settings_from(sandbox=sandbox, max_side=max_side)
+    settings = options.settings_from(
+        sandbox=sandbox, max_side=max_side,
+        **options.outputs_from(
+            form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
+        ),
+    )  # fmt: skip
     if is_embedded(settings):
         say("There is no fleet (RESTYLE_REDIS_URL is not set). To run here and now: restyle run", "red")
         sys.exit(WRONG_INPUT)

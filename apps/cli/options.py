@@ -51,6 +51,23 @@ Column = Annotated[
     typer.Option("--column", help="Rename a column, e.g. --column id=SKU; repeatable.", metavar="NAME=COLUMN"),
 ]
 MaxSide = Annotated[int | None, typer.Option(help="Longest side sent, in pixels; 0 sends as is.", metavar="PX", min=0)]
+Format = Annotated[
+    str | None, typer.Option("--format", help="Form of outputs: jpg (as received), webp, png.", metavar="FORM")
+]
+Quality = Annotated[int | None, typer.Option(help="Quality of webp outputs.", metavar="1-100", min=1, max=100)]
+Naming = Annotated[
+    str | None,
+    typer.Option(help="Names of outputs: {id}, {variant}, {sample}, {stem}, {run_id}.", metavar="TEMPLATE"),
+]
+Mark = Annotated[
+    str | None,
+    typer.Option(help="What outputs say of their origin: an IPTC digital source type.", metavar="TYPE"),
+]
+NoMark = Annotated[bool, typer.Option("--no-mark", help="Write no mark of origin into outputs; recorded.")]
+NoGates = Annotated[bool, typer.Option("--no-gates", help="Do not put aside pictures that look wrong.")]
+Download = Annotated[
+    Path | None, typer.Option("--download", help="Copy outputs to this folder as they arrive.", metavar="DIR")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Call the sandbox of the API: free, made-up pictures.")]
@@ -67,6 +84,35 @@ MaybeRunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run
 def settings_from(*, sandbox: bool = False, **flags: Any) -> Settings:
     """The settings, with the flags that were given on top."""
     return load_settings(sandbox=sandbox or None, **flags)
+
+
+def check_download(directory: Path | None, *, detach: bool) -> None:
+    """Raises ConfigurationError where outputs cannot be copied to this folder as they arrive."""
+    if directory is None:
+        return
+    if detach:
+        raise ConfigurationError("--download copies while the run is followed, and --detach does not follow it")
+    if directory.exists() and not directory.is_dir():
+        raise ConfigurationError(f"--download {directory}: is a file; name a folder")
+
+
+def outputs_from(
+    *, form: str | None, quality: int | None, naming: str | None, mark: str | None, no_mark: bool, no_gates: bool
+) -> dict[str, Any]:
+    """The settings that the options of outputs stand for.
+
+    Raises:
+        ConfigurationError: two of them go against each other.
+    """
+    if mark and no_mark:
+        raise ConfigurationError("--mark and --no-mark: give one of them")
+    return {
+        "output_format": form,
+        "output_quality": quality,
+        "naming": naming,
+        "mark": "none" if no_mark else mark,
+        "gates": False if no_gates else None,
+    }
 
 
 def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:

@@ -161,6 +161,7 @@ def suspend(run_id: options.MaybeRunId = None, sandbox: options.Sandbox = False)
 def resume(
     run_id: options.MaybeRunId = None,
     detach: bool = typer.Option(False, "--detach", help="Return at once instead of following the run."),
+    download: options.Download = None,
     concurrency: options.Concurrency = None,
     max_rpm: options.MaxRpm = None,
     max_outage: options.MaxOutage = None,
@@ -169,6 +170,7 @@ def resume(
     as_json: options.Json = False,
 ) -> None:
     """Go on after a suspension: the fleet, or one run, exactly where it stopped."""
+    options.check_download(download, detach=detach)
     settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm, max_outage=max_outage)
     if run_id is None and is_embedded(settings):
         run_id = _only_unfinished(settings.sandbox)
@@ -182,7 +184,7 @@ def resume(
         if detach:
             follow.print_submitted(run, here, as_json=as_json)
             return
-        code = follow.to_the_end(run, here, as_json=as_json)
+        code = follow.to_the_end(run, here, as_json=as_json, download=download)
     sys.exit(code)
 
 

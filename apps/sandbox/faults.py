@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import struct
 
+from PIL import Image
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -71,6 +73,27 @@ def spoil(fault: str, good: Response, request: Request) -> Response:
         case "reset_midway":
             return BrokenOff(body, good.media_type or "image/jpeg", kept, request)
     return good
+
+
+def bad_picture(fault: str, sent: bytes, made: bytes) -> bytes:
+    """A whole picture that nobody wants, in the place of the one that was made."""
+    with Image.open(io.BytesIO(made)) as opened:
+        picture = opened.convert("RGB")
+    match fault:
+        case "black":
+            picture = Image.new("RGB", picture.size)
+        case "flat":
+            picture = Image.new("RGB", picture.size, (180, 180, 180))
+        case "same":
+            with Image.open(io.BytesIO(sent)) as opened:
+                picture = opened.convert("RGB")
+        case "stretched":
+            picture = picture.resize((picture.width, picture.height * 2))
+        case "small":
+            picture = picture.reduce(4)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=90)
+    return out.getvalue()
 
 
 class BrokenOff(Response):

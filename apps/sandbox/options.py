@@ -12,11 +12,13 @@ FAULTS = frozenset(
     {
         "400", "401", "403", "404", "406", "429", "500", "502", "503", "504",
         "timeout", "reset", "reset_midway", "truncated", "html", "garbage", "empty",
-        "lost", "failed", "expired", "stuck",
+        "lost", "failed", "expired", "stuck", "black", "flat", "same", "stretched", "small",
     }
 )  # fmt: skip
 #: Faults under a 200: the API made a picture, and bills it.
 BILLED_FAULTS = frozenset({"truncated", "html", "garbage", "empty", "reset_midway", "lost"})
+#: Whole pictures that nobody wants, in the place of those that were made.
+BAD_PICTURES = frozenset({"black", "flat", "same", "stretched", "small"})
 #: Faults of the queue behind `/v2`, after a request has been accepted.
 LATER_FAULTS = frozenset({"failed", "expired", "stuck"})
 #: Faults of a look at a request, and of a download.

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from apps.sandbox import faults
-from apps.sandbox.options import BILLED_FAULTS, LATER_FAULTS
+from apps.sandbox.options import BAD_PICTURES, BILLED_FAULTS, LATER_FAULTS
 from apps.sandbox.server import Call, Refused, Sandbox
 
 MODEL = "sdxl-img2img"
@@ -91,7 +91,7 @@ class Queue:
         account.begin()
         try:
             call, fault = await self._sandbox.read(request)
-            if fault and fault not in BILLED_FAULTS | LATER_FAULTS:
+            if fault and fault not in BILLED_FAULTS | LATER_FAULTS | BAD_PICTURES:
                 response, status = await self._sandbox.fail(request, fault)
                 return response
             queued = Queued(str(uuid4()), call, self._sandbox.reserve(call), fault)
@@ -135,7 +135,7 @@ class Queue:
             await asyncio.sleep(options.latency * WAITING)
             queued.status = "PROCESSING"
             waited = time.monotonic() - began
-            seed, pictures = await self._sandbox.pictures(queued.call)
+            seed, pictures = await self._sandbox.pictures(queued.call, queued.fault)
             if queued.fault == "stuck":
                 await asyncio.Event().wait()
             queued.metrics = {

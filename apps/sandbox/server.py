@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 
 from apps.sandbox import faults, styles
 from apps.sandbox.account import Account
-from apps.sandbox.options import BILLED_FAULTS, LATER_FAULTS, SandboxOptions
+from apps.sandbox.options import BAD_PICTURES, BILLED_FAULTS, LATER_FAULTS, SandboxOptions
 from restyle.models import MAX_SEED, SCHEDULERS, Params
 
 #: Pictures transformed at a time: the event loop stays free to hold hundreds of waiting calls.
@@ -82,7 +82,7 @@ class Sandbox:
         call, fault = await self.read(request)
         if fault in LATER_FAULTS:
             fault = "422" if fault == "failed" else ""  # of the queue; here the answer is the call's end
-        if fault and fault not in BILLED_FAULTS:
+        if fault and fault not in BILLED_FAULTS | BAD_PICTURES:
             return await self.fail(request, fault)
         return await self._make(request, call, fault, self.reserve(call)), "200"
 
@@ -106,22 +106,25 @@ class Sandbox:
             raise Refused(406, f"Not enough credits: balance {self.account.balance:.4f}, this call needs {cost:.4f}")
         return cost
 
-    async def pictures(self, call: Call) -> tuple[int, list[bytes]]:
-        """Takes its time and transforms the picture; the seed is told too."""
+    async def pictures(self, call: Call, fault: str) -> tuple[int, list[bytes]]:
+        """Takes its time and transforms the picture, well or badly; the seed is told too."""
         await asyncio.sleep(self.options.latency + random.uniform(0, self.options.jitter))
         seed = call.params.seed if call.params.seed >= 0 else random.randrange(2**31)
         loop = asyncio.get_running_loop()
         try:
-            return seed, await loop.run_in_executor(self._threads, styles.restyle, call.image, call.params, seed)
+            made = await loop.run_in_executor(self._threads, styles.restyle, call.image, call.params, seed)
         except styles.NoPicture as error:
             raise Refused(400, f"image: {error}") from None
+        if fault in BAD_PICTURES:
+            made = [faults.bad_picture(fault, call.image, picture) for picture in made]
+        return seed, made
 
     async def _make(self, request: Request, call: Call, fault: str, cost: float) -> Response:
         """Takes its time, transforms the picture, and bills it."""
         began = time.monotonic()
         billed = False
         try:
-            seed, pictures = await self.pictures(call)
+            seed, pictures = await self.pictures(call, fault)
             self.account.charge(cost, call.key)
             billed = True
         finally:
@@ -133,7 +136,7 @@ class Sandbox:
             "x-seed-value": str(seed),
         }
         response = self._shown(call.params, pictures, told)
-        if not fault:
+        if not fault or fault in BAD_PICTURES:
             return response
         self.account.spoiled += 1
         return faults.spoil(fault, response, request)

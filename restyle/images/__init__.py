@@ -15,10 +15,21 @@ from PIL import Image, ImageChops, ImageFile
 
 from restyle.errors import InvalidImage, MalformedResponse
 from restyle.images.colours import background, is_srgb, to_srgb
+from restyle.images.glance import glance
 from restyle.images.opening import MAX_PIXELS, MIN_SIDE, Source, check_whole, decoding, open_picture
 from restyle.models import Preparation
 
-__all__ = ["MAX_INPUT_BYTES", "MAX_PIXELS", "Picture", "Prepared", "prepare", "size_of", "thumbnail", "verify"]
+__all__ = [
+    "MAX_INPUT_BYTES",
+    "MAX_PIXELS",
+    "Picture",
+    "Prepared",
+    "prepare",
+    "size_of",
+    "thumbnail",
+    "transcode",
+    "verify",
+]
 
 #: The largest file that is fetched.
 MAX_INPUT_BYTES = 100_000_000
@@ -55,6 +66,8 @@ class Prepared:
     source_width: int
     source_height: int
     steps: tuple[str, ...]
+    glance: bytes = b""
+    """What is seen at a glance: the colours of 32 x 32 parts, RGB."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,7 @@ class Picture:
     width: int
     height: int
     content_type: str
+    glance: bytes = b""
 
 
 def prepare(data: bytes, preparation: Preparation) -> Prepared:
@@ -82,10 +96,11 @@ def prepare(data: bytes, preparation: Preparation) -> Prepared:
     size = _fit(source.size, preparation.max_side, MIN_SIDE)
     if _is_sent_as_it_is(source, size, keep=preparation.max_side == 0):
         check_whole(source)
-        return Prepared(data, *size, *source.size, ())
+        return Prepared(data, *size, *source.size, (), glance(source.image))
     steps = _conversions(source)
-    sent = _encode(_render(source, size, colour, steps), quality=95, subsampling=0)
-    return Prepared(sent, *size, *source.size, tuple(steps))
+    picture = _render(source, size, colour, steps)
+    sent = _encode(picture, quality=95, subsampling=0)
+    return Prepared(sent, *size, *source.size, tuple(steps), glance(picture))
 
 
 def verify(data: bytes) -> Picture:
@@ -101,7 +116,27 @@ def verify(data: bytes) -> Picture:
         check_whole(source)
     except InvalidImage as error:
         raise MalformedResponse(f"the answer {error.message}") from error
-    return Picture(*source.stored, _CONTENT_TYPES[source.kind])
+    return Picture(*source.stored, _CONTENT_TYPES[source.kind], glance(source.image))
+
+
+def transcode(data: bytes, content_type: str, quality: int) -> bytes:
+    """The picture as a PNG, pixel by pixel the same, or as a WebP of this quality, 1 to 100; with profile and EXIF.
+
+    Raises:
+        InvalidImage: the bytes are no whole picture.
+    """
+    source = open_picture(data, smallest=1)
+    kept = {name: found for name in ("icc_profile", "exif") if (found := source.image.info.get(name))}
+    picture = _sample(source, source.image.size)
+    if picture.mode == "CMYK":  # which neither of them has
+        picture = to_srgb(picture, kept.pop("icc_profile", None), [])
+    picture.info = {}
+    file = BytesIO()
+    if content_type == _CONTENT_TYPES["WebP"]:
+        picture.save(file, "WEBP", quality=quality, method=4, **kept)
+    else:
+        picture.save(file, "PNG", **kept)
+    return file.getvalue()
 
 
 def size_of(file: Readable) -> tuple[int, int] | None:

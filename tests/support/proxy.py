@@ -30,6 +30,7 @@ class Proxy:
     open_gate: threading.Event = field(default_factory=threading.Event)
     is_cut: bool = False
     watches: list[Watch] = field(default_factory=list)
+    listeners: list[Callable[[bytes], None]] = field(default_factory=list)
     _pairs: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -59,6 +60,10 @@ class Proxy:
     def once(self, pattern: bytes, action: Callable[[], None], *, when: Literal["before", "after"]) -> None:
         """Does something at the first request that has the pattern."""
         self.watches.append(Watch(pattern, action, when))
+
+    def listen(self, hear: Callable[[bytes], None]) -> None:
+        """Tells of every piece of a request that passes; its head is in one of them."""
+        self.listeners.append(hear)
 
     def _drop_all(self) -> None:
         with self._lock:
@@ -102,6 +107,8 @@ class Proxy:
         close(sink)
 
     def _meet(self, data: bytes, after: list[Watch]) -> None:
+        for hear in list(self.listeners):
+            hear(data)
         for watch in list(self.watches):
             if watch.pattern in data:
                 self.watches.remove(watch)

@@ -1,0 +1,31 @@
+"""Where the pictures of a job lie: as planned, or aside where they look wrong; with the suffix that fits them."""
+
+from __future__ import annotations
+
+import posixpath
+
+from restyle.keys import Workspace, sample_uri
+from restyle.models import Job
+
+#: The suffixes of each content type; the first is given where none of them is there.
+SUFFIXES = {"image/jpeg": (".jpg", ".jpeg"), "image/png": (".png",), "image/webp": (".webp",)}
+
+
+def place(job: Job, sample: int, content_type: str, aside: Workspace | None = None) -> str:
+    """The URI of one sample.
+
+    Args:
+        job: whose.
+        sample: which one, from 0.
+        content_type: what it is.
+        aside: the workspace below whose suspect/ it goes; None: it goes where it was planned.
+    """
+    if aside is not None:
+        uri = sample_uri(aside.suspect(job.id, job.variant), sample, job.params.samples)
+    elif sample < len(job.outputs):
+        uri = job.outputs[sample]
+    else:
+        uri = sample_uri(job.output, sample, job.params.samples)
+    fitting = SUFFIXES.get(content_type, ())
+    stem, suffix = posixpath.splitext(uri)
+    return uri if not fitting or suffix.lower() in fitting else f"{stem}{fitting[0]}"
