@@ -7,7 +7,7 @@ picture: "is a truncated JPEG file: ...".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Protocol
 
@@ -66,7 +66,7 @@ class Prepared:
     source_width: int
     source_height: int
     steps: tuple[str, ...]
-    glance: bytes = b""
+    glance: bytes = field(default=b"", compare=False, repr=False)
     """What is seen at a glance: the colours of 32 x 32 parts, RGB."""
 
 
@@ -77,7 +77,7 @@ class Picture:
     width: int
     height: int
     content_type: str
-    glance: bytes = b""
+    glance: bytes = field(default=b"", compare=False, repr=False)
 
 
 def prepare(data: bytes, preparation: Preparation) -> Prepared:
