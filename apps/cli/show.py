@@ -17,7 +17,7 @@ from apps.cli.exits import WRONG_INPUT
 from apps.cli.session import Session, session
 from producers.story import Chapter, Search, Story
 from producers.tally import outcome_word
-from restyle import images
+from restyle import gates, images
 from restyle.errors import RestyleError
 from restyle.models import Record
 
@@ -85,8 +85,8 @@ def heading(story: Story) -> Text:
     """Which job it is, and how it stands."""
     state = outcome_word(story.chapters[0].outcome) if story.chapters else "succeeded"
     text = Text.assemble((story.id, "bold"), " · ", (story.variant, "bold"), "  ", (state, _STYLES.get(state, "")))
-    if story.record and (suspect := story.record.marks.get("suspect")):
-        text.append(f"  looks wrong: {suspect}", "yellow")
+    if story.record and (why := gates.told(story.record.marks.suspect)):
+        text.append(f"  {why}", "yellow")
     return text
 
 

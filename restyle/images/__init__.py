@@ -127,7 +127,7 @@ def transcode(data: bytes, content_type: str, quality: int) -> bytes:
     """
     source = open_picture(data, smallest=1)
     kept = {name: found for name in ("icc_profile", "exif") if (found := source.image.info.get(name))}
-    picture = _sample(source, source.image.size)
+    picture = _sample(source, source.image.size, detail=1)
     if picture.mode == "CMYK":  # which neither of them has
         picture = to_srgb(picture, kept.pop("icc_profile", None), [])
     picture.info = {}
