@@ -7,7 +7,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no
 WANTED := pyproject.toml requirements/old-python.in
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test acceptance chaos format lock clean
+.PHONY: help install demo check test acceptance chaos dist audit format lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ acceptance: $(VENV)/.dev  ## Every proof with the real command and real workers,
 
 chaos: $(VENV)/.dev  ## Minutes of random faults over 1,000 jobs; CHAOS_SEEDS="1 2 3" chooses
 	@$(BIN)/pytest -m long -s tests/acceptance/test_chaos.py
+
+dist:  ## Build the wheel, test it on every supported Python at hand, write its bill of materials
+	@.ci/dist
+
+audit: $(VENV)/bin/python  ## Ask the advisory database about each locked package; says so where it cannot be reached
+	@$(BIN)/python .ci/audit
 
 format: $(VENV)/.dev  ## Format, and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix --exit-zero .

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery.apps.worker import Worker as CeleryWorker
 
+from config import logs
 from config.celery_app import make_celery
 from config.settings import load_settings
 from restyle.errors import RestyleError
@@ -16,15 +17,17 @@ from workers import lifecycle
 
 
 class Worker(CeleryWorker):
-    """Celery's worker without the steps that cost start-up time or fail on Redis and that nothing here needs."""
+    """Celery's worker without its banner, and without steps that cost time or fail on Redis and serve nothing here."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.update(without_mingle=True, without_gossip=True, without_heartbeat=True)
+        kwargs.update(without_mingle=True, without_gossip=True, without_heartbeat=True, quiet=True)
         super().__init__(*args, **kwargs)
 
 
 try:
     settings = load_settings()
+    # At once, since Celery warns of things before it asks for its logs to be set up.
+    logs.configure(settings.log_format, settings.log_level)
     app = make_celery(settings)
     resources = open_resources(settings)
     resources.state.ping()

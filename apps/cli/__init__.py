@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 
 import typer
 
@@ -23,6 +24,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def told_version(wanted: bool) -> None:
+    """Prints the version, which pyproject.toml alone says, and ends."""
+    if wanted:
+        typer.echo(f"restyle {version('catalog-restyle')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: bool = typer.Option(False, "--version", help="Print the version.", callback=told_version, is_eager=True),
+) -> None:
+    """What stands before a command."""
+
+
 for group in (manifests, runs, show, schedules, reports, prune, fleet, trial, dashboard):
     group.add_to(app)
 

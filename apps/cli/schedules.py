@@ -57,8 +57,11 @@ def beat(sandbox: options.Sandbox = False) -> None:
 
 def _mind(settings: Settings) -> int:
     """Runs a beat beside the embedded stack until one of the two ends; answers with the exit code."""
+    env = {**os.environ, **local.environment(settings)}
+    # The worker beside it tells the same figures, and has taken the address.
+    env.pop("RESTYLE_HEALTH_ADDRESS", None)
     process = subprocess.Popen(
-        COMMAND, env={**os.environ, **local.environment(settings)}, start_new_session=True,
+        COMMAND, env=env, start_new_session=True,
         preexec_fn=end_with_parent,  # noqa: PLW1509 - it only asks to end with this process
     )  # fmt: skip
     try:

@@ -164,6 +164,7 @@ def test_the_fleet_works_and_tells_how_it_is(fleet: Fleet) -> None:
             for name in ("sandbox", *TOLD):
                 assert fleet.host(name).healthy(fleet.services[name]["healthcheck"]), name
             run_a_job_list(fleet)
+            check_logs(fleet)
             fleet.restyle("suspend")
             fleet.wait_for(200, *TOLD)
             assert ("restyle_suspended", ("operator",)) in fleet.scrape("beat")
@@ -175,6 +176,18 @@ def test_the_fleet_works_and_tells_how_it_is(fleet: Fleet) -> None:
         assert fleet.scrape("beat") == {**fleet.scrape("beat"), ("restyle_redis_up", ()): 0.0}
         stack.enter_context(fleet.service("valkey"))
         fleet.wait_for(200, *TOLD)
+
+
+def check_logs(fleet: Fleet) -> None:
+    """Each line of the worker is a JSON object; what concerns a job names run, job and attempt; none has the key."""
+    (log,) = fleet.folder.glob("worker-*.log")
+    assert ENV["RESTYLE_API_KEY"] not in log.read_text()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    ended = [line for line in lines if line["event"] == "succeeded"]
+    assert ended
+    assert all(
+        {"run", "shard", "job", "id", "variant", "attempt", "timestamp", "level"} <= line.keys() for line in ended
+    )
 
 
 def run_a_job_list(fleet: Fleet) -> None:
