@@ -43,6 +43,7 @@ class Live:
         self._taken = float("-inf")
         self._close_ups: OrderedDict[tuple[str, str], CloseUp] = OrderedDict()
         self._look = asyncio.Lock()
+        self._waiting: asyncio.Task[None] | None = None
         self._near: dict[tuple[str, str], asyncio.Lock] = {}
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="look")
         #: Looks taken, for whoever measures.
@@ -80,19 +81,35 @@ class Live:
 
     async def rows(self, side: Side, ids: list[str], moment: Moment) -> list[Row]:
         """The rows of these runs; where Redis or S3 is out of reach, of those that are known."""
+        if self.troubled:
+            return side.known(ids, moment)
         try:
             return await self.call(lambda: side.rows(ids, moment)) if ids else []
         except (StateUnavailable, StoreUnavailable):
             return side.known(ids, moment)
 
     async def now(self, *, at_most: float = EVERY) -> list[Moment]:
-        """How every side stands; a look of the last moment serves all who ask."""
+        """How every side stands; a look of the last moment serves all who ask.
+
+        Nobody waits for a Redis that is away: it may be silent, and each question to it would take its time limit.
+        """
+        if not self.troubled:
+            await self._refresh(at_most)
+        elif self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.create_task(self._refresh(at_most))
+        return self._moments
+
+    @property
+    def troubled(self) -> bool:
+        """Whether Redis or S3 was out of reach at the last look."""
+        return any(moment.trouble for moment in self._moments)
+
+    async def _refresh(self, at_most: float) -> None:
         async with self._look:
             if time.monotonic() - self._taken >= at_most:
                 await self.call(self._take)
                 self._taken = time.monotonic()
                 self.looks += 1
-            return self._moments
 
     def forget(self) -> None:
         """Lets the next look be a new one: something was just done."""
@@ -148,7 +165,7 @@ class Live:
             while len(self._close_ups) > CLOSE_UPS:
                 old, _ = self._close_ups.popitem(last=False)
                 self._near.pop(old, None)
-            if time.monotonic() - found.taken >= EVERY * 0.9:
+            if time.monotonic() - found.taken >= EVERY * 0.9 and not self.troubled:
                 try:
                     await self.call(lambda: found.look(row))
                 except (StateUnavailable, StoreUnavailable):

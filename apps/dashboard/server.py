@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
@@ -19,7 +20,7 @@ from apps.dashboard import actions, health, pages, phrases
 from apps.dashboard.gallery import Gallery
 from apps.dashboard.live import Live, Parts
 from apps.dashboard.look import Moment, Row, Side
-from apps.dashboard.security import Doorkeeper, Guard, Refused
+from apps.dashboard.security import HEADERS, Doorkeeper, Guard, Refused
 from apps.dashboard.timetable import Timetable
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError
@@ -109,7 +110,8 @@ class Dashboard:
 
     async def _schedules_parts(self, _request: Request) -> Parts:
         moments = await self.live.now()
-        lines = await self.live.call(lambda: self._timetable.look(self.live.sides))
+        sides = [] if self.live.troubled else self.live.sides
+        lines = await self.live.call(lambda: self._timetable.look(sides))
         return pages.schedules_parts(moments, lines, embedded=self._embedded)
 
     def _sides(self, moments: list[Moment]) -> list[tuple[Side, Moment]]:
@@ -232,6 +234,9 @@ class Dashboard:
 
     async def sorry(self, request: Request, error: Exception) -> Response:
         """What went wrong, in a sentence; a page where somebody reads it."""
+        if not isinstance(error, RestyleError | Refused | HTTPException):
+            text = "Something went wrong here. The terminal in which the dashboard runs says what."
+            return HTMLResponse(pages.single("sorry", text=text, status=500, again=""), 500, HEADERS)
         status = error.status if isinstance(error, Refused) else getattr(error, "status_code", None)
         if status is None:
             gone = isinstance(error, ConfigurationError) and request.method == "GET"
@@ -267,7 +272,7 @@ def create_app(live: Live, doorkeeper: Doorkeeper) -> Starlette:
         Route(run + "/{action:str}", board.ask_run, methods=["GET"]),
         Route(run + "/{action:str}", board.do_run, methods=["POST"]),
     ]
-    handlers = {Refused: board.sorry, RestyleError: board.sorry, 404: board.sorry, 405: board.sorry}
+    handlers = {Refused: board.sorry, RestyleError: board.sorry, 404: board.sorry, 405: board.sorry, 500: board.sorry}
     return Starlette(
         routes=routes, exception_handlers=handlers,
         middleware=[Middleware(Guard, doorkeeper=doorkeeper)],

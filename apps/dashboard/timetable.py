@@ -52,12 +52,14 @@ class Timetable:
         self._ledger: Ledger = ({}, {}, [])
 
     def look(self, sides: Sequence[Side]) -> list[Line]:
-        """Every schedule as it stands now; where Redis is out of reach, as it was last known."""
+        """Every schedule as it stands now; without sides, or where Redis is out of reach, as it was last known."""
         if not self.schedules:
             return []
         now = datetime.now(UTC)
         try:
-            self._ledger, blind = _read([Firings(side.session.state) for side in sides]), False
+            blind = not sides
+            if sides:
+                self._ledger = _read([Firings(side.session.state) for side in sides])
         except StateUnavailable:
             blind = True
         last, looked, waiting = self._ledger
@@ -65,21 +67,21 @@ class Timetable:
             Line(
                 schedule=schedule,
                 next=next((moment.astimezone(schedule.zone) for moment in upcoming(schedule, now)), None),
-                last=last.get(schedule.name) or self._remembered(schedule.name, sides[0]),
+                last=last.get(schedule.name) or self._remembered(schedule.name, sides),
                 waiting=tuple(run_id for run_id in waiting if run_id.endswith(f"-{schedule.name}")),
                 looked=looked.get(schedule.name), now=now, blind=blind,
             )
             for schedule in self.schedules
         ]  # fmt: skip
 
-    def _remembered(self, name: str, side: Side) -> Settled | None:
+    def _remembered(self, name: str, sides: Sequence[Side]) -> Settled | None:
         """How the last firing ended where Redis has lost it, asked of S3 once."""
-        if name not in self._settled:
+        for side in sides[:1] if name not in self._settled else ():
             try:
                 self._settled[name] = read_settled(name, side.session.store, side.session.workspace)
             except RestyleError:
                 return None
-        return self._settled[name]
+        return self._settled.get(name)
 
 
 def _read(ledgers: Sequence[Firings]) -> Ledger:

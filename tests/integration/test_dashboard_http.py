@@ -173,6 +173,28 @@ def test_other_names_of_the_host_are_refused(place: Place) -> None:
         assert place.ask("/", Host=host).status == 200
 
 
+def test_odd_requests_are_refused(place: Place) -> None:
+    """What no browser would send is refused with a word, and is never a fault of ours."""
+    run = place.add_run()
+    path = f"/runs/{run.run_id}/suspend"
+    good = {"form_token": place.ask(path).form_token}
+    for host in ("[::1", "localhost:abc", "localhost:99999", "a b", "localhost@evil.example"):
+        assert place.ask("/", Host=host).status == 421, host
+    for origin in ("http://[::1", "null", "http://", place.served.url + ".evil.example", "javascript:1"):
+        assert place.ask(path, good, Origin=origin).status == 403, origin
+    big = "9" * 60
+    for odd in (f"/?page={big}", "/?page=-1", "/?page=%00", f"/?said={big}"):
+        assert place.ask(odd).status == 200, odd
+    for odd in (
+        "/runs/%00",
+        "/runs/..%2f..%2fetc",
+        f"/runs/{run.run_id}/pictures/{big}/{big}/after",
+        "/static/..%2fx.css",
+    ):
+        assert place.ask(odd).status == 404, odd
+    assert place.progress.suspensions(run.run_id) == []
+
+
 def test_forms_of_other_sites_are_refused(place: Place) -> None:
     """Without the form's token, or from another origin, nothing is done; with it, it is, and written down."""
     run = place.add_run()
