@@ -145,9 +145,7 @@ class Dashboard:
         _, row = await self.live.row(request.path_params["run"])
         action = _found(actions.RUN_ACTIONS, request)
         if action not in actions.of_run(row):
-            raise ConfigurationError(
-                f"Run {row.run.run_id} is {row.status.replace('_', ' ')}: this does not apply now."
-            )
+            raise Refused(409, f"Run {row.run.run_id} is {phrases.words(row.status)}: this does not apply now.")
         cost = ""
         if action.name == "retry" and row.totals:
             credits = row.totals.failed * self.settings.price
@@ -236,14 +234,16 @@ class Dashboard:
         """What went wrong, in a sentence; a page where somebody reads it."""
         if not isinstance(error, RestyleError | Refused | HTTPException):
             text = "Something went wrong here. The terminal in which the dashboard runs says what."
-            return HTMLResponse(pages.single("sorry", text=text, status=500, again=""), 500, HEADERS)
+            return HTMLResponse(pages.single("sorry", text=text, status=500, again="", back=""), 500, HEADERS)
         status = error.status if isinstance(error, Refused) else getattr(error, "status_code", None)
         if status is None:
             gone = isinstance(error, ConfigurationError) and request.method == "GET"
             status = 404 if gone else 409 if isinstance(error, ConfigurationError) else 503
         text = error.message if isinstance(error, RestyleError) else str(getattr(error, "detail", error))
         again = request.url.path if status == 503 else ""
-        return HTMLResponse(pages.single("sorry", text=phrases.sentence(text), status=status, again=again), status)
+        back = f"/runs/{request.path_params['run']}" if status == 409 and "run" in request.path_params else ""
+        text = phrases.sentence(text)
+        return HTMLResponse(pages.single("sorry", text=text, status=status, again=again, back=back), status)
 
 
 def create_app(live: Live, doorkeeper: Doorkeeper) -> Starlette:

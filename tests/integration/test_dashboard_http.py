@@ -337,7 +337,8 @@ def test_rejecting_is_written_down(place: Place) -> None:
     done = place.ask(f"{path}/reject", {"form_token": place.ask(f"{path}/reject").form_token})
     assert done.status == 303
     assert "<b>rejected</b> by tester@here (dashboard)" in place.ask(path).text
-    assert place.ask(f"{path}/resume").status == 404
+    late = place.ask(f"{path}/resume")
+    assert (late.status, f'href="{path}"' in late.text) == (409, True)
 
 
 def test_schedules_and_who_minds_them(redis_url: str, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
