@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urljoin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -38,6 +40,8 @@ from restyle.keys import Workspace, account_id, parse_workspace
 from restyle.models import BASE_MODELS, SCHEDULERS
 
 SEGMIND_URL = "https://api.segmind.com/v1/sdxl-img2img"
+#: Where Segmind's own Python SDK (generations.py) reads the account's requests.
+SEGMIND_HISTORY = "https://api.spotprod.segmind.com/inference-request/request-history"
 PREFIX = "RESTYLE_"
 #: Tables of restyle.toml that are no single settings; the environment has none of them.
 TABLES = frozenset({"defaults", "schedule", "notify", "models"})
@@ -69,6 +73,10 @@ class Settings(OutputSettings, BaseSettings):
     """Where plans, records and outputs live: s3://bucket/prefix. Unset: the embedded S3."""
     api_url: str = SEGMIND_URL
     """Where calls go."""
+    api: Literal["v1", "v2"] = "v1"
+    """The API's door: v1 waits for each picture in one call; v2 submits to the API's queue, and never pays twice."""
+    history_url: str | None = None
+    """Where v2 looks up submits whose answers were lost; off: nowhere. Default: the API's own."""
     api_key: SecretStr | None = None
     """The API's key; SEGMIND_API_KEY and RESTYLE_API_KEY_FILE are read too."""
     api_key_file: Path | None = None
@@ -94,6 +102,12 @@ class Settings(OutputSettings, BaseSettings):
     """After a call whose answer was lost: call once more (retry), or leave the job to a person (hold)."""
     api_timeout: float = Field(180.0, gt=0)
     """Seconds to wait for an answer; a cold start takes minutes."""
+    poll_seconds: float = Field(1.0, gt=0)
+    """v2: how often a request is asked for."""
+    history_seconds: float = Field(30.0, ge=0)
+    """v2: how long the API's history may take to show what was submitted."""
+    leave_seconds: float = Field(10.0, ge=0)
+    """v2: how long a worker that shuts down waits for results; the next one takes up the rest."""
     min_credits: float = Field(0.0, ge=0)
     """Suspend the fleet before the account has less than this left."""
     daily_budget: float = Field(0.0, ge=0)
@@ -241,8 +255,21 @@ class Settings(OutputSettings, BaseSettings):
 
     @property
     def account(self) -> str | None:
-        """What stands for the API account in Redis; None without a key."""
-        return account_id(self.api_url, self.api_key.get_secret_value()) if self.api_key else None
+        """What stands for the API account in Redis, whichever door is used; None without a key."""
+        return account_id(self.door_url("v1"), self.api_key.get_secret_value()) if self.api_key else None
+
+    def door_url(self, version: Literal["v1", "v2"]) -> str:
+        """The address of a door: `api_url` with this version, where it is of the API's own form."""
+        return re.sub(r"^(https?://[^/]+)/v[12]/", rf"\1/{version}/", self.api_url)
+
+    @property
+    def effective_history_url(self) -> str:
+        """Where the account's requests are read; empty: nowhere."""
+        if self.history_url is not None:
+            return "" if self.history_url == "off" else self.history_url.rstrip("/")
+        if self.api_url.startswith("https://api.segmind.com/"):
+            return SEGMIND_HISTORY
+        return urljoin(self.api_url, "/inference-request/request-history")
 
     @property
     def schedulers(self) -> tuple[str, ...]:

@@ -145,8 +145,10 @@ class Control:
         told = told_by_results(run, self.store, self.workspace, self.progress)
         prefix = self.workspace.run(run.run_id, "results") + "/"
         closed = sorted(int(posixpath.basename(listed.uri).partition(".")[0]) for listed in self.store.list(prefix))
-        noted = self.store.list(self.workspace.run(run.run_id, "doubt") + "/")
-        self.progress.doubt(run.run_id, (posixpath.basename(listed.uri).partition(".")[0] for listed in noted))
+        # A request that was submitted may wait for somebody to ask for it: whoever claims its job looks it up.
+        for folder in ("doubt", "requests"):
+            noted = self.store.list(self.workspace.run(run.run_id, folder) + "/")
+            self.progress.doubt(run.run_id, (posixpath.basename(listed.uri).partition(".")[0] for listed in noted))
         # Living workers write down at their next beat which calls are out; nothing is fed before that.
         time.sleep(self.beat_seconds * 1.5)
         if self.progress.restore(run, replace(told, cursor=run.shards), closed):

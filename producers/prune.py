@@ -17,7 +17,7 @@ from restyle.progress import Progress
 from restyle.store import Listed, Store
 
 #: Folders of a run that go.
-FOLDERS = ("plan", "results", "doubt")
+FOLDERS = ("plan", "results", "doubt", "requests")
 _AT_ONCE = 16
 
 

@@ -89,18 +89,33 @@ def _images_in_json(body: bytes) -> tuple[bytes, ...]:
         raise MalformedResponse("the API answered 200 with JSON that breaks off", 200) from None
     if not isinstance(found, dict):
         raise MalformedResponse("the API answered 200 with JSON that holds no picture", 200)
+    return tuple(item if isinstance(item, bytes) else _refuse_link() for item in pictures_or_links(found))
+
+
+def pictures_or_links(found: dict[str, Any]) -> list[bytes | str]:
+    """What a JSON answer holds: pictures, or the addresses where they lie.
+
+    Raises:
+        MalformedResponse: neither.
+    """
     for name in ("image", "images", "output"):
         given = found.get(name)
         if given:
-            return tuple(_decoded(item) for item in (given if isinstance(given, list) else [given]))
+            return [_picture_or_link(item) for item in (given if isinstance(given, list) else [given])]
     raise MalformedResponse("the API answered 200 with JSON that holds no picture", 200)
 
 
-def _decoded(item: Any) -> bytes:
-    if isinstance(item, dict) or (isinstance(item, str) and item.startswith(("http://", "https://"))):
-        raise MalformedResponse("the API answered 200 with a link instead of a picture", 200)
+def _refuse_link() -> bytes:
+    raise MalformedResponse("the API answered 200 with a link instead of a picture", 200)
+
+
+def _picture_or_link(item: Any) -> bytes | str:
+    if isinstance(item, dict):
+        item = item.get("url")
     if not isinstance(item, str):
         raise MalformedResponse("the API answered 200 with JSON that holds no picture", 200)
+    if item.startswith(("http://", "https://")):
+        return item
     text = item.partition(",")[2] if item.startswith("data:") else item
     try:
         return base64.b64decode(text, validate=True)

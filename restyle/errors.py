@@ -6,11 +6,14 @@ RestyleError
 ├── JobError                  this job fails, at once; the others go on
 │   ├── InputNotFound         the image is missing, or reading it is not allowed
 │   ├── InvalidImage          the bytes are no picture that can be sent
-│   └── RequestRejected       the API says that this request is wrong (400, 413, 422, other 4xx)
+│   ├── RequestRejected       the API says that this request is wrong (400, 413, 422, other 4xx)
+│   └── ResultGone            of the API's queue: billed, and the file was gone before it could be fetched
 ├── TransientError            likely to pass: backoff and another attempt
 │   ├── ApiUnavailable        5xx, or the API cannot be reached
 │   ├── ApiTimeout            no answer in time, or the connection broke (408 too)
 │   ├── MalformedResponse     200, but no picture in it
+│   ├── RequestFailed         the API's queue took the request and could not make the picture; not billed, one retry
+│   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
 │   └── StateUnavailable      Redis is out of reach; costs no attempt
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
@@ -27,6 +30,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 #: What a terminal may obey, or shows in another order than it stands.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -43,6 +47,8 @@ class RestyleError(Exception):
 
     #: The word that stands for this error in outcomes, reports and logs.
     code = "error"
+    #: Whether the request that the API's queue has for the job, if any, is over and not to be asked for again.
+    ends_request = False
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or (self.__doc__ or "").strip())
@@ -112,10 +118,19 @@ class RequestRejected(JobError):
     code = "request_rejected"
 
 
+class ResultGone(JobError):
+    """The picture was made and billed, and its file is gone: it can only be paid for again."""
+
+    code = "result_gone"
+    ends_request = True
+
+
 class TransientError(RestyleError):
     """Likely to pass; worth another attempt."""
 
     code = "transient"
+    #: Attempts after which it fails the job, however many are allowed.
+    most_attempts: int | None = None
 
     def __init__(self, message: str | None = None, http_status: int | None = None, *, in_doubt: bool = False) -> None:
         super().__init__(message)
@@ -140,6 +155,27 @@ class MalformedResponse(TransientError):
     """The API answered 200, but not with a picture that can be read."""
 
     code = "malformed_response"
+    ends_request = True
+
+
+class RequestFailed(TransientError):
+    """The API's queue took the request and could not make the picture; it is not billed."""
+
+    code = "request_failed"
+    ends_request = True
+    most_attempts = 2
+
+
+class RequestLost(TransientError):
+    """The API's queue does not know a request of ours any more: it may have been billed."""
+
+    code = "request_lost"
+    ends_request = True
+
+    def __init__(self, message: str | None = None, since: datetime | None = None) -> None:
+        super().__init__(message, 404, in_doubt=True)
+        #: When it was submitted.
+        self.since = since
 
 
 class StoreUnavailable(TransientError):

@@ -51,14 +51,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a claim was answered: `go` means one call, now."""
+    """What a claim was answered: `go` means one call, now; `submitted`, that the call was begun and is to be ended."""
 
-    verdict: Literal["go", "look", "kept", "wait"]
+    verdict: Literal["go", "submitted", "look", "kept", "wait"]
     wait: float = 0.0
     epoch: str = "0"
     #: Calls made for this job before this one, and how many of them are in doubt.
     calls: int = 0
     doubts: int = 0
+    #: The request that the API's queue has for this job, as its door wrote it down.
+    request: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,8 +174,8 @@ class Fleet:
             self.hands.remove(message.job_id)
             raise Dropped(answer[1], settled=True)
 
-    def claim(self, message: Message, token: str, *, looked: bool, looked_at: float) -> Claim:
-        """Asks for the right to call: rate slot and lease in one.
+    def claim(self, message: Message, token: str, *, looked: bool, looked_at: float, made_from: str = "") -> Claim:
+        """Asks for the right to call, or to take up a request for the same result: rate slot and lease in one.
 
         Raises:
             Dropped: the job may not be worked on any more.
@@ -187,7 +189,7 @@ class Fleet:
         answer = self.state.run(
             "claim", *self._at(message, token), int(fresh), age_ms, round(limits.look_up_age * 1000),
             limits.interval_us, weight(message.job.params), limits.budgets.price, limits.budgets.ceiling,
-            limits.budgets.least, *periods,
+            limits.budgets.least, *periods, made_from,
         )  # fmt: skip
         match answer:
             case ["drop", why]:
@@ -196,9 +198,9 @@ class Fleet:
             case ["wait", wait_ms]:
                 metrics.CLAIM_WAITS.inc(wait_ms / 1000)
                 return Claim("wait", wait=wait_ms / 1000)
-            case ["go", epoch, calls, doubts]:
+            case ["go" | "submitted" as verdict, epoch, calls, doubts, *request]:
                 self.hands.calling(message.job_id, round(time.time() * 1000))
-                return Claim("go", epoch=str(epoch), calls=calls, doubts=doubts)
+                return Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request="".join(request))
             case [verdict]:
                 return Claim(verdict)
         raise AssertionError(f"claim.lua answered {answer!r}")
@@ -223,8 +225,21 @@ class Fleet:
             "answered", *self._at(message, token), kind, doubt, round(wait * 1000), claim.epoch, reason,
             error.message if error else "", limits.outage_failures, limits.outage_jobs,
             round(limits.probe_seconds * 1000), round(limits.probe_max * 1000), message.job.variant,
+            int(error is not None and error.ends_request),
         )  # fmt: skip
         return Storm(used, doubts, bool(storm))
+
+    def submitted(self, message: Message, token: str, made_from: str, request: str) -> bool:
+        """Notes a request that the API's queue has accepted; False where the job is another worker's by now."""
+        return bool(self.state.run("submitted", *self._at(message, token), made_from, request))
+
+    def has_request(self, job_id: str) -> bool:
+        """Whether the API's queue has a request for a job whose id is known."""
+        return bool(self.state.ask("EXISTS", self.state.key("request", job_id)))
+
+    def settle(self, message: Message, token: str, *, found: bool) -> None:
+        """Tells that a job's lost calls were looked up: found, or never arrived."""
+        self.state.run("settle", *self._at(message, token), int(found))
 
     def let_go(self, message: Message, token: str, *, give_back: bool = False) -> None:
         """Parts with a job that has no outcome, so that it is fed again; its attempts may be given back."""

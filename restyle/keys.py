@@ -174,6 +174,10 @@ class Workspace:
         """The note that a call of this job may have been paid for without an answer."""
         return self.run(run_id, "doubt", f"{job_id}.json")
 
+    def request(self, run_id: str, job_id: str) -> str:
+        """The note of the request that the API's queue has accepted for this job."""
+        return self.run(run_id, "requests", f"{job_id}.json")
+
 
 def parse_workspace(uri: str) -> Workspace:
     """A workspace from its setting, `s3://bucket/prefix`.

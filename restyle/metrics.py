@@ -33,10 +33,12 @@ CLAIM_WAITS = Counter(
 )
 REQUESTS = Counter(
     "restyle_api_requests",
-    "Requests to the API by the status of the answer; timeout: sent and not answered, unreachable: never sent.",
+    "Calls of the API, of v2 the submits, by the answer's status; timeout: sent, no answer; unreachable: never sent.",
     ["code"],
 )
-REQUEST_SECONDS = Histogram("restyle_api_request_seconds", "Time of a request to the API.", buckets=_CALL_BUCKETS)
+REQUEST_SECONDS = Histogram(
+    "restyle_api_request_seconds", "Time of a call of the API (v2: of a submit).", buckets=_CALL_BUCKETS
+)
 S3_SECONDS = Histogram("restyle_s3_seconds", "Time of a request to S3.", ["operation"], buckets=_S3_BUCKETS)
 S3_ERRORS = Counter("restyle_s3_errors", "Requests to S3 that were refused or not answered.", ["operation"])
 LAST_SUCCESS = Gauge(

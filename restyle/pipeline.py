@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from restyle import gates, images, kept, results
+from restyle.doors import Call
 from restyle.errors import (
     InputNotFound,
     InvalidImage,
@@ -93,7 +94,7 @@ def verify(work: Work, called: Called, tools: Tools) -> list[Picture]:
 
 def call(work: Work, prepared: Prepared, fingerprint: Fingerprint, looked_at: float, tools: Tools) -> Called | Ended:
     """Claims and calls; or, where the claim says to look again, finds the job done."""
-    looked, state = False, tools.fleet.state
+    looked, judged, state = False, False, tools.fleet.state
     while True:
         wait_for(tools.storing, tools)
         with tools.slots.one(work.options.priority):
@@ -102,13 +103,15 @@ def call(work: Work, prepared: Prepared, fingerprint: Fingerprint, looked_at: fl
                 continue
             asked = time.monotonic()
             claim = patiently(
-                tools.stopping, tools.fleet.claim, work.message, work.token, looked=looked, looked_at=looked_at
-            )
-            if claim.verdict == "go" and claim.doubts and tools.hold_doubts:
-                patiently(tools.stopping, tools.fleet.answered, work.message, work.token, claim, None)
-                return failed("in_doubt", "a call of this job may have been paid for; RESTYLE_IN_DOUBT is hold")
-            if claim.verdict == "go" and (called := img2img(work, prepared, claim, asked, tools)):
-                return called
+                tools.stopping, tools.fleet.claim, work.message, work.token,
+                looked=looked, looked_at=looked_at, made_from=fingerprint.token,
+            )  # fmt: skip
+            if claim.verdict in {"go", "submitted"}:
+                ask = Call(prepared.data, work.message, work.token, claim, fingerprint.token)
+                doubtful = claim.verdict == "go" and claim.doubts > 0 and not judged
+                judged = judged or doubtful
+                if done := judge(work, ask, tools) if doubtful else img2img(work, ask, asked, tools):
+                    return done
         if claim.verdict == "wait":
             tools.stopping.wait(claim.wait + random.uniform(0, 0.02))
         elif claim.verdict == "kept" and (found := patiently(tools.stopping, kept.find, work.message.job_id, state)):
@@ -119,17 +122,27 @@ def call(work: Work, prepared: Prepared, fingerprint: Fingerprint, looked_at: fl
                 return ended
 
 
+def judge(work: Work, ask: Call, tools: Tools) -> Ended | None:
+    """Looks up calls whose answers were lost; None: claim again. Where nobody can tell, a person may have to."""
+    settled = tools.segmind.settle(ask)
+    patiently(tools.stopping, tools.fleet.answered, work.message, work.token, ask.claim, None)
+    if settled or not (tools.hold_doubts or ask.claim.doubts >= 2):
+        return None
+    why = "RESTYLE_IN_DOUBT is hold" if tools.hold_doubts else "it is the second one"
+    return failed("in_doubt", f"a call of this job may have been paid for; {why}")
+
+
 @step("call")
-def img2img(work: Work, prepared: Prepared, claim: Claim, asked: float, tools: Tools) -> Called | None:
+def img2img(work: Work, ask: Call, asked: float, tools: Tools) -> Called | None:
     """One paid call; None where the claim has grown stale before it could begin."""
     late = time.monotonic() - asked > tools.fleet.limits.call_within
     if late or not tools.fleet.heart_fresh or tools.stopping.is_set():
-        patiently(tools.stopping, tools.fleet.answered, work.message, work.token, claim, None)
+        patiently(tools.stopping, tools.fleet.answered, work.message, work.token, ask.claim, None)
         return None
     called = utc_now()
-    with reporting(work, claim, tools), tools.traffic.counted():
-        answer = tools.segmind.img2img(prepared.data, work.message.job.params)
-    return Called(claim, answer, called, utc_now(), asked)
+    with reporting(work, ask.claim, tools), tools.traffic.counted():
+        answer = tools.segmind.img2img(ask)
+    return Called(ask.claim, answer, called, utc_now(), asked)
 
 
 @contextmanager

@@ -26,6 +26,12 @@ class Policy:
     backoff_base: float = 1.0
     backoff_max: float = 60.0
     in_doubt: Literal["retry", "hold"] = "retry"
+    #: Whether a lost call is looked up before the next one, so that a doubt is judged only there.
+    looks_up: bool = False
+
+    def parks(self, doubts: int) -> bool:
+        """Whether a job with so many lost calls is left to a person at once."""
+        return not self.looks_up and (self.in_doubt == "hold" or doubts >= 2)
 
     def backoff(self, attempt: int) -> float:
         """A full-jitter exponential backoff: between 0 and base x 2^(attempt - 1), capped.
@@ -77,9 +83,9 @@ def decide(error: RestyleError, *, storm: Storm, waits: int, policy: Policy) -> 
             return Retry(0.0)
         case StoreUnavailable() | StateUnavailable():
             return Retry(policy.backoff(waits + 1))
-        case TransientError() if error.in_doubt and (policy.in_doubt == "hold" or storm.doubts >= 2):
+        case TransientError() if error.in_doubt and policy.parks(storm.doubts):
             return Fail("in_doubt")
-        case TransientError() if storm.used >= policy.max_attempts:
+        case TransientError() if storm.used >= min(policy.max_attempts, error.most_attempts or policy.max_attempts):
             return LetGo(give_back=True) if storm.running else Fail(error.code)
         case TransientError():
             return Retry(policy.backoff(storm.used))

@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 import requests
@@ -27,13 +28,29 @@ _CHUNK = 256 * 1024
 _MAX_ANSWER = 128 * 1024 * 1024
 
 
-class Segmind:
-    """A client of the API, to be shared among threads."""
+class Reply(NamedTuple):
+    """What came back, however it is to be read."""
 
-    def __init__(
-        self, url: str, api_key: str, *, timeout: float = 180.0, connect_timeout: float = 5.0, connections: int = 16
-    ) -> None:
-        self.url = url
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    #: How long it took.
+    seconds: float
+
+
+class Wire:
+    """HTTP as both doors of the API need it: one request, one reply or one error. To be shared among threads."""
+
+    def __init__(self, url: str, api_key: str, *, timeout: float, connect_timeout: float = 5.0, connections: int = 16):
+        """Connections to this address.
+
+        Args:
+            url: decides on the proxy.
+            api_key: goes along with each request; empty: none does.
+            timeout: seconds for a whole reply.
+            connect_timeout: seconds for a connection.
+            connections: how many are kept open.
+        """
         self._key = api_key
         self._timeout = timeout
         self._connect_timeout = connect_timeout
@@ -42,62 +59,38 @@ class Segmind:
         self._session.proxies = requests.utils.get_environ_proxies(url)
         # Looking the environment up at each call costs a sixth of a millisecond; it was read above.
         self._session.trust_env = False
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=Retry(0, read=False))
+        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=connections, max_retries=Retry(0, read=False))
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
-        self._session.headers.update({"x-api-key": api_key, "user-agent": "restyle", "accept": "*/*"})
-
-    def img2img(self, image: bytes, params: Params) -> Answer:
-        """One paid call.
-
-        Raises:
-            RequestRejected, TransientError, RateLimited, FleetError: as the API's answer says; see `read_answer`.
-        """
-        # One bytes body around the picture: encoding it as JSON text would cost more than the rest of the call.
-        body = b"".join((b'{"image":"', base64.b64encode(image), b'",', json.dumps(params.as_sent()).encode()[1:]))
-        headers = {"content-type": "application/json"}
-        return self._exchange("POST", self.url, headers, body)
-
-    def credits(self) -> float:
-        """What is left on the account, the free credits included; costs nothing.
-
-        Raises:
-            RestyleError: by the same table as a call.
-        """
-        status, headers, body, _ = self._request("GET", urljoin(self.url, "/v1/get-user-credits"), {}, b"")
-        if status != 200:
-            raise read_error(status, headers, body, self._key)
-        try:
-            found = json.loads(body)
-            return float(found.get("credits", 0)) + float(found.get("free-credits", 0))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise MalformedResponse("the API's answer about credits cannot be read") from error
+        self._session.headers.update({"user-agent": "restyle", "accept": "*/*"})
+        if api_key:
+            self._session.headers["x-api-key"] = api_key
 
     def close(self) -> None:
         """Closes the connections."""
         self._session.close()
 
-    def _exchange(self, verb: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        status, told, content, seconds = self._request(verb, url, headers, body)
-        return read_answer(status, told, content, seconds, api_key=self._key)
+    def ask(self, verb: str, url: str, body: bytes = b"") -> Reply:
+        """One request; a body is JSON.
 
-    @metrics.api
-    def _request(
-        self, verb: str, url: str, headers: dict[str, str], body: bytes
-    ) -> tuple[int, Mapping[str, str], bytes, float]:
+        Raises:
+            ApiUnavailable: it was not sent.
+            ApiTimeout: in doubt: it may have been sent.
+            MalformedResponse: the reply is too large.
+        """
         began = time.monotonic()
         try:
             with self._session.request(
                 verb,
                 url,
-                headers=headers,
+                headers={"content-type": "application/json"} if body else None,
                 data=body or None,
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._connect_timeout, self._timeout),
             ) as response:
                 content = self._read(response, began)
-                return response.status_code, response.headers, content, time.monotonic() - began
+                return Reply(response.status_code, response.headers, content, time.monotonic() - began)
         except (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
             raise ApiUnavailable(self._clean(f"the API cannot be reached: {_cause(error)}")) from None
         except requests.ConnectionError as error:
@@ -132,6 +125,50 @@ class Segmind:
 
     def _clean(self, text: str) -> str:
         return quoted(text, self._key)
+
+
+class Segmind:
+    """A client of the API's blocking door, v1; to be shared among threads."""
+
+    def __init__(
+        self, url: str, api_key: str, *, timeout: float = 180.0, connect_timeout: float = 5.0, connections: int = 16
+    ) -> None:
+        self.url = url
+        self._key = api_key
+        self._wire = Wire(url, api_key, timeout=timeout, connect_timeout=connect_timeout, connections=connections)
+
+    def img2img(self, image: bytes, params: Params) -> Answer:
+        """One paid call.
+
+        Raises:
+            RequestRejected, TransientError, RateLimited, FleetError: as the API's answer says; see `read_answer`.
+        """
+        reply = metrics.api(self._wire.ask)("POST", self.url, as_body(image, params))
+        return read_answer(reply.status, reply.headers, reply.body, reply.seconds, api_key=self._key)
+
+    def credits(self) -> float:
+        """What is left on the account, the free credits included; costs nothing.
+
+        Raises:
+            RestyleError: by the same table as a call.
+        """
+        status, headers, body, _ = self._wire.ask("GET", urljoin(self.url, "/v1/get-user-credits"))
+        if status != 200:
+            raise read_error(status, headers, body, self._key)
+        try:
+            found = json.loads(body)
+            return float(found.get("credits", 0)) + float(found.get("free-credits", 0))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise MalformedResponse("the API's answer about credits cannot be read") from error
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._wire.close()
+
+
+def as_body(image: bytes, params: Params) -> bytes:
+    """A picture and its parameters as JSON; encoding the picture as text would cost more than the rest of a call."""
+    return b"".join((b'{"image":"', base64.b64encode(image), b'",', json.dumps(params.as_sent()).encode()[1:]))
 
 
 def _cause(error: BaseException) -> str:

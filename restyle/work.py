@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from restyle.answers import Answer
+from restyle.doors import Door
 from restyle.fleet import Claim, Fleet
 from restyle.keys import Workspace
 from restyle.models import Message, RunOptions, request_digest, utc_now
-from restyle.segmind import Segmind
 from restyle.slots import Slots
 from restyle.store import Store
 from restyle.traffic import Traffic
@@ -22,7 +22,7 @@ class Tools:
 
     workspace: Workspace
     store: Store
-    segmind: Segmind
+    segmind: Door
     fleet: Fleet
     #: One a call in flight; held only for the call.
     slots: Slots

@@ -122,6 +122,8 @@ def note_doubt(message: Message, error: RestyleError, tools: Tools) -> None:
     if not getattr(error, "in_doubt", False):
         return
     note = {"job_id": message.job_id, "worker": tools.fleet.worker, "error": error.message, "noted": str(utc_now())}
+    if since := getattr(error, "since", None):
+        note["since"] = str(since)
     uri = tools.workspace.doubt(message.run_id, message.job_id)
     while True:
         try:

@@ -14,6 +14,7 @@ from config.settings import Settings
 from producers.notify import Notifications
 from producers.start import Starter
 from restyle.budgets import Budgets
+from restyle.doors import Blocking, Door, Patience, Queued
 from restyle.errors import ConfigurationError
 from restyle.fleet import Dropped, Fleet, Limits
 from restyle.keys import Workspace
@@ -21,6 +22,7 @@ from restyle.models import Job, Run, RunOptions
 from restyle.progress import Progress
 from restyle.retries import Policy
 from restyle.segmind import Segmind
+from restyle.segmind_queue import SegmindQueue
 from restyle.slots import Slots
 from restyle.state import State
 from restyle.store import Endpoint, Store
@@ -154,24 +156,45 @@ def open_resources(settings: Settings) -> Resources:
     store = open_store(settings, connections=connections)
     state = open_state(settings, settings.account, connections=connections + 64)
     worker = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:4]}"
-    storing = threading.Event()
+    fleet, stopping, storing = Fleet(state, limits(settings), worker=worker), threading.Event(), threading.Event()
     storing.set()
     tools = Tools(
         workspace=settings.effective_workspace,
         store=store,
-        segmind=Segmind(
-            settings.api_url,
-            settings.api_key.get_secret_value(),
-            timeout=settings.api_timeout,
-            connections=settings.concurrency,
-        ),
-        fleet=Fleet(state, limits(settings), worker=worker),
+        segmind=open_door(settings, settings.api_key.get_secret_value(), fleet, store, stopping),
+        fleet=fleet,
         slots=Slots(settings.concurrency),
-        stopping=threading.Event(),
+        stopping=stopping,
         storing=storing,
         version=version("catalog-restyle"),
         price=settings.price,
         hold_doubts=settings.in_doubt == "hold",
     )
-    policy = Policy(settings.max_attempts, settings.backoff_base, settings.backoff_max, settings.in_doubt)
+    policy = Policy(
+        settings.max_attempts, settings.backoff_base, settings.backoff_max, settings.in_doubt,
+        looks_up=settings.api == "v2",
+    )  # fmt: skip
     return Resources(settings, settings.effective_workspace, store, state, Progress(state), tools, policy)
+
+
+def open_queue(settings: Settings, api_key: str) -> SegmindQueue:
+    """The API's door v2."""
+    return SegmindQueue(
+        settings.door_url("v2"), api_key, history_url=settings.effective_history_url, timeout=settings.api_timeout,
+        connections=settings.concurrency,
+    )  # fmt: skip
+
+
+def open_door(settings: Settings, api_key: str, fleet: Fleet, store: Store, stopping: threading.Event) -> Door:
+    """The door of the API that these settings choose."""
+    patience = Patience(
+        settings.api_timeout, settings.poll_seconds, settings.history_seconds, settings.leave_seconds
+    )  # fmt: skip
+    queue = open_queue(settings, api_key)
+    queued = Queued(queue, fleet, store, settings.effective_workspace, stopping, patience)
+    if settings.api == "v2":
+        return queued
+    blocking = Segmind(
+        settings.door_url("v1"), api_key, timeout=settings.api_timeout, connections=settings.concurrency
+    )  # fmt: skip
+    return Blocking(blocking, queued)

@@ -97,11 +97,11 @@ class Dispatcher(threading.Thread):
         jobs = self._fleet.jobs_of(worker)
         for job_id, place in jobs.items():
             lease = self._fleet.lease(job_id)
-            if lease.get("worker") == worker and lease.get("calling"):
+            calls = lease.get("worker") == worker and lease.get("calling")
+            if calls and not self._fleet.has_request(job_id):
                 self._note_doubt(str(place["run"]), job_id, worker, lease["calling"])
             calling, doubts, deaths = self._fleet.free(worker, place, job_id)
-            hold = self._resources.policy.in_doubt == "hold" or doubts >= 2
-            if calling and hold:
+            if calling and self._resources.policy.parks(doubts):
                 self._park(place, job_id, "in_doubt", f"the worker {worker} died during its call: it may be paid for")
             elif not calling and deaths >= DEATHS:
                 self._park(place, job_id, "worker_lost", f"{deaths} workers died with this job before its call")

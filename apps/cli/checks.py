@@ -11,7 +11,8 @@ from apps import local
 from config.settings import Settings
 from restyle.errors import RestyleError
 from restyle.segmind import Segmind
-from tasks.resources import open_state, open_store
+from restyle.segmind_queue import CannotTell
+from tasks.resources import open_queue, open_state, open_store
 
 #: Seconds by which this machine's clock may differ from Redis's before schedules and signatures suffer.
 CLOCK_TOLERANCE = 5.0
@@ -47,6 +48,13 @@ def _parts(settings: Settings) -> Iterator[Finding]:
         "check RESTYLE_WORKSPACE and the AWS_* credentials: read, write and list are needed",
     )
     yield _look("api key", lambda: _api(settings), "check RESTYLE_API_KEY and RESTYLE_API_URL, or add --sandbox")
+    if settings.api == "v2":
+        yield _look(
+            "history",
+            lambda: _history(settings),
+            "without it a submit whose answer is lost may be paid for twice: check RESTYLE_HISTORY_URL, and see"
+            " RESTYLE_IN_DOUBT",
+        )
     yield _look("clock", lambda: _clock(settings), "let this machine set its clock by NTP")
 
 
@@ -91,11 +99,24 @@ def _s3(settings: Settings) -> str:
 def _api(settings: Settings) -> str:
     if settings.api_key is None:
         raise RestyleError("no API key is set")
-    client = Segmind(settings.api_url, settings.api_key.get_secret_value(), timeout=20)
+    client = Segmind(settings.door_url("v1"), settings.api_key.get_secret_value(), timeout=20)
     try:
         return f"accepted, {client.credits():,.2f} credits on the account"
     finally:
         client.close()
+
+
+def _history(settings: Settings) -> str:
+    if settings.api_key is None:
+        raise RestyleError("no API key is set")
+    client = open_queue(settings, settings.api_key.get_secret_value())
+    try:
+        client.check_history()
+    except CannotTell as why:
+        raise RestyleError(f"submits whose answers are lost cannot be looked up: {why}") from None
+    finally:
+        client.close()
+    return f"lost submits are looked up at {settings.effective_history_url}"
 
 
 def _clock(settings: Settings) -> str:

@@ -27,10 +27,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def worker(
-    concurrency: options.Concurrency = None, max_rpm: options.MaxRpm = None, sandbox: options.Sandbox = False
+    concurrency: options.Concurrency = None,
+    api: options.Api = None,
+    max_rpm: options.MaxRpm = None,
+    sandbox: options.Sandbox = False,
 ) -> None:
     """Run a worker of the fleet until it is told to stop (Ctrl-C or SIGTERM drain it)."""
-    settings = options.settings_from(concurrency=concurrency, max_rpm=max_rpm, sandbox=sandbox)
+    settings = options.settings_from(concurrency=concurrency, api=api, max_rpm=max_rpm, sandbox=sandbox)
     if is_embedded(settings):
         raise ConfigurationError(
             "a worker belongs to a fleet: set RESTYLE_REDIS_URL and RESTYLE_WORKSPACE. `restyle run` brings its own"

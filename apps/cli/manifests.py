@@ -57,6 +57,7 @@ def run(
     no_mark: options.NoMark = False,
     no_gates: options.NoGates = False,
     concurrency: options.Concurrency = None,
+    api: options.Api = None,
     max_rpm: options.MaxRpm = None,
     max_outage: options.MaxOutage = None,
     sandbox: options.Sandbox = False,
@@ -69,7 +70,7 @@ def run(
 ) -> None:
     """Restyle every image of a manifest: plan, call, store, report."""
     settings = options.settings_from(
-        sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage,
+        sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage,
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),

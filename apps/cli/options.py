@@ -72,6 +72,10 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spendi
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Call the sandbox of the API: free, made-up pictures.")]
 Concurrency = Annotated[int | None, typer.Option(help="Calls in flight in each worker.", metavar="N", min=1)]
+Api = Annotated[
+    str | None,
+    typer.Option(help="v1 calls and waits; v2 uses the API's queue, where a kill pays nothing twice.", metavar="DOOR"),
+]
 MaxRpm = Annotated[int | None, typer.Option(help="Calls a minute by the whole fleet; 0: no limit.", metavar="N", min=0)]
 MaxOutage = Annotated[float | None, typer.Option(help="Seconds to sit out an outage of the API.", metavar="S", min=0)]
 Dashboard = Annotated[bool, typer.Option("--dashboard", help="Serve the live page meanwhile, on 127.0.0.1.")]

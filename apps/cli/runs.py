@@ -163,6 +163,7 @@ def resume(
     detach: bool = typer.Option(False, "--detach", help="Return at once instead of following the run."),
     download: options.Download = None,
     concurrency: options.Concurrency = None,
+    api: options.Api = None,
     max_rpm: options.MaxRpm = None,
     max_outage: options.MaxOutage = None,
     budget: float | None = typer.Option(None, help="Let the run spend up to this.", metavar="CREDITS", min=0),
@@ -171,7 +172,9 @@ def resume(
 ) -> None:
     """Go on after a suspension: the fleet, or one run, exactly where it stopped."""
     options.check_download(download, detach=detach)
-    settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm, max_outage=max_outage)
+    settings = options.settings_from(
+        sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_outage=max_outage
+    )
     if run_id is None and is_embedded(settings):
         run_id = _only_unfinished(settings.sandbox)
     with session(settings, worker=run_id is not None, run_id=run_id, detach=detach) as here:
@@ -203,13 +206,16 @@ def approve(
     run_id: options.RunId,
     detach: bool = typer.Option(False, "--detach", help="Return at once instead of following the run."),
     concurrency: options.Concurrency = None,
+    api: options.Api = None,
     max_rpm: options.MaxRpm = None,
     max_outage: options.MaxOutage = None,
     sandbox: options.Sandbox = False,
     as_json: options.Json = False,
 ) -> None:
     """Let the rest of a run follow its sample; the sample is not repeated."""
-    settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm, max_outage=max_outage)
+    settings = options.settings_from(
+        sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_outage=max_outage
+    )
     with session(settings, worker=True, run_id=run_id, detach=detach) as here:
         run = here.control.approve(run_id)
         if detach:
@@ -242,6 +248,7 @@ def retry(
         metavar="STATUS",
     ),
     concurrency: options.Concurrency = None,
+    api: options.Api = None,
     max_rpm: options.MaxRpm = None,
     sandbox: options.Sandbox = False,
     detach: bool = typer.Option(False, "--detach", help="Leave the run going and return."),
@@ -253,7 +260,7 @@ def retry(
     """Run the failed jobs of a run again, as they were planned, in a new run."""
     wanted = Slice(frozenset(statuses), frozenset(errors), options.read_ids(only_ids))
     wanted.check()
-    settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, max_rpm=max_rpm)
+    settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm)
     with session(settings, worker=True, run_id=run_id, detach=detach) as here:
         old = here.read(run_id)
         if old.status not in ENDED:

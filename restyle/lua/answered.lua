@@ -1,12 +1,13 @@
 -- A call ended without a picture: gives the lease back, counts, and draws the fleet's conclusions.
 -- worker, run, shard, index, job, token, kind, doubt (0/1), wait (ms), epoch, reason, detail,
--- outage failures, outage jobs, probe wait (ms), longest probe wait (ms), variant
+-- outage failures, outage jobs, probe wait (ms), longest probe wait (ms), variant, the request is over (0/1)
 -- kind: failed | limited | refused (suspends) | rejected (the job's fault) | unsent
 -- -> {calls used up, doubts, storm (0/1)}
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local kind, doubt, wait, epoch, reason, detail = arg(7), tonumber(arg(8)), tonumber(arg(9)), arg(10), arg(11), arg(12)
 local failures, jobs, probe, probe_max = tonumber(arg(13)), tonumber(arg(14)), tonumber(arg(15)), tonumber(arg(16))
 local now = now_ms()
+if arg(18) == '1' and redis.call('HGET', lease_key(job), 'token') == token then redis.call('DEL', request_key(job)) end
 -- Without the lease this was said before, or the dispatcher has counted the call already.
 local mine = release(job, token, doubt > 0)
 local is_open = mine and redis.call('ZSCORE', open_key(run), shard)

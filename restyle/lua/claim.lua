@@ -1,8 +1,9 @@
 -- The one gate before a paid call. Checks all that could forbid it, then takes rate slot and lease together.
 -- worker, run, shard, index, job, token, looked (0/1), age of the look-up (ms), max age (ms), interval (us; 0: no limit),
 -- weight (samples of 30 steps), price, ceiling (credits a sample of 30 steps; 0: none), least credits to leave,
--- then for the day and for the month: name, budget (0: none), end (ms)
+-- then for the day and for the month: name, budget (0: none), end (ms); and what the result is to be made from
 -- -> {drop, why} | {wait, ms} | {kept} | {look} | {go, epoch, calls so far, doubts so far}
+--  | {submitted, epoch, calls so far, doubts so far, the request JSON}
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local looked, age, max_age, interval = arg(7) == '1', tonumber(arg(8)), tonumber(arg(9)), tonumber(arg(10))
 
@@ -20,6 +21,7 @@ end
 
 if redis.call('EXISTS', kept_key(job)) == 1 then
   grant()
+  give_back(request_key(job))
   return { 'kept' }
 end
 local calls = tonumber(redis.call('HGET', shard_key(run, shard), 'c:' .. index) or 0)
@@ -30,21 +32,37 @@ if not looked and (age > max_age or calls + doubts > 0 or redis.call('EXISTS', d
 end
 
 -- What this call may cost is set aside until its true cost is known, so that calls in flight count.
-end_lease(job)
 local weight, price, ceiling, least = tonumber(arg(11)), tonumber(arg(12)), tonumber(arg(13)), tonumber(arg(14))
 local seen = tonumber(redis.call('HGET', rate_key, 'unit') or 0)
 local estimate = weight * (ceiling > 0 and ceiling or math.max(seen, price))
+local periods = ''
+for n = 15, 18, 3 do
+  if tonumber(arg(n + 1)) > 0 then periods = periods .. arg(n) .. ' ' end
+end
+local function call(verdict, ...)
+  grant('calling', now, 'reserved', string.format('%.6f', estimate), 'periods', periods)
+  redis.call('HINCRBYFLOAT', run_key(run), 'reserved', string.format('%.6f', estimate))
+  redis.call('INCRBYFLOAT', reserved_key, string.format('%.6f', estimate))
+  return { verdict, epoch, calls, doubts, ... }
+end
+-- The API's queue has a request for this very result: it is asked for, and nothing is begun or paid.
+local request = redis.call('HMGET', request_key(job), 'made_from', 'told')
+if request[1] and request[1] == arg(21) then
+  local answer = call('submitted', request[2])
+  give_back(request_key(job))
+  return answer
+end
+
+end_lease(job)
 local ledger = redis.call('HMGET', run_key(run), 'budget', 'credits', 'lost', 'reserved', 'finish_by')
 local reserved = tonumber(redis.call('GET', reserved_key) or 0)
 local limits = {
   { budget = tonumber(ledger[1] or 0), spent = (ledger[2] or 0) + (ledger[3] or 0), reserved = tonumber(ledger[4] or 0),
     told = 'the run has spent ', ends = 0 },
 }
-local periods = ''
 for n = 15, 18, 3 do
   local name, budget = arg(n), tonumber(arg(n + 1))
   if budget > 0 then
-    periods = periods .. name .. ' '
     table.insert(limits, { budget = budget, spent = tonumber(redis.call('GET', spent_key(name)) or 0),
       reserved = reserved, told = name .. ': all runs have spent ', ends = tonumber(arg(n + 2)) })
   end
@@ -94,7 +112,5 @@ if interval > 0 then
   -- Half a second of lateness may be caught up, so that polling for slots does not cost any.
   redis.call('HSET', rate_key, 'next', string.format('%.0f', math.max(slot, now_us - 500000) + interval))
 end
-grant('calling', now, 'reserved', string.format('%.6f', estimate), 'periods', periods)
-redis.call('HINCRBYFLOAT', run_key(run), 'reserved', string.format('%.6f', estimate))
-redis.call('INCRBYFLOAT', reserved_key, string.format('%.6f', estimate))
-return { 'go', epoch, calls, doubts }
+redis.call('DEL', request_key(job)) -- of one for another result
+return call('go')

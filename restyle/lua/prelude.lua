@@ -18,6 +18,8 @@ local function doubts_key(run) return run_key(run) .. ':doubts' end
 local function lease_key(job) return workspace .. 'lease:' .. job end
 local function done_key(job) return workspace .. 'done:' .. job end
 local function kept_key(job) return workspace .. 'kept:' .. job end
+local function request_key(job) return workspace .. 'request:' .. job end
+local function lost_key(job) return workspace .. 'lost:' .. job end
 local function worker_key(worker) return workspace .. 'worker:' .. worker end
 local function jobs_key(worker) return workspace .. 'worker:' .. worker .. ':jobs' end
 local workers_key = workspace .. 'workers'
@@ -54,7 +56,7 @@ local function spent_key(period) return workspace .. 'spent:' .. period end
 local reserved_key = workspace .. 'reserved'
 
 -- Ends a lease, with what was set aside for its call; where the call may have been paid for all the same, that
--- counts as spent. -> what was set aside
+-- counts as spent, and so while a request waits in the API's queue for somebody to take it up again.
 local function end_lease(job, is_lost)
   local lease = redis.call('HMGET', lease_key(job), 'run', 'reserved', 'periods')
   redis.call('DEL', lease_key(job))
@@ -62,10 +64,24 @@ local function end_lease(job, is_lost)
   if amount == 0 then return end
   redis.call('HINCRBYFLOAT', run_key(lease[1]), 'reserved', -amount)
   redis.call('INCRBYFLOAT', reserved_key, -amount)
-  if is_lost then
+  local waits = redis.call('EXISTS', request_key(job)) == 1
+  if is_lost or waits then
+    local key = is_lost and lost_key(job) or request_key(job)
     redis.call('HINCRBYFLOAT', run_key(lease[1]), 'lost', amount)
     for period in string.gmatch(lease[3] or '', '%S+') do redis.call('INCRBYFLOAT', spent_key(period), amount) end
+    redis.call('HINCRBYFLOAT', key, 'lost', amount)
+    redis.call('HSET', key, 'run', lease[1], 'periods', lease[3] or '')
+    if is_lost then redis.call('EXPIRE', key, 8 * 86400) end
   end
+end
+
+-- What counted as spent for a job's lost calls, or for its request, counts so no more.
+local function give_back(key)
+  local lost = redis.call('HMGET', key, 'run', 'lost', 'periods')
+  redis.call('HDEL', key, 'run', 'lost', 'periods')
+  if not lost[2] then return end
+  if redis.call('EXISTS', run_key(lost[1])) == 1 then redis.call('HINCRBYFLOAT', run_key(lost[1]), 'lost', -lost[2]) end
+  for period in string.gmatch(lost[3], '%S+') do redis.call('INCRBYFLOAT', spent_key(period), -lost[2]) end
 end
 
 -- Gives a lease back; true where it was this token's. A replay, or a worker taken for dead, holds none.

@@ -5,6 +5,11 @@
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local outcome, json, calls, credits = arg(7), arg(8), tonumber(arg(9)), arg(10)
 local wrote, succeeded, left = arg(11) == '1', arg(12) == '1', arg(13)
+-- A job that is done asks for no request any more.
+if wrote or outcome == 'skipped' then
+  give_back(request_key(job))
+  redis.call('DEL', request_key(job))
+end
 release(job, token)
 redis.call('HDEL', jobs_key(worker), job)
 local seconds, weight = tonumber(arg(15)), tonumber(arg(16))

@@ -24,6 +24,8 @@ from restyle.errors import (
     FleetError,
     OutOfCredits,
     RateLimited,
+    RequestFailed,
+    RequestLost,
     RequestRejected,
     RestyleError,
 )
@@ -62,8 +64,12 @@ ENDINGS: dict[str, RestyleError | None] = {
     "rejected": RequestRejected("400"),
     "limited": RateLimited("429"),
     "refused": OutOfCredits("406"),
+    "request failed": RequestFailed("422"),
+    "request lost": RequestLost("404"),
     "unsent": None,
 }
+#: What a result is made from: the plan of one run asks for another picture than that of the other.
+MADE_FROM = {"run-1": "this", "run-2": "that"}
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,8 @@ class Hand:
     looked: bool = False
     #: The heartbeat was missing at some time since the claim.
     lapsed: bool = False
+    #: The API's queue has accepted a request of this call.
+    submitted: bool = False
 
 
 @dataclass
@@ -178,6 +186,8 @@ class Ledger:
     #: Doubt files in S3, and those of them that Redis was told of when it had lost the run.
     noted: set[str] = field(default_factory=set)
     recalled: set[str] = field(default_factory=set)
+    #: Notes of requests in S3.
+    requested: set[str] = field(default_factory=set)
 
     def total(self, kind: OutcomeKind) -> int:
         """How many jobs ended so."""
@@ -244,7 +254,7 @@ USUAL = [
     *["take"] * 8, *["claim"] * 4, *["succeed"] * 3, *["failed"] * 3, *["doubted"] * 2, "rejected", "skip", "keep",
     "store kept", "tell again", "let go", *["close"] * 2, "open", "fed", "beat", "make up a beat", "late beat",
     "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen", *["probe"] * 2,
-    "refused", *["resume"] * 2,
+    "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed", "request lost",
 ]  # fmt: skip
 ALL = [
     *sorted({*USUAL, *ENDINGS}), "free the living", "suspend", "suspend run", "cancel", "redis loses everything",
@@ -272,6 +282,10 @@ class Protocol(RuleBasedStateMachine):
         self.leases: dict[str, Lease] = {}
         self.done: set[str] = set()
         self.kept: set[str] = set()
+        #: Requests in the API's queue whose ids are known: what each is made from.
+        self.requests: dict[str, str] = {}
+        #: The truth: requests that were accepted, or may have been, by job and run; neither stored nor over.
+        self.paid: set[tuple[str, str]] = set()
         self.suspended: set[str] = set()
         self.epoch = 0
         self.held_back = False
@@ -316,6 +330,8 @@ class Protocol(RuleBasedStateMachine):
         steps: dict[str, Callable[[], None]] = {
             "take": lambda: self.take(pick, place, on=one),
             "claim": lambda: self.claim(pick, stale=one and other, again=one and not other),
+            "submit": lambda: self.submit(pick),
+            "settle": lambda: self.settle(pick, found=one),
             "succeed": lambda: self.succeed(pick),
             "keep": lambda: self.keep(pick),
             "store kept": lambda: self.store_kept(pick),
@@ -444,6 +460,12 @@ class Protocol(RuleBasedStateMachine):
         """A call ended without a picture."""
         place, ledger = hand.place, self.ledgers[hand.place.run]
         mine = self.release(place.job, hand.token)
+        if mine and error and error.ends_request:
+            self.requests.pop(place.job, None)
+        if mine and isinstance(error, RequestFailed):
+            self.paid.discard((place.job, place.run))
+        if mine and isinstance(error, ApiTimeout):
+            self.paid.add((place.job, place.run))
         if mine and self.is_open(place):
             ledger.calls[place] += kind in {"failed", "rejected"}
             ledger.doubts[place] += bool(getattr(error, "in_doubt", False))
@@ -477,6 +499,9 @@ class Protocol(RuleBasedStateMachine):
         ledger = self.ledgers[place.run]
         self.release(place.job, token)
         self.lists[worker].pop(place.job, None)
+        if ended.wrote_record or ended.outcome.outcome is OutcomeKind.SKIPPED:
+            self.requests.pop(place.job, None)
+            self.paid -= {(place.job, run) for run in PLANS}
         if ended.wrote_record:
             self.done.add(place.job)
         if ended.call_succeeded:
@@ -510,7 +535,7 @@ class Protocol(RuleBasedStateMachine):
             if lease and lease.worker == worker:
                 del self.leases[job]
                 self.out[job].discard(lease.token)
-                calling = lease.calling and job not in self.kept
+                calling = lease.calling and job not in self.kept and job not in self.requests
             if self.is_open(place):
                 ledger.calls[place] += calling
                 ledger.doubts[place] += calling
@@ -574,6 +599,10 @@ class Protocol(RuleBasedStateMachine):
         if not self.processes:
             return
         worker = some(sorted(self.processes), pick)
+        for job, hand in self.processes[worker].hands.items():
+            # Perhaps its request had been accepted, and nobody was told of it.
+            if hand.claim and not hand.kept and job in self.leases and self.leases[job].token == hand.token:
+                self.paid.add((job, hand.place.run))
         del self.processes[worker]
         self.state.ask("DEL", self.state.key("worker", worker))
         self.alive.discard(worker)
@@ -654,15 +683,22 @@ class Protocol(RuleBasedStateMachine):
         process, place = self.processes[worker], hand.place
         expected = self.verdict(worker, hand, stale)
         looked_at = time.monotonic() - (2 * LIMITS.look_up_age if stale else 0)
-        if expected not in {"go", "look", "kept", "wait"}:
+
+        def claim_it() -> Claim:
+            made_from = MADE_FROM[place.run]
+            return process.fleet.claim(
+                place.message, hand.token, looked=hand.looked, looked_at=looked_at, made_from=made_from
+            )
+
+        if expected not in {"go", "submitted", "look", "kept", "wait"}:
             with pytest.raises(Dropped, match=expected):
-                process.fleet.claim(place.message, hand.token, looked=hand.looked, looked_at=looked_at)
+                claim_it()
             del process.hands[place.job]
             return
-        claim = process.fleet.claim(place.message, hand.token, looked=hand.looked, looked_at=looked_at)
+        claim = claim_it()
         assert claim.verdict == expected
         hand.lapsed = False
-        if claim.verdict == "go":
+        if claim.verdict in {"go", "submitted"}:
             self.granted(worker, hand, claim)
         if claim.verdict == "look":
             hand.looked = True
@@ -684,11 +720,16 @@ class Protocol(RuleBasedStateMachine):
             verdict = "kept"
         elif unsure and (stale or not hand.looked):
             verdict = "look"
+        elif self.requests.get(job) == MADE_FROM[place.run]:
+            verdict, lease.calling = "submitted", True
         elif self.held_back:
             self.release(job, hand.token)
             return "wait"
         else:
             verdict, lease.calling = "go", True
+            if self.requests.pop(job, None):
+                # Another run wants another picture: what was asked for is given up.
+                self.paid -= {(job, run) for run in PLANS if run != place.run}
         self.leases[job] = lease
         return verdict
 
@@ -706,7 +747,53 @@ class Protocol(RuleBasedStateMachine):
             str(self.epoch), ledger.calls[place], ledger.doubted(place),
         )  # fmt: skip
         self.out[place.job].add(hand.token)
-        hand.claim = claim
+        hand.claim, hand.submitted = claim, claim.verdict == "submitted"
+        if hand.submitted:
+            assert claim.request == f"a request for {MADE_FROM[place.run]}"
+        else:
+            is_paid = (place.job, place.run) in self.paid
+            assert not is_paid or claim.doubts, "a request is paid for, and nobody is told to look for it"
+
+    def submit(self, pick: int) -> None:
+        """The API's queue accepts the request of a call, and its id is noted."""
+        calling = [(worker, hand) for worker, hand in self.hands(calling=True) if not hand.submitted]
+        if calling:
+            self.note_request(*some(calling, pick))
+
+    def note_request(self, worker: str, hand: Hand) -> None:
+        """Writes down a request, in Redis and in S3."""
+        place, lease = hand.place, self.leases.get(hand.place.job)
+        made_from = MADE_FROM[place.run]
+        mine = lease.token == hand.token if lease else place.job not in self.requests
+        told = f"a request for {made_from}"
+        assert self.processes[worker].fleet.submitted(place.message, hand.token, made_from, told) == mine
+        hand.submitted = True
+        self.ledgers[place.run].requested.add(place.job)
+        if mine:
+            self.requests[place.job] = made_from
+            self.paid.add((place.job, place.run))
+
+    def settle(self, pick: int, *, found: bool) -> None:
+        """A job's lost calls are looked up: a request is found, or there is none; then the job is claimed again."""
+        doubtful = [(worker, hand) for worker, hand in self.hands(calling=True) if hand.claim and hand.claim.doubts]
+        if not doubtful:
+            return
+        worker, hand = some(doubtful, pick)
+        place, fleet = hand.place, self.processes[worker].fleet
+        ledger, lease = self.ledgers[place.run], self.leases.get(place.job)
+        found = found or hand.submitted
+        if found and not hand.submitted:
+            self.note_request(worker, hand)
+        mine = lease is not None and lease.token == hand.token
+        assert self.state.run("settle", *fleet._at(place.message, hand.token), int(found)) == mine
+        if mine:
+            if found and self.is_open(place):
+                ledger.calls[place] -= ledger.doubts[place]
+            ledger.doubts.pop(place, None)
+            ledger.recalled.discard(place.job)
+            ledger.noted.discard(place.job)
+        if mine and not found:
+            self.paid.discard((place.job, place.run))
 
     def fail(self, pick: int, ending: str, again: bool, then: str) -> None:
         """A call brings no picture, which is told once or twice; what follows is any of what may follow."""
@@ -715,14 +802,15 @@ class Protocol(RuleBasedStateMachine):
         worker, hand = some(self.hands(calling=True), pick)
         fleet, place, claim = self.processes[worker].fleet, hand.place, hand.claim
         assert claim
-        error, kind = ENDINGS[ending], "failed" if ending == "doubted" else ending
+        error = ENDINGS[ending]
+        kind = "failed" if ending in {"doubted", "request failed", "request lost"} else ending
         self.out[place.job].discard(hand.token)
         for _ in range(1 + again):
             expected = self.called(kind, hand, error)
             assert fleet.answered(place.message, hand.token, claim, error, fallback_wait=600) == expected
-        if ending == "doubted":
+        if ending in {"doubted", "request lost"}:
             self.ledgers[place.run].noted.add(place.job)
-        hand.claim, hand.looked = None, False
+        hand.claim, hand.looked, hand.submitted = None, False, False
         if then == "fail":
             self.tell(worker, hand, failed("api_unavailable", "500"))
         elif then != "retry":
@@ -896,7 +984,8 @@ class Protocol(RuleBasedStateMachine):
         place = Place(str(told["run"]), int(told["shard"]), int(told["index"]))
         assert place == self.lists[worker][job]
         lease = self.leases.get(job)
-        if worker not in self.alive and lease and lease.worker == worker and lease.calling:
+        calls = worker not in self.alive and lease and lease.worker == worker and lease.calling
+        if calls and job not in self.requests:
             self.ledgers[place.run].noted.add(job)
         expected = self.freed(worker, place)
         assert self.dispatcher.free(worker, told, job) == expected
@@ -966,6 +1055,11 @@ class Protocol(RuleBasedStateMachine):
             ledger.forget()
         for lost in (self.alive, self.known, self.leases, self.lists, self.done, self.kept, self.suspended):
             lost.clear()
+        self.requests.clear()
+        # Of one whose worker died before anything was written down, nobody knows any more.
+        self.paid = {
+            (job, run) for job, run in self.paid if job in self.ledgers[run].noted | self.ledgers[run].requested
+        }
         self.epoch, self.streak, self.failing, self.probing, self.held_back = 0, 0, set(), None, False
         # Of a call whose worker is dead as well nobody knows.
         in_hand = {hand.token for process in self.processes.values() for hand in process.hands.values()}
@@ -982,8 +1076,8 @@ class Protocol(RuleBasedStateMachine):
             return
         if not ledger.known:
             assert self.progress.totals(run) is None
-            self.progress.doubt(run, ledger.noted)
-            ledger.recalled = set(ledger.noted)
+            ledger.recalled = ledger.noted | ledger.requested
+            self.progress.doubt(run, ledger.recalled)
             for worker, process in self.processes.items():
                 process.late = None
                 process.fleet.beat({})
