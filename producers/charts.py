@@ -76,6 +76,8 @@ class Chart:
     """The chart in one sentence."""
     rules: tuple[tuple[float, str], ...] = ()
     """Where upright lines are, and their names."""
+    key: tuple[str, ...] = ()
+    """The kinds that its colours tell apart."""
 
 
 def throughput(timeline: Timeline) -> Chart | None:
@@ -94,6 +96,7 @@ def throughput(timeline: Timeline) -> Chart | None:
     return Chart(
         bars, f"{most:,} in {_span_words(span)}", _moment(first * span), _moment((last + 1) * span),
         f"At most {most:,} in {_span_words(span)}: {a_minute:,.0f} a minute",
+        key=tuple(kind for kind in _KINDS if any(counter[kind] for counter in counts.values())),
     )  # fmt: skip
 
 

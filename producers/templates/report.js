@@ -15,6 +15,7 @@
   const run = document.body.dataset.run;
 
   // What is the same for every job is made here, so that the page stays small.
+  gallery.classList.add("live");
   const slider = find("slider").content;
   const buttons = find("marks").content;
   for (const entry of entries) {
@@ -42,6 +43,7 @@
   // -- sliders ------------------------------------------------------------------------------------------------
 
   const list = gallery.querySelector(".entries");
+  const columns = Number(list.dataset.columns);
   gallery.addEventListener("input", (event) => {
     if (event.target.matches(".cut")) event.target.parentElement.style.setProperty("--cut", `${event.target.value}%`);
   });
@@ -85,17 +87,21 @@
     const want = Object.fromEntries(["variant", "outcome", "error", "marked"].map((id) => [id, chosen(id)]));
     const text = chosen("search").trim().toLowerCase();
     let shown = 0;
+    let widest = 1;
     for (const entry of entries) {
-      let some = false;
+      let some = 0;
       const found = entry.text.includes(text);
       for (const shot of entry.shots) {
         const visible = found && matches(shot, want);
         shot.hidden = !visible;
-        some ||= visible;
-        shown += visible;
+        some += visible;
       }
+      shown += some;
+      widest = Math.max(widest, some);
       entry.element.hidden = !some;
     }
+    // As many entries in a line as there is room for, by what is shown of them.
+    list.className = `entries columns-${Math.min(widest, columns)}`;
     find("count").textContent = shown === shots.length ? `${count(shown)} shown` : `${count(shown)} of ${count(shots.length)} shown`;
     find("nothing").hidden = shown > 0;
   };
@@ -191,7 +197,7 @@
     else if (event.key in letters && shot) {
       mark(shot, letters[event.key]);
       if (event.key !== "u") step(1);
-    } else if (event.key === "o" && shot) shot.querySelector("dd a[href]")?.click();
+    } else if (event.key === "o" && shot) shot.querySelector(".how a[href]")?.click();
     else return;
     event.preventDefault();
   });
