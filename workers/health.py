@@ -42,8 +42,6 @@ class Health:
             ConfigurationError: the address cannot be listened on.
         """
         self._lives, self._ready = lives, ready
-        REGISTRY.register(gauges)
-        self._metrics = make_wsgi_app(REGISTRY)
         try:
             self._server: WSGIServer = make_server(
                 address.host, address.port, self._answer, ThreadingWSGIServer, handler_class=_Quiet
@@ -51,6 +49,8 @@ class Health:
         except OSError as error:
             raise ConfigurationError(f"RESTYLE_HEALTH_ADDRESS: {address} cannot be listened on: {error}") from None
         self.address = Address(address.host, self._server.server_port)
+        REGISTRY.register(gauges)
+        self._metrics = make_wsgi_app(REGISTRY)
 
     def start(self) -> None:
         """Serves from a thread that ends with the process."""
@@ -117,6 +117,9 @@ class _Held:
 
 class _Quiet(WSGIRequestHandler):
     """Logs no request: probes and scrapes come all the time."""
+
+    #: Seconds after which a caller that says nothing is let go.
+    timeout = 10
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
