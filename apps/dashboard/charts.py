@@ -14,6 +14,8 @@ POINTS = 48
 WIDTH, HEIGHT = 100.0, 24.0
 
 Pairs = list[tuple[float, float]]
+#: Seconds between two points that a pace is taken from; over less it would jump.
+APART = 4.0
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,13 @@ def spending(points: Sequence[FleetPoint]) -> Pairs:
 
 
 def _a_minute(pairs: Pairs) -> Pairs:
-    wide = _fewer(pairs)
+    wide: Pairs = []
+    for pair in reversed(pairs):  # so that the newest counts, however soon it follows the one before
+        if not wide or wide[-1][0] - pair[0] >= APART:
+            wide.append(pair)
     return [
         (after, max(0.0, now - then) / (after - before) * 60)
-        for (before, then), (after, now) in itertools.pairwise(wide)
-        if after > before
+        for (before, then), (after, now) in itertools.pairwise(_fewer(wide[::-1]))
     ]
 
 
