@@ -5,6 +5,7 @@ They are frozen into each plan, so that a worker's own are of no matter to a run
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -28,6 +29,16 @@ class OutputSettings(BaseModel):
 
     mark: Mark = "compositeWithTrainedAlgorithmicMedia"
     """What outputs say of their origin: IPTC's digital source type, or none."""
+    c2pa: bool = False
+    """Sign outputs with a C2PA manifest; every worker needs a certificate for it."""
+    c2pa_certificate: Path | None = None
+    """Of a worker: PEM file of its certificate and those up to the root."""
+    c2pa_key_file: Path | None = None
+    """Of a worker: PEM file of the certificate's private key."""
+    c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
+    """What that key signs with."""
+    c2pa_timestamps: str = ""
+    """Address of the time-stamp authority that is asked at each signature; unset: none."""
     output_format: Form = "jpg"
     """What outputs are: jpg (as received), webp or png."""
     output_quality: int = Field(90, ge=1, le=100)
@@ -81,7 +92,7 @@ class OutputSettings(BaseModel):
             cache_control=self.cache_control, content_disposition=self.content_disposition,
         )  # fmt: skip
         return OutputOptions(
-            mark=self.mark, form=self.output_format, quality=self.output_quality,
+            mark=self.mark, c2pa=self.c2pa, form=self.output_format, quality=self.output_quality,
             gates=gates if self.gates else None, storing=storing,
         )  # fmt: skip
 

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from restyle import images, provenance
+from restyle.errors import Misconfigured
 from restyle.images import Picture
 from restyle.models import RecordOutput
 from restyle.outputs import NO_MARK, Marks, OutputOptions
+from restyle.signing import Signer
 from restyle.work import Tools, Work
 
 
@@ -33,15 +35,24 @@ class Finisher:
     """What made them, with its version."""
     job_id: str
 
-    def finish(self, answers: Sequence[bytes], pictures: Sequence[Picture]) -> tuple[list[Finished], Marks]:
-        """The pictures of an answer in their form, marked; with what was done to them."""
+    signer: Signer | None = None
+
+    def finish(
+        self, answers: Sequence[bytes], pictures: Sequence[Picture], source: bytes = b""
+    ) -> tuple[list[Finished], Marks]:
+        """The pictures of an answer in their form, marked, and signed as edited from their source if it is given."""
         faults: list[str] = []
+        is_signed = self.options.c2pa and bool(source)
         made = [
-            self._marked(self._formed(Finished(data, picture), faults), faults)
+            self._signed(self._marked(self._formed(Finished(data, picture), faults), faults), source, faults)
             for data, picture in zip(answers, pictures, strict=True)
         ]
         unmarked = any(fault.startswith("mark:") for fault in faults)
-        return made, Marks(provenance="" if unmarked else self.options.mark, faults=tuple(dict.fromkeys(faults)))
+        return made, Marks(
+            provenance="" if unmarked else self.options.mark,
+            c2pa=is_signed and not any(fault.startswith("c2pa:") for fault in faults),
+            faults=tuple(dict.fromkeys(faults)),
+        )
 
     def _formed(self, given: Finished, faults: list[str]) -> Finished:
         wanted = self.options.content_type
@@ -64,10 +75,35 @@ class Finisher:
 
         return _tried("mark", mark, given, faults)
 
+    def _signed(self, given: Finished, source: bytes, faults: list[str]) -> Finished:
+        signer = self.signer
+        if not self.options.c2pa or signer is None or not source:
+            return given
+
+        def sign() -> Finished:
+            data = signer.sign(
+                given.data, given.picture.content_type, source=source, tool=self.tool, job_id=self.job_id,
+                source_type="" if self.options.mark == NO_MARK else self.options.mark,
+            )  # fmt: skip
+            return Finished(data, given.picture)
+
+        return _tried("c2pa", sign, given, faults)
+
+
+def check_signer(work: Work, tools: Tools) -> None:
+    """Raises Misconfigured where a run wants signed outputs and this worker cannot sign, before anything is paid."""
+    if work.options.outputs.c2pa and tools.signer is None:
+        raise Misconfigured(
+            "the run wants signed outputs (RESTYLE_C2PA), and this worker has no certificate: set"
+            " RESTYLE_C2PA_CERTIFICATE and RESTYLE_C2PA_KEY_FILE where workers are started"
+        )
+
 
 def finisher(work: Work, tools: Tools) -> Finisher:
     """How the pictures of the job in hand are finished."""
-    return Finisher(work.options.outputs, f"restyle {tools.version} ({work.options.model})", work.message.job_id)
+    return Finisher(
+        work.options.outputs, f"restyle {tools.version} ({work.options.model})", work.message.job_id, tools.signer
+    )
 
 
 def recorded(uri: str, finished: Finished) -> RecordOutput:

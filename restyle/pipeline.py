@@ -25,6 +25,7 @@ from restyle.errors import (
     StoreAccessDenied,
     StoreUnavailable,
 )
+from restyle.finishing import check_signer
 from restyle.fleet import Claim, Dropped, Storm
 from restyle.images import Picture, Prepared
 from restyle.models import Fingerprint, Record, utc_now
@@ -50,6 +51,7 @@ def run(work: Work, tools: Tools) -> Ended:
     known = results.find_record(work.message, tools.store, tools.workspace)
     if ended := results.unchanged(work, known, tools):
         return ended
+    check_signer(work, tools)
     source = fetch(work, tools)
     fingerprint = Fingerprint(etag=source.etag, sha256=hashlib.sha256(source.data).hexdigest(), request=work.request)
     if ended := results.same_bytes(work, known, fingerprint, tools):

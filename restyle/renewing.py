@@ -56,14 +56,15 @@ def _renewed(work: Work, record: Record, sample: int, marks: Marks, tools: Tools
 
 def _content_type(work: Work, record: Record, output: RecordOutput) -> str:
     """What an output is turned into: what this run wants, where that can be made of it."""
-    failed = any(fault.startswith("form:") for fault in record.marks.faults)
+    # Other bytes would break the signature, and there is no source here to sign anew with.
+    failed = record.marks.c2pa or any(fault.startswith("form:") for fault in record.marks.faults)
     can = output.content_type in _SOURCES and not failed
     return (work.options.outputs.content_type or output.content_type) if can else output.content_type
 
 
 def _is_marked_anew(work: Work, record: Record) -> bool:
     """Whether a mark is wanted that is not there; one that could not be written is not tried again."""
-    failed = any(fault.startswith("mark:") for fault in record.marks.faults)
+    failed = record.marks.c2pa or any(fault.startswith("mark:") for fault in record.marks.faults)
     wanted = work.options.outputs.mark
     return wanted not in {NO_MARK, record.marks.provenance} and not failed
 

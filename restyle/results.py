@@ -180,7 +180,7 @@ class Made:
 def store(made: Made, tools: Tools) -> Record:
     """Outputs first, record last; what stood there before is set aside first."""
     job, answer = made.job, made.called.answer
-    finished, marks = finisher(made.work, tools).finish(answer.images, made.pictures)
+    finished, marks = finisher(made.work, tools).finish(answer.images, made.pictures, made.prepared.data)
     marks = marks.model_copy(update={"suspect": made.suspect})
     aside = tools.workspace if made.suspect else None
     outputs = [

@@ -11,6 +11,7 @@ from restyle.doors import Door
 from restyle.fleet import Claim, Fleet
 from restyle.keys import Workspace
 from restyle.models import Message, RunOptions, request_digest, utc_now
+from restyle.signing import Signer
 from restyle.slots import Slots
 from restyle.store import Store
 from restyle.traffic import Traffic
@@ -35,6 +36,8 @@ class Tools:
     price: float
     #: Whether a job whose call may have been paid for is left to a person (RESTYLE_IN_DOUBT=hold).
     hold_doubts: bool = False
+    #: With whose certificate outputs are signed, where a run wants that.
+    signer: Signer | None = None
     traffic: Traffic = field(default_factory=Traffic)
 
 

@@ -23,6 +23,7 @@ from restyle.progress import Progress
 from restyle.retries import Policy
 from restyle.segmind import Segmind
 from restyle.segmind_queue import SegmindQueue
+from restyle.signing import open_signer
 from restyle.slots import Slots
 from restyle.state import State
 from restyle.store import Endpoint, Store
@@ -169,6 +170,9 @@ def open_resources(settings: Settings) -> Resources:
         version=version("catalog-restyle"),
         price=settings.price,
         hold_doubts=settings.in_doubt == "hold",
+        signer=open_signer(
+            settings.c2pa_certificate, settings.c2pa_key_file, settings.c2pa_algorithm, settings.c2pa_timestamps
+        ),
     )
     policy = Policy(
         settings.max_attempts, settings.backoff_base, settings.backoff_max, settings.in_doubt,
