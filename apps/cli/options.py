@@ -74,7 +74,7 @@ Sandbox = Annotated[bool, typer.Option("--sandbox", help="Call the sandbox of th
 Concurrency = Annotated[int | None, typer.Option(help="Calls in flight in each worker.", metavar="N", min=1)]
 Api = Annotated[
     str | None,
-    typer.Option(help="v1 calls and waits; v2 uses the API's queue, where a kill pays nothing twice.", metavar="DOOR"),
+    typer.Option(help="v1: one call a picture. v2: the API's queue, whose requests outlive a worker.", metavar="DOOR"),
 ]
 MaxRpm = Annotated[int | None, typer.Option(help="Calls a minute by the whole fleet; 0: no limit.", metavar="N", min=0)]
 MaxOutage = Annotated[float | None, typer.Option(help="Seconds to sit out an outage of the API.", metavar="S", min=0)]

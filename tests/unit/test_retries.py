@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from restyle import errors
@@ -32,6 +34,10 @@ LOST = errors.ApiTimeout("lost", in_doubt=True)
         (errors.ApiUnavailable(), LAST, "retry", Fail("api_unavailable")),
         (errors.ApiUnavailable(), LAST_IN_STORM, "retry", LetGo(give_back=True)),
         (errors.MalformedResponse(), LAST, "retry", Fail("malformed_response")),
+        (errors.RequestFailed(), FIRST, "retry", Retry),
+        (errors.RequestFailed(), DOUBTED_TWICE, "retry", Fail("request_failed")),
+        (errors.RequestLost(), DOUBTED, "hold", Fail("in_doubt")),
+        (errors.ResultGone(), FIRST, "retry", Fail("result_gone")),
         (LOST, DOUBTED, "retry", Retry),
         (LOST, DOUBTED_TWICE, "retry", Fail("in_doubt")),
         (LOST, DOUBTED, "hold", Fail("in_doubt")),
@@ -49,6 +55,15 @@ def test_each_error_has_its_consequence(
         assert isinstance(decision, expected)
     else:
         assert decision == expected
+
+
+@pytest.mark.parametrize("in_doubt", ["retry", "hold"])
+def test_a_doubt_that_is_looked_up_is_judged_there(in_doubt: Literal["retry", "hold"]) -> None:
+    """Where lost calls are looked up before the next one, no job is left to a person before that."""
+    policy = Policy(max_attempts=5, in_doubt=in_doubt, looks_up=True)
+    assert isinstance(decide(LOST, storm=DOUBTED_TWICE, waits=0, policy=policy), Retry)
+    assert not policy.parks(2)
+    assert Policy(in_doubt=in_doubt).parks(2)
 
 
 @pytest.mark.parametrize("attempt", range(1, 12))
