@@ -227,16 +227,20 @@ def approve(
 
 def reject(run_id: options.RunId, sandbox: options.Sandbox = False, as_json: options.Json = False) -> None:
     """End a run after its sample; what is done stays done."""
-    cancel(run_id, sandbox=sandbox, as_json=as_json)
+    _end(run_id, "rejected", sandbox=sandbox, as_json=as_json)
 
 
 def cancel(run_id: options.RunId, sandbox: options.Sandbox = False, as_json: options.Json = False) -> None:
     """End a run: calls in flight end and are stored, the rest stays undone."""
+    _end(run_id, "cancelled", sandbox=sandbox, as_json=as_json)
+
+
+def _end(run_id: str, what: str, *, sandbox: bool, as_json: bool) -> None:
     with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
-        run = here.control.cancel(run_id)
+        run = here.control.cancel(run_id, what=what)
         if as_json:
             print_json(here.snapshot(run).model_dump(mode="json"))
-    say(f"Cancelled {run_id}; what is done stays done.")
+    say(f"{what.capitalize()} {run_id}; what is done stays done.")
 
 
 def retry(

@@ -174,6 +174,7 @@ def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served
     """Each button asks once, does it, and is written down with who did it; the banner says what to do."""
     write_catalog(fleet.command.folder, 40)
     sandbox.control(latency=0.5)
+    sandbox.script("500")
     with page_of(browser, served) as (page, complaints), fleet.worker():
         run_id = fleet.submit()
         page.goto(f"{served}/runs/{run_id}")
@@ -188,6 +189,12 @@ def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served
         wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="calls in flight to end")
         calls = sandbox.calls
         assert calls < 40
+        page.goto(f"{served}/fleet")
+        told = {name: page.locator(".figure").filter(has_text=name) for name in ("5xx", "429", "Latency")}
+        expect(told["5xx"]).to_contain_text("1 call")
+        expect(told["429"]).to_contain_text("0 calls")
+        expect(told["Latency"]).to_contain_text(re.compile(r"[5-9]\d\d ms|\d\.\d s"))
+        page.goto(f"{served}/runs/{run_id}")
         sandbox.control(latency=0.02)
         page.get_by_role("link", name="Resume").click()
         assert sandbox.calls == calls
