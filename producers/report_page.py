@@ -41,7 +41,6 @@ def render(
         pictures: addresses of the gallery's pictures by their s3:// URI; a missing one becomes a placeholder.
         page: the s3:// URI of the page itself, from which links to objects of its bucket lead.
     """
-    style, script = _asset("static/look.css") + _asset("templates/report.css"), _asset("templates/report.js")
     one_file = all(address.startswith("data:") for address in pictures.values())
     found = {shot.kind for shot in gallery.shots}
     kinds: list[tuple[str, str]] = [(kind, kind) for kind in ("succeeded", "skipped", "failed") if kind in found]
@@ -61,9 +60,9 @@ def render(
             "latency": charts.latency(tally.seconds, tally.percentile(50), tally.percentile(95)),
         },
         rows={"header": gallery.header, "lines": [shot.line for shot in gallery.shots]},
-        policy=_policy(style, script, one_file=one_file),
-        style=style,
-        script=script,
+        policy=policy(one_file=one_file),
+        style=_style(),
+        script=_script(),
     )
 
 
@@ -94,17 +93,30 @@ def relinked(page: str, link: Callable[[str], str]) -> str:
     return _LINK.sub(other, page)
 
 
-def _policy(style: str, script: str, *, one_file: bool) -> str:
-    """What the page may load: its own style and script, told by their hashes, and its own pictures."""
+def objects_of(page: str) -> list[str]:
+    """The s3:// URIs that a page links to, in the order in which `relinked` asks for them."""
+    return [html.unescape(found[1]) for found in _LINK.finditer(page)]
+
+
+def policy(*, one_file: bool = False) -> str:
+    """What the page may load: this version's own style and script, told by their hashes, and its own pictures."""
 
     def known(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
     pictures = "data:" if one_file else "data: 'self'"
     return (
-        f"default-src 'none'; img-src {pictures}; style-src {known(style)}; script-src {known(script)};"
+        f"default-src 'none'; img-src {pictures}; style-src {known(_style())}; script-src {known(_script())};"
         " base-uri 'none'; form-action 'none'"
     )
+
+
+def _style() -> str:
+    return _asset("static/look.css") + _asset("templates/report.css")
+
+
+def _script() -> str:
+    return _asset("templates/report.js")
 
 
 @cache

@@ -63,18 +63,7 @@ class Gallery:
         side, found = await self._find(request)
         if not found:
             raise Refused(404, "There is no such picture.")
-        url = side.session.store.signed_url(found[0], seconds=SIGNED)
-        if can_reach(url, request.url.hostname or ""):
-            return RedirectResponse(url, 303)
-        try:
-            stored = await self.live.call(lambda: side.session.store.get(found[0], max_bytes=images.MAX_INPUT_BYTES))
-        except InputNotFound as error:
-            raise Refused(404, error.message) from None
-        for begin, kind in _SHOWN.items():
-            if stored.data.startswith(begin):
-                return Response(stored.data, media_type=kind)
-        headers = {"content-disposition": "attachment"}
-        return Response(stored.data, media_type="application/octet-stream", headers=headers)
+        return await give(self.live, side, found[0], request)
 
     async def _find(self, request: Request) -> tuple[Side, tuple[str, str] | None]:
         told = request.path_params
@@ -83,6 +72,22 @@ class Gallery:
         side, row = await self.live.row(told["run"])
         near = await self.live.near(side, row)
         return side, await self.live.call(lambda: near.picture(told["shard"], told["index"], told["which"]))
+
+
+async def give(live: Live, side: Side, uri: str, request: Request) -> Response:
+    """Leads to an object itself, or gives it where the reader's browser cannot reach the S3 server."""
+    try:
+        url = side.session.store.signed_url(uri, seconds=SIGNED)
+        if can_reach(url, request.url.hostname or ""):
+            return RedirectResponse(url, 303)
+        stored = await live.call(lambda: side.session.store.get(uri, max_bytes=images.MAX_INPUT_BYTES))
+    except (InputNotFound, ValueError) as error:
+        raise Refused(404, getattr(error, "message", "This is no object in S3.")) from None
+    for begin, kind in _SHOWN.items():
+        if stored.data.startswith(begin):
+            return Response(stored.data, media_type=kind)
+    headers = {"content-disposition": "attachment"}
+    return Response(stored.data, media_type="application/octet-stream", headers=headers)
 
 
 def can_reach(url: str, asked: str) -> bool:

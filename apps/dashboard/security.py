@@ -214,7 +214,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)  # the report's page has a policy of its own
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 

@@ -20,6 +20,7 @@ from apps.dashboard import actions, health, pages, phrases
 from apps.dashboard.gallery import Gallery
 from apps.dashboard.live import Live, Parts
 from apps.dashboard.look import Moment, Row, Side
+from apps.dashboard.report import Report
 from apps.dashboard.security import HEADERS, Doorkeeper, Guard, Refused
 from apps.dashboard.timetable import Timetable
 from config.settings import Settings
@@ -248,7 +249,7 @@ class Dashboard:
 
 def create_app(live: Live, doorkeeper: Doorkeeper) -> Starlette:
     """The application; the doors that it looks through are open."""
-    board, gallery = Dashboard(live, doorkeeper, live.settings), Gallery(live)
+    board, gallery, report = Dashboard(live, doorkeeper, live.settings), Gallery(live), Report(live)
 
     run, picture = "/runs/{run:str}", "/pictures/{shard:int}/{index:int}/{which:str}"
     routes = [
@@ -267,6 +268,9 @@ def create_app(live: Live, doorkeeper: Doorkeeper) -> Starlette:
         Route("/fleet/{side:str}/{action:str}", board.ask_fleet, methods=["GET"]),
         Route("/fleet/{side:str}/{action:str}", board.do_fleet, methods=["POST"]),
         Route(run, board.run),
+        Route(run + "/report", report.page),
+        Route(run + "/report/objects/{number:int}", report.full),
+        Route(run + "/report/{name:str}", report.picture),
         Route(run + picture, gallery.small),
         Route(run + picture + "/full", gallery.full),
         Route(run + "/{action:str}", board.ask_run, methods=["GET"]),

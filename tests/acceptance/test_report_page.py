@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
@@ -21,8 +22,9 @@ from tests.acceptance.conftest import FleetOf
 from tests.support.accessibility import grave_faults
 from tests.support.browser import Complaints, running_browser
 from tests.support.catalog import write_catalog
+from tests.support.dashboard import running_dashboard
 from tests.support.pictures import encode, photo
-from tests.support.reports import done, failed, job_of, reported, store_pictures
+from tests.support.reports import a_run, done, failed, file_of, job_of, reported, store_pictures
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 
@@ -242,6 +244,50 @@ def seed_of(fleet: FleetOf, entry: str) -> int:
     """The seed by an entry's record."""
     found = fleet.store.get(fleet.workspace.record(entry, "default")).data
     return int(re.search(rb'"seed": ?(\d+)', found).group(1))  # type: ignore[union-attr] # each record has one
+
+
+def noise(name: str) -> bytes:
+    """A picture that no JPEG makes small."""
+    return encode(Image.frombytes("RGB", (400, 400), hashlib.shake_256(name.encode()).digest(480_000)))
+
+
+def test_through_the_dashboard(browser: Browser, s3: S3, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dashboard gives the page with its pictures, its links lead to the objects, and no foreign script runs."""
+    workspace = s3.workspace
+    settings = {"RESTYLE_REDIS_URL": redis_url, "RESTYLE_WORKSPACE": workspace.uri, "RESTYLE_API_KEY": "SG_x", **s3.env}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    jobs = [job_of(workspace, f"chair-{place}", variant) for place in range(6) for variant in VARIANTS]
+    file = reported(s3, workspace, [(job, done(job, place)) for place, job in enumerate(jobs)], noise)
+    assert len(list((file.parent / "report").iterdir())) == 18
+    run = a_run(workspace, len(jobs))
+    s3.store.put(workspace.run(run.run_id), run.model_dump_json().encode(), content_type="application/json")
+    with running_dashboard() as served:
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        page, complaints = context.new_page(), Complaints(urlsplit(served.url).netloc)
+        complaints.watch(page).goto(f"{served.url}/runs/{run.run_id}/report")
+        expect(page.locator(".shot")).to_have_count(12)
+        expect(page.locator(".after").first).not_to_have_js_property("naturalWidth", 0)
+        for key in "nk":
+            page.keyboard.press(key)
+        expect(page.locator("#marked-count")).to_have_text("Marked: 1 keep")
+        assert complaints.none
+        link = page.locator(".how a").first.get_attribute("href")
+        assert page.request.get(served.url + str(link)).body() == file_of(s3, jobs[0].output).read_bytes()
+        assert page.request.get(served.url + str(link).rpartition("/")[0] + "/99").status == 404
+        whole, uri = file.read_text(), workspace.run(run.run_id, "report.html")
+
+        def put(text: str) -> None:
+            s3.store.put(uri, text.encode(), content_type="text/html")
+
+        put(whole.replace("</main>", "<script>document.title = 'theirs'</script></main>"))
+        page.goto(f"{served.url}/runs/{run.run_id}/report")
+        expect(page.locator(".shot")).to_have_count(12)
+        assert page.title() != "theirs"
+        put(whole.replace("sha256-", "sha256-0"))
+        answer = page.request.get(f"{served.url}/runs/{run.run_id}/report")
+        assert (answer.status, "written by another version" in answer.text()) == (404, True)
+        context.close()
 
 
 # -- a thousand pairs ---------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.loaded += [value or "" for name, value in attrs if name in {"src", "srcset", "data", "action"}]
-        self.links += [value or "" for name, value in attrs if name == "href" and not (value or "").startswith("#")]
+        if tag == "a":
+            self.links += [value or "" for name, value in attrs if name == "href" and not (value or "").startswith("#")]
         self.forbidden += [name for name, _ in attrs if name == "style" or name.startswith("on")]
 
 

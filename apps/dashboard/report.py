@@ -1,0 +1,74 @@
+"""A run's report among the dashboard's pages: the page as it lies in S3, its pictures, and the objects it names."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from itertools import count
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from apps.dashboard.gallery import give
+from apps.dashboard.live import Live
+from apps.dashboard.look import Side
+from apps.dashboard.security import Refused
+from producers.report_page import objects_of, policy, relinked
+from producers.thumbnails import FOLDER
+
+#: The policies of pages that this version has written.
+_POLICIES = (policy(), policy(one_file=True))
+_PICTURE = re.compile(r"[0-9a-f]{20}\.jpg")
+
+
+class Report:
+    """Gives a run's report, and no object that the report does not name."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+
+    async def page(self, request: Request) -> Response:
+        """`GET /runs/{run}/report`: the page, whose links to objects in full size lead through here.
+
+        Only the script and the style of this version run, whatever somebody has put into the bucket.
+        """
+        run_id = request.path_params["run"]
+        _, text = await self._find(request)
+        if not any(html.escape(known, quote=True).replace("&#x27;", "&#39;") in text for known in _POLICIES):
+            again = f"This report was written by another version. To write it anew: restyle report {run_id}"
+            raise Refused(404, again)
+        numbers: Iterator[int] = count()
+        text = relinked(text, lambda _: f"/runs/{run_id}/{FOLDER}/objects/{next(numbers)}")
+        return HTMLResponse(text, headers={"content-security-policy": f"{policy()}; frame-ancestors 'none'"})
+
+    async def picture(self, request: Request) -> Response:
+        """`GET /runs/{run}/report/{name}`: a small picture beside the page."""
+        run_id, name = request.path_params["run"], request.path_params["name"]
+        side, _ = await self.live.row(run_id)
+        if not _PICTURE.fullmatch(name):
+            raise Refused(404, "There is no such picture.")
+        store, uri = side.session.store, side.session.workspace.run(run_id, FOLDER, name)
+        found = await self.live.call(lambda: store.find(uri))
+        if found is None:
+            raise Refused(404, "There is no such picture.")
+        headers = {"cache-control": "private, max-age=86400, immutable"}
+        return Response(found.data, media_type="image/jpeg", headers=headers)
+
+    async def full(self, request: Request) -> Response:
+        """`GET /runs/{run}/report/objects/{number}`: leads to an object in full size, by its place on the page."""
+        side, text = await self._find(request)
+        named = objects_of(text)
+        if request.path_params["number"] >= len(named):
+            raise Refused(404, "There is no such picture.")
+        return await give(self.live, side, named[request.path_params["number"]], request)
+
+    async def _find(self, request: Request) -> tuple[Side, str]:
+        """The report as it was written."""
+        run_id = request.path_params["run"]
+        side, _ = await self.live.row(run_id)
+        store, uri = side.session.store, side.session.workspace.run(run_id, "report.html")
+        found = await self.live.call(lambda: store.find(uri))
+        if found is None:
+            raise Refused(404, f"There is no report yet. Of the run so far: restyle report {run_id}")
+        return side, found.data.decode(errors="replace")
