@@ -227,7 +227,7 @@ def look_over(
 
 
 def test_every_page_without_script(browser: Browser, fleet: FleetOf, served: str) -> None:
-    """Without script all of it is there at phone width, and the buttons work."""
+    """Without script all of it is there at phone width, and the buttons work; a form of another site's does not."""
     write_catalog(fleet.command.folder, 2)
     run_id = fleet.submit()
     context = browser.new_context(viewport={"width": 390, "height": 844}, java_script_enabled=False)
@@ -240,8 +240,17 @@ def test_every_page_without_script(browser: Browser, fleet: FleetOf, served: str
         page.get_by_role("link", name=name).click()
         page.get_by_role("button", name=name).click()
         expect(page.get_by_text("The fleet is suspended: a person stopped it.")).to_have_count(stands)
-    context.close()
     assert complaints.none
+    # A page of anybody else's, whose form would stop the fleet.
+    page.goto("about:blank")
+    action, button = f"{served}/fleet/api/suspend", '<button name="form_token" value="0">Win</button>'
+    page.set_content(f'<form method="post" action="{action}">{button}</form>')
+    page.get_by_role("button", name="Win").click()
+    expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("came from another site")
+    page.goto(f"{served}/fleet")
+    expect(page.get_by_text("The fleet is suspended")).to_have_count(0)
+    context.close()
 
 
 def test_signing_in(browser: Browser, fleet: FleetOf, served: str) -> None:
