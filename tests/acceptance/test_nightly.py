@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -75,6 +76,12 @@ def ended(fleet: FleetOf, run_id: str, *, within: float = 20) -> Totals:
         return totals if totals is not None and totals.status is RunStatus.FINISHED else None
 
     return wait_until(look, timeout=within, description=f"the end of {run_id}")
+
+
+def removed(fleet: FleetOf, run_id: str) -> int:
+    """How many jobs of the run before this one's manifest has no longer, by its report."""
+    report = fleet.store.find(fleet.workspace.run(run_id, "report.json"))
+    return json.loads(report.data)["diff"]["removed"]["jobs"] or 0 if report else 0
 
 
 def ending(fleet: FleetOf) -> str:
@@ -204,6 +211,37 @@ def test_a_suspended_run_is_no_longer_going(fleet: FleetOf, sandbox: SandboxServ
 
 
 @pytest.mark.long
+@pytest.mark.timeout(240)
+def test_a_night_that_ends_in_time_goes_on_the_next(fleet: FleetOf, sandbox: SandboxServer, images: str) -> None:
+    """Nothing begins after finish_by; what is left is pending, and the next firing does it, each job paid for once."""
+    names = [f"item-{number:02d}" for number in range(80)]
+    put(fleet, images, names)
+    sandbox.control(latency=2.0)
+    zone = ZoneInfo("Europe/Berlin")
+    with fleet.with_settings(RESTYLE_CONCURRENCY="2").worker():
+        fleet.wait_for_workers(1)
+        wait_until(lambda: 20 <= datetime.now(UTC).second < 35, timeout=60, description="25 to 40 s left of a minute")
+        deadline = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+        schedule(fleet.command, images, finish_by=f"{deadline.astimezone(zone):%H:%M}")
+        first = fleet.command("schedules", "run", "nightly").out.strip()
+        wait_until(
+            lambda: (fleet.status(first)["suspension"] or {}).get("reason") == "deadline" or None,
+            timeout=60, description="the end of the night",
+        )  # fmt: skip
+        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=20, description="calls in flight to end")
+        counters = sandbox.counters()
+        assert max(counters["begun"]) <= deadline.timestamp()
+        assert 4 <= counters["charged"] < 80
+        assert fleet.status(first)["pending"] == 80 - counters["charged"]
+        sandbox.control(latency=0.05)
+        schedule(fleet.command, images)
+        second = fleet.command("schedules", "run", "nightly").out.strip()
+        now = ended(fleet, second, within=60)
+    assert (now.planned, now.skipped, now.succeeded) == (80, counters["charged"], 80 - counters["charged"])
+    assert (sandbox.charged, sandbox.paid_twice) == (80, {})
+
+
+@pytest.mark.long
 def test_what_cannot_be_planned_is_told(fleet: FleetOf, sandbox: SandboxServer, images: str) -> None:
     """An error of the planning is where `schedules` shows it; `check` finds it before."""
     schedule(fleet.command, images)
@@ -253,6 +291,9 @@ def test_every_minute(fleet: FleetOf, sandbox: SandboxServer, images: str) -> No
             fleet.store.delete(f"{images}{name}.jpg")
         wait_until(lambda: sandbox.charged == 1015, timeout=200, description="the second night")
         before = set(runs(fleet))
+        wait_until(
+            lambda: sum(removed(fleet, run_id) for run_id in before) == 3, timeout=60, description="3 told as removed"
+        )
         changed = [{"name": "oak", "prompt": "{id} on dark oak"}, {"name": "sea", "prompt": "{id} by the sea"}]
         fleet.store.put(f"{images[:-1]}.json", json.dumps(changed).encode(), content_type="application/json")
         wait_until(lambda: sandbox.charged == 1015 + 2 * 1007, timeout=250, description="the third night")
