@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.markup import escape
 
-out = Console(highlight=False, soft_wrap=True)
+#: Columns of a pipe or file, where no COLUMNS says otherwise: nothing there is cut off for want of room.
+_PIPE = 160
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE)
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

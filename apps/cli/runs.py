@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -17,6 +18,9 @@ from apps.cli.session import Session, is_embedded, session
 from producers.retry import Slice, retry_draft
 from producers.watch import Snapshot, watch
 from restyle.models import ENDED
+
+#: Columns of a terminal from which on `runs` tells everything.
+WIDE = 130
 
 
 def add_to(app: typer.Typer) -> None:
@@ -136,19 +140,25 @@ def runs(
     if not found:
         out.print("No runs yet. Begin with: restyle run MANIFEST, or try: restyle demo")
         return
+    out.print(table_of(found, out.width))
+
+
+def table_of(found: Sequence[tuple[Snapshot, bool]], width: int) -> Table:
+    """Runs, each with whether it is a sandbox run, as a table for so many columns; a narrow one tells less."""
+    wide = width >= WIDE
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("run", "status", "created"):
+    for title in ("run", "status", *(["created"] if wide else [])):
         table.add_column(title, no_wrap=True)
-    for title in ("planned", "succeeded", "skipped", "failed", "pending", "credits"):
-        table.add_column(title, justify="right")
+    counts = ("planned", "succeeded", "skipped", "failed", "pending") if wide else ("succeeded", "failed", "pending")
+    for title in (*counts, "credits"):
+        table.add_column(title, justify="right", no_wrap=True)
     for now, sand in found:
-        created: datetime = now.created.astimezone()
-        numbers = (now.planned, now.succeeded, now.skipped, now.failed, now.pending)
-        table.add_row(
-            now.run_id, now.status.value + (" (sandbox)" if sand else ""), f"{created:%Y-%m-%d %H:%M %z}",
-            *(f"{number:,}" for number in numbers), f"{now.credits_spent:,.2f}",
-        )  # fmt: skip
-    out.print(table)
+        row = [now.run_id, now.status.value + (" (sandbox)" if sand else "")]
+        if wide:
+            created: datetime = now.created.astimezone()
+            row.append(f"{created:%Y-%m-%d %H:%M %z}")
+        table.add_row(*row, *(f"{getattr(now, name):,}" for name in counts), f"{now.credits_spent:,.2f}")
+    return table
 
 
 def suspend(run_id: options.MaybeRunId = None, sandbox: options.Sandbox = False) -> None:
