@@ -4,10 +4,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --strip-extras --allow-unsafe
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 WANTED := pyproject.toml requirements/old-python.in
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test acceptance chaos dist audit format lock clean
+.PHONY: help install demo check test acceptance chaos docs dist audit format lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +25,8 @@ check: $(VENV)/.dev  ## Lint, format, types, layers, house rules
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 	@$(BIN)/python docs/make_schema.py --check
 	@$(BIN)/python docs/make_metrics.py --check
+	@$(BIN)/python docs/make_reference.py --check
+	@$(SITE)
 	@$(BIN)/pytest --quiet tests/unit/test_house.py
 	@echo "check: all good"
 
@@ -41,6 +44,13 @@ dist:  ## Build the wheel, test it on every supported Python at hand, write its 
 
 audit: $(VENV)/bin/python  ## Ask the advisory database about each locked package; says so where it cannot be reached
 	@$(BIN)/python .ci/audit
+
+docs: $(VENV)/.dev  ## Write the generated pages, and build the site into build/site
+	@$(BIN)/python docs/make_schema.py
+	@$(BIN)/python docs/make_metrics.py
+	@$(BIN)/python docs/make_reference.py
+	@$(SITE)
+	@echo "docs: open build/site/index.html"
 
 format: $(VENV)/.dev  ## Format, and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix --exit-zero .
