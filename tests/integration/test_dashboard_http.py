@@ -213,7 +213,7 @@ def test_forms_of_other_sites_are_refused(place: Place) -> None:
     assert (reason.reason, reason.by) == ("operator", "tester@here (dashboard)")
     page = place.ask(f"/runs/{run.run_id}").text
     assert "<b>suspended</b> by tester@here (dashboard)" in page
-    assert place.ask(path).status == 404  # it is suspended already: there is no such button
+    assert place.ask(path).status == 409  # it is suspended already: there is no such button
 
 
 @pytest.mark.parametrize("token", [TOKEN])
