@@ -205,4 +205,5 @@
   shots.filter(markOf).forEach(paint);
   filter();
   tell();
+  performance.mark("ready");
 })();

