@@ -219,10 +219,14 @@ class Queue:
         if queued is None or number >= len(queued.pictures):
             return Response("not found", 404)
         response = Response(queued.pictures[number], media_type="image/jpeg")
-        if queued.fault in BILLED_FAULTS - {"lost"}:
+        fault = queued.fault
+        if fault == "reset_midway":
+            queued.fault = ""  # of the connection: the file is whole, and the next download gets it
+        elif fault in BILLED_FAULTS - {"lost"}:
             self._sandbox.account.spoiled += 1
-            return faults.spoil(queued.fault, response, request)
-        return response
+        else:
+            return response
+        return faults.spoil(fault, response, request)
 
     def _urls(self, request: Request, queued: Queued) -> list[str]:
         count = queued.call.params.samples

@@ -167,6 +167,14 @@ def test_looks_that_fail_are_repeated(job: Fixture, sandbox: SandboxServer, faul
     assert (sandbox.calls, sandbox.charged) == (1, 1)
 
 
+def test_a_download_that_breaks_off_is_made_again(job: Fixture, sandbox: SandboxServer) -> None:
+    """Half a file is no picture, and no reason to pay for another."""
+    sandbox.script("reset_midway")
+    job.door = replace(job.door, patience=replace(PATIENCE, answer=20))
+    assert job.attempt().images
+    assert (sandbox.calls, sandbox.charged) == (1, 1)
+
+
 def test_a_failed_request_is_over(job: Fixture, sandbox: SandboxServer) -> None:
     """It is not billed, and the next attempt submits another one."""
     sandbox.script("failed", 200)
