@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from restyle.models import Job, Outcome, OutcomeKind
 
-#: How many pictures one page shows, and how many entries with failures beyond those.
+#: How many pictures one page shows, and how many entries with failures or suspects beyond those.
 PICTURES = 1000
 FAILURES = 100
 
@@ -62,6 +62,7 @@ class Choice:
         self._last: list[tuple[int, EntryKey]] = []
         self._below: int | None = None
         self._failing: dict[EntryKey, None] = {}
+        self._suspect: dict[EntryKey, None] = {}
 
     def add(self, job: Job, outcome: Outcome | None) -> None:
         """Takes a row into account."""
@@ -70,6 +71,8 @@ class Choice:
         key = entry_key(job)
         if outcome.outcome is OutcomeKind.FAILED and len(self._failing) < self._failures:
             self._failing[key] = None
+        if outcome.suspect and len(self._suspect) < self._failures:
+            self._suspect[key] = None
         rank = int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest())
         if self._below is not None and rank >= self._below:
             return
@@ -92,11 +95,11 @@ class Choice:
     @property
     def entries(self) -> frozenset[EntryKey]:
         """The entries to show."""
-        return frozenset((*self._sizes, *self._failing))
+        return frozenset((*self._sizes, *self._failing, *self._suspect))
 
 
 class Gallery:
-    """The jobs that the page shows, grouped by entry in the plan's order."""
+    """The jobs that the page shows, grouped by entry: those with a suspect first, else in the plan's order."""
 
     def __init__(self, chosen: Container[EntryKey], *, is_sample: bool = False) -> None:
         self._chosen = chosen
@@ -114,12 +117,12 @@ class Gallery:
     @property
     def entries(self) -> list[list[Shot]]:
         """The jobs, one list an entry."""
-        return list(self._entries.values())
+        return sorted(self._entries.values(), key=lambda shots: not any(shot.outcome.suspect for shot in shots))
 
     @property
     def shots(self) -> Iterator[Shot]:
         """The jobs in the order of the page."""
-        return (shot for shots in self._entries.values() for shot in shots)
+        return (shot for shots in self.entries for shot in shots)
 
     @property
     def uris(self) -> list[str]:

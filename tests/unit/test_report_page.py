@@ -167,6 +167,15 @@ def test_failures_are_always_shown() -> None:
     assert page_of(rows, choice=Choice(pictures=20, failures=12)).count('data-outcome="failed"') >= 12
 
 
+def test_what_looks_wrong_is_shown_first() -> None:
+    """Entries with suspects come first, in a run that is larger than the page too."""
+    rows = long_run(300, bad=0)
+    job = a_job("e299")
+    rows[-1] = (job, succeeded(job, suspect=("black",)))
+    page = page_of(rows, choice=Choice(pictures=20))
+    assert re.findall(r'<h3 class="id">(e\d+)<', page)[0] == "e299"
+
+
 def test_a_run_that_fits_is_shown_whole() -> None:
     """No sample is taken where there is room for all, and none is spoken of."""
     rows = long_run(50, bad=3)
