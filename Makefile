@@ -8,10 +8,10 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 WANTED := pyproject.toml requirements/old-python.in
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test acceptance chaos docs dist audit format lock clean
+.PHONY: help install demo check test acceptance chaos bench bench-quick docs dist audit format lock clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.dev  ## Make .venv with everything for development, once
 
@@ -52,6 +52,12 @@ docs: $(VENV)/.dev  ## Write the generated pages, and build the site into build/
 	@$(SITE)
 	@echo "docs: open build/site/index.html"
 
+bench: $(VENV)/.dev bench/.venv/.ready  ## Measure restyle beside its peers, write docs/benchmarks.md (25 quiet minutes)
+	@$(BIN)/python -m bench
+
+bench-quick: $(VENV)/.dev bench/.venv/.ready  ## A look at the same in under 3 minutes; writes nothing
+	@$(BIN)/python -m bench --quick
+
 format: $(VENV)/.dev  ## Format, and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix --exit-zero .
 	@$(BIN)/ruff format --quiet .
@@ -66,10 +72,11 @@ lock: $(VENV)/.dev  ## Pin all dependencies anew, with hashes
 	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --extra local --extra otel --extra dev \
 		--constraint requirements/local.txt --constraint requirements/otel.txt --output-file requirements/dev.txt $(WANTED)
 	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --output-file requirements/dist.txt requirements/dist.in
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --output-file bench/requirements.txt bench/requirements.in
 
 clean:  ## Remove .venv, caches and the embedded stack's folder
 	@[ ! -x $(BIN)/restyle ] || $(BIN)/restyle stop 2> /dev/null || true
-	@rm -rf $(VENV) .restyle .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@rm -rf $(VENV) bench/.venv .bench.json .restyle .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 
 # -- the environment ----------------------------------------------------------------------------------------
 
@@ -88,6 +95,13 @@ $(VENV)/.local: requirements/local.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing restyle (once)"
 	@$(PIP) install --require-hashes --requirement requirements/local.txt
 	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+bench/.venv/.ready: bench/requirements.txt | $(VENV)/bin/python
+	@echo "Installing what restyle is measured against (once)"
+	@$(BIN)/python -m venv bench/.venv
+	@bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement bench/requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python

@@ -298,10 +298,17 @@ def _sandbox(home: Home) -> tuple[list[Child], dict[str, Any], Any]:
 
 def _worker(settings: Settings, home: Home) -> tuple[list[Child], dict[str, Any], Any]:
     """A worker; it says by its heartbeat that it is there, so nobody waits for it here."""
-    argv = [sys.executable, "-m", "celery", "-A", "workers.main", "worker"]
     env = {**os.environ, **environment(settings)}
-    child = home.child("worker", argv, env=env, restart=True, grace=settings.api_timeout + 20)
+    child = home.child("worker", worker_command(settings), env=env, restart=True, grace=settings.api_timeout + 20)
     return [child], {}, lambda _keeper: True
+
+
+def worker_command(settings: Settings) -> list[str]:
+    """What runs a worker: one process, or a supervisor of several."""
+    processes = settings.effective_processes
+    if processes == 1:
+        return [sys.executable, "-m", "celery", "-A", "workers.main", "worker"]
+    return [sys.executable, "-m", "workers.supervisor", str(processes)]
 
 
 def _valkey_config(home: Home, port: int, password: str) -> Path:

@@ -57,6 +57,9 @@ def make_celery(settings: Settings) -> Celery:
         broker_heartbeat=0,
         broker_transport_options={
             "global_keyprefix": settings.effective_workspace.namespace,
+            # What is unacknowledged is kept in memory alone: a message is a hint, the dispatcher feeds again what a
+            # dead worker lost, and two round trips to Redis a job are saved (docs/decisions/0016).
+            "ack_emulation": False,
             # Longer than any call and its backoffs: redelivery is no part of our recovery, only noise.
             "visibility_timeout": 6 * 3600,
             "priority_steps": [0],

@@ -43,6 +43,8 @@ SEGMIND_URL = "https://api.segmind.com/v1/sdxl-img2img"
 #: Where Segmind's own Python SDK (generations.py) reads the account's requests.
 SEGMIND_HISTORY = "https://api.spotprod.segmind.com/inference-request/request-history"
 PREFIX = "RESTYLE_"
+#: Calls in flight for which one more worker process pays.
+CALLS_A_PROCESS = 32
 #: Tables of restyle.toml that are no single settings; the environment has none of them.
 TABLES = frozenset({"defaults", "schedule", "notify", "models"})
 #: Names that belong to the environment only: where the file is, and secrets, which no file may hold.
@@ -89,7 +91,9 @@ class Settings(OutputSettings, BaseSettings):
     """What people sign in to the dashboard with; needed where it listens beyond this machine."""
 
     concurrency: int = Field(8, ge=1, le=1000)
-    """Calls in flight in each worker process."""
+    """Calls in flight of each `restyle worker`, whatever the number of its processes."""
+    processes: int = Field(0, ge=0, le=64)
+    """Processes of each `restyle worker`; 0: one for every 32 calls in flight, and no more than there are cores."""
     max_rpm: int | None = Field(None, ge=0)
     """Calls begun a minute by the whole fleet; 0 is no limit. Default: 50 at Segmind's own address, else 0."""
     max_attempts: int = Field(5, ge=1, le=100)
@@ -252,6 +256,12 @@ class Settings(OutputSettings, BaseSettings):
         if self.max_rpm is not None:
             return self.max_rpm
         return 50 if self.api_url.startswith("https://api.segmind.com/") and not self.sandbox else 0
+
+    @property
+    def effective_processes(self) -> int:
+        """Processes of a worker: none without a call in flight of its own."""
+        wanted = self.processes or min(os.cpu_count() or 1, -(-self.concurrency // CALLS_A_PROCESS))
+        return min(wanted, self.concurrency)
 
     @property
     def account(self) -> str | None:

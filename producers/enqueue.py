@@ -10,14 +10,15 @@ import json
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from celery import Celery
 
 from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
+from producers.messages import Envelope
 from restyle.events import note
 from restyle.fleet import Fleet
 from restyle.keys import Workspace
@@ -27,6 +28,8 @@ from restyle.store import Store
 
 #: Shards whose jobs are kept in memory between ticks.
 CACHED_SHARDS = 32
+#: Messages written to the queue at a time.
+BATCH = 500
 #: Seconds after which a report that was queued and that no living worker writes is queued again.
 FINISH_AGAIN = 15.0
 #: However long the queue, what is pending is fed again after this many times the usual silence.
@@ -56,6 +59,7 @@ class Feeder:
     refeed_after: float
     token: str = field(default_factory=lambda: uuid4().hex)
     _plans: OrderedDict[tuple[str, int], list[PlanLine]] = field(default_factory=OrderedDict)
+    _envelopes: dict[str, Envelope] = field(default_factory=dict)
     #: Jobs ended in all unfinished runs, by the monotonic time of each look.
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -187,17 +191,21 @@ class Feeder:
         """Writes messages in batches; one lost on the way is fed again later."""
         totals = self.progress.totals(run_id)
         queue = QUEUES[totals.priority if totals else "normal"]
-        with self.app.producer_pool.acquire(block=True) as producer, batch(producer, 500):
-            for index, line in jobs:
-                message = {
-                    "v": 1,
-                    "run_id": run_id,
-                    "shard": shard,
-                    "index": index,
-                    "job_id": self.job_id(line),
-                    "job": line,
-                }
-                self._send(IMAGE_TASK, message, queue, producer)
+        envelope = self._envelope(queue)
+        texts = (
+            envelope.fill(
+                {"v": 1, "run_id": run_id, "shard": shard, "index": index, "job_id": self.job_id(line), "job": line}
+            )
+            for index, line in jobs
+        )
+        while several := list(islice(texts, BATCH)):
+            self.progress.state.ask("LPUSH", self.progress.state.key(queue), *several)
+
+    def _envelope(self, queue: str) -> Envelope:
+        """What the messages of this queue have in common."""
+        if queue not in self._envelopes:
+            self._envelopes[queue] = Envelope(self.app, IMAGE_TASK, queue)
+        return self._envelopes[queue]
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -241,12 +249,6 @@ class Feeder:
             task, kwargs=kwargs, producer=producer, queue=queue, ignore_result=True, retry=False,
             argsrepr="", kwargsrepr="",
         )  # fmt: skip
-
-
-def batch(producer: Any, size: int) -> AbstractContextManager[None]:
-    """Kombu's pipelined publishing (kombu 5.7, PR kombu#2572); typed here, since celery-types does not know it."""
-    pipelined: AbstractContextManager[None] = producer.batch(max_size=size)
-    return pipelined
 
 
 def _as_json(outcome: Outcome | None) -> dict[str, Any] | None:

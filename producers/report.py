@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TextIO, cast
+from typing import TextIO
 
 from producers.gallery import Choice, Gallery
 from producers.report_page import render
@@ -164,8 +164,7 @@ def _put_csv(
         _write_rows(run, rows(), columns, workspace, text, gallery)
         text.detach()  # flushes, and leaves closing to the file
         with mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            # Bytes to all who read them, boto3 among them; only their type does not say so.
-            store.put(uri, cast("bytes", mapped), content_type="text/csv; charset=utf-8")
+            store.put(uri, mapped, content_type="text/csv; charset=utf-8")
 
 
 def summarise(run: Run, tally: Tally, snapshot: Mapping[str, object], links: ReportLinks) -> dict[str, object]:

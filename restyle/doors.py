@@ -30,6 +30,7 @@ from restyle.errors import (
 from restyle.fleet import Claim, Dropped, Fleet
 from restyle.keys import Workspace, derived_seed
 from restyle.models import Message, utc_now
+from restyle.room import Parcel
 from restyle.segmind import Segmind
 from restyle.segmind_queue import CannotTell, FileGone, NotThere, Request, SegmindQueue, read_request
 from restyle.state import patiently
@@ -43,7 +44,7 @@ BELIEVED = 3
 class Call:
     """What is asked of the API, with the claim that allows it."""
 
-    image: bytes
+    parcel: Parcel
     message: Message
     token: str
     claim: Claim
@@ -103,7 +104,7 @@ class Blocking:
         """One paid call."""
         if call.claim.verdict == "submitted":
             return self.queue.img2img(call)
-        return self.segmind.img2img(call.image, call.message.job.params)
+        return self.segmind.img2img(call.parcel.hand_over(), call.message.job.params)
 
     def settle(self, call: Call) -> bool:  # noqa: ARG002 - nobody can tell here
         """A blocking call leaves nothing behind by which it could be found."""
@@ -135,7 +136,7 @@ class Queued:
         """Submits a request, unless one was, and waits for its picture."""
         if call.claim.verdict == "submitted":
             return self._await(read_request(call.claim.request))
-        request = self.api.submit(call.image, call.message.job.params)
+        request = self.api.submit(call.parcel.hand_over(), call.message.job.params)
         self._note(call, request)
         self._pause(self.patience.poll, None)
         return self._await(request)
@@ -240,7 +241,7 @@ class Queued:
         while True:
             failed = ""
             try:
-                if found := self.api.find(call.image, params, since, is_ours=is_ours):
+                if found := self.api.find(call.parcel.data, params, since, is_ours=is_ours):
                     return found
             except (ApiUnavailable, ApiTimeout, RateLimited) as error:
                 failed = error.message

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from restyle import gates, images, kept, results
 from restyle.doors import Call
@@ -30,6 +31,7 @@ from restyle.fleet import Claim, Dropped, Storm
 from restyle.images import Picture, Prepared
 from restyle.models import Fingerprint, Record, utc_now
 from restyle.progress import Ended, failed
+from restyle.room import Hold, Parcel
 from restyle.state import patiently
 from restyle.steps import step
 from restyle.store import Stored
@@ -52,12 +54,15 @@ def run(work: Work, tools: Tools) -> Ended:
     if ended := results.unchanged(work, known, tools):
         return ended
     check_signer(work, tools)
-    source = fetch(work, tools)
-    fingerprint = Fingerprint(etag=source.etag, sha256=hashlib.sha256(source.data).hexdigest(), request=work.request)
-    if ended := results.same_bytes(work, known, fingerprint, tools):
-        return ended
-    prepared = prepare(work, source)
-    called = call(work, prepared, fingerprint, looked_at, tools)
+    with tools.room.hold() as hold:
+        source = fetch(work, hold, tools)
+        sha256 = hashlib.sha256(source.data).hexdigest()
+        fingerprint = Fingerprint(etag=source.etag, sha256=sha256, request=work.request)
+        if ended := results.same_bytes(work, known, fingerprint, tools):
+            return ended
+        prepared = prepare(work, source)
+        parcel, source, prepared = pack(source, prepared, hold)
+        called = call(work, prepared, parcel, fingerprint, looked_at, tools)
     if isinstance(called, Ended):
         return called
     pictures = verify(work, called, tools)
@@ -69,11 +74,11 @@ def run(work: Work, tools: Tools) -> Ended:
 
 
 @step("fetch")
-def fetch(work: Work, tools: Tools) -> Stored:
-    """The input's bytes, unchanged."""
+def fetch(work: Work, hold: Hold, tools: Tools) -> Stored:
+    """The input's bytes, unchanged, once there is room for them."""
     uri = work.message.job.image
     try:
-        return tools.store.get(uri, max_bytes=images.MAX_INPUT_BYTES)
+        return tools.store.get(uri, max_bytes=images.MAX_INPUT_BYTES, admit=hold.take)
     except StoreAccessDenied as error:
         raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
 
@@ -87,6 +92,12 @@ def prepare(work: Work, source: Stored) -> Prepared:
         raise InvalidImage(f"the input {error.message}") from error
 
 
+def pack(source: Stored, prepared: Prepared, hold: Hold) -> tuple[Parcel, Stored, Prepared]:
+    """From here on the picture is in the parcel alone, which lets go of it as it is sent."""
+    hold.keep(len(prepared.data))
+    return Parcel(prepared.data, hold), replace(source, data=b""), replace(prepared, data=b"")
+
+
 @step("verify")
 def verify(work: Work, called: Called, tools: Tools) -> list[Picture]:
     """The answer's pictures, each decoded whole; one that does not decode is a failed call."""
@@ -94,7 +105,9 @@ def verify(work: Work, called: Called, tools: Tools) -> list[Picture]:
         return [images.verify(picture) for picture in called.answer.images]
 
 
-def call(work: Work, prepared: Prepared, fingerprint: Fingerprint, looked_at: float, tools: Tools) -> Called | Ended:
+def call(
+    work: Work, prepared: Prepared, parcel: Parcel, fingerprint: Fingerprint, looked_at: float, tools: Tools
+) -> Called | Ended:
     """Claims and calls; or, where the claim says to look again, finds the job done."""
     looked, judged, state = False, False, tools.fleet.state
     while True:
@@ -109,7 +122,7 @@ def call(work: Work, prepared: Prepared, fingerprint: Fingerprint, looked_at: fl
                 looked=looked, looked_at=looked_at, made_from=fingerprint.token,
             )  # fmt: skip
             if claim.verdict in {"go", "submitted"}:
-                ask = Call(prepared.data, work.message, work.token, claim, fingerprint.token)
+                ask = Call(parcel, work.message, work.token, claim, fingerprint.token)
                 doubtful = claim.verdict == "go" and claim.doubts > 0 and not judged
                 judged = judged or doubtful
                 if done := judge(work, ask, tools) if doubtful else img2img(work, ask, asked, tools):

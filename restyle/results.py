@@ -208,7 +208,7 @@ def store(made: Made, tools: Tools) -> Record:
         variant=job.variant,
         fingerprint=made.fingerprint,
         input=RecordInput(
-            uri=job.image, etag=made.source.etag, sha256=made.fingerprint.sha256, bytes=len(made.source.data),
+            uri=job.image, etag=made.source.etag, sha256=made.fingerprint.sha256, bytes=made.source.bytes,
             width=made.prepared.source_width, height=made.prepared.source_height,
         ),
         prepared=RecordPrepared(width=made.prepared.width, height=made.prepared.height, steps=made.prepared.steps),

@@ -5,14 +5,15 @@ Contract: segmind.com/models/sdxl-img2img/api, and docs/formats.md for what the 
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import time
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, cast
 from urllib.parse import urljoin
 
+import pybase64
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
@@ -70,7 +71,7 @@ class Wire:
         """Closes the connections."""
         self._session.close()
 
-    def ask(self, verb: str, url: str, body: bytes = b"") -> Reply:
+    def ask(self, verb: str, url: str, body: Body | bytes = b"") -> Reply:
         """One request; a body is JSON.
 
         Raises:
@@ -84,7 +85,7 @@ class Wire:
                 verb,
                 url,
                 headers={"content-type": "application/json"} if body else None,
-                data=body or None,
+                data=cast("Any", body) or None,
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._connect_timeout, self._timeout),
@@ -143,7 +144,7 @@ class Segmind:
         Raises:
             RequestRejected, TransientError, RateLimited, FleetError: as the API's answer says; see `read_answer`.
         """
-        reply = metrics.api(self._wire.ask)("POST", self.url, as_body(image, params))
+        reply = metrics.api(self._wire.ask)("POST", self.url, Body(image, params))
         return read_answer(reply.status, reply.headers, reply.body, reply.seconds, api_key=self._key)
 
     def credits(self) -> float:
@@ -166,9 +167,24 @@ class Segmind:
         self._wire.close()
 
 
-def as_body(image: bytes, params: Params) -> bytes:
-    """A picture and its parameters as JSON; encoding the picture as text would cost more than the rest of a call."""
-    return b"".join((b'{"image":"', base64.b64encode(image), b'",', json.dumps(params.as_sent()).encode()[1:]))
+class Body:
+    """A picture and its parameters as JSON, part by part; each is let go as soon as it is sent.
+
+    Encoding the picture as text would cost more than the rest of a call, and a body that is kept until the answer has
+    come would be most of what a call in flight takes.
+    """
+
+    def __init__(self, image: bytes, params: Params) -> None:
+        parts = (b'{"image":"', pybase64.b64encode(image), b'",' + json.dumps(params.as_sent()).encode()[1:])
+        self._parts = deque(parts)
+        self._length = sum(map(len, parts))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._parts:
+            yield self._parts.popleft()
 
 
 def _cause(error: BaseException) -> str:

@@ -28,7 +28,7 @@ from restyle.errors import (
     ResultGone,
 )
 from restyle.models import Params, utc_now
-from restyle.segmind import Reply, Wire, as_body
+from restyle.segmind import Body, Reply, Wire
 
 #: Seconds for a look; only the submit, which carries the picture, may take as long as a call.
 LOOK_TIMEOUT = 30.0
@@ -91,7 +91,7 @@ class SegmindQueue:
             RestyleError: it was refused, by the same table as a call of v1; or in doubt where the reply was lost.
         """
         submitted = utc_now()
-        reply = metrics.api(self._submits.ask)("POST", self.url, as_body(image, params))
+        reply = metrics.api(self._submits.ask)("POST", self.url, Body(image, params))
         if not 200 <= reply.status < 300:
             raise read_error(reply.status, reply.headers, reply.body, self._key)
         request_id = _object(reply.body).get("request_id")

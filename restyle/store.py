@@ -7,8 +7,9 @@ own chain (environment, profiles, roles, AWS_ENDPOINT_URL_S3).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from mmap import mmap
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import quote, unquote, urlencode
 
@@ -22,6 +23,7 @@ from restyle.errors import (
 )
 from restyle.keys import split_uri
 from restyle.outputs import Storing
+from restyle.signed import Reply, Signed, TooLarge
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -84,25 +86,38 @@ class Store:
     def __init__(self, *, embedded: Endpoint | None = None, connections: int = 16) -> None:
         self._embedded = embedded
         self._connections = connections
-        self._clients: dict[bool, S3Client] = {}
+        self._clients: dict[bool, tuple[S3Client, Signed]] = {}
         self._lock = threading.Lock()
 
     @metrics.s3("get")
-    def get(self, uri: str, *, max_bytes: int | None = None) -> Stored:
+    def get(self, uri: str, *, max_bytes: int | None = None, admit: Callable[[int], None] | None = None) -> Stored:
         """An object with its content.
+
+        Args:
+            uri: where it lies.
+            max_bytes: more than that is not read.
+            admit: told the size before a byte is read; may wait until there is room for it.
 
         Raises:
             InputNotFound: there is no such object.
             InvalidImage: it is larger than `max_bytes`.
         """
         bucket, key = split_uri(uri)
-        with _translated(uri):
-            answer = self._client(bucket).get_object(Bucket=bucket, Key=key)
-            size = answer["ContentLength"]
-            if max_bytes is not None and size > max_bytes:
-                answer["Body"].close()
-                raise InvalidImage(f"{uri}: is {size / 1e6:,.0f} MB; at most {max_bytes / 1e6:,.0f} MB can be sent")
-            data = answer["Body"].read()
+        try:
+            if reply := self._short(bucket).request("GET", bucket, key, max_bytes=max_bytes, admit=admit):
+                return Stored(**_replied(reply, uri), data=reply.data)
+            with _translated(uri):
+                answer = self._client(bucket).get_object(Bucket=bucket, Key=key)
+                size = answer["ContentLength"]
+                if max_bytes is not None and size > max_bytes:
+                    answer["Body"].close()
+                    raise TooLarge(size)
+                if admit:
+                    admit(size)
+                data = answer["Body"].read()
+        except TooLarge as error:
+            size, most = error.args[0] / 1e6, (max_bytes or 0) / 1e6
+            raise InvalidImage(f"{uri}: is {size:,.0f} MB; at most {most:,.0f} MB can be sent") from None
         return Stored(**_told(answer), data=data)
 
     def find(self, uri: str) -> Stored | None:
@@ -117,6 +132,8 @@ class Store:
         """What S3 says of an object; None where there is none."""
         bucket, key = split_uri(uri)
         try:
+            if reply := self._short(bucket).request("HEAD", bucket, key):
+                return Head(**_replied(reply, uri))
             with _translated(uri):
                 return Head(**_told(self._client(bucket).head_object(Bucket=bucket, Key=key)))
         except InputNotFound:
@@ -126,7 +143,7 @@ class Store:
     def put(
         self,
         uri: str,
-        data: bytes,
+        data: bytes | mmap,
         *,
         content_type: str,
         metadata: Mapping[str, str] = {},
@@ -135,11 +152,16 @@ class Store:
         """Writes an object whole, held as S3 is told to, and answers with its ETag."""
         bucket, key = split_uri(uri)
         told = {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in metadata.items()}
+        asked: Any = {**_held(storing), **_headers(storing)}
+        # A file goes the long way, where it is wound back for another attempt, and so does what S3 is to hold.
+        if isinstance(data, bytes) and not asked:
+            headers = {"Content-Type": content_type, **{f"x-amz-meta-{name}": value for name, value in told.items()}}
+            if reply := self._short(bucket).request("PUT", bucket, key, body=data, headers=headers):
+                return str(_replied(reply, uri)["etag"])
         with _translated(uri):
             answer = self._client(bucket).put_object(
-                Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=told,
-                **_held(storing), **_headers(storing),
-            )  # fmt: skip
+                Bucket=bucket, Key=key, Body=cast("bytes", data), ContentType=content_type, Metadata=told, **asked
+            )
         return answer.get("ETag", "").strip('"')
 
     @metrics.s3("copy")
@@ -217,24 +239,33 @@ class Store:
     def close(self) -> None:
         """Closes the connections."""
         with self._lock:
-            for client in self._clients.values():
+            for client, short in self._clients.values():
                 client.close()
+                short.close()
             self._clients.clear()
 
     def _is_embedded(self, bucket: str) -> bool:
         return self._embedded is not None and bucket == EMBEDDED_BUCKET
 
     def _client(self, bucket: str) -> S3Client:
+        return self._ways(bucket)[0]
+
+    def _short(self, bucket: str) -> Signed:
+        return self._ways(bucket)[1]
+
+    def _ways(self, bucket: str) -> tuple[S3Client, Signed]:
+        """The long way to a bucket and the short one."""
         embedded = self._is_embedded(bucket)
         with self._lock:
             if embedded not in self._clients:
                 self._clients[embedded] = self._connect(self._embedded if embedded else None)
             return self._clients[embedded]
 
-    def _connect(self, endpoint: Endpoint | None) -> S3Client:
+    def _connect(self, endpoint: Endpoint | None) -> tuple[S3Client, Signed]:
         # Imported at first use: boto3 takes a third of a second that `restyle --help` need not wait for.
         import boto3
         from botocore.config import Config
+        from botocore.session import get_session
 
         config = Config(
             retries={"mode": "standard", "max_attempts": 3},
@@ -248,18 +279,40 @@ class Store:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        session = boto3.session.Session()
+        core = get_session()
+        session = boto3.session.Session(botocore_session=core)
         region = session.region_name or "us-east-1"
         if endpoint is None:
-            return session.client("s3", region_name=region, config=config)
-        return session.client(
-            "s3",
-            region_name=region,
-            endpoint_url=endpoint.url,
-            aws_access_key_id=endpoint.access_key,
-            aws_secret_access_key=endpoint.secret_key,
-            config=config.merge(Config(s3={"addressing_style": "path"}, proxies={})),
-        )
+            client = session.client("s3", region_name=region, config=config)
+        else:
+            client = session.client(
+                "s3",
+                region_name=region,
+                endpoint_url=endpoint.url,
+                aws_access_key_id=endpoint.access_key,
+                aws_secret_access_key=endpoint.secret_key,
+                config=config.merge(Config(s3={"addressing_style": "path"}, proxies={})),
+            )
+        ca_bundle = core.get_config_variable("ca_bundle")
+        return client, Signed(client, connections=self._connections, ca_bundle=ca_bundle)
+
+
+def _replied(reply: Reply, uri: str) -> dict[str, Any]:
+    """The fields of a Head in an answer of the short way.
+
+    Raises:
+        InputNotFound: there is no such object.
+    """
+    if reply.status == 404:
+        raise InputNotFound(f"{uri}: there is no such object")
+    named = {name.lower(): value for name, value in reply.headers.items()}
+    told = {
+        "ETag": named.get("etag", ""),
+        "ContentLength": int(named.get("content-length", 0)),
+        "ContentType": named.get("content-type", ""),
+        "Metadata": {n.removeprefix("x-amz-meta-"): v for n, v in named.items() if n.startswith("x-amz-meta-")},
+    }
+    return _told(told)
 
 
 def _held(storing: Storing | None) -> Any:

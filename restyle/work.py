@@ -11,6 +11,7 @@ from restyle.doors import Door
 from restyle.fleet import Claim, Fleet
 from restyle.keys import Workspace
 from restyle.models import Message, RunOptions, request_digest, utc_now
+from restyle.room import Room
 from restyle.signing import Signer
 from restyle.slots import Slots
 from restyle.store import Store
@@ -27,6 +28,8 @@ class Tools:
     fleet: Fleet
     #: One a call in flight; held only for the call.
     slots: Slots
+    #: What pictures take in memory until they are sent.
+    room: Room
     #: Set when this worker drains: no call begins any more.
     stopping: threading.Event
     #: Clear while S3 takes no writes: answers that cannot be stored must not pile up.

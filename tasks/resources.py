@@ -24,6 +24,7 @@ from restyle.retries import Policy
 from restyle.segmind import Segmind
 from restyle.segmind_queue import SegmindQueue
 from restyle.signing import open_signer
+from restyle.room import Room
 from restyle.slots import Slots
 from restyle.state import State
 from restyle.store import Endpoint, Store
@@ -165,6 +166,7 @@ def open_resources(settings: Settings) -> Resources:
         segmind=open_door(settings, settings.api_key.get_secret_value(), fleet, store, stopping),
         fleet=fleet,
         slots=Slots(settings.concurrency),
+        room=Room(),
         stopping=stopping,
         storing=storing,
         version=version("catalog-restyle"),

@@ -28,17 +28,20 @@ def add_to(app: typer.Typer) -> None:
 
 def worker(
     concurrency: options.Concurrency = None,
+    processes: options.Processes = None,
     api: options.Api = None,
     max_rpm: options.MaxRpm = None,
     sandbox: options.Sandbox = False,
 ) -> None:
     """Run a worker of the fleet until it is told to stop (Ctrl-C or SIGTERM drain it)."""
-    settings = options.settings_from(concurrency=concurrency, api=api, max_rpm=max_rpm, sandbox=sandbox)
+    settings = options.settings_from(
+        concurrency=concurrency, processes=processes, api=api, max_rpm=max_rpm, sandbox=sandbox
+    )
     if is_embedded(settings):
         raise ConfigurationError(
             "a worker belongs to a fleet: set RESTYLE_REDIS_URL and RESTYLE_WORKSPACE. `restyle run` brings its own"
         )
-    command = [sys.executable, "-m", "celery", "-A", "workers.main", "worker"]
+    command = local.worker_command(settings)
     os.execve(sys.executable, command, {**os.environ, **local.environment(settings)})  # noqa: S606 - becomes the worker
 
 

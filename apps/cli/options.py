@@ -72,6 +72,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spendi
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Call the sandbox of the API: free, made-up pictures.")]
 Concurrency = Annotated[int | None, typer.Option(help="Calls in flight in each worker.", metavar="N", min=1)]
+Processes = Annotated[
+    int | None, typer.Option(help="Processes that share these calls; 0: by the machine's cores.", metavar="N", min=0)
+]
 Api = Annotated[
     str | None,
     typer.Option(help="v1: one call a picture. v2: the API's queue, whose requests outlive a worker.", metavar="DOOR"),

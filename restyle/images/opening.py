@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 from PIL import Image
@@ -74,6 +74,13 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+
+# Markers of JPEG (ITU T.81, table B.1): frames that are decoded in one pass, and segments that may stand before a scan.
+_MARK, _SCAN, _END = 0xFF, 0xDA, b"\xff\xd9"
+_SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
+_TABLES = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
+#: The first marker behind compressed pixels: neither a byte of theirs nor one of their restarts.
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 @dataclass(frozen=True)
@@ -151,9 +158,34 @@ def check_whole(source: Source) -> None:
     Raises:
         InvalidImage: the picture is damaged or cut short.
     """
+    if source.kind == "JPEG" and (frame := _frame(source.data)):
+        source = replace(source, data=frame, image=JpegImageFile(BytesIO(frame)))
     source.image.draft(None, (1, 1))
     with decoding(source):
         source.image.load()
+
+
+def _frame(data: bytes) -> bytes | None:
+    """A JPEG without its compressed pixels, which decodes where the whole does, in a tenth of the time.
+
+    Of a sequential JPEG with one scan, libjpeg refuses only what stands before the pixels, and a scan without its end:
+    codes that cannot be are drawn as grey with a warning (jdhuff.c). So where the end of the scan is the end of the
+    picture, the rest tells the same as the whole. None: of any other JPEG it does not.
+    """
+    place, components = 2, 0
+    while place + 10 <= len(data) and data[place] == _MARK:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4])
+        if marker in _SEQUENTIAL_FRAMES and length > 7 and not components:
+            components = data[place + 9]
+        elif marker == _SCAN:
+            end = place + 2 + length
+            found = _AFTER_SCAN.search(data, end)
+            is_last = found is not None and found.group() == _END and data[place + 4] == components
+            return data[:end] + _END if is_last else None
+        elif marker not in _TABLES or length < 2:
+            return None
+        place += 2 + length
+    return None
 
 
 @contextmanager

@@ -16,6 +16,9 @@ local function shard_key(run, shard) return run_key(run) .. ':shard:' .. shard e
 local function run_suspension_key(run) return run_key(run) .. ':suspension' end
 local function doubts_key(run) return run_key(run) .. ':doubts' end
 local function lease_key(job) return workspace .. 'lease:' .. job end
+-- How long a written record is remembered here: ten times as long as a look-up counts as fresh, and three times as
+-- long as a call may take. Longer, and fast runs of a million jobs would fill Redis with it.
+local done_seconds = 600
 local function done_key(job) return workspace .. 'done:' .. job end
 local function kept_key(job) return workspace .. 'kept:' .. job end
 local function request_key(job) return workspace .. 'request:' .. job end

@@ -13,7 +13,7 @@ end
 release(job, token)
 redis.call('HDEL', jobs_key(worker), job)
 local seconds, weight = tonumber(arg(15)), tonumber(arg(16))
-if wrote then redis.call('SET', done_key(job), run, 'EX', 3600) end
+if wrote then redis.call('SET', done_key(job), run, 'EX', done_seconds) end
 if succeeded then
   redis.call('HDEL', rate_key, 'streak', 'limited_since')
   redis.call('DEL', streak_key)

@@ -2,7 +2,8 @@
 -- worker, run, shard, index, job, token -> {ok} or {drop, why}
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local why = barred(worker, run, shard, index, job, token)
-if not why and redis.call('HEXISTS', jobs_key(worker), job) == 1 then why = 'held' end
+-- That the list has the job already says nothing: a beat may have written it between the worker's own look, which
+-- knows of its other threads, and this.
 if why then
   -- The list stays as it is: where this worker holds the job, another thread of it does.
   if why == 'suspended' or why == 'heartbeat' then hunger(run, shard) end

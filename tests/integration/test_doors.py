@@ -29,6 +29,7 @@ from restyle.models import (
     utc_now,
 )
 from restyle.progress import Ended, Progress
+from restyle.room import Hold, Parcel, Room
 from restyle.segmind_queue import CannotTell, Request, SegmindQueue, read_request
 from restyle.state import State
 from restyle.store import Store
@@ -61,7 +62,7 @@ class Fixture:
             )
             if claim.verdict != "look":
                 break
-        return Call(picture("a"), self.message, self.token, claim, "this picture")
+        return Call(Parcel(picture("a"), Hold(Room())), self.message, self.token, claim, "this picture")
 
     def attempt(self) -> Answer:
         """One attempt as the pipeline makes it."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from restyle.errors import ApiUnavailable, OutOfCredits, RateLimited, RequestRejected
-from restyle.fleet import Dropped, Fleet, Limits
+from restyle.fleet import Dropped, Fleet, Holding, Limits
 from restyle.keys import Workspace
 from restyle.models import (
     Job,
@@ -107,6 +108,17 @@ def test_a_second_copy_in_the_same_worker_is_dropped(worker: Workers) -> None:
     with pytest.raises(Dropped, match="held"):
         fleet.take(message, "t2")
     assert claim(fleet, message, "t1") == "go"
+
+
+def test_a_beat_between_the_two_steps_of_taking_changes_nothing(worker: Workers) -> None:
+    """The heartbeat may list a job that a thread has just begun to take: it is that thread's all the same."""
+    fleet, message = worker(), a_message()
+    place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
+    fleet.hands.add(message.job_id, Holding(place, "t"))
+    fleet.beat({})
+    fleet.hands.remove(message.job_id)
+    fleet.take(message, "t")
+    assert claim(fleet, message, "t") == "go"
 
 
 def test_the_ledger_counts_the_first_outcome_only(worker: Workers, progress: Progress) -> None:

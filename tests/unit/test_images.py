@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -324,3 +326,47 @@ def test_damage_is_survived(data: bytes, hits: list[tuple[int, int]], cut: float
         except InvalidImage:
             return
     assert images.verify(prepared.data).width == prepared.width
+
+
+def decodes(check: Callable[[opening.Source], None], data: bytes) -> bool | None:
+    """Whether a check takes the picture for whole; None where it cannot even be opened."""
+    try:
+        source = opening.open_picture(data)
+    except InvalidImage:
+        return None
+    try:
+        check(source)
+    except InvalidImage:
+        return False
+    return True
+
+
+def decode_every_byte(source: opening.Source) -> None:
+    """What `check_whole` does for a JPEG in less time."""
+    source.image.draft(None, (1, 1))
+    with opening.decoding(source):
+        source.image.load()
+
+
+@given(
+    kind=st.sampled_from(
+        [{}, {"progressive": True}, {"subsampling": 2}, {"restart_marker_rows": 1}, {"optimize": True}, {"mode": "L"}]
+    ),
+    cut=st.none() | st.floats(0, 1),
+    damage=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=4),
+    tail=st.binary(max_size=4),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_damaged_jpeg_is_found_as_if_every_byte_were_decoded(
+    kind: dict[str, Any], cut: float | None, damage: list[tuple[float, bytes]], tail: bytes
+) -> None:
+    """The quick look at a JPEG comes to the same as decoding all of it, whatever was done to its bytes."""
+    options = dict(kind)
+    data = bytearray(encode(photo().resize((96, 64)).convert(str(options.pop("mode", "RGB"))), "JPEG", **options))
+    for place, written in damage:
+        begin = int(place * len(data))
+        data[begin : begin + len(written)] = written
+    if cut is not None:
+        del data[int(cut * len(data)) :]
+    data += tail
+    assert decodes(opening.check_whole, bytes(data)) == decodes(decode_every_byte, bytes(data))

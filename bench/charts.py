@@ -1,0 +1,68 @@
+"""Charts as SVG, plain enough to be read in light and in dark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+WIDTH = 760
+_STYLE = """<style>
+text{font:13px system-ui,sans-serif;fill:#57606a}.title{font-size:15px;font-weight:600;fill:#24292f}
+.value{fill:#24292f;font-weight:600}.bar{fill:#8c959f}.ours{fill:#1f883d}.grid{stroke:#d0d7de}.line{fill:none;stroke-width:2}
+.bound{stroke:#cf222e;stroke-dasharray:4 3}
+@media (prefers-color-scheme:dark){text{fill:#8b949e}.title,.value{fill:#e6edf3}.bar{fill:#6e7681}.ours{fill:#3fb950}
+.grid{stroke:#30363d}.bound{stroke:#f85149}}
+</style>"""
+_COLOURS = ("#1f883d", "#0969da", "#bf8700", "#8250df")
+
+
+def bars(title: str, values: Mapping[str, float], *, unit: str, bound: float | None = None, digits: int = 1) -> str:
+    """A bar a name, the shortest first; ours in green, and a line at the bound that ours is to keep."""
+    rows = sorted(values.items(), key=lambda item: item[1])
+    height, left, right = 64 + 30 * len(rows), 130, 90
+    longest = max([*values.values(), bound or 0.0]) or 1.0
+    scale = (WIDTH - left - right) / longest
+    parts = [f'<text class="title" x="8" y="22">{escape(title)}</text>']
+    for place, (name, value) in enumerate(rows):
+        y, kind = 40 + 30 * place, "ours" if name.startswith("restyle") else "bar"
+        parts.append(f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<rect class="{kind}" x="{left}" y="{y}" width="{value * scale:.1f}" height="20" rx="3"/>')
+        parts.append(
+            f'<text class="value" x="{left + value * scale + 6:.1f}" y="{y + 15}">{value:.{digits}f} {unit}</text>'
+        )
+    if bound is not None:
+        x = left + bound * scale
+        parts.append(f'<line class="bound" x1="{x:.1f}" x2="{x:.1f}" y1="34" y2="{height - 24}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{height - 8}" text-anchor="middle">at most {bound:g}</text>')
+    return _svg(height, parts)
+
+
+def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float]], *, x_unit: str) -> str:
+    """A line a name over the same places."""
+    height, left, right, top, bottom = 320, 60, 20, 64, 284
+    highest = max(max(values) for values in series.values()) * 1.1 or 1.0
+    last = max(xs) or 1.0
+    parts = [f'<text class="title" x="8" y="22">{escape(title)}</text>']
+    for step in range(5):
+        y = bottom - (bottom - top) * step / 4
+        parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{highest * step / 4:,.0f}</text>')
+        x = left + (WIDTH - left - right) * step / 4
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{last * step / 4:,.0f}</text>')
+    parts.append(f'<text x="{WIDTH - right}" y="{bottom + 35}" text-anchor="end">{escape(x_unit)}</text>')
+    x = left
+    for (name, values), colour in zip(series.items(), _COLOURS, strict=False):
+        points = " ".join(
+            f"{left + (WIDTH - left - right) * at / last:.1f},{bottom - (bottom - top) * value / highest:.1f}"
+            for at, value in zip(xs, values, strict=True)
+        )
+        parts.append(f'<polyline class="line" stroke="{colour}" points="{points}"/>')
+        parts.append(f'<rect x="{x}" y="36" width="14" height="4" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 20}" y="42">{escape(name)}</text>')
+        x += 40 + 8 * len(name)
+    return _svg(height, parts)
+
+
+def _svg(height: int, parts: Sequence[str]) -> str:
+    view = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {view} role="img">{_STYLE}{"".join(parts)}</svg>\n'

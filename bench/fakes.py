@@ -1,0 +1,236 @@
+"""The two ends of every job, made cheap: an S3 and an API that cost next to nothing and are charged to nobody.
+
+Each is one asyncio protocol in a process of its own: `python fakes.py s3|api PORT PICTURE`. GET /-/stats tells what was
+counted, GET /-/set?latency=SECONDS changes how long an answer takes, and starts the counting anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+DATE = b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
+Headers = dict[str, str]
+Answer = Callable[[str, str, Headers, bytes], tuple[bytes, bytes]]
+
+
+class Exchange(asyncio.Protocol):
+    """One connection: requests in a row, each answered after the latency of its server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.transport: asyncio.Transport
+        self.head = b""
+        self.body: list[bytes] = []
+        self.missing = -1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment] # a stream, as the server is one
+        self.server.connections += 1
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.server.connections -= 1
+
+    def data_received(self, data: bytes) -> None:
+        if self.missing < 0:
+            self.head += data
+            end = self.head.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            data, self.head = self.head[end + 4 :], self.head[:end]
+            self._begin()
+        self.body.append(data)
+        self.missing -= len(data)
+        if self.missing <= 0:
+            self._end()
+
+    def _begin(self) -> None:
+        lines = self.head.decode("latin-1").split("\r\n")
+        self.verb, self.target, _ = lines[0].split(" ", 2)
+        self.headers = {}
+        for line in lines[1:]:
+            name, _, value = line.partition(":")
+            self.headers[name.lower()] = value.strip()
+        self.missing = int(self.headers.get("content-length", 0))
+        if self.headers.get("expect"):
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.server.begun(self.target)
+
+    def _end(self) -> None:
+        head, content = self.server.answer(self.verb, self.target, self.headers, b"".join(self.body))
+        self.head, self.body, self.missing = b"", [], -1
+        loop = asyncio.get_running_loop()
+        if self.server.latency and not self.target.startswith("/-/"):
+            loop.call_later(self.server.latency, self._send, head, content)
+        else:
+            self._send(head, content)
+
+    def _send(self, head: bytes, content: bytes) -> None:
+        self.transport.write(head)
+        if content:
+            self.transport.write(content)
+
+
+class Server:
+    """What both have: a picture to give, a latency, and counts."""
+
+    def __init__(self, picture: bytes) -> None:
+        self.picture = picture
+        self.latency = 0.0
+        self.connections = 0
+        self.counts: dict[str, int] = {}
+        self.starts: list[float] = []
+        self.last = 0.0
+
+    def begun(self, target: str) -> None:
+        """A request has begun."""
+
+    def empty(self) -> None:
+        """Forgets what it holds."""
+
+    def count(self, name: str) -> None:
+        """Counts one request."""
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def answer(self, verb: str, target: str, headers: Headers, body: bytes) -> tuple[bytes, bytes]:
+        """The answer to a request, its head and its content."""
+        if not target.startswith("/-/"):
+            return self.serve(verb, target, headers, body)
+        query = parse_qs(urlsplit(target).query)
+        if target.startswith("/-/set"):
+            self.latency = float(query["latency"][0])
+            self.counts, self.starts, self.last = {}, [], 0.0
+            if "empty" in query:
+                self.empty()
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        told = {
+            "counts": self.counts,
+            "last": self.last,
+            "now": time.monotonic(),
+            "connections": self.connections,
+            "cpu": used.ru_utime + used.ru_stime,
+        }
+        if "starts" in query:
+            told["starts"] = self.starts
+        return reply(json.dumps(told).encode(), "application/json")
+
+    def serve(self, verb: str, target: str, headers: Headers, body: bytes) -> tuple[bytes, bytes]:
+        """What the server is for."""
+        raise NotImplementedError
+
+
+class Api(Server):
+    """Answers every POST with the picture, once its latency is over."""
+
+    def begun(self, target: str) -> None:
+        if not target.startswith("/-/"):
+            self.starts.append(time.monotonic())
+
+    def serve(self, verb: str, target: str, headers: Headers, body: bytes) -> tuple[bytes, bytes]:
+        self.count("calls" if verb == "POST" else verb)
+        if verb != "POST":
+            return reply(b'{"credits": 1000000}', "application/json")
+        return reply(self.picture, "image/jpeg", b"x-remaining-credits: 1000000\r\nx-request-id: bench\r\n")
+
+
+class S3(Server):
+    """Has every key below `in/`, remembers what is small, and of pictures only that they are there."""
+
+    def __init__(self, picture: bytes) -> None:
+        super().__init__(picture)
+        self.objects: dict[str, tuple[bytes, str, bytes]] = {}
+        self.etag = hashlib.md5(picture, usedforsecurity=False).hexdigest()
+
+    def empty(self) -> None:
+        self.objects.clear()
+
+    def serve(self, verb: str, target: str, headers: Headers, body: bytes) -> tuple[bytes, bytes]:
+        path, _, query = target.partition("?")
+        _, bucket, key = (*unquote(path).split("/", 2), "")[:3]
+        self.last = time.monotonic()
+        if verb == "PUT":
+            kind = "record" if "records/" in key else "output"
+            if "runs/" in key:
+                kind = "report" if key.endswith("report.json") else "other"
+            self.count(f"PUT {kind}")
+            metadata = "".join(f"{n}: {v}\r\n" for n, v in headers.items() if n.startswith("x-amz-meta-")).encode()
+            kept = b"" if kind == "output" else body
+            etag = hashlib.md5(body, usedforsecurity=False).hexdigest() if kept else self.etag
+            self.objects[key] = (kept, etag, metadata)
+            return reply(b"", "text/plain", f'ETag: "{etag}"\r\n'.encode())
+        self.count(verb)
+        if verb == "DELETE":
+            self.objects.pop(key, None)
+            return b"HTTP/1.1 204 No Content\r\n\r\n", b""
+        if not key.strip("/"):
+            return self.listing(bucket, parse_qs(query))
+        if key.startswith("in/"):
+            found: tuple[bytes, str, bytes] | None = (self.picture, self.etag, b"")
+        else:
+            found = self.objects.get(key)
+        if found is None:
+            told = b"" if verb == "HEAD" else b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
+            return reply(told, "application/xml", status=b"404 Not Found")
+        head, content = reply(found[0], "image/jpeg", f'ETag: "{found[1]}"\r\n'.encode() + found[2])
+        return head, b"" if verb == "HEAD" else content
+
+    def listing(self, bucket: str, query: dict[str, list[str]]) -> tuple[bytes, bytes]:
+        """ListObjectsV2, in one page."""
+        prefix, delimiter = query.get("prefix", [""])[0], query.get("delimiter", [""])[0]
+        after = query.get("start-after", [""])[0]
+        contents, folders = [], {}
+        for key in sorted(self.objects):
+            if not key.startswith(prefix) or key <= after:
+                continue
+            rest = key[len(prefix) :]
+            if delimiter and delimiter in rest:
+                folders[prefix + rest.partition(delimiter)[0] + delimiter] = True
+                continue
+            data, etag, _ = self.objects[key]
+            contents.append(f"<Contents><Key>{escape(key)}</Key><ETag>{etag}</ETag><Size>{len(data)}</Size></Contents>")
+        text = "".join(contents) + "".join(
+            f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in folders
+        )
+        xml = (
+            '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"<Name>{bucket}</Name><IsTruncated>false</IsTruncated>{text}</ListBucketResult>"
+        )
+        return reply(xml.encode(), "application/xml")
+
+
+def reply(content: bytes, kind: str, headers: bytes = b"", status: bytes = b"200 OK") -> tuple[bytes, bytes]:
+    """An HTTP answer."""
+    length = f"Content-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+    return b"HTTP/1.1 " + status + b"\r\n" + DATE + headers + length, content
+
+
+async def serve(server: Server, port: int) -> None:
+    """Listens until the process is killed."""
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: Exchange(server), "127.0.0.1", port, backlog=4096)
+    await listening.serve_forever()
+
+
+def main() -> None:
+    """`fakes.py s3|api PORT PICTURE`."""
+    kind, port, picture = sys.argv[1:]
+    content = Path(picture).read_bytes()
+    try:
+        import uvloop
+
+        uvloop.install()
+    except ImportError:
+        pass  # dearer, and charged to nobody all the same
+    asyncio.run(serve((S3 if kind == "s3" else Api)(content), int(port)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""docs/benchmarks.md and its charts, from figures alone: nothing on the page is typed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import charts, model
+from bench.arena import HERE
+
+DOCS = HERE.parent / "docs"
+PAGE, SCALING = "benchmarks.md", "scaling.md"
+#: A load from before the benchmark beyond which its figures are not to be trusted.
+BUSY = 0.5
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What was promised, what was seen, and whether that is enough."""
+
+    promise: str
+    seen: str
+    met: bool
+
+    @property
+    def row(self) -> str:
+        """A line of the table."""
+        return f"| {self.promise} | {self.seen} | {'met' if self.met else '**not met**'} |"
+
+
+class Found:
+    """The figures, asked by setting and contender."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.all = found
+
+    def values(self, setting: str, contender: str, figure: str) -> list[float]:
+        """A figure of every run."""
+        return [run[figure] for run in self.all["duels"] if run["setting"] == setting and run["contender"] == contender]
+
+    def one(self, setting: str, contender: str, figure: str) -> float:
+        """Its median."""
+        return median(self.values(setting, contender, figure))
+
+    def contenders(self, setting: str) -> list[str]:
+        """Who took part, in the order of their CPU."""
+        names = dict.fromkeys(run["contender"] for run in self.all["duels"] if run["setting"] == setting)
+        return sorted(names, key=lambda name: self.one(setting, name, "cpu_ms"))
+
+    def settings(self) -> list[str]:
+        """In the order in which they were run."""
+        return list(dict.fromkeys(run["setting"] for run in self.all["duels"]))
+
+
+def write(figures: dict[str, Any], docs: Path = DOCS) -> None:
+    """Writes the page and its charts."""
+    found = Found(figures)
+    images = docs / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    for setting in ("C64", "C256"):
+        cpu = {name: found.one(setting, name, "cpu_ms") for name in found.contenders(setting)}
+        calls = "64 calls of 1 s" if setting == "C64" else "256 calls of 2 s"
+        chart = charts.bars(f"CPU an image, {calls} in flight", cpu, unit="ms", bound=6.5)
+        (images / f"bench-cpu-{setting.lower()}.svg").write_text(chart, encoding="utf-8")
+    curve = figures["curve"]
+    jobs = [point["jobs"] for point in curve]
+    for name, title, series in (
+        ("memory", "One process: memory", {"worker, MB": "rss_mb", "Redis, MB": "redis_mb"}),
+        ("handles", "One process: threads and sockets", {"threads": "threads", "sockets": "sockets"}),
+        ("keys", "Keys in Redis", {"keys": "keys"}),
+    ):
+        values = {label: [point[figure] for point in curve] for label, figure in series.items()}
+        chart = charts.lines(title, jobs, values, x_unit="jobs done")
+        (images / f"bench-{name}.svg").write_text(chart, encoding="utf-8")
+    (docs / PAGE).write_text("\n".join(_page(found)) + "\n", encoding="utf-8")
+    head, _, rest = (DOCS / SCALING).read_text(encoding="utf-8").partition("<!-- model -->")
+    tail = rest.partition("<!-- /model -->")[2]
+    rows = "\n".join(model.table(found.one("C64", "restyle", "cpu_ms")))
+    (docs / SCALING).write_text(f"{head}<!-- model -->\n{rows}\n<!-- /model -->{tail}", encoding="utf-8")
+
+
+def quick(figures: dict[str, Any]) -> str:
+    """The tables of a quick look."""
+    found = Found(figures)
+    return "\n".join(line for setting in found.settings() for line in _table(found, setting))
+
+
+def _page(found: Found) -> Iterable[str]:
+    told, figures = found.all["machine"], found.all
+    yield "# Benchmarks"
+    yield ""
+    yield "Written by `make bench` from what it measured; nothing here is typed in. restyle with every guard on, beside what"
+    yield "people would use instead, on the same jobs, the same machine, in the same hour."
+    yield ""
+    yield f"**Machine.** {told['processor']}, {told['cores']} cores, {told.get('memory', '?')} of memory, {told['system']},"
+    yield f"Python {told['python']}, Celery {told['celery']}, redis-py {told['redis']}, boto3 {told['boto3']}, Pillow {told['pillow']}."
+    yield f"Workers, Valkey and both fakes share its cores. Load before: {figures['load_before']:.2f}; it took {figures['minutes']:.0f} minutes."
+    if figures["load_before"] > BUSY:
+        yield ""
+        yield "**The machine was busy with other work**: efficiency and seconds are worse than they would be alone, CPU too."
+    yield ""
+    yield "**A job.** GET an input of 300 kB from S3, POST it as base64 in JSON, get 200 kB back after the API's time, PUT the"
+    yield "picture and a record. The peers do that and nothing else. restyle also looks for an earlier record, checks input and"
+    yield "answer for damage, claims the call in Redis, and reports the outcome. S3 and the API are cheap fakes"
+    yield "(`bench/fakes.py`) in processes of their own, whose CPU is not charged; plain HTTP. Peers: `bench/peers/`, each set up as"
+    yield "its documentation advises."
+    yield ""
+    yield "## What was promised"
+    yield ""
+    yield "| promise | seen | |"
+    yield "|---|---|---|"
+    yield from (bar.row for bar in bars(found))
+    yield ""
+    yield "![CPU an image at 64 calls in flight](images/bench-cpu-c64.svg)"
+    yield ""
+    yield "![CPU an image at 256 calls in flight](images/bench-cpu-c256.svg)"
+    yield ""
+    yield "## Every figure"
+    yield ""
+    yield "Medians, and the least and the most of all runs. CPU: user and system time of all worker processes. Efficiency: N x L /"
+    yield "(C x wall clock), start and end of the run included; steady: the same in its middle. Memory: the most of all worker"
+    yield "processes together. L is the API's time, C the calls in flight."
+    yield ""
+    for setting in found.settings():
+        yield from _table(found, setting)
+    yield from _sizes(found)
+
+
+def bars(found: Found) -> Iterable[Bar]:
+    """Each promise, judged by the medians."""
+    figures = found.all
+    for setting, what in (("C64", "C=64, L=1 s"), ("C256", "C=256, L=2 s")):
+        ours = found.one(setting, "restyle", "cpu_ms")
+        yield Bar(f"CPU an image at {what}: at most 6.5 ms", f"{ours:.2f} ms", ours <= 6.5)
+        for peer, most in (("dramatiq", 1.0), ("celery tuned", 1.0), ("celery naive", 1 / 3), ("bare asyncio", 1.8)):
+            if found.values(setting, peer, "cpu_ms"):
+                theirs = found.one(setting, peer, "cpu_ms")
+                share = "below" if most == 1.0 else f"at most {'1/3' if most < 1 else most} of"
+                yield Bar(f"… {share} {peer}'s", f"{ours / theirs:.2f} of {theirs:.2f} ms", ours <= most * theirs)
+    for setting, least in (("C64", 0.98), ("C64 S3 50 ms", 0.98), ("C256", 0.97), ("C256 S3 50 ms", 0.97)):
+        steady = found.one(setting, "restyle", "steady")
+        yield Bar(f"Steady efficiency, {setting}: at least {least}", f"{steady:.3f}", steady >= least)
+    for setting, calls in (("C64", 64), ("C256", 256)):
+        rss, processes = found.one(setting, "restyle", "rss_mb"), found.one(setting, "restyle", "processes")
+        most = 90 * processes + 0.7 * calls
+        told = f"{rss:.0f} MB; {most:.0f} for {processes:.0f} processes, the supervisor among them"
+        yield Bar(f"Memory, {setting}: at most 90 MB a process + 0.7 MB a call", told, rss <= most)
+    million, five = figures["plan"]["1000000"], figures["plan"]["5000000"]
+    told = f"{million['cpu']:.0f} s of CPU, {million['rss_mb']:.0f} MB"
+    yield Bar("Plan of 1,000,000 rows: 60 s, 250 MB", told, million["cpu"] <= 60 and million["rss_mb"] <= 250)
+    yield Bar("Plan of 5,000,000 rows: 350 MB", f"{five['rss_mb']:.0f} MB", five["rss_mb"] <= 350)
+    bad = figures["bad_lines"]
+    yield Bar("100 bad rows among 1,000,000: all reported", f"{bad} reported", bad == 100)
+    rate = median(run["rate"] for run in figures["feed"])
+    yield Bar("Feeding: 25,000 jobs a second and core", f"{rate:,.0f}", rate >= 25_000)
+    redis = max(point["redis_mb"] for point in figures["curve"])
+    yield Bar("Redis, through the soak: under 64 MB", f"{redis:.1f} MB at most", redis < 64)
+    skip = figures["skip"]
+    yield Bar("A job that is unchanged: at most 2.5 ms of CPU", f"{skip['cpu_ms']:.2f} ms", skip["cpu_ms"] <= 2.5)
+    told = f"{skip['wall']:.0f} s, {skip['calls']} calls"
+    yield Bar("100,000 unchanged jobs: under 3 minutes", told, skip["wall"] < 180 and not skip["calls"])
+    for command, most in (("--help", 0.3), ("status", 0.6)):
+        used = median(figures["commands"][command])
+        yield Bar(f"`restyle {command}`: under {most} s of CPU", f"{used:.2f} s", used < most)
+    grown = growth(figures["curve"])
+    told = ", ".join(f"{name} {value:+.0f}" for name, value in grown.items())
+    flat = grown["MB"] <= 10 and grown["threads"] <= 2 and grown["sockets"] <= 4
+    yield Bar("100,000 jobs in one process: nothing grows", f"from a third to the end: {told}", flat)
+
+
+def growth(curve: list[dict[str, float]]) -> dict[str, float]:
+    """What the last tenth of a soak has more than the time around its first third: medians of both."""
+    done = curve[-1]["jobs"]
+    early = [point for point in curve if 0.3 * done <= point["jobs"] <= 0.4 * done] or curve[:1]
+    late = [point for point in curve if point["jobs"] >= 0.9 * done]
+    return {
+        label: median(point[name] for point in late) - median(point[name] for point in early)
+        for label, name in (("MB", "rss_mb"), ("threads", "threads"), ("sockets", "sockets"))
+    }
+
+
+def _table(found: Found, setting: str) -> Iterable[str]:
+    used = next(run["setting_of"] for run in found.all["duels"] if run["setting"] == setting)
+    added = f", {used['s3_latency'] * 1000:.0f} ms added to each S3 request" if used["s3_latency"] else ""
+    yield f"### C={used['concurrency']}, L={used['latency']:g} s{added}"
+    yield ""
+    yield "| | CPU ms an image | steady | efficiency | images/s | MB | processes | calls a job | runs |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for name in found.contenders(setting):
+        cells = [
+            _spread(found.values(setting, name, figure), digits)
+            for figure, digits in (("cpu_ms", 2), ("steady", 3), ("efficiency", 3), ("images_a_second", 1),
+                                   ("rss_mb", 0), ("processes", 0), ("calls_a_job", 3))
+        ]  # fmt: skip
+        yield f"| {name} | {' | '.join(cells)} | {len(found.values(setting, name, 'cpu_ms'))} |"
+    yield ""
+
+
+def _spread(values: list[float], digits: int) -> str:
+    least, most = min(values), max(values)
+    shown = f"{median(values):.{digits}f}"
+    return shown if f"{least:.{digits}f}" == f"{most:.{digits}f}" else f"{shown} ({least:.{digits}f}-{most:.{digits}f})"
+
+
+def _sizes(found: Found) -> Iterable[str]:
+    figures = found.all
+    soak, feed = figures["soak"], figures["feed"]
+    yield "## By the number of jobs"
+    yield ""
+    yield "| `restyle plan` of a CSV | CPU | memory |"
+    yield "|---|---|---|"
+    for rows, cost in figures["plan"].items():
+        if rows.isdigit():
+            yield f"| {int(rows):,} rows | {cost['cpu']:.1f} s | {cost['rss_mb']:.0f} MB |"
+    yield ""
+    yield f"Feeding: {_spread([run['rate'] for run in feed], 0)} jobs a second of CPU, {feed[0]['bytes_a_job']:,.0f} bytes of Redis a job on the queue."
+    yield ""
+    yield f"One process, {soak['jobs']:,} jobs of small pictures, no latency: {soak['jobs'] / soak['wall']:,.0f} jobs a second while a plan of"
+    yield f"5,000,000 rows ran beside it; {soak['calls']:,} calls. A window of jobs is out at a time, and outcomes leave Redis with"
+    yield "their shard, so that a run of a million jobs needs no more Redis than one of a hundred thousand."
+    yield ""
+    for name, title in (("memory", "Memory"), ("handles", "Threads and sockets"), ("keys", "Keys in Redis")):
+        yield f"![{title} over a soak](images/bench-{name}.svg)"
+        yield ""
+    yield "## The model, checked"
+    yield ""
+    yield "The simulation behind [scaling](scaling.md), given the CPU measured here and this machine's cores:"
+    yield ""
+    yield "| | steady efficiency measured | by the model |"
+    yield "|---|---|---|"
+    cores = int(figures["machine"]["cores"])
+    for name in found.settings():
+        used = next(run["setting_of"] for run in figures["duels"] if run["setting"] == name)
+        if used["latency"]:
+            worker = model.Worker(
+                used["concurrency"], used["processes"], cores, used["latency"],
+                found.one(name, "restyle", "cpu_ms") / 1000, used["s3_latency"],
+            )  # fmt: skip
+            yield f"| {name} | {found.one(name, 'restyle', 'steady'):.3f} | {model.efficiency(worker):.3f} |"
+    yield ""
+    yield "## Where the CPU goes, and how to read this"
+    yield ""
+    yield "`restyle` is one Python process with a thread a call, so its CPU an image bounds the calls that a process can keep in"
+    yield "flight: about 0.85 x L / CPU. What was saved, and how, is told in [scaling](scaling.md). Not measured: TLS, which costs"
+    yield "every contender alike, and real latency of S3 beyond the 50 ms above."

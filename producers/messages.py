@@ -1,0 +1,40 @@
+"""Messages in Celery's own form, written fast: the envelope is made once by Celery itself, then filled for each job.
+
+`send_task` takes half a millisecond a message; a job's part of it is its ids and its body. What Celery put into the
+envelope (protocol 2 of docs.celeryq.dev, in kombu's form for Redis) stays as it is, so any Celery worker reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pybase64
+from celery import Celery
+from kombu import Connection
+
+_ID, _TAG, _BODY = "<id>", "<tag>", "<body>"
+
+
+class Envelope:
+    """What a task's messages have in common on one queue."""
+
+    def __init__(self, app: Celery, task: str, queue: str) -> None:
+        with Connection("memory://") as nowhere:
+            channel: Any = nowhere.channel()
+            app.send_task(
+                task, kwargs={}, task_id=_ID, producer=app.amqp.Producer(channel), queue=queue, ignore_result=True,
+                retry=False, argsrepr="", kwargsrepr="",
+            )  # fmt: skip
+            sample = channel._get(queue)  # noqa: SLF001 - the raw message, as the transport keeps it
+        _, _, embedded = json.loads(pybase64.b64decode(sample["body"]))
+        self._embedded = json.dumps(embedded)
+        sample["body"], sample["properties"]["delivery_tag"] = _BODY, _TAG
+        self._text = json.dumps(sample)
+
+    def fill(self, kwargs: dict[str, Any]) -> str:
+        """A message with these arguments, ready for the queue's list."""
+        body = f"[[], {json.dumps(kwargs)}, {self._embedded}]"
+        text = self._text.replace(_BODY, pybase64.b64encode(body.encode()).decode())
+        return text.replace(_ID, str(uuid4())).replace(_TAG, str(uuid4()))

@@ -1,0 +1,110 @@
+"""`python -m workers.supervisor N`: N worker processes that share the calls in flight; one that dies is started again.
+
+Imports nothing that costs memory. SIGTERM and SIGINT go on to every process, which drains; a second one makes them
+leave at once. Where the supervisor itself is killed, the system sends SIGTERM to its processes (Linux), which drain.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+#: Seconds that a process must live to count as started: what dies sooner at first would only die again.
+STARTED = 10.0
+#: Seconds until the next start of a process that died; doubled, up to the last, where it dies soon again.
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+
+
+def share(concurrency: int, processes: int, number: int) -> int:
+    """How many of the calls in flight this process makes."""
+    return concurrency // processes + (number < concurrency % processes)
+
+
+class Child:
+    """One worker process, as often as it is started."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = dict(env)
+        self._wait = FIRST_WAIT
+        self._due = 0.0
+        self._has_started = False
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, out of reach of the terminal's Ctrl-C: signals come from here, each once."""
+        self.began = time.monotonic()
+        self.process: subprocess.Popen[bytes] | None = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "workers.main", "worker"], env=self._env,
+            start_new_session=True, preexec_fn=_drain_with_parent,  # noqa: PLW1509 - this process has one thread
+        )  # fmt: skip
+
+    def mind(self) -> int | None:
+        """Starts it again where it has died; its exit code where it never came to life."""
+        now = time.monotonic()
+        lived = now - self.began >= STARTED
+        self._has_started = self._has_started or lived
+        if self.process is not None:
+            code = self.process.poll()
+            if code is None:
+                return None
+            if not self._has_started and code > 0:
+                return code
+            self._wait = FIRST_WAIT if lived else min(2 * self._wait, LONGEST_WAIT)
+            self._due, self.process = now + self._wait, None
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+            print(f"restyle: a worker process {how}; it is started again", file=sys.stderr, flush=True)  # noqa: T201
+        elif now >= self._due:
+            self.start()
+        return None
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal where it lives."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None and self.process.poll() is None
+
+
+def supervise(processes: int, concurrency: int, env: Mapping[str, str]) -> int:
+    """Runs the processes until signals end them, or one cannot start at all; the exit code."""
+    received: list[int] = []
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(name, lambda number, _frame: received.append(number))
+    children = [
+        Child({**env, "RESTYLE_CONCURRENCY": str(share(concurrency, processes, number))}) for number in range(processes)
+    ]
+    code: int | None = None
+    while True:
+        while received:
+            code = code or 0
+            _tell(children, received.pop(0))
+        if code is None:
+            code = next((ended for child in children if (ended := child.mind()) is not None), None)
+            if code is not None:
+                _tell(children, signal.SIGTERM)
+        elif not any(child.is_alive for child in children):
+            return code
+        time.sleep(0.1)
+
+
+def _tell(children: list[Child], number: int) -> None:
+    for child in children:
+        child.signal(number)
+
+
+def _drain_with_parent() -> None:
+    """Has the system send SIGTERM where the supervisor is gone (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(int(sys.argv[1]), int(os.environ["RESTYLE_CONCURRENCY"]), os.environ))
