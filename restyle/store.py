@@ -17,32 +17,16 @@ from restyle import metrics
 from restyle.errors import (
     InputNotFound,
     InvalidImage,
-    RestyleError,
-    StoreAccessDenied,
-    StoreUnavailable,
 )
 from restyle.keys import split_uri
 from restyle.outputs import Storing
+from restyle.refusals import translated
 from restyle.signed import Reply, Signed, TooLarge
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 EMBEDDED_BUCKET = "restyle-local"
-
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
-_DENIED = frozenset(
-    {
-        "403", "401", "AccessDenied", "AllAccessDisabled", "AccountProblem", "ExpiredToken", "InvalidAccessKeyId",
-        "InvalidToken", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "Forbidden", "InvalidObjectState",
-    }
-)  # fmt: skip
-_PASSING = frozenset(
-    {
-        "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestTimeout", "InternalError",
-        "ServiceUnavailable", "BadGateway", "TooManyRequests", "OperationAborted", "429", "408",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,7 +90,7 @@ class Store:
         try:
             if reply := self._short(bucket).request("GET", bucket, key, max_bytes=max_bytes, admit=admit):
                 return Stored(**_replied(reply, uri), data=reply.data)
-            with _translated(uri):
+            with translated(uri):
                 answer = self._client(bucket).get_object(Bucket=bucket, Key=key)
                 size = answer["ContentLength"]
                 if max_bytes is not None and size > max_bytes:
@@ -134,7 +118,7 @@ class Store:
         try:
             if reply := self._short(bucket).request("HEAD", bucket, key):
                 return Head(**_replied(reply, uri))
-            with _translated(uri):
+            with translated(uri):
                 return Head(**_told(self._client(bucket).head_object(Bucket=bucket, Key=key)))
         except InputNotFound:
             return None
@@ -158,7 +142,7 @@ class Store:
             headers = {"Content-Type": content_type, **{f"x-amz-meta-{name}": value for name, value in told.items()}}
             if reply := self._short(bucket).request("PUT", bucket, key, body=data, headers=headers):
                 return str(_replied(reply, uri)["etag"])
-        with _translated(uri):
+        with translated(uri):
             answer = self._client(bucket).put_object(
                 Bucket=bucket, Key=key, Body=cast("bytes", data), ContentType=content_type, Metadata=told, **asked
             )
@@ -176,7 +160,7 @@ class Store:
             found = self.get(source)
             self.put(target, found.data, content_type=found.content_type, metadata=found.metadata, storing=storing)
             return
-        with _translated(source):
+        with translated(source):
             self._client(bucket).copy_object(
                 Bucket=bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}, **_held(storing)
             )
@@ -186,7 +170,7 @@ class Store:
         """Removes an object; one that is missing is fine."""
         bucket, key = split_uri(uri)
         try:
-            with _translated(uri):
+            with translated(uri):
                 self._client(bucket).delete_object(Bucket=bucket, Key=key)
         except InputNotFound:
             return
@@ -195,7 +179,7 @@ class Store:
         """Every object below a prefix, page by page; those behind a key alone where one is given."""
         bucket, prefix = split_uri(prefix_uri)
         begin = split_uri(after)[1] if after else ""
-        with _translated(prefix_uri):
+        with translated(prefix_uri):
             pages = (
                 self._client(bucket)
                 .get_paginator("list_objects_v2")
@@ -208,7 +192,7 @@ class Store:
     def folders(self, prefix_uri: str) -> Iterator[str]:
         """The names of the folders straight below a prefix, which ends in `/`; what is in them is not listed."""
         bucket, prefix = split_uri(prefix_uri)
-        with _translated(prefix_uri):
+        with translated(prefix_uri):
             pages = (
                 self._client(bucket)
                 .get_paginator("list_objects_v2")
@@ -225,7 +209,7 @@ class Store:
             InputNotFound: there is no such object.
         """
         bucket, key = split_uri(uri)
-        with _translated(uri):
+        with translated(uri):
             body = self._client(bucket).get_object(Bucket=bucket, Key=key)["Body"]
         return cast("BinaryIO", body)
 
@@ -346,56 +330,3 @@ def _told(answer: Any) -> dict[str, Any]:
         "content_type": answer.get("ContentType", ""),
         "metadata": metadata,
     }
-
-
-class _translated:  # noqa: N801 - reads as a word in `with _translated(uri)`
-    """Turns what boto3 raises about a URI into our errors."""
-
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, RestyleError):
-            ours = translate(error, self._uri)
-            if ours is not None:
-                raise ours from error
-
-
-def translate(error: Exception, uri: str) -> RestyleError | None:
-    """The one of our errors that an error of boto3 is; None for what did not come from S3 or the way there."""
-    from boto3.exceptions import Boto3Error
-    from botocore import exceptions as foreign
-
-    if isinstance(error, foreign.ClientError):
-        return _answered(error, uri)
-    if isinstance(
-        error, foreign.NoCredentialsError | foreign.PartialCredentialsError | foreign.CredentialRetrievalError
-    ):
-        return StoreAccessDenied(
-            f"{uri}: no S3 credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
-    if isinstance(error, foreign.ParamValidationError):
-        return StoreAccessDenied(f"{uri}: S3 takes no such name: {str(error).splitlines()[-1]}")
-    if isinstance(error, foreign.BotoCoreError | Boto3Error | OSError):
-        return StoreUnavailable(f"{uri}: S3 cannot be reached: {error}")
-    from urllib3.exceptions import HTTPError
-
-    return StoreUnavailable(f"{uri}: S3 broke off: {error}") if isinstance(error, HTTPError) else None
-
-
-def _answered(error: Any, uri: str) -> RestyleError:
-    """The meaning of an error answer."""
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code == "NoSuchBucket":
-        return StoreAccessDenied(f"{uri}: there is no such bucket; check its name")
-    if code in _MISSING or status == 404:
-        return InputNotFound(f"{uri}: there is no such object")
-    if code in _DENIED or status in {401, 403}:
-        return StoreAccessDenied(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
-    if code in _PASSING or status >= 500 or status in {408, 429}:
-        return StoreUnavailable(f"{uri}: S3 answers {status} {code}", status)
-    return StoreAccessDenied(f"{uri}: S3 refuses ({status} {code})")

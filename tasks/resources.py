@@ -21,10 +21,10 @@ from restyle.keys import Workspace
 from restyle.models import Job, Run, RunOptions
 from restyle.progress import Progress
 from restyle.retries import Policy
+from restyle.room import Room
 from restyle.segmind import Segmind
 from restyle.segmind_queue import SegmindQueue
 from restyle.signing import open_signer
-from restyle.room import Room
 from restyle.slots import Slots
 from restyle.state import State
 from restyle.store import Endpoint, Store

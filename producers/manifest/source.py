@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, cast
 
 from producers.manifest.encoding import why_no_text, why_no_utf8
 from restyle.errors import InputNotFound, ManifestError, Problem
-from restyle.store import Store, translate
+from restyle.refusals import translate
+from restyle.store import Store
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.exceptions import IncompleteRead, ReadTimeoutError
 
-from restyle import errors, store
+from restyle import errors, refusals
 from restyle.answers import Answer, read_answer, read_error
 from restyle.errors import (
     ApiTimeout,
@@ -243,15 +243,15 @@ def client_error(code: str, status: int) -> foreign.ClientError:
 
 CODES: dict[str, type[RestyleError]] = {
     "NoSuchBucket": StoreAccessDenied,
-    **dict.fromkeys(store._MISSING, InputNotFound),
-    **dict.fromkeys(store._DENIED, StoreAccessDenied),
-    **dict.fromkeys(store._PASSING, StoreUnavailable),
+    **dict.fromkeys(refusals._MISSING, InputNotFound),
+    **dict.fromkeys(refusals._DENIED, StoreAccessDenied),
+    **dict.fromkeys(refusals._PASSING, StoreUnavailable),
 }
 
 
 def test_a_code_of_s3_means_one_thing_only() -> None:
     """No code stands in two of the lists."""
-    assert len(CODES) == 1 + len(store._MISSING) + len(store._DENIED) + len(store._PASSING)
+    assert len(CODES) == 1 + len(refusals._MISSING) + len(refusals._DENIED) + len(refusals._PASSING)
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
@@ -259,7 +259,7 @@ def test_every_listed_code_is_one_leaf(code: str) -> None:
     """By its code, where the answer tells no status; a status that belongs to it changes nothing."""
     own = {InputNotFound: (0, 404), StoreAccessDenied: (0, 400, 403), StoreUnavailable: (0, 400, 503)}
     for status in own[CODES[code]]:
-        error = store.translate(client_error(code, status), URI)
+        error = refusals.translate(client_error(code, status), URI)
         assert type(error) is CODES[code]
         assert URI in error.message
 
@@ -275,13 +275,13 @@ def by_status(status: int) -> type[RestyleError]:
 def test_an_unknown_code_goes_by_its_status(code: str) -> None:
     """100 to 599: what may pass is tried again, what will not stops the fleet, and no job fails for it."""
     for status in (0, *range(100, 600)):
-        error = store.translate(client_error(code, status), URI)
+        error = refusals.translate(client_error(code, status), URI)
         assert type(error) is by_status(status), f"{status} {code}"
 
 
 def test_an_error_answer_without_fields_is_a_leaf_too() -> None:
     """Some S3 servers answer errors without a body."""
-    assert type(store.translate(foreign.ClientError({}, "GetObject"), URI)) is StoreAccessDenied
+    assert type(refusals.translate(foreign.ClientError({}, "GetObject"), URI)) is StoreAccessDenied
 
 
 @pytest.mark.parametrize(
@@ -307,13 +307,13 @@ def test_an_error_answer_without_fields_is_a_leaf_too() -> None:
 )
 def test_every_foreign_error_on_the_way_to_s3_is_one_leaf(error: Exception, kind: type[RestyleError]) -> None:
     """Nothing of boto3, botocore, urllib3 or the socket goes past the store's door."""
-    assert type(store.translate(error, URI)) is kind
+    assert type(refusals.translate(error, URI)) is kind
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), KeyError("a bug"), AssertionError(), MemoryError()])
 def test_a_bug_is_not_taken_for_s3(error: Exception) -> None:
     """What did not come from S3 keeps its own name."""
-    assert store.translate(error, URI) is None
+    assert refusals.translate(error, URI) is None
 
 
 # -- what follows ------------------------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""What S3 says no with: every foreign error of boto3, urllib3 or a socket as one of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from restyle.errors import InputNotFound, RestyleError, StoreAccessDenied, StoreUnavailable
+
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+_DENIED = frozenset(
+    {
+        "403", "401", "AccessDenied", "AllAccessDisabled", "AccountProblem", "ExpiredToken", "InvalidAccessKeyId",
+        "InvalidToken", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "Forbidden", "InvalidObjectState",
+    }
+)  # fmt: skip
+_PASSING = frozenset(
+    {
+        "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestTimeout", "InternalError",
+        "ServiceUnavailable", "BadGateway", "TooManyRequests", "OperationAborted", "429", "408",
+    }
+)  # fmt: skip
+
+
+class translated:  # noqa: N801 - reads as a word in `with translated(uri)`
+    """Turns what boto3 raises about a URI into our errors."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, RestyleError):
+            ours = translate(error, self._uri)
+            if ours is not None:
+                raise ours from error
+
+
+def translate(error: Exception, uri: str) -> RestyleError | None:
+    """The one of our errors that an error of boto3 is; None for what did not come from S3 or the way there."""
+    from boto3.exceptions import Boto3Error
+    from botocore import exceptions as foreign
+
+    if isinstance(error, foreign.ClientError):
+        return _answered(error, uri)
+    if isinstance(
+        error, foreign.NoCredentialsError | foreign.PartialCredentialsError | foreign.CredentialRetrievalError
+    ):
+        return StoreAccessDenied(
+            f"{uri}: no S3 credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    if isinstance(error, foreign.ParamValidationError):
+        return StoreAccessDenied(f"{uri}: S3 takes no such name: {str(error).splitlines()[-1]}")
+    if isinstance(error, foreign.BotoCoreError | Boto3Error | OSError):
+        return StoreUnavailable(f"{uri}: S3 cannot be reached: {error}")
+    from urllib3.exceptions import HTTPError
+
+    return StoreUnavailable(f"{uri}: S3 broke off: {error}") if isinstance(error, HTTPError) else None
+
+
+def _answered(error: Any, uri: str) -> RestyleError:
+    """The meaning of an error answer."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code == "NoSuchBucket":
+        return StoreAccessDenied(f"{uri}: there is no such bucket; check its name")
+    if code in _MISSING or status == 404:
+        return InputNotFound(f"{uri}: there is no such object")
+    if code in _DENIED or status in {401, 403}:
+        return StoreAccessDenied(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
+    if code in _PASSING or status >= 500 or status in {408, 429}:
+        return StoreUnavailable(f"{uri}: S3 answers {status} {code}", status)
+    return StoreAccessDenied(f"{uri}: S3 refuses ({status} {code})")
