@@ -61,7 +61,7 @@ def run(work: Work, tools: Tools) -> Ended:
         if ended := results.same_bytes(work, known, fingerprint, tools):
             return ended
         prepared = prepare(work, source)
-        parcel, source, prepared = pack(source, prepared, hold)
+        parcel, source, prepared = pack(work, source, prepared, hold)
         called = call(work, prepared, parcel, fingerprint, looked_at, tools)
     if isinstance(called, Ended):
         return called
@@ -87,22 +87,28 @@ def fetch(work: Work, hold: Hold, tools: Tools) -> Stored:
 def prepare(work: Work, source: Stored) -> Prepared:
     """The picture as it is sent."""
     try:
-        return images.prepare(source.data, work.options.preparation)
+        return images.prepare(source.data, work.options.preparation, look=looks(work))
     except InvalidImage as error:
         raise InvalidImage(f"the input {error.message}") from error
 
 
-def pack(source: Stored, prepared: Prepared, hold: Hold) -> tuple[Parcel, Stored, Prepared]:
-    """From here on the picture is in the parcel alone, which lets go of it as it is sent."""
+def looks(work: Work) -> bool:
+    """Whether the quality gates are to look at pictures."""
+    return work.options.outputs.gates is not None
+
+
+def pack(work: Work, source: Stored, prepared: Prepared, hold: Hold) -> tuple[Parcel, Stored, Prepared]:
+    """From here on the picture is in the parcel alone, which lets go of it as it is sent; a signature names it."""
     hold.keep(len(prepared.data))
-    return Parcel(prepared.data, hold), replace(source, data=b""), replace(prepared, data=b"")
+    parcel, source = Parcel(prepared.data, hold), replace(source, data=b"")
+    return parcel, source, prepared if work.options.outputs.c2pa else replace(prepared, data=b"")
 
 
 @step("verify")
 def verify(work: Work, called: Called, tools: Tools) -> list[Picture]:
     """The answer's pictures, each decoded whole; one that does not decode is a failed call."""
     with reporting(work, called.claim, tools):
-        return [images.verify(picture) for picture in called.answer.images]
+        return [images.verify(picture, look=looks(work)) for picture in called.answer.images]
 
 
 def call(

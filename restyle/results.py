@@ -124,7 +124,7 @@ def _adopt(
         variant=job.variant,
         fingerprint=fingerprint,
         input=RecordInput(
-            uri=job.image, etag=fingerprint.etag, sha256=fingerprint.sha256, bytes=len(prepared.data),
+            uri=job.image, etag=fingerprint.etag, sha256=fingerprint.sha256, bytes=prepared.source_bytes,
             width=prepared.source_width, height=prepared.source_height,
         ),
         prepared=RecordPrepared(width=prepared.width, height=prepared.height, steps=prepared.steps),

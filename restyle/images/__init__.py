@@ -68,6 +68,7 @@ class Prepared:
     steps: tuple[str, ...]
     glance: bytes = field(default=b"", compare=False, repr=False)
     """What is seen at a glance: the colours of 32 x 32 parts, RGB."""
+    source_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,12 @@ class Picture:
     glance: bytes = field(default=b"", compare=False, repr=False)
 
 
-def prepare(data: bytes, preparation: Preparation) -> Prepared:
+def prepare(data: bytes, preparation: Preparation, *, look: bool = True) -> Prepared:
     """The picture as it is sent: upright, sRGB, without alpha, its longest side within the cap.
 
     An 8-bit RGB JPEG or PNG that is all of this already is sent byte for byte; any other becomes a JPEG of
     quality 95 without chroma subsampling. With `max_side` 0 no picture is resized, and every upright JPEG, PNG and
-    WebP is sent byte for byte.
+    WebP is sent byte for byte. Only where `look` is set is there a glance, for which every JPEG has to be decoded.
 
     Raises:
         InvalidImage: the bytes are no picture, or a damaged, animated or oversized one.
@@ -95,15 +96,15 @@ def prepare(data: bytes, preparation: Preparation) -> Prepared:
     source = open_picture(data)
     size = _fit(source.size, preparation.max_side, MIN_SIDE)
     if _is_sent_as_it_is(source, size, keep=preparation.max_side == 0):
-        check_whole(source)
-        return Prepared(data, *size, *source.size, (), glance(source.image))
+        check_whole(source, pixels=look)
+        return Prepared(data, *size, *source.size, (), glance(source.image) if look else b"", len(data))
     steps = _conversions(source)
     picture = _render(source, size, colour, steps)
     sent = _encode(picture, quality=95, subsampling=0)
-    return Prepared(sent, *size, *source.size, tuple(steps), glance(picture))
+    return Prepared(sent, *size, *source.size, tuple(steps), glance(picture) if look else b"", len(data))
 
 
-def verify(data: bytes) -> Picture:
+def verify(data: bytes, *, look: bool = True) -> Picture:
     """What the API answered, once every byte of it has been decoded.
 
     Raises:
@@ -113,10 +114,10 @@ def verify(data: bytes) -> Picture:
         source = open_picture(data, smallest=1)
         if source.kind not in _CONTENT_TYPES:
             raise InvalidImage(f"is a {source.kind} file; JPEG, PNG or WebP was expected")
-        check_whole(source)
+        check_whole(source, pixels=look)
     except InvalidImage as error:
         raise MalformedResponse(f"the answer {error.message}") from error
-    return Picture(*source.stored, _CONTENT_TYPES[source.kind], glance(source.image))
+    return Picture(*source.stored, _CONTENT_TYPES[source.kind], glance(source.image) if look else b"")
 
 
 def transcode(data: bytes, content_type: str, quality: int) -> bytes:

@@ -152,13 +152,17 @@ def decoding(source: Source) -> Iterator[None]:
         yield
 
 
-def check_whole(source: Source) -> None:
+def check_whole(source: Source, *, pixels: bool = True) -> None:
     """Reads every byte of the picture to find damage; a JPEG at an eighth of its size, to find it cheaply.
+
+    Args:
+        source: the picture.
+        pixels: whether somebody looks at them afterwards; else a JPEG need not be decoded to find the same damage.
 
     Raises:
         InvalidImage: the picture is damaged or cut short.
     """
-    if source.kind == "JPEG" and (frame := _frame(source.data)):
+    if not pixels and source.kind == "JPEG" and (frame := _frame(source.data)):
         source = replace(source, data=frame, image=JpegImageFile(BytesIO(frame)))
     source.image.draft(None, (1, 1))
     with decoding(source):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -369,4 +370,4 @@ def test_a_damaged_jpeg_is_found_as_if_every_byte_were_decoded(
     if cut is not None:
         del data[int(cut * len(data)) :]
     data += tail
-    assert decodes(opening.check_whole, bytes(data)) == decodes(decode_every_byte, bytes(data))
+    assert decodes(partial(opening.check_whole, pixels=False), bytes(data)) == decodes(decode_every_byte, bytes(data))
