@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
+from typing import cast
 
 from producers.collisions import Collision, Collisions, Seen
 from producers.manifest import Entry, Manifest, Problems
@@ -23,6 +24,8 @@ class Census:
     problems: Problems = field(default_factory=Problems)
     #: Places of entries that are not planned.
     rejected: set[int] = field(default_factory=set)
+    #: How many of those there were when the rest was counted; -1: it was not yet.
+    counted: int = -1
     #: Place and variant of the jobs of `--sample`; None is all.
     chosen: frozenset[tuple[int, str]] | None = None
     entries: int = 0
@@ -98,7 +101,43 @@ class Planner:
         return (entry for entry in entries if not entry.image.startswith(ours))
 
 
-def take(planner: Planner) -> Census:
+class Tally:
+    """Counts the jobs that are left to run, an entry's own in a row."""
+
+    def __init__(self, hashes: Hashes) -> None:
+        self._hashes = hashes
+        self._seen, self._last = Seen(), cast("Entry | None", None)
+        self._summed = blake2b(digest_size=16)
+        self._told = Census()
+
+    def add(self, job: Resolved) -> None:
+        """Counts one job."""
+        told, params = self._told, job.params
+        told.jobs += 1
+        told.samples += params.samples
+        told.steps += params.samples * params.num_inference_steps
+        told.variants[job.variant] = None
+        told.schedulers.add(params.scheduler)
+        told.base_models.add(params.base_model)
+        self._summed.update(mark(job))
+        if job.entry is self._last:
+            return
+        self._last = job.entry
+        told.entries += 1
+        image = job.entry.image
+        if not image.startswith("s3://") and self._seen.is_new(image) and self._hashes.known(image) is None:
+            told.uploads += 1
+            told.upload_bytes += Path(image).stat().st_size
+
+    def tell(self, census: Census) -> None:
+        """Writes the counts down."""
+        for name in ("entries", "jobs", "samples", "steps", "uploads", "upload_bytes"):
+            setattr(census, name, getattr(self._told, name))
+        census.variants, census.schedulers = self._told.variants, self._told.schedulers
+        census.base_models, census.sequence = self._told.base_models, self._summed.digest()
+
+
+def take(planner: Planner, hashes: Hashes) -> Census:
     """Goes through the manifest once, and again where jobs collide or a sample is wanted.
 
     Raises:
@@ -106,7 +145,7 @@ def take(planner: Planner) -> Census:
     """
     census = Census(unknown_ids=set(planner.only_ids or ()))
     sample = Sample(planner.sample) if planner.sample else None
-    collisions = Collisions(planner.resolver.workspace)
+    collisions, tally = Collisions(planner.resolver.workspace), Tally(hashes)
     for ordinal, entry in planner.entries(census.problems):
         census.unknown_ids.discard(entry.id)
         before = census.problems.told
@@ -118,10 +157,15 @@ def take(planner: Planner) -> Census:
             collisions.add(ordinal, entry.id, job.variant, job.places)
             if sample:
                 sample.add(ordinal, entry.id, job.variant)
+            else:
+                tally.add(job)
         if entry.image.startswith("s3://"):
             collisions.add_input(ordinal, entry.image)
     found = list(collisions.found())
     collisions.close()
+    if not sample and not found:
+        tally.tell(census)
+        census.counted = len(census.rejected)
     census.rejected.update(collision.ordinal for collision in found)
     if found:
         _explain(found, planner, census.problems)
@@ -131,29 +175,18 @@ def take(planner: Planner) -> Census:
 
 
 def count(planner: Planner, census: Census, hashes: Hashes) -> None:
-    """Counts what is left to run."""
-    summed, seen, last = blake2b(digest_size=16), Seen(), None
+    """Counts what is left to run, where that was not known at the end of the first pass."""
+    if census.counted == len(census.rejected):
+        return
+    tally = Tally(hashes)
     for job in planner.counted(census):
-        census.jobs += 1
-        census.samples += job.params.samples
-        census.steps += job.params.samples * job.params.num_inference_steps
-        census.variants[job.variant] = None
-        census.schedulers.add(job.params.scheduler)
-        census.base_models.add(job.params.base_model)
-        summed.update(mark(job))
-        if job.entry is last:
-            continue
-        last = job.entry
-        census.entries += 1
-        if not last.image.startswith("s3://") and seen.is_new(last.image) and hashes.known(last.image) is None:
-            census.uploads += 1
-            census.upload_bytes += Path(last.image).stat().st_size
+        tally.add(job)
+    tally.tell(census)
     if planner.then_ask:
         summed = blake2b(digest_size=16)
         for job in planner.jobs(census):
             summed.update(mark(job))
-        census.ask_after = len(census.chosen or ())
-    census.sequence = summed.digest()
+        census.ask_after, census.sequence = len(census.chosen or ()), summed.digest()
 
 
 def mark(job: Resolved) -> bytes:

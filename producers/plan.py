@@ -232,7 +232,7 @@ def _judged(planner: Planner, request: PlanRequest, settings: Settings, store: S
         planner = replace(planner, resolver=replace(planner.resolver, variants=good))
     hashes = Hashes(settings.home, planner.resolver.workspace, create=False)
     try:
-        census = counting.take(planner)
+        census = counting.take(planner, hashes)
         if request.check_inputs and not alike:
             check_inputs(planner, census, settings.max_side, store)
         counting.count(planner, census, hashes)
