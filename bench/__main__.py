@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 import time
 from dataclasses import asdict, replace
@@ -22,10 +23,10 @@ Settings = dict[str, tuple[Setting, tuple[str, ...]]]
 
 ROUNDS = 3
 #: Name of a setting, the setting, who takes part.
-PEERS = ("restyle", "bare asyncio", "taskiq", "saq", "dramatiq", "celery tuned")
+PEERS = ("restyle", "restyle, gates open", "bare asyncio", "taskiq", "saq", "dramatiq", "celery tuned")
 FULL = {
     "C64": (Setting(64, 1.0, 448), (*PEERS, "celery naive")),
-    "C256": (Setting(256, 2.0, 1280), ("restyle", "bare asyncio", "dramatiq", "celery tuned")),
+    "C256": (Setting(256, 2.0, 1280), ("restyle", "restyle, gates open", "bare asyncio", "dramatiq", "celery tuned")),
     "L0": (Setting(16, 0.0, 400, processes=1), ("restyle", "bare asyncio", "dramatiq", "celery tuned")),
     "C64 S3 50 ms": (Setting(64, 1.0, 448, 0.05), ("restyle",)),
     "C256 S3 50 ms": (Setting(256, 2.0, 1280, 0.05), ("restyle",)),
@@ -103,7 +104,7 @@ def sizes(here: Arena, rounds: int, size: float) -> dict[str, Any]:
     found["curve"] = curve.points
     say(f"{jobs:,} jobs in {found['soak']['wall']:.0f} s")
     large, bad = plans()
-    found["bad_lines"] = bad.err.count("ftp://")
+    found["bad_lines"] = len(set(re.findall(r"\.csv:(\d+):", bad.err)))
     found["plan"]["5000000"] = asdict(large)
     found["skip"] = scale.skip(here, jobs)
     say(f"skipped {jobs:,} jobs in {found['skip']['wall']:.0f} s")

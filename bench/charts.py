@@ -19,7 +19,7 @@ _COLOURS = ("#1f883d", "#0969da", "#bf8700", "#8250df")
 def bars(title: str, values: Mapping[str, float], *, unit: str, bound: float | None = None, digits: int = 1) -> str:
     """A bar a name, the shortest first; ours in green, and a line at the bound that ours is to keep."""
     rows = sorted(values.items(), key=lambda item: item[1])
-    height, left, right = 64 + 30 * len(rows), 130, 90
+    height, left, right = 64 + 30 * len(rows), 150, 90
     longest = max([*values.values(), bound or 0.0]) or 1.0
     scale = (WIDTH - left - right) / longest
     parts = [f'<text class="title" x="8" y="22">{escape(title)}</text>']

@@ -153,6 +153,11 @@ def restyle(arena: Arena, concurrency: int, processes: int) -> Contender:
     return Restyle("restyle", arena, concurrency, processes)
 
 
+def restyle_open(arena: Arena, concurrency: int, processes: int) -> Contender:
+    """Restyle without the quality gates, for which alone every picture has to be decoded."""
+    return Restyle("restyle, gates open", arena, concurrency, processes, settings={"RESTYLE_GATES": "false"})
+
+
 def celery_naive(arena: Arena, concurrency: int, _processes: int) -> Contender:
     """Celery as most people write it."""
     words = ("celery", "-A", "celery_naive", "worker", "--pool", "prefork", "--concurrency", str(concurrency))
@@ -204,6 +209,7 @@ def bare(arena: Arena, concurrency: int, _processes: int) -> Contender:
 
 CONTENDERS = {
     "restyle": restyle,
+    "restyle, gates open": restyle_open,
     "bare asyncio": bare,
     "taskiq": taskiq,
     "saq": saq,
