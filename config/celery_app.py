@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from celery import Celery
-from kombu import Queue
+from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from restyle.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 #: A job's messages, and what concerns whole runs; a report need not wait behind thousands of jobs.
 JOBS, RUNS = "queue:jobs", "queue:runs"
@@ -26,6 +28,10 @@ def make_celery(settings: Settings) -> Celery:
     Raises:
         ConfigurationError: no Redis is set.
     """
+    # Imported at first use: Celery takes a fifth of a second that most commands need not wait for.
+    from celery import Celery
+    from kombu import Queue
+
     if settings.redis_url is None:
         raise ConfigurationError("RESTYLE_REDIS_URL is not set; set it to redis://host:6379/0")
     # set_as_current: `celery -A workers.main` and the tasks find it; there is one per process.

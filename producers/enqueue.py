@@ -12,10 +12,8 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-
-from celery import Celery
 
 from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
 from producers.messages import Envelope
@@ -25,6 +23,9 @@ from restyle.keys import Workspace
 from restyle.models import Outcome, RunStatus
 from restyle.progress import OpenShard, Progress, Totals
 from restyle.store import Store
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 #: Shards whose jobs are kept in memory between ticks.
 CACHED_SHARDS = 32

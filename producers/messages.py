@@ -7,12 +7,13 @@ envelope (protocol 2 of docs.celeryq.dev, in kombu's form for Redis) stays as it
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pybase64
-from celery import Celery
-from kombu import Connection
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 _ID, _TAG, _BODY = "<id>", "<tag>", "<body>"
 
@@ -21,6 +22,8 @@ class Envelope:
     """What a task's messages have in common on one queue."""
 
     def __init__(self, app: Celery, task: str, queue: str) -> None:
+        from kombu import Connection
+
         with Connection("memory://") as nowhere:
             channel: Any = nowhere.channel()
             app.send_task(
