@@ -25,6 +25,12 @@ def share(concurrency: int, processes: int, number: int) -> int:
     return concurrency // processes + (number < concurrency % processes)
 
 
+def own_address(env: Mapping[str, str], number: int) -> dict[str, str]:
+    """Where this process tells its health: the first at RESTYLE_HEALTH_ADDRESS, the others at the ports after it."""
+    host, _, port = env.get("RESTYLE_HEALTH_ADDRESS", "").rpartition(":")
+    return {"RESTYLE_HEALTH_ADDRESS": f"{host}:{int(port) + number}"} if port.isdigit() and int(port) else {}
+
+
 class Child:
     """One worker process, as often as it is started."""
 
@@ -79,7 +85,8 @@ def supervise(processes: int, concurrency: int, env: Mapping[str, str]) -> int:
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(name, lambda number, _frame: received.append(number))
     children = [
-        Child({**env, "RESTYLE_CONCURRENCY": str(share(concurrency, processes, number))}) for number in range(processes)
+        Child({**env, **own_address(env, number), "RESTYLE_CONCURRENCY": str(share(concurrency, processes, number))})
+        for number in range(processes)
     ]
     code: int | None = None
     while True:
