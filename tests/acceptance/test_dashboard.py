@@ -172,7 +172,7 @@ def test_redis_goes_away_and_comes_back_under_an_open_page(
 
 def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served: str, sandbox: SandboxServer) -> None:
     """Each button asks once, does it, and is written down with who did it; the banner says what to do."""
-    write_catalog(fleet.command.folder, 40)
+    write_catalog(fleet.command.folder, 160)
     sandbox.control(latency=0.5)
     sandbox.script("500")
     with page_of(browser, served) as (page, complaints), fleet.worker():
@@ -188,7 +188,7 @@ def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served
         look_over(browser, served, {"suspended": f"/runs/{run_id}"}, at=(PHONE,))
         wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="calls in flight to end")
         calls = sandbox.calls
-        assert calls < 40
+        assert calls < 160
         page.goto(f"{served}/fleet")
         told = {name: page.locator(".figure").filter(has_text=name) for name in ("5xx", "429", "Latency")}
         expect(told["5xx"]).to_contain_text("1 call")
@@ -204,7 +204,7 @@ def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served
         log = page.locator(".part-events")
         for done in ("submitted", "suspended by tester@here", "resumed by tester@here", "finished"):
             expect(log).to_contain_text(done)
-        assert (sandbox.charged, sandbox.paid_twice) == (40, {})
+        assert (sandbox.charged, sandbox.paid_twice) == (160, {})
         assert complaints.none
 
 

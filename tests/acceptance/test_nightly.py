@@ -142,6 +142,7 @@ def test_two_beats_make_good_for_a_missed_time_once(fleet: FleetOf, sandbox: San
     looked(fleet, timedelta(hours=3))
     with fleet.worker():
         with beats(fleet, 2):
+            wait_until(lambda: beat_log(fleet).count("beat is up") == 2, timeout=60, description="both beats")
             [run_id] = wait_until(lambda: runs(fleet), timeout=60, description="the run")
             assert ended(fleet, run_id).succeeded == 2
         with beats(fleet, 1):

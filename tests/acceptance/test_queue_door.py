@@ -115,7 +115,7 @@ def test_kill_9_pays_nothing_twice(
                 for worker in workers:
                     api_proxy.once(SUBMIT, worker.kill, when=when)  # type: ignore[arg-type] # one of the two
                 wait_until(lambda: not api_proxy.watches, timeout=60, description="a kill at a submit")
-            wait_until(partial(has_ended, dead), timeout=10, description="the kill")
+            wait_until(partial(has_ended, dead), timeout=60, description="the kill")
             story.append(when)
         done = finished(fleet, run_id, within=150)
     sys.stdout.write(f"seed {seed}: {' '.join(story)}: {sandbox.charged} paid for {jobs} jobs\n")

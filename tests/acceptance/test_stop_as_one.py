@@ -88,7 +88,7 @@ def test_a_wrong_key_or_address_stops_the_run(alone: Alone, sandbox: SandboxServ
 
 def test_a_person_suspends_the_fleet(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """`suspend` stops a fleet between two calls; `resume` lets it go on."""
-    write_catalog(fleet.command.folder, 40)
+    write_catalog(fleet.command.folder, 120)
     sandbox.control(latency=1.5)
     with fleet.workers(1):
         run_id = fleet.command("submit", "manifest.csv", "--prompt", "photo of {id}", "--yes").out.strip()
@@ -102,4 +102,4 @@ def test_a_person_suspends_the_fleet(fleet: FleetOf, sandbox: SandboxServer) -> 
         sandbox.control(latency=0.02)
         fleet.command("resume")
         fleet.command("watch", run_id)
-    assert (sandbox.charged, sandbox.paid_twice) == (40, {})
+    assert (sandbox.charged, sandbox.paid_twice) == (120, {})

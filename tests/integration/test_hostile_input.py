@@ -356,13 +356,22 @@ def test_nothing_in_a_page_is_obeyed(workspace: Workspace, store: Store) -> None
     assert {(tag, name) for tag, attributes in hostile.tags for name in attributes} <= own
     assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
     for tag, attributes in hostile.tags:
-        assert tag not in {"script", "iframe", "object", "embed", "form", "base", "link", "svg"}
+        assert tag not in {"iframe", "object", "embed", "base"}
+        assert not {"action", "formaction"} & attributes.keys(), "what is filled in leads nowhere"
         assert not any(name.startswith("on") for name in attributes)
-        assert all(attributes.get(name, "data:").startswith("data:") for name in ("src", "href"))  # type: ignore[union-attr]
+        assert all((attributes.get(name) or "data:").startswith(("data:", "#", "../")) for name in ("src", "href"))
     assert "alert(1)</script>" in hostile.shown
     assert "{{ 7*7 }}" in hostile.shown
-    (policy,) = (a["content"] for tag, a in hostile.tags if a.get("http-equiv") == "Content-Security-Policy")
-    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    # The policy names our own script by its hash: markup that slipped through would not run.
+    policies = {
+        a["content"]
+        for page in (plain, hostile)
+        for _, a in page.tags
+        if a.get("http-equiv") == "Content-Security-Policy"
+    }
+    (policy,) = (policy or "" for policy in policies)
+    assert policy.startswith("default-src 'none'; ")
+    assert re.search(r"script-src 'sha256-[^' ]+'(;|$)", policy)
 
 
 # -- downloads ---------------------------------------------------------------------------------------------
@@ -548,7 +557,7 @@ def test_files_that_grow(tmp_path: Path, name: str, head: bytes, filling: bytes,
     grown, seconds = map(float, figures.split())
     assert re.search(why, readable("\n".join(told)))
     assert grown < 100
-    assert seconds < 10
+    assert seconds < 40, "it gives up rather than reading on"
 
 
 @pytest.mark.parametrize(
