@@ -135,11 +135,20 @@ class Queued:
     def img2img(self, call: Call) -> Answer:
         """Submits a request, unless one was, and waits for its picture."""
         if call.claim.verdict == "submitted":
-            return self._await(read_request(call.claim.request))
+            return self._result(call, read_request(call.claim.request))
         request = self.api.submit(call.parcel.hand_over(), call.message.job.params)
         self._note(call, request)
         self._pause(self.patience.poll, None)
-        return self._await(request)
+        return self._result(call, request)
+
+    def _result(self, call: Call, request: Request) -> Answer:
+        """Waits for the picture; a request that nobody knows any more is not taken for the lost one again."""
+        try:
+            return self._await(request)
+        except RequestLost:
+            with suppress(StoreUnavailable, StoreAccessDenied):
+                self.store.delete(self.workspace.request(call.message.run_id, call.message.job_id))
+            raise
 
     def _note(self, call: Call, request: Request) -> None:
         """Writes down what was accepted: Redis at once, S3 in case Redis loses it."""
@@ -167,7 +176,7 @@ class Queued:
             RestyleError: it failed, or time is up; the request stays noted unless the error ends it.
             Dropped: this worker drains.
         """
-        error: ApiUnavailable | ApiTimeout
+        error: ApiUnavailable | ApiTimeout | ResultGone
         deadline, drained = time.monotonic() + self.patience.answer, None
         missed, look = 0, self.api.look
         while True:
@@ -176,10 +185,10 @@ class Queued:
                 if answer := look(request):
                     return answer
                 missed = 0
-            except NotThere as gone:
+            except FileGone:
+                error = ResultGone("the picture was made and billed, and its file is gone", 404)
+            except NotThere:
                 missed += 1
-                if missed >= BELIEVED and isinstance(gone, FileGone):
-                    raise ResultGone("the picture was made and billed, and its file is gone", 404) from None
                 if missed >= BELIEVED:
                     missed, look = 0, self.api.recall
             except CannotTell as why:

@@ -16,11 +16,12 @@ from restyle.work import Called
 KEPT_BYTES = 256 * 1024 * 1024
 
 
-def keep(job_id: str, called: Called, state: State) -> bool:
-    """Keeps an answer; False where there is no more room."""
+def keep(job_id: str, called: Called, made_from: str, state: State) -> bool:
+    """Keeps an answer and what it was made from (`Fingerprint.token`); False where there is no more room."""
     answer = called.answer
     text = json.dumps(
         {
+            "made_from": made_from,
             "images": [base64.b64encode(image).decode() for image in answer.images],
             "seconds": answer.seconds,
             "request_id": answer.request_id,
@@ -37,12 +38,15 @@ def keep(job_id: str, called: Called, state: State) -> bool:
     return bool(state.run("keep", job_id, text, KEPT_BYTES))
 
 
-def find(job_id: str, state: State) -> Called | None:
-    """The kept answer of a job."""
+def find(job_id: str, made_from: str, state: State) -> Called | None:
+    """The kept answer of a job; one to another request of it, of a run that was ended since, is let go."""
     text = state.ask("GET", state.key("kept", job_id))
     if text is None:
         return None
     told = json.loads(text)
+    if told["made_from"] != made_from:
+        stored(job_id, state)
+        return None
     answer = Answer(
         images=tuple(base64.b64decode(image) for image in told["images"]),
         seconds=told["seconds"],

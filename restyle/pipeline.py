@@ -20,11 +20,11 @@ from dataclasses import replace
 from restyle import gates, images, kept, results
 from restyle.doors import Call
 from restyle.errors import (
+    FleetError,
     InputNotFound,
     InvalidImage,
     RestyleError,
     StoreAccessDenied,
-    StoreUnavailable,
 )
 from restyle.finishing import check_signer
 from restyle.fleet import Claim, Dropped, Storm
@@ -135,7 +135,9 @@ def call(
                     return done
         if claim.verdict == "wait":
             tools.stopping.wait(claim.wait + random.uniform(0, 0.02))
-        elif claim.verdict == "kept" and (found := patiently(tools.stopping, kept.find, work.message.job_id, state)):
+        elif claim.verdict == "kept" and (
+            found := patiently(tools.stopping, kept.find, work.message.job_id, fingerprint.token, state)
+        ):
             return found
         elif claim.verdict == "look":
             looked, looked_at = True, time.monotonic()
@@ -184,11 +186,12 @@ def until_stored(made: results.Made, tools: Tools) -> Record:
     while True:
         try:
             record = results.store(made, tools)
-        except (StoreUnavailable, StoreAccessDenied) as error:
+        except RestyleError as error:  # whatever it is: what has been paid for is not thrown away
             tools.storing.clear()
-            if isinstance(error, StoreAccessDenied):
+            if isinstance(error, FleetError):
                 patiently(tools.stopping, tools.fleet.suspend, error.reason, error.message, tools.fleet.worker)
-            in_redis = in_redis or patiently(tools.stopping, kept.keep, job_id, made.called, state)
+            made_from = made.fingerprint.token
+            in_redis = in_redis or patiently(tools.stopping, kept.keep, job_id, made.called, made_from, state)
             if in_redis and tools.stopping.is_set():
                 raise Dropped("stopping") from error
             time.sleep(random.uniform(0.1, wait))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from restyle import gates, images
 from restyle.answers import Answer
-from restyle.errors import InputNotFound
+from restyle.errors import InputNotFound, StoreAccessDenied
 from restyle.finishing import Finished, finisher, recorded
 from restyle.images import Picture, Prepared
 from restyle.keys import Workspace
@@ -66,9 +66,14 @@ def unchanged(work: Work, known: Record | None, tools: Tools) -> Ended | None:
         return None
     if known.run_id == work.message.run_id:
         return succeeded(known, tools)
-    head = tools.store.head(work.message.job.image)
+    uri = work.message.job.image
+    try:
+        head = tools.store.head(uri)
+    except StoreAccessDenied as error:
+        # Without leave to list, S3 says so of an object that is missing, too.
+        raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
     if head is None:
-        raise InputNotFound(f"{work.message.job.image}: there is no such object")
+        raise InputNotFound(f"{uri}: there is no such object")
     return skipped(work, known, tools) if head.etag == known.fingerprint.etag else None
 
 
@@ -94,7 +99,7 @@ def look_again(work: Work, fingerprint: Fingerprint, prepared: Prepared, tools: 
             if first and first.metadata.get("fingerprint") == fingerprint.token:
                 run_id = first.metadata.get("run_id", "")
                 if work.options.overwrite and run_id != work.message.run_id:
-                    return None
+                    continue
                 found = [place(work.message.job, sample, content_type, aside) for sample in range(_received(first))]
                 return _adopt(work, fingerprint, prepared, found, first.metadata, tools)
     return None
@@ -249,10 +254,12 @@ def set_aside(made: Made, new: list[str], tools: Tools) -> list[str]:
     for uri in gone:
         if made.work.options.keep_replaced:
             copy = tools.workspace.replaced(made.work.message.run_id, uri)
-            try:
-                tools.store.copy(uri, copy)
-            except InputNotFound:
-                continue  # somebody removed it: nothing is left to keep
+            # Where this is tried again, the copy is the picture of before, and the new one may be in its place.
+            if tools.store.head(copy) is None:
+                try:
+                    tools.store.copy(uri, copy)
+                except InputNotFound:
+                    continue  # somebody removed it: nothing is left to keep
             copies.append(copy)
         if uri not in new:
             tools.store.delete(uri)

@@ -79,7 +79,7 @@ class Wire:
             ApiTimeout: in doubt: it may have been sent.
             MalformedResponse: the reply is too large.
         """
-        began = time.monotonic()
+        began, has_answered = time.monotonic(), False
         try:
             with self._session.request(
                 verb,
@@ -90,9 +90,12 @@ class Wire:
                 allow_redirects=False,
                 timeout=(self._connect_timeout, self._timeout),
             ) as response:
+                has_answered = True
                 content = self._read(response, began)
                 return Reply(response.status_code, response.headers, content, time.monotonic() - began)
         except (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
+            if has_answered or _broke_later(error):
+                raise ApiTimeout(self._clean(f"the answer broke off: {_cause(error)}"), in_doubt=True) from None
             raise ApiUnavailable(self._clean(f"the API cannot be reached: {_cause(error)}")) from None
         except requests.ConnectionError as error:
             if _never_sent(error):
@@ -200,3 +203,15 @@ def _never_sent(error: requests.ConnectionError) -> bool:
     """Whether no connection came about, so that nothing can have been billed."""
     text = repr(error)
     return "NewConnectionError" in text or "NameResolutionError" in text or "ConnectTimeoutError" in text
+
+
+#: What errors of TLS say that end a connection before anything was sent over it.
+_HANDSHAKE = (
+    "CERTIFICATE", "HANDSHAKE", "WRONG_VERSION", "PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS", "HOSTNAME",
+)  # fmt: skip
+
+
+def _broke_later(error: requests.RequestException) -> bool:
+    """Whether TLS failed after its handshake, when the request may have been sent and billed."""
+    said = repr(error).upper()
+    return isinstance(error, requests.exceptions.SSLError) and not any(word in said for word in _HANDSHAKE)

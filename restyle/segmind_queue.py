@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from restyle import metrics
+from restyle import images, metrics
 from restyle.answers import SANDBOX_HEADER, Answer, api_message, pictures_or_links, quoted, read_error
 from restyle.errors import (
     ApiTimeout,
@@ -126,7 +126,7 @@ class SegmindQueue:
             raise RequestFailed(f"the API could not make the picture: {said}", reply.status)
         if reply.status == 404:
             raise NotThere
-        if reply.status != 200:
+        if not 200 <= reply.status < 300:
             raise _again(read_error(reply.status, reply.headers, reply.body, self._key))
         if state not in {"QUEUED", "PROCESSING", "COMPLETED"}:
             raise ApiUnavailable("the API does not say how the request stands", reply.status)
@@ -160,6 +160,11 @@ class SegmindQueue:
             raise FileGone
         if reply.status != 200:
             raise ApiUnavailable(f"the result cannot be fetched: {reply.status}", reply.status)
+        try:
+            images.verify(reply.body)
+        except MalformedResponse as error:
+            # It is billed: what came of it may be a page of the file's host, and is fetched again.
+            raise ApiUnavailable(f"the result is no picture as it was fetched: {error.message}", 200) from None
         return reply.body
 
     def _get(self, url: str) -> Reply:
@@ -270,6 +275,8 @@ def _patient(ask: Any) -> Reply:
         reply: Reply = ask()
     except ApiTimeout as error:
         raise ApiTimeout(error.message, error.http_status) from None
+    except MalformedResponse as error:
+        raise ApiUnavailable(error.message, error.http_status) from None  # the request stands all the same
     return reply
 
 

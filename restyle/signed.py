@@ -75,13 +75,15 @@ class Signed:
         route = self._routes.get(bucket)
         if route is None:
             return None
+        from botocore.exceptions import BotoCoreError, ClientError
         from urllib3.exceptions import HTTPError
 
         try:
             response = self._send(route, verb, key, body, headers)
             with response:
                 return _read(response, verb, max_bytes, admit)
-        except (HTTPError, OSError):
+        except (HTTPError, OSError, BotoCoreError, ClientError):
+            # Also where the credentials cannot be renewed: the long way says what is wrong with them.
             return None
 
     def close(self) -> None:

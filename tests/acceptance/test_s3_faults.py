@@ -44,7 +44,7 @@ def test_answers_that_s3_does_not_take_are_paid_once(
     """Kept while S3 is away, stored when it is back, by the next worker where theirs was killed meanwhile."""
     jobs = CALLS if killed else CALLS + 8
     write_catalog(fleet.command.folder, jobs)
-    sandbox.control(latency=3)
+    sandbox.control(latency=6)
     fleet = fleet.with_settings(RESTYLE_CONCURRENCY=str(CALLS))
     cut_off = fleet.with_settings(AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{proxy.port}")
     with cut_off.worker() as first:

@@ -255,7 +255,7 @@ def test_an_expired_request_without_a_history_is_in_doubt(job: Fixture, sandbox:
 def test_a_result_whose_file_is_gone(job: Fixture, sandbox: SandboxServer) -> None:
     """It was billed, so it is not made again by itself."""
     sandbox.control(downloads={"404": 1.0})
-    job.door = replace(job.door, patience=replace(PATIENCE, answer=20))
+    job.door = replace(job.door, patience=replace(PATIENCE, answer=4))
     with pytest.raises(ResultGone):
         job.attempt()
     assert sandbox.charged == 1

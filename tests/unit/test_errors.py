@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 from boto3.exceptions import S3UploadFailedError
 from botocore import exceptions as foreign
 from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.exceptions import IncompleteRead, ReadTimeoutError
 
-from restyle import errors, refusals
+from restyle import errors, refusals, segmind
 from restyle.answers import Answer, read_answer, read_error
 from restyle.errors import (
     ApiTimeout,
@@ -340,3 +341,18 @@ def test_every_leaf_has_a_consequence(kind: type[RestyleError]) -> None:
                 assert not isinstance(error, FleetError | RateLimited), "no job fails for what is true of every job"
             case LetGo(give_back):
                 assert isinstance(error, FleetError) or give_back, "no job circles for ever"
+
+
+@pytest.mark.parametrize(
+    ("said", "later"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", False),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", False),
+        ("[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] handshake failure", False),
+        ("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed or bad record mac", True),
+        ("EOF occurred in violation of protocol", True),
+    ],
+)
+def test_tls_that_breaks_after_its_handshake_is_in_doubt(said: str, later: bool) -> None:
+    """A request may have gone over a connection that was up, and what breaks later may have been paid for."""
+    assert segmind._broke_later(requests.exceptions.SSLError(said)) is later
