@@ -197,12 +197,13 @@ def test_a_suspended_run_is_no_longer_going(fleet: FleetOf, sandbox: SandboxServ
     """Its pending jobs are planned afresh by the next firing, whatever overlap says."""
     put(fleet, images, [f"item-{number}" for number in range(6)])
     schedule(fleet.command, images)
-    sandbox.control(latency=0.4)
+    sandbox.control(latency=2)
     with fleet.with_settings(RESTYLE_CONCURRENCY="1").worker():
         fleet.wait_for_workers(1)
         first = fleet.command("schedules", "run", "nightly").out.strip()
         wait_until(lambda: sandbox.charged >= 1, timeout=40, description="the first picture")
         Progress(state_of(fleet)).suspend(first, "operator", "", "test")
+        sandbox.control(latency=0.1)
         second = fleet.command("schedules", "run", "nightly").out.strip()
         now = ended(fleet, second, within=60)
     assert now.skipped >= 1
