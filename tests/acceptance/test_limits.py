@@ -67,6 +67,7 @@ def test_a_dead_workers_calls_count_as_spent(fleet: FleetOf, sandbox: SandboxSer
     assert sandbox.counters()["charged_credits"] <= 10
 
 
+@pytest.mark.long
 def test_the_day_and_the_account_have_limits_too(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """A daily budget stops every run of the workspace; RESTYLE_MIN_CREDITS stops before the balance is empty."""
     write_catalog(fleet.command.folder, 20)

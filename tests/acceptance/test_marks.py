@@ -42,6 +42,7 @@ def tags(alone: Alone) -> dict[str, dict[str, Any]]:
     return {path.relative_to(root).with_suffix("").as_posix(): found for path, found in read_tags(root).items()}
 
 
+@pytest.mark.long
 def test_exiftool_reads_the_mark_on_a_hundred_outputs(alone: Alone) -> None:
     """Each has the source type, the tool and its job; without that segment it is byte for byte what the API sent."""
     write_catalog(alone.folder, 50)

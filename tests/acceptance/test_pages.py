@@ -59,6 +59,7 @@ def clone(tmp_path: Path) -> Command:
     return Command(tmp_path)
 
 
+@pytest.mark.long
 def test_the_tutorial(clone: Command) -> None:
     """From a folder of pictures to a manifest, a change, a failure and its mending."""
     lines = commands("tutorial.md")
@@ -75,6 +76,7 @@ def test_the_tutorial(clone: Command) -> None:
     assert len(list((clone.folder / "shop" / "restyled").rglob("*.jpg"))) == 12
 
 
+@pytest.mark.long
 def test_a_fleet_by_the_guide(clone: Command) -> None:
     """Servers, settings, two workers, a run, and its pictures."""
     text = "\n".join(commands("guides/fleet.md"))
