@@ -39,6 +39,7 @@ def test_a_budget_is_never_exceeded(
     assert (done["succeeded"], sandbox.charged, sandbox.paid_twice) == (80, 80, {})
 
 
+@pytest.mark.long
 def test_without_a_ceiling_a_budget_is_exceeded_by_little(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Nobody told what a call may cost: at most (calls in flight) x (highest price seen - estimate) too much."""
     write_catalog(fleet.command.folder, 90)
@@ -87,6 +88,7 @@ def test_the_day_and_the_account_have_limits_too(fleet: FleetOf, sandbox: Sandbo
     assert sandbox.charged == 12
 
 
+@pytest.mark.long
 def test_nothing_begins_that_would_end_too_late(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """--max-duration: no call begins after its time, the rest is pending, exit 4, and resume goes on without it."""
     write_catalog(fleet.command.folder, 60)
@@ -133,9 +135,8 @@ def test_a_sample_waits_for_approval(fleet: FleetOf, sandbox: SandboxServer) -> 
     assert sandbox.charged == 48
 
 
-@pytest.mark.parametrize(
-    ("rpm", "jobs"), [pytest.param("0", 10_000, marks=pytest.mark.long), ("400", 300)], ids=["10,000 jobs", "paced"]
-)
+@pytest.mark.parametrize(("rpm", "jobs"), [("0", 10_000), ("400", 300)], ids=["10,000 jobs", "paced"])
+@pytest.mark.long
 def test_an_urgent_run_goes_first(fleet: FleetOf, sandbox: SandboxServer, rpm: str, jobs: int) -> None:
     """A high run of 10 finishes within the time of 15 calls, while a normal one of thousands is under way."""
     write_pictures(fleet.command.folder / "images", ["one"])
