@@ -20,6 +20,7 @@ from restyle.keys import Workspace
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
 from tests.support.command import Command, processes_with
+from tests.support.pages import Page
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.wait import wait_until
@@ -59,6 +60,15 @@ def alone(tmp_path: Path, sandbox: SandboxServer) -> Iterator[Alone]:
     left = processes_with(str(tmp_path))
     Command(tmp_path, env)("stop", expect=None)
     assert not left, f"processes left behind: {left}"
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The commands of the page that the test's mark names; it must ask for all of them."""
+    (mark,) = request.node.iter_markers("page")
+    found = Page(*mark.args)
+    yield found
+    assert not found.left, "the mark names sections that the test did not type"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from restyle.keys import Workspace
 from restyle.state import State
 from tests.support.collector import running_collector
 from tests.support.compose import ROOT, Host, read_compose
+from tests.support.pages import Page
 from tests.support.promtool import promtool
 from tests.support.servers import free_port
 from tests.support.wait import wait_until
@@ -105,6 +107,12 @@ class Fleet:
     def _wait_for(self, status: int, name: str) -> None:
         wait_until(lambda: self.ask(name, "/readyz")[0] == status, timeout=60, description=f"{name}: {status}")
 
+    def typed(self, line: str) -> str:
+        """A line of the page that has a command run in the container that is there for commands."""
+        told, _, words = line.partition(" run --rm restyle ")
+        assert told == "docker compose", line
+        return self.restyle(*shlex.split(words))
+
     def restyle(self, *args: str) -> str:
         """A command in the container that is there for commands."""
         told, host = self.services["restyle"], self.host("restyle")
@@ -158,7 +166,8 @@ def wait_for_valkey(fleet: Fleet) -> None:
 
 
 @pytest.mark.timeout(300)  # eight processes are started, on a machine that may be busy
-def test_the_fleet_works_and_tells_how_it_is(fleet: Fleet) -> None:
+@pytest.mark.page("docs/guides/operating.md", "Docker Compose")
+def test_the_fleet_works_and_tells_how_it_is(fleet: Fleet, page: Page) -> None:
     """A run goes through while scrapes keep the ledger; without Redis nobody is ready, and with it all are again."""
     with ExitStack() as stack:
         with fleet.service("valkey") as valkey:
@@ -169,7 +178,11 @@ def test_the_fleet_works_and_tells_how_it_is(fleet: Fleet) -> None:
             fleet.wait_for(200, *TOLD)
             for name in ("sandbox", *TOLD):
                 assert fleet.host(name).healthy(fleet.services[name]["healthcheck"]), name
-            run_id = run_a_job_list(fleet)
+            copied, up, submit, watch = page.commands("Docker Compose")
+            assert (ROOT / copied.split()[1]).exists()
+            assert up == "docker compose up --build --detach"  # which is what has been done here, by processes
+            run_id = run_a_job_list(fleet, submit)
+            fleet.typed(watch.replace("RUN", run_id))
             check_logs(fleet)
             check_trace(spans, run_id, Workspace("s3://restyle/work").sandbox.job_id("home/mug", "watercolor"))
             fleet.restyle("suspend")
@@ -221,14 +234,12 @@ def check_trace(spans: list[Span], run_id: str, job_id: str) -> None:
     assert ENV["RESTYLE_API_KEY"] not in str(spans)
 
 
-def run_a_job_list(fleet: Fleet) -> str:
-    """Submits the example and scrapes all the while: figures add up in each scrape, and agree at the end."""
+def run_a_job_list(fleet: Fleet, submit: str) -> str:
+    """Submits the example by the page, and scrapes meanwhile: figures add up in each scrape, and agree at the end."""
     fault = {"prompt_contains": "watercolor painting of a stoneware mug", "answers": ["500"]}
     slower = json.dumps({"latency": 1.0, "scripts": [fault]}).encode()
     urllib.request.urlopen(f"http://127.0.0.1:{fleet.ports['sandbox']}/control", slower, timeout=5).close()
-    run_id = json.loads(fleet.restyle("submit", "catalog.csv", "--variants", "variants.json", "--yes", "--json"))[
-        "run_id"
-    ]
+    run_id = fleet.typed(submit).strip()
 
     def jobs(name: str) -> dict[str, float]:
         found = fleet.scrape(name)
@@ -260,4 +271,4 @@ def run_a_job_list(fleet: Fleet) -> str:
         text = fleet.ask("worker", "/metrics")[1]
         checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
         assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
-    return str(run_id)
+    return run_id

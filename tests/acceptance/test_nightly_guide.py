@@ -16,6 +16,7 @@ from restyle.store import Store
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_nightly import beats, ended
 from tests.support.catalog import VARIANTS, picture
+from tests.support.pages import Page
 from tests.support.receiver import receiving
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
@@ -36,16 +37,16 @@ def blocks(language: str) -> list[str]:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_the_guide(fleet: FleetOf, s3: S3, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.page("docs/guides/nightly.md")
+def test_the_guide(fleet: FleetOf, s3: S3, page: Page, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its commands do what it says; a signed notification arrives in spite of all, and the run does not wait for it."""
-    (s3.folder / "shop").mkdir(exist_ok=True)
     for name, value in s3.env.items():
         monkeypatch.setenv(name, value)
     shop = Store()
     for name in ("a", "b", "c"):
         shop.put(f"s3://shop/images/{name}.jpg", picture(name), content_type="image/jpeg")
     shop.put("s3://shop/styles.json", json.dumps(VARIANTS).encode(), content_type="application/json")
-    commands = [line.split()[1:] for block in blocks("sh") for line in block.splitlines()]
+    commands = [line.split()[1:] for line in page.commands()]
     assert commands[-1] == ["beat"]
     with receiving() as webhook, receiving() as slack:
         webhook.slow, webhook.answers, slack.answers = 2.0, [500], [503, 302]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import re
-import shlex
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,31 +12,16 @@ import pytest
 from restyle.progress import Progress
 from restyle.state import State
 from tests.acceptance.conftest import FleetOf
-from tests.support.catalog import VARIANTS, picture, write_catalog, write_variants
+from tests.support.catalog import VARIANTS, picture, write_catalog, write_rows, write_variants
+from tests.support.pages import Page, typed, with_browser
 from tests.support.sandbox import SandboxServer
 
 pytestmark = pytest.mark.acceptance
 
-GUIDE = (Path(__file__).parents[2] / "docs/guides/reprocessing.md").read_text(encoding="utf-8")
 
-
-def commands(heading: str) -> list[str]:
-    """The commands below a heading of the guide."""
-    part = re.split(r"^## ", GUIDE, flags=re.MULTILINE)
-    (section,) = [text for text in part if text.startswith(heading)]
-    return [line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
-
-
-def typed(line: str, fleet: FleetOf, run_id: str, *, expect: int = 0) -> str:
+def at(line: str, fleet: FleetOf, run_id: str) -> str:
     """Types a line of the guide into a shell; answers with what it prints."""
-    line = line.replace("RUN", run_id).replace("s3://bucket/prefix", fleet.workspace.uri)
-    path = f"{Path(sys.executable).parent}:{fleet.command.environment['PATH']}"
-    done = subprocess.run(
-        ["/bin/sh", "-c", line], cwd=fleet.command.folder, env={**fleet.command.environment, "PATH": path},
-        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == expect, f"{shlex.quote(line)}: {done}"
-    return done.stdout
+    return typed(fleet.command, line.replace("RUN", run_id).replace("s3://bucket/prefix", fleet.workspace.uri)).out
 
 
 def changes(fleet: FleetOf, *args: str) -> dict[str, Any]:
@@ -80,12 +62,12 @@ def test_the_second_night_pays_for_what_changed(fleet: FleetOf, sandbox: Sandbox
     assert (sandbox.calls, sandbox.paid_twice) == (45, {})
 
 
-def prune_by_the_guide(fleet: FleetOf, run_id: str) -> None:
+def prune_by_the_guide(fleet: FleetOf, run_id: str, page: Page) -> None:
     """Old runs go, but not the last one of a manifest."""
-    listed, looked, pruned = commands("Old runs")
-    assert run_id in typed(listed, fleet, run_id)
-    typed(looked, fleet, run_id)
-    typed(pruned, fleet, run_id)
+    listed, looked, pruned = page.commands("Old runs")
+    assert run_id in at(listed, fleet, run_id)
+    at(looked, fleet, run_id)
+    at(pruned, fleet, run_id)
     removed = fleet.command("prune", "--older-than", "0h", "--yes", "--json").json
     assert run_id not in removed["runs"]  # the last one of catalog.csv
     assert len(removed["runs"]) >= 2
@@ -93,9 +75,26 @@ def prune_by_the_guide(fleet: FleetOf, run_id: str) -> None:
     assert "was pruned" in told.err
 
 
+def mark_by_the_guide(fleet: FleetOf, run_id: str, page: Page) -> None:
+    """What is marked in the report is made again, and nothing else."""
+    opened, planned, run = page.commands("By eye")
+    at(opened, fleet, run_id)
+    assert (fleet.command.folder / "opened").read_text().strip().endswith("report.html")
+    report = fleet.store.get(fleet.workspace.run(run_id, "report.csv")).data.decode()
+    rows = list(csv.DictReader(io.StringIO(report)))
+    marks = [{**row, "mark": "redo" if number == 1 else "keep"} for number, row in enumerate(rows)]
+    write_rows(fleet.command.folder / f"marks-{run_id}.csv", marks)
+    at(planned, fleet, run_id)
+    at(run, fleet, run_id)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_the_guide(fleet: FleetOf, sandbox: SandboxServer) -> None:
+@pytest.mark.page(
+    "docs/guides/reprocessing.md",
+    "What would it cost?", "Failed jobs", "Some pictures, otherwise", "By eye", "Old runs",
+)  # fmt: skip
+def test_the_guide(fleet: FleetOf, sandbox: SandboxServer, page: Page) -> None:
     """Each command does what the page says of it, and costs no more."""
     folder = fleet.command.folder
     write_catalog(folder, 4)
@@ -104,37 +103,39 @@ def test_the_guide(fleet: FleetOf, sandbox: SandboxServer) -> None:
     (folder / "ids.txt").write_text("item-001\nitem-002\n")
     sandbox.script(500, prompt_contains="item-000")
     sandbox.script(400, prompt_contains="item-003")
-    fleet = fleet.with_settings(RESTYLE_MAX_ATTEMPTS="1")
+    fleet = FleetOf(with_browser(fleet.command, RESTYLE_MAX_ATTEMPTS="1"), fleet.store, fleet.workspace)
     run = ("run", "catalog.csv", "--variants", "styles.json", "--yes", "--json")
     with fleet.workers(1):
         first = fleet.command(*run, expect=1).json
         run_id, paid = first["run_id"], 6
         assert (first["succeeded"], first["failed"], sandbox.charged) == (6, 2, paid)
 
-        plain, as_json = (typed(line, fleet, run_id) for line in commands("What would it cost?"))
+        plain, as_json = (at(line, fleet, run_id) for line in page.commands("What would it cost?"))
         assert plain == ""
         kinds = json.loads(as_json)["diff"]
         assert (kinds["unchanged"]["jobs"], kinds["new"]["jobs"], kinds["removed"]["jobs"]) == (6, 2, 0)
         assert sandbox.charged == paid
 
-        one_error, both, report, again = commands("Failed jobs")
-        typed(one_error, fleet, run_id)
+        one_error, both, report, again = page.commands("Failed jobs")
+        at(one_error, fleet, run_id)
         assert sandbox.charged == paid + 1
-        typed(both, fleet, run_id)
+        at(both, fleet, run_id)
         assert sandbox.charged == paid + 2
-        typed(report, fleet, run_id)
-        typed(again, fleet, run_id)
+        at(report, fleet, run_id)
+        at(again, fleet, run_id)
         assert sandbox.charged == paid + 2
 
-        some, piped, softer, other_seed = commands("Some pictures")
-        typed(some, fleet, run_id)
-        typed(piped, fleet, run_id)
+        some, piped, softer, other_seed = page.commands("Some pictures, otherwise")
+        at(some, fleet, run_id)
+        at(piped, fleet, run_id)
         assert (sandbox.charged, sandbox.paid_twice) == (paid + 2, {})
-        typed(softer, fleet, run_id)
+        at(softer, fleet, run_id)
         assert sandbox.charged == paid + 6 - 2  # one of the variants has that strength already
-        typed(other_seed, fleet, run_id)
+        at(other_seed, fleet, run_id)
         assert sandbox.charged == paid + 6 - 2 + 4
-        prune_by_the_guide(fleet, run_id)
+        mark_by_the_guide(fleet, run_id, page)
+        assert sandbox.charged == paid + 6 - 2 + 4 + 1
+        prune_by_the_guide(fleet, run_id, page)
 
 
 def status(progress: Progress, run_id: str) -> str:
@@ -146,19 +147,20 @@ def status(progress: Progress, run_id: str) -> str:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_stopping_by_the_guide(fleet: FleetOf) -> None:
+@pytest.mark.page("docs/guides/reprocessing.md", "Stopping a run")
+def test_stopping_by_the_guide(fleet: FleetOf, page: Page) -> None:
     """A run is suspended, gone on with, and another one ended."""
     write_catalog(fleet.command.folder, 2)
-    suspend, resume, cancel = commands("Stopping a run")
+    suspend, resume, cancel = page.commands("Stopping a run")
     state = State(fleet.command.env["RESTYLE_REDIS_URL"], namespace=fleet.workspace.namespace, account="")
     progress = Progress(state)
     other = fleet.submit("{id} in felt")
-    typed(cancel, fleet, other)
+    at(cancel, fleet, other)
     assert status(progress, other) == "cancelled"
     going = fleet.submit("{id} in wool")
-    typed(suspend, fleet, going)
+    at(suspend, fleet, going)
     assert [suspension.reason for suspension in progress.suspensions(going)] == ["operator"]
     with fleet.worker():
-        typed(resume, fleet, going)
+        at(resume, fleet, going)
     assert status(progress, going) == "finished"
     state.close()

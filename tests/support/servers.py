@@ -156,8 +156,9 @@ class S3:
 
 @contextmanager
 def running_s3(folder: Path) -> Iterator[S3]:
-    """An S3 server of its own."""
-    (folder / EMBEDDED_BUCKET).mkdir(parents=True, exist_ok=True)
+    """An S3 server of its own, with the embedded stack's bucket, and one that guides call `shop`."""
+    for bucket in (EMBEDDED_BUCKET, "shop"):
+        (folder / bucket).mkdir(parents=True, exist_ok=True)
     server = S3(folder, free_port(), secrets.token_hex(8), secrets.token_hex(16))
     server.start()
     try:
