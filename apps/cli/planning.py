@@ -55,7 +55,8 @@ def show_draft(plan: Draft, settings: Settings) -> None:
     table.add_row("variants", ", ".join(plan.variants))
     table.add_row("jobs", f"{plan.jobs:,}  ({estimate.calls:,} calls, {estimate.samples:,} samples)")
     if plan.uploads:
-        table.add_row("uploads", f"{plan.uploads:,} local pictures, {plan.upload_bytes / 1e6:,.1f} MB")
+        pictures = "1 local picture" if plan.uploads == 1 else f"{plan.uploads:,} local pictures"
+        table.add_row("uploads", f"{pictures}, {plan.upload_bytes / 1e6:,.1f} MB")
     most = "at most " if estimate.at_most else ""
     cost = (
         "free: the sandbox's pictures cost nothing"
@@ -65,7 +66,7 @@ def show_draft(plan: Draft, settings: Settings) -> None:
     table.add_row("cost", cost)
     rpm = settings.effective_max_rpm
     pace = f"at {rpm} calls a minute" if rpm else f"at {settings.concurrency} calls in flight"
-    table.add_row("time", f"about {span_text(estimate.seconds)} {pace}")
+    table.add_row("time", f"about {span_text(max(1, estimate.seconds))} {pace}")
     talk.print(table)
     for warning in plan.warnings:
         say(f"warning: {warning}", "yellow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from importlib import resources
 from pathlib import Path
@@ -44,8 +45,20 @@ def demo(
         if open_page:
             open_report(run, here)
         page.stay(code)
-    say("Next: put your own pictures in a folder and type: restyle run FOLDER/ --prompt 'watercolor' --sandbox", "bold")
+    first = activation(Path(sys.prefix, "bin", "activate"))
+    say(
+        f"Next: put your own pictures in a folder and type: {first}restyle run FOLDER/ --prompt 'watercolor' --sandbox",
+        "bold",
+    )
     sys.exit(code)
+
+
+def activation(script: Path) -> str:
+    """What to type before `restyle` where the shell does not know the command yet, as after `make demo`."""
+    if shutil.which("restyle") or not script.exists():
+        return ""
+    here = Path.cwd()
+    return f". {script.relative_to(here) if script.is_relative_to(here) else script} && "
 
 
 def examples_folder() -> Path:

@@ -23,6 +23,10 @@ from tests.support.wait import wait_until
 pytestmark = [pytest.mark.acceptance, pytest.mark.long, pytest.mark.timeout(300)]
 
 
+#: What a shell puts in the place of RUN: the newest run's id, from the first line below the list's head.
+NEWEST = "$(restyle runs | grep -oE '^[0-9]{8}T[^ ]+' | head -1)"
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Command:
     """Where a reader stands: a shell without settings in a clone of the repository, installed already."""
@@ -53,7 +57,7 @@ def with_run(command: Command, line: str) -> str:
 @pytest.mark.page("docs/tutorial.md")
 def test_the_tutorial(clone: Command, page: Page) -> None:
     """From a folder of pictures to a manifest, a change, a failure and its mending."""
-    done = typed(clone, *page.commands())
+    done = typed(with_browser(clone), *(re.sub(r"\bRUN\b", NEWEST, line) for line in page.commands()))
     told = re.findall(r"finished +(\d+) succeeded · (\d+) skipped · (\d+) failed", str(done))
     # The demo; a folder; 2 entries; the other 10; one style anew and two of one picture; a broken picture; mended.
     assert told == [
@@ -61,6 +65,10 @@ def test_the_tutorial(clone: Command, page: Page) -> None:
         ("3", "33", "0"),
     ]  # fmt: skip
     assert "exit code 1" in done.out
+    assert "report.html" in (clone.folder / "shop" / "opened").read_text()
+    assert re.search(r"new +0", done.err)
+    assert re.search(r"recipe changed +12 ", done.err)
+    assert re.search(r"input changed +2 ", done.err)
     assert len(list((clone.folder / "shop" / "restyled").rglob("*.jpg"))) == 12
 
 
