@@ -130,10 +130,11 @@ class Hands:
             if held := self._held.get(job_id):
                 self._held[job_id] = replace(held, calling_ms=since_ms)
 
-    def remove(self, job_id: str) -> None:
-        """Parts with a job."""
+    def remove(self, job_id: str, token: str) -> None:
+        """Parts with a job; not with what another thread has taken since."""
         with self._lock:
-            self._held.pop(job_id, None)
+            if (held := self._held.get(job_id)) and held.token == token:
+                del self._held[job_id]
 
     def snapshot(self) -> dict[str, Holding]:
         """The list as it is now."""
@@ -168,10 +169,10 @@ class Fleet:
         try:
             answer = self.state.run("take", *self._at(message, token))
         except RestyleError:
-            self.hands.remove(message.job_id)
+            self.hands.remove(message.job_id, token)
             raise
         if answer[0] != "ok":
-            self.hands.remove(message.job_id)
+            self.hands.remove(message.job_id, token)
             raise Dropped(answer[1], settled=True)
 
     def claim(self, message: Message, token: str, *, looked: bool, looked_at: float, made_from: str = "") -> Claim:
@@ -193,7 +194,7 @@ class Fleet:
         )  # fmt: skip
         match answer:
             case ["drop", why]:
-                self.hands.remove(message.job_id)
+                self.hands.remove(message.job_id, token)
                 raise Dropped(why, settled=True)
             case ["wait", wait_ms]:
                 metrics.CLAIM_WAITS.inc(wait_ms / 1000)
@@ -243,7 +244,7 @@ class Fleet:
 
     def let_go(self, message: Message, token: str, *, give_back: bool = False) -> None:
         """Parts with a job that has no outcome, so that it is fed again; its attempts may be given back."""
-        self.hands.remove(message.job_id)
+        self.hands.remove(message.job_id, token)
         self.state.run("let_go", *self._at(message, token), int(give_back))
 
     def still_mine(self, message: Message, token: str) -> bool:
@@ -252,7 +253,7 @@ class Fleet:
 
     def spent(self, message: Message, token: str, credits: float) -> None:
         """Parts with a job that is another's by now; the call that was paid for it counts."""
-        self.hands.remove(message.job_id)
+        self.hands.remove(message.job_id, token)
         self.state.run("spent", *self._at(message, token), f"{credits:.6f}")
 
     def lapsed_since(self, moment: float) -> bool:

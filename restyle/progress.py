@@ -251,7 +251,7 @@ class Progress:
             outcome.seconds if ended.calls else 0, weight(message.job.params) if ended.calls else 0,
             *(period.name for period in fleet.limits.budgets.periods()), int(bool(outcome.suspect)),
         )  # fmt: skip
-        fleet.hands.remove(message.job_id)
+        fleet.hands.remove(message.job_id, token)
         if counted == 1:
             metrics.ended(outcome)
         return bool(counted == 1)

@@ -72,7 +72,7 @@ def _work(resources: Resources, message: Message) -> None:
         raise
     finally:
         # Only what this thread took: where the message came twice, the job is in another thread's hands.
-        tools.fleet.hands.remove(message.job_id)
+        tools.fleet.hands.remove(message.job_id, token)
     outcome = ended.outcome
     log.info(outcome.outcome.value, error=outcome.error, message=outcome.message, seconds=outcome.seconds)
 

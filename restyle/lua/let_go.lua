@@ -2,7 +2,7 @@
 -- worker, run, shard, index, job, token, give attempts back (0/1)
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 release(job, token)
-redis.call('HDEL', jobs_key(worker), job)
+if not unlist(worker, job, token) then return 0 end
 hunger(run, shard)
 if redis.call('GET', probe_key) == job then redis.call('DEL', probe_key) end
 if arg(7) == '1' and redis.call('ZSCORE', open_key(run), shard) then

@@ -94,6 +94,15 @@ local function release(job, token, is_lost)
   return true
 end
 
+-- Takes a job off a worker's list; false where another thread of that worker has its lease by now. Then this was said
+-- before, and its answer was lost: a lease that is on no list would be freed, and its job called a second time.
+local function unlist(worker, job, token)
+  local lease = redis.call('HMGET', lease_key(job), 'worker', 'token')
+  if lease[1] == worker and lease[2] ~= token then return false end
+  redis.call('HDEL', jobs_key(worker), job)
+  return true
+end
+
 -- A line of a run's log, or with nil of the fleet's (restyle/events.py).
 local function note(run, what, by, detail)
   local key = run and run_key(run) .. ':events' or workspace .. 'events'
@@ -127,7 +136,7 @@ end
 
 local function drop(worker, run, shard, job, token, why)
   release(job, token)
-  redis.call('HDEL', jobs_key(worker), job)
+  unlist(worker, job, token)
   if why == 'suspended' or why == 'heartbeat' then hunger(run, shard) end
   return { 'drop', why }
 end

@@ -11,7 +11,7 @@ if wrote or outcome == 'skipped' then
   redis.call('DEL', request_key(job))
 end
 release(job, token)
-redis.call('HDEL', jobs_key(worker), job)
+unlist(worker, job, token)
 local seconds, weight = tonumber(arg(15)), tonumber(arg(16))
 if wrote then redis.call('SET', done_key(job), run, 'EX', done_seconds) end
 if succeeded then

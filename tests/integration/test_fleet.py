@@ -27,7 +27,7 @@ from restyle.progress import Ended, Progress
 from restyle.state import State
 
 WORKSPACE = Workspace("s3://bucket/team")
-RUN = "20260101T000000Z-abcdef"
+RUN, OTHER = "20260101T000000Z-abcdef", "20260102T000000Z-abcdef"
 DONE = Ended(Outcome(outcome=OutcomeKind.SUCCEEDED, credits=0.02), calls=1, wrote_record=True, call_succeeded=True)
 
 
@@ -116,9 +116,46 @@ def test_a_beat_between_the_two_steps_of_taking_changes_nothing(worker: Workers)
     place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
     fleet.hands.add(message.job_id, Holding(place, "t"))
     fleet.beat({})
-    fleet.hands.remove(message.job_id)
+    fleet.hands.remove(message.job_id, "t")
     fleet.take(message, "t")
     assert claim(fleet, message, "t") == "go"
+
+
+@pytest.mark.parametrize("said", ["let go", "report", "spent", "claim"])
+def test_what_is_said_again_leaves_the_next_holder_alone(worker: Workers, progress: Progress, said: str) -> None:
+    """Where Redis's answer was lost, a thread parts with its job twice: by then another one may have it, and calls."""
+    fleet, message = worker(), a_message()
+
+    def part() -> None:
+        if said == "let go":
+            fleet.let_go(message, "t1")
+        elif said == "report":
+            progress.report(fleet, message, "t1", Ended(Outcome(outcome=OutcomeKind.SKIPPED)))
+        elif said == "spent":
+            fleet.spent(message, "t1", 0.02)
+        else:
+            with pytest.raises(Dropped):
+                fleet.claim(message, "t1", looked=True, looked_at=time.monotonic())
+
+    fleet.take(message, "t1")
+    if said == "claim":
+        fleet.suspend("operator", "", "me")
+    part()
+    if said == "claim":
+        fleet.resume()
+    if said == "report":
+        other = message.model_copy(update={"run_id": OTHER})
+        progress.register(a_run().model_copy(update={"run_id": OTHER}))
+        assert progress.open_shard(OTHER, 0, 10)
+    else:
+        other = message
+    fleet.take(other, "t2")
+    assert claim(fleet, other, "t2") == "go"
+    part()
+    assert fleet.hands.snapshot()[message.job_id].token == "t2"
+    assert message.job_id in fleet.jobs_of(fleet.worker)
+    fleet.loosen(message.job_id)
+    assert fleet.lease(message.job_id)["token"] == "t2"
 
 
 def test_the_ledger_counts_the_first_outcome_only(worker: Workers, progress: Progress) -> None:

@@ -252,8 +252,8 @@ THEN = ["retry", "let go", "give back", "fail"]
 #: What happens every day, as often as it stands here.
 USUAL = [
     *["take"] * 8, *["claim"] * 4, *["succeed"] * 3, *["failed"] * 3, *["doubted"] * 2, "rejected", "skip", "keep",
-    "store kept", "tell again", "let go", *["close"] * 2, "open", "fed", "beat", "make up a beat", "late beat",
-    "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen", *["probe"] * 2,
+    "store kept", "tell again", "let go", "let go again", *["close"] * 2, "open", "fed", "beat", "make up a beat",
+    "late beat", "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen", *["probe"] * 2,
     "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed", "request lost",
 ]  # fmt: skip
 ALL = [
@@ -295,6 +295,7 @@ class Protocol(RuleBasedStateMachine):
         #: The truth: tokens whose calls are out, by job, and neither answered nor freed.
         self.out: dict[str, set[str]] = defaultdict(set)
         self.said: list[tuple[str, Place, str, Ended]] = []
+        self.gone: list[tuple[str, Place, str, bool]] = []
         for run in PLANS:
             self.progress.register(a_run(run))
             self.open((run, 0))
@@ -338,6 +339,7 @@ class Protocol(RuleBasedStateMachine):
             "skip": lambda: self.end_without_a_call(pick, SKIPPED if one else failed("invalid_image", "no picture")),
             "tell again": lambda: self.tell_again(pick),
             "let go": lambda: self.let_go(pick, give_back=one),
+            "let go again": lambda: self.part_again(pick),
             "start": self.start,
             "beat": lambda: self.beat(pick),
             "make up a beat": lambda: self.make_up_a_beat(pick),
@@ -386,6 +388,14 @@ class Protocol(RuleBasedStateMachine):
             del self.leases[job]
             return True
         return False
+
+    def unlist(self, worker: str, job: str, token: str) -> bool:
+        """Takes a job off a worker's list, unless another thread of it has the lease by now."""
+        lease = self.leases.get(job)
+        if lease and lease.worker == worker and lease.token != token:
+            return False
+        self.lists[worker].pop(job, None)
+        return True
 
     def is_open(self, place: Place) -> bool:
         """Whether the job's shard is out."""
@@ -498,7 +508,7 @@ class Protocol(RuleBasedStateMachine):
         """A job's outcome is told; whether it counts."""
         ledger = self.ledgers[place.run]
         self.release(place.job, token)
-        self.lists[worker].pop(place.job, None)
+        self.unlist(worker, place.job, token)
         if ended.wrote_record or ended.outcome.outcome is OutcomeKind.SKIPPED:
             self.requests.pop(place.job, None)
             self.paid -= {(place.job, run) for run in PLANS}
@@ -618,7 +628,7 @@ class Protocol(RuleBasedStateMachine):
                 self.part(worker, hand, give_back=False)
             else:
                 # Its call is over, and nobody but S3 was told.
-                process.fleet.hands.remove(hand.place.job)
+                process.fleet.hands.remove(hand.place.job, hand.token)
                 self.out[hand.place.job].discard(hand.token)
         process.hands.clear()
         if beat:
@@ -653,7 +663,7 @@ class Protocol(RuleBasedStateMachine):
         if place.job in process.hands:
             why: str | None = "held"
         else:
-            why = self.barred(worker, place, token) or ("held" if place.job in self.lists[worker] else None)
+            why = self.barred(worker, place, token)
             if why in {"suspended", "heartbeat"}:
                 self.hunger(place)
         if why:
@@ -710,7 +720,7 @@ class Protocol(RuleBasedStateMachine):
         why = self.barred(worker, place, hand.token) or (None if job in self.lists[worker] else "heartbeat")
         if why:
             self.release(job, hand.token)
-            self.lists[worker].pop(job, None)
+            self.unlist(worker, job, hand.token)
             if why in {"suspended", "heartbeat"}:
                 self.hunger(place)
             return why
@@ -848,8 +858,8 @@ class Protocol(RuleBasedStateMachine):
             self.tell(worker, hand, DONE)
             return
         fleet.spent(place.message, hand.token, 0.02)
-        self.lists[worker].pop(place.job, None)
         self.release(place.job, hand.token)
+        self.unlist(worker, place.job, hand.token)
         self.ledgers[place.run].credits += 0.02
         del self.processes[worker].hands[place.job]
 
@@ -896,16 +906,30 @@ class Protocol(RuleBasedStateMachine):
 
     def part(self, worker: str, hand: Hand, *, give_back: bool) -> None:
         """Lets a job go."""
-        place, ledger = hand.place, self.ledgers[hand.place.run]
-        self.processes[worker].fleet.let_go(place.message, hand.token, give_back=give_back)
-        self.release(place.job, hand.token)
-        self.lists[worker].pop(place.job, None)
+        self.parted(worker, hand.place, hand.token, give_back=give_back)
+        del self.processes[worker].hands[hand.place.job]
+        self.gone.append((worker, hand.place, hand.token, give_back))
+
+    def part_again(self, pick: int) -> None:
+        """The answer to that was lost: it is said again, whatever has happened since."""
+        if not self.gone:
+            return
+        worker, place, token, give_back = some(self.gone[::-1], pick)
+        if worker in self.processes:
+            self.parted(worker, place, token, give_back=give_back)
+
+    def parted(self, worker: str, place: Place, token: str, *, give_back: bool) -> None:
+        """A worker parts with a job, as predicted."""
+        ledger = self.ledgers[place.run]
+        self.processes[worker].fleet.let_go(place.message, token, give_back=give_back)
+        self.release(place.job, token)
+        if not self.unlist(worker, place.job, token):
+            return
         self.hunger(place)
         if self.probing == place.job:
             self.probing = None
         if give_back and self.is_open(place):
             ledger.given_back[place] = ledger.calls[place]
-        del self.processes[worker].hands[place.job]
 
     # -- the dispatcher ------------------------------------------------------------------------------------
 
@@ -1224,6 +1248,14 @@ FOUND: dict[str, list[tuple[str, int, bool, bool]]] = {
     "a done mark of an earlier run takes no call from its worker": [
         ("take", 0, True, False), ("succeed", 0, False, False), ("take", 12, True, False), ("claim", 0, False, False),
         ("lapse", 0, False, False), ("succeed", 0, False, False),
+    ],
+    "what is parted with twice stays with the thread that has it since": [
+        ("take", 0, True, False), ("let go", 0, False, False), ("take", 0, True, False),
+        ("let go again", 0, False, False), ("loosen", 0, False, False), ("take", 7, True, False),
+    ],
+    "what a late beat lists may be taken again": [
+        ("take", 0, False, False), ("make up a beat", 0, False, False), ("let go", 0, False, False),
+        ("late beat", 0, False, False), ("take", 0, True, False),
     ],
     "a doubt from before a loss of Redis counts at the next one": [
         ("take", 0, True, False), ("doubted", 1, False, False), ("redis loses everything", 0, False, False),
