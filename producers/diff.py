@@ -281,7 +281,7 @@ class _Sorter:
         """What a record holds; one that cannot be read counts as none, as it does for a worker."""
         found = self._store.find(uri)
         try:
-            fingerprint = Record.model_validate_json(found.data).fingerprint if found else None
+            fingerprint = Record.read(found.data).fingerprint if found else None
         except ValidationError:
             return None
         return Known(fingerprint.request, fingerprint.etag, fingerprint.token) if fingerprint else None

@@ -112,7 +112,7 @@ def read_results(store: Store, workspace: Workspace, run_id: str, shard: int) ->
 
 def _results(data: bytes) -> Iterator[Row]:
     for line in _lines(data):
-        result = ResultLine.model_validate_json(line)
+        result = ResultLine.read(line)
         yield result.job, result.outcome
 
 

@@ -99,7 +99,7 @@ class Search:
     def _read(self, uri: str) -> Record | None:
         found = self.store.find(uri)
         try:
-            return Record.model_validate_json(found.data) if found else None
+            return Record.read(found.data) if found else None
         except ValidationError:
             return None
 

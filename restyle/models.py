@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
 
 from restyle.outputs import Marks, OutputOptions
 
@@ -35,6 +35,17 @@ class Value(BaseModel):
     """A frozen value whose unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def read(cls, text: str | bytes) -> Self:
+        """What another version of restyle may have written: keys that this one does not know are passed over.
+
+        Not for what may be part of a request, such as a run's options: there an unknown key is an error.
+
+        Raises:
+            ValidationError: it is no such value.
+        """
+        return cls.model_validate_json(text, extra="ignore")
 
 
 class Params(Value):
@@ -306,6 +317,20 @@ class Record(Value):
     timestamps: RecordTimes
     worker: str
     version: str
+    _beyond: dict[str, Any] = PrivateAttr(default_factory=dict)
+    """Keys that another version of restyle wrote beside these; they stay where the record is written anew."""
+
+    @classmethod
+    def read(cls, text: str | bytes) -> Self:
+        """As of every value; and what is not known of a record is not lost."""
+        record = super().read(text)
+        told = json.loads(text)
+        record._beyond = {name: told[name] for name in told.keys() - cls.model_fields.keys()}  # noqa: SLF001 - its own
+        return record
+
+    def as_json(self) -> str:
+        """As it is stored."""
+        return json.dumps(self.model_dump(mode="json") | self._beyond, indent=1, ensure_ascii=False)
 
 
 def utc_now() -> datetime:

@@ -231,7 +231,7 @@ class Progress:
             if field.startswith("o:"):
                 index = field[2:]
                 counts = {"attempts": int(found.get(f"c:{index}", 0)), "in_doubt": int(found.get(f"d:{index}", 0))}
-                outcomes[int(index)] = Outcome.model_validate_json(text).model_copy(update=counts)
+                outcomes[int(index)] = Outcome.read(text).model_copy(update=counts)
         return outcomes
 
     def dispatch(self, token: str, ttl: float) -> bool:

@@ -43,7 +43,7 @@ def find_record(message: Message, store: Store, workspace: Workspace) -> Record 
     if found is None:
         return None
     try:
-        return Record.model_validate_json(found.data)
+        return Record.read(found.data)
     except ValidationError:
         return None
 
@@ -269,7 +269,7 @@ def set_aside(made: Made, new: list[str], tools: Tools) -> list[str]:
 
 def put_record(record: Record, tools: Tools) -> None:
     """Writes the record: from here on the job is done."""
-    text = record.model_dump_json(indent=1).encode()
+    text = record.as_json().encode()
     tools.store.put(tools.workspace.record(record.id, record.variant), text, content_type=JSON)
 
 

@@ -10,6 +10,8 @@ from functools import cached_property
 from importlib.metadata import version
 from uuid import uuid4
 
+from pydantic import ValidationError
+
 from config.settings import Settings
 from producers.notify import Notifications
 from producers.start import Starter
@@ -101,13 +103,16 @@ class Resources:
         """A run's frozen plan, read once a process.
 
         Raises:
-            Dropped: there is no such run.
+            Dropped: there is no such run, or a newer restyle planned it, whose workers do it.
         """
         if run_id not in self._runs:
             found = self.store.find(self.workspace.run(run_id))
             if found is None:
                 raise Dropped("no such run")
-            self._runs[run_id] = Run.model_validate_json(found.data)
+            try:
+                self._runs[run_id] = Run.model_validate_json(found.data)
+            except ValidationError:
+                raise Dropped("its plan is of another version of restyle") from None
         return self._runs[run_id]
 
     def options(self, run_id: str) -> RunOptions:

@@ -198,7 +198,7 @@ class CloseUp:
         state = self.session.state
         text = state.ask("HGET", state.key("run", self.run_id, "shard", str(shard)), f"o:{index}")
         if text is not None:
-            return Outcome.model_validate_json(text)
+            return Outcome.read(text)
         found = self.session.store.find(self.session.workspace.results(self.run_id, shard))
         if found is None:
             return None
