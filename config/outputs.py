@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from restyle.outputs import Form, Gates, OutputOptions, Storing
 
@@ -24,8 +24,6 @@ _GATES = Gates()
 
 class OutputSettings(BaseModel):
     """The part of `Settings` that is about outputs."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     mark: Mark = "compositeWithTrainedAlgorithmicMedia"
     """What outputs say of their origin: IPTC's digital source type, or none."""

@@ -65,9 +65,7 @@ class ModelLists(BaseModel):
 class Settings(OutputSettings, BaseSettings):
     """All settings with their defaults. Build it with `load_settings`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", use_attribute_docstrings=True, frozen=True, env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
     redis_url: SecretStr | None = None
     """Redis or Valkey, e.g. redis://host:6379/0. Unset: the embedded Valkey."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from apps.cli import app
+from apps.cli.commands import COMMANDS, load
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/make_reference.py from the code. -->\n"
@@ -35,20 +36,21 @@ def commands() -> str:
     """Every command with its arguments, options and examples, as `restyle COMMAND --help` has them."""
     root: Any = typer.main.get_command(app)
     parts = [f"{NOTE}# Commands\n\n{root.help}\n\nExit codes: [formats](../formats.md#exit-codes).\n"]
-    parts += [_section(words, command) for words, command in _leaves(root, "restyle")]
+    parts += [_section(words, leaf) for words, leaf in _leaves(map(load, COMMANDS), "restyle")]
     return "\n".join(parts)
 
 
-def _leaves(group: Any, words: str) -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
+def _leaves(commands: Iterable[Any], words: str) -> Iterator[tuple[str, Any]]:
+    for command in commands:
         if command.hidden:
             continue
+        below = f"{words} {command.name}"
         if hasattr(command, "commands"):
             if command.invoke_without_command:
-                yield f"{words} {name}", command
-            yield from _leaves(command, f"{words} {name}")
+                yield below, command
+            yield from _leaves(command.commands.values(), below)
         else:
-            yield f"{words} {name}", command
+            yield below, command
 
 
 def _section(words: str, command: Any) -> str:

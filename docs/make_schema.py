@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from restyle import models, outputs
 from restyle.models import Record
 
 SCHEMA = Path(__file__).with_name("record.schema.json")
@@ -29,6 +32,7 @@ def make_schema() -> dict[str, Any]:
         "description": ABOUT,
     }
     _plain(made)
+    _describe({"Record": made, **made["$defs"]})
     return head | {key: value for key, value in made.items() if key not in head}
 
 
@@ -42,6 +46,26 @@ def _plain(schema: dict[str, Any]) -> None:
     for key in ("properties", "$defs"):
         for part in schema.get(key, {}).values():
             _plain(part)
+
+
+def _describe(schemas: dict[str, dict[str, Any]]) -> None:
+    """Adds what the docstring below a field says of it.
+
+    pydantic could read them too, but would do so in each process that imports a model.
+    """
+    for module in (models, outputs):
+        for node in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and node.name in schemas:
+                for field, below in pairwise(node.body):
+                    if (told := _docstring(below)) and isinstance(field, ast.AnnAssign):
+                        fields, name = schemas[node.name]["properties"], ast.unparse(field.target)
+                        fields[name] = dict(sorted({**fields[name], "description": told}.items()))
+
+
+def _docstring(node: ast.stmt) -> str:
+    """The text of a statement that is nothing but a text, on one line."""
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return " ".join(ast.literal_eval(node.value).split()) if is_text else ""
 
 
 def text() -> str:

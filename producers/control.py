@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from producers.enqueue import Feeder
-from producers.report import read_results
+from producers.rows import read_results
 from producers.runs import read_runs, run_ids
 from producers.watch import read_run, told_by_results, write_run
 from restyle.errors import ConfigurationError

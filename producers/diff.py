@@ -25,7 +25,7 @@ from config.settings import Settings
 from producers.earlier import Known, Memory, readings
 from producers.lookup import AT_ONCE, etags
 from producers.plan import Draft, estimated
-from producers.report import outcomes
+from producers.rows import outcomes
 from producers.runs import read_runs, run_ids
 from producers.uploads import Hashes
 from restyle.keys import Workspace

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from producers.report import Rows
+from producers.rows import Rows
 from producers.tally import SUSPECT, is_wanted, outcome_word
 from restyle.keys import escape, sample_uri
 from restyle.models import Job, Outcome, Run

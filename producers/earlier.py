@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from producers.plan import Draft
-from producers.report import Rows, RunPruned
+from producers.rows import Rows, RunPruned
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus, request_digest
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from producers.download import Folder, pictures
 from producers.enqueue import PlanLine, read_plan
-from producers.report import Row, read_results
+from producers.rows import Row, read_results
 from restyle.errors import InputNotFound, RestyleError
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, Run

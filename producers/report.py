@@ -7,29 +7,23 @@ often as they are needed, so memory does not grow with the run. Formats: docs/fo
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import mmap
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TextIO
 
 from producers.gallery import Choice, Gallery
 from producers.report_page import render
+from producers.rows import Row, Rows
 from producers.tally import PENDING, Tally, is_wanted
 from producers.thumbnails import Album
-from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
-from restyle.models import Job, Outcome, OutcomeKind, Params, Run, Value
+from restyle.models import Job, Outcome, OutcomeKind, Params, Run
 from restyle.store import Store
-
-#: One job of a run and how it ended; None is pending.
-Row = tuple[Job, Outcome | None]
-#: The rows of a run in the plan's order; each call streams them anew.
-Rows = Callable[[], Iterator[Row]]
 
 #: What a file's header begins with when it is a report.
 RUN_COLUMNS = (
@@ -52,72 +46,6 @@ class ReportLinks:
     csv: str
     html: str
     json: str
-
-
-class RunPruned(ConfigurationError):
-    """The jobs of this run are not known any more, but for its report."""
-
-    def __init__(self, run: Run, workspace: Workspace) -> None:
-        report = workspace.run(run.run_id, "report.csv")
-        super().__init__(
-            f"run {run.run_id} was pruned: its plan and results are gone. Its report stays, and is a manifest:"
-            f" restyle run {report}"
-        )
-
-
-class ResultLine(Value):
-    """A line of a closed shard in `results/`."""
-
-    job: Job
-    outcome: Outcome | None
-
-
-def outcomes(
-    run: Run, *, workspace: Workspace, store: Store, open_outcomes: Callable[[int], Mapping[int, Outcome]]
-) -> Iterator[Row]:
-    """Streams a run's jobs with their outcomes, a shard at a time: results/ where closed, else the plan.
-
-    Args:
-        run: the run.
-        workspace: where it lies.
-        store: S3.
-        open_outcomes: what Redis holds of a shard that is not closed: job index -> outcome.
-
-    Raises:
-        RunPruned: the run has ended, and `restyle prune` has removed its plan.
-        InputNotFound: a shard of the plan is missing.
-    """
-    for shard in range(run.shards):
-        closed = workspace.results(run.run_id, shard)
-        if found := store.find(closed):
-            yield from _results(found.data)
-            continue
-        known = open_outcomes(shard)
-        # A shard that closed since the first look has lost its keys, but its results were written before that.
-        if not known and (found := store.find(closed)):
-            yield from _results(found.data)
-            continue
-        planned = store.find(workspace.shard(run.run_id, shard))
-        if planned is None and run.finished:
-            raise RunPruned(run, workspace)
-        planned = planned or store.get(workspace.shard(run.run_id, shard))
-        for index, line in enumerate(_lines(planned.data)):
-            yield Job.model_validate_json(line), known.get(index)
-
-
-def read_results(store: Store, workspace: Workspace, run_id: str, shard: int) -> Iterator[Row]:
-    """The jobs of a closed shard with their outcomes."""
-    return _results(store.get(workspace.results(run_id, shard)).data)
-
-
-def _results(data: bytes) -> Iterator[Row]:
-    for line in _lines(data):
-        result = ResultLine.read(line)
-        yield result.job, result.outcome
-
-
-def _lines(data: bytes) -> Iterable[bytes]:
-    return gzip.decompress(data).splitlines()
 
 
 def write_report(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from config.settings import Settings
 from producers.plan import Draft, PlanRequest, estimated, told_unknown
-from producers.report import Rows
+from producers.rows import Rows
 from producers.tally import SUSPECT, is_wanted
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, derived_seed, new_run_id

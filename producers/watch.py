@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from producers.report import Rows, outcomes
+from producers.rows import Rows, outcomes
 from producers.tally import Tally
 from restyle.errors import ConfigurationError
 from restyle.fleet import Fleet, Suspension

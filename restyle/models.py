@@ -34,7 +34,7 @@ MAX_SEED = 999_999_999_999_999
 class Value(BaseModel):
     """A frozen value whose unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def read(cls, text: str | bytes) -> Self:

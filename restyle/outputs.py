@@ -28,7 +28,7 @@ CONTENT_TYPES: dict[Form, str] = {"jpg": "image/jpeg", "webp": "image/webp", "pn
 class _Frozen(BaseModel):
     """A part of a stored value, as closed as the whole (restyle/models.py)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Gates(_Frozen):

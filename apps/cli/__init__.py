@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 
 import typer
 
-from apps.cli import dashboard, fleet, manifests, prune, reports, runs, schedules, show, trial
-from apps.cli.console import fail
-from apps.cli.exits import exit_code
+from apps.cli.commands import MARKUP, Commands
 from restyle.errors import RestyleError
 
 app = typer.Typer(
     name="restyle",
+    cls=Commands,
     help="Restyle large catalogs of product images by prompt: pay once, lose nothing, stop as one.",
     epilog=(
         "Try it without an account: restyle demo. "
         "Go live: set RESTYLE_API_KEY, then restyle run manifest.csv --variants variants.json"
     ),
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=MARKUP,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -29,28 +27,27 @@ app = typer.Typer(
 def told_version(wanted: bool) -> None:
     """Prints the version, which pyproject.toml alone says, and ends."""
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"restyle {version('catalog-restyle')}")
         raise typer.Exit
 
 
 @app.callback()
-def options(
+def before_a_command(
     _version: bool = typer.Option(False, "--version", help="Print the version.", callback=told_version, is_eager=True),
 ) -> None:
     """What stands before a command."""
-
-
-for group in (manifests, runs, show, schedules, reports, prune, fleet, trial, dashboard):
-    group.add_to(app)
 
 
 def main() -> None:
     """The console script: every error of ours becomes a sentence and an exit code, never a traceback."""
     try:
         app()
-    except RestyleError as error:
-        fail(error.message)
+    except (RestyleError, KeyboardInterrupt) as error:
+        # Imported at need: few commands end so, and `restyle --help` waits for neither.
+        from apps.cli.console import fail
+        from apps.cli.exits import exit_code
+
+        fail(error.message if isinstance(error, RestyleError) else "interrupted")
         sys.exit(exit_code(error))
-    except KeyboardInterrupt:
-        fail("interrupted")
-        sys.exit(130)

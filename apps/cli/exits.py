@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from producers.watch import Snapshot
+from typing import TYPE_CHECKING
+
 from restyle.errors import ConfigurationError, ManifestError, RestyleError, StateUnavailable, StoreUnavailable
-from restyle.models import RunStatus
+
+if TYPE_CHECKING:
+    from producers.watch import Snapshot
 
 DONE, SOME_FAILED, WRONG_INPUT, NEEDS_PERSON, OWN_LIMIT, CANCELLED = range(6)
 UNREACHABLE, BUG, INTERRUPTED, TERMINATED = 69, 70, 130, 143
@@ -13,9 +16,11 @@ UNREACHABLE, BUG, INTERRUPTED, TERMINATED = 69, 70, 130, 143
 OWN_LIMITS = frozenset({"budget", "deadline", "awaiting_approval"})
 
 
-def exit_code(error: RestyleError) -> int:
+def exit_code(error: RestyleError | KeyboardInterrupt) -> int:
     """The code for an error that ended a command."""
     match error:
+        case KeyboardInterrupt():
+            return INTERRUPTED
         case ConfigurationError() | ManifestError():
             return WRONG_INPUT
         case StateUnavailable() | StoreUnavailable():
@@ -25,6 +30,8 @@ def exit_code(error: RestyleError) -> int:
 
 def run_code(now: Snapshot) -> int:
     """The code for how a run stands."""
+    from restyle.models import RunStatus
+
     if now.status is RunStatus.FINISHED:
         return SOME_FAILED if now.failed else DONE
     if now.status is RunStatus.CANCELLED:

@@ -14,7 +14,7 @@ from config.celery_app import make_celery
 from config.settings import Settings
 from producers.control import Control
 from producers.enqueue import Feeder
-from producers.report import Rows
+from producers.rows import Rows
 from producers.watch import Snapshot, read_run, rows_of, snapshot
 from restyle.errors import ConfigurationError
 from restyle.fleet import Fleet

@@ -21,8 +21,9 @@ from producers.diff import Change, Diff, compare, put_diff, with_diff
 from producers.lookup import etags
 from producers.plan import Draft, PlanRequest, draft
 from producers.prune import leftovers, prunable, remove
-from producers.report import RunPruned, outcomes, write_report
+from producers.report import write_report
 from producers.retry import Slice, retry_draft
+from producers.rows import RunPruned, outcomes
 from producers.shards import write
 from producers.watch import snapshot, write_run
 from restyle.errors import ConfigurationError, StoreAccessDenied

@@ -25,7 +25,8 @@ from config.settings import Settings
 from producers.download import INDEX, download
 from producers.manifest import Problems, open_manifest
 from producers.plan import PlanRequest, draft
-from producers.report import Row, slice_csv, write_report
+from producers.report import slice_csv, write_report
+from producers.rows import Row
 from producers.shards import write
 from producers.tally import Tally
 from producers.variants import load_variants

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from producers.report import Row, outcomes, write_report
+from producers.report import write_report
+from producers.rows import Row, outcomes
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
 from restyle.store import Store

@@ -12,7 +12,7 @@ from config.celery_app import make_celery
 from config.settings import Settings, load_settings
 from producers.enqueue import Feeder, read_plan
 from producers.plan import Draft, PlanRequest, draft
-from producers.report import Rows
+from producers.rows import Rows
 from producers.shards import write
 from producers.watch import rows_of
 from restyle.models import Job, Message, Outcome, Record, Run

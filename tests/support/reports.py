@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from producers.report import Row, write_report
+from producers.report import write_report
+from producers.rows import Row
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus
 from restyle.store import EMBEDDED_BUCKET

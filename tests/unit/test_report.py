@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from producers.report import PARAM_COLUMNS, RUN_COLUMNS, ReportLinks, Row, slice_csv, summarise
+from producers.report import PARAM_COLUMNS, RUN_COLUMNS, ReportLinks, slice_csv, summarise
+from producers.rows import Row
 from producers.tally import Tally
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from producers.charts import Timeline, latency, throughput
 from producers.gallery import Choice, Gallery
-from producers.report import ReportLinks, Row, summarise
+from producers.report import ReportLinks, summarise
 from producers.report_page import relative, relinked, render
+from producers.rows import Row
 from producers.tally import Tally
 from restyle.models import Job, Outcome
 from tests.support.reports import NOON

@@ -1,0 +1,89 @@
+"""The commands of `restyle`, each with its module, which is imported when the command is typed and not before.
+
+So `restyle --help`, a name that does not exist, and the completion of names load no module of a command, and a command
+loads its own alone. tests/unit/test_house.py holds the table to what the modules say.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import typer
+import typer.main
+from typer.core import TyperCommand, TyperGroup
+
+#: How help is written; of the whole, and so of every command.
+MARKUP: Any = "rich"
+
+#: In the order of `restyle --help`: its module in apps/cli, and its docstring.
+COMMANDS = {
+    "run": ("manifests", "Restyle every image of a manifest: plan, call, store, report."),
+    "plan": ("manifests", "Check a manifest and estimate its cost; spends nothing, uploads nothing."),
+    "submit": ("manifests", "Hand a manifest to a running fleet and print the run's id."),
+    "status": ("runs", "Show the fleet and every unfinished run, or one run."),
+    "watch": ("runs", "Follow a run to its end without touching it."),
+    "runs": ("runs", "List the runs of the workspace, newest first."),
+    "suspend": ("runs", "Stop the fleet, or one run, before its next call; calls in flight end and are stored."),
+    "resume": ("runs", "Go on after a suspension: the fleet, or one run, exactly where it stopped."),
+    "approve": ("runs", "Let the rest of a run follow its sample; the sample is not repeated."),
+    "reject": ("runs", "End a run after its sample; what is done stays done."),
+    "cancel": ("runs", "End a run: calls in flight end and are stored, the rest stays undone."),
+    "retry": ("runs", "Run the failed jobs of a run again, as they were planned, in a new run."),
+    "show": (
+        "show",
+        "Tell the story of a job: how it ended in each run, its calls and times, its record, and its picture.",
+    ),
+    "beat": (
+        "schedules",
+        "Start the runs of restyle.toml's schedules when they are due, until told to stop; any number may run at once.",
+    ),
+    "report": (
+        "reports",
+        "Write a run's report (CSV, JSON, HTML), of the run so far where it has not ended; any slice is a manifest.",
+    ),
+    "download": ("reports", "Copy a run's outputs to a folder; only what is new."),
+    "prune": (
+        "prune",
+        "Remove plans and results of old runs; never outputs, records, inputs, reports, nor the last run of a manifest.",  # noqa: E501 - as it stands there
+    ),
+    "worker": ("fleet", "Run a worker of the fleet until it is told to stop (Ctrl-C or SIGTERM drain it)."),
+    "stop": ("fleet", "Stop the embedded stack that `restyle run --detach` left up; calls in flight end first."),
+    "doctor": (
+        "fleet",
+        "Check Redis, S3, the API key and the clock; spends nothing, and says what to do about each fault.",
+    ),
+    "config": ("fleet", "Print every setting with where it comes from; secrets are masked."),
+    "sandbox": ("trial", "Serve the sandbox of the API: same contract, real image transforms, no cost."),
+    "demo": (
+        "trial",
+        "Restyle a small example catalog with the sandbox: a real queue, a real S3 server, made-up pictures.",
+    ),
+    "dashboard": (
+        "dashboard",
+        "Serve a live page of the runs and the fleet, with buttons to suspend, resume, cancel and retry.",
+    ),
+    "schedules": ("schedules", "List the schedules; check or fire one."),
+}
+
+
+class Commands(TyperGroup):
+    """The commands by name, as help and completion need them; the one that is typed takes its own's place."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for name, (_module, told) in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=told, rich_markup_mode=self.rich_markup_mode))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the words begin with, from its module, and the words behind its name."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and found else found, rest
+
+
+def load(name: str) -> Any:
+    """A command as its module has it."""
+    module, _told = COMMANDS[name]
+    group = typer.Typer(rich_markup_mode=MARKUP)
+    import_module(f"apps.cli.{module}").add_to(group)
+    return typer.main.get_group(group).commands[name]
