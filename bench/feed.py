@@ -7,11 +7,11 @@ import sys
 import time
 
 from config.celery_app import QUEUES, make_celery
+from config.connections import limits, open_state, open_store
 from config.settings import load_settings
 from producers.enqueue import Feeder
 from restyle.fleet import Fleet
 from restyle.progress import Progress
-from tasks.resources import limits, open_state, open_store
 
 settings = load_settings(window_jobs=int(sys.argv[1]) + 1000)
 state, store = open_state(settings, settings.account or ""), open_store(settings)

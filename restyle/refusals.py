@@ -39,7 +39,6 @@ class translated:  # noqa: N801 - reads as a word in `with translated(uri)`
 
 def translate(error: Exception, uri: str) -> RestyleError | None:
     """The one of our errors that an error of boto3 is; None for what did not come from S3 or the way there."""
-    from boto3.exceptions import Boto3Error
     from botocore import exceptions as foreign
 
     if isinstance(error, foreign.ClientError):
@@ -52,7 +51,7 @@ def translate(error: Exception, uri: str) -> RestyleError | None:
         )
     if isinstance(error, foreign.ParamValidationError):
         return StoreAccessDenied(f"{uri}: S3 takes no such name: {str(error).splitlines()[-1]}")
-    if isinstance(error, foreign.BotoCoreError | Boto3Error | OSError):
+    if isinstance(error, foreign.BotoCoreError | OSError):
         return StoreUnavailable(f"{uri}: S3 cannot be reached: {error}")
     from urllib3.exceptions import HTTPError
 

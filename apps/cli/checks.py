@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from apps import local
+from config.connections import open_state, open_store
 from config.settings import Settings
 from restyle.errors import RestyleError
 from restyle.segmind import Segmind
 from restyle.segmind_queue import CannotTell
-from tasks.resources import open_queue, open_state, open_store
+from tasks.resources import open_queue
 
 #: Seconds by which this machine's clock may differ from Redis's before schedules and signatures suffer.
 CLOCK_TOLERANCE = 5.0

@@ -7,15 +7,17 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from config.settings import Settings, load_settings
-from producers.plan import PlanRequest
 from restyle.errors import ConfigurationError
 from restyle.keys import normalise_id
 from restyle.models import utc_now
+
+if TYPE_CHECKING:
+    from producers.plan import PlanRequest
 
 Manifest = Annotated[
     str,
@@ -156,6 +158,8 @@ def finish_time(duration: str | None) -> datetime | None:
 
 def request_from(manifest: str, **given: Any) -> PlanRequest:
     """A plan request from a command's options."""
+    from producers.plan import PlanRequest  # few commands plan
+
     if given.get("priority", "normal") not in {"high", "normal", "low"}:
         raise ConfigurationError(f"--priority {given['priority']}: it is high, normal or low")
     if given.get("then_ask") and not given.get("sample"):

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from apps import local
 from config.celery_app import make_celery
+from config.connections import limits, open_state, open_store
 from config.settings import Settings
 from producers.control import Control
 from producers.enqueue import Feeder
@@ -23,7 +24,6 @@ from restyle.models import Run
 from restyle.progress import Progress
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
-from tasks.resources import limits, open_state, open_store
 
 
 @dataclass(frozen=True)

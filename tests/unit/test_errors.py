@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import requests
-from boto3.exceptions import S3UploadFailedError
 from botocore import exceptions as foreign
 from hypothesis import given
 from hypothesis import strategies as st
@@ -299,7 +298,6 @@ def test_an_error_answer_without_fields_is_a_leaf_too() -> None:
         (foreign.IncompleteReadError(actual_bytes=1, expected_bytes=2), StoreUnavailable),
         (foreign.ResponseStreamingError(error="reset"), StoreUnavailable),
         (foreign.BotoCoreError(), StoreUnavailable),
-        (S3UploadFailedError("broke off"), StoreUnavailable),
         (ConnectionResetError("reset"), StoreUnavailable),
         (TimeoutError("slow"), StoreUnavailable),
         (IncompleteRead(1, 2), StoreUnavailable),
@@ -307,7 +305,7 @@ def test_an_error_answer_without_fields_is_a_leaf_too() -> None:
     ],
 )
 def test_every_foreign_error_on_the_way_to_s3_is_one_leaf(error: Exception, kind: type[RestyleError]) -> None:
-    """Nothing of boto3, botocore, urllib3 or the socket goes past the store's door."""
+    """Nothing of botocore, urllib3 or the socket goes past the store's door."""
     assert type(refusals.translate(error, URI)) is kind
 
 

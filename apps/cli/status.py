@@ -1,0 +1,126 @@
+"""status, runs: how the fleet and its runs stand, at a look."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import typer
+from rich.table import Table
+
+from apps.cli import options
+from apps.cli.console import credits_text, out, print_json
+from apps.cli.exits import run_code
+from apps.cli.session import Session, session
+from producers.watch import Snapshot
+
+#: Columns of a terminal from which on `runs` tells everything.
+WIDE = 130
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(status)
+    app.command()(runs)
+
+
+def status(
+    run_id: options.MaybeRunId = None,
+    as_json: options.Json = False,
+    exit_code: bool = typer.Option(False, "--exit-code", help="Exit with the run's own code."),
+    sandbox: options.Sandbox = False,
+) -> None:
+    """Show the fleet and every unfinished run, or one run."""
+    settings = options.settings_from(sandbox=sandbox)
+    with session(settings, run_id=run_id) as here:
+        if run_id is None:
+            fleet_status(here, as_json=as_json)
+            return
+        now = here.snapshot(here.read(run_id))
+        if as_json:
+            print_json(now.model_dump(mode="json"))
+        else:
+            show(now, here)
+        if exit_code:
+            sys.exit(run_code(now))
+
+
+def fleet_status(here: Session, *, as_json: bool) -> None:
+    """Workers, suspension, and the runs that have not ended."""
+    unfinished = [here.snapshot(run) for run in here.control.unfinished()]
+    workers = {name: beat for name, beat in here.fleet.workers().items() if beat is not None}
+    suspended = here.fleet.suspensions()
+    if as_json:
+        notes = [
+            {"scope": s.scope, "reason": s.reason, "detail": s.detail, "by": s.by, "next": s.next} for s in suspended
+        ]
+        found = [now.model_dump(mode="json") for now in unfinished]
+        print_json({"workers": workers, "suspension": notes, "credits_left": here.fleet.credits_left(), "runs": found})
+        return
+    out.print(
+        f"{len(workers)} workers, {sum(now.pending for now in unfinished):,} jobs pending in {len(unfinished)} runs"
+    )
+    for reason in suspended:
+        out.print(f"suspended ({reason.reason}): {reason.detail}", style="yellow", markup=False)
+        out.print(f"next: {reason.next}", style="yellow", markup=False)
+    for now in unfinished:
+        show(now, here)
+
+
+def show(now: Snapshot, here: Session) -> None:
+    """One run in a few lines."""
+    out.print(f"[bold]{now.run_id}[/]  {now.status.value}")
+    out.print(
+        f"  {now.succeeded:,} succeeded · {now.skipped:,} skipped · {now.failed:,} failed · {now.pending:,} pending"
+        f" · {now.planned:,} planned"
+        + (f" · {now.invalid:,} invalid" if now.invalid else "")
+        + (f" · {now.suspect:,} suspect" if now.suspect else "")
+    )
+    left = f", {now.credits_left:,.2f} left on the account" if now.credits_left is not None else ""
+    out.print(f"  spent {credits_text(now.credits_spent, here.settings.credit_price)}{left}, {now.attempts:,} calls")
+    if now.suspension:
+        out.print(f"  suspended ({now.suspension.reason}): {now.suspension.detail}", style="yellow", markup=False)
+        out.print(f"  next: {now.suspension.next}", style="yellow", markup=False)
+    if now.report:
+        out.print(f"  report: {here.shown(now.report)}", markup=False)
+
+
+def runs(
+    limit: int = typer.Option(50, help="List the newest N.", metavar="N", min=1),
+    as_json: options.Json = False,
+    sandbox: options.Sandbox = False,
+) -> None:
+    """List the runs of the workspace, newest first."""
+    with session(options.settings_from(sandbox=sandbox)) as here:
+        views = [here] if sandbox else [here, here.sandboxed()]
+        listed = [(view, run) for view in views for run in view.control.runs(limit)]
+        listed = sorted(listed, key=lambda item: item[1].run_id, reverse=True)[:limit]
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda item: (item[0].snapshot(item[1]), item[0].settings.sandbox), listed))
+    if as_json:
+        print_json({"runs": [now.model_dump(mode="json") | {"sandbox": sand} for now, sand in found]})
+        return
+    if not found:
+        out.print("No runs yet. Begin with: restyle run MANIFEST, or try: restyle demo")
+        return
+    out.print(table_of(found, out.width))
+
+
+def table_of(found: Sequence[tuple[Snapshot, bool]], width: int) -> Table:
+    """Runs, each with whether it is a sandbox run, as a table for so many columns; a narrow one tells less."""
+    wide = width >= WIDE
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("run", "status", *(["created"] if wide else [])):
+        table.add_column(title, no_wrap=True)
+    counts = ("planned", "succeeded", "skipped", "failed", "pending") if wide else ("succeeded", "failed", "pending")
+    for title in (*counts, "credits"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for now, sand in found:
+        row = [now.run_id, now.status.value + (" (sandbox)" if sand else "")]
+        if wide:
+            created: datetime = now.created.astimezone()
+            row.append(f"{created:%Y-%m-%d %H:%M %z}")
+        table.add_row(*row, *(f"{getattr(now, name):,}" for name in counts), f"{now.credits_spent:,.2f}")
+    return table
