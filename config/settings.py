@@ -25,12 +25,6 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
 
 from config.address import Address, read_address
 from config.outputs import OutputSettings
@@ -62,10 +56,10 @@ class ModelLists(BaseModel):
     base_models: tuple[str, ...] = ()
 
 
-class Settings(OutputSettings, BaseSettings):
+class Settings(OutputSettings):
     """All settings with their defaults. Build it with `load_settings`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     redis_url: SecretStr | None = None
     """Redis or Valkey, e.g. redis://host:6379/0. Unset: the embedded Valkey."""
@@ -194,7 +188,7 @@ class Settings(OutputSettings, BaseSettings):
     local_sandbox: bool | None = None
     """Set by the embedded stack: its own sandbox is up, and the API's address and key are its."""
 
-    defaults: dict[str, Any] = {}
+    defaults: dict[str, Any] = Field(default_factory=dict)
     """`[defaults]`: parameters for every manifest, below all others."""
     schedule: Annotated[tuple[Schedule, ...], AfterValidator(check_names)] = ()
     """`[[schedule]]`: runs that `restyle beat` starts."""
@@ -205,18 +199,6 @@ class Settings(OutputSettings, BaseSettings):
 
     #: Where each value that is no default came from.
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flag, environment, file, in this order."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_path())
 
     @field_validator("time_zone")
     @classmethod
@@ -302,12 +284,12 @@ def load_settings(**flags: Any) -> Settings:
         ConfigurationError: a value or a name is wrong; all of them are listed.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    in_file = _check_file(config_path())
-    in_environment = _check_environment()
+    in_file = _read_file(config_path())
+    in_environment = _read_environment()
     if "api_key" not in given and "api_key" not in in_environment and (key := _found_key(given, in_file)):
         given["api_key"] = key
     try:
-        settings = Settings(**given)
+        settings = Settings(**{**in_file, **in_environment, **given})
     except ValidationError as error:
         raise ConfigurationError("\n".join(_readable(problem, in_file) for problem in error.errors())) from None
     if settings.redis_url and not settings.workspace:
@@ -346,7 +328,7 @@ def _found_key(given: dict[str, Any], in_file: dict[str, Any]) -> str:
         raise ConfigurationError(f"the API key file cannot be read: {error}") from None
 
 
-def _check_file(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
     """The settings file's content; a missing default file is empty, a missing RESTYLE_CONFIG an error."""
     if not path.exists():
         if os.environ.get(f"{PREFIX}CONFIG"):
@@ -367,16 +349,19 @@ def _check_file(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_environment() -> set[str]:
-    """The settings that the environment gives."""
-    names = {
-        name.removeprefix(PREFIX).lower() for name, value in os.environ.items() if name.startswith(PREFIX) and value
+def _read_environment() -> dict[str, str]:
+    """The settings that the environment gives; an empty variable counts as unset."""
+    found = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and value
     }
     known = (Settings.model_fields.keys() | {"config"}) - TABLES
-    wrong = [f"{PREFIX}{name.upper()}: unknown setting{_nearest(name, known)}" for name in names - known]
+    wrong = [f"{PREFIX}{name.upper()}: unknown setting{_nearest(name, known)}" for name in found.keys() - known]
     if wrong:
         raise ConfigurationError("\n".join(sorted(wrong)))
-    return names - {"config"}
+    found.pop("config", None)
+    return found
 
 
 def _nearest(name: str, known: set[str]) -> str:
