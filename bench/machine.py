@@ -12,7 +12,7 @@ def described() -> dict[str, str]:
     """The machine and what runs on it."""
     told = {"cores": str(os.cpu_count()), "system": f"{platform.system()} {platform.release()}"}
     told |= {"python": platform.python_version(), "processor": platform.machine()}
-    told |= {name: version(name) for name in ("celery", "redis", "boto3", "pillow")}
+    told |= {name: version(name) for name in ("celery", "redis", "botocore", "pillow")}
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

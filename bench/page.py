@@ -96,7 +96,7 @@ def _page(found: Found) -> Iterable[str]:
     yield "people would use instead, on the same jobs, the same machine, in the same hour."
     yield ""
     yield f"**Machine.** {told['processor']}, {told['cores']} cores, {told.get('memory', '?')} of memory, {told['system']},"
-    yield f"Python {told['python']}, Celery {told['celery']}, redis-py {told['redis']}, boto3 {told['boto3']}, Pillow {told['pillow']}."
+    yield f"Python {told['python']}, Celery {told['celery']}, redis-py {told['redis']}, botocore {told['botocore']}, Pillow {told['pillow']}."
     yield f"Workers, Valkey and both fakes share its cores. Load before: {figures['load_before']:.2f}; it took {figures['minutes']:.0f} minutes."
     if figures["load_before"] > BUSY:
         yield ""

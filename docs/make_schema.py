@@ -56,9 +56,10 @@ def _describe(schemas: dict[str, dict[str, Any]]) -> None:
     for module in (models, outputs):
         for node in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and node.name in schemas:
+                fields = schemas[node.name]["properties"]
                 for field, below in pairwise(node.body):
-                    if (told := _docstring(below)) and isinstance(field, ast.AnnAssign):
-                        fields, name = schemas[node.name]["properties"], ast.unparse(field.target)
+                    name = ast.unparse(field.target) if isinstance(field, ast.AnnAssign) else ""
+                    if name in fields and (told := _docstring(below)):
                         fields[name] = dict(sorted({**fields[name], "description": told}.items()))
 
 

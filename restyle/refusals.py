@@ -1,4 +1,4 @@
-"""What S3 says no with: every foreign error of boto3, urllib3 or a socket as one of ours."""
+"""What S3 says no with: every foreign error of botocore, urllib3 or a socket as one of ours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PASSING = frozenset(
 
 
 class translated:  # noqa: N801 - reads as a word in `with translated(uri)`
-    """Turns what boto3 raises about a URI into our errors."""
+    """Turns what botocore raises about a URI into our errors."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -38,7 +38,7 @@ class translated:  # noqa: N801 - reads as a word in `with translated(uri)`
 
 
 def translate(error: Exception, uri: str) -> RestyleError | None:
-    """The one of our errors that an error of boto3 is; None for what did not come from S3 or the way there."""
+    """The one of our errors that an error of botocore is; None for what did not come from S3 or the way there."""
     from botocore import exceptions as foreign
 
     if isinstance(error, foreign.ClientError):

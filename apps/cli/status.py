@@ -6,15 +6,18 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
 
 from apps.cli import options
 from apps.cli.console import credits_text, out, print_json
 from apps.cli.exits import run_code
 from apps.cli.session import Session, session
 from producers.watch import Snapshot
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 #: Columns of a terminal from which on `runs` tells everything.
 WIDE = 130
@@ -110,6 +113,8 @@ def runs(
 
 def table_of(found: Sequence[tuple[Snapshot, bool]], width: int) -> Table:
     """Runs, each with whether it is a sandbox run, as a table for so many columns; a narrow one tells less."""
+    from rich.table import Table
+
     wide = width >= WIDE
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("run", "status", *(["created"] if wide else [])):

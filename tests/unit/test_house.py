@@ -7,6 +7,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ import pytest
 import typer.main
 
 from apps.cli import app
+from apps.cli.commands import COMMANDS, load
 from config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +141,18 @@ def test_every_command_is_documented() -> None:
     text = "\n".join(pages)
     assert commands
     assert not [name for name in commands if not re.search(rf"restyle {name}\b|`{name}`", text)]
+
+
+def test_what_help_says_of_each_command_is_what_its_module_says() -> None:
+    """The table of commands names all that the modules of apps/cli have, each with its own first words."""
+    told = {name: re.sub(r"\s+", " ", load(name).help or "") for name in COMMANDS}
+    assert told == {name: words for name, (_module, words) in COMMANDS.items()}
+    found = set[str]()
+    for module in {module for module, _words in COMMANDS.values()}:
+        group = typer.Typer()
+        import_module(f"apps.cli.{module}").add_to(group)
+        found |= set(typer.main.get_group(group).commands)
+    assert found == set(COMMANDS)
 
 
 def test_links_between_pages_lead_somewhere() -> None:

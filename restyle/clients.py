@@ -1,0 +1,67 @@
+"""botocore's client of S3, which is boto3's too: boto3 itself would add ways to move files that nothing here needs.
+
+Imported where a client is opened, and not before.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.config import Config
+from botocore.loaders import Loader
+from botocore.session import get_session
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from restyle.store import Endpoint
+
+
+class _Every(list[str]):
+    """Names of services, of which each that is asked for is one."""
+
+    def __contains__(self, _name: object) -> bool:
+        return True
+
+
+class Models(Loader):
+    """botocore's files about services, without the look through its 400 folders for the names of all of them.
+
+    A service that it does not have is noticed all the same: its file is missed.
+    """
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - as the base class has it
+        """Each service is taken for one that is there."""
+        return _Every()
+
+
+def open_client(endpoint: Endpoint | None, *, connections: int) -> tuple[S3Client, str | None]:
+    """A client of the embedded S3 server, or with None of the S3 of boto3's own chain; and the CA bundle it trusts."""
+    config = Config(
+        retries={"mode": "standard", "max_attempts": 3},
+        connect_timeout=5,
+        read_timeout=30,
+        max_pool_connections=connections,
+        tcp_keepalive=True,
+        # Links too are signed the way that every region takes.
+        signature_version="s3v4",
+        # The default adds a checksum to each request, which not every S3 server understands.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    session = get_session()
+    paths = filter(None, (session.get_config_variable("data_path") or "").split(os.pathsep))
+    session.register_component("data_loader", Models([str(Path(path).expanduser()) for path in paths]))
+    given: dict[str, Any] = {"config": config}
+    if endpoint is not None:
+        given = {
+            "endpoint_url": endpoint.url,
+            "aws_access_key_id": endpoint.access_key,
+            "aws_secret_access_key": endpoint.secret_key,
+            "config": config.merge(Config(s3={"addressing_style": "path"}, proxies={})),
+        }
+    region = session.get_config_variable("region") or "us-east-1"
+    client = cast("S3Client", session.create_client("s3", region_name=region, **given))
+    return client, session.get_config_variable("ca_bundle")

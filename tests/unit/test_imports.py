@@ -1,0 +1,44 @@
+"""`restyle --help` answers at once: it imports nothing that only a command needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+from tests.support.imports import among, imported
+
+#: Each takes from a hundredth to a fifth of a second.
+COSTLY = (
+    "asyncio", "botocore", "celery", "cronsim", "jinja2", "kombu", "PIL", "prometheus_client", "pydantic", "redis",
+    "requests", "sqlite3", "starlette", "structlog", "urllib3", "uvicorn",
+    "config", "producers", "tasks", "workers",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), ([], 2), (["--version"], 0)])
+def test_what_needs_no_command_imports_none(words: list[str], code: int, tmp_path: Path) -> None:
+    """Help and the version leave settings, Redis, S3, pictures and Celery alone."""
+    found = imported(Command(tmp_path), *words, expect=code)
+    assert not among(found, *COSTLY)
+    # Of the domain the errors alone, to turn them into exit codes.
+    assert {module for module in found if module.startswith("restyle.")} == {"restyle.errors"}
+
+
+def test_a_wrong_name_loads_no_command(tmp_path: Path) -> None:
+    """Whoever mistypes a command is told of the nearest ones without a look into them."""
+    found = imported(Command(tmp_path), "statsu", expect=2)
+    assert not among(found, *(name for name in COSTLY if name != "pydantic"))  # the options before it are checked by it
+
+
+def test_the_version_needs_no_colours(tmp_path: Path) -> None:
+    """What prints a word does not wait for what paints tables."""
+    assert not among(imported(Command(tmp_path), "--version"), "rich")
+
+
+def test_a_command_tells_its_options_without_celery_or_s3(tmp_path: Path) -> None:
+    """`restyle status --help` imports its own module, and of other commands none."""
+    found = imported(Command(tmp_path), "status", "--help")
+    assert not among(found, "botocore", "celery", "kombu", "jinja2", "PIL", "requests", "starlette", "structlog")
+    assert not among(found, "apps.cli.manifests", "apps.cli.runs", "apps.cli.dashboard", "apps.cli.schedules")
