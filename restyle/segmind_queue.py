@@ -249,8 +249,13 @@ class SegmindQueue:
         if reply.status != 200:
             said = quoted(api_message(reply.body), self._key)
             raise CannotTell(f"the request history answers {reply.status}: {said}")
-        found = _object(reply.body)
-        return found or {"data": json.loads(reply.body) if reply.body[:1] == b"[" else []}
+        found = _json(reply.body)
+        if isinstance(found, list):
+            return {"data": found}
+        if not isinstance(found, dict):
+            # A proxy's page under a 200 tells of no requests, and that is no sign that there are none.
+            raise CannotTell("the history's page cannot be read")
+        return found
 
     def check_history(self) -> int:
         """How many requests the newest page of the history has.
@@ -285,12 +290,17 @@ def _again(error: RestyleError) -> RestyleError:
     return ApiUnavailable(error.message, error.http_status) if isinstance(error, JobError) else error
 
 
+def _json(body: bytes) -> Any:
+    """What a body says; None where it is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _object(body: bytes) -> dict[str, Any]:
     """A JSON object; empty where it is none."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    found = _json(body)
     return found if isinstance(found, dict) else {}
 
 

@@ -22,7 +22,9 @@ BAD_PICTURES = frozenset({"black", "flat", "same", "stretched", "small"})
 #: Faults of the queue behind `/v2`, after a request has been accepted.
 LATER_FAULTS = frozenset({"failed", "expired", "stuck"})
 #: Faults of a look at a request, and of a download.
-LOOK_FAULTS = frozenset({"401", "403", "404", "429", "500", "502", "503", "504", "reset"})
+_FAULTS_OF_BOTH = frozenset({"401", "403", "404", "429", "500", "502", "503", "504", "reset"})
+LOOK_FAULTS = _FAULTS_OF_BOTH | {"202"}
+DOWNLOAD_FAULTS = _FAULTS_OF_BOTH | {"html"}
 
 
 class Script(BaseModel):
@@ -79,7 +81,7 @@ class SandboxOptions(BaseModel):
         """Refuses faults that do not exist."""
         check_faults(self.rates)
         check_faults(self.polls, LOOK_FAULTS)
-        check_faults(self.downloads, LOOK_FAULTS)
+        check_faults(self.downloads, DOWNLOAD_FAULTS)
 
 
 def check_faults(rates: Mapping[str, float], known: frozenset[str] = FAULTS) -> None:

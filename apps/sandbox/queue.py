@@ -165,24 +165,31 @@ class Queue:
         async def answer(request: Request) -> Response:
             try:
                 self._sandbox.check_key(request)
-                if spoiled := self._fault(request, self._sandbox.options.polls):
-                    return spoiled
-                return await look(request)
+                drawn = self._drawn(self._sandbox.options.polls)
+                if drawn and drawn != "202":
+                    return self._spoiled(drawn, request)
+                answer = await look(request)
+                answer.status_code = int(drawn) if drawn and answer.status_code == 200 else answer.status_code
+                return answer
             except Refused as error:
                 return self._sandbox.error(error.status, str(error))
 
         return answer
 
-    def _fault(self, request: Request, rates: dict[str, float]) -> Response | None:
+    def _drawn(self, rates: dict[str, float]) -> str:
+        """The fault that befalls a look or a download; mostly none."""
         drawn = random.random()
         for name, rate in rates.items():
             if drawn < rate:
-                if name == "reset":
-                    faults.reset(request)
-                    return Response(status_code=499)
-                return self._sandbox.error(int(name), faults.MESSAGES.get(name, "Server error"))
+                return name
             drawn -= rate
-        return None
+        return ""
+
+    def _spoiled(self, fault: str, request: Request) -> Response:
+        if fault == "reset":
+            faults.reset(request)
+            return Response(status_code=499)
+        return self._sandbox.error(int(fault), faults.MESSAGES.get(fault, "Server error"))
 
     def _found(self, request: Request) -> Queued:
         queued = self._requests.get(request.path_params["request_id"])
@@ -212,13 +219,16 @@ class Queue:
 
     async def file(self, request: Request) -> Response:
         """A picture by its URL, which nobody can guess: no key is asked for."""
-        if spoiled := self._fault(request, self._sandbox.options.downloads):
-            return spoiled
+        drawn = self._drawn(self._sandbox.options.downloads)
+        if drawn and drawn != "html":
+            return self._spoiled(drawn, request)
         queued = self._requests.get(request.path_params["request_id"])
         number = request.path_params["number"]
         if queued is None or number >= len(queued.pictures):
             return Response("not found", 404)
         response = Response(queued.pictures[number], media_type="image/jpeg")
+        if drawn:
+            return faults.spoil(drawn, response, request)  # this download, not the picture
         fault = queued.fault
         if fault == "reset_midway":
             queued.fault = ""  # of the connection: the file is whole, and the next download gets it

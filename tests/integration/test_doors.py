@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from apps.sandbox import styles
 from restyle.answers import Answer
 from restyle.doors import Call, Patience, Queued
 from restyle.errors import ApiTimeout, ApiUnavailable, RequestFailed, RequestLost, RestyleError, ResultGone
@@ -166,6 +169,79 @@ def test_looks_that_fail_are_repeated(job: Fixture, sandbox: SandboxServer, faul
     sandbox.control(**{fault: {}})
     assert job.attempt().images
     assert (sandbox.calls, sandbox.charged) == (1, 1)
+
+
+def test_a_look_may_be_answered_202(job: Fixture, sandbox: SandboxServer) -> None:
+    """What its body says counts: the request stands, and its picture is not waited for in vain."""
+    sandbox.control(polls={"202": 1.0})
+    assert job.attempt().images
+    assert (sandbox.calls, sandbox.charged) == (1, 1)
+
+
+def test_a_page_in_place_of_the_file_is_fetched_again(job: Fixture, sandbox: SandboxServer) -> None:
+    """200 with what is no picture comes of the file's host: the paid request stands until its picture is there."""
+    sandbox.control(downloads={"html": 1.0})
+    with pytest.raises(ApiUnavailable, match="no picture") as caught:
+        job.attempt()
+    assert not caught.value.in_doubt
+    assert not caught.value.ends_request
+    sandbox.control(downloads={})
+    assert job.attempt().images == (sandbox_picture(job),)
+    assert (sandbox.calls, sandbox.charged, sandbox.paid_twice) == (1, 1, {})
+
+
+def test_a_history_that_cannot_be_read_tells_nothing(job: Fixture, sandbox: SandboxServer) -> None:
+    """Whatever comes with a 200, only a list of requests can say that there is none; else the call may be paid for."""
+    since, params = utc_now(), job.message.job.params
+    for page in (b"", b"<html>busy</html>", b"{}", b"[", b"[1]", b'"x"', b"null", b'{"data": [{}]}', b"\xff\xfe"):
+        with serving(page) as origin, history_at(origin, job, sandbox) as api:
+            with pytest.raises(CannotTell):
+                api.find(picture("a"), params, since, is_ours=True)
+            with pytest.raises(CannotTell):
+                api.recall(Request("r-1", since))
+    for page in (b"[]", b'{"data": []}', b'{"rows": [], "page": 1}'):
+        with serving(page) as origin, history_at(origin, job, sandbox) as api:
+            assert api.find(picture("a"), params, since, is_ours=True) is None
+
+
+@contextmanager
+def history_at(origin: str, job: Fixture, sandbox: SandboxServer) -> Iterator[SegmindQueue]:
+    """The queue's client with a history that somebody else serves."""
+    history = f"{origin}/history"
+    door = door_to(sandbox.origin, job.fleet, job.door.store, job.door.workspace, sandbox.api_key, history=history)
+    yield door.api
+    door.close()
+
+
+@contextmanager
+def serving(page: bytes) -> Iterator[str]:
+    """A server that answers everything with this page."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def sandbox_picture(job: Fixture) -> bytes:
+    """What the API makes for the job."""
+    params = job.message.job.params
+    (made,) = styles.restyle(picture("a"), params, params.seed)
+    return made
 
 
 def test_a_download_that_breaks_off_is_made_again(job: Fixture, sandbox: SandboxServer) -> None:
