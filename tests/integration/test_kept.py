@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
 from restyle import kept
 from restyle.answers import Answer
 from restyle.fleet import Claim
 from restyle.models import utc_now
 from restyle.state import State
 from restyle.work import Called
+from tasks.image import restyle_image
+from tests.support.bench import running_bench
+from tests.support.sandbox import SandboxServer
+from tests.support.servers import S3
+from tests.support.wait import wait_until
 
 
 def test_an_answer_is_found_by_its_own_request_alone(redis_url: str) -> None:
@@ -23,3 +36,43 @@ def test_an_answer_is_found_by_its_own_request_alone(redis_url: str) -> None:
     assert kept.find("job", "one prompt", state) is None
     assert state.ask("GET", state.key("kept_bytes")) in {"0", None}
     state.close()
+
+
+@pytest.fixture
+def credentials(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where S3's credentials are asked for at each request; while the file is not there, nobody gives any."""
+    given = tmp_path / "given.json"
+    soon = datetime.now(UTC) + timedelta(minutes=1)  # botocore asks again in the last ten minutes
+    told = {"Version": 1, "AccessKeyId": s3.access_key, "SecretAccessKey": s3.secret_key}
+    given.write_text(json.dumps(told | {"Expiration": soon.isoformat()}))
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = cat {given}\n")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint.url)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    return given
+
+
+def test_credentials_that_expire_during_a_call_cost_no_picture(
+    s3: S3, redis_url: str, sandbox: SandboxServer, credentials: Path
+) -> None:
+    """S3 is asked the short way, and nobody renews what it is signed with: the answer is kept until somebody does."""
+    with running_bench(s3, redis_url, sandbox, workspace=f"s3://shop/{uuid4().hex}") as bench:
+        manifest = f"id,image\na,{bench.put('a')}\n"
+        assert [outcome.outcome.value for outcome in bench.run(manifest, prompt="first").values()] == ["succeeded"]
+        run = bench.begin(bench.plan(manifest, prompt="second"))
+        (message,) = bench.messages(run)
+        sandbox.control(latency=0.5)
+        bench.resources.tools.fleet.beat({})
+        worker = threading.Thread(target=restyle_image, args=(bench.resources, message))
+        worker.start()
+        wait_until(lambda: sandbox.counters()["in_flight"], timeout=10, description="the call")
+        credentials.rename(credentials.with_suffix(".gone"))
+        key = bench.resources.state.key("kept", message["job_id"])
+        wait_until(lambda: bench.resources.state.ask("EXISTS", key), timeout=10, description="the kept answer")
+        assert [found.reason for found in bench.resources.tools.fleet.suspensions()] != []
+        credentials.with_suffix(".gone").rename(credentials)
+        worker.join(20)
+        assert not worker.is_alive()
+        assert [outcome and outcome.outcome.value for _, outcome in bench.rows(run)()] == ["succeeded"]
+        assert (sandbox.charged, sandbox.paid_twice) == (2, {})
+        assert not bench.resources.state.ask("EXISTS", key)
