@@ -53,11 +53,17 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, seconds: f
     """
     if status != 200:
         raise read_error(status, headers, body, api_key)
+    cost = _number(headers.get("x-cost"))
+    try:
+        images = read_images(headers.get("content-type", ""), body)
+    except MalformedResponse as error:
+        error.cost = cost
+        raise
     return Answer(
-        images=read_images(headers.get("content-type", ""), body),
+        images=images,
         seconds=seconds,
         request_id=headers.get("x-request-id"),
-        cost=_number(headers.get("x-cost")),
+        cost=cost,
         remaining_credits=_number(headers.get("x-remaining-credits")),
         seed=_whole(headers.get("x-seed-value")),
         sandbox=headers.get(SANDBOX_HEADER) is not None,

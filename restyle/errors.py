@@ -156,6 +156,8 @@ class MalformedResponse(TransientError):
 
     code = "malformed_response"
     ends_request = True
+    #: Credits that the answer says it cost; None where it does not, though it may have been billed all the same.
+    cost: float | None = None
 
 
 class RequestFailed(TransientError):

@@ -14,7 +14,7 @@ from typing import Literal
 
 from restyle import metrics
 from restyle.budgets import Budgets, weight
-from restyle.errors import FleetError, RateLimited, RestyleError, TransientError
+from restyle.errors import FleetError, MalformedResponse, RateLimited, RestyleError, TransientError
 from restyle.models import Message
 from restyle.state import State
 
@@ -212,6 +212,7 @@ class Fleet:
         """Reports a call that brought no picture (None: it was never made); the fleet draws its conclusions."""
         self.hands.calling(message.job_id, None)
         kind, doubt, wait, reason = "rejected", 0, 0.0, ""
+        lost, cost = False, None
         match error:
             case None:
                 kind = "unsent"
@@ -219,14 +220,17 @@ class Fleet:
                 kind, wait = "limited", error.wait if error.wait is not None else fallback_wait
             case FleetError():
                 kind, reason = "refused", error.reason
+            case MalformedResponse():
+                kind, cost, lost = "failed", error.cost, error.cost is None
             case TransientError():
-                kind, doubt = "failed", int(error.in_doubt)
+                kind, doubt, lost = "failed", int(error.in_doubt), error.in_doubt
         limits = self.limits
         used, doubts, storm = self.state.run(
             "answered", *self._at(message, token), kind, doubt, round(wait * 1000), claim.epoch, reason,
             error.message if error else "", limits.outage_failures, limits.outage_jobs,
             round(limits.probe_seconds * 1000), round(limits.probe_max * 1000), message.job.variant,
-            int(error is not None and error.ends_request),
+            int(error is not None and error.ends_request), int(lost), f"{max(0.0, cost or 0.0):.6f}",
+            *(period.name for period in limits.budgets.periods()),
         )  # fmt: skip
         return Storm(used, doubts, bool(storm))
 
@@ -254,7 +258,8 @@ class Fleet:
     def spent(self, message: Message, token: str, credits: float) -> None:
         """Parts with a job that is another's by now; the call that was paid for it counts."""
         self.hands.remove(message.job_id, token)
-        self.state.run("spent", *self._at(message, token), f"{credits:.6f}")
+        periods = (period.name for period in self.limits.budgets.periods())
+        self.state.run("spent", *self._at(message, token), f"{credits:.6f}", *periods)
 
     def lapsed_since(self, moment: float) -> bool:
         """Whether this worker may have counted as dead at any time since then (monotonic seconds)."""

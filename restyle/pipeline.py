@@ -23,6 +23,7 @@ from restyle.errors import (
     FleetError,
     InputNotFound,
     InvalidImage,
+    MalformedResponse,
     RestyleError,
     StoreAccessDenied,
 )
@@ -106,9 +107,13 @@ def pack(work: Work, source: Stored, prepared: Prepared, hold: Hold) -> tuple[Pa
 
 @step("verify")
 def verify(work: Work, called: Called, tools: Tools) -> list[Picture]:
-    """The answer's pictures, each decoded whole; one that does not decode is a failed call."""
+    """The answer's pictures, each decoded whole; one that does not decode is a failed call, and has its cost."""
     with reporting(work, called.claim, tools):
-        return [images.verify(picture, look=looks(work)) for picture in called.answer.images]
+        try:
+            return [images.verify(picture, look=looks(work)) for picture in called.answer.images]
+        except MalformedResponse as error:
+            error.cost = called.answer.cost
+            raise
 
 
 def call(

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from restyle import gates, images
 from restyle.answers import Answer
-from restyle.errors import InputNotFound, StoreAccessDenied
+from restyle.errors import InputNotFound, MalformedResponse, StoreAccessDenied
 from restyle.finishing import Finished, finisher, recorded
 from restyle.images import Picture, Prepared
 from restyle.keys import Workspace
@@ -119,7 +119,10 @@ def _adopt(
         stored = tools.store.find(uri)
         if stored is None:
             return None  # a sample is missing: its worker died in between, and the call is made again
-        found.append(recorded(uri, Finished(stored.data, images.verify(stored.data))))
+        try:
+            found.append(recorded(uri, Finished(stored.data, images.verify(stored.data))))
+        except MalformedResponse:
+            return None  # it is broken since, and as good as missing
     cost = float(told["cost"]) if told.get("cost") else None
     now = utc_now()
     record = Record(

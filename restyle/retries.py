@@ -71,9 +71,10 @@ def decide(error: RestyleError, *, storm: Storm, waits: int, policy: Policy) -> 
     Args:
         error: what went wrong.
         storm: what the fleet knows of this job's calls and of everyone's failures.
-        waits: how often this job has waited for S3 or Redis in a row.
+        waits: errors in a row of this job that came without a call: S3 or Redis away, mostly.
         policy: the settings.
     """
+    tries = max(storm.used, waits)
     match error:
         case JobError():
             return Fail(error.code)
@@ -85,7 +86,7 @@ def decide(error: RestyleError, *, storm: Storm, waits: int, policy: Policy) -> 
             return Retry(policy.backoff(waits + 1))
         case TransientError() if error.in_doubt and policy.parks(storm.doubts):
             return Fail("in_doubt")
-        case TransientError() if storm.used >= min(policy.max_attempts, error.most_attempts or policy.max_attempts):
+        case TransientError() if tries >= min(policy.max_attempts, error.most_attempts or policy.max_attempts):
             return LetGo(give_back=True) if storm.running else Fail(error.code)
         case TransientError():
             return Retry(policy.backoff(storm.used))

@@ -1,6 +1,7 @@
 -- A call ended without a picture: gives the lease back, counts, and draws the fleet's conclusions.
 -- worker, run, shard, index, job, token, kind, doubt (0/1), wait (ms), epoch, reason, detail,
--- outage failures, outage jobs, probe wait (ms), longest probe wait (ms), variant, the request is over (0/1)
+-- outage failures, outage jobs, probe wait (ms), longest probe wait (ms), variant, the request is over (0/1),
+-- it may be paid for, and nobody says how much (0/1), credits that it cost, day, month
 -- kind: failed | limited | refused (suspends) | rejected (the job's fault) | unsent
 -- -> {calls used up, doubts, storm (0/1)}
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
@@ -9,7 +10,8 @@ local failures, jobs, probe, probe_max = tonumber(arg(13)), tonumber(arg(14)), t
 local now = now_ms()
 if arg(18) == '1' and redis.call('HGET', lease_key(job), 'token') == token then redis.call('DEL', request_key(job)) end
 -- Without the lease this was said before, or the dispatcher has counted the call already.
-local mine = release(job, token, doubt > 0)
+local mine = release(job, token, arg(19) == '1')
+if mine and tonumber(arg(20)) > 0 then pay(run, arg(20), arg(21), arg(22)) end
 local is_open = mine and redis.call('ZSCORE', open_key(run), shard)
 if is_open then count(run, shard, index, (kind == 'failed' or kind == 'rejected') and 1 or 0, doubt) end
 if kind ~= 'unsent' and kind ~= 'limited' and detail ~= '' then

@@ -58,6 +58,17 @@ local function hunger(run, shard) redis.call('ZADD', open_key(run), 'XX', 0, sha
 local function spent_key(period) return workspace .. 'spent:' .. period end
 local reserved_key = workspace .. 'reserved'
 
+-- Credits that were billed for a call of which there is no picture.
+local function pay(run, credits, day, month)
+  for _, period in ipairs({ day, month }) do
+    redis.call('INCRBYFLOAT', spent_key(period), credits)
+    redis.call('EXPIRE', spent_key(period), 40 * 86400)
+  end
+  if redis.call('EXISTS', run_key(run)) == 0 then return 0 end
+  redis.call('HINCRBYFLOAT', run_key(run), 'credits', credits)
+  return 1
+end
+
 -- Ends a lease, with what was set aside for its call; where the call may have been paid for all the same, that
 -- counts as spent, and so while a request waits in the API's queue for somebody to take it up again.
 local function end_lease(job, is_lost)

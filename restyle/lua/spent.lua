@@ -1,8 +1,6 @@
 -- A paid answer that came too late to be stored: only its cost counts.
--- worker, run, shard, index, job, token, credits
+-- worker, run, shard, index, job, token, credits, day, month
 local worker, run, job, token = arg(1), arg(2), arg(5), arg(6)
 release(job, token)
 unlist(worker, job, token)
-if redis.call('EXISTS', run_key(run)) == 0 then return 0 end
-redis.call('HINCRBYFLOAT', run_key(run), 'credits', arg(7))
-return 1
+return pay(run, arg(7), arg(8), arg(9))

@@ -22,6 +22,7 @@ from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
     FleetError,
+    MalformedResponse,
     OutOfCredits,
     RateLimited,
     RequestFailed,
@@ -57,10 +58,14 @@ DONE = Ended(
     calls=1, wrote_record=True, call_succeeded=True, credits_left=7.5,
 )  # fmt: skip
 SKIPPED = Ended(Outcome(outcome=OutcomeKind.SKIPPED))
+#: 200, paid for, and no picture.
+SPOILED = MalformedResponse("half a picture", 200)
+SPOILED.cost = 0.02
 #: How a call may end without a picture.
 ENDINGS: dict[str, RestyleError | None] = {
     "failed": ApiUnavailable("500"),
     "doubted": ApiTimeout("lost", in_doubt=True),
+    "spoiled": SPOILED,
     "rejected": RequestRejected("400"),
     "limited": RateLimited("429"),
     "refused": OutOfCredits("406"),
@@ -251,10 +256,10 @@ def some(choices: list[Any], pick: int) -> Any:
 THEN = ["retry", "let go", "give back", "fail"]
 #: What happens every day, as often as it stands here.
 USUAL = [
-    *["take"] * 8, *["claim"] * 4, *["succeed"] * 3, *["failed"] * 3, *["doubted"] * 2, "rejected", "skip", "keep",
-    "store kept", "tell again", "let go", "let go again", *["close"] * 2, "open", "fed", "beat", "make up a beat",
-    "late beat", "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen", *["probe"] * 2,
-    "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed", "request lost",
+    *["take"] * 8, *["claim"] * 4, *["succeed"] * 3, *["failed"] * 3, *["doubted"] * 2, "spoiled", "rejected", "skip",
+    "keep", "store kept", "tell again", "let go", "let go again", *["close"] * 2, "open", "fed", "beat",
+    "make up a beat", "late beat", "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen",
+    *["probe"] * 2, "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed", "request lost",
 ]  # fmt: skip
 ALL = [
     *sorted({*USUAL, *ENDINGS}), "free the living", "suspend", "suspend run", "cancel", "redis loses everything",
@@ -472,6 +477,8 @@ class Protocol(RuleBasedStateMachine):
         mine = self.release(place.job, hand.token)
         if mine and error and error.ends_request:
             self.requests.pop(place.job, None)
+        if mine and error is SPOILED:
+            ledger.credits += 0.02
         if mine and isinstance(error, RequestFailed):
             self.paid.discard((place.job, place.run))
         if mine and isinstance(error, ApiTimeout):
@@ -812,8 +819,10 @@ class Protocol(RuleBasedStateMachine):
         worker, hand = some(self.hands(calling=True), pick)
         fleet, place, claim = self.processes[worker].fleet, hand.place, hand.claim
         assert claim
+        if ending == "spoiled" and (hand.submitted or claim.verdict == "submitted"):
+            ending = "failed"  # a result of the API's queue is looked at before it is an answer
         error = ENDINGS[ending]
-        kind = "failed" if ending in {"doubted", "request failed", "request lost"} else ending
+        kind = "failed" if ending in {"doubted", "spoiled", "request failed", "request lost"} else ending
         self.out[place.job].discard(hand.token)
         for _ in range(1 + again):
             expected = self.called(kind, hand, error)

@@ -57,6 +57,16 @@ def test_each_error_has_its_consequence(
         assert decision == expected
 
 
+def test_what_fails_again_and_again_without_a_call_ends() -> None:
+    """No error but the absence of S3 or Redis may repeat itself for ever, whoever raised it."""
+    policy, unused = Policy(max_attempts=5), Storm(used=0, doubts=0, running=False)
+    for error in (errors.MalformedResponse(), errors.ApiUnavailable(), errors.ApiTimeout()):
+        assert isinstance(decide(error, storm=unused, waits=4, policy=policy), Retry)
+        assert decide(error, storm=unused, waits=5, policy=policy) == Fail(error.code)
+    for away in (errors.StoreUnavailable(), errors.StateUnavailable()):
+        assert isinstance(decide(away, storm=unused, waits=500, policy=policy), Retry)
+
+
 @pytest.mark.parametrize("in_doubt", ["retry", "hold"])
 def test_a_doubt_that_is_looked_up_is_judged_there(in_doubt: Literal["retry", "hold"]) -> None:
     """Where lost calls are looked up before the next one, no job is left to a person before that."""
