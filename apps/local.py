@@ -307,7 +307,7 @@ def worker_command(settings: Settings) -> list[str]:
     """What runs a worker: one process, or a supervisor of several."""
     processes = settings.effective_processes
     if processes == 1:
-        return [sys.executable, "-m", "celery", "-A", "workers.main", "worker"]
+        return [sys.executable, "-m", "workers.main"]
     return [sys.executable, "-m", "workers.supervisor", str(processes)]
 
 

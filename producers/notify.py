@@ -6,14 +6,13 @@ import json
 import time
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import structlog
 from pydantic import SecretStr, ValidationError
 
 from config.schedules import Event, Notify
 from config.settings import Settings
-from producers.schedule import Firing
 from producers.watch import Snapshot, snapshot
 from restyle import mail, webhook
 from restyle.errors import RestyleError
@@ -23,6 +22,9 @@ from restyle.models import Run, RunStatus, utc_now
 from restyle.notices import Notice, Notices
 from restyle.progress import Progress
 from restyle.store import Store
+
+if TYPE_CHECKING:
+    from producers.schedule import Firing
 
 log = structlog.get_logger("restyle.notify")
 

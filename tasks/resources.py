@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -15,7 +16,6 @@ from pydantic import ValidationError
 from config.connections import limits, open_state, open_store
 from config.settings import Settings
 from producers.notify import Notifications
-from producers.start import Starter
 from restyle.doors import Blocking, Door, Patience, Queued
 from restyle.errors import ConfigurationError
 from restyle.fleet import Dropped, Fleet
@@ -32,6 +32,9 @@ from restyle.state import State
 from restyle.store import Store
 from restyle.work import Tools
 from tasks.plans import Plans
+
+if TYPE_CHECKING:
+    from producers.start import Starter
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,9 @@ class Resources:
     @cached_property
     def starter(self) -> Starter:
         """What turns firings of schedules into runs."""
+        # Imported here and so kept out of the memory of every worker that is not the dispatcher.
+        from producers.start import Starter
+
         return Starter(
             self.settings, self.workspace, self.store, self.progress, self.tools.fleet,
             on_error=self.notifications.not_started,

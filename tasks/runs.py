@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 
-from producers.report import write_report
 from producers.watch import read_run, rows_of, snapshot, write_run
 from restyle.errors import RestyleError, StateUnavailable
 from restyle.keys import is_run_id
@@ -49,6 +48,9 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
 
 
 def _finish(resources: Resources, run_id: str) -> None:
+    # Imported here and so kept out of the memory of every worker that ends no run.
+    from producers.report import write_report
+
     store, workspace, progress = resources.store, resources.workspace, resources.progress
     run = read_run(run_id, store=store, workspace=workspace)
     totals = progress.totals(run_id)

@@ -1,4 +1,4 @@
-"""`celery -A workers.main worker`, and `restyle worker`: the process that runs tasks."""
+"""`restyle worker`, or `celery -A workers.main worker`: the process that runs tasks."""
 
 from __future__ import annotations
 
@@ -56,3 +56,9 @@ except RestyleError as error:
 app.conf.update(broker_transport="workers.foreign:Transport", worker_consumer="workers.foreign:Consumer")
 app.Worker = app.subclass_with_self(Worker)  # type: ignore[misc] # the seam by which Celery makes its own
 register(app, resources)
+
+if __name__ == "__main__":
+    # As `celery -A workers.main worker`, but without Celery's command line, which would stay in memory with 8 MB.
+    worker = app.Worker()
+    worker.start()
+    sys.exit(worker.exitcode)

@@ -45,7 +45,7 @@ class Child:
         """Starts it, out of reach of the terminal's Ctrl-C: signals come from here, each once."""
         self.began = time.monotonic()
         self.process: subprocess.Popen[bytes] | None = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "workers.main", "worker"], env=self._env,
+            [sys.executable, "-m", "workers.main"], env=self._env,
             start_new_session=True, preexec_fn=_drain_with_parent,  # noqa: PLW1509 - this process has one thread
         )  # fmt: skip
 
