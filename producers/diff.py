@@ -30,6 +30,7 @@ from producers.runs import read_runs, run_ids
 from producers.uploads import Hashes
 from restyle.keys import Workspace
 from restyle.models import Job, Record, digest, request_digest
+from restyle.seeds import as_planned
 from restyle.store import Store
 
 T = TypeVar("T")
@@ -127,7 +128,7 @@ def change_of(wanted: Wanted, known: Known | None) -> Change | Question:
     """What a job is by what its record is known to hold, or what must be looked at."""
     if known is None:
         return Question.RECORD
-    if known.request != wanted.request:
+    if wanted.request not in {known.request, known.planned}:
         return Change.RECIPE_CHANGED
     if wanted.is_local or not wanted.etag:
         return Question.INPUT
@@ -138,7 +139,7 @@ def change_by_input(wanted: Wanted, known: Known, found: str | None) -> Change:
     """What a job of the same recipe is by its input: the sha256 of a local file, else the ETag; None: not there."""
     if found is None:
         return Change.MISSING
-    same = digest([found, wanted.request]) == known.token if wanted.is_local else found == known.etag
+    same = digest([found, known.request]) == known.token if wanted.is_local else found == known.etag
     return Change.UNCHANGED if same else Change.INPUT_CHANGED
 
 
@@ -214,13 +215,14 @@ class _Sorter:
         self.records_read = 0
         self._store = store
         self._workspace = workspace
+        self._request = partial(request_digest, model=plan.options.model, preparation=plan.options.preparation)
         self._hashes = Hashes(plan.home, workspace, create=False)
         self._file = sqlite3.connect("")
         self._file.execute("PRAGMA synchronous = OFF")
         self._file.execute("PRAGMA journal_mode = OFF")
         job = "id TEXT, variant TEXT, image TEXT, etag TEXT, request TEXT, samples INTEGER, steps INTEGER"
         self._file.execute(f"CREATE TABLE record (record TEXT, {job})")
-        self._file.execute(f"CREATE TABLE input ({job}, known TEXT, known_etag TEXT, token TEXT)")
+        self._file.execute(f"CREATE TABLE input ({job}, known TEXT, known_etag TEXT, token TEXT, planned TEXT)")
 
     def sort(self, wanted: Wanted, known: Known | None) -> None:
         """Counts a job, or lets it wait."""
@@ -229,8 +231,8 @@ class _Sorter:
                 record = self._workspace.record(wanted.id, wanted.variant)
                 self._file.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (record, *wanted))
             case Question.INPUT if known:
-                told = (known.request, known.etag, known.token)
-                self._file.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*wanted, *told))
+                told = (known.request, known.etag, known.token, known.planned)
+                self._file.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*wanted, *told))
             case Change() as change:
                 self._count(change, wanted)
 
@@ -281,10 +283,14 @@ class _Sorter:
         """What a record holds; one that cannot be read counts as none, as it does for a worker."""
         found = self._store.find(uri)
         try:
-            fingerprint = Record.read(found.data).fingerprint if found else None
+            record = Record.read(found.data) if found else None
         except ValidationError:
             return None
-        return Known(fingerprint.request, fingerprint.etag, fingerprint.token) if fingerprint else None
+        if record is None:
+            return None
+        told, planned = record.fingerprint, as_planned(record.params, record.job_id, record.run_id)
+        anew = planned != record.params and self._request(record.params) == told.request
+        return Known(told.request, told.etag, told.token, self._request(planned) if anew else told.request)
 
     def _sort_by(self, inputs: Iterator[tuple[str, str | None]], rows: Iterable[tuple[Any, ...]]) -> None:
         """Sorts the jobs that wait for these inputs; both come in the order of the images."""

@@ -14,6 +14,7 @@ from producers.plan import Draft
 from producers.rows import Rows, RunPruned
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus, request_digest
+from restyle.seeds import as_planned
 
 #: Without an earlier run of the same manifest, this many lines of others are read for each job, and some more: a
 #: line takes a small part of the time of a record.
@@ -74,6 +75,8 @@ class Known:
     etag: str
     token: str
     """`Fingerprint.token`."""
+    planned: str
+    """The request that an ordinary plan makes for it: another where its picture was made anew (restyle/seeds.py)."""
 
 
 class Memory:
@@ -86,7 +89,7 @@ class Memory:
         for pragma in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -65536"):
             self._file.execute(f"PRAGMA {pragma}")
         # Done is NULL where the record must be asked: the job failed, or is being done.
-        what = "ended REAL, done INTEGER, request TEXT, etag TEXT, token TEXT"
+        what = "ended REAL, done INTEGER, request TEXT, etag TEXT, token TEXT, planned TEXT"
         self._file.execute(f"CREATE TABLE known (job INTEGER PRIMARY KEY, {what})")
         self._file.execute("CREATE TABLE base (job INTEGER PRIMARY KEY, name TEXT)")
         self._seen: list[tuple[int]] = []
@@ -97,11 +100,12 @@ class Memory:
         base: list[tuple[int, str]] = []
         try:
             for job, outcome in rows():
-                key = self._key(job.id, job.variant)
+                job_id = self._workspace.job_id(job.id, job.variant)
+                key = _key(job_id)
                 if is_base:
                     base.append((key, f"{job.id}/{job.variant}"))
                 if outcome is not None or run.finished is None:
-                    known.append((key, *self._word(run, job, outcome)))
+                    known.append((key, *_word(run, job, outcome, job_id)))
                 if len(known) + len(base) >= _BATCH:
                     self._write(known, base)
         except RunPruned:
@@ -112,16 +116,17 @@ class Memory:
 
     def known(self, entry_id: str, variant: str) -> Known | None:
         """What the results say of a job's record; None where the record itself must be asked."""
-        key = self._key(entry_id, variant)
+        key = _key(self._workspace.job_id(entry_id, variant))
         self._seen.append((key,))
         if len(self._seen) >= _BATCH:
             self._strike()
-        found = self._file.execute("SELECT done, request, etag, token FROM known WHERE job = ?", (key,)).fetchone()
+        asked = "SELECT done, request, etag, token, planned FROM known WHERE job = ?"
+        found = self._file.execute(asked, (key,)).fetchone()
         return Known(*found[1:]) if found and found[0] else None
 
     def seen(self, entry_id: str, variant: str) -> None:
         """Notes that the manifest still has a job."""
-        self._seen.append((self._key(entry_id, variant),))
+        self._seen.append((_key(self._workspace.job_id(entry_id, variant)),))
 
     def unseen(self, examples: int) -> tuple[int, list[str]]:
         """How many jobs of the base were not asked for, and the first of them."""
@@ -133,25 +138,12 @@ class Memory:
         """Lets go of the file."""
         self._file.close()
 
-    def _key(self, entry_id: str, variant: str) -> int:
-        return int.from_bytes(bytes.fromhex(self._workspace.job_id(entry_id, variant)[:16]), signed=True)
-
-    @staticmethod
-    def _word(run: Run, job: Job, outcome: Outcome | None) -> tuple[object, ...]:
-        if outcome is None:
-            return math.inf, None, "", "", ""
-        ended = outcome.ended.timestamp() if outcome.ended else 0.0
-        if outcome.outcome is OutcomeKind.FAILED or not outcome.fingerprint:
-            return ended, None, "", "", ""
-        request = request_digest(job.params, run.options.model, run.options.preparation)
-        return ended, 1, request, outcome.etag, outcome.fingerprint
-
     def _write(self, known: list[tuple[object, ...]], base: list[tuple[int, str]]) -> None:
         self._file.execute("BEGIN")
         self._file.executemany(
-            "INSERT INTO known VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (job) DO UPDATE SET ended = excluded.ended,"
-            " done = excluded.done, request = excluded.request, etag = excluded.etag, token = excluded.token"
-            " WHERE excluded.ended > known.ended",
+            "INSERT INTO known VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job) DO UPDATE SET ended = excluded.ended,"
+            " done = excluded.done, request = excluded.request, etag = excluded.etag, token = excluded.token,"
+            " planned = excluded.planned WHERE excluded.ended > known.ended",
             known,
         )
         self._file.executemany("INSERT OR IGNORE INTO base VALUES (?, ?)", base)
@@ -164,3 +156,23 @@ class Memory:
         self._file.executemany("DELETE FROM base WHERE job = ?", self._seen)
         self._file.execute("COMMIT")
         self._seen.clear()
+
+
+def _key(job_id: str) -> int:
+    return int.from_bytes(bytes.fromhex(job_id[:16]), signed=True)
+
+
+def _word(run: Run, job: Job, outcome: Outcome | None, job_id: str) -> tuple[object, ...]:
+    """What a row of the results says of a job's record; that it must be asked where the job failed or is being done."""
+    if outcome is None:
+        return math.inf, None, "", "", "", ""
+    ended = outcome.ended.timestamp() if outcome.ended else 0.0
+    if outcome.outcome is OutcomeKind.FAILED or not outcome.fingerprint:
+        return ended, None, "", "", "", ""
+    planned, made = as_planned(job.params, job_id, run.run_id), job.params
+    # One that was found done may have been made with another seed than this run asked for.
+    if outcome.seed is not None and outcome.seed != made.seed:
+        made = made.model_copy(update={"seed": outcome.seed})
+    asked = request_digest(planned, run.options.model, run.options.preparation)
+    request = asked if made is planned else request_digest(made, run.options.model, run.options.preparation)
+    return ended, 1, request, outcome.etag, outcome.fingerprint, asked

@@ -31,6 +31,7 @@ from restyle.outputs import Marks
 from restyle.places import SUFFIXES, place
 from restyle.progress import Ended
 from restyle.renewing import renew
+from restyle.seeds import as_planned
 from restyle.store import Head, Store, Stored
 from restyle.work import Called, Tools, Work
 
@@ -53,11 +54,18 @@ def find_record(message: Message, store: Store, workspace: Workspace) -> Record 
 
 def counts(work: Work, known: Record | None, tools: Tools) -> bool:
     """Whether a record speaks for this job's request: under --overwrite only one of this very run does."""
-    if known is None or known.fingerprint.request != work.request:
+    if known is None or not (known.fingerprint.request == work.request or _made_anew(work, known)):
         return False
     if work.options.overwrite and known.run_id != work.message.run_id:
         return False
     return not work.options.verify_outputs or all(tools.store.head(output.uri) for output in known.outputs)
+
+
+def _made_anew(work: Work, known: Record) -> bool:
+    """Whether a record differs from what is asked for in nothing but a seed that was drawn in place of this job's."""
+    params = work.message.job.params
+    planned = as_planned(known.params, work.message.job_id, known.run_id)
+    return planned == params and work.request_of(known.params) == known.fingerprint.request
 
 
 def unchanged(work: Work, known: Record | None, tools: Tools) -> Ended | None:
@@ -81,6 +89,7 @@ def same_bytes(work: Work, known: Record | None, fingerprint: Fingerprint, tools
     """Done already, as told by the input's bytes, although its ETag has changed? The record learns the new ETag."""
     if known is None or not counts(work, known, tools) or known.fingerprint.sha256 != fingerprint.sha256:
         return None
+    fingerprint = fingerprint.model_copy(update={"request": known.fingerprint.request})
     renewed = known.model_copy(
         update={"fingerprint": fingerprint, "input": known.input.model_copy(update={"etag": fingerprint.etag})}
     )

@@ -10,7 +10,7 @@ from restyle.answers import Answer
 from restyle.doors import Door
 from restyle.fleet import Claim, Fleet
 from restyle.keys import Workspace
-from restyle.models import Message, RunOptions, request_digest, utc_now
+from restyle.models import Message, Params, RunOptions, request_digest, utc_now
 from restyle.room import Room
 from restyle.signing import Signer
 from restyle.slots import Slots
@@ -56,7 +56,11 @@ class Work:
     @property
     def request(self) -> str:
         """The fingerprint's part that is known before the picture is."""
-        return request_digest(self.message.job.params, self.options.model, self.options.preparation)
+        return self.request_of(self.message.job.params)
+
+    def request_of(self, params: Params) -> str:
+        """The same, were these the job's parameters."""
+        return request_digest(params, self.options.model, self.options.preparation)
 
 
 @dataclass(frozen=True)

@@ -192,6 +192,43 @@ def test_done_again_whatever(store: Store, workspace: Workspace) -> None:
     assert counts(compared(prefix, workspace, store, new_seed=True)) == {"recipe_changed": 3}
 
 
+def test_what_was_made_anew_is_done(store: Store, workspace: Workspace) -> None:
+    """A picture of another seed (redo, --new-seed) is unchanged for an ordinary plan, however that is told."""
+    prefix = shop(store, workspace, 3)
+    done(plan(prefix, workspace, store), workspace, store)
+    anew = done(plan(prefix, workspace, store, overwrite=True, new_seed=True), workspace, store, records=True)
+    told = compared(prefix, workspace, store)
+    assert (counts(told), told.records_read) == ({"unchanged": 3}, 0)
+    assert counts(compared(prefix, workspace, store, prompt="{id} in felt")) == {"recipe_changed": 3}
+    for listed in list(store.list(workspace.under("runs/"))):
+        store.delete(listed.uri)
+    told = compared(prefix, workspace, store)
+    assert (counts(told), told.records_read) == ({"unchanged": 3}, 3)
+    assert counts(compared(prefix, workspace, store, sets=("seed=7",))) == {"recipe_changed": 3}
+    assert anew.planned == 3
+
+
+def test_local_pictures_that_were_made_anew(store: Store, workspace: Workspace, tmp_path: Path) -> None:
+    """Of local files too, which are compared by content: after the run that drew, and after one that found them."""
+    (tmp_path / "mug.jpg").write_bytes(b"mug")
+    folder = str(tmp_path) + "/"
+    done(plan(folder, workspace, store), workspace, store)
+    anew = done(plan(folder, workspace, store, overwrite=True, new_seed=True), workspace, store)
+    assert counts(compared(folder, workspace, store)) == {"unchanged": 1}
+    ((made, outcome),) = outcomes(anew, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
+    assert outcome is not None
+    found = done(plan(folder, workspace, store), workspace, store)
+    skipped = outcome.model_copy(update={"seed": made.params.seed, "ended": utc_now()})
+    ((job, _),) = outcomes(found, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
+    line = json.dumps({"job": job.model_dump(mode="json"), "outcome": skipped.model_dump(mode="json")})
+    store.put(
+        workspace.results(found.run_id, 0), gzip.compress(line.encode(), mtime=0), content_type="application/gzip"
+    )
+    assert counts(compared(folder, workspace, store)) == {"unchanged": 1}
+    (tmp_path / "mug.jpg").write_bytes(b"another mug")
+    assert counts(compared(folder, workspace, store)) == {"input_changed": 1}
+
+
 def test_a_part_tells_of_no_removal(store: Store, workspace: Workspace) -> None:
     """--limit and --only-ids leave jobs out that the manifest still has; nor is such a run what others go by."""
     prefix = shop(store, workspace, 6)

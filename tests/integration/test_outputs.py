@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -98,6 +99,39 @@ def test_marked_outputs_without_a_record_are_found(bench: Bench, sandbox: Sandbo
     after = bench.record("mug")
     assert (after.outputs, after.marks, after.fingerprint) == (before.outputs, before.marks, before.fingerprint)
     assert sandbox.charged == 1
+
+
+# -- other seeds -------------------------------------------------------------------------------------------
+
+
+def test_a_picture_that_was_made_anew_stays(bench: Bench, sandbox: SandboxServer) -> None:
+    """The next ordinary run neither pays for it again nor brings the picture back that it replaced."""
+    here, rows = bench.resources, manifest(bench, "mug", "pot")
+    bench.run(rows)
+    bench.run(manifest(bench, "mug"), overwrite=True, new_seed=True)
+    anew, picture_of_it = bench.record("mug"), bench.output("mug").data
+    assert (sandbox.charged, sandbox.paid_twice) == (3, {})
+    told = json.loads(anew.as_json())
+    told["fingerprint"]["etag"] = "stored anew since"
+    here.store.put(here.workspace.record("mug", "default"), json.dumps(told).encode(), content_type="application/json")
+    for _ in range(2):
+        assert {outcome.outcome for outcome in bench.run(rows).values()} == {OutcomeKind.SKIPPED}
+    assert (bench.record("mug"), bench.output("mug").data) == (anew, picture_of_it)
+    assert bench.run(rows, {"mark": TRAINED})["mug/default"].outcome is OutcomeKind.SKIPPED
+    assert sandbox.charged == 3
+    bench.run(rows, prompt="{id} in felt")
+    assert sandbox.charged == 5
+    bench.run(rows)
+    assert sandbox.charged == 7
+    assert bench.record("mug").params.seed != anew.params.seed
+
+
+def test_a_seed_of_ones_own_counts(bench: Bench, sandbox: SandboxServer) -> None:
+    """A seed that was asked for makes another picture than one that was drawn, and than another that was asked for."""
+    rows = manifest(bench, "mug")
+    for sets in (("seed=7",), (), ("seed=7",), ("seed=8",)):
+        bench.run(rows, sets=sets)
+    assert sandbox.charged == 4
 
 
 # -- gates -------------------------------------------------------------------------------------------------
