@@ -8,6 +8,7 @@ from itertools import islice
 
 from pydantic import ValidationError
 
+from producers.enqueue import read_plan
 from restyle.keys import Workspace, is_run_id
 from restyle.models import Run
 from restyle.store import Store
@@ -35,3 +36,17 @@ def read_runs(names: Iterable[str], store: Store, workspace: Workspace) -> Itera
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         while batch := list(islice(names, _AHEAD)):
             yield from filter(None, pool.map(read, batch))
+
+
+def shared_job(run: Run, other: Run, store: Store, workspace: Workspace) -> str:
+    """The first job that both runs have, or nothing."""
+    theirs = {
+        workspace.job_id(line["id"], line["variant"])
+        for shard in range(other.shards)
+        for line in read_plan(store, workspace, other.run_id, shard)
+    }
+    for shard in range(run.shards):
+        for line in read_plan(store, workspace, run.run_id, shard):
+            if workspace.job_id(line["id"], line["variant"]) in theirs:
+                return f"{line['id']} {line['variant']}"
+    return ""

@@ -10,8 +10,8 @@ import structlog
 from config.settings import Settings
 from producers.control import Control
 from producers.diff import compare, put_diff
-from producers.enqueue import read_plan
 from producers.plan import draft
+from producers.runs import shared_job
 from producers.schedule import Firing, Overlap, Standing, is_of, overlapping
 from producers.shards import write
 from producers.watch import read_run
@@ -171,20 +171,6 @@ class Starter:
         tell = log.warning if ending is Ending.NOT_STARTED else log.info
         tell(ending.value, schedule=firing.name, run=firing.run_id, reason=detail)
         note_settled(settled, self.store, self.workspace)
-
-
-def shared_job(run: Run, other: Run, store: Store, workspace: Workspace) -> str:
-    """The first job that both runs have, or nothing."""
-    theirs = {
-        workspace.job_id(line["id"], line["variant"])
-        for shard in range(other.shards)
-        for line in read_plan(store, workspace, other.run_id, shard)
-    }
-    for shard in range(run.shards):
-        for line in read_plan(store, workspace, run.run_id, shard):
-            if workspace.job_id(line["id"], line["variant"]) in theirs:
-                return f"{line['id']} {line['variant']}"
-    return ""
 
 
 def note_settled(settled: Settled, store: Store, workspace: Workspace) -> None:

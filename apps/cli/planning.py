@@ -11,8 +11,8 @@ from apps.cli.console import credits_text, say, span_text, talk
 from apps.cli.session import Session, who
 from config.settings import Settings
 from producers.plan import Draft, PlanRequest, draft
+from producers.runs import shared_job
 from producers.shards import write
-from producers.start import shared_job
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Run

@@ -76,8 +76,8 @@ class Session:
         return uri
 
     def sandboxed(self) -> Session:
-        """The sandbox's side of the same workspace."""
-        return connect(self.settings.model_copy(update={"sandbox": True}), self.embedded)
+        """The sandbox's side of the same workspace, in the same S3."""
+        return connect(self.settings.model_copy(update={"sandbox": True}), self.store, embedded=self.embedded)
 
     def abandon(self) -> None:
         """Ends the embedded worker at once, whatever it is doing."""
@@ -124,17 +124,18 @@ def session(
         StateUnavailable, StoreUnavailable: a configured part cannot be reached.
     """
     with local.stack(settings, worker=False, sandbox=False, detach=detach) as servers:
-        found = with_sandbox_run(servers.settings, run_id) if run_id else servers.settings
+        # One for both sides of the workspace, which a dashboard reads at a time.
+        store, embedded = open_store(servers.settings, connections=32), is_embedded(settings)
+        found = with_sandbox_run(servers.settings, run_id, store) if run_id else servers.settings
         if not worker:
-            yield connect(found, is_embedded(settings))
+            yield connect(found, store, embedded=embedded)
             return
         require_key(found)
-        embedded = is_embedded(settings)
         with local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach) as complete:
-            yield connect(complete.settings, is_embedded(settings))
+            yield connect(complete.settings, store, embedded=embedded)
 
 
-def connect(settings: Settings, embedded: bool) -> Session:
+def connect(settings: Settings, store: Store, *, embedded: bool) -> Session:
     """The doors of complete settings, Redis checked."""
     state = open_state(settings, settings.account or "", connections=16)
     state.ping()
@@ -142,7 +143,7 @@ def connect(settings: Settings, embedded: bool) -> Session:
         # Without a key of its own a command looks at the account that the workers use.
         state.close()
         state = open_state(settings, str(account), connections=16)
-    return Session(settings, embedded, open_store(settings), state)
+    return Session(settings, embedded, store, state)
 
 
 def require_key(settings: Settings) -> None:
@@ -154,15 +155,11 @@ def require_key(settings: Settings) -> None:
         )
 
 
-def with_sandbox_run(settings: Settings, run_id: str) -> Settings:
+def with_sandbox_run(settings: Settings, run_id: str, store: Store) -> Settings:
     """The settings, turned to the sandbox's workspace where the run lies there."""
     if settings.sandbox or not is_run_id(run_id):
         return settings
-    store = open_store(settings)
     workspace = settings.effective_workspace
-    try:
-        if store.head(workspace.run(run_id)) is None and store.head(workspace.sandbox.run(run_id)) is not None:
-            return settings.model_copy(update={"sandbox": True})
-    finally:
-        store.close()
+    if store.head(workspace.run(run_id)) is None and store.head(workspace.sandbox.run(run_id)) is not None:
+        return settings.model_copy(update={"sandbox": True})
     return settings

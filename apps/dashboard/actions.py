@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from apps.dashboard.look import Moment, Row, Side
 from producers.control import Control
 from producers.retry import Slice, retry_draft
+from producers.runs import shared_job
 from producers.shards import write
-from producers.start import shared_job
 from restyle.errors import ConfigurationError
 
 

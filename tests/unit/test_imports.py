@@ -42,3 +42,11 @@ def test_a_command_tells_its_options_without_celery_or_s3(tmp_path: Path) -> Non
     found = imported(Command(tmp_path), "status", "--help")
     assert not among(found, "botocore", "celery", "kombu", "jinja2", "PIL", "requests", "starlette", "structlog")
     assert not among(found, "apps.cli.manifests", "apps.cli.runs", "apps.cli.dashboard", "apps.cli.schedules")
+
+
+def test_a_local_manifest_is_planned_without_a_client(tmp_path: Path) -> None:
+    """`restyle plan` of a file loads no S3 client, no Celery, no report and no logs."""
+    (tmp_path / "m.csv").write_text("image\ns3://shop/mug.jpg\n")
+    found = imported(Command(tmp_path), "plan", "m.csv", "--prompt", "oil painting")
+    assert "producers.plan" in found
+    assert not among(found, "botocore", "celery", "kombu", "jinja2", "requests", "starlette", "structlog", "uvicorn")
