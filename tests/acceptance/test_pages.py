@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -122,13 +123,15 @@ def test_a_fleet_by_the_readme(
 def test_a_fleet_by_the_guide(clone: Command, page: Page) -> None:
     """Servers, settings, two workers, a run, and its pictures."""
     text = "\n".join(page.commands())
-    for port in ("6390", "6391", "6392"):
+    ports = {port: free_port() for port in ("6390", "6391", "6392")}
+    for port, here in ports.items():
         assert port in text
-        text = text.replace(port, str(free_port()))
+        text = text.replace(port, str(here))
     said = str(typed(clone, text))
     assert "2 workers" in said
     assert "36 succeeded" in said
     assert len(list((clone.folder / "restyled").rglob("*.jpg"))) == 36
+    wait_until(lambda: not any(map(is_open, ports.values())), timeout=20, description="the end of the servers")
 
 
 @pytest.mark.page("docs/guides/budgets.md")
@@ -178,6 +181,12 @@ def test_outputs_by_the_guide(alone: Alone, page: Page, sandbox: SandboxServer) 
     typed(alone.command, copied)
     assert len(list((alone.folder / "restyled").rglob("*.jpg"))) == 8
     assert (sandbox.charged, sandbox.paid_twice) == (charged, {})
+
+
+def is_open(port: int) -> bool:
+    """Whether anybody listens."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def answers(url: str) -> bytes:
