@@ -150,7 +150,7 @@ def test_budgets_by_the_guide(alone: Alone, page: Page, sandbox: SandboxServer) 
     assert (sandbox.charged, sandbox.paid_twice) == (80, {})
 
 
-@pytest.mark.page("docs/guides/outputs.md")
+@pytest.mark.page("docs/guides/outputs.md", "Marks of origin", "Pictures that look wrong", "Names", "A local folder")
 def test_outputs_by_the_guide(alone: Alone, page: Page, sandbox: SandboxServer) -> None:
     """Marked, judged, named and copied as it says; what is done is never paid for again."""
     ids = shop(alone.folder, 4)
@@ -201,7 +201,7 @@ def answers(url: str) -> bytes:
     return found
 
 
-@pytest.mark.page("docs/guides/dashboard.md")
+@pytest.mark.page("docs/guides/dashboard.md", "The dashboard", "Who gets in")
 def test_the_dashboard_by_the_guide(fleet: FleetOf, page: Page, sandbox: SandboxServer) -> None:
     """It is opened in a browser, stands beside a run as long as that lasts, and asks for a token where one is set."""
     shop(fleet.command.folder, 3)
@@ -234,7 +234,7 @@ def test_the_examples(clone: Command, page: Page) -> None:
     assert {path.name: path.read_bytes() for path in (clone.folder / "examples/catalog").iterdir()} == before
 
 
-@pytest.mark.page("apps/sandbox/README.md")
+@pytest.mark.page("apps/sandbox/README.md", "Starting it", "Faults")
 def test_a_sandbox_by_its_page(clone: Command, page: Page) -> None:
     """One of its own stands for the API, and is told what to do while it runs."""
     shop(clone.folder, 3)
