@@ -1,17 +1,15 @@
 """The quality gates: what tells that an answer of the API is paid for and yet no picture that anybody wants.
 
-Pure, and cheap: a picture is judged by its size and at a glance (restyle/images/glance.py). A picture that fails is
-kept, below `suspect/`, and its job has succeeded; nothing is called again for it.
+Pure, and cheap: a picture is judged by its size and at a glance (restyle/images/glance.py), at its topmost rows alone
+where they tell enough. A picture that fails is kept, below `suspect/`, and its job has succeeded; nothing is called
+again for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
-from PIL import Image, ImageChops
-
-from restyle.images import Picture, Prepared
+from restyle.images import Glance, Picture, Prepared
 from restyle.images.glance import SIDE
 from restyle.outputs import Gates
 
@@ -29,11 +27,19 @@ _GRAIN = 64
 _LOCAL = 12
 
 
-def reasons(prepared: Prepared, pictures: Sequence[Picture], gates: Gates | None) -> tuple[str, ...]:
-    """Why the pictures of one answer look wrong: words of `WORDS`, each once; empty where all of them are fine."""
+def reasons(prepared: Prepared, pictures: Sequence[Picture], gates: Gates | None) -> tuple[str, ...] | None:
+    """Why the pictures of one answer look wrong: words of `WORDS`, each once; empty where all of them are fine.
+
+    None: what was seen of them does not tell; they have to be looked at whole.
+    """
     if gates is None:
         return ()
-    found = {reason for picture in pictures for reason in _of(prepared, picture, gates)}
+    found: set[str] = set()
+    for picture in pictures:
+        seen = _by_looks(prepared.glance, picture.glance, gates)
+        if seen is None:
+            return None
+        found |= seen | _by_size(prepared, picture, gates)
     return tuple(reason for reason in WORDS if reason in found)
 
 
@@ -42,27 +48,25 @@ def told(suspect: Sequence[str]) -> str:
     return f"looks wrong: {', '.join(WORDS.get(reason, reason) for reason in suspect)}" if suspect else ""
 
 
-def _of(prepared: Prepared, picture: Picture, gates: Gates) -> set[str]:
-    found = _by_size(prepared, picture, gates)
-    if not prepared.glance or not picture.glance:
-        return found
-    before, after = _image(prepared.glance), _image(picture.glance)
-    if _range(before) < gates.flat:
-        return found  # of a plain input, a swatch of cloth say, a plain output tells nothing
-    if max(high for _, high in _extrema(after)) <= gates.black:
-        found.add("black")
-    elif _range(after) < gates.flat:
-        found.add("flat")
-    elif _is_same(before, after, gates.same):
-        found.add("same")
-    return found
+def _by_looks(before: Glance | None, after: Glance | None, gates: Gates) -> set[str] | None:
+    if before is None or after is None:
+        return set()
+    if before.range < gates.flat:
+        # Of a plain input, a swatch of cloth say, a plain output tells nothing.
+        return set() if before.is_whole else None
+    if after.brightest <= gates.black:
+        return {"black"} if after.is_whole else None
+    if after.range < gates.flat:
+        return {"flat"} if after.is_whole else None
+    return _by_change(before.difference(after), gates.same)
 
 
-def _is_same(before: Image.Image, after: Image.Image, limit: float) -> bool:
-    """Whether the pictures hardly differ as a whole, and no part of them differs much, as another label would."""
-    difference = ImageChops.difference(before, after)
-    levels = difference.tobytes()
-    return sum(levels) / len(levels) < limit and max(high for _, high in _extrema(difference)) < _LOCAL * limit
+def _by_change(difference: Glance, limit: float) -> set[str] | None:
+    """Whether pictures hardly differ as a whole, and no part of them differs much, as another label would."""
+    levels = difference.parts.tobytes()
+    if sum(levels) >= limit * 3 * SIDE * SIDE or difference.brightest >= _LOCAL * limit:
+        return set()
+    return {"same"} if difference.is_whole else None
 
 
 def _by_size(prepared: Prepared, picture: Picture, gates: Gates) -> set[str]:
@@ -74,17 +78,3 @@ def _by_size(prepared: Prepared, picture: Picture, gates: Gates) -> set[str]:
     if max(picture.width, picture.height) < gates.small * max(prepared.width, prepared.height):
         found.add("small")
     return found
-
-
-def _image(glance: bytes) -> Image.Image:
-    return Image.frombytes("RGB", (SIDE, SIDE), glance)
-
-
-def _range(image: Image.Image) -> int:
-    """Levels between the darkest and the brightest part, in the colour where they are most."""
-    return max(high - low for low, high in _extrema(image))
-
-
-def _extrema(image: Image.Image) -> list[tuple[int, int]]:
-    """The lowest and the highest level of each colour."""
-    return cast("list[tuple[int, int]]", image.getextrema())

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from restyle import gates, images, kept, results
+from restyle import gating, images, kept, results
 from restyle.doors import Call
 from restyle.errors import (
     FleetError,
@@ -68,7 +68,7 @@ def run(work: Work, tools: Tools) -> Ended:
         return called
     pictures = verify(work, called, tools)
     still_ours(work, called, tools)
-    suspect = gates.reasons(prepared, pictures, work.options.outputs.gates)
+    suspect = gating.suspect(work, source, prepared, called, pictures, tools)
     made = results.Made(work, known, source, fingerprint, prepared, called, pictures, suspect)
     record = until_stored(made, tools)
     return results.succeeded(record, tools, called)
@@ -88,14 +88,9 @@ def fetch(work: Work, hold: Hold, tools: Tools) -> Stored:
 def prepare(work: Work, source: Stored) -> Prepared:
     """The picture as it is sent."""
     try:
-        return images.prepare(source.data, work.options.preparation, look=looks(work))
+        return images.prepare(source.data, work.options.preparation, look=gating.look(work))
     except InvalidImage as error:
         raise InvalidImage(f"the input {error.message}") from error
-
-
-def looks(work: Work) -> bool:
-    """Whether the quality gates are to look at pictures."""
-    return work.options.outputs.gates is not None
 
 
 def pack(work: Work, source: Stored, prepared: Prepared, hold: Hold) -> tuple[Parcel, Stored, Prepared]:
@@ -107,10 +102,10 @@ def pack(work: Work, source: Stored, prepared: Prepared, hold: Hold) -> tuple[Pa
 
 @step("verify")
 def verify(work: Work, called: Called, tools: Tools) -> list[Picture]:
-    """The answer's pictures, each decoded whole; one that does not decode is a failed call, and has its cost."""
+    """The answer's pictures; one that is damaged makes it a failed call, which has its cost."""
     with reporting(work, called.claim, tools):
         try:
-            return [images.verify(picture, look=looks(work)) for picture in called.answer.images]
+            return [images.verify(picture, look=gating.look(work)) for picture in called.answer.images]
         except MalformedResponse as error:
             error.cost = called.answer.cost
             raise

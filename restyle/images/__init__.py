@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Protocol
+from typing import Literal, Protocol
 
 from PIL import Image, ImageChops, ImageFile
 
 from restyle.errors import InvalidImage, MalformedResponse
 from restyle.images.colours import background, is_srgb, to_srgb
-from restyle.images.glance import glance
+from restyle.images.glance import Glance, glance
 from restyle.images.opening import MAX_PIXELS, MIN_SIDE, Source, check_whole, decoding, open_picture
 from restyle.models import Preparation
 
 __all__ = [
     "MAX_INPUT_BYTES",
     "MAX_PIXELS",
+    "Glance",
+    "Look",
     "Picture",
     "Prepared",
     "prepare",
@@ -33,6 +35,12 @@ __all__ = [
 
 #: The largest file that is fetched.
 MAX_INPUT_BYTES = 100_000_000
+
+#: How closely pictures are looked at: a `sample` is some of a JPEG's rows, as many as show more than one colour.
+Look = Literal["none", "sample", "whole"]
+#: The share of a JPEG's compressed pixels that makes a sample, and levels between its darkest and its brightest part
+#: from which on it shows something: the top of a product's picture may be its background alone.
+_SAMPLE, _SHOWS = 1 / 8, 32
 
 _WHITE = (255, 255, 255)
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp"}
@@ -66,8 +74,7 @@ class Prepared:
     source_width: int
     source_height: int
     steps: tuple[str, ...]
-    glance: bytes = field(default=b"", compare=False, repr=False)
-    """What is seen at a glance: the colours of 32 x 32 parts, RGB."""
+    glance: Glance | None = field(default=None, compare=False, repr=False)
     source_bytes: int = field(default=0, compare=False)
 
 
@@ -78,15 +85,15 @@ class Picture:
     width: int
     height: int
     content_type: str
-    glance: bytes = field(default=b"", compare=False, repr=False)
+    glance: Glance | None = field(default=None, compare=False, repr=False)
 
 
-def prepare(data: bytes, preparation: Preparation, *, look: bool = True) -> Prepared:
+def prepare(data: bytes, preparation: Preparation, *, look: Look = "sample") -> Prepared:
     """The picture as it is sent: upright, sRGB, without alpha, its longest side within the cap.
 
     An 8-bit RGB JPEG or PNG that is all of this already is sent byte for byte; any other becomes a JPEG of
     quality 95 without chroma subsampling. With `max_side` 0 no picture is resized, and every upright JPEG, PNG and
-    WebP is sent byte for byte. Only where `look` is set is there a glance, for which every JPEG has to be decoded.
+    WebP is sent byte for byte.
 
     Raises:
         InvalidImage: the bytes are no picture, or a damaged, animated or oversized one.
@@ -96,16 +103,16 @@ def prepare(data: bytes, preparation: Preparation, *, look: bool = True) -> Prep
     source = open_picture(data)
     size = _fit(source.size, preparation.max_side, MIN_SIDE)
     if _is_sent_as_it_is(source, size, keep=preparation.max_side == 0):
-        check_whole(source, pixels=look)
-        return Prepared(data, *size, *source.size, (), glance(source.image) if look else b"", len(data))
+        return Prepared(data, *size, *source.size, (), _read(source, look), len(data))
     steps = _conversions(source)
     picture = _render(source, size, colour, steps)
     sent = _encode(picture, quality=95, subsampling=0)
-    return Prepared(sent, *size, *source.size, tuple(steps), glance(picture) if look else b"", len(data))
+    seen = None if look == "none" else glance(picture)
+    return Prepared(sent, *size, *source.size, tuple(steps), seen, len(data))
 
 
-def verify(data: bytes, *, look: bool = True) -> Picture:
-    """What the API answered, once every byte of it has been decoded.
+def verify(data: bytes, *, look: Look = "sample") -> Picture:
+    """What the API answered, once every byte of it has been read.
 
     Raises:
         MalformedResponse: no whole JPEG, PNG or WebP picture; the message says what came instead.
@@ -114,10 +121,22 @@ def verify(data: bytes, *, look: bool = True) -> Picture:
         source = open_picture(data, smallest=1)
         if source.kind not in _CONTENT_TYPES:
             raise InvalidImage(f"is a {source.kind} file; JPEG, PNG or WebP was expected")
-        check_whole(source, pixels=look)
+        seen = _read(source, look)
     except InvalidImage as error:
         raise MalformedResponse(f"the answer {error.message}") from error
-    return Picture(*source.stored, _CONTENT_TYPES[source.kind], glance(source.image) if look else b"")
+    return Picture(*source.stored, _CONTENT_TYPES[source.kind], seen)
+
+
+def _read(source: Source, look: Look) -> Glance | None:
+    """Reads every byte of a picture, and looks at what it shows."""
+    if look == "none":
+        check_whole(source, share=0)
+        return None
+    if look == "sample":
+        seen = glance(*check_whole(source, _SAMPLE))
+        if seen.is_whole or (seen.rows and seen.range >= _SHOWS):
+            return seen
+    return glance(*check_whole(source))
 
 
 def transcode(data: bytes, content_type: str, quality: int) -> bytes:

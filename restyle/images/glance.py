@@ -2,19 +2,73 @@
 
 from __future__ import annotations
 
-from PIL import Image
+from dataclasses import dataclass
+from typing import cast
+
+from PIL import Image, ImageChops
+
+from restyle.images.opening import UNREAD
 
 #: Parts a side.
 SIDE = 32
 #: A picture with this many pixels a part or more is first thinned out, which takes a tenth of the time.
 _THIN = 4
+#: Rows of pixels, at an eighth of the size, that blend into those which were left out: a block's, and chroma's next.
+_BLENDED = 3
 
 
-def glance(image: Image.Image) -> bytes:
-    """The mean colours of 32 x 32 parts of a loaded picture, three bytes each; a JPEG may be loaded at an eighth."""
+@dataclass(frozen=True)
+class Glance:
+    """The mean colours of the topmost rows of 32 x 32 parts."""
+
+    parts: Image.Image
+    """RGB, a pixel a part, 32 wide."""
+
+    @property
+    def rows(self) -> int:
+        """Rows that are known."""
+        return self.parts.height
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows are known."""
+        return self.rows == SIDE
+
+    @property
+    def brightest(self) -> int:
+        """The highest level of any part, in any colour."""
+        return max(high for _, high in self._extrema())
+
+    @property
+    def range(self) -> int:
+        """Levels between the darkest and the brightest part, in the colour where they are most."""
+        return max(high - low for low, high in self._extrema())
+
+    def difference(self, other: Glance) -> Glance:
+        """By how much the rows that both know differ."""
+        box = (0, 0, SIDE, min(self.rows, other.rows))
+        return Glance(ImageChops.difference(self.parts.crop(box), other.parts.crop(box)))
+
+    def _extrema(self) -> list[tuple[int, int]]:
+        """The lowest and the highest level of each colour."""
+        return cast("list[tuple[int, int]]", self.parts.getextrema())
+
+
+def glance(image: Image.Image, is_whole: bool = True) -> Glance:
+    """What is seen of a loaded picture; a JPEG may be loaded at an eighth, and without its lower rows."""
+    rows = SIDE if is_whole else _rows(image)
     factor = (max(1, image.width // (SIDE * _THIN)), max(1, image.height // (SIDE * _THIN)))
     if factor != (1, 1) and image.mode in {"RGB", "L", "CMYK"}:
         image = image.reduce(factor)
     if image.mode != "RGB":
         image = image.convert("RGB")
-    return image.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
+    parts = image.resize((SIDE, SIDE), Image.Resampling.BOX)
+    return Glance(parts if rows == SIDE else parts.crop((0, 0, SIDE, rows)))
+
+
+def _rows(image: Image.Image) -> int:
+    """Rows of parts in which no pixel was left out."""
+    unread = Image.new(image.mode, image.size, (UNREAD,) * len(image.getbands()))
+    box = ImageChops.difference(image, unread).getbbox()
+    read = box[3] - _BLENDED if box else 0
+    return max(0, read * SIDE // image.height - 1)

@@ -34,6 +34,8 @@ MIN_SIDE = 8
 #: Pictures that take more pixels than this to decode are decoded one at a time, whatever the number of threads.
 LARGE = 16_000_000
 _large_decode = threading.Lock()
+#: The level of the rows of a JPEG whose pixels were left out.
+UNREAD = 128
 
 # Pillow warns of broken metadata and of large sizes. Both are decided here, for each picture, so its warnings would
 # be noise in the log. Set once for the process, because switching filters around a call is not thread-safe.
@@ -152,29 +154,33 @@ def decoding(source: Source) -> Iterator[None]:
         yield
 
 
-def check_whole(source: Source, *, pixels: bool = True) -> None:
-    """Reads every byte of the picture to find damage; a JPEG at an eighth of its size, to find it cheaply.
+def check_whole(source: Source, share: float = 1.0) -> tuple[ImageFile, bool]:
+    """Reads every byte of a picture to find damage, and decodes as much of it as somebody is to look at.
 
-    Args:
-        source: the picture.
-        pixels: whether somebody looks at them afterwards; else a JPEG need not be decoded to find the same damage.
+    A JPEG is decoded at an eighth of its size, and of its compressed pixels only this share, from the top.
+
+    Returns:
+        The loaded picture, and whether all of it is there; rows that are not are gray, `UNREAD` in every channel.
 
     Raises:
         InvalidImage: the picture is damaged or cut short.
     """
-    if not pixels and source.kind == "JPEG" and (frame := _frame(source.data)):
-        source = replace(source, data=frame, image=JpegImageFile(BytesIO(frame)))
-    source.image.draft(None, (1, 1))
+    image, is_whole = source.image, True
+    if share < 1 and source.kind == "JPEG" and image.mode in {"L", "RGB"} and (part := _part(source.data, share)):
+        source = replace(source, data=part, image=JpegImageFile(BytesIO(part)))
+        image, is_whole = source.image, False
+    image.draft(None, (1, 1))
     with decoding(source):
-        source.image.load()
+        image.load()
+    return image, is_whole
 
 
-def _frame(data: bytes) -> bytes | None:
-    """A JPEG without its compressed pixels, which decodes where the whole does, in a tenth of the time.
+def _part(data: bytes, share: float) -> bytes | None:
+    """A JPEG with so much of its compressed pixels, which decodes where the whole does, in a part of the time.
 
     Of a sequential JPEG with one scan, libjpeg refuses only what stands before the pixels, and a scan without its end:
-    codes that cannot be are drawn as grey with a warning (jdhuff.c). So where the end of the scan is the end of the
-    picture, the rest tells the same as the whole. None: of any other JPEG it does not.
+    codes that cannot be are drawn as gray with a warning, and so is what is missing (jdhuff.c). So where the end of
+    the scan is the end of the picture, a part tells the same as the whole. None: of any other JPEG it does not.
     """
     place, components = 2, 0
     while place + 10 <= len(data) and data[place] == _MARK:
@@ -182,10 +188,11 @@ def _frame(data: bytes) -> bytes | None:
         if marker in _SEQUENTIAL_FRAMES and length > 7 and not components:
             components = data[place + 9]
         elif marker == _SCAN:
-            end = place + 2 + length
-            found = _AFTER_SCAN.search(data, end)
-            is_last = found is not None and found.group() == _END and data[place + 4] == components
-            return data[:end] + _END if is_last else None
+            scan = place + 2 + length
+            found = _AFTER_SCAN.search(data, scan)
+            if found is None or found.group() != _END or data[place + 4] != components:
+                return None
+            return data[: scan + int(share * (found.start() - scan))] + _END
         elif marker not in _TABLES or length < 2:
             return None
         place += 2 + length

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageEnhance, ImageOps
 
 from apps.sandbox import styles
 from restyle import gates, images
-from restyle.images import Picture, Prepared
+from restyle.images import Look, Picture, Prepared
 from restyle.models import Params, Preparation
 from restyle.outputs import Gates
 from tests.support.pictures import encode, photo
@@ -17,17 +17,17 @@ from tests.support.pictures import encode, photo
 Changed = Callable[[Image.Image], Image.Image]
 
 
-def prepared(image: Image.Image, form: str = "JPEG") -> Prepared:
+def prepared(image: Image.Image, form: str = "JPEG", look: Look = "whole") -> Prepared:
     """A picture as it is sent."""
-    return images.prepare(encode(image, form), Preparation())
+    return images.prepare(encode(image, form), Preparation(), look=look)
 
 
-def answered(image: Image.Image, form: str = "JPEG") -> Picture:
+def answered(image: Image.Image, form: str = "JPEG", look: Look = "whole") -> Picture:
     """A picture as it comes back."""
-    return images.verify(encode(image, form))
+    return images.verify(encode(image, form), look=look)
 
 
-def reasons(change: Changed, limits: Gates | None = Gates(), form: str = "JPEG") -> tuple[str, ...]:  # noqa: B008 - frozen
+def reasons(change: Changed, limits: Gates | None = Gates(), form: str = "JPEG") -> tuple[str, ...] | None:  # noqa: B008 - frozen
     """What is wrong with a changed photograph."""
     return gates.reasons(prepared(photo(), form), [answered(change(photo()), form)], limits)
 
@@ -90,6 +90,23 @@ def test_what_looks_wrong_is_told(name: str, form: str) -> None:
 def test_what_is_fine_passes(name: str) -> None:
     """Real changes pass, slight ones too, and sizes that a model rounds to."""
     assert reasons(RIGHT[name]) == ()
+
+
+@pytest.mark.parametrize("limits", [Gates(), Gates(flat=120), Gates(same=40), Gates(black=200)])
+@pytest.mark.parametrize("name", [*WRONG, *RIGHT])
+def test_a_sample_tells_the_same_or_nothing(name: str, limits: Gates) -> None:
+    """What is decided by the topmost rows is what all of them would have decided."""
+    change = WRONG[name][0] if name in WRONG else RIGHT[name]
+    sampled = gates.reasons(prepared(photo(), look="sample"), [answered(change(photo()), look="sample")], limits)
+    assert sampled in {None, reasons(change, limits)}
+
+
+def test_a_sample_is_enough_for_a_restyled_picture() -> None:
+    """Where a picture is clearly another one, its topmost rows tell."""
+    sent, back = prepared(photo(), look="sample"), answered(ImageOps.invert(photo()), look="sample")
+    assert sent.glance
+    assert not sent.glance.is_whole
+    assert gates.reasons(sent, [back], Gates()) == ()
 
 
 @pytest.mark.parametrize("name", WRONG)
