@@ -216,7 +216,7 @@ def store(made: Made, tools: Tools) -> Record:
     for output, one in zip(outputs, finished, strict=True):
         tools.store.put(
             output.uri, one.data, content_type=output.content_type, metadata=told,
-            storing=made.work.options.outputs.storing,
+            storing=made.work.options.outputs.storing, sha256=output.sha256,
         )  # fmt: skip
     record = Record(
         job_id=made.work.message.job_id,

@@ -2,8 +2,7 @@
 
 botocore spends 0.9 ms of CPU on a request, of which the network's part is 0.2: rules, hooks and parsers that this way
 leaves out. It learns from botocore itself where a bucket lies and how requests to it are signed, signs with botocore's
-signer and its credentials, refreshed as they are there, and answers only what needs no thought: success, and a key
-that is missing. Everything else goes the long way, with its retries, redirects and error messages; so does every
+credentials, refreshed as they are there, and answers only what needs no thought: success, and a key that is missing. Everything else goes the long way, with its retries, redirects and error messages; so does every
 bucket that is behind a proxy or is signed in another manner. Why: docs/decisions/0015-short-way-to-s3.md.
 """
 
@@ -15,12 +14,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from restyle.sigv4 import EMPTY, Credentials, sign
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
 #: What of a key stands unquoted in its URL, as S3's signature demands.
 _SAFE = "/~"
+#: Left out of the Host header.
+_PORTS = {"http": 80, "https": 443}
 _OPERATIONS = ("GetObject", "HeadObject", "PutObject")
 
 
@@ -29,7 +32,7 @@ class Route:
     """The way to a bucket: its host's connections, what its keys are put behind there, and who signs."""
 
     pool: HTTPConnectionPool
-    url: str
+    host: str
     path: str
     signer: Any
     name: str
@@ -63,11 +66,11 @@ class Signed:
             client.meta.events.register(f"before-sign.s3.{operation}", self._learn)
 
     def request(
-        self, verb: str, bucket: str, key: str, *, body: bytes = b"", headers: Mapping[str, str] = {},
-        max_bytes: int | None = None,
+        self, verb: str, bucket: str, key: str, *, body: bytes = b"", digest: str = EMPTY,
+        headers: Mapping[str, str] = {}, max_bytes: int | None = None,
         admit: Callable[[int], None] | None = None,
     ) -> Reply | None:  # fmt: skip
-        """One request; None where it must go the long way.
+        """One request; None where it must go the long way. The digest is the body's SHA-256, in hex.
 
         Raises:
             TooLarge: the object has more than `max_bytes`.
@@ -79,7 +82,7 @@ class Signed:
         from urllib3.exceptions import HTTPError
 
         try:
-            response = self._send(route, verb, key, body, headers)
+            response = self._send(route, verb, key, body, digest, headers)
             with response:
                 return _read(response, verb, max_bytes, admit)
         except (HTTPError, OSError, BotoCoreError, ClientError):
@@ -91,15 +94,16 @@ class Signed:
         for pool in self._pools.values():
             pool.close()
 
-    def _send(self, route: Route, verb: str, key: str, body: bytes, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        from botocore.awsrequest import AWSRequest
-
-        quoted = quote(key, safe=_SAFE)
-        request = AWSRequest(verb, route.url + quoted, headers=dict(headers), data=body)
-        # A new one each time: it takes the credentials as they are now.
-        route.signer.get_auth_instance(route.name, route.region, "s3v4").add_auth(request)
+    def _send(
+        self, route: Route, verb: str, key: str, body: bytes, digest: str, headers: Mapping[str, str]
+    ) -> BaseHTTPResponse:
+        path = route.path + quote(key, safe=_SAFE)
+        # Asked for each time, since botocore renews credentials.
+        keys = route.signer.get_auth_instance(route.name, route.region, "s3v4").credentials
+        credentials = Credentials(keys.access_key, keys.secret_key, keys.token)
+        signed = sign(verb, route.host, path, headers, digest, credentials, route.region, route.name)
         return route.pool.urlopen(
-            verb, route.path + quoted, body=body if verb == "PUT" else None, headers=dict(request.headers.items()),
+            verb, path, body=body if verb == "PUT" else None, headers=signed,
             preload_content=False, decode_content=False, redirect=False, retries=False, assert_same_host=False,
         )  # fmt: skip
 
@@ -129,8 +133,10 @@ class Signed:
         region = request.context.get("signing", {}).get("region", region_name)
         if signature_version == "s3v4" and request.url.endswith(ending) and not get_environ_proxies(request.url):
             base = request.url.removesuffix(ending)
-            path = "/" + base.split("/", 3)[3]
-            self._routes[bucket] = Route(self._pool(base), base, path, request_signer, signing_name, region)
+            _, _, host, path = base.split("/", 3)
+            pool = self._pool(base)
+            host = host.removesuffix(f":{_PORTS[pool.scheme]}")
+            self._routes[bucket] = Route(pool, host, f"/{path}", request_signer, signing_name, region)
         else:
             self._routes.pop(bucket, None)
 

@@ -6,6 +6,7 @@ own chain (environment, profiles, roles, AWS_ENDPOINT_URL_S3).
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -132,15 +133,17 @@ class Store:
         content_type: str,
         metadata: Mapping[str, str] = {},
         storing: Storing | None = None,
+        sha256: str = "",
     ) -> str:
-        """Writes an object whole, held as S3 is told to, and answers with its ETag."""
+        """Writes an object whole, held as S3 is told to, and answers with its ETag; its SHA-256 in hex, if known."""
         bucket, key = split_uri(uri)
         told = {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in metadata.items()}
         asked: Any = {**_held(storing), **_headers(storing)}
         # A file goes the long way, where it is wound back for another attempt, and so does what S3 is to hold.
         if isinstance(data, bytes) and not asked:
             headers = {"Content-Type": content_type, **{f"x-amz-meta-{name}": value for name, value in told.items()}}
-            if reply := self._short(bucket).request("PUT", bucket, key, body=data, headers=headers):
+            digest = sha256 or hashlib.sha256(data).hexdigest()
+            if reply := self._short(bucket).request("PUT", bucket, key, body=data, digest=digest, headers=headers):
                 return str(_replied(reply, uri)["etag"])
         with translated(uri):
             answer = self._client(bucket).put_object(
