@@ -1,9 +1,10 @@
 """The short way to S3: one signed GET, HEAD or PUT over a pool of connections, for the requests of every job.
 
 botocore spends 0.9 ms of CPU on a request, of which the network's part is 0.2: rules, hooks and parsers that this way
-leaves out. It learns from botocore itself where a bucket lies and how requests to it are signed, signs with botocore's
-credentials, refreshed as they are there, and answers only what needs no thought: success, and a key that is missing. Everything else goes the long way, with its retries, redirects and error messages; so does every
-bucket that is behind a proxy or is signed in another manner. Why: docs/decisions/0015-short-way-to-s3.md.
+leaves out. It learns from botocore itself where a bucket lies and how requests to it are signed, signs with
+botocore's credentials, refreshed as they are there, and answers only what needs no thought: success, and a key that
+is missing. Everything else goes the long way, with its retries, redirects and error messages; so does every bucket
+that is behind a proxy or is signed in another manner. Why: docs/decisions/0015-short-way-to-s3.md.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from restyle.sigv4 import EMPTY, Credentials, sign
+from restyle.sigv4 import Signatory, sign
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -66,11 +67,11 @@ class Signed:
             client.meta.events.register(f"before-sign.s3.{operation}", self._learn)
 
     def request(
-        self, verb: str, bucket: str, key: str, *, body: bytes = b"", digest: str = EMPTY,
-        headers: Mapping[str, str] = {}, max_bytes: int | None = None,
+        self, verb: str, bucket: str, key: str, *, body: bytes = b"", headers: Mapping[str, str] = {},
+        max_bytes: int | None = None,
         admit: Callable[[int], None] | None = None,
     ) -> Reply | None:  # fmt: skip
-        """One request; None where it must go the long way. The digest is the body's SHA-256, in hex.
+        """One request; None where it must go the long way. A body's digest is among its headers.
 
         Raises:
             TooLarge: the object has more than `max_bytes`.
@@ -82,7 +83,7 @@ class Signed:
         from urllib3.exceptions import HTTPError
 
         try:
-            response = self._send(route, verb, key, body, digest, headers)
+            response = self._send(route, verb, key, body, headers)
             with response:
                 return _read(response, verb, max_bytes, admit)
         except (HTTPError, OSError, BotoCoreError, ClientError):
@@ -94,14 +95,12 @@ class Signed:
         for pool in self._pools.values():
             pool.close()
 
-    def _send(
-        self, route: Route, verb: str, key: str, body: bytes, digest: str, headers: Mapping[str, str]
-    ) -> BaseHTTPResponse:
+    def _send(self, route: Route, verb: str, key: str, body: bytes, headers: Mapping[str, str]) -> BaseHTTPResponse:
         path = route.path + quote(key, safe=_SAFE)
         # Asked for each time, since botocore renews credentials.
         keys = route.signer.get_auth_instance(route.name, route.region, "s3v4").credentials
-        credentials = Credentials(keys.access_key, keys.secret_key, keys.token)
-        signed = sign(verb, route.host, path, headers, digest, credentials, route.region, route.name)
+        signatory = Signatory(keys.access_key, keys.secret_key, keys.token, route.region, route.name)
+        signed = sign(verb, route.host, path, headers, signatory)
         return route.pool.urlopen(
             verb, path, body=body if verb == "PUT" else None, headers=signed,
             preload_content=False, decode_content=False, redirect=False, retries=False, assert_same_host=False,

@@ -17,45 +17,42 @@ from typing import NamedTuple
 EMPTY = hashlib.sha256(b"").hexdigest()
 
 
-class Credentials(NamedTuple):
-    """Whose request it is; no token where the keys are lasting ones."""
+class Signatory(NamedTuple):
+    """Whose request it is, and for where; no token where the keys are lasting ones."""
 
     access_key: str
     secret_key: str
     token: str | None
+    region: str
+    service: str = "s3"
 
 
-def sign(
-    verb: str, host: str, path: str, headers: Mapping[str, str], digest: str, credentials: Credentials, region: str,
-    service: str = "s3",
-) -> dict[str, str]:  # fmt: skip
+def sign(verb: str, host: str, path: str, headers: Mapping[str, str], signatory: Signatory) -> dict[str, str]:
     """The headers of a request, with its signature, which is good for 15 minutes.
 
     Args:
         verb: the HTTP method.
         host: as the Host header has it.
         path: quoted, from the first slash on.
-        headers: further ones; all of them are signed.
-        digest: the body's SHA-256, in hex.
-        credentials: who signs.
-        region: the bucket's.
-        service: S3's signing name there.
+        headers: further ones, all of which are signed; x-amz-content-sha256 is the body's digest, if there is a body.
+        signatory: who signs.
     """
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     told = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
-    told |= {"host": host, "x-amz-content-sha256": digest, "x-amz-date": now}
-    if credentials.token:
-        told["x-amz-security-token"] = credentials.token
+    told |= {"host": host, "x-amz-date": now}
+    digest = told.setdefault("x-amz-content-sha256", EMPTY)
+    if signatory.token:
+        told["x-amz-security-token"] = signatory.token
     names = sorted(told)
     listed = ";".join(names)
     lines = "".join(f"{name}:{told[name]}\n" for name in names)
     request = hashlib.sha256(f"{verb}\n{path}\n\n{lines}\n{listed}\n{digest}".encode()).hexdigest()
-    scope = f"{now[:8]}/{region}/{service}/aws4_request"
+    scope = f"{now[:8]}/{signatory.region}/{signatory.service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{request}"
-    key = _key(credentials.secret_key, now[:8], region, service)
+    key = _key(signatory.secret_key, now[:8], signatory.region, signatory.service)
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     told["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
+        f"AWS4-HMAC-SHA256 Credential={signatory.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
     )
     return told
 

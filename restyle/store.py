@@ -141,9 +141,12 @@ class Store:
         asked: Any = {**_held(storing), **_headers(storing)}
         # A file goes the long way, where it is wound back for another attempt, and so does what S3 is to hold.
         if isinstance(data, bytes) and not asked:
-            headers = {"Content-Type": content_type, **{f"x-amz-meta-{name}": value for name, value in told.items()}}
-            digest = sha256 or hashlib.sha256(data).hexdigest()
-            if reply := self._short(bucket).request("PUT", bucket, key, body=data, digest=digest, headers=headers):
+            headers = {
+                "content-type": content_type,
+                "x-amz-content-sha256": sha256 or hashlib.sha256(data).hexdigest(),
+                **{f"x-amz-meta-{name}": value for name, value in told.items()},
+            }
+            if reply := self._short(bucket).request("PUT", bucket, key, body=data, headers=headers):
                 return str(_replied(reply, uri)["etag"])
         with translated(uri):
             answer = self._client(bucket).put_object(

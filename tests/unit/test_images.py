@@ -329,7 +329,7 @@ def test_damage_is_survived(data: bytes, hits: list[tuple[int, int]], cut: float
     assert images.verify(prepared.data).width == prepared.width
 
 
-def decodes(check: Callable[[opening.Source], None], data: bytes) -> bool | None:
+def decodes(check: Callable[[opening.Source], object], data: bytes) -> bool | None:
     """Whether a check takes the picture for whole; None where it cannot even be opened."""
     try:
         source = opening.open_picture(data)

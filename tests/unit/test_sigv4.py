@@ -11,18 +11,19 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restyle.sigv4 import EMPTY, Credentials, sign
+from restyle.sigv4 import Signatory, sign
 
 WORD = st.text("abcXYZ019-_.", min_size=1, max_size=12)
 VALUE = st.text("abc XYZ,;=%/", min_size=1, max_size=30).map(str.strip).filter(bool)
 
 
 def botocore(
-    verb: str, host: str, path: str, body: bytes, headers: dict[str, str], credentials: Credentials, region: str
+    verb: str, host: str, path: str, body: bytes, headers: dict[str, str], signatory: Signatory
 ) -> dict[str, str]:
     """The headers of a request as botocore signs it."""
     request = AWSRequest(verb, f"https://{host}{path}", headers=headers, data=body)
-    S3SigV4Auth(ReadOnlyCredentials(*credentials), "s3", region).add_auth(request)
+    keys = ReadOnlyCredentials(signatory.access_key, signatory.secret_key, signatory.token)
+    S3SigV4Auth(keys, signatory.service, signatory.region).add_auth(request)
     return {name.lower(): value for name, value in request.headers.items()}
 
 
@@ -40,11 +41,11 @@ def test_the_signature_is_botocores(
     verb: str, host: str, key: str, body: bytes, headers: dict[str, str], token: str | None, region: str
 ) -> None:
     """For any key, header, body and credentials, with botocore's own date."""
-    credentials, path = Credentials("AKIA", "secret", token), "/bucket/" + quote(key, safe="/~")
-    digest = hashlib.sha256(body).hexdigest() if body else EMPTY
+    signatory, path = Signatory("AKIA", "secret", token, region), "/bucket/" + quote(key, safe="/~")
+    told = {**headers, "x-amz-content-sha256": hashlib.sha256(body).hexdigest()} if body else headers
     while True:
-        expected = botocore(verb, host, path, body, headers, credentials, region)
-        found = sign(verb, host, path, headers, digest, credentials, region)
+        expected = botocore(verb, host, path, body, headers, signatory)
+        found = sign(verb, host, path, told, signatory)
         if found["x-amz-date"] == expected["x-amz-date"]:  # else a second ended in between
             break
     assert found["authorization"] == expected["authorization"]
