@@ -9,35 +9,44 @@ that is behind a proxy or is signed in another manner. Why: docs/decisions/0015-
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from httptools import HttpParserError
+
+from restyle.exchange import Answer, Host
 from restyle.sigv4 import Signatory, sign
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
 #: What of a key stands unquoted in its URL, as S3's signature demands.
 _SAFE = "/~"
 #: Left out of the Host header.
 _PORTS = {"http": 80, "https": 443}
+_UNSIGNED = {"user-agent": "restyle", "accept-encoding": "identity"}
 _OPERATIONS = ("GetObject", "HeadObject", "PutObject")
 
 
 @dataclass(frozen=True)
 class Route:
-    """The way to a bucket: its host's connections, what its keys are put behind there, and who signs."""
+    """The way to a bucket: its host, also as it is called, what its keys are put behind there, and who signs."""
 
-    pool: HTTPConnectionPool
-    host: str
+    host: Host
+    name: str
     path: str
     signer: Any
-    name: str
+    service: str
     region: str
+
+    def signatory(self) -> Signatory:
+        """Who signs, asked for each time, since botocore renews credentials."""
+        keys = self.signer.get_auth_instance(self.service, self.region, "s3v4").credentials
+        return Signatory(keys.access_key, keys.secret_key, keys.token, self.region, self.service)
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
+    """Names in lower case."""
     data: bytes
 
 
@@ -58,7 +68,7 @@ class Signed:
 
     def __init__(self, client: S3Client, *, connections: int, ca_bundle: str | None) -> None:
         self._routes: dict[str, Route] = {}
-        self._pools: dict[str, HTTPConnectionPool] = {}
+        self._hosts: dict[str, Host] = {}
         self._lock = threading.Lock()
         self._connections = connections
         self._ca_bundle = ca_bundle
@@ -80,46 +90,36 @@ class Signed:
         if route is None:
             return None
         from botocore.exceptions import BotoCoreError, ClientError
-        from urllib3.exceptions import HTTPError
 
+        path = route.path + quote(key, safe=_SAFE)
         try:
-            response = self._send(route, verb, key, body, headers)
-            with response:
-                return _read(response, verb, max_bytes, admit)
-        except (HTTPError, OSError, BotoCoreError, ClientError):
+            signed = sign(verb, route.name, path, headers, route.signatory())
+            with route.host.exchange(verb, path, _UNSIGNED | signed, body) as answer:
+                return _read(answer, verb, max_bytes, admit)
+        except (HttpParserError, OSError, BotoCoreError, ClientError):
             # Also where the credentials cannot be renewed: the long way says what is wrong with them.
             return None
 
     def close(self) -> None:
         """Closes the connections."""
-        for pool in self._pools.values():
-            pool.close()
+        for host in self._hosts.values():
+            host.close()
 
-    def _send(self, route: Route, verb: str, key: str, body: bytes, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        path = route.path + quote(key, safe=_SAFE)
-        # Asked for each time, since botocore renews credentials.
-        keys = route.signer.get_auth_instance(route.name, route.region, "s3v4").credentials
-        signatory = Signatory(keys.access_key, keys.secret_key, keys.token, route.region, route.name)
-        signed = sign(verb, route.host, path, headers, signatory)
-        return route.pool.urlopen(
-            verb, path, body=body if verb == "PUT" else None, headers=signed,
-            preload_content=False, decode_content=False, redirect=False, retries=False, assert_same_host=False,
-        )  # fmt: skip
-
-    def _pool(self, url: str) -> HTTPConnectionPool:
-        """The connections to a host, shared by its buckets."""
-        from botocore.httpsession import get_cert_path
-        from urllib3 import Timeout, connection_from_url
-
-        scheme, _, rest = url.partition("://")
-        host = f"{scheme}://{rest.partition('/')[0]}"
+    def _host(self, scheme: str, place: str) -> Host:
+        """The host at a place, shared by its buckets."""
         with self._lock:
-            if host not in self._pools:
-                tls = {"ca_certs": self._ca_bundle or get_cert_path(True)} if scheme == "https" else {}
-                self._pools[host] = connection_from_url(
-                    host, maxsize=self._connections, timeout=Timeout(connect=5, read=30), **tls
+            if place not in self._hosts:
+                url = urlsplit(f"{scheme}://{place}")
+                tls = self._tls() if scheme == "https" else None
+                self._hosts[place] = Host(
+                    url.hostname or "", url.port or _PORTS[scheme], tls, connections=self._connections
                 )
-            return self._pools[host]
+            return self._hosts[place]
+
+    def _tls(self) -> ssl.SSLContext:
+        from botocore.httpsession import get_cert_path
+
+        return ssl.create_default_context(cafile=self._ca_bundle or get_cert_path(True))
 
     def _learn(
         self, request: Any, signing_name: str, region_name: str, signature_version: str, request_signer: Any, **_: Any
@@ -132,10 +132,11 @@ class Signed:
         region = request.context.get("signing", {}).get("region", region_name)
         if signature_version == "s3v4" and request.url.endswith(ending) and not get_environ_proxies(request.url):
             base = request.url.removesuffix(ending)
-            _, _, host, path = base.split("/", 3)
-            pool = self._pool(base)
-            host = host.removesuffix(f":{_PORTS[pool.scheme]}")
-            self._routes[bucket] = Route(pool, host, f"/{path}", request_signer, signing_name, region)
+            scheme, _, place, path = base.split("/", 3)
+            scheme = scheme.removesuffix(":")
+            name = place.removesuffix(f":{_PORTS[scheme]}")
+            host = self._host(scheme, place)
+            self._routes[bucket] = Route(host, name, f"/{path}", request_signer, signing_name, region)
         else:
             self._routes.pop(bucket, None)
 
@@ -145,23 +146,17 @@ def _note(params: Mapping[str, str], context: dict[str, Any], **_: Any) -> None:
     context["restyle"] = params["Bucket"], params["Key"]
 
 
-def _read(
-    response: BaseHTTPResponse, verb: str, max_bytes: int | None, admit: Callable[[int], None] | None
-) -> Reply | None:
-    size = int(response.headers.get("content-length") or 0)
-    if response.status == 200:
-        if max_bytes is not None and size > max_bytes:
-            response.close()
-            raise TooLarge(size)
+def _read(answer: Answer, verb: str, max_bytes: int | None, admit: Callable[[int], None] | None) -> Reply | None:
+    has_body = verb != "HEAD"
+    if answer.status == 200:
+        if max_bytes is not None and answer.length > max_bytes:
+            raise TooLarge(answer.length)
         if admit:
-            admit(size)
-        data = b"" if verb == "HEAD" else response.read()
-        whole = verb != "GET" or len(data) == size or "content-length" not in response.headers
-        return Reply(200, response.headers, data) if whole else None
-    if response.status == 404:
-        told = b"" if verb == "HEAD" else response.read()
+            admit(answer.length)
+        return Reply(200, answer.headers, answer.body() if has_body else b"")
+    if answer.status == 404:
+        told = answer.body() if has_body else b""
         # Where the bucket is missing, the long way says so.
-        if verb == "HEAD" or b"NoSuchKey" in told:
-            return Reply(404, response.headers, told)
-    response.close()
+        if not has_body or b"NoSuchKey" in told:
+            return Reply(404, answer.headers, told)
     return None

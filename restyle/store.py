@@ -267,7 +267,7 @@ def _replied(reply: Reply, uri: str) -> dict[str, Any]:
     """
     if reply.status == 404:
         raise InputNotFound(f"{uri}: there is no such object")
-    named = {name.lower(): value for name, value in reply.headers.items()}
+    named = reply.headers
     told = {
         "ETag": named.get("etag", ""),
         "ContentLength": int(named.get("content-length", 0)),

@@ -40,7 +40,7 @@ MAX_INPUT_BYTES = 100_000_000
 Look = Literal["none", "sample", "whole"]
 #: The share of a JPEG's compressed pixels that makes a sample, and levels between its darkest and its brightest part
 #: from which on it shows something: the top of a product's picture may be its background alone.
-_SAMPLE, _SHOWS = 1 / 8, 32
+_SAMPLE, _SHOWS = 1 / 16, 32
 
 _WHITE = (255, 255, 255)
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp"}
@@ -107,7 +107,7 @@ def prepare(data: bytes, preparation: Preparation, *, look: Look = "sample") -> 
     steps = _conversions(source)
     picture = _render(source, size, colour, steps)
     sent = _encode(picture, quality=95, subsampling=0)
-    seen = None if look == "none" else glance(picture)
+    seen = None if look == "none" else glance(picture, picture.height)
     return Prepared(sent, *size, *source.size, tuple(steps), seen, len(data))
 
 

@@ -54,21 +54,25 @@ class Glance:
         return cast("list[tuple[int, int]]", self.parts.getextrema())
 
 
-def glance(image: Image.Image, is_whole: bool = True) -> Glance:
-    """What is seen of a loaded picture; a JPEG may be loaded at an eighth, and without its lower rows."""
-    rows = SIDE if is_whole else _rows(image)
-    factor = (max(1, image.width // (SIDE * _THIN)), max(1, image.height // (SIDE * _THIN)))
+def glance(image: Image.Image, height: int) -> Glance:
+    """What is seen of a loaded picture, which has so many rows of pixels when all of it is there.
+
+    A JPEG may be loaded at an eighth, and without its lower rows.
+    """
+    rows = SIDE if image.height == height else _rows(image, height)
+    factor = (max(1, image.width // (SIDE * _THIN)), max(1, height // (SIDE * _THIN)))
     if factor != (1, 1) and image.mode in {"RGB", "L", "CMYK"}:
-        image = image.reduce(factor)
+        image, height = image.reduce(factor), -(-height // factor[1])
     if image.mode != "RGB":
         image = image.convert("RGB")
-    parts = image.resize((SIDE, SIDE), Image.Resampling.BOX)
-    return Glance(parts if rows == SIDE else parts.crop((0, 0, SIDE, rows)))
+    box = (0, 0, image.width, rows * height / SIDE)
+    return Glance(image.resize((SIDE, rows), Image.Resampling.BOX, box) if rows else image.crop((0, 0, SIDE, 0)))
 
 
-def _rows(image: Image.Image) -> int:
+def _rows(image: Image.Image, height: int) -> int:
     """Rows of parts in which no pixel was left out."""
     unread = Image.new(image.mode, image.size, (UNREAD,) * len(image.getbands()))
     box = ImageChops.difference(image, unread).getbbox()
     read = box[3] - _BLENDED if box else 0
-    return max(0, read * SIDE // image.height - 1)
+    # A picture that is thinned out has rows of several pixels, the last of which may be one of these.
+    return max(0, (read - height // (SIDE * _THIN)) * SIDE // height)

@@ -34,6 +34,8 @@ MIN_SIDE = 8
 #: Pictures that take more pixels than this to decode are decoded one at a time, whatever the number of threads.
 LARGE = 16_000_000
 _large_decode = threading.Lock()
+#: Rows of pixels from which on a part of a JPEG is worth making.
+_TALL = 128
 #: The level of the rows of a JPEG whose pixels were left out.
 UNREAD = 128
 
@@ -154,25 +156,27 @@ def decoding(source: Source) -> Iterator[None]:
         yield
 
 
-def check_whole(source: Source, share: float = 1.0) -> tuple[ImageFile, bool]:
+def check_whole(source: Source, share: float = 1.0) -> tuple[ImageFile, int]:
     """Reads every byte of a picture to find damage, and decodes as much of it as somebody is to look at.
 
-    A JPEG is decoded at an eighth of its size, and of its compressed pixels only this share, from the top.
+    A JPEG is decoded at an eighth of its size, and of its compressed pixels only this share, from the top, and no more
+    than the upper half of the picture.
 
     Returns:
-        The loaded picture, and whether all of it is there; rows that are not are gray, `UNREAD` in every channel.
+        The loaded picture, and the rows of pixels that it has when it is all there. What the share does not reach to
+        is gray, `UNREAD` in every channel.
 
     Raises:
         InvalidImage: the picture is damaged or cut short.
     """
-    image, is_whole = source.image, True
+    image, rows = source.image, 0
     if share < 1 and source.kind == "JPEG" and image.mode in {"L", "RGB"} and (part := _part(source.data, share)):
         source = replace(source, data=part, image=JpegImageFile(BytesIO(part)))
-        image, is_whole = source.image, False
+        image, rows = source.image, -(-source.stored[1] // 8)
     image.draft(None, (1, 1))
     with decoding(source):
         image.load()
-    return image, is_whole
+    return image, rows or image.height
 
 
 def _part(data: bytes, share: float) -> bytes | None:
@@ -182,17 +186,23 @@ def _part(data: bytes, share: float) -> bytes | None:
     codes that cannot be are drawn as gray with a warning, and so is what is missing (jdhuff.c). So where the end of
     the scan is the end of the picture, a part tells the same as the whole. None: of any other JPEG it does not.
     """
-    place, components = 2, 0
+    place, frame = 2, 0
     while place + 10 <= len(data) and data[place] == _MARK:
         marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4])
-        if marker in _SEQUENTIAL_FRAMES and length > 7 and not components:
-            components = data[place + 9]
+        if marker in _SEQUENTIAL_FRAMES and length > 7 and not frame:
+            frame = place
         elif marker == _SCAN:
             scan = place + 2 + length
             found = _AFTER_SCAN.search(data, scan)
-            if found is None or found.group() != _END or data[place + 4] != components:
+            # A frame has its height at byte 5 and its components at byte 9.
+            if not frame or found is None or found.group() != _END or data[place + 4] != data[frame + 9]:
                 return None
-            return data[: scan + int(share * (found.start() - scan))] + _END
+            height = int.from_bytes(data[frame + 5 : frame + 7])
+            if height < _TALL:
+                return None
+            part = bytearray(data[: scan + int(share * (found.start() - scan))])
+            part[frame + 5 : frame + 7] = (height // 2).to_bytes(2)
+            return bytes(part + _END)
         elif marker not in _TABLES or length < 2:
             return None
         place += 2 + length

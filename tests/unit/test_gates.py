@@ -103,7 +103,8 @@ def test_a_sample_tells_the_same_or_nothing(name: str, limits: Gates) -> None:
 
 def test_a_sample_is_enough_for_a_restyled_picture() -> None:
     """Where a picture is clearly another one, its topmost rows tell."""
-    sent, back = prepared(photo(), look="sample"), answered(ImageOps.invert(photo()), look="sample")
+    image = photo().resize((1024, 680))
+    sent, back = prepared(image, look="sample"), answered(ImageOps.invert(image), look="sample")
     assert sent.glance
     assert not sent.glance.is_whole
     assert gates.reasons(sent, [back], Gates()) == ()
@@ -136,3 +137,18 @@ def test_the_sandbox_makes_good_pictures(strength: float) -> None:
     for words, _ in styles.STYLES:
         (made,) = styles.restyle(sent.data, Params(prompt=words[0], strength=strength), seed=1)
         assert gates.reasons(sent, [images.verify(made)], Gates()) == (), words[0]
+
+
+@pytest.mark.parametrize("size", [(1024, 1024), (1023, 770), (700, 2000), (3000, 1100)])
+@pytest.mark.parametrize(
+    "options", [{}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 60}, {"restart_marker_rows": 2}]
+)
+def test_a_sample_is_the_top_of_the_whole(size: tuple[int, int], options: dict[str, int]) -> None:
+    """What is seen of a part of a JPEG's bytes are the topmost rows of what is seen of all of them."""
+    image = photo().resize(size)
+    for data in (encode(image, "JPEG", **options), encode(ImageOps.grayscale(image), "JPEG", **options)):
+        whole, sample = images.verify(data, look="whole").glance, images.verify(data, look="sample").glance
+        assert whole
+        assert sample
+        assert 0 < sample.rows
+        assert whole.parts.crop((0, 0, 32, sample.rows)).tobytes() == sample.parts.tobytes()

@@ -1,0 +1,151 @@
+"""Requests and answers over connections that are kept: as much of HTTP as the short way to S3 needs, and no more.
+
+llhttp reads the answers (by httptools, as uvicorn does). http.client and urllib3 spend twice the CPU on a request that
+the network and signing take together, most of it on headers.
+"""
+
+from __future__ import annotations
+
+import socket
+import weakref
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ssl import SSLContext
+
+from httptools import HttpResponseParser
+from urllib3.util.wait import wait_for_read
+
+_CHUNK = 128 * 1024
+#: A body up to this many bytes goes out in one piece with its head.
+_SMALL = 16 * 1024
+
+
+class Answer:
+    """An answer as it comes in; its head first, the rest when it is asked for."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.status = 0
+        #: Names in lower case.
+        self.headers: dict[str, str] = {}
+        self._connection = connection
+        self._parser = HttpResponseParser(self)
+        self._parts: list[bytes] = []
+        self._has_head = False
+        self._is_over = False
+        while not self._has_head:
+            self._receive()
+        self.status = self._parser.get_status_code()
+
+    @property
+    def length(self) -> int:
+        """Bytes of the body, as the head has them; 0 where it does not say."""
+        return int(self.headers.get("content-length") or 0)
+
+    def body(self) -> bytes:
+        """Waits for all of it."""
+        while not self._is_over:
+            self._receive()
+        return b"".join(self._parts)
+
+    def is_read(self, *, has_body: bool) -> bool:
+        """Whether nothing of it is to come, and the connection stays open for the next."""
+        return (self._is_over or not has_body) and self._parser.should_keep_alive()
+
+    # -- what the parser calls ---------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A line of the head."""
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """The end of the head."""
+        self._has_head = True
+
+    def on_body(self, part: bytes) -> None:
+        """A part of the body."""
+        self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        """The end of the answer."""
+        self._is_over = True
+
+    def _receive(self) -> None:
+        received = self._connection.recv(_CHUNK)
+        if not received:
+            raise ConnectionError("the answer broke off")
+        self._parser.feed_data(received)
+
+
+class Host:
+    """A host, and the connections to it that are kept. Safe to share among threads."""
+
+    def __init__(
+        self, name: str, port: int, tls: SSLContext | None, *, connections: int, connect: float = 5, read: float = 30
+    ) -> None:
+        """Connects to nobody yet; the time limits are seconds for a connection, and for each part of an answer."""
+        self._address = (name, port)
+        self._tls = tls
+        self._connections = connections
+        self._connect, self._read = connect, read
+        self._idle: deque[socket.socket] = deque()
+        weakref.finalize(self, _close, self._idle)
+
+    @contextmanager
+    def exchange(self, verb: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Iterator[Answer]:
+        """One request; its answer, whose head is there. What of it is not read ends the connection.
+
+        Raises:
+            OSError: no connection, or it broke.
+            HttpParserError: what came is no HTTP.
+        """
+        lines = [f"{verb} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        if verb == "PUT":
+            lines.append(f"content-length: {len(body)}")
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        connection, is_kept = self._idle_one() or self._new_one(), False
+        try:
+            if len(body) <= _SMALL:
+                connection.sendall(head + body)
+            else:
+                connection.sendall(head)
+                connection.sendall(body)
+            answer = Answer(connection)
+            yield answer
+            is_kept = answer.is_read(has_body=verb != "HEAD") and len(self._idle) < self._connections
+        finally:
+            if is_kept:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    def close(self) -> None:
+        """Closes the connections that nobody uses."""
+        _close(self._idle)
+
+    def _idle_one(self) -> socket.socket | None:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            if not wait_for_read(connection, timeout=0):
+                return connection
+            connection.close()  # the other side has closed it
+
+    def _new_one(self) -> socket.socket:
+        plain = socket.create_connection(self._address, self._connect)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection = self._tls.wrap_socket(plain, server_hostname=self._address[0]) if self._tls else plain
+        except BaseException:
+            plain.close()
+            raise
+        connection.settimeout(self._read)
+        return connection
+
+
+def _close(connections: deque[socket.socket]) -> None:
+    while connections:
+        connections.pop().close()
