@@ -36,6 +36,18 @@ class Models(Loader):
         """Each service is taken for one that is there."""
         return _Every()
 
+    def load_data_with_path(self, name: str) -> Any:
+        """A file; of the places where AWS has its services, 7 MB, those of no other service are kept.
+
+        What is not found there lies by the same rule as the rest.
+        """
+        found = super().load_data_with_path(name)
+        if name == "endpoints":
+            for partition in found[0]["partitions"]:
+                services = partition["services"]
+                partition["services"] = {name: services[name] for name in ("s3", "sts") if name in services}
+        return found
+
 
 def open_client(endpoint: Endpoint | None, *, connections: int) -> tuple[S3Client, str | None]:
     """A client of the embedded S3 server, or with None of the S3 of boto3's own chain; and the CA bundle it trusts."""

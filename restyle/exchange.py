@@ -21,21 +21,48 @@ _CHUNK = 128 * 1024
 _SMALL = 16 * 1024
 
 
-class Answer:
-    """An answer as it comes in; its head first, the rest when it is asked for."""
+class Received:
+    """What has come of an answer, as the parser calls it. It does not know the parser: no cycle outlives its use."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self.status = 0
+    def __init__(self) -> None:
         #: Names in lower case.
         self.headers: dict[str, str] = {}
+        self.parts: list[bytes] = []
+        self.has_head = False
+        self.is_over = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A line of the head."""
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """The end of the head."""
+        self.has_head = True
+
+    def on_body(self, part: bytes) -> None:
+        """A part of the body."""
+        self.parts.append(part)
+
+    def on_message_complete(self) -> None:
+        """The end of the answer."""
+        self.is_over = True
+
+
+class Answer:
+    """An answer whose head is there; the rest is read when it is asked for."""
+
+    def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._parser = HttpResponseParser(self)
-        self._parts: list[bytes] = []
-        self._has_head = False
-        self._is_over = False
-        while not self._has_head:
+        self._received = Received()
+        self._parser = HttpResponseParser(self._received)
+        while not self._received.has_head:
             self._receive()
         self.status = self._parser.get_status_code()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case."""
+        return self._received.headers
 
     @property
     def length(self) -> int:
@@ -44,31 +71,13 @@ class Answer:
 
     def body(self) -> bytes:
         """Waits for all of it."""
-        while not self._is_over:
+        while not self._received.is_over:
             self._receive()
-        return b"".join(self._parts)
+        return b"".join(self._received.parts)
 
     def is_read(self, *, has_body: bool) -> bool:
         """Whether nothing of it is to come, and the connection stays open for the next."""
-        return (self._is_over or not has_body) and self._parser.should_keep_alive()
-
-    # -- what the parser calls ---------------------------------------------------------------------------------
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A line of the head."""
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        """The end of the head."""
-        self._has_head = True
-
-    def on_body(self, part: bytes) -> None:
-        """A part of the body."""
-        self._parts.append(part)
-
-    def on_message_complete(self) -> None:
-        """The end of the answer."""
-        self._is_over = True
+        return (self._received.is_over or not has_body) and self._parser.should_keep_alive()
 
     def _receive(self) -> None:
         received = self._connection.recv(_CHUNK)

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from producers.watch import read_run, rows_of, snapshot, write_run
+from restyle import memory
 from restyle.errors import RestyleError, StateUnavailable
 from restyle.keys import is_run_id
 from restyle.models import RunStatus, utc_now
@@ -38,6 +39,7 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
         try:
             resources.progress.finishing(run_id, resources.tools.fleet.worker)
             _finish(resources, run_id)
+            memory.give_back()
             return
         except RestyleError as error:
             log.warning("the report could not be written; it is tried again", reason=error.message)

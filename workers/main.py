@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from typing import Any
 
@@ -11,27 +10,11 @@ from celery.apps.worker import Worker as CeleryWorker
 from config import logs
 from config.celery_app import make_celery
 from config.settings import load_settings
+from restyle import memory
 from restyle.errors import RestyleError
 from tasks.register import register
 from tasks.resources import open_resources
 from workers import lifecycle
-
-#: Of malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-
-
-def hold_little_memory() -> None:
-    """Has glibc's allocator use two arenas rather than eight a core, and give large blocks back when they are freed.
-
-    With a thread a call, each arena would keep the largest pictures that its threads have held.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return  # another C library
-    mallopt(_M_ARENA_MAX, 2)
-    mallopt(_M_MMAP_THRESHOLD, 4 * 1024 * 1024)
-    mallopt(_M_TRIM_THRESHOLD, 16 * 1024 * 1024)
 
 
 class Worker(CeleryWorker):
@@ -42,7 +25,7 @@ class Worker(CeleryWorker):
         super().__init__(*args, **kwargs)
 
 
-hold_little_memory()
+memory.hold_little()
 try:
     settings = load_settings()
     # At once, since Celery warns of things before it asks for its logs to be set up.
