@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,6 @@ from restyle.keys import Workspace
 _RECORD, _OUTPUT, _FOLDER, _INPUT = 0, 1, 2, 3
 #: What keys of ours end in: only a folder so named can be a key as well.
 _SUFFIXES = (".json", ".jpg", ".jpeg", ".png", ".webp")
-_FOLDERS = tuple(f"{suffix}/" for suffix in _SUFFIXES)
 _BATCH = 20_000
 
 
@@ -84,17 +82,17 @@ class Collisions:
         self._file.close()
 
     def _note_folders(self, key: str, ordinal: int) -> None:
-        lowered = key.lower()
-        if not any(folder in lowered for folder in _FOLDERS):
+        folder = key.rpartition("/")[0]
+        if "." not in folder:
             return
-        folder = posixpath.dirname(key)
         while folder.count("/") > 2:
             if folder.lower().endswith(_SUFFIXES):
                 self._note(folder, _FOLDER, ordinal)
             folder = posixpath.dirname(folder)
 
     def _note(self, key: str, kind: int, ordinal: int) -> None:
-        self._rows.append((_hash(key.casefold()), _hash(key), kind, ordinal))
+        # The interpreter's own hash: 64 bits with a secret of this process, which the file does not outlive.
+        self._rows.append((hash(key.casefold()), hash(key), kind, ordinal))
         if len(self._rows) >= _BATCH:
             self._flush()
 
@@ -118,10 +116,6 @@ def _among(keys: list[tuple[int, int, int]]) -> Iterable[Collision]:
             yield Collision(first, ordinal, "input")
 
 
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), signed=True)
-
-
 class Seen:
     """Tells the first time of each text; memory does not grow with their number."""
 
@@ -134,4 +128,4 @@ class Seen:
 
     def is_new(self, text: str) -> bool:
         """Whether this is the first time."""
-        return self._file.execute("INSERT OR IGNORE INTO seen VALUES (?)", (_hash(text),)).rowcount > 0
+        return self._file.execute("INSERT OR IGNORE INTO seen VALUES (?)", (hash(text),)).rowcount > 0

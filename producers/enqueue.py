@@ -152,13 +152,13 @@ class Feeder:
         """Puts the pending jobs of a shard that no living worker holds on the queue."""
         ended, living = self.progress.ended(run_id, shard), self.fleet.living_jobs
         hungry = [
-            (index, line)
+            (index, job_id, line)
             for index, line in enumerate(self.plan(run_id, shard))
-            if index not in ended and self.job_id(line) not in living
+            if index not in ended and (job_id := self.job_id(line)) not in living
         ]
         if loosen:
-            for _, line in hungry:
-                self.fleet.loosen(self.job_id(line))
+            for _, job_id, _ in hungry:
+                self.fleet.loosen(job_id)
         # Marked first: a job dropped while these are published makes the shard hungry again.
         self.progress.fed(run_id, shard)
         self.publish(run_id, shard, hungry)
@@ -188,16 +188,14 @@ class Feeder:
             return
         note(self.progress.state, run_id, "fed", DISPATCHER, told)
 
-    def publish(self, run_id: str, shard: int, jobs: Iterable[tuple[int, PlanLine]]) -> None:
+    def publish(self, run_id: str, shard: int, jobs: Iterable[tuple[int, str, PlanLine]]) -> None:
         """Writes messages in batches; one lost on the way is fed again later."""
         totals = self.progress.totals(run_id)
         queue = QUEUES[totals.priority if totals else "normal"]
         envelope = self._envelope(queue)
         texts = (
-            envelope.fill(
-                {"v": 1, "run_id": run_id, "shard": shard, "index": index, "job_id": self.job_id(line), "job": line}
-            )
-            for index, line in jobs
+            envelope.fill({"v": 1, "run_id": run_id, "shard": shard, "index": index, "job_id": job_id, "job": line})
+            for index, job_id, line in jobs
         )
         while several := list(islice(texts, BATCH)):
             self.progress.state.ask("LPUSH", self.progress.state.key(queue), *several)

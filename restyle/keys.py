@@ -19,6 +19,8 @@ _VARIANT = re.compile(r"[A-Za-z0-9_.]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_.])?")
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[A-Za-z0-9_.-]{1,64}")
 _ESCAPED = re.compile(r'[\\:*?"<>|%#]')
 _TRAILING = re.compile(r"[. ]+$")
+#: Finds whether there is any of these.
+_TO_ESCAPE = re.compile(r'[\\:*?"<>|%#]|[. ](?:/|$)')
 #: Ids that are plainly fine, so that a million of them are checked in no time.
 _PLAIN_ID = re.compile(r"(?:[A-Za-z0-9_-]+[./ ])*[A-Za-z0-9_-]+")
 
@@ -62,6 +64,8 @@ def check_variant_name(name: str) -> str:
 
 def escape(text: str) -> str:
     r"""An id as it stands in keys: `\ : * ? " < > | % #` and trailing dots and spaces percent-encoded."""
+    if not _TO_ESCAPE.search(text):
+        return text
 
     def encode(match: re.Match[str]) -> str:
         return "".join(f"%{byte:02X}" for byte in match.group().encode())

@@ -140,6 +140,7 @@ class Dispatcher(threading.Thread):
         if not fresh:
             return
         run_id, number, index, line = random.choice(fresh)
-        if self._fleet.probe(self._feeder.job_id(line)):
+        job_id = self._feeder.job_id(line)
+        if self._fleet.probe(job_id):
             self._probed = line["variant"]
-            self._feeder.publish(run_id, number, [(index, line)])
+            self._feeder.publish(run_id, number, [(index, job_id, line)])
