@@ -1,4 +1,4 @@
-"""botocore's client of S3, which is boto3's too: boto3 itself would add ways to move files that nothing here needs.
+"""boto3's client of S3, opened without what the other services of AWS would cost.
 
 Imported where a client is opened, and not before.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from boto3.session import Session
 from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.session import get_session
@@ -66,14 +67,17 @@ def open_client(endpoint: Endpoint | None, *, connections: int) -> tuple[S3Clien
     session = get_session()
     paths = filter(None, (session.get_config_variable("data_path") or "").split(os.pathsep))
     session.register_component("data_loader", Models([str(Path(path).expanduser()) for path in paths]))
-    given: dict[str, Any] = {"config": config}
-    if endpoint is not None:
-        given = {
-            "endpoint_url": endpoint.url,
-            "aws_access_key_id": endpoint.access_key,
-            "aws_secret_access_key": endpoint.secret_key,
-            "config": config.merge(Config(s3={"addressing_style": "path"}, proxies={})),
-        }
+    chain = Session(botocore_session=session)
     region = session.get_config_variable("region") or "us-east-1"
-    client = cast("S3Client", session.create_client("s3", region_name=region, **given))
+    if endpoint is None:
+        client = chain.client("s3", region_name=region, config=config)
+    else:
+        client = chain.client(
+            "s3",
+            region_name=region,
+            endpoint_url=endpoint.url,
+            aws_access_key_id=endpoint.access_key,
+            aws_secret_access_key=endpoint.secret_key,
+            config=config.merge(Config(s3={"addressing_style": "path"}, proxies={})),
+        )
     return client, session.get_config_variable("ca_bundle")

@@ -150,5 +150,5 @@ def test_a_sample_is_the_top_of_the_whole(size: tuple[int, int], options: dict[s
         whole, sample = images.verify(data, look="whole").glance, images.verify(data, look="sample").glance
         assert whole
         assert sample
-        assert 0 < sample.rows
+        assert sample.rows > 0
         assert whole.parts.crop((0, 0, 32, sample.rows)).tobytes() == sample.parts.tobytes()
