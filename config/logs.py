@@ -8,7 +8,10 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-import structlog
+from restyle.absent import absent
+
+with absent("rich"):  # which it would load for tracebacks in colour, and each worker keep in memory: 5 MB
+    import structlog
 
 #: The form of Segmind's keys (research: `SG_` and 16 hex digits), whoever logs them.
 _KEY = re.compile(r"SG_[0-9a-zA-Z]{8,}")
