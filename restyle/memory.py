@@ -1,4 +1,4 @@
-"""What glibc's allocator does with memory that was freed; other C libraries are left alone."""
+"""What becomes of memory that is no longer used: how glibc's allocator and Python's collector go about it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ def hold_little() -> None:
     mallopt(_M_ARENA_MAX, 2)
     mallopt(_M_MMAP_THRESHOLD, 4 * 1024 * 1024)
     mallopt(_M_TRIM_THRESHOLD, 16 * 1024 * 1024)
+
+
+def collect_rarely() -> None:
+    """Has Python look for cycles after more work, and not among what is there by now, which stays for good.
+
+    A job leaves no cycles of any size; with Python's own 700 the looks take a tenth of its CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 def give_back() -> None:

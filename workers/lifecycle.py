@@ -15,6 +15,7 @@ from celery import Celery, signals
 from config import logs
 from config.settings import Settings
 from producers.enqueue import Feeder
+from restyle import memory
 from restyle.errors import RestyleError, StateUnavailable
 from tasks.resources import Resources
 from workers.dispatcher import Dispatcher
@@ -113,6 +114,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_ready(**_: Any) -> None:
         log.info("ready", worker=fleet.worker, concurrency=settings.concurrency, workspace=resources.workspace.uri)
         watchdog.start()
+        memory.collect_rarely()
 
     @signals.worker_shutting_down.connect(weak=False)
     def on_drain(**_: Any) -> None:
