@@ -7,6 +7,8 @@ the network and signing take together, most of it on headers.
 from __future__ import annotations
 
 import socket
+import struct
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,8 @@ from httptools import HttpResponseParser
 from urllib3.util.wait import wait_for_read
 
 _CHUNK = 128 * 1024
+#: Seconds for which an idle connection is taken for open without a look: servers keep them for longer.
+_FRESH = 1.0
 #: A body up to this many bytes goes out in one piece with its head.
 _SMALL = 16 * 1024
 
@@ -77,7 +81,10 @@ class Answer:
 
     def is_read(self, *, has_body: bool) -> bool:
         """Whether nothing of it is to come, and the connection stays open for the next."""
-        return (self._received.is_over or not has_body) and self._parser.should_keep_alive()
+        if has_body:
+            return self._received.is_over and self._parser.should_keep_alive()
+        # The parser does not know that none comes, and without a length would have it end with the connection.
+        return self._parser.get_http_version() == "1.1" and self.headers.get("connection", "").lower() != "close"
 
     def _receive(self) -> None:
         received = self._connection.recv(_CHUNK)
@@ -97,7 +104,7 @@ class Host:
         self._tls = tls
         self._connections = connections
         self._connect, self._read = connect, read
-        self._idle: deque[socket.socket] = deque()
+        self._idle: deque[tuple[float, socket.socket]] = deque()
         weakref.finalize(self, _close, self._idle)
 
     @contextmanager
@@ -124,7 +131,7 @@ class Host:
             is_kept = answer.is_read(has_body=verb != "HEAD") and len(self._idle) < self._connections
         finally:
             if is_kept:
-                self._idle.append(connection)
+                self._idle.append((time.monotonic(), connection))
             else:
                 connection.close()
 
@@ -135,10 +142,10 @@ class Host:
     def _idle_one(self) -> socket.socket | None:
         while True:
             try:
-                connection = self._idle.pop()
+                since, connection = self._idle.pop()
             except IndexError:
                 return None
-            if not wait_for_read(connection, timeout=0):
+            if time.monotonic() - since < _FRESH or not wait_for_read(connection, timeout=0):
                 return connection
             connection.close()  # the other side has closed it
 
@@ -151,10 +158,15 @@ class Host:
         except BaseException:
             plain.close()
             raise
-        connection.settimeout(self._read)
+        # Python's own time limit is a look at the socket before each read and write, and with it one more handing on of
+        # the interpreter; the system's costs nothing.
+        connection.settimeout(None)
+        limit = struct.pack("ll", int(self._read), int(self._read % 1 * 1e6))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         return connection
 
 
-def _close(connections: deque[socket.socket]) -> None:
+def _close(connections: deque[tuple[float, socket.socket]]) -> None:
     while connections:
-        connections.pop().close()
+        connections.pop()[1].close()

@@ -16,7 +16,7 @@ from restyle import metrics, pipeline
 from restyle.errors import FleetError, RestyleError, StateUnavailable, StoreAccessDenied, StoreUnavailable
 from restyle.fleet import Dropped, Storm
 from restyle.keys import is_run_id
-from restyle.models import Message, utc_now
+from restyle.models import Message, OutcomeKind, utc_now
 from restyle.pipeline import CallFailed
 from restyle.progress import Ended, failed
 from restyle.retries import Fail, LetGo, Retry, decide
@@ -74,7 +74,9 @@ def _work(resources: Resources, message: Message) -> None:
         # Only what this thread took: where the message came twice, the job is in another thread's hands.
         tools.fleet.hands.remove(message.job_id, token)
     outcome = ended.outcome
-    log.info(outcome.outcome.value, error=outcome.error, message=outcome.message, seconds=outcome.seconds)
+    # A night in which nothing has changed would write a line for each of its jobs.
+    told = log.debug if outcome.outcome is OutcomeKind.SKIPPED else log.info
+    told(outcome.outcome.value, error=outcome.error, message=outcome.message, seconds=outcome.seconds)
 
 
 def _attempts(message: Message, token: str, resources: Resources) -> Ended:
