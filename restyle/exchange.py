@@ -80,11 +80,12 @@ class Answer:
         return b"".join(self._received.parts)
 
     def is_read(self, *, has_body: bool) -> bool:
-        """Whether nothing of it is to come, and the connection stays open for the next."""
-        if has_body:
-            return self._received.is_over and self._parser.should_keep_alive()
-        # The parser does not know that none comes, and without a length would have it end with the connection.
-        return self._parser.get_http_version() == "1.1" and self.headers.get("connection", "").lower() != "close"
+        """Whether nothing of it is to come, and the connection stays open for the next.
+
+        The parser cannot be asked: it has forgotten the answer once it is over, and of a HEAD it expects a body.
+        """
+        is_open = self._parser.get_http_version() == "1.1" and self.headers.get("connection", "").lower() != "close"
+        return is_open and (self._received.is_over or not has_body)
 
     def _receive(self) -> None:
         received = self._connection.recv(_CHUNK)

@@ -1,0 +1,130 @@
+"""The short way's HTTP, against a socket that answers what it is told to."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from restyle.exchange import Host
+
+GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+
+
+class Server:
+    """Answers each request with the next of its answers; None: with nothing, and b"" by hanging up."""
+
+    def __init__(self, *answers: bytes | None) -> None:
+        self.heard: list[bytes] = []
+        self.connections = 0
+        self._answers = list(answers)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        """Ends it."""
+        for open_socket in (*self._open, self._socket):
+            open_socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._open.append(connection)
+            while self._answers and (request := connection.recv(65536)):
+                self.heard.append(request)
+                answer = self._answers.pop(0)
+                if answer:
+                    connection.sendall(answer)
+                elif answer is not None:
+                    connection.close()
+                    break
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Server]]:
+    """Servers that end with the test."""
+    started: list[Server] = []
+    yield started
+    for server in started:
+        server.close()
+
+
+def host(servers: list[Server], *answers: bytes | None) -> Host:
+    """A server with these answers, as the short way sees it."""
+    servers.append(Server(*answers))
+    return Host("127.0.0.1", servers[0].port, None, connections=4, read=0.3)
+
+
+def get(host: Host, verb: str = "GET") -> tuple[int, bytes]:
+    """One request: status and body."""
+    with host.exchange(verb, "/key", {"host": "shop"}) as answer:
+        return answer.status, b"" if verb == "HEAD" else answer.body()
+
+
+def test_a_connection_is_kept(servers: list[Server]) -> None:
+    """Over it go one request after the other, a HEAD whose answer has no length among them."""
+    shop = host(servers, GOOD, b"HTTP/1.1 200 OK\r\netag: x\r\n\r\n", GOOD)
+    assert [get(shop), get(shop, "HEAD"), get(shop)] == [(200, b"hello"), (200, b""), (200, b"hello")]
+    assert servers[0].connections == 1
+    assert servers[0].heard[0] == b"GET /key HTTP/1.1\r\nhost: shop\r\n\r\n"
+    shop.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+    ],
+)
+def test_a_connection_that_ends_is_not_kept(servers: list[Server], answer: bytes) -> None:
+    """What the other side is about to close is not used again."""
+    shop = host(servers, answer, GOOD)
+    assert [get(shop), get(shop)] == [(200, b"hello")] * 2
+    assert servers[0].connections == 2
+    shop.close()
+
+
+def test_a_body_in_chunks(servers: list[Server]) -> None:
+    """S3 tells of errors so."""
+    shop = host(
+        servers, b"HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", GOOD
+    )
+    assert [get(shop), get(shop)] == [(404, b"hello"), (200, b"hello")]
+    assert servers[0].connections == 1
+    shop.close()
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello"])
+def test_what_does_not_come_in_time_or_whole(servers: list[Server], answer: bytes | None) -> None:
+    """Silence, a closed connection and half an answer are errors, after the time limit at the latest."""
+    shop = host(servers, answer)
+    with pytest.raises(OSError):  # noqa: PT011 - of whichever kind: the long way is taken
+        get(shop)
+
+
+def test_what_is_no_http(servers: list[Server]) -> None:
+    """Anything else is an error too, never half an answer."""
+    from httptools import HttpParserError
+
+    shop = host(servers, b"SSH-2.0-OpenSSH_9.6\r\n")
+    with pytest.raises(HttpParserError):
+        get(shop)
+
+
+def test_what_is_not_read_ends_the_connection(servers: list[Server]) -> None:
+    """A body that is too large is left where it is."""
+    shop = host(servers, b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello", GOOD)
+    with shop.exchange("GET", "/key", {}) as answer:
+        assert answer.length == 9
+    assert get(shop) == (200, b"hello")
+    assert servers[0].connections == 2
+    shop.close()
