@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
@@ -16,10 +17,11 @@ from restyle.provenance import SOURCE_TYPE_ROOT
 from restyle.store import Stored
 from tests.support.bench import Bench, running_bench
 from tests.support.catalog import picture
-from tests.support.pictures import decode
+from tests.support.pictures import decode, encode, photo
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
+from tests.support.wait import wait_until
 
 COMPOSITE, TRAINED = "compositeWithTrainedAlgorithmicMedia", "trainedAlgorithmicMedia"
 
@@ -162,6 +164,30 @@ def test_what_looks_wrong_is_put_aside(bench: Bench, sandbox: SandboxServer, fau
     again = bench.run(rows)["mug/default"]
     assert (again.outcome, again.suspect) == (OutcomeKind.SKIPPED, (reason,))
     assert sandbox.charged == 2
+
+
+@pytest.mark.parametrize("meanwhile", ["stays", "is another", "is gone"])
+def test_a_closer_look(bench: Bench, sandbox: SandboxServer, meanwhile: str) -> None:
+    """An input is read again where its topmost rows do not tell; one that has changed since says nothing.
+
+    What was paid for is stored, whichever it is.
+    """
+    large = encode(photo().resize((1024, 680)), "JPEG", quality=95)
+    uri = bench.put("mug", large)
+    sandbox.script("same")
+    sandbox.control(latency=0.4)
+    run = bench.begin(bench.plan(f"id,image\nmug,{uri}\n"))
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(bench.work, run)
+        wait_until(lambda: sandbox.counters()["in_flight"] == 1, timeout=10, description="the call")
+        if meanwhile == "is another":
+            bench.put("mug")
+        elif meanwhile == "is gone":
+            bench.resources.store.delete(uri)
+        ended = work.result()["mug/default"]
+    assert (ended.outcome, ended.suspect) == (OutcomeKind.SUCCEEDED, ("same",) if meanwhile == "stays" else ())
+    assert decode(bench.output("mug").data).size == (1024, 680)
+    assert sandbox.charged == 1
 
 
 def test_a_suspect_is_accepted_without_a_call(bench: Bench, sandbox: SandboxServer) -> None:
