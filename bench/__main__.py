@@ -65,6 +65,7 @@ def measured(settings: Settings, rounds: int, size: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="restyle-bench-") as folder:
         with arena(Path(folder) / "duels") as here:
             found["duels"] = duels(here, settings, rounds, size)
+            found["steps"] = scale.breakdown(here, max(100, int(600 * size)))
         # What is about the number of jobs has small pictures.
         with arena(Path(folder) / "sizes", input_kb=30, output_kb=20) as here:
             found |= sizes(here, rounds, size)

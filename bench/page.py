@@ -199,6 +199,33 @@ def _table(found: Found, setting: str) -> Iterable[str]:
     yield ""
 
 
+#: What each step of a job is, for a reader.
+STEPS = {
+    "fetch": "the input from S3",
+    "prepare": "every byte of it read for damage, a sixteenth of its pixels decoded for the gates",
+    "call": "base64, the request and its answer (requests, urllib3)",
+    "verify": "the answer read for damage, and looked at",
+    "store": "mark, output and record to S3",
+    "job": "record looked up, SHA-256 of the input, claim and report in Redis, the log",
+}
+
+
+def _steps(found: Found) -> Iterable[str]:
+    used, whole = found.all["steps"], found.one("C64", "restyle", "cpu_ms")
+    yield "| step | ms of CPU | what |"
+    yield "|---|---|---|"
+    for step, what in STEPS.items():
+        yield f"| {step} | {used.get(step, 0):.2f} | {what} |"
+    known = sum(used.values())
+    yield f"| beyond | {whole - known:.2f} | Celery, the dispatcher, and {found.one('C64', 'restyle', 'processes') - 1:.0f} processes of threads that share an interpreter and the caches |"
+    yield f"| **in all** | **{whole:.2f}** | at C=64; the steps are measured in one thread that is always busy |"
+    yield ""
+    yield "boto3 would take 0.9 to 1.4 ms for each of the four requests to S3; [the short way](decisions/0015-short-way-to-s3.md) takes a"
+    yield "fifth of that. The steps of a thread that waits a second between two of them cost more than these: other processes have had"
+    yield "the caches meanwhile, which is why the bare script, too, takes more than its parts."
+    yield ""
+
+
 def _spread(values: list[float], digits: int) -> str:
     least, most = min(values), max(values)
     shown = f"{median(values):.{digits}f}"
@@ -243,6 +270,7 @@ def _sizes(found: Found) -> Iterable[str]:
     yield ""
     yield "## Where the CPU goes, and how to read this"
     yield ""
+    yield from _steps(found)
     yield "`restyle` is one Python process with a thread a call, so its CPU an image bounds the calls that a process can keep in"
     yield "flight: about 0.85 x L / CPU. What was saved, and how, is told in [scaling](scaling.md). Not measured: TLS, which costs"
     yield "every contender alike, and real latency of S3 beyond the 50 ms above."

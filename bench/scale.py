@@ -45,6 +45,17 @@ def feed(arena: Arena, jobs: int) -> dict[str, float]:
     return told
 
 
+def breakdown(arena: Arena, jobs: int) -> dict[str, float]:
+    """CPU of each step of a job in one thread of a process of its own, in ms."""
+    arena.empty()
+    fleet = Restyle("breakdown", arena, 8, settings={"RESTYLE_WINDOW_JOBS": "1"})
+    fleet.give(0, jobs)
+    command = [sys.executable, str(HERE / "breakdown.py"), str(jobs)]
+    done = subprocess.run(command, env=fleet.env, cwd=arena.folder, check=True, capture_output=True, text=True)
+    told: dict[str, float] = json.loads(done.stdout)
+    return told
+
+
 @dataclass
 class Curve:
     """What was seen over time: seconds, jobs done, MB of memory, threads, sockets, MB and keys of Redis."""

@@ -1,0 +1,90 @@
+"""`breakdown.py JOBS`: does the jobs of the one run that there is, in one thread, and tells what each step costs.
+
+What a worker takes beyond the sum is Celery's part, and the cost of threads that share one interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pybase64
+
+from config import logs
+from config.celery_app import QUEUES, make_celery
+from config.settings import load_settings
+from producers.enqueue import Feeder
+from restyle import steps
+from tasks.image import restyle_image
+from tasks.resources import Resources, open_resources
+
+#: Jobs that warm up everything that is opened at its first use.
+WARM = 40
+
+
+def main(jobs: int) -> None:
+    """Feeds, does and tells."""
+    settings = load_settings(window_jobs=jobs + 1000)
+    logs.configure(settings.log_format, settings.log_level)
+    here = open_resources(settings)
+    threading.Thread(target=keep_alive, args=[here], daemon=True).start()
+    messages = fed(here)
+    for kwargs in messages[:WARM]:
+        restyle_image(here, kwargs)
+    used: Counter[str] = Counter()
+    steps.listen(measuring(used))
+    began = time.thread_time()
+    for kwargs in messages[WARM:]:
+        restyle_image(here, kwargs)
+    whole, count = time.thread_time() - began, len(messages) - WARM
+    used["outside"] = whole - sum(used.values())
+    print(json.dumps({step: seconds * 1000 / count for step, seconds in used.items()}))  # noqa: T201 - its answer
+
+
+def keep_alive(here: Resources) -> None:
+    """The heartbeat, without which no call is begun."""
+    while True:
+        here.tools.fleet.beat({})
+        time.sleep(2.0)
+
+
+def fed(here: Resources) -> list[dict[str, Any]]:
+    """The arguments of all messages of the run."""
+    here.tools.fleet.beat({})
+    feeder = Feeder(
+        make_celery(here.settings), here.progress, here.tools.fleet, here.store, here.workspace,
+        here.settings.window_jobs, here.settings.refeed_after,
+    )  # fmt: skip
+    (run_id,) = here.progress.unfinished()
+    feeder.advance(run_id)
+    texts = here.state.ask("LRANGE", here.state.key(QUEUES["normal"]), 0, -1)
+    return [json.loads(pybase64.b64decode(json.loads(text)["body"]))[1] for text in texts]
+
+
+def measuring(used: Counter[str]) -> steps.Listener:
+    """Adds up this thread's CPU by step, without that of the steps within."""
+    within: list[float] = []
+
+    @contextmanager
+    def listen(name: str) -> Iterator[None]:
+        began = time.thread_time()
+        within.append(0.0)
+        try:
+            yield
+        finally:
+            whole = time.thread_time() - began
+            used[name] += whole - within.pop()
+            if within:
+                within[-1] += whole
+
+    return listen
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
