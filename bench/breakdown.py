@@ -20,7 +20,7 @@ from config import logs
 from config.celery_app import QUEUES, make_celery
 from config.settings import load_settings
 from producers.enqueue import Feeder
-from restyle import steps
+from restyle import memory, steps
 from tasks.image import restyle_image
 from tasks.resources import Resources, open_resources
 
@@ -29,7 +29,8 @@ WARM = 40
 
 
 def main(jobs: int) -> None:
-    """Feeds, does and tells."""
+    """Feeds, does and tells; the process is set up as a worker's is."""
+    memory.hold_little()
     settings = load_settings(window_jobs=jobs + 1000)
     logs.configure(settings.log_format, settings.log_level)
     here = open_resources(settings)
@@ -37,6 +38,7 @@ def main(jobs: int) -> None:
     messages = fed(here)
     for kwargs in messages[:WARM]:
         restyle_image(here, kwargs)
+    memory.collect_rarely()
     used: Counter[str] = Counter()
     steps.listen(measuring(used))
     began = time.thread_time()
