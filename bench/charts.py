@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -39,8 +40,8 @@ def bars(title: str, values: Mapping[str, float], *, unit: str, bound: float | N
 
 def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float]], *, x_unit: str) -> str:
     """A line a name over the same places."""
-    height, left, right, top, bottom = 320, 60, 20, 64, 284
-    highest = max(max(values) for values in series.values()) * 1.1 or 1.0
+    height, left, right, top, bottom = 320, 60, 34, 64, 284
+    highest = _round(max(max(values) for values in series.values()))
     last = max(xs) or 1.0
     parts = [f'<text class="title" x="8" y="22">{escape(title)}</text>']
     for step in range(5):
@@ -61,6 +62,12 @@ def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float]]
         parts.append(f'<text x="{x + 20}" y="42">{escape(name)}</text>')
         x += 40 + 8 * len(name)
     return _svg(height, parts)
+
+
+def _round(highest: float) -> float:
+    """The next number above from which four steps are plain ones."""
+    unit = 10 ** math.floor(math.log10(highest or 1.0))
+    return next(step * unit for step in (1, 2, 4, 6, 8, 10, 20) if step * unit >= highest)
 
 
 def _svg(height: int, parts: Sequence[str]) -> str:
