@@ -8,7 +8,7 @@ from urllib.parse import quote
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from restyle.sigv4 import Signatory, sign
@@ -36,7 +36,6 @@ def botocore(
     token=st.none() | WORD,
     region=st.sampled_from(["us-east-1", "eu-west-1"]),
 )
-@settings(deadline=None)
 def test_the_signature_is_botocores(
     verb: str, host: str, key: str, body: bytes, headers: dict[str, str], token: str | None, region: str
 ) -> None:
