@@ -20,7 +20,7 @@ _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[A-Za-z0-9_.-]{1,64}")
 _ESCAPED = re.compile(r'[\\:*?"<>|%#]')
 _TRAILING = re.compile(r"[. ]+$")
 #: Finds whether there is any of these.
-_TO_ESCAPE = re.compile(r'[\\:*?"<>|%#]|[. ](?:/|$)')
+_TO_ESCAPE = re.compile(rf"{_ESCAPED.pattern}|[. ](?:/|$)")
 #: Ids that are plainly fine, so that a million of them are checked in no time.
 _PLAIN_ID = re.compile(r"(?:[A-Za-z0-9_-]+[./ ])*[A-Za-z0-9_-]+")
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from httptools import HttpParserError
 
 from restyle.exchange import Host
 
@@ -113,8 +114,6 @@ def test_what_does_not_come_in_time_or_whole(servers: list[Server], answer: byte
 
 def test_what_is_no_http(servers: list[Server]) -> None:
     """Anything else is an error too, never half an answer."""
-    from httptools import HttpParserError
-
     shop = host(servers, b"SSH-2.0-OpenSSH_9.6\r\n")
     with pytest.raises(HttpParserError):
         get(shop)
