@@ -7,18 +7,19 @@ the network and signing take together, most of it on headers.
 from __future__ import annotations
 
 import socket
-import struct
 import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from ssl import SSLContext
+from ssl import SSLContext, SSLSocket
 
 from httptools import HttpResponseParser
 from urllib3.util.wait import wait_for_read
 
-_CHUNK = 128 * 1024
+from restyle.sockets import wait_at_most
+
+_CHUNK = 64 * 1024
 #: Seconds for which an idle connection is taken for open without a look: servers keep them for longer.
 _FRESH = 1.0
 #: A body up to this many bytes goes out in one piece with its head.
@@ -57,6 +58,8 @@ class Answer:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        #: TLS comes by the record.
+        self._all = 0 if isinstance(connection, SSLSocket) else socket.MSG_WAITALL
         self._received = Received()
         self._parser = HttpResponseParser(self._received)
         while not self._received.has_head:
@@ -75,9 +78,20 @@ class Answer:
 
     def body(self) -> bytes:
         """Waits for all of it."""
-        while not self._received.is_over:
+        received = self._received
+        if self.length and "transfer-encoding" not in self.headers:
+            # Nothing is left to parse, so that it need not come piece by piece.
+            missing = self.length - sum(map(len, received.parts))
+            while missing:
+                part = self._connection.recv(missing, self._all)
+                if not part:
+                    raise ConnectionError("the answer broke off")
+                received.parts.append(part)
+                missing -= len(part)
+            received.is_over = True
+        while not received.is_over:
             self._receive()
-        return b"".join(self._received.parts)
+        return b"".join(received.parts)
 
     def is_read(self, *, has_body: bool) -> bool:
         """Whether nothing of it is to come, and the connection stays open for the next.
@@ -125,8 +139,7 @@ class Host:
             if len(body) <= _SMALL:
                 connection.sendall(head + body)
             else:
-                connection.sendall(head)
-                connection.sendall(body)
+                _send(connection, head, body)
             answer = Answer(connection)
             yield answer
             is_kept = answer.is_read(has_body=verb != "HEAD") and len(self._idle) < self._connections
@@ -159,13 +172,17 @@ class Host:
         except BaseException:
             plain.close()
             raise
-        # Python's own time limit is a look at the socket before each read and write, and with it one more handing on of
-        # the interpreter; the system's costs nothing.
-        connection.settimeout(None)
-        limit = struct.pack("ll", int(self._read), int(self._read % 1 * 1e6))
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        wait_at_most(connection, self._read)
         return connection
+
+
+def _send(connection: socket.socket, head: bytes, body: bytes) -> None:
+    """Sends both in one go where the socket can."""
+    sent = 0 if isinstance(connection, SSLSocket) else connection.sendmsg([head, body])
+    for part in (head, body):
+        if sent < len(part):
+            connection.sendall(memoryview(part)[sent:])
+        sent = max(0, sent - len(part))
 
 
 def _close(connections: deque[tuple[float, socket.socket]]) -> None:

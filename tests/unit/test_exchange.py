@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-import threading
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from httptools import HttpParserError
 
 from restyle.exchange import Host
+from tests.support.answering import Server
+from tests.support.certificates import write_localhost
 
 GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
-
-
-class Server:
-    """Answers each request with the next of its answers; None: with nothing, and b"" by hanging up."""
-
-    def __init__(self, *answers: bytes | None) -> None:
-        self.heard: list[bytes] = []
-        self.connections = 0
-        self._answers = list(answers)
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        """Ends it."""
-        for open_socket in (*self._open, self._socket):
-            open_socket.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._open.append(connection)
-            while self._answers and (request := connection.recv(65536)):
-                self.heard.append(request)
-                answer = self._answers.pop(0)
-                if answer:
-                    connection.sendall(answer)
-                elif answer is not None:
-                    connection.close()
-                    break
 
 
 @pytest.fixture
@@ -126,4 +93,18 @@ def test_what_is_not_read_ends_the_connection(servers: list[Server]) -> None:
         assert answer.length == 9
     assert get(shop) == (200, b"hello")
     assert servers[0].connections == 2
+    shop.close()
+
+
+def test_silence_over_tls_ends_in_time(servers: list[Server], tmp_path: Path) -> None:
+    """Python's TLS takes the end of the system's time limit for an interruption; it must not wait for ever."""
+    cert, key = write_localhost(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    servers.append(Server(GOOD, None, tls=context))
+    trusted = ssl.create_default_context(cafile=str(cert))
+    shop = Host("localhost", servers[0].port, trusted, connections=4, read=0.3)
+    assert get(shop) == (200, b"hello")
+    with pytest.raises(TimeoutError):
+        get(shop)
     shop.close()
