@@ -38,9 +38,10 @@ MAX_INPUT_BYTES = 100_000_000
 
 #: How closely pictures are looked at: a `sample` is some of a JPEG's rows, as many as show more than one colour.
 Look = Literal["none", "sample", "whole"]
-#: The share of a JPEG's compressed pixels that makes a sample, and levels between its darkest and its brightest part
-#: from which on it shows something: the top of a product's picture may be its background alone.
-_SAMPLE, _SHOWS = 1 / 16, 32
+#: The share of a JPEG's compressed pixels that is decoded for it, and levels between a sample's darkest and its
+#: brightest part from which on it shows something: the top of a product's picture may be its background alone.
+_SHARES: dict[Look, float] = {"none": 0, "sample": 1 / 16, "whole": 1}
+_SHOWS = 32
 
 _WHITE = (255, 255, 255)
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp"}
@@ -100,10 +101,12 @@ def prepare(data: bytes, preparation: Preparation, *, look: Look = "sample") -> 
         ConfigurationError: the background is no colour.
     """
     colour = background(preparation.background)
-    source = open_picture(data)
+    source = open_picture(data, share=_SHARES[look])
     size = _fit(source.size, preparation.max_side, MIN_SIDE)
     if _is_sent_as_it_is(source, size, keep=preparation.max_side == 0):
         return Prepared(data, *size, *source.size, (), _read(source, look), len(data))
+    if source.is_part:
+        source = open_picture(data)
     steps = _conversions(source)
     picture = _render(source, size, colour, steps)
     sent = _encode(picture, quality=95, subsampling=0)
@@ -118,7 +121,7 @@ def verify(data: bytes, *, look: Look = "sample") -> Picture:
         MalformedResponse: no whole JPEG, PNG or WebP picture; the message says what came instead.
     """
     try:
-        source = open_picture(data, smallest=1)
+        source = open_picture(data, smallest=1, share=_SHARES[look])
         if source.kind not in _CONTENT_TYPES:
             raise InvalidImage(f"is a {source.kind} file; JPEG, PNG or WebP was expected")
         seen = _read(source, look)
@@ -128,15 +131,14 @@ def verify(data: bytes, *, look: Look = "sample") -> Picture:
 
 
 def _read(source: Source, look: Look) -> Glance | None:
-    """Reads every byte of a picture, and looks at what it shows."""
+    """Finds damage wherever it is in a picture, and looks at what it shows."""
+    seen = check_whole(source)
     if look == "none":
-        check_whole(source, share=0)
         return None
-    if look == "sample":
-        seen = glance(*check_whole(source, _SAMPLE))
-        if seen.is_whole or (seen.rows and seen.range >= _SHOWS):
-            return seen
-    return glance(*check_whole(source))
+    found = glance(*seen)
+    if found.is_whole or (found.rows and found.range >= _SHOWS):
+        return found
+    return glance(*check_whole(open_picture(source.data, smallest=1)))
 
 
 def transcode(data: bytes, content_type: str, quality: int) -> bytes:

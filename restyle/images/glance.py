@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import cast
 
@@ -37,18 +38,19 @@ class Glance:
     @property
     def brightest(self) -> int:
         """The highest level of any part, in any colour."""
-        return max(high for _, high in self._extrema())
+        return max(high for _, high in self._extrema)
 
     @property
     def range(self) -> int:
         """Levels between the darkest and the brightest part, in the colour where they are most."""
-        return max(high - low for low, high in self._extrema())
+        return max(high - low for low, high in self._extrema)
 
     def difference(self, other: Glance) -> Glance:
         """By how much the rows that both know differ."""
         box = (0, 0, SIDE, min(self.rows, other.rows))
         return Glance(ImageChops.difference(self.parts.crop(box), other.parts.crop(box)))
 
+    @functools.cached_property
     def _extrema(self) -> list[tuple[int, int]]:
         """The lowest and the highest level of each colour."""
         return cast("list[tuple[int, int]]", self.parts.getextrema())

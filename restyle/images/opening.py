@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import Image
@@ -97,6 +97,8 @@ class Source:
     stored: tuple[int, int]
     """Width and height as the header has them; `image.size` may be a reduced scale, once asked for."""
     turn: Image.Transpose | None
+    is_part: bool = False
+    """Whether the image is only the upper part of the picture."""
 
     @property
     def lies(self) -> bool:
@@ -125,8 +127,14 @@ def is_picture(start: bytes) -> bool:
     return any(re.match(signature, start, re.DOTALL) for _, signature, _ in _READERS)
 
 
-def open_picture(data: bytes, smallest: int = MIN_SIDE) -> Source:
+def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0) -> Source:
     """The picture, known to be still and of a size that may be decoded.
+
+    Args:
+        data: the file.
+        smallest: pixels that its shorter side needs.
+        share: how much of a JPEG's compressed pixels is opened, from the top; below 1 no more than the upper half of
+            the picture, and of no JPEG where that would not tell whether the whole is damaged.
 
     Raises:
         InvalidImage: it is neither, or no picture at all.
@@ -134,9 +142,11 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE) -> Source:
     for kind, signature, reader in _READERS:
         if re.match(signature, data, re.DOTALL):
             with _reading(kind, data):
-                image = reader(BytesIO(data))
-                _check_size(image.size, smallest)
-                source = Source(data, kind, image, image.size, _TURNS.get(_orientation(kind, image, data)))
+                part, height = (_part(data, share) if kind == "JPEG" and share < 1 else None) or (b"", 0)
+                image = reader(BytesIO(part or data))
+                size = (image.width, height or image.height)
+                _check_size(size, smallest)
+                source = Source(data, kind, image, size, _TURNS.get(_orientation(kind, image, data)), bool(part))
                 if source.pages > 1 and kind != "TIFF":  # which has pages, not frames
                     raise InvalidImage(f"is an animation of {source.pages} frames; save one frame as JPEG or PNG")
                 return source
@@ -156,31 +166,25 @@ def decoding(source: Source) -> Iterator[None]:
         yield
 
 
-def check_whole(source: Source, share: float = 1.0) -> tuple[ImageFile, int]:
-    """Reads every byte of a picture to find damage, and decodes as much of it as somebody is to look at.
-
-    A JPEG is decoded at an eighth of its size, and of its compressed pixels only this share, from the top, and no more
-    than the upper half of the picture.
+def check_whole(source: Source) -> tuple[ImageFile, int]:
+    """Finds damage wherever it is in a picture, and decodes what was opened of it; a JPEG at an eighth of its size.
 
     Returns:
-        The loaded picture, and the rows of pixels that it has when it is all there. What the share does not reach to
-        is gray, `UNREAD` in every channel.
+        The loaded picture, and the rows of pixels that it has when it is all there. What was not opened is gray,
+        `UNREAD` in every channel.
 
     Raises:
         InvalidImage: the picture is damaged or cut short.
     """
-    image, rows = source.image, 0
-    if share < 1 and source.kind == "JPEG" and image.mode in {"L", "RGB"} and (part := _part(source.data, share)):
-        source = replace(source, data=part, image=JpegImageFile(BytesIO(part)))
-        image, rows = source.image, -(-source.stored[1] // 8)
+    image = source.image
     image.draft(None, (1, 1))
     with decoding(source):
         image.load()
-    return image, rows or image.height
+    return image, -(-source.stored[1] // 8) if source.is_part else image.height
 
 
-def _part(data: bytes, share: float) -> bytes | None:
-    """A JPEG with so much of its compressed pixels, which decodes where the whole does, in a part of the time.
+def _part(data: bytes, share: float) -> tuple[bytes, int] | None:
+    """A JPEG with so much of its compressed pixels, which decodes where the whole does, and the height of the whole.
 
     Of a sequential JPEG with one scan, libjpeg refuses only what stands before the pixels, and a scan without its end:
     codes that cannot be are drawn as gray with a warning, and so is what is missing (jdhuff.c). So where the end of
@@ -194,15 +198,17 @@ def _part(data: bytes, share: float) -> bytes | None:
         elif marker == _SCAN:
             scan = place + 2 + length
             found = _AFTER_SCAN.search(data, scan)
-            # A frame has its height at byte 5 and its components at byte 9.
-            if not frame or found is None or found.group() != _END or data[place + 4] != data[frame + 9]:
+            # A frame has its height at byte 5 and its components at byte 9; four are inks.
+            if not frame or found is None or found.group() != _END or data[frame + 9] not in {1, 3}:
+                return None
+            if data[place + 4] != data[frame + 9]:
                 return None
             height = int.from_bytes(data[frame + 5 : frame + 7])
             if height < _TALL:
                 return None
             part = bytearray(data[: scan + int(share * (found.start() - scan))])
             part[frame + 5 : frame + 7] = (height // 2).to_bytes(2)
-            return bytes(part + _END)
+            return bytes(part + _END), height
         elif marker not in _TABLES or length < 2:
             return None
         place += 2 + length
