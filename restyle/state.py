@@ -23,6 +23,8 @@ with absent("opentelemetry.sdk.metrics"):
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
+    from restyle.scripts import Scripts, limited
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -61,7 +63,7 @@ class State:
         self.namespace = namespace
         self.account = f"restyle:{account}:"
         try:
-            self.redis: redis.Redis = redis.Redis.from_url(
+            pool = redis.ConnectionPool.from_url(
                 url,
                 decode_responses=True,
                 socket_timeout=SOCKET_TIMEOUT,
@@ -69,12 +71,16 @@ class State:
                 socket_keepalive=True,
                 health_check_interval=10,
                 max_connections=connections,
+                # Of its 64 kB a connection, each answer to a job needs a hundred bytes.
+                socket_read_size=4096,
                 # A script whose answer was lost may have run: the caller decides whether to run it again.
                 retry=Retry(NoBackoff(), 0),
             )
         except ValueError as error:
             raise ConfigurationError(f"RESTYLE_REDIS_URL: {error}") from None
-        self._scripts = {name: self.redis.register_script(text) for name, text in _script_texts().items()}
+        pool.connection_class = limited(pool.connection_class, SOCKET_TIMEOUT)
+        self.redis = redis.Redis.from_pool(pool)
+        self._scripts = Scripts(_script_texts(), pool)
 
     def of_account(self, account: str) -> State:
         """The same Redis, with another account's suspension and rate."""
@@ -89,7 +95,7 @@ class State:
     @translated
     def run(self, script: str, *args: str | float) -> Any:
         """Runs a script with its own arguments behind the two prefixes."""
-        return self._scripts[script](args=[self.namespace, self.account, *args])
+        return self._scripts.run(script, self.namespace, self.account, *args)
 
     @translated
     def ask(self, command: str, *args: str | float) -> Any:
@@ -117,6 +123,7 @@ class State:
 
     def close(self) -> None:
         """Closes the connections."""
+        self._scripts.close()
         self.redis.close()
 
 
