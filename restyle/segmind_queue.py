@@ -28,7 +28,8 @@ from restyle.errors import (
     ResultGone,
 )
 from restyle.models import Params, utc_now
-from restyle.segmind import Body, Reply, Wire
+from restyle.segmind import Body
+from restyle.wire import Reply, Wire
 
 #: Seconds for a look; only the submit, which carries the picture, may take as long as a call.
 LOOK_TIMEOUT = 30.0

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 from botocore import exceptions as foreign
 from hypothesis import given
 from hypothesis import strategies as st
-from urllib3.exceptions import IncompleteRead, ReadTimeoutError
+from urllib3.exceptions import IncompleteRead, ReadTimeoutError, SSLError
 
-from restyle import errors, refusals, segmind
+from restyle import errors, refusals, wire
 from restyle.answers import Answer, read_answer, read_error
 from restyle.errors import (
     ApiTimeout,
@@ -353,4 +352,4 @@ def test_every_leaf_has_a_consequence(kind: type[RestyleError]) -> None:
 )
 def test_tls_that_breaks_after_its_handshake_is_in_doubt(said: str, later: bool) -> None:
     """A request may have gone over a connection that was up, and what breaks later may have been paid for."""
-    assert segmind._broke_later(requests.exceptions.SSLError(said)) is later
+    assert wire._never_sent(SSLError(said)) is not later
