@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
 from celery.apps.worker import Worker as CeleryWorker
+from kombu import serialization
+from kombu.utils.json import dumps
 
 from config import logs
 from config.celery_app import make_celery
@@ -42,6 +45,8 @@ except RestyleError as error:
 app.conf.update(broker_transport="workers.foreign:Transport", worker_consumer="workers.foreign:Consumer")
 app.Worker = app.subclass_with_self(Worker)  # type: ignore[misc] # the seam by which Celery makes its own
 register(app, resources)
+# As kombu reads it, but for its own forms of times and UUIDs, which no message of ours has: in half the time.
+serialization.register("json", dumps, json.loads, "application/json", "utf-8")
 
 if __name__ == "__main__":
     # As `celery -A workers.main worker`, but without Celery's command line, which would stay in memory with 8 MB.
