@@ -100,7 +100,7 @@ class Proxy:
                 self.open_gate.wait()
                 if is_request:
                     self._meet(data, after)
-                elif after:
+                while after and not is_request:
                     after.pop().action()
                 sink.sendall(data)
         close(source)
