@@ -18,9 +18,9 @@ QUEUES = {"high": f"{JOBS}:high", "normal": JOBS, "low": f"{JOBS}:low"}
 #: Explicit names, so that moving a module never strands a message.
 IMAGE_TASK, START_TASK, FINISH_TASK = "restyle.image", "restyle.start", "restyle.finish"
 
-#: Threads beside the calls in flight, that fetch, prepare and store meanwhile: at least so many, and three for eight
+#: Threads beside the calls in flight, that fetch, prepare and store meanwhile: at least so many, and half as many as
 #: calls, which is enough for calls of a second and an S3 that takes 50 ms for each of a job's four requests.
-SPARE_THREADS, SPARE_SHARE = 4, 3 / 8
+SPARE_THREADS, SPARE_SHARE = 4, 1 / 2
 
 
 def make_celery(settings: Settings) -> Celery:

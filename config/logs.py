@@ -40,6 +40,18 @@ def _value(value: object) -> str:
     return value if isinstance(value, str) and not _TO_QUOTE.search(value) else repr(value)
 
 
+class Lines(structlog.WriteLogger):
+    """Writes the lines of a logger of this name.
+
+    They do not pass through the standard library's logging, which takes as long again as all that is before it.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        """On stderr, as it is now."""
+        super().__init__(sys.stderr)
+        self.name = name
+
+
 def configure(log_format: str, level: str) -> None:
     """Sets up structlog and the standard library's logging alike, on stderr."""
     shared: list[Any] = [
@@ -57,9 +69,9 @@ def configure(log_format: str, level: str) -> None:
     elif sys.stderr.isatty():
         renderer = structlog.dev.ConsoleRenderer(pad_event_to=32)
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, renderer],
+        logger_factory=Lines,
+        wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from restyle.models import Params
@@ -42,11 +44,16 @@ class Budgets:
 
     def periods(self, now: datetime | None = None) -> tuple[Period, Period]:
         """Today and this month, in the budgets' time zone."""
-        here = (now or datetime.now(UTC)).astimezone(ZoneInfo(self.zone))
-        midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
-        first = midnight.replace(day=1)
-        next_month = (first + timedelta(days=32)).replace(day=1)
-        return (
-            Period(f"{here:%Y-%m-%d}", self.daily, midnight + timedelta(days=1)),
-            Period(f"{here:%Y-%m}", self.monthly, next_month),
-        )
+        return _periods(self, int((time.time() if now is None else now.timestamp()) // 60))
+
+
+@functools.lru_cache(maxsize=8)
+def _periods(budgets: Budgets, minute: int) -> tuple[Period, Period]:
+    """Those that a minute since 1970 is in; days begin with a minute everywhere."""
+    here = datetime.fromtimestamp(60 * minute, ZoneInfo(budgets.zone))
+    midnight = here.replace(hour=0, minute=0)
+    next_month = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return (
+        Period(f"{here:%Y-%m-%d}", budgets.daily, midnight + timedelta(days=1)),
+        Period(f"{here:%Y-%m}", budgets.monthly, next_month),
+    )

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from restyle import metrics
@@ -128,7 +128,7 @@ class Hands:
         """Notes that a call is out (or in again: None)."""
         with self._lock:
             if held := self._held.get(job_id):
-                self._held[job_id] = replace(held, calling_ms=since_ms)
+                self._held[job_id] = Holding(held.place, held.token, since_ms)
 
     def remove(self, job_id: str, token: str) -> None:
         """Parts with a job; not with what another thread has taken since."""

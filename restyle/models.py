@@ -5,6 +5,7 @@ Everything here is a frozen value that is written to S3 or Redis as JSON. Format
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -112,7 +113,7 @@ class Fingerprint(Value):
     request: str
     """Hash of the parameters as sent, the model's slug and the preparation."""
 
-    @property
+    @functools.cached_property
     def token(self) -> str:
         """The short form that outputs carry as user metadata: of the bytes and the request."""
         return digest([self.sha256, self.request])
@@ -330,7 +331,9 @@ class Record(Value):
 
     def as_json(self) -> str:
         """As it is stored."""
-        return json.dumps(self.model_dump(mode="json") | self._beyond, indent=1, ensure_ascii=False)
+        if self._beyond:
+            return json.dumps(self.model_dump(mode="json") | self._beyond, indent=1, ensure_ascii=False)
+        return self.model_dump_json(indent=1)
 
 
 def utc_now() -> datetime:

@@ -37,29 +37,36 @@ def sign(verb: str, host: str, path: str, headers: Mapping[str, str], signatory:
         headers: further ones, all of which are signed; x-amz-content-sha256 is the body's digest, if there is a body.
         signatory: who signs.
     """
-    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    told = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
-    told |= {"host": host, "x-amz-date": now}
+    now = _told(int(time.time()))
+    told = {
+        name.lower(): " ".join(value.split()) if "  " in value else value.strip() for name, value in headers.items()
+    }
+    told["host"], told["x-amz-date"] = host, now
     digest = told.setdefault("x-amz-content-sha256", EMPTY)
     if signatory.token:
         told["x-amz-security-token"] = signatory.token
     names = sorted(told)
     listed = ";".join(names)
-    lines = "".join(f"{name}:{told[name]}\n" for name in names)
-    request = hashlib.sha256(f"{verb}\n{path}\n\n{lines}\n{listed}\n{digest}".encode()).hexdigest()
-    scope = f"{now[:8]}/{signatory.region}/{signatory.service}/aws4_request"
-    text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{request}"
-    key = _key(signatory.secret_key, now[:8], signatory.region, signatory.service)
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
-    told["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={signatory.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
-    )
+    lines = "\n".join([f"{name}:{told[name]}" for name in names])
+    request = hashlib.sha256(f"{verb}\n{path}\n\n{lines}\n\n{listed}\n{digest}".encode()).hexdigest()
+    scope, begun = _begun(signatory, now[:8])
+    signature = begun.copy()
+    signature.update(f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{request}".encode())
+    signed = f"SignedHeaders={listed}, Signature={signature.hexdigest()}"
+    told["authorization"] = f"AWS4-HMAC-SHA256 Credential={signatory.access_key}/{scope}, {signed}"
     return told
 
 
+@functools.lru_cache(maxsize=2)
+def _told(second: int) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+
+
 @functools.lru_cache(maxsize=8)
-def _key(secret: str, day: str, region: str, service: str) -> bytes:
-    key = f"AWS4{secret}".encode()
-    for part in (day, region, service, "aws4_request"):
+def _begun(signatory: Signatory, day: str) -> tuple[str, hmac.HMAC]:
+    """What a day's signatures are for, and their beginning, to be copied."""
+    scope = f"{day}/{signatory.region}/{signatory.service}/aws4_request"
+    key = f"AWS4{signatory.secret_key}".encode()
+    for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    return scope, hmac.new(key, digestmod="sha256")
