@@ -89,7 +89,9 @@ class Restyle(Contender):
         subprocess.run(words, env=self.env, cwd=self.arena.folder, check=True, capture_output=True)
 
     def settled(self) -> bool:
-        return bool(self.arena.s3.stats()["counts"].get("PUT report"))
+        # Not before the run has ended: what ends the workers then would be in the way of the next run.
+        is_open = any(self.arena.redis.scan_iter("restyle:*:runs"))
+        return bool(self.arena.s3.stats()["counts"].get("PUT report")) and not is_open
 
     def stop(self) -> None:
         super().stop()

@@ -203,7 +203,7 @@ def _table(found: Found, setting: str) -> Iterable[str]:
 STEPS = {
     "fetch": "the input from S3",
     "prepare": "every byte of it read for damage, a sixteenth of its pixels decoded for the gates",
-    "call": "base64, the request and its answer (requests, urllib3)",
+    "call": "base64, the request and its answer (urllib3)",
     "verify": "the answer read for damage, and looked at",
     "store": "mark, output and record to S3",
     "job": "record looked up, SHA-256 of the input, claim and report in Redis, the log",
