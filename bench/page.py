@@ -273,5 +273,5 @@ def _sizes(found: Found) -> Iterable[str]:
     yield ""
     yield from _steps(found)
     yield "`restyle` is one Python process with a thread a call, so its CPU an image bounds the calls that a process can keep in"
-    yield "flight: about 0.85 x L / CPU. What was saved, and how, is told in [scaling](scaling.md). Not measured: TLS, which costs"
+    yield "flight: about 0.85 x L / CPU. What was saved, and how: [the short ways of a job](decisions/0020-short-ways-of-a-job.md). Not measured: TLS, which costs"
     yield "every contender alike, and real latency of S3 beyond the 50 ms above."

@@ -20,6 +20,8 @@ from urllib3.util.wait import wait_for_read
 from restyle.sockets import wait_at_most
 
 _CHUNK = 64 * 1024
+#: A body is waited for by this many bytes, which are set aside for it before they come.
+_PIECE = 4 * 1024 * 1024
 #: Seconds for which an idle connection is taken for open without a look: servers keep them for longer.
 _FRESH = 1.0
 #: A body up to this many bytes goes out in one piece with its head.
@@ -83,7 +85,7 @@ class Answer:
             # Nothing is left to parse, so that it need not come piece by piece.
             missing = self.length - sum(map(len, received.parts))
             while missing:
-                part = self._connection.recv(missing, self._all)
+                part = self._connection.recv(min(missing, _PIECE), self._all)
                 if not part:
                     raise ConnectionError("the answer broke off")
                 received.parts.append(part)

@@ -113,10 +113,16 @@ class Fingerprint(Value):
     request: str
     """Hash of the parameters as sent, the model's slug and the preparation."""
 
-    @functools.cached_property
+    @property
     def token(self) -> str:
         """The short form that outputs carry as user metadata: of the bytes and the request."""
-        return digest([self.sha256, self.request])
+        return _token(self.sha256, self.request)
+
+
+@functools.lru_cache(maxsize=1024)
+def _token(sha256: str, request: str) -> str:
+    """Asked for several times in a job; a cached property would go along with a copy that has another request."""
+    return digest([sha256, request])
 
 
 def request_digest(params: Params, model: str, preparation: Preparation) -> str:

@@ -134,6 +134,7 @@ def test_tls_limits_and_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         line, url = line_to(server, scheme="https")
         with pytest.raises(ApiUnavailable, match="certificate verify failed"):
             line.ask("POST", url, b"{}")
+        line.close()
     trusted = ssl.create_default_context(cafile=str(cert))
     monkeypatch.setattr(wire, "_trust", lambda: trusted)
     with answering(GOOD, None, tls=context) as server:
@@ -142,6 +143,8 @@ def test_tls_limits_and_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(ApiTimeout, match="no answer within") as caught:
             line.ask("POST", url, b"{}")
         assert caught.value.in_doubt
+        with pytest.raises(ApiUnavailable):  # the certificate is for another name
+            line.ask("POST", url.replace("localhost", "127.0.0.1"), b"{}")
         line.close()
 
 
