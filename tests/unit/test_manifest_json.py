@@ -95,7 +95,8 @@ def test_a_long_document_in_one_line(wrap: Any) -> None:
     assert len(found.entries) == 15_000
 
 
-_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+#: What JSON can spell and a manifest refuses, NUL and half of a character, has tests of its own.
+_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3),
