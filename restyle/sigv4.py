@@ -38,9 +38,7 @@ def sign(verb: str, host: str, path: str, headers: Mapping[str, str], signatory:
         signatory: who signs.
     """
     now = _told(int(time.time()))
-    told = {
-        name.lower(): " ".join(value.split()) if "  " in value else value.strip() for name, value in headers.items()
-    }
+    told = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
     told["host"], told["x-amz-date"] = host, now
     digest = told.setdefault("x-amz-content-sha256", EMPTY)
     if signatory.token:

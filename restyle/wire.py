@@ -6,8 +6,8 @@ import functools
 import re
 import ssl
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Mapping, Sized
+from typing import Any, NamedTuple, cast
 
 from requests.utils import (
     DEFAULT_ACCEPT_ENCODING,
@@ -49,17 +49,13 @@ class Reply(NamedTuple):
     seconds: float
 
 
-class Sized(Protocol):
-    """A body that is sent part by part; its length is known."""
-
-    def __len__(self) -> int:
-        """Bytes."""
-
-
 class Wire:
     """Connections to one address, and wherever else it asks for. To be shared among threads."""
 
-    def __init__(self, url: str, api_key: str, *, timeout: float, connect_timeout: float = 5.0, connections: int = 16):
+    def __init__(
+        self, url: str, api_key: str, *, timeout: float, connect_timeout: float = 5.0, connections: int = 16,
+        trusted: str = DEFAULT_CA_BUNDLE_PATH,
+    ) -> None:  # fmt: skip
         """Connects to nobody yet.
 
         Args:
@@ -68,6 +64,7 @@ class Wire:
             timeout: seconds for a whole reply.
             connect_timeout: seconds for a connection.
             connections: how many are kept open.
+            trusted: the file of certificates by which TLS knows whom it speaks to.
 
         Raises:
             ConfigurationError: the proxy of the environment is none that can be used.
@@ -76,7 +73,7 @@ class Wire:
         self._timeout = timeout
         # urllib3 alone: requests merges settings, cookies and headers at each request, for more CPU than its sending.
         limits = Timeout(connect=connect_timeout, read=timeout)
-        self._pools = _pools(url, timeout, num_pools=2, maxsize=connections, retries=False, timeout=limits)
+        self._pools = _pools(url, timeout, trusted, num_pools=2, maxsize=connections, retries=False, timeout=limits)
         self._headers = {"user-agent": "restyle", "accept": "*/*", "accept-encoding": DEFAULT_ACCEPT_ENCODING}
         if api_key:
             self._headers["x-api-key"] = api_key
@@ -135,10 +132,10 @@ class Wire:
         return quoted(text, self._key)
 
 
-def _pools(url: str, limit: float, **options: Any) -> PoolManager:
+def _pools(url: str, limit: float, trusted: str, **options: Any) -> PoolManager:
     """Pools of connections, through the proxy that the environment names for this address."""
     if url.startswith("https:"):
-        options["ssl_context"] = _trust()
+        options["ssl_context"] = _trust(trusted)
     if proxy := select_proxy(url, get_environ_proxies(url)):
         proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call] # requests has no types here
         user, password = get_auth_from_url(proxy)
@@ -180,10 +177,10 @@ def _patient(kind: type[HTTPConnection], limit: float) -> type[HTTPConnection]:
 
 
 @functools.cache
-def _trust() -> ssl.SSLContext:
+def _trust(trusted: str) -> ssl.SSLContext:
     """Whom all connections trust: reading it for each would take longer than a call's whole CPU."""
     context = create_urllib3_context()
-    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    context.load_verify_locations(trusted)
     return context
 
 

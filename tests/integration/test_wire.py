@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from restyle import wire
 from restyle.errors import ApiTimeout, ApiUnavailable, ConfigurationError
 from restyle.wire import Wire
 from tests.support.answering import Server, answering
@@ -18,10 +18,12 @@ from tests.support.certificates import write_localhost
 GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-remaining-credits: 7\r\n\r\nhello"
 
 
-def line_to(server: Server, *, scheme: str = "http", timeout: float = 0.4) -> tuple[Wire, str]:
+def line_to(
+    server: Server, *, scheme: str = "http", timeout: float = 0.4, trusted: str = DEFAULT_CA_BUNDLE_PATH
+) -> tuple[Wire, str]:
     """A client of a server, and the server's address."""
     url = f"{scheme}://localhost:{server.port}/v1"
-    return Wire(url, "SG_0123456789abcdef", timeout=timeout, connect_timeout=0.4), url
+    return Wire(url, "SG_0123456789abcdef", timeout=timeout, connect_timeout=0.4, trusted=trusted), url
 
 
 def test_a_reply_comes_whole_and_its_connection_is_kept() -> None:
@@ -36,16 +38,14 @@ def test_a_reply_comes_whole_and_its_connection_is_kept() -> None:
     assert b"x-api-key: SG_0123456789abcdef" in server.heard[0]
 
 
-def test_an_answer_may_take_longer_than_a_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_may_take_longer_than_a_connection(tmp_path: Path) -> None:
     """The time to connect is no limit of a call, over a new connection and over one that was kept, with TLS or not."""
     cert, key = write_localhost(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
-    trusted = ssl.create_default_context(cafile=str(cert))
-    monkeypatch.setattr(wire, "_trust", lambda: trusted)
     for scheme, tls in (("http", None), ("https", context)):
         with answering(GOOD, GOOD, tls=tls, latency=0.6) as server:
-            line, url = line_to(server, scheme=scheme, timeout=5)
+            line, url = line_to(server, scheme=scheme, timeout=5, trusted=str(cert))
             assert [line.ask("POST", url, b"{}").body for _ in range(2)] == [b"hello"] * 2
             line.close()
         assert server.connections == 1
@@ -94,9 +94,8 @@ def test_a_large_picture_may_take_longer_to_send_than_to_connect() -> None:
     server.close()
 
 
-def test_half_an_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_an_answer_is_none() -> None:
     """A connection that ends before the promised length breaks the answer off, and is not used again."""
-    monkeypatch.delenv("HTTP_PROXY", raising=False)
     half = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nhello"
 
     class Hasty(Server):
@@ -125,7 +124,7 @@ def test_nothing_is_sent_where_nobody_listens() -> None:
         line.ask("POST", f"http://127.0.0.1:{port}/v1", b"{}")
 
 
-def test_tls_limits_and_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_limits_and_verifies(tmp_path: Path) -> None:
     """An unknown certificate ends it before anything is sent; silence after the handshake is a doubt, in time."""
     cert, key = write_localhost(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -135,10 +134,8 @@ def test_tls_limits_and_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(ApiUnavailable, match="certificate verify failed"):
             line.ask("POST", url, b"{}")
         line.close()
-    trusted = ssl.create_default_context(cafile=str(cert))
-    monkeypatch.setattr(wire, "_trust", lambda: trusted)
     with answering(GOOD, None, tls=context) as server:
-        line, url = line_to(server, scheme="https")
+        line, url = line_to(server, scheme="https", trusted=str(cert))
         assert line.ask("POST", url, b"{}").body == b"hello"
         with pytest.raises(ApiTimeout, match="no answer within") as caught:
             line.ask("POST", url, b"{}")
