@@ -28,6 +28,7 @@ class Segmind:
         self.url = url
         self._key = api_key
         self._wire = Wire(url, api_key, timeout=timeout, connect_timeout=connect_timeout, connections=connections)
+        self._call = metrics.api(self._wire.ask)
 
     def img2img(self, image: bytes, params: Params) -> Answer:
         """One paid call.
@@ -35,7 +36,7 @@ class Segmind:
         Raises:
             RequestRejected, TransientError, RateLimited, FleetError: as the API's answer says; see `read_answer`.
         """
-        reply = metrics.api(self._wire.ask)("POST", self.url, Body(image, params))
+        reply = self._call("POST", self.url, Body(image, params))
         return read_answer(reply.status, reply.headers, reply.body, reply.seconds, api_key=self._key)
 
     def credits(self) -> float:

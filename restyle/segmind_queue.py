@@ -82,6 +82,7 @@ class SegmindQueue:
         self._origin = urljoin(url, "/")
         self._history_url = history_url
         self._submits = Wire(url, api_key, timeout=timeout, connections=connections)
+        self._submit = metrics.api(self._submits.ask)
         self._looks = Wire(url, api_key, timeout=min(timeout, LOOK_TIMEOUT), connections=connections)
         self._files = Wire(url, "", timeout=min(timeout, LOOK_TIMEOUT), connections=connections)
 
@@ -92,7 +93,7 @@ class SegmindQueue:
             RestyleError: it was refused, by the same table as a call of v1; or in doubt where the reply was lost.
         """
         submitted = utc_now()
-        reply = metrics.api(self._submits.ask)("POST", self.url, Body(image, params))
+        reply = self._submit("POST", self.url, Body(image, params))
         if not 200 <= reply.status < 300:
             raise read_error(reply.status, reply.headers, reply.body, self._key)
         request_id = _object(reply.body).get("request_id")

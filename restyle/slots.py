@@ -25,14 +25,15 @@ class Slots:
     @contextmanager
     def one(self, priority: str) -> Iterator[None]:
         """Holds a slot."""
-        turn = threading.Event()
+        turn = None
         with self._lock:
             if self._free and not self._waiting:
                 self._free -= 1
-                turn.set()
             else:
+                turn = threading.Event()
                 heapq.heappush(self._waiting, (RANKS[priority], next(self._numbers), turn))
-        turn.wait()
+        if turn:
+            turn.wait()
         try:
             yield
         finally:

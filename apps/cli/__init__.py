@@ -10,6 +10,10 @@ import typer
 from apps.cli.commands import MARKUP, Commands
 from restyle.errors import RestyleError
 
+# Most of what a command makes is its libraries, which stay: Python's looks for garbage among them would be a twelfth of
+# a short command's CPU.
+gc.set_threshold(250_000, 10, 10)
+
 app = typer.Typer(
     name="restyle",
     cls=Commands,

@@ -110,7 +110,7 @@ def prepare(data: bytes, preparation: Preparation, *, look: Look = "sample") -> 
     steps = _conversions(source)
     picture = _render(source, size, colour, steps)
     sent = _encode(picture, quality=95, subsampling=0)
-    seen = None if look == "none" else glance(picture, picture.height)
+    seen = None if look == "none" else glance(picture)
     return Prepared(sent, *size, *source.size, tuple(steps), seen, len(data))
 
 
@@ -132,13 +132,13 @@ def verify(data: bytes, *, look: Look = "sample") -> Picture:
 
 def _read(source: Source, look: Look) -> Glance | None:
     """Finds damage wherever it is in a picture, and looks at what it shows."""
-    seen = check_whole(source)
+    image = check_whole(source)
     if look == "none":
         return None
-    found = glance(*seen)
+    found = glance(image, is_part=source.is_part)
     if found.is_whole or (found.rows and found.range >= _SHOWS):
         return found
-    return glance(*check_whole(open_picture(source.data, smallest=1)))
+    return glance(check_whole(open_picture(source.data, smallest=1)))
 
 
 def transcode(data: bytes, content_type: str, quality: int) -> bytes:

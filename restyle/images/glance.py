@@ -8,14 +8,10 @@ from typing import cast
 
 from PIL import Image, ImageChops
 
-from restyle.images.opening import UNREAD
-
 #: Parts a side.
 SIDE = 32
 #: A picture with this many pixels a part or more is first thinned out, which takes a tenth of the time.
 _THIN = 4
-#: Rows of pixels, at an eighth of the size, that blend into those which were left out: a block's, and chroma's next.
-_BLENDED = 3
 
 
 @dataclass(frozen=True)
@@ -56,12 +52,9 @@ class Glance:
         return cast("list[tuple[int, int]]", self.parts.getextrema())
 
 
-def glance(image: Image.Image, height: int) -> Glance:
-    """What is seen of a loaded picture, which has so many rows of pixels when all of it is there.
-
-    A JPEG may be loaded at an eighth, and without its lower rows.
-    """
-    rows = SIDE if image.height == height else _rows(image, height)
+def glance(image: Image.Image, *, is_part: bool = False) -> Glance:
+    """What is seen of a loaded picture, a JPEG perhaps at an eighth; of a part, the rows above those left black."""
+    rows, height = _rows(image) if is_part else SIDE, image.height
     factor = (max(1, image.width // (SIDE * _THIN)), max(1, height // (SIDE * _THIN)))
     if factor != (1, 1) and image.mode in {"RGB", "L", "CMYK"}:
         image, height = image.reduce(factor), -(-height // factor[1])
@@ -71,10 +64,9 @@ def glance(image: Image.Image, height: int) -> Glance:
     return Glance(image.resize((SIDE, rows), Image.Resampling.BOX, box) if rows else image.crop((0, 0, SIDE, 0)))
 
 
-def _rows(image: Image.Image, height: int) -> int:
-    """Rows of parts in which no pixel was left out."""
-    unread = Image.new(image.mode, image.size, (UNREAD,) * len(image.getbands()))
-    box = ImageChops.difference(image, unread).getbbox()
-    read = box[3] - _BLENDED if box else 0
+def _rows(image: Image.Image) -> int:
+    """Rows of parts in which every pixel was read."""
+    seen = image.getbbox()
+    read = seen[3] if seen else 0
     # A picture that is thinned out has rows of several pixels, the last of which may be one of these.
-    return max(0, (read - height // (SIDE * _THIN)) * SIDE // height)
+    return max(0, (read - image.height // (SIDE * _THIN)) * SIDE // image.height)

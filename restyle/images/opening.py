@@ -36,8 +36,6 @@ LARGE = 16_000_000
 _large_decode = threading.Lock()
 #: Rows of pixels from which on a part of a JPEG is worth making.
 _TALL = 128
-#: The level of the rows of a JPEG whose pixels were left out.
-UNREAD = 128
 
 # Pillow warns of broken metadata and of large sizes. Both are decided here, for each picture, so its warnings would
 # be noise in the log. Set once for the process, because switching filters around a call is not thread-safe.
@@ -98,7 +96,7 @@ class Source:
     """Width and height as the header has them; `image.size` may be a reduced scale, once asked for."""
     turn: Image.Transpose | None
     is_part: bool = False
-    """Whether the image is only the upper part of the picture."""
+    """Whether the image has only the topmost of the picture's rows."""
 
     @property
     def lies(self) -> bool:
@@ -133,8 +131,8 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0) -> S
     Args:
         data: the file.
         smallest: pixels that its shorter side needs.
-        share: how much of a JPEG's compressed pixels is opened, from the top; below 1 no more than the upper half of
-            the picture, and of no JPEG where that would not tell whether the whole is damaged.
+        share: how much of a JPEG's compressed pixels is opened, from the top; all of it where a part would not tell
+            whether the whole is damaged.
 
     Raises:
         InvalidImage: it is neither, or no picture at all.
@@ -142,11 +140,11 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0) -> S
     for kind, signature, reader in _READERS:
         if re.match(signature, data, re.DOTALL):
             with _reading(kind, data):
-                part, height = (_part(data, share) if kind == "JPEG" and share < 1 else None) or (b"", 0)
+                part = _part(data, share) if kind == "JPEG" and share < 1 else b""
                 image = reader(BytesIO(part or data))
-                size = (image.width, height or image.height)
-                _check_size(size, smallest)
-                source = Source(data, kind, image, size, _TURNS.get(_orientation(kind, image, data)), bool(part))
+                _check_size(image.size, smallest)
+                turn = _TURNS.get(_orientation(kind, image, data))
+                source = Source(data, kind, image, image.size, turn, bool(part))
                 if source.pages > 1 and kind != "TIFF":  # which has pages, not frames
                     raise InvalidImage(f"is an animation of {source.pages} frames; save one frame as JPEG or PNG")
                 return source
@@ -166,12 +164,11 @@ def decoding(source: Source) -> Iterator[None]:
         yield
 
 
-def check_whole(source: Source) -> tuple[ImageFile, int]:
+def check_whole(source: Source) -> ImageFile:
     """Finds damage wherever it is in a picture, and decodes what was opened of it; a JPEG at an eighth of its size.
 
     Returns:
-        The loaded picture, and the rows of pixels that it has when it is all there. What was not opened is gray,
-        `UNREAD` in every channel.
+        The loaded picture; rows that were not opened are black.
 
     Raises:
         InvalidImage: the picture is damaged or cut short.
@@ -179,16 +176,21 @@ def check_whole(source: Source) -> tuple[ImageFile, int]:
     image = source.image
     image.draft(None, (1, 1))
     with decoding(source):
-        image.load()
-    return image, -(-source.stored[1] // 8) if source.is_part else image.height
+        try:
+            image.load()
+        except OSError as error:
+            if not (source.is_part and _says_truncated(error)):
+                raise
+            image.tile = []  # it has the rows that were there, and is not to be loaded again
+    return image
 
 
-def _part(data: bytes, share: float) -> tuple[bytes, int] | None:
-    """A JPEG with so much of its compressed pixels, which decodes where the whole does, and the height of the whole.
+def _part(data: bytes, share: float) -> bytes:
+    """The beginning of a JPEG, with so much of its compressed pixels; it decodes where the whole does.
 
     Of a sequential JPEG with one scan, libjpeg refuses only what stands before the pixels, and a scan without its end:
     codes that cannot be are drawn as gray with a warning, and so is what is missing (jdhuff.c). So where the end of
-    the scan is the end of the picture, a part tells the same as the whole. None: of any other JPEG it does not.
+    the scan is the end of the picture, a part tells the same as the whole. Empty: of any other JPEG it does not.
     """
     place, frame = 2, 0
     while place + 10 <= len(data) and data[place] == _MARK:
@@ -199,20 +201,16 @@ def _part(data: bytes, share: float) -> tuple[bytes, int] | None:
             scan = place + 2 + length
             found = _AFTER_SCAN.search(data, scan)
             # A frame has its height at byte 5 and its components at byte 9; four are inks.
-            if not frame or found is None or found.group() != _END or data[frame + 9] not in {1, 3}:
-                return None
-            if data[place + 4] != data[frame + 9]:
-                return None
-            height = int.from_bytes(data[frame + 5 : frame + 7])
-            if height < _TALL:
-                return None
-            part = bytearray(data[: scan + int(share * (found.start() - scan))])
-            part[frame + 5 : frame + 7] = (height // 2).to_bytes(2)
-            return bytes(part + _END), height
+            height, components = int.from_bytes(data[frame + 5 : frame + 7]), data[frame + 9]
+            if not frame or height < _TALL or found is None or found.group() != _END:
+                return b""
+            if components not in {1, 3} or data[place + 4] != components:
+                return b""
+            return data[: scan + int(share * (found.start() - scan))]
         elif marker not in _TABLES or length < 2:
-            return None
+            return b""
         place += 2 + length
-    return None
+    return b""
 
 
 @contextmanager
@@ -235,7 +233,11 @@ def _reading(kind: str, data: bytes) -> Iterator[None]:
 def _is_cut_short(kind: str, data: bytes, error: Exception) -> bool:
     if kind == "WebP":  # its reader gives no reason; the file tells its own length after RIFF
         return len(data) < int.from_bytes(data[4:8], "little") + 8
-    return isinstance(error, EOFError) or "truncated" in str(error).lower()
+    return isinstance(error, EOFError) or _says_truncated(error)
+
+
+def _says_truncated(error: Exception) -> bool:
+    return "truncated" in str(error).lower()
 
 
 def _check_size(size: tuple[int, int], smallest: int) -> None:

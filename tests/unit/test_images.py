@@ -355,7 +355,7 @@ def decode_every_byte(source: opening.Source) -> None:
     cut=st.none() | st.floats(0, 1),
     damage=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=4),
     tail=st.binary(max_size=4),
-    share=st.sampled_from([0, 1 / 8]),
+    share=st.sampled_from([0, 1 / 8, 1 / 2]),
 )
 @settings(max_examples=100, deadline=None)
 def test_a_damaged_jpeg_is_found_as_if_every_byte_were_decoded(
@@ -363,7 +363,7 @@ def test_a_damaged_jpeg_is_found_as_if_every_byte_were_decoded(
 ) -> None:
     """The quick look at a JPEG comes to the same as decoding all of it, whatever was done to its bytes."""
     options = dict(kind)
-    data = bytearray(encode(photo().resize((96, 64)).convert(str(options.pop("mode", "RGB"))), "JPEG", **options))
+    data = bytearray(encode(photo().resize((64, 160)).convert(str(options.pop("mode", "RGB"))), "JPEG", **options))
     for place, written in damage:
         begin = int(place * len(data))
         data[begin : begin + len(written)] = written
@@ -371,3 +371,16 @@ def test_a_damaged_jpeg_is_found_as_if_every_byte_were_decoded(
         del data[int(cut * len(data)) :]
     data += tail
     assert decodes(opening.check_whole, bytes(data), share) == decodes(decode_every_byte, bytes(data))
+
+
+def test_of_a_jpeg_as_most_are_only_the_beginning_is_decoded() -> None:
+    """The rows that were there are those of the whole, and nothing is made of the rest."""
+    data = encode(photo().resize((64, 160)), "JPEG")
+    source = opening.open_picture(data, share=1 / 2)
+    assert source.is_part
+    assert source.size == (64, 160)
+    part, whole = opening.check_whole(source), opening.check_whole(opening.open_picture(data))
+    box = part.getbbox()
+    assert box is not None
+    assert 0 < box[3] < whole.height
+    assert part.crop(box).tobytes() == whole.crop(box).tobytes()
