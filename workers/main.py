@@ -29,9 +29,6 @@ class Worker(CeleryWorker):
 
 
 memory.hold_little()
-# A thread whose answer has come waits no longer than this for one that computes; with Python's own 5 ms a slot stands
-# idle for a fiftieth of its time.
-sys.setswitchinterval(0.001)
 try:
     settings = load_settings()
     # At once, since Celery warns of things before it asks for its logs to be set up.
