@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 from config.settings import Settings
@@ -35,8 +36,9 @@ def make_celery(settings: Settings) -> Celery:
 
     if settings.redis_url is None:
         raise ConfigurationError("RESTYLE_REDIS_URL is not set; set it to redis://host:6379/0")
+    address = settings.redis_url.get_secret_value()
     # set_as_current: `celery -A workers.main` and the tasks find it; there is one per process.
-    app = Celery("restyle", broker=settings.redis_url.get_secret_value(), set_as_current=True)
+    app = Celery("restyle", broker=address, set_as_current=True)
     app.conf.update(
         task_queues=[Queue(RUNS), *map(Queue, QUEUES.values())],
         task_default_queue=JOBS,
@@ -62,6 +64,8 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_heartbeat=0,
+        # Kombu alone would trust whoever answers, and show them the password.
+        broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if address.startswith("rediss:") else None,
         broker_transport_options={
             "global_keyprefix": settings.effective_workspace.namespace,
             # What is unacknowledged is kept in memory alone: a message is a hint, the dispatcher feeds again what a

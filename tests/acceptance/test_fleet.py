@@ -6,12 +6,16 @@ import csv
 import io
 import json
 import signal
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
+from tests.support.certificates import write_localhost
 from tests.support.sandbox import SandboxServer
+from tests.support.tls import tls_before
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -57,6 +61,23 @@ def test_a_run_without_workers_waits_for_one(fleet: FleetOf, sandbox: SandboxSer
     ).json["run_id"]  # fmt: skip
     assert fleet.command("cancel", later, "--json").json["status"] == "cancelled"
     fleet.command("status", later, "--exit-code", expect=5)
+
+
+def test_redis_is_reached_over_tls(fleet: FleetOf, redis_url: str, sandbox: SandboxServer, tmp_path: Path) -> None:
+    """As hosted ones are: commands, both kinds of workers and Celery trust the certificate named in the address."""
+    write_catalog(fleet.command.folder, 10)
+    certificate, key = write_localhost(tmp_path)
+    place = urlsplit(redis_url)
+    with tls_before(place.port or 0, certificate, key) as port:
+        address = f"rediss://localhost:{port}{place.path}"
+        stranger = fleet.with_settings(RESTYLE_REDIS_URL=address).command("status", expect=None)
+        secure = fleet.with_settings(RESTYLE_REDIS_URL=f"{address}?ssl_ca_certs={certificate}")
+        with secure.worker(), secure.worker(plain=True):
+            secure.wait_for_workers(2)
+            done = secure.finished(secure.submit(), within=60)
+    assert stranger.code != 0
+    assert "certificate verify failed" in stranger.err
+    assert (done["succeeded"], sandbox.charged) == (10, 10)
 
 
 def test_doctor_knows_what_is_wrong(fleet: FleetOf, sandbox: SandboxServer) -> None:
