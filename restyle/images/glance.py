@@ -54,19 +54,13 @@ class Glance:
 
 def glance(image: Image.Image, *, is_part: bool = False) -> Glance:
     """What is seen of a loaded picture, a JPEG perhaps at an eighth; of a part, the rows above those left black."""
-    rows, height = _rows(image) if is_part else SIDE, image.height
-    factor = (max(1, image.width // (SIDE * _THIN)), max(1, height // (SIDE * _THIN)))
+    seen = image.getbbox() if is_part else None
+    read = seen[3] if seen else 0
+    factor = (max(1, image.width // (SIDE * _THIN)), max(1, image.height // (SIDE * _THIN)))
     if factor != (1, 1) and image.mode in {"RGB", "L", "CMYK"}:
-        image, height = image.reduce(factor), -(-height // factor[1])
+        image, read = image.reduce(factor), read // factor[1]
+    rows = read * SIDE // image.height if is_part else SIDE
     if image.mode != "RGB":
         image = image.convert("RGB")
-    box = (0, 0, image.width, rows * height / SIDE)
+    box = (0, 0, image.width, rows * image.height / SIDE)
     return Glance(image.resize((SIDE, rows), Image.Resampling.BOX, box) if rows else image.crop((0, 0, SIDE, 0)))
-
-
-def _rows(image: Image.Image) -> int:
-    """Rows of parts in which every pixel was read."""
-    seen = image.getbbox()
-    read = seen[3] if seen else 0
-    # A picture that is thinned out has rows of several pixels, the last of which may be one of these.
-    return max(0, (read - image.height // (SIDE * _THIN)) * SIDE // image.height)

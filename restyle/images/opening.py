@@ -204,7 +204,8 @@ def _part(data: bytes, share: float) -> bytes:
             height, components = int.from_bytes(data[frame + 5 : frame + 7]), data[frame + 9]
             if not frame or height < _TALL or found is None or found.group() != _END:
                 return b""
-            if components not in {1, 3} or data[place + 4] != components:
+            # The scan is of all components, and its own head is whole.
+            if components not in {1, 3} or data[place + 4] != components or length != 6 + 2 * components:
                 return b""
             return data[: scan + int(share * (found.start() - scan))]
         elif marker not in _TABLES or length < 2:

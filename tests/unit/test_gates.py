@@ -10,6 +10,7 @@ from PIL import Image, ImageChops, ImageEnhance, ImageOps
 from apps.sandbox import styles
 from restyle import gates, images
 from restyle.images import Look, Picture, Prepared
+from restyle.images.glance import glance
 from restyle.models import Params, Preparation
 from restyle.outputs import Gates
 from tests.support.pictures import encode, photo
@@ -152,3 +153,15 @@ def test_a_sample_is_the_top_of_the_whole(size: tuple[int, int], options: dict[s
         assert sample
         assert sample.rows > 0
         assert whole.parts.crop((0, 0, 32, sample.rows)).tobytes() == sample.parts.tobytes()
+
+
+@pytest.mark.parametrize("height", [640, 5248, 9728])
+def test_rows_that_are_not_all_there_are_not_seen(height: int) -> None:
+    """However much a tall picture is thinned out, no black row gets into what is seen of a part of it."""
+    image = Image.new("RGB", (64, height), (255, 255, 255))
+    for read in (1, height // 3, height * 27 // 32 + 1, height - 1):
+        part = image.copy()
+        part.paste((0, 0, 0), (0, read, 64, height))
+        seen = glance(part, is_part=True)
+        assert seen.rows < 32
+        assert not seen.rows or seen.parts.getextrema() == ((255, 255),) * 3

@@ -373,6 +373,16 @@ def test_a_damaged_jpeg_is_found_as_if_every_byte_were_decoded(
     assert decodes(opening.check_whole, bytes(data), share) == decodes(decode_every_byte, bytes(data))
 
 
+@pytest.mark.parametrize("length", [0, 1, 2, 7, 255])
+def test_a_jpeg_whose_scan_has_a_damaged_head_is_found(length: int) -> None:
+    """A part that ends within that head would tell nothing of it."""
+    data = bytearray(encode(photo().resize((64, 160)), "JPEG"))
+    place = data.index(b"\xff\xda") + 2
+    data[place : place + 2] = length.to_bytes(2)
+    for share in (0, 1 / 16):
+        assert decodes(opening.check_whole, bytes(data), share) == decodes(decode_every_byte, bytes(data))
+
+
 def test_of_a_jpeg_as_most_are_only_the_beginning_is_decoded() -> None:
     """The rows that were there are those of the whole, and nothing is made of the rest."""
     data = encode(photo().resize((64, 160)), "JPEG")
