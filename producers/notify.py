@@ -14,7 +14,6 @@ from pydantic import SecretStr, ValidationError
 from config.schedules import Event, Notify
 from config.settings import Settings
 from producers.watch import Snapshot, snapshot
-from restyle import mail, webhook
 from restyle.errors import RestyleError
 from restyle.fleet import Fleet, Suspension
 from restyle.keys import Workspace
@@ -142,6 +141,9 @@ class Notifications:
 
     def _out(self, notice: Notice) -> str:
         """Sends one notice; answers with why it did not arrive."""
+        # Imported for the first one: with requests they are 5 MB of each worker.
+        from restyle import mail, webhook
+
         wanted = Notify.model_validate(notice.notify)
         if notice.channel == "webhook" and wanted.webhook:
             body = json.dumps(notice.payload, ensure_ascii=False).encode()

@@ -43,11 +43,22 @@ class Models(Loader):
         What is not found there lies by the same rule as the rest.
         """
         found = super().load_data_with_path(name)
+        if name.endswith("service-2"):
+            _silence(found[0])
         if name == "endpoints":
             for partition in found[0]["partitions"]:
                 services = partition["services"]
                 partition["services"] = {name: services[name] for name in ("s3", "sts") if name in services}
         return found
+
+
+def _silence(model: Any) -> None:
+    """Takes what is written for people out of a service's model: half of its memory."""
+    for part in model.values() if isinstance(model, dict) else model:
+        if isinstance(part, dict | list):
+            _silence(part)
+    if isinstance(model, dict) and isinstance(model.get("documentation"), str):
+        model["documentation"] = ""
 
 
 def open_client(endpoint: Endpoint | None, *, connections: int) -> tuple[S3Client, str | None]:

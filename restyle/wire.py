@@ -8,15 +8,9 @@ import ssl
 import time
 from collections.abc import Mapping, Sized
 from typing import Any, NamedTuple, cast
+from urllib.request import getproxies
 
-from requests.utils import (
-    DEFAULT_ACCEPT_ENCODING,
-    DEFAULT_CA_BUNDLE_PATH,
-    get_auth_from_url,
-    get_environ_proxies,
-    prepend_scheme_if_needed,
-    select_proxy,
-)
+import certifi
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
@@ -29,6 +23,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 from urllib3.response import BaseHTTPResponse
+from urllib3.util.request import ACCEPT_ENCODING
 from urllib3.util.ssl_ import create_urllib3_context
 
 from restyle.answers import quoted
@@ -54,7 +49,7 @@ class Wire:
 
     def __init__(
         self, url: str, api_key: str, *, timeout: float, connect_timeout: float = 5.0, connections: int = 16,
-        trusted: str = DEFAULT_CA_BUNDLE_PATH,
+        trusted: str = certifi.where(),
     ) -> None:  # fmt: skip
         """Connects to nobody yet.
 
@@ -74,7 +69,7 @@ class Wire:
         # urllib3 alone: requests merges settings, cookies and headers at each request, for more CPU than its sending.
         limits = Timeout(connect=connect_timeout, read=timeout)
         self._pools = _pools(url, timeout, trusted, num_pools=2, maxsize=connections, retries=False, timeout=limits)
-        self._headers = {"user-agent": "restyle", "accept": "*/*", "accept-encoding": DEFAULT_ACCEPT_ENCODING}
+        self._headers = {"user-agent": "restyle", "accept": "*/*", "accept-encoding": ACCEPT_ENCODING}
         if api_key:
             self._headers["x-api-key"] = api_key
 
@@ -136,10 +131,8 @@ def _pools(url: str, limit: float, trusted: str, **options: Any) -> PoolManager:
     """Pools of connections, through the proxy that the environment names for this address."""
     if url.startswith("https:"):
         options["ssl_context"] = _trust(trusted)
-    if proxy := select_proxy(url, get_environ_proxies(url)):
-        proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call] # requests has no types here
-        user, password = get_auth_from_url(proxy)
-        login = make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
+    proxy, login = _proxy(url)
+    if proxy:
         try:
             pools: PoolManager = ProxyManager(proxy, proxy_headers=login, **options)
         except ProxySchemeUnknown:
@@ -155,6 +148,21 @@ def _pools(url: str, limit: float, trusted: str, **options: Any) -> PoolManager:
 
     pools.pool_classes_by_scheme = {"http": Plain, "https": Tls}
     return pools
+
+
+def _proxy(url: str) -> tuple[str, dict[str, str] | None]:
+    """The proxy that the environment names for this address, as requests understands it, and how to log in there."""
+    if not getproxies():
+        return "", None
+    # Imported where there is one: 4 MB of each worker.
+    from requests.utils import get_auth_from_url, get_environ_proxies, prepend_scheme_if_needed, select_proxy
+
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if not proxy:
+        return "", None
+    proxy = str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call] # requests has no types here
+    user, password = get_auth_from_url(proxy)
+    return proxy, make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
 
 
 def _patient(kind: type[HTTPConnection], limit: float) -> type[HTTPConnection]:

@@ -114,6 +114,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_ready(**_: Any) -> None:
         log.info("ready", worker=fleet.worker, concurrency=settings.concurrency, workspace=resources.workspace.uri)
         watchdog.start()
+        memory.give_back()
         memory.collect_rarely()
 
     @signals.worker_shutting_down.connect(weak=False)

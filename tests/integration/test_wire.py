@@ -7,8 +7,8 @@ import ssl
 import time
 from pathlib import Path
 
+import certifi
 import pytest
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from restyle.errors import ApiTimeout, ApiUnavailable, ConfigurationError
 from restyle.wire import Wire
@@ -19,7 +19,7 @@ GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-remaining-credits: 7\r\n\r\nh
 
 
 def line_to(
-    server: Server, *, scheme: str = "http", timeout: float = 0.4, trusted: str = DEFAULT_CA_BUNDLE_PATH
+    server: Server, *, scheme: str = "http", timeout: float = 0.4, trusted: str = certifi.where()
 ) -> tuple[Wire, str]:
     """A client of a server, and the server's address."""
     url = f"{scheme}://localhost:{server.port}/v1"
