@@ -21,6 +21,8 @@ ONE_FILE = 1_500_000
 #: The folder's name.
 FOLDER = "report"
 _THREADS = 8
+#: Pictures that are decoded at a time: each takes ten times its file, and a report is written beside a worker's calls.
+_DECODED = 2
 
 
 class Album:
@@ -35,6 +37,7 @@ class Album:
         self._folder = page.rpartition("/")[0]
         self._room = one_file
         self._lock = threading.Lock()
+        self._decoding = threading.Semaphore(_DECODED)
 
     def addresses(self, uris: Iterable[str]) -> dict[str, str]:
         """What the page calls its pictures, by their s3:// URI; one that cannot be read or decoded is left out."""
@@ -53,7 +56,9 @@ class Album:
     def _make(self, uri: str) -> tuple[str, bytes | str]:
         """A picture's bytes while there is room for them in the page, else its address; empty where there is none."""
         try:
-            small = images.thumbnail(self._store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, SIDE, quality=QUALITY)
+            found = self._store.get(uri, max_bytes=images.MAX_INPUT_BYTES)
+            with self._decoding:
+                small = images.thumbnail(found.data, SIDE, quality=QUALITY)
         except (RestyleError, ValueError):  # the report is worth more than one picture in it
             return uri, b""
         with self._lock:

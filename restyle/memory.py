@@ -10,17 +10,18 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 def hold_little() -> None:
-    """Has it use two arenas rather than eight a core, and give large blocks back when they are freed.
+    """Has it use one arena rather than eight a core, and give large blocks back when they are freed.
 
-    With a thread a call, each arena would keep the largest pictures that its threads have held.
+    With a thread a call, each arena would keep the largest pictures that its threads have held; and one is enough
+    where nearly all that is taken is taken under the interpreter's lock.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    mallopt(_M_ARENA_MAX, 2)
+    mallopt(_M_ARENA_MAX, 1)
     mallopt(_M_MMAP_THRESHOLD, 4 * 1024 * 1024)
-    mallopt(_M_TRIM_THRESHOLD, 16 * 1024 * 1024)
+    mallopt(_M_TRIM_THRESHOLD, 4 * 1024 * 1024)
 
 
 def collect_rarely() -> None:

@@ -226,6 +226,10 @@ class Store:
             "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
         )
 
+    def make_ready(self, uri: str) -> None:
+        """Makes the client for a place now rather than at its first use; connects to nobody yet."""
+        self._ways(split_uri(uri)[0])
+
     def close(self) -> None:
         """Closes the connections."""
         with self._lock:

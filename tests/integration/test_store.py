@@ -40,6 +40,15 @@ def test_both_ways_tell_the_same(s3: S3, store: Store) -> None:
     assert s3.store.put(URI, data, content_type="image/jpeg") == etag
 
 
+def test_making_ready_connects_to_nobody() -> None:
+    """A worker opens its door at its start, whether S3 is there or not."""
+    store = Store(embedded=Endpoint("http://127.0.0.1:1", "key", "secret"))
+    store.make_ready(URI)
+    with pytest.raises(StoreUnavailable):
+        store.head(URI)
+    store.close()
+
+
 def test_a_file_is_written_whole(store: Store, tmp_path: Path) -> None:
     """What is mapped into memory is never half sent."""
     path = tmp_path / "report.csv"
