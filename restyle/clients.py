@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.session import Session
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader
 from botocore.session import get_session
+
+from restyle.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -62,7 +65,19 @@ def _silence(model: Any) -> None:
 
 
 def open_client(endpoint: Endpoint | None, *, connections: int) -> tuple[S3Client, str | None]:
-    """A client of the embedded S3 server, or with None of the S3 of boto3's own chain; and the CA bundle it trusts."""
+    """A client of the embedded S3 server, or with None of the S3 of boto3's own chain; and the CA bundle it trusts.
+
+    Raises:
+        ConfigurationError: AWS's own settings are wrong.
+    """
+    try:
+        return _opened(endpoint, connections)
+    except (BotoCoreError, ValueError) as error:
+        told = str(error).rstrip(".")
+        raise ConfigurationError(f"S3 cannot be opened: {told}. Look at the AWS_ variables and ~/.aws/config") from None
+
+
+def _opened(endpoint: Endpoint | None, connections: int) -> tuple[S3Client, str | None]:
     config = Config(
         retries={"mode": "standard", "max_attempts": 3},
         connect_timeout=5,

@@ -227,7 +227,11 @@ class Store:
         )
 
     def make_ready(self, uri: str) -> None:
-        """Makes the client for a place now rather than at its first use; connects to nobody yet."""
+        """Makes the client for a place now rather than at its first use; connects to nobody yet.
+
+        Raises:
+            ConfigurationError: AWS's own settings are wrong.
+        """
         self._ways(split_uri(uri)[0])
 
     def close(self) -> None:

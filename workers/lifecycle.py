@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -115,10 +114,6 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_ready(**_: Any) -> None:
         log.info("ready", worker=fleet.worker, concurrency=settings.concurrency, workspace=resources.workspace.uri)
         watchdog.start()
-        # Before the first job, so that what is left over from making the client is given back, and it is never looked
-        # through for garbage. What is wrong with it is told where it is used.
-        with suppress(Exception):
-            resources.store.make_ready(resources.workspace.uri)
         memory.give_back()
         memory.collect_rarely()
 

@@ -36,6 +36,8 @@ try:
     app = make_celery(settings)
     resources = open_resources(settings)
     resources.state.ping()
+    # Before the first job: what making the client leaves over is given back, and no look for garbage goes through it.
+    resources.store.make_ready(resources.workspace.uri)
     lifecycle.connect(app, settings, resources)
 except RestyleError as error:
     sys.exit(f"restyle: {error.message}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from restyle.errors import InputNotFound, InvalidImage, StoreAccessDenied, StoreUnavailable
+from restyle.errors import ConfigurationError, InputNotFound, InvalidImage, StoreAccessDenied, StoreUnavailable
 from restyle.store import EMBEDDED_BUCKET, Endpoint, Store
 from tests.support.servers import S3, running_s3
 
@@ -47,6 +47,23 @@ def test_making_ready_connects_to_nobody() -> None:
     with pytest.raises(StoreUnavailable):
         store.head(URI)
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AWS_PROFILE", "nobody", "profile .nobody. could not be found"),
+        ("AWS_ENDPOINT_URL_S3", "somewhere", "Invalid endpoint: somewhere"),
+        ("AWS_DEFAULT_REGION", "no region!", "region_name 'no region!'"),
+    ],
+)
+def test_settings_of_aws_that_are_wrong_are_told(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    """In a sentence that names them, before anything is asked of S3."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"S3 cannot be opened: .*{said}.*AWS_ variables"):
+        Store().make_ready(URI)
 
 
 def test_a_file_is_written_whole(store: Store, tmp_path: Path) -> None:
