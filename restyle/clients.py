@@ -56,7 +56,7 @@ class Models(Loader):
 
 
 def _silence(model: Any) -> None:
-    """Takes what is written for people out of a service's model: half of its memory."""
+    """Takes what is written for people out of a service's model: a third of its memory."""
     for part in model.values() if isinstance(model, dict) else model:
         if isinstance(part, dict | list):
             _silence(part)
