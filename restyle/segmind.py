@@ -36,7 +36,9 @@ class Segmind:
         Raises:
             RequestRejected, TransientError, RateLimited, FleetError: as the API's answer says; see `read_answer`.
         """
-        reply = self._call("POST", self.url, Body(image, params))
+        body = Body(image, params)
+        del image  # a call in flight holds no picture
+        reply = self._call("POST", self.url, body)
         return read_answer(reply.status, reply.headers, reply.body, reply.seconds, api_key=self._key)
 
     def credits(self) -> float:

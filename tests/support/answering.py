@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class Server:
@@ -27,6 +27,8 @@ class Server:
     def close(self) -> None:
         """Ends it."""
         for open_socket in (*self._open, self._socket):
+            with suppress(OSError):  # hung up on by now, or never connected
+                open_socket.shutdown(socket.SHUT_RDWR)
             open_socket.close()
 
     def _serve(self) -> None:

@@ -1,0 +1,59 @@
+"""What a job holds in memory while its call is in flight, in a whole pipeline with a real S3 and Valkey."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+import restyle
+from tests.support.answering import answering
+from tests.support.bench import running_bench
+from tests.support.sandbox import SandboxServer
+from tests.support.servers import S3
+from tests.support.wait import wait_until
+
+OURS = str(Path(restyle.__file__).parent)
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    """Within, every block of memory is known by who took it."""
+    tracemalloc.start(12)
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+
+
+def large(size: float) -> bool:
+    """Whether code of the pipeline still holds a block of memory of that size."""
+    traces = (trace for trace in tracemalloc.take_snapshot().traces if trace.size >= size)
+    return any(frame.filename.startswith(OURS) for trace in traces for frame in trace.traceback)
+
+
+def test_a_call_in_flight_holds_no_picture(s3: S3, redis_url: str, sandbox: SandboxServer) -> None:
+    """Hundreds of calls wait at once for seconds: neither the input nor what was sent is kept for the answer."""
+    file = BytesIO()
+    Image.effect_noise((600, 600), 80).convert("RGB").save(file, "JPEG", quality=95)
+    picture = file.getvalue()
+    with answering(None) as api:
+        url = f"http://127.0.0.1:{api.port}/v1/sdxl-img2img"
+        with running_bench(s3, redis_url, sandbox, api_url=url) as bench:
+            run = bench.begin(bench.plan(f"id,image\nmug,{bench.put('mug', picture)}\n"))
+            worker = threading.Thread(target=bench.work, args=(run,))
+            try:
+                with traced():
+                    worker.start()
+                    wait_until(lambda: bool(api.heard), timeout=30, description="the whole request")
+                    assert len(api.heard[0]) > len(picture) > 200_000
+                    wait_until(lambda: not large(len(picture) / 10), timeout=10, description="memory without a picture")
+            finally:
+                bench.resources.tools.stopping.set()
+                api.close()
+                worker.join()
