@@ -6,12 +6,12 @@ from functools import lru_cache
 from io import BytesIO
 from itertools import product
 
-from PIL import Image, ImageChops, ImageCms, ImageColor
+from PIL import Image, ImageChops, ImageColor
 
 from restyle.errors import ConfigurationError
 
 #: What a broken ICC profile, or one for another kind of picture, raises.
-_PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError)
+_PROFILE_ERRORS = (OSError, KeyError, TypeError, ValueError)
 #: The pixels that a profile's colour space is for.
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 #: By how many of 255 levels a profile may move a colour and still count as sRGB.
@@ -60,19 +60,25 @@ def to_srgb(picture: Image.Image, profile: bytes | None, steps: list[str]) -> Im
 
 
 def _convert(picture: Image.Image, profile: bytes) -> Image.Image:
-    source = ImageCms.ImageCmsProfile(BytesIO(profile))
-    mode = _MODES[source.profile.xcolor_space.strip()]
-    if (picture.mode, mode) == ("L", "RGB"):
-        picture = picture.convert("RGB")
-    if picture.mode != mode:
-        raise ValueError(f"a profile for {mode} in a picture of {picture.mode}")
-    converted = ImageCms.profileToProfile(
-        picture,
-        source,
-        ImageCms.createProfile("sRGB"),
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
+    # Imported with the first profile: it is 1 MB of each worker, and many a catalog has none.
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        mode = _MODES[source.profile.xcolor_space.strip()]
+        if (picture.mode, mode) == ("L", "RGB"):
+            picture = picture.convert("RGB")
+        if picture.mode != mode:
+            raise ValueError(f"a profile for {mode} in a picture of {picture.mode}")
+        converted = ImageCms.profileToProfile(
+            picture,
+            source,
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except ImageCms.PyCMSError as error:
+        raise ValueError(str(error)) from error
     assert converted is not None  # None is for a conversion in place
     return converted

@@ -12,18 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from io import BytesIO
+from typing import cast
 
 from PIL import Image
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ExifTags import Base
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from restyle.errors import InvalidImage
 
@@ -41,15 +37,15 @@ _TALL = 128
 # be noise in the log. Set once for the process, because switching filters around a call is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# The readers are opened directly: Image.open would try formats beyond these, and has limits of its own for sizes.
-_READERS: tuple[tuple[str, bytes, type[ImageFile]], ...] = (
-    ("JPEG", rb"\xff\xd8\xff", JpegImageFile),
-    ("PNG", rb"\x89PNG\r\n\x1a\n", PngImageFile),
-    ("WebP", rb"RIFF.{4}WEBP", WebPImageFile),
-    ("TIFF", rb"II[*+]\0|MM\0[*+]", TiffImageFile),
-    ("GIF", rb"GIF8[79]a", GifImageFile),
-    ("AVIF", rb".{4}ftypavi[fs]", AvifImageFile),
-    ("BMP", rb"BM.{4}\0{4}", BmpImageFile),
+# How files begin, by the names of their formats.
+_FORMATS: tuple[tuple[str, bytes], ...] = (
+    ("JPEG", rb"\xff\xd8\xff"),
+    ("PNG", rb"\x89PNG\r\n\x1a\n"),
+    ("WebP", rb"RIFF.{4}WEBP"),
+    ("TIFF", rb"II[*+]\0|MM\0[*+]"),
+    ("GIF", rb"GIF8[79]a"),
+    ("AVIF", rb".{4}ftypavi[fs]"),
+    ("BMP", rb"BM.{4}\0{4}"),
 )
 
 #: What people take for pictures, by its first bytes.
@@ -122,7 +118,18 @@ class Source:
 
 def is_picture(start: bytes) -> bool:
     """Whether a file that begins so has a format that can be read."""
-    return any(re.match(signature, start, re.DOTALL) for _, signature, _ in _READERS)
+    return any(re.match(signature, start, re.DOTALL) for _, signature in _FORMATS)
+
+
+@cache
+def reader(kind: str) -> type[ImageFile]:
+    """Pillow's reader of a format, which writes it too.
+
+    Opened directly: Image.open would try formats beyond ours, and has limits of its own for sizes. Imported with the
+    first picture of its format: all of them would be 3 MB of each worker, and most catalogs are JPEG.
+    """
+    name = kind if kind == "WebP" else kind.capitalize()
+    return cast("type[ImageFile]", getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile"))
 
 
 def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0) -> Source:
@@ -137,11 +144,11 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0) -> S
     Raises:
         InvalidImage: it is neither, or no picture at all.
     """
-    for kind, signature, reader in _READERS:
+    for kind, signature in _FORMATS:
         if re.match(signature, data, re.DOTALL):
             with _reading(kind, data):
                 part = _part(data, share) if kind == "JPEG" and share < 1 else b""
-                image = reader(BytesIO(part or data))
+                image = reader(kind)(BytesIO(part or data))
                 _check_size(image.size, smallest)
                 turn = _TURNS.get(_orientation(kind, image, data))
                 source = Source(data, kind, image, image.size, turn, bool(part))
