@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from producers.download import Folder, pictures
-from producers.enqueue import PlanLine, read_plan
+from producers.enqueue import read_plan
 from producers.rows import Row, read_results
 from restyle.errors import InputNotFound, RestyleError
 from restyle.keys import Workspace
@@ -45,7 +45,7 @@ class Mirror:
         self._over = threading.Event()
         self._closed: set[int] = set()
         self._seen: dict[int, set[int]] = {}
-        self._plans: dict[int, list[PlanLine]] = {}
+        self._plans: dict[int, list[bytes]] = {}
         self._thread = threading.Thread(target=self._keep_looking, name="mirror", daemon=True)
 
     def start(self) -> None:
@@ -109,7 +109,7 @@ class Mirror:
         if shard not in self._plans:
             self._plans[shard] = read_plan(self._store, self._workspace, self._run.run_id, shard)
         for index, outcome in self._progress.outcomes(self._run.run_id, shard).items():
-            yield index, (Job.model_validate(self._plans[shard][index]), outcome)
+            yield index, (Job.model_validate_json(self._plans[shard][index]), outcome)
 
     def _take_closed(self, shard: int) -> None:
         """The rest of a shard that has closed, which is then done with."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -40,13 +42,13 @@ def read_runs(names: Iterable[str], store: Store, workspace: Workspace) -> Itera
 
 def shared_job(run: Run, other: Run, store: Store, workspace: Workspace) -> str:
     """The first job that both runs have, or nothing."""
-    theirs = {
-        workspace.job_id(line["id"], line["variant"])
-        for shard in range(other.shards)
-        for line in read_plan(store, workspace, other.run_id, shard)
-    }
-    for shard in range(run.shards):
-        for line in read_plan(store, workspace, run.run_id, shard):
-            if workspace.job_id(line["id"], line["variant"]) in theirs:
-                return f"{line['id']} {line['variant']}"
+
+    def jobs(of: Run) -> Iterator[dict[str, Any]]:
+        for shard in range(of.shards):
+            yield from map(json.loads, read_plan(store, workspace, of.run_id, shard))
+
+    theirs = {workspace.job_id(job["id"], job["variant"]) for job in jobs(other)}
+    for job in jobs(run):
+        if workspace.job_id(job["id"], job["variant"]) in theirs:
+            return f"{job['id']} {job['variant']}"
     return ""

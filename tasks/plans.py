@@ -44,7 +44,7 @@ class Plans:
                     lines = read_plan(self._store, self._workspace, run_id, shard)
                 except InputNotFound:
                     raise Dropped("no such plan", settled=True) from None
-                self._shards[run_id, shard] = [_digest(Job.model_validate(line)) for line in lines]
+                self._shards[run_id, shard] = [_digest(Job.model_validate_json(line)) for line in lines]
                 if len(self._shards) > _REMEMBERED:
                     self._shards.popitem(last=False)
             return self._shards[run_id, shard]

@@ -6,6 +6,7 @@ on its staying alive: each step may be cut off and done again.
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -14,8 +15,9 @@ import structlog
 
 from producers.enqueue import Feeder
 from restyle.errors import RestyleError, StateUnavailable
+from restyle.firings import Firings
 from restyle.fleet import Dropped
-from restyle.models import Message, utc_now
+from restyle.models import Job, Message, utc_now
 from restyle.progress import Progress, failed
 from tasks.resources import Resources
 from workers.trends import Trends
@@ -35,6 +37,7 @@ class Dispatcher(threading.Thread):
         self._feeder = feeder
         self._progress: Progress = resources.progress
         self._fleet = resources.tools.fleet
+        self._firings = Firings(self._progress.state)
         self._missing: dict[str, float] = {}
         self._probed = ""
         self._trends = Trends(resources)
@@ -72,7 +75,8 @@ class Dispatcher(threading.Thread):
                     self._progress.lift(run_id, suspension.reason)  # a new day, a new budget
             self._feeder.advance(run_id)
             self._tell(run_id)
-        self._resources.starter.hand_out(self._feeder.start)
+        if self._firings.waiting():
+            self._resources.starter.hand_out(self._feeder.start)
         self._trends.note()
 
     def _tell(self, run_id: str) -> None:
@@ -117,10 +121,9 @@ class Dispatcher(threading.Thread):
     def _park(self, place: dict[str, object], job_id: str, code: str, why: str) -> None:
         run_id, shard, index = str(place["run"]), int(str(place["shard"])), int(str(place["index"]))
         line = self._feeder.plan(run_id, shard)[index]
-        message = Message.model_validate(
-            {"run_id": run_id, "shard": shard, "index": index, "job_id": job_id, "job": line}
-        )
-        self._progress.report(self._fleet, message, "", failed(code, why, seed=message.job.params.seed))
+        job = Job.model_validate_json(line)
+        message = Message(run_id=run_id, shard=shard, index=index, job_id=job_id, job=job)
+        self._progress.report(self._fleet, message, "", failed(code, why, seed=job.params.seed))
 
     # -- outages -------------------------------------------------------------------------------------------
 
@@ -135,12 +138,12 @@ class Dispatcher(threading.Thread):
                 ended = self._progress.ended(run_id, shard.shard)
                 for index, line in enumerate(self._feeder.plan(run_id, shard.shard)):
                     if index not in ended and self._feeder.job_id(line) not in living:
-                        candidates.append((run_id, shard.shard, index, line))
-        fresh = [found for found in candidates if found[3]["variant"] != self._probed] or candidates
+                        candidates.append((run_id, shard.shard, index, json.loads(line)["variant"], line))
+        fresh = [found for found in candidates if found[3] != self._probed] or candidates
         if not fresh:
             return
-        run_id, number, index, line = random.choice(fresh)
+        run_id, number, index, variant, line = random.choice(fresh)
         job_id = self._feeder.job_id(line)
         if self._fleet.probe(job_id):
-            self._probed = line["variant"]
+            self._probed = variant
             self._feeder.publish(run_id, number, [(index, job_id, line)])

@@ -17,7 +17,7 @@ from typing import Any
 
 from apps.cli.session import Session
 from apps.dashboard.look import Row
-from producers.enqueue import PlanLine, read_plan
+from producers.enqueue import read_plan
 from producers.tally import ErrorTally, VariantTally
 from restyle.errors import InputNotFound
 from restyle.events import Event, ask_events, read_events
@@ -72,7 +72,7 @@ class CloseUp:
         self._told: dict[int, int] = {}
         self._whole: set[int] = set()
         self._reported = False
-        self._plans: OrderedDict[int, list[PlanLine]] = OrderedDict()
+        self._plans: OrderedDict[int, list[bytes]] = OrderedDict()
         self._lock = threading.Lock()
 
     def look(self, row: Row) -> None:
@@ -108,7 +108,7 @@ class CloseUp:
             found = state.ask("HMGET", keys[shard], *(f"o:{index}" for index in unseen)) if unseen else []
             for index, text in zip(unseen, found, strict=True):
                 if text is not None:
-                    self._take(shard, index, lines[index], json.loads(text))
+                    self._take(shard, index, json.loads(lines[index]), json.loads(text))
             self._told[shard] = ended
 
     # -- closed shards ---------------------------------------------------------------------------------------
@@ -154,18 +154,18 @@ class CloseUp:
 
     # -- one job ---------------------------------------------------------------------------------------------
 
-    def _take(self, shard: int, index: int, line: PlanLine, outcome: dict[str, Any]) -> None:
+    def _take(self, shard: int, index: int, job: dict[str, Any], outcome: dict[str, Any]) -> None:
         """Takes a job in. A run has millions of them, so only those that are shown become values."""
         self._seen.setdefault(shard, set()).add(index)
         if not self._reported:
-            self._count(str(line["variant"]), outcome)
+            self._count(str(job["variant"]), outcome)
         failed = outcome["outcome"] == OutcomeKind.FAILED.value
         if not failed and not outcome.get("outputs"):
             return
         shown, room = (self.failures, FAILURES) if failed else (self.pictures, PICTURES)
         ended = datetime.fromisoformat(outcome["ended"]) if outcome.get("ended") else _LONG_AGO
         if len(shown) < room or ended > shown[-1].ended:
-            shown.append(Shown(shard, index, Job.model_validate(line), Outcome.model_validate(outcome)))
+            shown.append(Shown(shard, index, Job.model_validate(job), Outcome.model_validate(outcome)))
             shown.sort(key=lambda one: (one.ended, one.shard, one.index), reverse=True)
             del shown[room:]
 
@@ -192,7 +192,7 @@ class CloseUp:
                 line = self._plan(shard)[index]
             except (InputNotFound, IndexError):
                 return None
-        return _uri(Job.model_validate(line), self._outcome(shard, index), which)
+        return _uri(Job.model_validate_json(line), self._outcome(shard, index), which)
 
     def _outcome(self, shard: int, index: int) -> Outcome | None:
         state = self.session.state
@@ -205,7 +205,7 @@ class CloseUp:
         told = json.loads(gzip.decompress(found.data).splitlines()[index])["outcome"]
         return None if told is None else Outcome.model_validate(told)
 
-    def _plan(self, shard: int) -> list[PlanLine]:
+    def _plan(self, shard: int) -> list[bytes]:
         if shard not in self._plans:
             self._plans[shard] = read_plan(self.session.store, self.session.workspace, self.run_id, shard)
             while len(self._plans) > _PLANS:

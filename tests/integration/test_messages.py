@@ -14,7 +14,8 @@ from config.settings import Settings
 from producers.messages import Envelope
 from restyle.state import State
 
-KWARGS = {"v": 1, "run_id": "20260101T000000Z-abcdef", "job": {"id": 'grün "<id>" <tag> <body>', "meta": {"a": "b"}}}
+JOB = {"id": 'grün "<id>" <tag> <body>', "meta": {"a": "b"}}
+KWARGS = {"v": 1, "run_id": "20260101T000000Z-abcdef"}
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ def test_a_filled_envelope_is_what_celery_sends(state: State, redis_url: str) ->
     settings = Settings(redis_url=SecretStr(redis_url), workspace="s3://bucket/prefix")
     app = make_celery(settings)
     key = settings.effective_workspace.namespace + JOBS
-    app.send_task(IMAGE_TASK, kwargs=KWARGS, queue=JOBS, ignore_result=True, argsrepr="", kwargsrepr="")
+    app.send_task(IMAGE_TASK, kwargs={**KWARGS, "job": JOB}, queue=JOBS, ignore_result=True, argsrepr="", kwargsrepr="")
     theirs = json.loads(state.ask("RPOP", key))
     envelope = Envelope(app, IMAGE_TASK, JOBS)
-    ours = [json.loads(envelope.fill(KWARGS)) for _ in range(2)]
+    ours = [json.loads(envelope.fill(KWARGS, job=json.dumps(JOB).encode())) for _ in range(2)]
     assert shape(ours[0]) == shape(theirs)
     changing = {"id", "root_id", "correlation_id", "delivery_tag", "reply_to"}
     for part in ("headers", "properties"):
@@ -52,9 +53,9 @@ def test_a_filled_envelope_is_what_celery_sends(state: State, redis_url: str) ->
     assert one["properties"]["delivery_tag"] != other["properties"]["delivery_tag"]
     assert ours[0]["headers"]["id"] == ours[0]["headers"]["root_id"] == ours[0]["properties"]["correlation_id"]
 
-    state.ask("LPUSH", key, envelope.fill(KWARGS))
+    state.ask("LPUSH", key, envelope.fill(KWARGS, job=json.dumps(JOB, ensure_ascii=False).encode()))
     with app.connection_for_read() as connection:
         message = connection.SimpleQueue(JOBS).queue.bind(connection.default_channel).get()
         assert message is not None
-        assert message.payload[:2] == [[], KWARGS]
+        assert message.payload[:2] == [[], {**KWARGS, "job": JOB}]
         message.ack()

@@ -65,7 +65,7 @@ class Bench:
     def lines(self, run: Run, shard: int) -> list[Job]:
         """The jobs of a shard."""
         here = self.resources
-        return [Job.model_validate(line) for line in read_plan(here.store, here.workspace, run.run_id, shard)]
+        return [Job.model_validate_json(line) for line in read_plan(here.store, here.workspace, run.run_id, shard)]
 
     def messages(self, run: Run) -> Iterator[dict[str, Any]]:
         """The messages of a run."""
