@@ -38,6 +38,9 @@ LONGEST_PATIENCE = 10
 #: Who did it, where nobody did.
 DISPATCHER = "dispatcher"
 
+#: A job by its place in its shard, its id, and its JSON as planned.
+PlannedJob = tuple[int, str, bytes]
+
 
 def read_plan(store: Store, workspace: Workspace, run_id: str, shard: int) -> list[bytes]:
     """The jobs of a shard as planned, each as its JSON: as values they would take ten times the memory."""
@@ -147,18 +150,22 @@ class Feeder:
 
     def feed(self, run_id: str, shard: int, *, loosen: bool = False) -> None:
         """Puts the pending jobs of a shard that no living worker holds on the queue."""
-        ended, living = self.progress.ended(run_id, shard), self.fleet.living_jobs
-        hungry = [
-            (index, job_id, line)
-            for index, line in enumerate(self.plan(run_id, shard))
-            if index not in ended and (job_id := self.job_id(line)) not in living
-        ]
+        hungry = self.hungry(run_id, shard)
         if loosen:
             for _, job_id, _ in hungry:
                 self.fleet.loosen(job_id)
         # Marked first: a job dropped while these are published makes the shard hungry again.
         self.progress.fed(run_id, shard)
         self.publish(run_id, shard, hungry)
+
+    def hungry(self, run_id: str, shard: int) -> list[PlannedJob]:
+        """The pending jobs of a shard that no living worker holds."""
+        ended, living = self.progress.ended(run_id, shard), self.fleet.living_jobs
+        return [
+            (index, job_id, line)
+            for index, line in enumerate(self.plan(run_id, shard))
+            if index not in ended and (job_id := self.job_id(line)) not in living
+        ]
 
     def _open(self, run_id: str, totals: Totals, shards: list[OpenShard]) -> None:
         """Opens the next shards while the window has room; first those that Redis has lost."""
@@ -185,8 +192,8 @@ class Feeder:
             return
         note(self.progress.state, run_id, "fed", DISPATCHER, told)
 
-    def publish(self, run_id: str, shard: int, jobs: Iterable[tuple[int, str, bytes]]) -> None:
-        """Writes messages in batches, of jobs as planned; one lost on the way is fed again later."""
+    def publish(self, run_id: str, shard: int, jobs: Iterable[PlannedJob]) -> None:
+        """Writes messages in batches; one lost on the way is fed again later."""
         totals = self.progress.totals(run_id)
         queue = QUEUES[totals.priority if totals else "normal"]
         envelope = self._envelope(queue)

@@ -39,7 +39,7 @@ class _Files(JSONFileLoader):
     def load_file(self, file_path: str) -> Any:
         """What is in a file, given by its path without the ending; None where there is none."""
         for ending, opened in ((".json", open), (".json.gz", gzip.open)):
-            with suppress(FileNotFoundError, NotADirectoryError), opened(file_path + ending, "rb") as file:
+            with suppress(OSError), opened(file_path + ending, "rb") as file:  # the next place is looked into
                 return json.loads(file.read(), object_pairs_hook=_used)
         return None
 

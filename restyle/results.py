@@ -23,6 +23,7 @@ from restyle.models import (
     Record,
     RecordApi,
     RecordInput,
+    RecordOutput,
     RecordPrepared,
     RecordTimes,
     utc_now,
@@ -196,28 +197,8 @@ class Made:
 
 def store(made: Made, tools: Tools) -> Record:
     """Outputs first, record last; what stood there before is set aside first."""
+    outputs, marks, replaced = put_outputs(made, tools)
     job, answer = made.job, made.called.answer
-    finished, marks = finisher(made.work, tools).finish(answer.images, made.pictures, made.prepared.data)
-    marks = marks.model_copy(update={"suspect": made.suspect})
-    aside = tools.workspace if made.suspect else None
-    outputs = [
-        recorded(place(job, sample, output.picture.content_type, aside), output)
-        for sample, output in enumerate(finished)
-    ]
-    replaced = set_aside(made, [output.uri for output in outputs], tools)
-    told = {
-        "fingerprint": made.fingerprint.token,
-        "run_id": made.work.message.run_id,
-        "received": str(len(outputs)),
-        "cost": "" if answer.cost is None else str(answer.cost),
-        "request_id": answer.request_id or "",
-        "marks": marks.model_dump_json(exclude_defaults=True),
-    }
-    for output, one in zip(outputs, finished, strict=True):
-        tools.store.put(
-            output.uri, one.data, content_type=output.content_type, metadata=told,
-            storing=made.work.options.outputs.storing, sha256=output.sha256,
-        )  # fmt: skip
     record = Record(
         job_id=made.work.message.job_id,
         run_id=made.work.message.run_id,
@@ -249,6 +230,33 @@ def store(made: Made, tools: Tools) -> Record:
     )  # fmt: skip
     put_record(record, tools)
     return record
+
+
+def put_outputs(made: Made, tools: Tools) -> tuple[list[RecordOutput], Marks, list[str]]:
+    """Writes the finished pictures, which are let go with its end; what was done to them, and what they replace."""
+    job, answer = made.job, made.called.answer
+    finished, marks = finisher(made.work, tools).finish(answer.images, made.pictures, made.prepared.data)
+    marks = marks.model_copy(update={"suspect": made.suspect})
+    aside = tools.workspace if made.suspect else None
+    outputs = [
+        recorded(place(job, sample, output.picture.content_type, aside), output)
+        for sample, output in enumerate(finished)
+    ]
+    replaced = set_aside(made, [output.uri for output in outputs], tools)
+    told = {
+        "fingerprint": made.fingerprint.token,
+        "run_id": made.work.message.run_id,
+        "received": str(len(outputs)),
+        "cost": "" if answer.cost is None else str(answer.cost),
+        "request_id": answer.request_id or "",
+        "marks": marks.model_dump_json(exclude_defaults=True),
+    }
+    for output, one in zip(outputs, finished, strict=True):
+        tools.store.put(
+            output.uri, one.data, content_type=output.content_type, metadata=told,
+            storing=made.work.options.outputs.storing, sha256=output.sha256,
+        )  # fmt: skip
+    return outputs, marks, replaced
 
 
 def set_aside(made: Made, new: list[str], tools: Tools) -> list[str]:

@@ -92,8 +92,9 @@ class SegmindQueue:
         Raises:
             RestyleError: it was refused, by the same table as a call of v1; or in doubt where the reply was lost.
         """
-        submitted = utc_now()
-        reply = self._submit("POST", self.url, Body(image, params))
+        submitted, body = utc_now(), Body(image, params)
+        del image  # a submit that waits holds no picture
+        reply = self._submit("POST", self.url, body)
         if not 200 <= reply.status < 300:
             raise read_error(reply.status, reply.headers, reply.body, self._key)
         request_id = _object(reply.body).get("request_id")

@@ -26,6 +26,8 @@ log = structlog.get_logger("restyle.dispatcher")
 
 #: Workers that may die with a job before its call, until the job is taken for the cause.
 DEATHS = 5
+#: Jobs among which a probe looks for another variant.
+LOOKED_AT = 200
 
 
 class Dispatcher(threading.Thread):
@@ -129,21 +131,19 @@ class Dispatcher(threading.Thread):
 
     def _probe(self) -> None:
         """Lets one pending job through, each time another one: of another variant where there is one."""
-        living = self._fleet.living_jobs
-        candidates = []
-        for run_id in self._progress.unfinished():
-            if self._progress.suspensions(run_id):
-                continue
-            for shard in self._progress.open_shards(run_id):
-                ended = self._progress.ended(run_id, shard.shard)
-                for index, line in enumerate(self._feeder.plan(run_id, shard.shard)):
-                    if index not in ended and self._feeder.job_id(line) not in living:
-                        candidates.append((run_id, shard.shard, index, json.loads(line)["variant"], line))
-        fresh = [found for found in candidates if found[3] != self._probed] or candidates
-        if not fresh:
+        candidates = [
+            (run_id, shard.shard, job)
+            for run_id in self._progress.unfinished()
+            if not self._progress.suspensions(run_id)
+            for shard in self._progress.open_shards(run_id)
+            for job in self._feeder.hungry(run_id, shard.shard)
+        ]
+        random.shuffle(candidates)
+        variants = [json.loads(job[2])["variant"] for _, _, job in candidates[:LOOKED_AT]]
+        if not variants:
             return
-        run_id, number, index, variant, line = random.choice(fresh)
-        job_id = self._feeder.job_id(line)
-        if self._fleet.probe(job_id):
-            self._probed = variant
-            self._feeder.publish(run_id, number, [(index, job_id, line)])
+        chosen = next((place for place, variant in enumerate(variants) if variant != self._probed), 0)
+        run_id, shard, job = candidates[chosen]
+        if self._fleet.probe(job[1]):
+            self._probed = variants[chosen]
+            self._feeder.publish(run_id, shard, [job])

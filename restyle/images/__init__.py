@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageFile
 from restyle.errors import InvalidImage, MalformedResponse
 from restyle.images.colours import background, is_srgb, to_srgb
 from restyle.images.glance import Glance, glance
-from restyle.images.opening import MAX_PIXELS, MIN_SIDE, Source, check_whole, decoding, open_picture, reader
+from restyle.images.opening import MAX_PIXELS, MIN_SIDE, Source, check_whole, decoding, open_picture
 from restyle.models import Preparation
 
 __all__ = [
@@ -155,7 +155,6 @@ def transcode(data: bytes, content_type: str, quality: int) -> bytes:
     picture.info = {}
     file = BytesIO()
     if content_type == _CONTENT_TYPES["WebP"]:
-        reader("WebP")  # else Pillow would import all that it has, in search of one that writes it
         picture.save(file, "WEBP", quality=quality, method=4, **kept)
     else:
         picture.save(file, "PNG", **kept)

@@ -38,6 +38,10 @@ def is_srgb(profile: bytes | None) -> bool:
     """Whether the profile leaves colours as they are: by what it does, since names are many and may lie."""
     if not profile:
         return True
+    # Imported with the first profile: it is 1 MB of each worker, and many a catalog has none. What goes wrong with that
+    # says nothing about the profile.
+    from PIL import ImageCms  # noqa: F401
+
     levels = range(0, 256, 51)
     cube = bytes(channel for colour in product(levels, repeat=3) for channel in colour)
     probe = Image.frombytes("RGB", (len(levels) ** 2, len(levels)), cube)
@@ -60,7 +64,6 @@ def to_srgb(picture: Image.Image, profile: bytes | None, steps: list[str]) -> Im
 
 
 def _convert(picture: Image.Image, profile: bytes) -> Image.Image:
-    # Imported with the first profile: it is 1 MB of each worker, and many a catalog has none.
     from PIL import ImageCms
 
     try:

@@ -12,14 +12,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from io import BytesIO
-from typing import cast
 
 from PIL import Image
 from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from restyle.errors import InvalidImage
 
@@ -47,6 +49,12 @@ _FORMATS: tuple[tuple[str, bytes], ...] = (
     ("AVIF", rb".{4}ftypavi[fs]"),
     ("BMP", rb"BM.{4}\0{4}"),
 )
+
+# The readers are opened directly: Image.open would try formats beyond these, and has limits of its own for sizes. There
+# from the start are those of answers, which are paid for by then, and TIFF's, which reads EXIF.
+_READERS: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile, "PNG": PngImageFile, "WebP": WebPImageFile, "TIFF": TiffImageFile,
+}  # fmt: skip
 
 #: What people take for pictures, by its first bytes.
 _STRANGERS: tuple[tuple[str, bytes], ...] = (
@@ -121,15 +129,12 @@ def is_picture(start: bytes) -> bool:
     return any(re.match(signature, start, re.DOTALL) for _, signature in _FORMATS)
 
 
-@cache
-def reader(kind: str) -> type[ImageFile]:
-    """Pillow's reader of a format, which writes it too.
-
-    Opened directly: Image.open would try formats beyond ours, and has limits of its own for sizes. Imported with the
-    first picture of its format: all of them would be 3 MB of each worker, and most catalogs are JPEG.
-    """
-    name = kind if kind == "WebP" else kind.capitalize()
-    return cast("type[ImageFile]", getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile"))
+def _reader(kind: str) -> type[ImageFile]:
+    """The reader of a format; those of rare inputs are imported with the first of them."""
+    if kind not in _READERS:
+        name = kind.capitalize()
+        _READERS[kind] = getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+    return _READERS[kind]
 
 
 def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0) -> Source:
@@ -146,9 +151,10 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0) -> S
     """
     for kind, signature in _FORMATS:
         if re.match(signature, data, re.DOTALL):
+            reader = _reader(kind)
             with _reading(kind, data):
                 part = _part(data, share) if kind == "JPEG" and share < 1 else b""
-                image = reader(kind)(BytesIO(part or data))
+                image = reader(BytesIO(part or data))
                 _check_size(image.size, smallest)
                 turn = _TURNS.get(_orientation(kind, image, data))
                 source = Source(data, kind, image, image.size, turn, bool(part))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.catalog import picture
 from tests.support.command import Command
 from tests.support.imports import among, imported
 
@@ -42,6 +45,25 @@ def test_a_command_tells_its_options_without_celery_or_s3(tmp_path: Path) -> Non
     found = imported(Command(tmp_path), "status", "--help")
     assert not among(found, "botocore", "celery", "kombu", "jinja2", "PIL", "requests", "starlette", "structlog")
     assert not among(found, "apps.cli.manifests", "apps.cli.runs", "apps.cli.dashboard", "apps.cli.schedules")
+
+
+#: Prepares a JPEG as a worker does, and tells what of Pillow that took.
+_PREPARE = """
+import sys
+from restyle import images
+from restyle.models import Preparation
+images.prepare(sys.stdin.buffer.read(), Preparation(), look="whole")
+print(*(name for name in sys.modules if name.startswith("PIL.")))
+"""
+
+
+def test_a_catalog_of_jpegs_loads_no_rare_reader() -> None:
+    """What reads AVIF, GIF, BMP or colour profiles comes with the first of them; what reads answers is there before."""
+    jpeg = picture("mug", side=300)
+    done = subprocess.run([sys.executable, "-c", _PREPARE], input=jpeg, capture_output=True, check=True, timeout=60)
+    found = set(done.stdout.decode().split())
+    assert not found & {"PIL.AvifImagePlugin", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.ImageCms"}
+    assert {"PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.WebPImagePlugin", "PIL.TiffImagePlugin"} <= found
 
 
 def test_a_local_manifest_is_planned_without_a_client(tmp_path: Path) -> None:
