@@ -104,7 +104,7 @@ class Blocking:
         """One paid call."""
         if call.claim.verdict == "submitted":
             return self.queue.img2img(call)
-        return self.segmind.img2img(call.parcel.hand_over(), call.message.job.params)
+        return self.segmind.img2img(call.parcel, call.message.job.params)
 
     def settle(self, call: Call) -> bool:  # noqa: ARG002 - nobody can tell here
         """A blocking call leaves nothing behind by which it could be found."""
@@ -135,8 +135,9 @@ class Queued:
     def img2img(self, call: Call) -> Answer:
         """Submits a request, unless one was, and waits for its picture."""
         if call.claim.verdict == "submitted":
+            call.parcel.sent()  # by whoever submitted it
             return self._result(call, read_request(call.claim.request))
-        request = self.api.submit(call.parcel.hand_over(), call.message.job.params)
+        request = self.api.submit(call.parcel, call.message.job.params)
         self._note(call, request)
         self._pause(self.patience.poll, None)
         return self._result(call, request)

@@ -44,7 +44,10 @@ class Room:
 
 @dataclass
 class Parcel:
-    """A picture until it is sent: whoever sends it takes it, so that a call in flight holds no picture."""
+    """A picture until it is sent: whoever sends it takes it, so that a call in flight holds no picture.
+
+    Its room is kept for as long as the sending takes: many large ones at once may take long.
+    """
 
     data: bytes
     hold: Hold
@@ -52,8 +55,12 @@ class Parcel:
     def hand_over(self) -> bytes:
         """The picture, which from here on is only the receiver's."""
         data, self.data = self.data, b""
-        self.hold.keep(0)
         return data
+
+    def sent(self) -> None:
+        """Lets go of the picture and its room."""
+        self.data = b""
+        self.hold.keep(0)
 
 
 class Hold:

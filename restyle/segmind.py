@@ -16,6 +16,7 @@ from restyle import metrics
 from restyle.answers import Answer, read_answer, read_error
 from restyle.errors import MalformedResponse
 from restyle.models import Params
+from restyle.room import Parcel
 from restyle.wire import Wire
 
 
@@ -30,15 +31,13 @@ class Segmind:
         self._wire = Wire(url, api_key, timeout=timeout, connect_timeout=connect_timeout, connections=connections)
         self._call = metrics.api(self._wire.ask)
 
-    def img2img(self, image: bytes, params: Params) -> Answer:
+    def img2img(self, parcel: Parcel, params: Params) -> Answer:
         """One paid call.
 
         Raises:
             RequestRejected, TransientError, RateLimited, FleetError: as the API's answer says; see `read_answer`.
         """
-        body = Body(image, params)
-        del image  # a call in flight holds no picture
-        reply = self._call("POST", self.url, body)
+        reply = self._call("POST", self.url, Body(parcel, params))
         return read_answer(reply.status, reply.headers, reply.body, reply.seconds, api_key=self._key)
 
     def credits(self) -> float:
@@ -68,9 +67,12 @@ class Body:
     come would be most of what a call in flight takes.
     """
 
-    def __init__(self, image: bytes, params: Params) -> None:
-        parts = (b'{"image":"', pybase64.b64encode(image), b'",' + json.dumps(params.as_sent()).encode()[1:])
+    def __init__(self, parcel: Parcel, params: Params) -> None:
+        # No name is given to the picture, here or by whoever calls: what has one is kept until its function returns.
+        encoded = pybase64.b64encode(parcel.hand_over())
+        parts = (b'{"image":"', encoded, b'",' + json.dumps(params.as_sent()).encode()[1:])
         self._parts = deque([b"".join(parts)])
+        self._parcel = parcel
         self._length = sum(map(len, parts))
 
     def __len__(self) -> int:
@@ -79,3 +81,4 @@ class Body:
     def __iter__(self) -> Iterator[bytes]:
         while self._parts:
             yield self._parts.popleft()
+        self._parcel.sent()

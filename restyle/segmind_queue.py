@@ -28,6 +28,7 @@ from restyle.errors import (
     ResultGone,
 )
 from restyle.models import Params, utc_now
+from restyle.room import Parcel
 from restyle.segmind import Body
 from restyle.wire import Reply, Wire
 
@@ -86,15 +87,14 @@ class SegmindQueue:
         self._looks = Wire(url, api_key, timeout=min(timeout, LOOK_TIMEOUT), connections=connections)
         self._files = Wire(url, "", timeout=min(timeout, LOOK_TIMEOUT), connections=connections)
 
-    def submit(self, image: bytes, params: Params) -> Request:
+    def submit(self, parcel: Parcel, params: Params) -> Request:
         """Has a request accepted: the one step that is never repeated once it may have arrived.
 
         Raises:
             RestyleError: it was refused, by the same table as a call of v1; or in doubt where the reply was lost.
         """
-        submitted, body = utc_now(), Body(image, params)
-        del image  # a submit that waits holds no picture
-        reply = self._submit("POST", self.url, body)
+        submitted = utc_now()
+        reply = self._submit("POST", self.url, Body(parcel, params))
         if not 200 <= reply.status < 300:
             raise read_error(reply.status, reply.headers, reply.body, self._key)
         request_id = _object(reply.body).get("request_id")

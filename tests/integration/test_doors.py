@@ -47,6 +47,11 @@ PATIENCE = Patience(answer=0.6, poll=0.02, history=0.1, leave=0.05)
 DONE = Ended(Outcome(outcome=OutcomeKind.SUCCEEDED, credits=0.02), calls=1, wrote_record=True, call_succeeded=True)
 
 
+def parcel(name: str) -> Parcel:
+    """A picture on its way."""
+    return Parcel(picture(name), Hold(Room()))
+
+
 @dataclass
 class Fixture:
     """One worker with its doors, and a run with one job."""
@@ -65,7 +70,7 @@ class Fixture:
             )
             if claim.verdict != "look":
                 break
-        return Call(Parcel(picture("a"), Hold(Room())), self.message, self.token, claim, "this picture")
+        return Call(parcel("a"), self.message, self.token, claim, "this picture")
 
     def attempt(self) -> Answer:
         """One attempt as the pipeline makes it."""
@@ -301,7 +306,7 @@ def test_without_a_history_nobody_can_tell(job: Fixture, s3: S3, sandbox: Sandbo
 def test_another_jobs_request_is_never_taken(job: Fixture, sandbox: SandboxServer) -> None:
     """Where other jobs ask for the same parameters, only the picture could tell, and the history leaves it out."""
     params = job.message.job.params.model_copy(update={"seed": 7})
-    job.door.api.submit(picture("of another product"), params)
+    job.door.api.submit(parcel("of another product"), params)
     since = utc_now() - timedelta(minutes=1)
     with pytest.raises(CannotTell, match="its own seed"):
         job.door.api.find(picture("a"), params, since, is_ours=False)
@@ -384,7 +389,7 @@ def test_the_key_stays_with_the_api(job: Fixture, sandbox: SandboxServer) -> Non
     with running_proxy(int(sandbox.origin.rpartition(":")[2])) as proxy:
         proxy.listen(seen.append)
         api = SegmindQueue(f"http://127.0.0.1:{proxy.port}/v2/sdxl-img2img", sandbox.api_key)
-        request = api.submit(picture("a"), Params(prompt="p"))
+        request = api.submit(parcel("a"), Params(prompt="p"))
         answer = wait_until(lambda: api.look(request), timeout=5, description="the result")
         api.close()
     assert answer.images
