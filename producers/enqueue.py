@@ -150,7 +150,7 @@ class Feeder:
 
     def feed(self, run_id: str, shard: int, *, loosen: bool = False) -> None:
         """Puts the pending jobs of a shard that no living worker holds on the queue."""
-        hungry = self.hungry(run_id, shard)
+        hungry = self.hungry(run_id, shard, self.fleet.living_jobs)
         if loosen:
             for _, job_id, _ in hungry:
                 self.fleet.loosen(job_id)
@@ -158,9 +158,9 @@ class Feeder:
         self.progress.fed(run_id, shard)
         self.publish(run_id, shard, hungry)
 
-    def hungry(self, run_id: str, shard: int) -> list[PlannedJob]:
-        """The pending jobs of a shard that no living worker holds."""
-        ended, living = self.progress.ended(run_id, shard), self.fleet.living_jobs
+    def hungry(self, run_id: str, shard: int, living: set[str]) -> list[PlannedJob]:
+        """The pending jobs of a shard that no living worker holds; a job that ends meanwhile is none of them."""
+        ended = self.progress.ended(run_id, shard)
         return [
             (index, job_id, line)
             for index, line in enumerate(self.plan(run_id, shard))

@@ -33,13 +33,17 @@ class _Every(list[str]):
         return True
 
 
+#: Where a file is not, or is none that may be read, the next place is looked into.
+_NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+
 class _Files(JSONFileLoader):
     """botocore's files with no more than is used, as plain dicts, which keep their order too: 4 MB less of a worker."""
 
     def load_file(self, file_path: str) -> Any:
         """What is in a file, given by its path without the ending; None where there is none."""
         for ending, opened in ((".json", open), (".json.gz", gzip.open)):
-            with suppress(OSError), opened(file_path + ending, "rb") as file:  # the next place is looked into
+            with suppress(*_NOT_THERE), opened(file_path + ending, "rb") as file:
                 return json.loads(file.read(), object_pairs_hook=_used)
         return None
 

@@ -36,7 +36,7 @@ class Room:
             self._held += size
 
     def give_back(self, size: int) -> None:
-        """Makes room for others."""
+        """Makes room for others; with less than nothing, takes it from them."""
         with self._changed:
             self._held -= size
             self._changed.notify_all()
@@ -54,6 +54,7 @@ class Parcel:
 
     def hand_over(self) -> bytes:
         """The picture, which from here on is only the receiver's."""
+        assert self.data, "a picture is handed over once, and none is paid for that is not there"
         data, self.data = self.data, b""
         return data
 
@@ -77,7 +78,7 @@ class Hold:
         self._size = size
 
     def keep(self, size: int) -> None:
-        """Gives back all beyond so many bytes."""
-        if size < self._size:
+        """Holds so many bytes from here on: less is given back, for more it does not wait but has others wait."""
+        if size != self._size:
             self._room.give_back(self._size - size)
             self._size = size

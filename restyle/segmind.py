@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator
+from typing import Self
 from urllib.parse import urljoin
 
 import pybase64
@@ -37,7 +38,8 @@ class Segmind:
         Raises:
             RequestRejected, TransientError, RateLimited, FleetError: as the API's answer says; see `read_answer`.
         """
-        reply = self._call("POST", self.url, Body(parcel, params))
+        with Body(parcel, params) as body:
+            reply = self._call("POST", self.url, body)
         return read_answer(reply.status, reply.headers, reply.body, reply.seconds, api_key=self._key)
 
     def credits(self) -> float:
@@ -77,6 +79,13 @@ class Body:
 
     def __len__(self) -> int:
         return self._length
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Lets go of what could not be sent."""
+        self._parts.clear()
 
     def __iter__(self) -> Iterator[bytes]:
         while self._parts:

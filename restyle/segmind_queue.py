@@ -94,7 +94,8 @@ class SegmindQueue:
             RestyleError: it was refused, by the same table as a call of v1; or in doubt where the reply was lost.
         """
         submitted = utc_now()
-        reply = self._submit("POST", self.url, Body(parcel, params))
+        with Body(parcel, params) as body:
+            reply = self._submit("POST", self.url, body)
         if not 200 <= reply.status < 300:
             raise read_error(reply.status, reply.headers, reply.body, self._key)
         request_id = _object(reply.body).get("request_id")

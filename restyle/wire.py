@@ -7,6 +7,7 @@ import re
 import ssl
 import time
 from collections.abc import Mapping, Sized
+from traceback import clear_frames
 from typing import Any, NamedTuple, cast
 from urllib.request import getproxies
 
@@ -100,6 +101,8 @@ class Wire:
                 raise
             return Reply(response.status, response.headers, content, time.monotonic() - began)
         except (HTTPError, OSError) as error:
+            # urllib3's frames have what was being sent, and are kept by a cycle until there is a look for garbage.
+            clear_frames(error.__traceback__)
             if not has_answered and _never_sent(error):
                 raise ApiUnavailable(self._clean(f"the API cannot be reached: {_cause(error)}")) from None
             if isinstance(error, ReadTimeoutError | TimeoutError) or time.monotonic() - began >= self._timeout:

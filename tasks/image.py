@@ -94,15 +94,15 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
         except Dropped:
             raise
         except CallFailed as failure:
-            error, storm, waits = failure.error, failure.storm, 0
-            note_doubt(message, error, tools)
+            error, storm, waits, tell = failure.error, failure.storm, 0, note_doubt
         except RestyleError as caught:
-            error, storm, waits = caught, NO_STORM, waits + 1
-            if isinstance(caught, FleetError):
-                patiently(tools.stopping, tools.fleet.suspend, caught.reason, caught.message, tools.fleet.worker)
+            error, storm, waits, tell = caught, NO_STORM, waits + 1, suspend
         except Exception:
             log.exception("bug")
             return failed("bug", traceback.format_exc(limit=-5))
+        # All that follows may wait, and the frames that the error came through hold a picture.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        tell(message, error, tools)
         decision = decide(error, storm=storm, waits=waits, policy=resources.policy)
         log.warning("attempt ended", error=error.code, reason=error.message, used=storm.used, next=str(decision))
         match decision:
@@ -135,6 +135,12 @@ def note_doubt(message: Message, error: RestyleError, tools: Tools) -> None:
                 raise Dropped("stopping") from None
         else:
             return
+
+
+def suspend(message: Message, error: RestyleError, tools: Tools) -> None:  # noqa: ARG001 - as note_doubt has it
+    """Stops the fleet where the error concerns all of it."""
+    if isinstance(error, FleetError):
+        patiently(tools.stopping, tools.fleet.suspend, error.reason, error.message, tools.fleet.worker)
 
 
 def back_off(seconds: float, tools: Tools) -> None:

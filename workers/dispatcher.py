@@ -13,7 +13,7 @@ import time
 
 import structlog
 
-from producers.enqueue import Feeder
+from producers.enqueue import Feeder, PlannedJob
 from restyle.errors import RestyleError, StateUnavailable
 from restyle.firings import Firings
 from restyle.fleet import Dropped
@@ -26,8 +26,6 @@ log = structlog.get_logger("restyle.dispatcher")
 
 #: Workers that may die with a job before its call, until the job is taken for the cause.
 DEATHS = 5
-#: Jobs among which a probe looks for another variant.
-LOOKED_AT = 200
 
 
 class Dispatcher(threading.Thread):
@@ -131,19 +129,23 @@ class Dispatcher(threading.Thread):
 
     def _probe(self) -> None:
         """Lets one pending job through, each time another one: of another variant where there is one."""
+        living = self._fleet.living_jobs
         candidates = [
             (run_id, shard.shard, job)
             for run_id in self._progress.unfinished()
             if not self._progress.suspensions(run_id)
             for shard in self._progress.open_shards(run_id)
-            for job in self._feeder.hungry(run_id, shard.shard)
+            for job in self._feeder.hungry(run_id, shard.shard, living)
         ]
-        random.shuffle(candidates)
-        variants = [json.loads(job[2])["variant"] for _, _, job in candidates[:LOOKED_AT]]
-        if not variants:
+        if not candidates:
             return
-        chosen = next((place for place, variant in enumerate(variants) if variant != self._probed), 0)
-        run_id, shard, job = candidates[chosen]
+        random.shuffle(candidates)
+        fresh = (found for found in candidates if _variant(found[2]) != self._probed)
+        run_id, shard, job = next(fresh, candidates[0])
         if self._fleet.probe(job[1]):
-            self._probed = variants[chosen]
+            self._probed = _variant(job)
             self._feeder.publish(run_id, shard, [job])
+
+
+def _variant(job: PlannedJob) -> str:
+    return str(json.loads(job[2])["variant"])

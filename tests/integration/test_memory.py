@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 import restyle
+from restyle import metrics
 from restyle.errors import ApiTimeout
 from restyle.models import Params
 from restyle.room import Parcel, Room
@@ -38,18 +40,23 @@ def traced() -> Iterator[None]:
         tracemalloc.stop()
 
 
-def holds(picture: bytes) -> bool:
+def holds(picture: Sized) -> bool:
     """Whether code of the pipeline still has a block of memory of the picture's size, as it is or as base64."""
     traces = (trace for trace in tracemalloc.take_snapshot().traces if 0.9 <= trace.size / len(picture) <= 1.5)
     return any(frame.filename.startswith(OURS) for trace in traces for frame in trace.traceback)
 
 
+def noise() -> bytes:
+    """A JPEG large enough to stand out among what else a job takes."""
+    file = BytesIO()
+    Image.effect_noise((600, 600), 80).convert("RGB").save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize("door", ["v1", "v2"])
 def test_a_call_in_flight_holds_no_picture(door: str, s3: S3, redis_url: str, sandbox: SandboxServer) -> None:
     """Hundreds of calls wait at once for seconds: neither the input nor what was sent is kept for the answer."""
-    file = BytesIO()
-    Image.effect_noise((600, 600), 80).convert("RGB").save(file, "JPEG", quality=95)
-    picture = file.getvalue()
+    picture = noise()
     with answering(None) as api:
         url = f"http://127.0.0.1:{api.port}/{door}/sdxl-img2img"
         with running_bench(s3, redis_url, sandbox, api=door, api_url=url) as bench:
@@ -65,6 +72,47 @@ def test_a_call_in_flight_holds_no_picture(door: str, s3: S3, redis_url: str, sa
                 bench.resources.tools.stopping.set()
                 api.close()
                 worker.join()
+
+
+@pytest.mark.parametrize("failure", ["api_unavailable", "malformed_response"])
+def test_a_job_that_waits_for_its_next_attempt_holds_no_picture(
+    failure: str, s3: S3, redis_url: str, sandbox: SandboxServer
+) -> None:
+    """Neither what could not be sent nor an answer that breaks off stays with the error that says so."""
+    picture = noise()
+    damaged = picture[:-1000]
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: image/jpeg\r\ncontent-length: {len(damaged)}\r\n\r\n"
+    counter = metrics.RETRIES.labels(failure)
+    before = counter._value.get()
+    with answering(head.encode() + damaged) as api:
+        port = 1 if failure == "api_unavailable" else api.port
+        how = {"api_url": f"http://127.0.0.1:{port}/v1/sdxl-img2img", "backoff_base": 60, "backoff_max": 60}
+        with running_bench(s3, redis_url, sandbox, **how) as bench:
+            run = bench.begin(bench.plan(f"id,image\nmug,{bench.put('mug', picture)}\n"))
+            worker = threading.Thread(target=bench.work, args=(run,))
+            try:
+                with traced():
+                    worker.start()
+                    wait_until(lambda: counter._value.get() > before, timeout=30, description="a first attempt")
+                    wait_until(lambda: not holds(picture), timeout=10, description="memory without a picture")
+            finally:
+                bench.resources.tools.stopping.set()
+                worker.join()
+
+
+def test_what_was_not_sent_in_time_is_let_go() -> None:
+    """It does not wait in the frames of libraries for a look for garbage."""
+    size, room = range(8_000_000), Room()
+    with socket.create_server(("127.0.0.1", 0)) as server, room.hold() as hold:
+        api = Segmind(f"http://127.0.0.1:{server.getsockname()[1]}/v1/sdxl-img2img", "key", timeout=0.5)
+        gc.disable()
+        try:
+            with traced():
+                with pytest.raises(ApiTimeout):
+                    api.img2img(Parcel(bytes(len(size)), hold), Params(prompt="p"))
+                assert not holds(size)
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("door", ["v1", "v2"])
@@ -97,8 +145,8 @@ def test_a_picture_has_its_room_until_it_is_sent(door: str) -> None:
             waiting.join(0.3)
             order.append("read")
             length = 0
-            while length < 10_666_668:
-                length += len(connection.recv(1 << 20))
+            while length < 10_666_668 and (piece := connection.recv(1 << 20)):
+                length += len(piece)
             waiting.join(10)
     calling.join(10)
     assert order == ["read", "other", "answered"]
