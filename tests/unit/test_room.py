@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from restyle.room import Room
+import pytest
+
+from restyle.room import Parcel, Room
 from tests.support.wait import wait_until
 
 
@@ -44,3 +46,33 @@ def test_one_larger_than_the_room_goes_alone() -> None:
 
     threading.Thread(target=small).start()
     wait_until(done.is_set, timeout=10, description="room for a small one")
+
+
+def test_what_grew_while_it_was_held_has_others_wait() -> None:
+    """A picture that preparing made larger does not wait for more room, but counts with all of it."""
+    room, order = Room(100), list[str]()
+
+    def other() -> None:
+        with room.hold() as hold:
+            hold.take(50)
+            order.append("other")
+
+    waiting = threading.Thread(target=other)
+    with room.hold() as hold:
+        hold.take(40)
+        hold.keep(80)
+        waiting.start()
+        waiting.join(0.1)
+        order.append("sent")
+        hold.keep(0)
+        waiting.join(10)
+    assert order == ["sent", "other"]
+
+
+def test_a_picture_is_handed_over_once() -> None:
+    """A second call of one attempt would be paid for, and have no picture in it."""
+    with Room().hold() as hold:
+        parcel = Parcel(b"a picture", hold)
+        assert parcel.hand_over() == b"a picture"
+        with pytest.raises(AssertionError, match="handed over once"):
+            parcel.hand_over()
