@@ -75,7 +75,7 @@ class Dispatcher(threading.Thread):
                     self._progress.lift(run_id, suspension.reason)  # a new day, a new budget
             self._feeder.advance(run_id)
             self._tell(run_id)
-        if self._firings.waiting():
+        if self._firings.waiting():  # else no planning is imported, 2 MB of a worker
             self._resources.starter.hand_out(self._feeder.start)
         self._trends.note()
 

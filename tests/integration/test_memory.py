@@ -1,4 +1,4 @@
-"""What a job holds in memory while its call is in flight, in a whole pipeline with a real S3 and Valkey."""
+"""What a job holds in memory while it waits, for an answer or for its next attempt; and how long it has its room."""
 
 from __future__ import annotations
 
