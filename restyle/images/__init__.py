@@ -14,9 +14,10 @@ from typing import Literal, Protocol
 from PIL import Image, ImageChops, ImageFile
 
 from restyle.errors import InvalidImage, MalformedResponse
+from restyle.images.bounds import MAX_PIXELS
 from restyle.images.colours import background, is_srgb, to_srgb
 from restyle.images.glance import Glance, glance
-from restyle.images.opening import MAX_PIXELS, MIN_SIDE, Source, check_whole, decoding, open_picture
+from restyle.images.opening import MIN_SIDE, Source, check_whole, decoding, open_picture
 from restyle.models import Preparation
 
 __all__ = [
@@ -42,6 +43,9 @@ Look = Literal["none", "sample", "whole"]
 #: brightest part from which on it shows something: the top of a product's picture may be its background alone.
 _SHARES: dict[Look, float] = {"none": 0, "sample": 1 / 16, "whole": 1}
 _SHOWS = 32
+
+#: Bytes of a file in which its size is looked for, one after the other: a parser begins anew with each.
+_HEADS = (16_384, 262_144, 4_194_304)
 
 _WHITE = (255, 255, 255)
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp"}
@@ -162,14 +166,18 @@ def transcode(data: bytes, content_type: str, quality: int) -> bytes:
 
 
 def size_of(file: Readable) -> tuple[int, int] | None:
-    """Width and height as they stand in the first bytes; None where that is no picture."""
-    parser = ImageFile.Parser()
-    try:
-        while parser.image is None and (piece := file.read(16384)):
-            parser.feed(piece)
-    except Exception:  # noqa: BLE001 - a parser of hostile bytes raises what it likes
-        return None
-    return parser.image.size if parser.image else None
+    """Width and height as they stand in the first 4 MB; None where that is no picture."""
+    start = b""
+    for bound in _HEADS:
+        start += file.read(bound - len(start))
+        parser = ImageFile.Parser()
+        try:
+            parser.feed(start)
+        except Exception:  # noqa: BLE001 - a parser of hostile bytes raises what it likes
+            return None
+        if parser.image or len(start) < bound:
+            return parser.image.size if parser.image else None
+    return None
 
 
 def thumbnail(data: bytes, side: int, *, quality: int = 80) -> bytes:
@@ -216,8 +224,8 @@ def _conversions(source: Source) -> list[str]:
     steps = []
     if source.kind not in {"JPEG", "PNG"}:
         steps.append(f"converted from {source.kind}")
-    if source.pages > 1:
-        steps.append(f"first of {source.pages} pages")
+    if source.has_more:
+        steps.append("first of several pages")
     if source.is_deep_png or source.image.mode.startswith("I;16"):
         steps.append("converted from 16 bits")
     elif pixels := _PIXELS.get(source.image.mode):

@@ -6,7 +6,6 @@ Messages are sentences without their subject, since only the caller knows the na
 from __future__ import annotations
 
 import re
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -24,16 +23,14 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from restyle.errors import InvalidImage
+from restyle.images import structure
+from restyle.images.bounds import MAX_PIXELS, check_memory, check_size
 
-#: The largest picture that is decoded; known from its header, before any memory is taken for it.
-MAX_PIXELS = 100_000_000
 #: The shortest side, in pixels, of a picture that is worth a call.
 MIN_SIDE = 8
 #: Pictures that take more pixels than this to decode are decoded one at a time, whatever the number of threads.
 LARGE = 16_000_000
 _large_decode = threading.Lock()
-#: Rows of pixels from which on a part of a JPEG is worth making.
-_TALL = 128
 
 # Pillow warns of broken metadata and of large sizes. Both are decided here, for each picture, so its warnings would
 # be noise in the log. Set once for the process, because switching filters around a call is not thread-safe.
@@ -81,13 +78,6 @@ _TURNS = {
 }
 _SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
-# Markers of JPEG (ITU T.81, table B.1): frames that are decoded in one pass, and segments that may stand before a scan.
-_MARK, _SCAN, _END = 0xFF, 0xDA, b"\xff\xd9"
-_SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
-_TABLES = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
-#: The first marker behind compressed pixels: neither a byte of theirs nor one of their restarts.
-_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-
 
 @dataclass(frozen=True)
 class Source:
@@ -114,9 +104,9 @@ class Source:
         return (height, width) if self.lies else (width, height)
 
     @property
-    def pages(self) -> int:
-        """Pictures in the file; the first is used."""
-        return int(getattr(self.image, "n_frames", 1))
+    def has_more(self) -> bool:
+        """Whether other frames or pages follow the first. They are not counted, which takes as long as a file likes."""
+        return bool(getattr(self.image, "is_animated", False))
 
     @property
     def is_deep_png(self) -> bool:
@@ -153,13 +143,14 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0) -> S
         if re.match(signature, data, re.DOTALL):
             reader = _reader(kind)
             with _reading(kind, data):
-                part = _part(data, share) if kind == "JPEG" and share < 1 else b""
+                structure.check(kind, data)
+                part = structure.part(data, share) if kind == "JPEG" and share < 1 else b""
                 image = reader(BytesIO(part or data))
-                _check_size(image.size, smallest)
+                check_size(image.size, smallest)
                 turn = _TURNS.get(_orientation(kind, image, data))
                 source = Source(data, kind, image, image.size, turn, bool(part))
-                if source.pages > 1 and kind != "TIFF":  # which has pages, not frames
-                    raise InvalidImage(f"is an animation of {source.pages} frames; save one frame as JPEG or PNG")
+                if source.has_more and kind != "TIFF":  # which has pages, not frames
+                    raise InvalidImage("is an animation; save one frame as JPEG or PNG")
                 return source
     raise InvalidImage(_what_it_is(data))
 
@@ -173,6 +164,7 @@ def decoding(source: Source) -> Iterator[None]:
     """
     # A progressive JPEG takes its full size in coefficients, at whatever scale it is decoded.
     width, height = source.stored if "progressive" in source.image.info else source.image.size
+    check_memory(source.kind, source.image, source.stored)
     with _large_decode if width * height > LARGE else nullcontext(), _reading(source.kind, source.data):
         yield
 
@@ -196,35 +188,6 @@ def check_whole(source: Source) -> ImageFile:
                 raise
             image.tile = []  # it has the rows that were there, and is not to be loaded again
     return image
-
-
-def _part(data: bytes, share: float) -> bytes:
-    """The beginning of a JPEG, with so much of its compressed pixels; it decodes where the whole does.
-
-    Of a sequential JPEG with one scan, libjpeg refuses only what stands before the pixels, and a scan without its end:
-    codes that cannot be are drawn as gray with a warning, and so is what is missing (jdhuff.c). So where the end of
-    the scan is the end of the picture, a part tells the same as the whole. Empty: of any other JPEG it does not.
-    """
-    place, frame = 2, 0
-    while place + 10 <= len(data) and data[place] == _MARK:
-        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4])
-        if marker in _SEQUENTIAL_FRAMES and length > 7 and not frame:
-            frame = place
-        elif marker == _SCAN:
-            scan = place + 2 + length
-            found = _AFTER_SCAN.search(data, scan)
-            # A frame has its height at byte 5 and its components at byte 9; four are inks.
-            height, components = int.from_bytes(data[frame + 5 : frame + 7]), data[frame + 9]
-            if not frame or height < _TALL or found is None or found.group() != _END:
-                return b""
-            # The scan is of all components, and its own head is whole.
-            if components not in {1, 3} or data[place + 4] != components or length != 6 + 2 * components:
-                return b""
-            return data[: scan + int(share * (found.start() - scan))]
-        elif marker not in _TABLES or length < 2:
-            return b""
-        place += 2 + length
-    return b""
 
 
 @contextmanager
@@ -254,19 +217,12 @@ def _says_truncated(error: Exception) -> bool:
     return "truncated" in str(error).lower()
 
 
-def _check_size(size: tuple[int, int], smallest: int) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
-        limit = f"{MAX_PIXELS // 1_000_000} megapixels"
-        raise InvalidImage(f"is {width:,} x {height:,} pixels, and the limit is {limit}; save it smaller")
-    if min(size) < smallest:
-        raise InvalidImage(f"is {width:,} x {height:,} pixels; both sides need {smallest} or more")
-
-
 def _orientation(kind: str, image: ImageFile, data: bytes) -> int:
     try:
         if kind == "PNG" and (exif := _png_exif(data)):
             image.info["exif"] = exif
+        if len(image.info.get("exif", b"")) > structure.MAX_EXIF:
+            return 1
         # The PNG reader's own getexif would decode the whole picture in search of a chunk behind the pixels.
         return int(Image.Image.getexif(image).get(Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - broken EXIF raises nearly anything, and says nothing about the pixels
@@ -275,12 +231,9 @@ def _orientation(kind: str, image: ImageFile, data: bytes) -> int:
 
 def _png_exif(data: bytes) -> bytes:
     """The eXIf chunk of a PNG, which may stand before or behind the pixels (PNG 3, 5.6); empty where there is none."""
-    place = 8
-    while place + 8 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, place)
+    for name, place, length in structure.png_chunks(data):
         if name == b"eXIf":
-            return data[place + 8 : place + 8 + length]
-        place += 12 + length
+            return data[place : place + length]
     return b""
 
 

@@ -1,0 +1,100 @@
+"""How large a picture may be: its pixels, its sides, and what decoding it takes in memory.
+
+All is known from the header, before any memory is taken. A worker has some 512 MB; one picture that needs more than its
+share would end it, and with it the calls in flight, which are paid for.
+"""
+
+from __future__ import annotations
+
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from restyle.errors import InvalidImage
+
+#: The largest picture that is decoded.
+MAX_PIXELS = 100_000_000
+#: The longest side of a picture, in pixels: what a JPEG can have at most.
+MAX_SIDE = 65_535
+#: Bytes that decoding one picture may take.
+MAX_DECODED = 290_000_000
+
+#: Bytes of a pixel while a picture is decoded and brought to its size, by Pillow's mode. Pillow stores each mode of
+#: more than one channel with 4 bytes a pixel (Storage.c), and has a second copy where alpha is taken into account.
+_BYTES = {
+    "1": 5, "L": 1, "P": 5, "PA": 8, "LA": 8, "RGB": 4, "RGBA": 8, "RGBX": 4, "CMYK": 8, "YCbCr": 8, "LAB": 8,
+    "I;16": 5, "I;16B": 5, "I;16L": 5,
+}  # fmt: skip
+#: Bytes of a pixel for a mode that is not known here.
+_MOST_BYTES = 8
+#: Bytes of a pixel that the libraries behind Pillow take beside it: libwebp has two canvases, libavif its planes and a
+#: canvas, and each is handed over as one more copy. Measured with pictures of 25 and 64 megapixels.
+_BESIDE = {"WebP": 11, "AVIF": 11}
+#: Bytes of a pixel and channel of a progressive JPEG, which is kept whole as coefficients (jdcoefct.c).
+_COEFFICIENT = 2
+
+
+def check_size(size: tuple[int, int], smallest: int) -> None:
+    """Whether a picture of this size may be decoded at all.
+
+    Raises:
+        InvalidImage: it has too many pixels, or a side is too short or too long.
+    """
+    width, height = size
+    if width * height > MAX_PIXELS:
+        limit = f"{MAX_PIXELS // 1_000_000} megapixels"
+        raise InvalidImage(f"is {width:,} x {height:,} pixels, and the limit is {limit}; save it smaller")
+    if max(size) > MAX_SIDE:
+        raise InvalidImage(f"is {width:,} x {height:,} pixels, and a side may have {MAX_SIDE:,}; save it smaller")
+    if min(size) < smallest:
+        raise InvalidImage(f"is {width:,} x {height:,} pixels; both sides need {smallest} or more")
+
+
+def decoded_bytes(kind: str, image: ImageFile, stored: tuple[int, int]) -> int:
+    """What decoding a picture takes at the scale that was asked for, in bytes.
+
+    Args:
+        kind: its format.
+        image: opened; its size is the scale at which it is decoded.
+        stored: width and height as the header has them.
+    """
+    width, height = image.size
+    pixel = _BYTES.get(image.mode, _MOST_BYTES)
+    if image.mode == "RGB" and image.has_transparency_data:
+        pixel = _MOST_BYTES  # it becomes RGBA
+    pixels = width * height * (pixel + _BESIDE.get(kind, 0))
+    if isinstance(image, TiffImageFile):
+        pixels += _strip_bytes(image)
+    if kind == "JPEG" and "progressive" in image.info:
+        channels = 1 if image.mode == "L" else 4 if image.mode == "CMYK" else 3
+        pixels += stored[0] * stored[1] * channels * _COEFFICIENT
+    return pixels
+
+
+def _strip_bytes(image: TiffImageFile) -> int:
+    """What libtiff decodes at once: a strip or a tile, in bytes (TIFF 6.0, sections 3 and 15)."""
+    width, height = image.size
+    wide, high = _tag(image, 322, width), _tag(image, 323, min(_tag(image, 278, height), height))
+    return wide * high * _tag(image, 277, 1) * _tag(image, 258, 8) // 8
+
+
+def _tag(image: TiffImageFile, number: int, default: int) -> int:
+    """The first number of a tag."""
+    value = image.tag_v2.get(number, default)
+    first = value[0] if isinstance(value, tuple) and value else value
+    return first if isinstance(first, int) else default
+
+
+def check_memory(kind: str, image: ImageFile, stored: tuple[int, int]) -> None:
+    """Whether a picture can be decoded in the memory that one may take.
+
+    Raises:
+        InvalidImage: it cannot.
+    """
+    needed = decoded_bytes(kind, image, stored)
+    if needed > MAX_DECODED:
+        width, height = stored
+        how = "as a baseline JPEG or smaller" if "progressive" in image.info else "as JPEG or smaller"
+        raise InvalidImage(
+            f"is {width:,} x {height:,} pixels, and decoding this {kind} takes {needed / 1e6:,.0f} MB of at most"
+            f" {MAX_DECODED // 1_000_000} MB; save it {how}"
+        )
