@@ -43,7 +43,7 @@ CALLS_A_PROCESS = 32
 TABLES = frozenset({"defaults", "schedule", "notify", "models"})
 #: Names that belong to the environment only: where the file is, and secrets, which no file may hold.
 _ENVIRONMENT_ONLY = frozenset(
-    {"config", "api_key", "dashboard_token", "notify_secret", "notify_slack", "smtp_password"}
+    {"config", "api_key", "dashboard_token", "dashboard_view_token", "notify_secret", "notify_slack", "smtp_password"}
 )
 
 
@@ -81,6 +81,16 @@ class Settings(OutputSettings):
     """Where the embedded stack keeps its state."""
     dashboard_token: SecretStr | None = None
     """What people sign in to the dashboard with; needed where it listens beyond this machine."""
+    dashboard_view_token: SecretStr | None = None
+    """What people sign in with who look at the dashboard, and press no button."""
+    dashboard_url: str | None = None
+    """The address that browsers have of the dashboard, e.g. https://restyle.shop.example."""
+    dashboard_trust: str | None = None
+    """The header by which a proxy before the dashboard names who has signed in there, e.g. X-Forwarded-User."""
+    dashboard_proxies: str = ""
+    """Addresses or networks of that proxy, with commas between; from nobody else is the header believed."""
+    dashboard_actors: str = ""
+    """Whom of those may press buttons, by the names that the proxy gives, with commas between; * is everybody."""
 
     concurrency: int = Field(8, ge=1, le=1000)
     """Calls in flight of each `restyle worker`, whatever the number of its processes."""
@@ -338,7 +348,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
-    for secret in ("api_key", "dashboard_token"):
+    for secret in ("api_key", "dashboard_token", "dashboard_view_token"):
         if secret in content:
             name = f"{PREFIX}{secret.upper()}"
             raise ConfigurationError(f"{path}: {secret}: no secret belongs in a file that is shared; use {name}")

@@ -9,6 +9,7 @@ import threading
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -18,6 +19,9 @@ from apps.cli.exits import INTERRUPTED, TERMINATED
 from apps.cli.session import who
 from config.settings import Settings
 from restyle.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from apps.dashboard.identity import Access
 
 LOOPBACK = "127.0.0.1"
 PORT = 8600
@@ -40,13 +44,14 @@ def dashboard(
     sandbox: options.Sandbox = False,
 ) -> None:
     """Serve a live page of the runs and the fleet, with buttons to suspend, resume, cancel and retry."""
+    from apps.dashboard.identity import check_access
     from apps.dashboard.live import Live
-    from apps.dashboard.security import Doorkeeper, check_token, own_names
+    from apps.dashboard.security import own_names
     from apps.dashboard.server import make_server
 
     settings = options.settings_from(sandbox=sandbox)
-    token = token_of(settings)
-    check_token(host, token)
+    access, names = access_of(settings), own_names(host, allow_host, settings.dashboard_url)
+    check_access(host, access)
 
     def ready(taken: int) -> None:
         shown = {"0.0.0.0": LOOPBACK, "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104 - only compared
@@ -58,7 +63,7 @@ def dashboard(
     live = Live(settings)
     live.open()
     try:
-        server = make_server(live, Doorkeeper(token, who(), own_names(host, allow_host)), host, port, ready)
+        server = make_server(live, access, names, host, port, ready)
         asyncio.run(server.serve())
         if not server.started:
             raise ConfigurationError(
@@ -70,9 +75,19 @@ def dashboard(
         live.close()
 
 
-def token_of(settings: Settings) -> str | None:
-    """What people sign in with; None where nobody has to."""
-    return settings.dashboard_token.get_secret_value() if settings.dashboard_token else None
+def access_of(settings: Settings) -> Access:
+    """Who is let in, by these settings.
+
+    Raises:
+        ConfigurationError: a proxy is trusted, and its addresses are not named.
+    """
+    from apps.dashboard.identity import Access, read_proxy
+
+    tokens = (settings.dashboard_token, settings.dashboard_view_token)
+    token, view_token = (secret.get_secret_value() if secret else None for secret in tokens)
+    proxy = read_proxy(settings.dashboard_trust, settings.dashboard_proxies, settings.dashboard_actors)
+    is_secure = (settings.dashboard_url or "").startswith("https:")
+    return Access(who(), token, view_token, proxy, is_secure)
 
 
 class Page:
@@ -103,12 +118,13 @@ def beside(settings: Settings, *, wanted: bool) -> Iterator[Page]:
     if not wanted:
         yield Page()
         return
+    from apps.dashboard.identity import check_access
     from apps.dashboard.live import Live
-    from apps.dashboard.security import Doorkeeper, check_token, own_names
+    from apps.dashboard.security import own_names
     from apps.dashboard.server import make_server
 
-    token, ports, ready = token_of(settings), list[int](), threading.Event()
-    check_token(LOOPBACK, token)
+    access, ports, ready = access_of(settings), list[int](), threading.Event()
+    check_access(LOOPBACK, access)
 
     def on_ready(port: int) -> None:
         ports.append(port)
@@ -116,8 +132,8 @@ def beside(settings: Settings, *, wanted: bool) -> Iterator[Page]:
 
     live = Live(settings)
     live.open()
-    doorkeeper = Doorkeeper(token, who(), own_names(LOOPBACK, ()))
-    server = make_server(live, doorkeeper, LOOPBACK, PORT if is_free(PORT) else 0, on_ready)
+    names = own_names(LOOPBACK, (), settings.dashboard_url)
+    server = make_server(live, access, names, LOOPBACK, PORT if is_free(PORT) else 0, on_ready)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="dashboard", daemon=True)
     thread.start()
     try:

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from apps.dashboard.identity import Identity, Refused, is_loopback
 from apps.dashboard.live import Live
 from apps.dashboard.look import Side
-from apps.dashboard.security import Refused, is_loopback
 from restyle import images
 from restyle.errors import InputNotFound, RestyleError
 
@@ -40,7 +40,7 @@ class Gallery:
         self._small: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._decoding = asyncio.Semaphore(2)
 
-    async def small(self, request: Request) -> Response:
+    async def small(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/pictures/{shard}/{index}/{which}`: a small picture."""
         side, found = await self._find(request)
         if found and found not in self._small:
@@ -54,7 +54,7 @@ class Gallery:
             return Response(_NO_PICTURE, 404, media_type="image/svg+xml")
         return Response(self._small[found], media_type="image/jpeg")
 
-    async def full(self, request: Request) -> Response:
+    async def full(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/pictures/{shard}/{index}/{which}/full`: leads to the object itself.
 
         By a signed link where the reader's browser can reach the S3 server, else through here: an embedded server

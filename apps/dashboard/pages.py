@@ -38,13 +38,13 @@ def runs_parts(moments: list[Moment], rows: list[Row], page: int, pages: int, *,
     }  # fmt: skip
 
 
-def run_parts(moment: Moment, row: Row, near: CloseUp, price: float, *, embedded: bool) -> Parts:
+def run_parts(moment: Moment, row: Row, near: CloseUp, price: float, *, embedded: bool, may_act: bool) -> Parts:
     """One run."""
     totals = row.totals
     told = {"row": row, "run": row.run, "totals": totals, "near": near, "moment": moment}
     return {
         "banner": _banner([moment], row, here="run", embedded=embedded),
-        "about": _render("parts/about.html.j2", **told, buttons=actions.of_run(row)),
+        "about": _render("parts/about.html.j2", **told, buttons=actions.of_run(row) if may_act else []),
         "counts": _render("parts/counts.html.j2", **told, price=price, charts=_run_charts(row, near)),
         "variants": _render("parts/variants.html.j2", **told, counted=near.counted),
         "failures": _render("parts/failures.html.j2", **told),
@@ -53,15 +53,15 @@ def run_parts(moment: Moment, row: Row, near: CloseUp, price: float, *, embedded
     }
 
 
-def fleet_parts(moments: list[Moment], *, embedded: bool) -> Parts:
+def fleet_parts(moments: list[Moment], *, embedded: bool, may_act: bool) -> Parts:
     """The fleet: of the sandbox only where it shows any sign of life."""
     shown = [moment for moment in moments if moment.side == "api" or moment.workers or moment.rows]
     shown = shown or moments[:1]
     parts = {"banner": _banner(moments, here="fleet")}
     for moment in shown:
         parts[f"fleet-{moment.side}"] = _render(
-            "parts/fleet.html.j2", moment=moment, alone=len(shown) == 1, buttons=actions.of_fleet(moment),
-            embedded=embedded, answers=moment.answers, charts=_fleet_charts(moment),
+            "parts/fleet.html.j2", moment=moment, alone=len(shown) == 1, embedded=embedded, answers=moment.answers,
+            buttons=actions.of_fleet(moment) if may_act else [], charts=_fleet_charts(moment),
         )  # fmt: skip
     return parts
 

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from apps.dashboard.gallery import give
+from apps.dashboard.identity import Identity, Refused
 from apps.dashboard.live import Live
 from apps.dashboard.look import Side
-from apps.dashboard.security import Refused
 from producers.report_page import objects_of, policy, relinked
 from producers.thumbnails import FOLDER
 
@@ -28,7 +28,7 @@ class Report:
     def __init__(self, live: Live) -> None:
         self.live = live
 
-    async def page(self, request: Request) -> Response:
+    async def page(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/report`: the page, whose links to objects in full size lead through here.
 
         Only the script and the style of this version run, whatever somebody has put into the bucket.
@@ -42,7 +42,7 @@ class Report:
         text = relinked(text, lambda _: f"/runs/{run_id}/{FOLDER}/objects/{next(numbers)}")
         return HTMLResponse(text, headers={"content-security-policy": f"{policy()}; frame-ancestors 'none'"})
 
-    async def picture(self, request: Request) -> Response:
+    async def picture(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/report/{name}`: a small picture beside the page."""
         run_id, name = request.path_params["run"], request.path_params["name"]
         side, _ = await self.live.row(run_id)
@@ -55,7 +55,7 @@ class Report:
         headers = {"cache-control": "private, max-age=86400, immutable"}
         return Response(found.data, media_type="image/jpeg", headers=headers)
 
-    async def full(self, request: Request) -> Response:
+    async def full(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/report/objects/{number}`: leads to an object in full size, by its place on the page."""
         side, text = await self._find(request)
         named = objects_of(text)

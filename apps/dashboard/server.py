@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -18,10 +16,12 @@ from starlette.routing import Route
 from apps.cli.session import is_embedded
 from apps.dashboard import actions, health, pages, phrases
 from apps.dashboard.gallery import Gallery
+from apps.dashboard.identity import Access, Identity, Refused, Role
 from apps.dashboard.live import Live, Parts
 from apps.dashboard.look import Moment, Row, Side
 from apps.dashboard.report import Report
-from apps.dashboard.security import HEADERS, Doorkeeper, Guard, Refused
+from apps.dashboard.security import HEADERS, Guard, Handler, Names, only_for, read_form
+from apps.dashboard.serving import Server, serve
 from apps.dashboard.timetable import Timetable
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError
@@ -34,7 +34,8 @@ class Dashboard:
     """Answers requests."""
 
     live: Live
-    doorkeeper: Doorkeeper
+    access: Access
+    names: Names
     settings: Settings
 
     def __post_init__(self) -> None:
@@ -43,48 +44,53 @@ class Dashboard:
 
     # -- pages -------------------------------------------------------------------------------------------------
 
-    async def runs(self, request: Request) -> Response:
+    async def runs(self, request: Request, identity: Identity) -> Response:
         """`GET /`: the runs, newest first."""
-        return self._page(request, "Runs", await self._runs_parts(request), here="runs", wide=True)
+        return self._page(request, identity, "Runs", await self.runs_parts(request, identity), here="runs", wide=True)
 
-    async def run(self, request: Request) -> Response:
+    async def run(self, request: Request, identity: Identity) -> Response:
         """`GET /runs/{run}`."""
         side, row = await self.live.row(request.path_params["run"])
         said = actions.RUN_ACTIONS.get(request.query_params.get("said", ""))
-        parts = await self._run_parts(request, (side, row))
-        return self._page(request, row.name, parts, here="run", said=said.said if said else "")
+        parts = await self.run_parts(request, identity, (side, row))
+        return self._page(request, identity, row.name, parts, here="run", said=said.said if said else "")
 
-    async def fleet(self, request: Request) -> Response:
+    async def fleet(self, request: Request, identity: Identity) -> Response:
         """`GET /fleet`."""
         said = actions.FLEET_ACTIONS.get(request.query_params.get("said", ""))
-        parts = await self._fleet_parts(request)
-        return self._page(request, "Fleet", parts, here="fleet", said=said.said if said else "")
+        parts = await self.fleet_parts(request, identity)
+        return self._page(request, identity, "Fleet", parts, here="fleet", said=said.said if said else "")
 
-    async def schedules(self, request: Request) -> Response:
+    async def schedules(self, request: Request, identity: Identity) -> Response:
         """`GET /schedules`."""
-        return self._page(request, "Schedules", await self._schedules_parts(request), here="schedules")
-
-    def _page(self, request: Request, title: str, parts: Parts, *, here: str, said: str = "", wide: bool = False
-              ) -> Response:  # fmt: skip
-        page = request.query_params.get("page")
-        live = "/live" + request.url.path + (f"?page={quote(page)}" if page else "")
-        return HTMLResponse(
-            pages.page(title, parts, live=live, said=said, here=here, wide=wide, **self._frame(request))
+        return self._page(
+            request, identity, "Schedules", await self.schedules_parts(request, identity), here="schedules"
         )
 
-    def _frame(self, request: Request) -> dict[str, str | bool | None]:
+    def _page(self, request: Request, identity: Identity, title: str, parts: Parts, *, here: str, said: str = "",
+              wide: bool = False) -> Response:  # fmt: skip
+        page = request.query_params.get("page")
+        live = "/live" + request.scope["path"] + (f"?page={quote(page)}" if page else "")
+        return HTMLResponse(
+            pages.page(title, parts, live=live, said=said, here=here, wide=wide, **self._frame(request, identity))
+        )
+
+    def _frame(self, request: Request, identity: Identity) -> dict[str, str | bool | None]:
         """What every page has around it."""
+        named = self.access.proxy is not None and self.access.proxy.identity(request) is not None
         return {
-            "who": self.doorkeeper.who(request),
-            "signed_in": self.doorkeeper.token is not None,
-            "form_token": self.doorkeeper.form_token(request),
+            "who": identity.name if self.access.asks else None,
+            "may_act": identity.may_act,
+            "signs_out": not named,
+            "form_token": self.access.form_token(request),
             "workspace": self.live.sides[0].session.workspace.uri,
             "sandbox_only": self.settings.sandbox,
         }
 
     # -- their parts -------------------------------------------------------------------------------------------
 
-    async def _runs_parts(self, request: Request) -> Parts:
+    async def runs_parts(self, request: Request, _identity: Identity) -> Parts:
+        """The list of runs."""
         moments = await self.live.now()
         listed = sorted(
             ((run_id, side, moment) for side, moment in self._sides(moments) for run_id in side.ids),
@@ -100,16 +106,21 @@ class Dashboard:
         rows.sort(key=lambda row: row.run.run_id, reverse=True)
         return pages.runs_parts(moments, rows, page, count, embedded=self._embedded)
 
-    async def _run_parts(self, request: Request, found: tuple[Side, Row] | None = None) -> Parts:
+    async def run_parts(self, request: Request, identity: Identity, found: tuple[Side, Row] | None = None) -> Parts:
+        """One run."""
         side, row = found or await self.live.row(request.path_params["run"])
         near = await self.live.near(side, row)
         moment = next(moment for whose, moment in self._sides(await self.live.now()) if whose is side)
-        return pages.run_parts(moment, row, near, self.settings.credit_price, embedded=self._embedded)
+        return pages.run_parts(
+            moment, row, near, self.settings.credit_price, embedded=self._embedded, may_act=identity.may_act
+        )
 
-    async def _fleet_parts(self, _request: Request) -> Parts:
-        return pages.fleet_parts(await self.live.now(), embedded=self._embedded)
+    async def fleet_parts(self, _request: Request, identity: Identity) -> Parts:
+        """The fleet."""
+        return pages.fleet_parts(await self.live.now(), embedded=self._embedded, may_act=identity.may_act)
 
-    async def _schedules_parts(self, _request: Request) -> Parts:
+    async def schedules_parts(self, _request: Request, _identity: Identity) -> Parts:
+        """The schedules."""
         moments = await self.live.now()
         sides = [] if self.live.troubled else self.live.sides
         lines = await self.live.call(lambda: self._timetable.look(sides))
@@ -118,11 +129,11 @@ class Dashboard:
     def _sides(self, moments: list[Moment]) -> list[tuple[Side, Moment]]:
         return list(zip(self.live.sides, moments, strict=False))
 
-    def stream(self, parts: Callable[[Request], Awaitable[Parts]]) -> Callable[[Request], Awaitable[Response]]:
-        """The stream of a page's parts."""
+    def stream(self, parts: Callable[[Request, Identity], Awaitable[Parts]]) -> Handler:
+        """The stream of a page's parts, for as long as its viewer is who they were."""
 
-        async def answer(request: Request) -> Response:
-            events = self.live.stream(lambda: parts(request), lambda: self.doorkeeper.who(request) is not None)
+        async def answer(request: Request, identity: Identity) -> Response:
+            events = self.live.stream(lambda: parts(request, identity), lambda: self.access.who(request) == identity)
             return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
         return answer
@@ -141,7 +152,7 @@ class Dashboard:
 
     # -- buttons -----------------------------------------------------------------------------------------------
 
-    async def ask_run(self, request: Request) -> Response:
+    async def ask_run(self, request: Request, identity: Identity) -> Response:
         """`GET /runs/{run}/{action}`: asks once."""
         _, row = await self.live.row(request.path_params["run"])
         action = _found(actions.RUN_ACTIONS, request)
@@ -155,37 +166,36 @@ class Dashboard:
         back = f"/runs/{row.run.run_id}"
         about = f"{row.name} · {row.run.run_id}"
         return HTMLResponse(
-            pages.single("ask", action=action, about=about, cost=cost, back=back, here="run", **self._frame(request))
+            pages.single(
+                "ask", action=action, about=about, cost=cost, back=back, here="run", **self._frame(request, identity)
+            )
         )
 
-    async def do_run(self, request: Request) -> Response:
+    async def do_run(self, request: Request, identity: Identity) -> Response:
         """`POST /runs/{run}/{action}`."""
-        await self.doorkeeper.form(request)
+        await read_form(request, self.access, self.names)
         side, row = await self.live.row(request.path_params["run"])
-        action, by = _found(actions.RUN_ACTIONS, request), self._by(request)
+        action, by = _found(actions.RUN_ACTIONS, request), _by(identity)
         goes_to = await self.live.call(lambda: actions.act_on_run(action.name, side, row, by))
         self.live.forget()
         return RedirectResponse(f"/runs/{goes_to}?said={action.name}", 303)
 
-    async def ask_fleet(self, request: Request) -> Response:
+    async def ask_fleet(self, request: Request, identity: Identity) -> Response:
         """`GET /fleet/{side}/{action}`: asks once."""
         action, side = _found(actions.FLEET_ACTIONS, request), self._side(request)
         about = "The sandbox's fleet" if side.name == "sandbox" else side.session.workspace.uri
         return HTMLResponse(
             pages.single("ask", action=action, about=about, cost="", back="/fleet", here="fleet",
-                         **self._frame(request))
+                         **self._frame(request, identity))
         )  # fmt: skip
 
-    async def do_fleet(self, request: Request) -> Response:
+    async def do_fleet(self, request: Request, identity: Identity) -> Response:
         """`POST /fleet/{side}/{action}`."""
-        await self.doorkeeper.form(request)
-        action, side, by = _found(actions.FLEET_ACTIONS, request), self._side(request), self._by(request)
+        await read_form(request, self.access, self.names)
+        action, side, by = _found(actions.FLEET_ACTIONS, request), self._side(request), _by(identity)
         await self.live.call(lambda: actions.act_on_fleet(action.name, side, by))
         self.live.forget()
         return RedirectResponse(f"/fleet?said={action.name}", 303)
-
-    def _by(self, request: Request) -> str:
-        return f"{self.doorkeeper.who(request)} (dashboard)"
 
     def _side(self, request: Request) -> Side:
         for side in self.live.sides:
@@ -197,36 +207,41 @@ class Dashboard:
 
     async def ask_who(self, request: Request) -> Response:
         """`GET /sign-in`."""
-        if self.doorkeeper.who(request) is not None:
+        if self.access.who(request) is not None:
             return RedirectResponse("/", 303)
+        if self.access.token is None:
+            raise Refused(401, "The proxy before this dashboard did not say who you are.")
         return self._sign_in_form(request, _own_path(request.query_params.get("next", "/")))
 
     async def sign_in(self, request: Request) -> Response:
         """`POST /sign-in`."""
-        fields = await self.doorkeeper.form(request)
+        fields = await read_form(request, self.access, self.names)
         goes_to = _own_path(fields.get("next", "/"))
         try:
-            value = self.doorkeeper.sign_in(fields.get("name", ""), fields.get("token", ""))
+            address = request.client.host if request.client else ""
+            value = self.access.sign_in(fields.get("name", ""), fields.get("token", ""), address)
         except Refused as refusal:
             return self._sign_in_form(request, goes_to, fields.get("name", ""), str(refusal), refusal.status)
         answer = RedirectResponse(goes_to, 303)
         answer.set_cookie(
-            self.doorkeeper.cookie(request), value, httponly=True, samesite="strict", path="/",
-            secure=request.url.scheme == "https",
+            self.access.cookie(request), value, httponly=True, samesite="strict", path="/",
+            secure=self.access.is_secure,
         )  # fmt: skip
         return answer
 
-    async def sign_out(self, request: Request) -> Response:
+    async def sign_out(self, request: Request, _identity: Identity) -> Response:
         """`POST /sign-out`."""
-        await self.doorkeeper.form(request)
-        self.doorkeeper.sign_out(request)
+        await read_form(request, self.access, self.names)
+        self.access.sign_out(request)
         answer = RedirectResponse("/sign-in", 303)
-        answer.delete_cookie(self.doorkeeper.cookie(request))
+        answer.delete_cookie(
+            self.access.cookie(request), path="/", secure=self.access.is_secure, httponly=True, samesite="strict"
+        )
         return answer
 
     def _sign_in_form(self, request: Request, goes_to: str, name: str = "", wrong: str = "", status: int = 200
                       ) -> Response:  # fmt: skip
-        token = self.doorkeeper.form_token(request)
+        token = self.access.form_token(request)
         return HTMLResponse(pages.single("sign_in", next=goes_to, name=name, wrong=wrong, form_token=token), status)
 
     # -- errors ------------------------------------------------------------------------------------------------
@@ -241,74 +256,65 @@ class Dashboard:
             gone = isinstance(error, ConfigurationError) and request.method == "GET"
             status = 404 if gone else 409 if isinstance(error, ConfigurationError) else 503
         text = error.message if isinstance(error, RestyleError) else str(getattr(error, "detail", error))
-        again = request.url.path if status == 503 else ""
+        again = request.scope["path"] if status == 503 else ""
         back = f"/runs/{request.path_params['run']}" if status == 409 and "run" in request.path_params else ""
         text = phrases.sentence(text)
         return HTMLResponse(pages.single("sorry", text=text, status=status, again=again, back=back), status)
 
 
-def create_app(live: Live, doorkeeper: Doorkeeper) -> Starlette:
-    """The application; the doors that it looks through are open."""
-    board, gallery, report = Dashboard(live, doorkeeper, live.settings), Gallery(live), Report(live)
+def create_app(live: Live, access: Access, names: Names) -> Starlette:
+    """The application. Each route says who is let in: nobody but its role, or everybody where it is listed as open."""
+    board, gallery, report = Dashboard(live, access, names, live.settings), Gallery(live), Report(live)
+
+    def look(path: str, handler: Handler) -> Route:
+        return Route(path, only_for(Role.LOOK, access, handler), methods=["GET"])
+
+    def act(path: str, asks: Handler, does: Handler) -> list[Route]:
+        return [
+            Route(path, only_for(Role.ACT, access, asks), methods=["GET"]),
+            Route(path, only_for(Role.ACT, access, does), methods=["POST"]),
+        ]
 
     run, picture = "/runs/{run:str}", "/pictures/{shard:int}/{index:int}/{which:str}"
-    routes = [
+    is_open = [
         *health.routes(live),
-        Route("/", board.runs),
-        Route("/fleet", board.fleet),
-        Route("/schedules", board.schedules),
-        Route("/static/{name:str}", board.asset),
+        Route("/static/{name:str}", board.asset, methods=["GET"]),
         Route("/sign-in", board.ask_who, methods=["GET"]),
         Route("/sign-in", board.sign_in, methods=["POST"]),
-        Route("/sign-out", board.sign_out, methods=["POST"]),
-        Route("/live/", board.stream(board._runs_parts)),  # noqa: SLF001 - its own parts
-        Route("/live/fleet", board.stream(board._fleet_parts)),  # noqa: SLF001
-        Route("/live/schedules", board.stream(board._schedules_parts)),  # noqa: SLF001
-        Route("/live" + run, board.stream(board._run_parts)),  # noqa: SLF001
-        Route("/fleet/{side:str}/{action:str}", board.ask_fleet, methods=["GET"]),
-        Route("/fleet/{side:str}/{action:str}", board.do_fleet, methods=["POST"]),
-        Route(run, board.run),
-        Route(run + "/report", report.page),
-        Route(run + "/report/objects/{number:int}", report.full),
-        Route(run + "/report/{name:str}", report.picture),
-        Route(run + picture, gallery.small),
-        Route(run + picture + "/full", gallery.full),
-        Route(run + "/{action:str}", board.ask_run, methods=["GET"]),
-        Route(run + "/{action:str}", board.do_run, methods=["POST"]),
+    ]
+    routes = [
+        *is_open,
+        look("/", board.runs),
+        look("/fleet", board.fleet),
+        look("/schedules", board.schedules),
+        Route("/sign-out", only_for(Role.LOOK, access, board.sign_out), methods=["POST"]),
+        look("/live/", board.stream(board.runs_parts)),
+        look("/live/fleet", board.stream(board.fleet_parts)),
+        look("/live/schedules", board.stream(board.schedules_parts)),
+        look("/live" + run, board.stream(board.run_parts)),
+        *act("/fleet/{side:str}/{action:str}", board.ask_fleet, board.do_fleet),
+        look(run, board.run),
+        look(run + "/report", report.page),
+        look(run + "/report/objects/{number:int}", report.full),
+        look(run + "/report/{name:str}", report.picture),
+        look(run + picture, gallery.small),
+        look(run + picture + "/full", gallery.full),
+        *act(run + "/{action:str}", board.ask_run, board.do_run),
     ]
     handlers = {Refused: board.sorry, RestyleError: board.sorry, 404: board.sorry, 405: board.sorry, 500: board.sorry}
     return Starlette(
-        routes=routes, exception_handlers=handlers,
-        middleware=[Middleware(Guard, doorkeeper=doorkeeper)],
+        routes=routes, exception_handlers=handlers, middleware=[Middleware(Guard, names=names)]
     )  # fmt: skip
 
 
-class Server(uvicorn.Server):
-    """A uvicorn server that tells its port once it answers, and ends its streams when it is told to stop."""
-
-    def __init__(self, config: uvicorn.Config, live: Live, ready: Callable[[int], None]) -> None:
-        super().__init__(config)
-        self._live, self._ready = live, ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, and says so."""
-        await super().startup(sockets)
-        if self.started:
-            self._ready(self.servers[0].sockets[0].getsockname()[1])
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stops; nobody waits for a stream."""
-        self._live.stopping = True
-        await super().shutdown(sockets)
+def make_server(live: Live, access: Access, names: Names, host: str, port: int, ready: Callable[[int], None]) -> Server:
+    """A server of the dashboard that is not running yet; port 0 takes any free one."""
+    is_proxy = access.proxy.is_proxy if access.proxy else lambda _address: False
+    return serve(create_app(live, access, names), live, host, port, ready, is_proxy)
 
 
-def make_server(live: Live, doorkeeper: Doorkeeper, host: str, port: int, ready: Callable[[int], None]) -> Server:
-    """A server that is not running yet; port 0 takes any free one."""
-    config = uvicorn.Config(
-        create_app(live, doorkeeper), host=host, port=port, log_level="error", access_log=False, lifespan="off",
-        server_header=False, timeout_graceful_shutdown=2,
-    )  # fmt: skip
-    return Server(config, live, ready)
+def _by(identity: Identity) -> str:
+    return f"{identity.name} (dashboard)"
 
 
 def _found(known: dict[str, actions.Action], request: Request) -> actions.Action:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from apps.dashboard.identity import Access
 from apps.dashboard.live import Live
-from apps.dashboard.security import Doorkeeper, own_names
+from apps.dashboard.security import own_names
 from apps.dashboard.server import make_server
 from config.settings import load_settings
 
@@ -23,7 +24,9 @@ class Served:
 
 
 @contextmanager
-def running_dashboard(*, token: str | None = None, host: str = "127.0.0.1") -> Iterator[Served]:
+def running_dashboard(
+    *, token: str | None = None, host: str = "127.0.0.1", access: Access | None = None, url: str | None = None
+) -> Iterator[Served]:
     """Serves the workspace of the environment as it is now."""
     ports: list[int] = []
     ready = threading.Event()
@@ -34,7 +37,8 @@ def running_dashboard(*, token: str | None = None, host: str = "127.0.0.1") -> I
 
     live = Live(load_settings())
     live.open()
-    server = make_server(live, Doorkeeper(token, "tester@here", own_names(host, ())), host, 0, on_ready)
+    access = access or Access("tester@here", token)
+    server = make_server(live, access, own_names(host, (), url), host, 0, on_ready)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="dashboard", daemon=True)
     thread.start()
     try:
