@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -84,19 +85,32 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class Email(Table):
-    """`[notify.email]`: a message by SMTP; the password is RESTYLE_SMTP_PASSWORD."""
+#: What `[notify.email]` had before mail servers became the workers' own, and the settings in their place.
+_MOVED = {"host": "smtp_host", "port": "smtp_port", "user": "smtp_user", "tls": "smtp_tls", "from": "smtp_from"}
 
-    to: tuple[Address, ...] = Field(min_length=1)
-    sender: Address = Field(alias="from")
-    host: str = Field(min_length=1)
-    port: int = Field(587, ge=1, le=65535)
-    user: str = ""
-    tls: Literal["starttls", "tls", "none"] = "starttls"
+
+class Email(Table):
+    """`[notify.email]`: who gets a message. By which server, and from whom, is a setting of the workers, who send."""
+
+    to: tuple[Address, ...] = Field(min_length=1, max_length=50)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_moved(cls, value: Any) -> Any:
+        moved = [key for key in _MOVED if isinstance(value, dict) and key in value]
+        if moved:
+            name = _MOVED[moved[0]]
+            raise ValueError(
+                f"{moved[0]} is a setting of the workers now: {name} in their restyle.toml, or RESTYLE_{name.upper()}"
+            )
+        return value
 
 
 class Notify(Table):
-    """`[notify]`: who is told, and of what. Secrets are no part of it: docs/settings.md names their variables."""
+    """`[notify]`: who is told, and of what.
+
+    Secrets, and the places where they go, are no part of it: they are the workers' (docs/settings.md).
+    """
 
     webhook: Web | None = None
     """Gets a signed JSON object (RESTYLE_NOTIFY_SECRET)."""
@@ -106,10 +120,27 @@ class Notify(Table):
     events: tuple[Event, ...] = ("finished", "suspended", "awaiting_approval", "not_started")
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """The ways by which somebody is told."""
+        ways = {"webhook": self.webhook, "slack": self.slack, "email": self.email}
+        return tuple(way for way, recipient in ways.items() if recipient)
+
+    @property
     def told(self) -> dict[str, Any]:
         """As it stands in run.json, and is read again from there; empty where nobody is told."""
-        anybody = self.webhook or self.slack or self.email
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True) if anybody else {}
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True) if self.channels else {}
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> Notify:
+        """What run.json keeps of it, also as earlier versions kept it.
+
+        Raises:
+            ValidationError: it is no such thing.
+        """
+        known = {name: value for name, value in kept.items() if name in cls.model_fields}
+        if isinstance(email := known.get("email"), Mapping):
+            known["email"] = {"to": email.get("to", ())}
+        return cls.model_validate(known)
 
 
 class Schedule(Table):

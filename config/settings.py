@@ -186,8 +186,20 @@ class Settings(OutputSettings):
     """Signs what webhooks get."""
     notify_slack: SecretStr | None = None
     """The address of a Slack-compatible webhook, which is a secret as a whole."""
+    notify_hosts: str = ""
+    """Hosts that webhooks may go to, with commas between, e.g. hooks.example.com. Default: those of this file."""
+    smtp_host: str = ""
+    """The mail server of [notify.email]."""
+    smtp_port: int = Field(587, ge=1, le=65535)
+    """Its port."""
+    smtp_user: str = ""
+    """Who signs in there; empty: nobody does."""
     smtp_password: SecretStr | None = None
-    """For the mail server of [notify.email]."""
+    """With which password; sent over TLS alone."""
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is made safe."""
+    smtp_from: str = ""
+    """The sender of messages; default: restyle at the mail server's host."""
 
     local_s3_endpoint: str | None = None
     """Set by the embedded stack for its worker: the address of bucket restyle-local."""

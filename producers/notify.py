@@ -1,23 +1,28 @@
-"""Notifications: what is told of a run, and how it goes out. Nothing here can fail or delay a run."""
+"""Notifications: what is told of a run, and how it goes out. Nothing here can fail or delay a run.
+
+Redis holds no more than which run, event and channel. Whom to tell is read from the run in S3; what is told is made
+from the run as it stands; mail server and hosts of webhooks are this worker's own settings, as the secrets are that go
+there.
+"""
 
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field
-from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any, get_args
 
 import structlog
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from config.schedules import Event, Notify
 from config.settings import Settings
-from producers.watch import Snapshot, snapshot
-from restyle.errors import RestyleError
+from producers.channels import send
+from producers.watch import Snapshot, read_run, snapshot
+from restyle import metrics
+from restyle.errors import ConfigurationError, RestyleError
 from restyle.fleet import Fleet, Suspension
 from restyle.keys import Workspace
-from restyle.models import Run, RunStatus, utc_now
+from restyle.models import ENDED, Run, RunStatus, utc_now
 from restyle.notices import Notice, Notices
 from restyle.progress import Progress
 from restyle.store import Store
@@ -34,6 +39,12 @@ TRIES = 14
 #: An outage lifts itself: it is told when it has lasted so many seconds.
 OUTAGE_PATIENCE = 300.0
 
+Payload = dict[str, Any]
+
+
+class Untrue(Exception):
+    """What a notice says is not so, or not any more: it is dropped."""
+
 
 @dataclass(frozen=True)
 class Notifications:
@@ -45,7 +56,7 @@ class Notifications:
     progress: Progress
     fleet: Fleet
     #: Suspensions that this process has put on the list: they need not be looked at again.
-    told: set[tuple[str, str]] = field(default_factory=set)
+    listed: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def notices(self) -> Notices:
@@ -54,58 +65,52 @@ class Notifications:
 
     # -- what happened -------------------------------------------------------------------------------------
 
-    def finished(self, run: Run, last: Snapshot) -> None:
+    def finished(self, run: Run) -> None:
         """A run has ended and its report is written."""
-        if not run.notify:
-            return
-        found = self.store.find(self.workspace.run(run.run_id, "diff.json"))
-        told = {**_of(last, "finished", run.schedule), "changes": json.loads(found.data) if found else None}
-        self._tell(run.run_id, run.schedule, run.notify, "finished", "finished", told)
+        self._list(run.run_id, run.notify, "finished", "finished")
 
     def standing_still(self, run: Run) -> None:
         """Tells each suspension of a run, the fleet's included, once."""
         if not run.notify:
             return
-        for suspension in [*self.fleet.suspensions(), *self.progress.suspensions(run.run_id)]:
+        for suspension in self._suspensions(run.run_id):
             if suspension.reason == "outage" and self._age(suspension) < OUTAGE_PATIENCE:
                 continue
             event: Event = "awaiting_approval" if suspension.reason == "awaiting_approval" else "suspended"
             name = f"{event}-{suspension.reason}-{suspension.since:.0f}"
-            if (run.run_id, name) in self.told:
-                continue
-            now = snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
-            told = {**_of(now, event, run.schedule), "reason": suspension.reason, "next": suspension.next}
-            self._tell(run.run_id, run.schedule, run.notify, event, name, told)
-            self.told.add((run.run_id, name))
+            if (run.run_id, name) not in self.listed:
+                self._list(run.run_id, run.notify, event, name)
+                self.listed.add((run.run_id, name))
 
     def not_started(self, firing: Firing, why: str) -> None:
-        """A schedule's run could not be planned."""
+        """A schedule's run could not be planned: why is written down in S3, and told."""
         text = f"{firing.run_id} could not start: {why}"[:2000]
-        told = {"text": text, "status": None, "next": "restyle schedules check"}
-        self._tell(firing.run_id, firing.name, firing.notify, "not_started", "not_started", told)
+        note = {"text": text, "schedule": firing.name, "notify": firing.notify}
+        try:
+            uri = self._note(firing.run_id, "not_started")
+            self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
+        except RestyleError as error:
+            log.warning("why a run did not start is not in S3", run=firing.run_id, reason=error.message)
+            return
+        self._list(firing.run_id, firing.notify, "not_started", "not_started")
 
     def _age(self, suspension: Suspension) -> float:
         return self.progress.state.clock() - suspension.since
 
-    def _tell(
-        self, run_id: str, schedule: str | None, notify: dict[str, Any], event: Event, name: str, told: dict[str, Any]
-    ) -> None:
-        """Puts an event on the list of what is to be sent; whatever goes wrong is logged and nothing else."""
-        try:
-            wanted = Notify.model_validate(notify)
-        except ValidationError:
-            log.warning("run.json says nothing readable of who is to be told", run=run_id)
+    def _suspensions(self, run_id: str) -> list[Suspension]:
+        return [*self.fleet.suspensions(), *self.progress.suspensions(run_id)]
+
+    def _list(self, run_id: str, notify: dict[str, Any], event: Event, name: str) -> None:
+        """Puts an event on the list of what is to be sent, for each channel that has not had it."""
+        recipients = _recipients(run_id, notify)
+        if recipients is None or event not in recipients.events:
             return
-        channels = _channels(wanted)
-        if event not in wanted.events or not channels:
-            return
-        payload = {"v": 1, "event": event, "run_id": run_id, "schedule": schedule, "at": f"{utc_now():%FT%TZ}", **told}
-        notices = [
-            Notice(key=f"{run_id}|{name}|{channel}", channel=channel, notify=notify, payload=payload)
-            for channel in channels
-            if self.store.head(self._note(run_id, name, channel)) is None
+        keys = [
+            f"{run_id}|{name}|{channel}"
+            for channel in recipients.channels
+            if self.store.head(self._note(run_id, f"{name}-{channel}")) is None
         ]
-        self.notices.add(run_id, name, notices)
+        self.notices.add(run_id, name, [Notice(key=key) for key in keys])
 
     # -- sending -------------------------------------------------------------------------------------------
 
@@ -116,69 +121,106 @@ class Notifications:
                 self._send(notice)
 
     def _send(self, notice: Notice) -> None:
-        run_id, name, channel = notice.key.split("|")
         try:
             why = self._out(notice)
+        except Untrue as reason:
+            metrics.HINTS_DROPPED.labels("notice").inc()
+            log.warning("a notice is dropped", run=notice.run_id, notice=notice.name, reason=str(reason))
+            self.notices.done(notice)
+            return
+        except RestyleError as error:
+            why = error.message
         except Exception as error:
             log.exception("bug in a notification")
             why = type(error).__name__
+        words = {"run": notice.run_id, "notice": notice.name, "channel": notice.channel}
         if why and notice.tries + 1 < TRIES:
             wait = min(LONGEST_WAIT, FIRST_WAIT * self.settings.backoff_base * 2**notice.tries)
-            log.warning("notification did not arrive", run=run_id, told=name, channel=channel, reason=why, again=wait)
+            log.warning("notification did not arrive", reason=why, again=wait, **words)
             self.notices.again(notice, wait)
             return
         if why:
-            log.error("notification is given up", run=run_id, told=name, channel=channel, reason=why)
+            log.error("notification is given up", reason=why, **words)
         else:
-            log.info("notified", run=run_id, told=name, channel=channel)
-        note = {"event": name, "channel": channel, "arrived": not why, "reason": why, "tries": notice.tries + 1}
-        uri = self._note(run_id, name, channel)
-        try:
-            self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
-        except RestyleError as error:
-            log.warning("a notification's note is not in S3", run=run_id, reason=error.message)
+            log.info("notified", **words)
+        self._write_down(notice, why)
         self.notices.done(notice)
 
     def _out(self, notice: Notice) -> str:
         """Sends one notice; answers with why it did not arrive."""
-        # Imported for the first one: with requests they are 5 MB of each worker.
-        from restyle import mail, webhook
+        recipients, payload = self._payload(notice)
+        if recipients is None or notice.channel not in recipients.channels or notice.event not in recipients.events:
+            raise Untrue("nobody wants to be told so")
+        payload = {"v": 1, "id": notice.key, "event": notice.event, "run_id": notice.run_id, **payload}
+        return send(notice.channel, recipients, payload, self.settings)
 
-        wanted = Notify.model_validate(notice.notify)
-        if notice.channel == "webhook" and wanted.webhook:
-            body = json.dumps(notice.payload, ensure_ascii=False).encode()
-            secret = _plain(self.settings.notify_secret)
-            headers = {webhook.SIGNATURE: webhook.sign(body, secret, int(time.time()))} if secret else {}
-            return webhook.post(wanted.webhook, body, {**headers, "X-Restyle-Event": notice.key})
-        if notice.channel == "slack":
-            if not (address := _plain(self.settings.notify_slack)):
-                return "RESTYLE_NOTIFY_SLACK is not set for this worker"
-            return webhook.post(address, json.dumps({"text": notice.payload["text"]}).encode(), {})
-        if notice.channel == "email" and (email := wanted.email):
-            message = EmailMessage()
-            message["From"], message["To"] = email.sender, ", ".join(email.to)
-            message["Subject"] = " ".join(str(notice.payload["text"]).splitlines()[0].split())[:200]
-            message.set_content(str(notice.payload["text"]) + "\n\n" + json.dumps(notice.payload, indent=1) + "\n")
-            return mail.send(
-                message, host=email.host, port=email.port, tls=email.tls, user=email.user,
-                password=_plain(self.settings.smtp_password), to=email.to,
-            )  # fmt: skip
-        return f"there is no channel {notice.channel}"
+    def _payload(self, notice: Notice) -> tuple[Notify | None, Payload]:
+        """Whom to tell, and what: from the run in S3, and as it stands now.
 
-    def _note(self, run_id: str, name: str, channel: str) -> str:
-        return self.workspace.run(run_id, "notices", f"{name}-{channel}.json")
+        Raises:
+            Untrue: there is no such run, or it does not stand so.
+        """
+        if notice.event == "not_started":
+            return self._of_note(notice)
+        try:
+            run = read_run(notice.run_id, store=self.store, workspace=self.workspace)
+        except ConfigurationError as error:
+            raise Untrue(error.message) from None
+        if notice.event == "finished":
+            if run.status not in ENDED:
+                raise Untrue(f"the run is {run.status.value}")
+            found = self.store.find(self.workspace.run(run.run_id, "diff.json"))
+            more: Payload = {"changes": json.loads(found.data) if found else None}
+        else:
+            standing = [one for one in self._suspensions(run.run_id) if one.reason == notice.reason]
+            if not standing or round(standing[0].since) != notice.since:
+                raise Untrue("it is lifted by now")
+            more = {"reason": notice.reason, "next": standing[0].next}
+        now = snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
+        payload = {
+            "schedule": run.schedule,
+            "at": f"{utc_now():%FT%TZ}",
+            **_of(now, notice.event, run.schedule),
+            **more,
+        }
+        return _recipients(run.run_id, run.notify), payload
+
+    def _of_note(self, notice: Notice) -> tuple[Notify | None, Payload]:
+        """What S3 keeps of a run that could not start."""
+        found = self.store.find(self._note(notice.run_id, "not_started"))
+        if found is None:
+            raise Untrue("nothing is written down of it")
+        note = json.loads(found.data)
+        payload = {
+            "schedule": note["schedule"], "at": f"{utc_now():%FT%TZ}", "text": note["text"], "status": None,
+            "next": "restyle schedules check",
+        }  # fmt: skip
+        return _recipients(notice.run_id, note["notify"]), payload
+
+    def _write_down(self, notice: Notice, why: str) -> None:
+        """Notes in S3 that an event was sent, or given up, so that Redis's loss does not have it sent again."""
+        note = {"event": notice.name, "channel": notice.channel, "arrived": not why, "reason": why,
+                "tries": notice.tries + 1}  # fmt: skip
+        uri = self._note(notice.run_id, f"{notice.name}-{notice.channel}")
+        try:
+            self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
+        except RestyleError as error:
+            log.warning("a notification's note is not in S3", run=notice.run_id, reason=error.message)
+
+    def _note(self, run_id: str, name: str) -> str:
+        return self.workspace.run(run_id, "notices", f"{name}.json")
 
 
-def _channels(notify: Notify) -> list[str]:
-    found = {"webhook": notify.webhook, "slack": notify.slack, "email": notify.email}
-    return [channel for channel, wanted in found.items() if wanted]
+def _recipients(run_id: str, notify: dict[str, Any]) -> Notify | None:
+    """Whom a run wants told; None where it says nothing readable."""
+    try:
+        return Notify.read(notify)
+    except ValidationError:
+        log.warning("run.json says nothing readable of who is to be told", run=run_id)
+        return None
 
 
-def _plain(secret: SecretStr | None) -> str:
-    return secret.get_secret_value() if secret else ""
-
-
-def _of(now: Snapshot, event: Event, schedule: str | None) -> dict[str, Any]:
+def _of(now: Snapshot, event: str, schedule: str | None) -> Payload:
     """The report's summary with links, and the same as a sentence."""
     assert event in get_args(Event)
     counts = f"{now.succeeded:,} succeeded, {now.skipped:,} skipped, {now.failed:,} failed, {now.pending:,} pending"

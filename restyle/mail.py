@@ -13,7 +13,12 @@ TIMEOUT = 15.0
 def send(
     message: EmailMessage, *, host: str, port: int, tls: str, user: str = "", password: str = "", to: Sequence[str]
 ) -> str:
-    """Hands a message to a mail server; answers with why it was not taken, or with nothing."""
+    """Hands a message to a mail server; answers with why it was not taken, or with nothing.
+
+    A password is sent over TLS alone.
+    """
+    if user and tls == "none":
+        return f"{host} asks for no TLS (RESTYLE_SMTP_TLS is none), and a password is never sent without"
     secure = ssl.create_default_context()
     try:
         door = (

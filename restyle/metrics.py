@@ -41,6 +41,11 @@ REQUEST_SECONDS = Histogram(
 )
 S3_SECONDS = Histogram("restyle_s3_seconds", "Time of a request to S3.", ["operation"], buckets=_S3_BUCKETS)
 S3_ERRORS = Counter("restyle_s3_errors", "Requests to S3 that were refused or not answered.", ["operation"])
+HINTS_DROPPED = Counter(
+    "restyle_hints_dropped",
+    "Messages, envelopes, notices and other words of Redis or the queue that were not well formed or not true.",
+    ["kind"],
+)
 LAST_SUCCESS = Gauge(
     "restyle_last_success_timestamp_seconds", "When this process last ended a job well; 0: not yet, Unix seconds."
 )

@@ -6,30 +6,86 @@ keeps one that was sent from being sent again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Self
 
+import structlog
+from pydantic import Field, ValidationError, model_validator
+
+from restyle import metrics
+from restyle.keys import is_run_id
 from restyle.models import Value
 from restyle.state import State
 
+log = structlog.get_logger("restyle.notify")
+
 #: Seconds for which it is remembered that an event was told.
 REMEMBER = 35 * 86400
+#: Bytes of a notice.
+MAX_BYTES = 1_000
 #: Seconds after which one who was about to send it is taken for dead.
 SENDING = 90.0
 
 
+#: `<run>|<event>|<channel>`; the event of a suspension names its reason and when it began.
+_KEY = re.compile(
+    r"(?P<run>[^|]{1,100})\|(?P<name>(?P<event>finished|not_started|suspended|awaiting_approval)"
+    r"(?:-(?P<reason>[a-z_]{1,40})-(?P<since>\d{1,12}))?)\|(?P<channel>webhook|slack|email)"
+)
+
+
 class Notice(Value):
-    """One event for one channel."""
+    """One event for one channel: no more than a hint, since whoever can write to Redis can write one.
+
+    What is sent, and to whom, is read from the run in S3 when it is sent.
+    """
 
     key: str
-    """`<run>|<event>|<channel>`."""
-    channel: str
-    """webhook, slack or email."""
-    notify: dict[str, Any]
-    payload: dict[str, Any]
-    tries: int = 0
+    tries: int = Field(0, ge=0, le=1000)
     due: float = 0.0
     """By Redis's clock."""
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        parts = _KEY.fullmatch(self.key)
+        if parts is None or not is_run_id(parts["run"]):
+            raise ValueError("its key is not <run>|<event>|<channel>")
+        return self
+
+    @property
+    def run_id(self) -> str:
+        """The run that it is about."""
+        return self._part("run")
+
+    @property
+    def name(self) -> str:
+        """The event, with a suspension's reason and beginning: what it is remembered by."""
+        return self._part("name")
+
+    @property
+    def event(self) -> str:
+        """The event, as `[notify]` lists it."""
+        return self._part("event")
+
+    @property
+    def reason(self) -> str:
+        """Of a suspension, why; else empty."""
+        return self._part("reason")
+
+    @property
+    def since(self) -> int:
+        """Of a suspension, when it began, in Unix seconds; else 0."""
+        return int(self._part("since") or 0)
+
+    @property
+    def channel(self) -> str:
+        """webhook, slack or email."""
+        return self._part("channel")
+
+    def _part(self, name: str) -> str:
+        parts = _KEY.fullmatch(self.key)
+        return (parts[name] or "") if parts else ""
 
 
 class Notices:
@@ -49,8 +105,18 @@ class Notices:
         if not found:
             return []
         now = self.state.clock()
-        notices = [Notice.model_validate_json(text) for text in found]
+        notices = [notice for text in found if (notice := self._read(text))]
         return sorted((notice for notice in notices if notice.due <= now), key=lambda notice: (notice.due, notice.key))
+
+    @staticmethod
+    def _read(text: str) -> Notice | None:
+        """A notice; None where it is none, which delays no other."""
+        try:
+            return Notice.model_validate_json(text[:MAX_BYTES])
+        except ValidationError:
+            metrics.HINTS_DROPPED.labels("notice").inc()
+            log.warning("a notice cannot be read: left alone", notice=ascii(text[:200]))
+            return None
 
     def take(self, notice: Notice) -> bool:
         """Takes the right to send a notice."""

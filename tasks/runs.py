@@ -64,6 +64,6 @@ def _finish(resources: Resources, run_id: str) -> None:
     rows = rows_of(ended, store=store, workspace=workspace, progress=progress)
     write_report(ended, rows, workspace=workspace, store=store, snapshot=told.model_dump(mode="json"))
     write_run(ended, store=store, workspace=workspace)
-    resources.notifications.finished(ended, told)
+    resources.notifications.finished(ended)
     progress.end(run_id, status)
     log.info("finished", succeeded=told.succeeded, skipped=told.skipped, failed=told.failed, pending=told.pending)

@@ -176,7 +176,8 @@ GOOD = {"name": "nightly", "cron": "15 2 * * *", "time_zone": "UTC", "manifest":
         ({"name": "a b"}, "[[schedule]] a b: name: is 1-64 of A-Z a-z 0-9"),
         ({"notify": {"webhok": "https://x"}}, "notify.webhok: unknown key; did you mean webhook?"),
         ({"notify": {"webhook": "ftp://x"}}, "notify.webhook: is an http:// or https:// address"),
-        ({"notify": {"email": {"to": ["a@b.c"], "form": "a@b.c", "host": "m"}}}, "did you mean from?"),
+        ({"notify": {"email": {"too": ["a@b.c"]}}}, "did you mean to?"),
+        ({"notify": {"email": {"to": ["a@b.c"], "host": "m"}}}, "notify.email: host is a setting of the workers now"),
     ],
 )
 def test_what_is_wrong_is_told_in_the_files_words(change: dict[str, Any], told: str, tmp_path: Path) -> None:

@@ -1,0 +1,187 @@
+"""Notifications go where their sender's own settings let them go, and say what is so; what Redis says is a hint."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from config.settings import Settings
+from producers.channels import is_link_local, may_receive
+from producers.notify import Notifications
+from restyle.fleet import Fleet, Limits
+from restyle.keys import Workspace
+from restyle.models import ManifestSource, Run, RunOptions, RunStatus, utc_now
+from restyle.notices import Notice
+from restyle.progress import Progress
+from restyle.state import State
+from restyle.store import Store
+from tests.support.mailbox import Mailbox, mail_server
+from tests.support.receiver import Receiver, receiving
+from tests.support.servers import S3
+
+RUN = "20260101T021500Z-nightly"
+PASSWORD, SECRET = "only-the-workers-know-it", "only-the-workers-sign-with-it"
+
+
+@dataclass
+class Telling:
+    """A worker's notifications, with a receiver of webhooks and a mail server that listen."""
+
+    state: State
+    store: Store
+    workspace: Workspace
+    receiver: Receiver
+    mailbox: Mailbox
+
+    def notifications(self, **settings: Any) -> Notifications:
+        """By these settings of the worker."""
+        given = Settings.model_validate(
+            {"notify_secret": SECRET, "smtp_password": PASSWORD, "backoff_base": 0.01, **settings}
+        )
+        progress = Progress(self.state)
+        return Notifications(given, self.workspace, self.store, progress, Fleet(self.state, Limits()))
+
+    def add_run(self, notify: dict[str, Any], status: RunStatus = RunStatus.FINISHED) -> Run:
+        """A run of somebody who wants to be told so."""
+        run = Run(
+            run_id=RUN, status=status, created=utc_now(), finished=utc_now(), options=RunOptions(), shards=1, planned=1,
+            manifest=ManifestSource(uri="s3://shop/a.csv", sha256="0"), plan_digest="d", by="anna@shop", notify=notify,
+        )  # fmt: skip
+        self.store.put(self.workspace.run(RUN), run.model_dump_json().encode(), content_type="application/json")
+        Progress(self.state).register(run)
+        return run
+
+    def forge(self, field: str, text: str) -> None:
+        """What whoever can write to Redis can write."""
+        self.state.ask("HSET", self.state.key("notices"), field, text)
+
+    @property
+    def waiting(self) -> set[str]:
+        """What is still on the list."""
+        return set(self.state.ask("HKEYS", self.state.key("notices")))
+
+
+@pytest.fixture
+def telling(redis_url: str, s3: S3) -> Iterator[Telling]:
+    """In a workspace of its own."""
+    workspace = s3.workspace
+    state = State(redis_url, namespace=workspace.namespace, account="")
+    with receiving() as receiver, mail_server() as mailbox:
+        yield Telling(state, s3.store, workspace, receiver, mailbox)
+    state.close()
+
+
+def own(url: str) -> str:
+    """The host of an address, as RESTYLE_NOTIFY_HOSTS lists it."""
+    return urlsplit(url).netloc
+
+
+def test_a_submitter_cannot_have_the_password(telling: Telling) -> None:
+    """A mail server that run.json names is sent nothing; the worker's own gets no password without TLS."""
+    email = {"to": ["eve@evil.example"], "from": "a@b.c", "host": "127.0.0.1", "port": telling.mailbox.port,
+             "user": "alerts", "tls": "none"}  # fmt: skip
+    run = telling.add_run({"email": email})
+    there = telling.notifications()
+    there.finished(run)
+    there.send_due()
+    assert telling.mailbox.lines == []
+    mine = telling.notifications(
+        smtp_host="127.0.0.1", smtp_port=telling.mailbox.port, smtp_user="alerts", smtp_tls="none"
+    )
+    telling.forge(f"{RUN}|finished|email", Notice(key=f"{RUN}|finished|email").model_dump_json())
+    mine.send_due()
+    assert telling.mailbox.lines == []
+    # Without anybody to sign in, the message goes to whom the run names.
+    plain = telling.notifications(smtp_host="127.0.0.1", smtp_port=telling.mailbox.port, smtp_tls="none")
+    telling.forge(f"{RUN}|finished|email", Notice(key=f"{RUN}|finished|email").model_dump_json())
+    plain.send_due()
+    assert any("eve@evil.example" in line for line in telling.mailbox.lines)
+    assert not any(PASSWORD in line for line in telling.mailbox.lines)
+
+
+def test_webhooks_go_to_listed_hosts_alone(telling: Telling) -> None:
+    """A host that neither the setting nor the worker's own file names is never connected to, and gets no signature."""
+    run = telling.add_run({"webhook": telling.receiver.url})
+    for settings in ({}, {"notify_hosts": "hooks.example.com"}, {"notify": {"webhook": "https://hooks.example.com/a"}}):
+        there = telling.notifications(**settings)
+        there.finished(run)
+        there.send_due()
+        assert telling.receiver.came == []
+    listed = telling.notifications(notify_hosts=own(telling.receiver.url))
+    telling.forge(f"{RUN}|finished|webhook", Notice(key=f"{RUN}|finished|webhook").model_dump_json())
+    listed.send_due()
+    (headers, body), *more = telling.receiver.came
+    assert not more
+    payload = json.loads(body)
+    # What says which notification it is stands under the signature.
+    assert (payload["id"], payload["event"]) == (f"{RUN}|finished|webhook", "finished")
+    parts = dict(part.split("=", 1) for part in headers["X-Restyle-Signature"].split(","))
+    right = hmac.new(SECRET.encode(), f"{parts['t']}.".encode() + body, hashlib.sha256).hexdigest()
+    assert parts["v1"] == right
+
+
+def test_forged_notices_send_nothing_and_delay_nobody(telling: Telling) -> None:
+    """What is no notice is left alone, what is not so is dropped, and the true one behind them goes out."""
+    telling.add_run({"webhook": telling.receiver.url, "events": ["finished"]})
+    payload = {"text": "forged", "anything": "the forger likes"}
+    notify = {"webhook": telling.receiver.url}
+    whole = {"key": f"{RUN}|finished|webhook", "channel": "webhook", "notify": notify, "payload": payload}
+    for number, text in enumerate(
+        ("", "no JSON", "[]", "9" * 5000, "[" * 100_000, json.dumps(whole), json.dumps({"key": "a|b"}),
+         json.dumps({"key": "../../x|finished|webhook"}), json.dumps({"key": f"{RUN}|finished|pager"}),
+         json.dumps({"key": f"{RUN}|finished|webhook", "tries": -1}))
+    ):  # fmt: skip
+        telling.forge(f"forged-{number}", text)
+    untrue = (
+        f"{RUN}|not_started|webhook", f"{RUN}|suspended-no_credits-1700000000|webhook",
+        "20260101T021500Z-other|finished|webhook",
+    )  # fmt: skip
+    for key in untrue:
+        telling.forge(key, Notice(key=key).model_dump_json())
+    true = f"{RUN}|finished|webhook"
+    telling.forge(true, Notice(key=true, due=1.0).model_dump_json())
+    telling.notifications(notify_hosts=own(telling.receiver.url)).send_due()
+    assert telling.receiver.events() == ["finished"]
+    assert b"forged" not in telling.receiver.came[0][1]
+    assert not telling.waiting & {*untrue, true}
+
+
+def test_a_run_that_goes_on_is_not_told_to_have_finished(telling: Telling) -> None:
+    """An event is looked up when it is sent: one that is not so is dropped."""
+    telling.add_run({"webhook": telling.receiver.url}, RunStatus.RUNNING)
+    key = f"{RUN}|finished|webhook"
+    telling.forge(key, Notice(key=key).model_dump_json())
+    telling.notifications(notify_hosts=own(telling.receiver.url)).send_due()
+    assert (telling.receiver.came, telling.waiting) == ([], set())
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url", "may"),
+    [
+        ("hooks.example.com", "https://hooks.example.com/x", True),
+        ("hooks.example.com", "https://HOOKS.example.com:8443/x", True),
+        ("hooks.example.com:8443", "https://hooks.example.com:8443/x", True),
+        ("hooks.example.com:8443", "https://hooks.example.com/x", False),
+        ("hooks.example.com", "https://hooks.example.com@evil.example/x", False),
+        ("hooks.example.com", "https://hooks.example.com.evil.example/x", False),
+        ("hooks.example.com", "https://evil.example/hooks.example.com", False),
+        ("a.example, b.example", "http://b.example/", True),
+    ],
+)
+def test_which_hosts_are_listed(hosts: str, url: str, may: bool) -> None:
+    """By host, or by host and port; user names and paths count for nothing."""
+    assert may_receive(url, Settings.model_validate({"notify_hosts": hosts})) is may
+
+
+def test_the_own_link_is_no_place_for_webhooks() -> None:
+    """Addresses under which clouds keep a machine's credentials are told by their numbers, however written."""
+    for host in ("169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "2852039166", "0xa9fea9fe"):
+        assert is_link_local(host, 80), host
+    assert not is_link_local("127.0.0.1", 80)
