@@ -8,6 +8,10 @@ RUN python -m venv /opt/restyle
 # The locked dependencies first: they change seldom, and stay in the cache.
 COPY requirements/otel.txt requirements/
 RUN /opt/restyle/bin/pip install --no-cache-dir --require-hashes --requirement requirements/otel.txt
+# The wheel's builder is locked too: nothing is fetched by name alone.
+COPY requirements/dist.txt requirements/
+RUN python -m venv /opt/build \
+    && /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/dist.txt
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY apps apps
 COPY config config
@@ -16,7 +20,9 @@ COPY producers producers
 COPY restyle restyle
 COPY tasks tasks
 COPY workers workers
-RUN /opt/restyle/bin/pip install --no-cache-dir --no-deps . && /opt/restyle/bin/pip check
+RUN /opt/build/bin/python -m build --wheel --no-isolation \
+    && /opt/restyle/bin/pip install --no-cache-dir --no-deps --no-index dist/*.whl \
+    && /opt/restyle/bin/pip check
 
 FROM python:${PYTHON}-slim
 RUN groupadd --gid 10001 restyle && useradd --create-home --uid 10001 --gid 10001 restyle

@@ -15,7 +15,7 @@ import pytest
 from tests.support.compose import FILE, ROOT, read_compose
 
 EXAMPLE = ROOT / ".env.example"
-SECRETS = re.compile(r"PASSWORD|KEY|TOKEN|SECRET", re.IGNORECASE)
+SECRETS = re.compile(r"PASSWORD|KEY|TOKEN|SECRET|SLACK", re.IGNORECASE)
 
 
 def example() -> dict[str, str]:
@@ -57,10 +57,31 @@ def test_every_service_is_sealed_and_limited(compose: dict[str, Any]) -> None:
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert "no-new-privileges:true" in service["security_opt"], name
+        assert service["ulimits"] == {"core": 0}, name
         assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
         assert (str(service["user"]).split(":")[0] == "0") == (name == "s3-volume"), name
         assert "@" in service["image"] or ":" in service["image"] or service["image"] == "restyle", name
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
+
+
+def test_each_role_has_its_own_secrets_and_no_others(compose: dict[str, Any]) -> None:
+    """Only workers have the API's key and the secrets of notifications, only the dashboard what people sign in with."""
+    shared = {"RESTYLE_REDIS_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    own = {
+        "worker": {"RESTYLE_API_KEY", "RESTYLE_NOTIFY_SECRET", "RESTYLE_NOTIFY_SLACK", "RESTYLE_SMTP_PASSWORD"},
+        "dashboard": {"RESTYLE_DASHBOARD_TOKEN"}, "beat": set(), "restyle": set(), "sandbox": {"SANDBOX_API_KEY"},
+    }  # fmt: skip
+    for name, secrets in own.items():
+        environment = set(compose["services"][name]["environment"])
+        found = {variable for variable in environment if SECRETS.search(variable)} | (environment & shared)
+        assert found == secrets | (set() if name == "sandbox" else shared), name
+
+
+def test_the_images_builder_is_locked() -> None:
+    """Nothing is installed in the image by its name alone: each file by its hash, and the wheel from the checkout."""
+    installs = re.findall(r"pip install (.*)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    assert len(installs) == 3
+    assert all("--require-hashes" in install or "--no-index" in install for install in installs)
 
 
 def test_services_wait_for_healthy_ones(compose: dict[str, Any]) -> None:

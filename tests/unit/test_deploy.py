@@ -21,6 +21,7 @@ from workers.gauges import FAMILIES
 
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
+ROLES = ("worker", "beat", "dashboard")
 SCHEMAS = ROOT / "tests/support/schemas"
 
 
@@ -65,8 +66,8 @@ def test_manifests_are_valid(version: str) -> None:
         else:
             kubernetes_validate.validate(found, version, strict=True)
     assert sorted(kinds) == sorted(
-        ["Namespace", "ConfigMap", "ConfigMap", "Secret", *["Deployment"] * 3, *["Service"] * 2, "PodDisruptionBudget",
-         "ScaledObject"]
+        ["Namespace", *["ConfigMap"] * 2, *["Secret"] * 3, *["Deployment"] * 3, *["Service"] * 2, "PodDisruptionBudget",
+         "ScaledObject", *["NetworkPolicy"] * 5]
     )  # fmt: skip
 
 
@@ -87,7 +88,8 @@ def test_the_kustomization_has_every_manifest_but_the_secret() -> None:
     """What is applied is what is there; the example of the secret stays out, and holds none."""
     named = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
     assert sorted(named) == sorted({name for name, _ in manifests()} - {"secret.example.yaml"})
-    assert set(the("Secret", "restyle")["stringData"].values()) == {""}
+    for role in ROLES:
+        assert set(the("Secret", f"restyle-{role}")["stringData"].values()) == {""}
 
 
 def test_pods_are_sealed_and_have_time_to_drain() -> None:
@@ -106,13 +108,40 @@ def test_pods_are_sealed_and_have_time_to_drain() -> None:
     assert worker["terminationGracePeriodSeconds"] > Settings.model_fields["api_timeout"].default + 30
 
 
-def test_the_beat_and_the_dashboard_know_no_api_key() -> None:
-    """Only workers pay, so only they have the key."""
-    for name, has in (("worker", True), ("beat", False), ("dashboard", False)):
-        (container,) = the("Deployment", f"restyle-{name}")["spec"]["template"]["spec"]["containers"]
-        whole = any("secretRef" in source for source in container["envFrom"])
-        assert whole == has
-        assert "RESTYLE_API_KEY" not in json.dumps(container.get("env", []))
+def test_each_role_has_its_own_secrets_and_no_others() -> None:
+    """Only workers pay and notify, only the dashboard knows its tokens, and no pod has another's secret."""
+    has = {}
+    for role in ROLES:
+        (container,) = the("Deployment", f"restyle-{role}")["spec"]["template"]["spec"]["containers"]
+        sources = [source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source]
+        assert sources == [f"restyle-{role}"]
+        assert "secretKeyRef" not in json.dumps(container.get("env", []))
+        has[role] = set(the("Secret", f"restyle-{role}")["stringData"])
+    shared = {"RESTYLE_REDIS_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert has["beat"] == shared
+    assert has["dashboard"] - shared == {"RESTYLE_DASHBOARD_TOKEN", "RESTYLE_DASHBOARD_VIEW_TOKEN"}
+    assert has["worker"] - shared == {
+        "RESTYLE_API_KEY", "RESTYLE_NOTIFY_SECRET", "RESTYLE_NOTIFY_SLACK", "RESTYLE_SMTP_PASSWORD",
+    }  # fmt: skip
+
+
+def test_nobody_reaches_a_pod_but_as_its_policy_says() -> None:
+    """Nothing is allowed by default; what is opened are a pod's own ports; no address of the own link is reached."""
+    policies = {
+        found["metadata"]["name"]: found["spec"] for _, found in manifests() if found["kind"] == "NetworkPolicy"
+    }
+    assert policies["restyle-nobody"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for role in ROLES:
+        (container,) = the("Deployment", f"restyle-{role}")["spec"]["template"]["spec"]["containers"]
+        policy = policies[f"restyle-{role}"]
+        labels = the("Deployment", f"restyle-{role}")["spec"]["template"]["metadata"]["labels"]
+        assert policy["podSelector"]["matchLabels"] == labels
+        (rule,) = policy["ingress"]
+        assert all("namespaceSelector" in peer for peer in rule["from"])
+        assert {port["port"] for port in rule["ports"]} == {port["containerPort"] for port in container["ports"]}
+    blocks = re.findall(r"ipBlock: .*", (KUBERNETES / "networkpolicy.yaml").read_text(encoding="utf-8"))
+    assert blocks
+    assert all("except: [169.254.0.0/16]" in block or 'except: ["fe80::/10"]' in block for block in blocks)
 
 
 def test_workers_are_scaled_by_pending_jobs_and_never_to_none_while_a_run_is_open() -> None:
