@@ -8,7 +8,8 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 WANTED := pyproject.toml requirements/old-python.in
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test acceptance chaos bench bench-quick docs dist audit format lock clean
+PYTHON ?=
+.PHONY: help install demo check test lowest acceptance chaos bench bench-quick docs dist audit format lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,11 @@ check: $(VENV)/.dev  ## Lint, format, types, layers, house rules
 
 test: check  ## check, then every test
 	@$(BIN)/pytest --quiet --numprocesses 3 --dist worksteal
+
+lowest:  ## Unit and integration tests with the lowest versions that pyproject.toml allows
+	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.dev
+	@.venv-lowest/bin/python .ci/lowest
+	@.venv-lowest/bin/pytest --quiet --numprocesses 3 --dist worksteal tests/unit tests/integration
 
 acceptance: $(VENV)/.dev  ## Every proof with the real command and real workers, the long ones too (about 40 minutes)
 	@$(BIN)/pytest -m "acceptance or long" tests/acceptance
@@ -76,12 +82,12 @@ lock: $(VENV)/.dev  ## Pin all dependencies anew, with hashes
 
 clean:  ## Remove .venv, caches and the embedded stack's folder
 	@[ ! -x $(BIN)/restyle ] || $(BIN)/restyle stop 2> /dev/null || true
-	@rm -rf $(VENV) bench/.venv .bench.json .restyle .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@rm -rf $(VENV) .venv-lowest bench/.venv .bench.json .restyle .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 
 # -- the environment ----------------------------------------------------------------------------------------
 
 $(VENV)/bin/python:
-	@for python in python3.13 python3.12 python3.11 python3 python; do \
+	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3 python; do \
 		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then found=$$python; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
