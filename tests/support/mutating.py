@@ -14,8 +14,8 @@ _TURNS = (0, 1, 127, 128, 255, 256, 32_767, 32_768, 65_535, 65_536, 2**31 - 1, 2
 _PIECES = (
     b"\x00", b"\xff", b"\xff\xd8", b"\xff\xda", b"IHDR", b"IDAT", b"\r\n", b"\n\n", b'"', b"'", b"{", b"}", b"[", b"]",
     b":", b",", b";", b"=", b"\\", b"\\u0000", b"\\ud800", b"%00", b"../", b"\xc3\x28", b"\xed\xa0\x80",
-    b"\xef\xbb\xbf", b"null", b"NaN", b"Infinity", b"1e999", b"-0", b"9" * 400, b"true", b"data:image/png;base64,", b"s3://", b"https://",
-    b"\x1b[2J", "\u202e".encode(), b"[" * 300, b'{"a":' * 300, b" " * 500,
+    b"\xef\xbb\xbf", b"null", b"NaN", b"Infinity", b"1e999", b"-0", b"9" * 400, b"true", b"data:image/png;base64,",
+    b"s3://", b"https://", b"\x1b[2J", "\u202e".encode(), b"[" * 300, b'{"a":' * 300, b" " * 500,
 )  # fmt: skip
 
 
