@@ -18,7 +18,7 @@ import pybase64
 
 from config import logs
 from config.celery_app import QUEUES, make_celery
-from config.settings import load_settings
+from config.reading import load_settings
 from producers.enqueue import Feeder
 from restyle import memory, steps
 from tasks.image import restyle_image

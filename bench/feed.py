@@ -8,7 +8,7 @@ import time
 
 from config.celery_app import QUEUES, make_celery
 from config.connections import limits, open_state, open_store
-from config.settings import load_settings
+from config.reading import load_settings
 from producers.enqueue import Feeder
 from restyle.fleet import Fleet
 from restyle.progress import Progress

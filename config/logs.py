@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from restyle.absent import absent
+from restyle.errors import escaped
 
 with absent("rich"):  # which it would load for tracebacks in colour, and each worker keep in memory: 5 MB
     import structlog
@@ -40,6 +41,14 @@ def _value(value: object) -> str:
     return value if isinstance(value, str) and not _TO_QUOTE.search(value) else repr(value)
 
 
+def harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Shows what a terminal would obey, or would turn round, as it is written in Python: anybody's words are logged."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = "\n".join(map(escaped, value.split("\n"))) if name == "exception" else escaped(value)
+    return event
+
+
 class Lines(structlog.WriteLogger):
     """Writes the lines of a logger of this name.
 
@@ -62,6 +71,7 @@ def configure(log_format: str, level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         redact,
+        harmless,
     ]
     renderer: Any = plain
     if log_format == "json":

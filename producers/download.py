@@ -8,6 +8,7 @@ interrupted one loses nothing.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import posixpath
@@ -207,7 +208,8 @@ class Folder:
         """Writes the file whole or not at all."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+        # Of fixed length, whatever the picture's name: one that just fits on the disk would not with more behind it.
+        partial = target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:16]}.{os.getpid()}.part")
         try:
             with partial.open("xb") as file:  # never through a link that somebody laid there
                 file.write(content)

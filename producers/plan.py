@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from config.settings import Settings, config_path
+from config.reading import config_path
+from config.settings import Settings
 from producers import census as counting
 from producers import naming
 from producers.census import Census, Planner

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TextIO
 
+from producers.formulas import guarded
 from producers.gallery import Choice, Gallery
 from producers.report_page import render
 from producers.rows import Row, Rows
@@ -35,8 +36,6 @@ PARAM_COLUMNS = tuple(name for name in Params.model_fields if name != "seed")
 _TEMPLATES = ("prompt", "negative_prompt")
 #: Names that mean something to whoever reads a report as a manifest, so that no entry's column may have them.
 _RESERVED = frozenset((*RUN_COLUMNS, *PARAM_COLUMNS, "mark"))
-#: A spreadsheet takes a cell that starts so for a formula.
-_FORMULA = frozenset("=+-@\t\r")
 
 
 @dataclass(frozen=True)
@@ -239,7 +238,6 @@ def _cell(value: object) -> str:
         case float():
             return repr(value).removesuffix(".0")
         case str():
-            # One more apostrophe also where some stand before the formula's mark, so that the reader can take one off.
-            return f"'{value}" if value.lstrip("'")[:1] in _FORMULA else value
+            return guarded(value)
         case _:
             return str(value)

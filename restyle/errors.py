@@ -38,8 +38,12 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 
 def printable(text: str, most: int) -> str:
     """Somebody else's words as part of a message: of bounded length, and nothing that a terminal obeys."""
-    shown = text if len(text) <= most else f"{text[: most - 3]}..."
-    return _UNPRINTABLE.sub(lambda found: ascii(found.group())[1:-1], shown)
+    return escaped(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
+def escaped(text: str) -> str:
+    """A text with what a terminal may obey as it is written in Python."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
 class RestyleError(Exception):

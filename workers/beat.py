@@ -17,7 +17,8 @@ from celery.beat import Scheduler as CeleryScheduler
 from config import logs
 from config.celery_app import make_celery
 from config.connections import limits, open_state, open_store
-from config.settings import Settings, load_settings
+from config.reading import load_settings
+from config.settings import Settings
 from producers.beat import Beat
 from restyle.errors import RestyleError
 from restyle.firings import Firings

@@ -12,7 +12,7 @@ from kombu.utils.json import dumps
 
 from config import logs
 from config.celery_app import make_celery
-from config.settings import load_settings
+from config.reading import load_settings
 from restyle import memory
 from restyle.errors import RestyleError
 from tasks.register import register

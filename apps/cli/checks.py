@@ -49,6 +49,8 @@ def _parts(settings: Settings) -> Iterator[Finding]:
         "check RESTYLE_WORKSPACE and the AWS_* credentials: read, write and list are needed",
     )
     yield _look("api key", lambda: _api(settings), "check RESTYLE_API_KEY and RESTYLE_API_URL, or add --sandbox")
+    if settings.sends_key_in_clear:
+        yield Finding("api address", False, f"{settings.api_url} sends the API key in clear", "use https://")
     if settings.api == "v2":
         yield _look(
             "history",

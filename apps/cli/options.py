@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from config.settings import Settings, load_settings
+from config.reading import load_settings
+from config.settings import Settings
 from restyle.errors import ConfigurationError
 from restyle.keys import normalise_id
 from restyle.models import utc_now

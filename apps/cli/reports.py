@@ -53,6 +53,12 @@ def report(
     to: Path | None = typer.Option(
         None, "--to", help="Copy the page with its pictures to this folder, to send or to keep.", metavar="DIR"
     ),
+    with_links: bool = typer.Option(
+        False,
+        "--links",
+        help="With --to: lead to pictures in full size by links that S3 has signed. For a day, whoever has the folder"
+        " can follow them.",
+    ),
     as_json: options.Json = False,
     sandbox: options.Sandbox = False,
 ) -> None:
@@ -69,8 +75,8 @@ def report(
             run, here.rows(run), workspace=here.workspace, store=here.store, snapshot=now.model_dump(mode="json")
         )
         if to:
-            copied = copy_page(run_id, to, store=here.store, workspace=here.workspace, link=full_size(here))
-            say(f"The page: {copied}")
+            link = full_size(here, signed=with_links)
+            say(f"The page: {copy_page(run_id, to, store=here.store, workspace=here.workspace, link=link)}")
         if as_json:
             told = {"csv": links.csv, "html": links.html, "json": links.json}
             print_json(now.model_dump(mode="json") | {"links": told})
@@ -92,13 +98,18 @@ def open_report(run: Run, here: Session) -> None:
         say(f"No browser could be started; the page is {page.resolve()}", "yellow")
 
 
-def full_size(here: Session) -> Callable[[str], str]:
-    """The address of a picture for a page on this machine: its file, else a link that S3 has signed for a while."""
+def full_size(here: Session, *, signed: bool = True) -> Callable[[str], str]:
+    """The address of a picture for a page on this machine: its file, else a link that S3 has signed for a while.
+
+    Without signed links a page that is sent away opens nothing but what lies beside it.
+    """
 
     def link(uri: str) -> str:
         shown = here.shown(uri)
         try:
-            return here.store.signed_url(uri, seconds=SIGNED_FOR) if shown == uri else Path(shown).resolve().as_uri()
+            if shown != uri:
+                return Path(shown).resolve().as_uri()
+            return here.store.signed_url(uri, seconds=SIGNED_FOR) if signed else ""
         except ValueError:  # what is no s3:// URI has no address
             return ""
 

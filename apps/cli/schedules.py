@@ -19,8 +19,9 @@ from apps.cli.console import credits_text, out, print_json, say
 from apps.cli.exits import NEEDS_PERSON, WRONG_INPUT
 from apps.cli.session import Session, is_embedded, session
 from apps.keeper import end_with_parent
+from config.reading import config_path
 from config.schedules import Schedule
-from config.settings import Settings, config_path
+from config.settings import Settings
 from producers.beat import Beat
 from producers.plan import draft
 from producers.schedule import fire, upcoming

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
+from producers.formulas import unguarded
 from producers.manifest.cells import is_filled
 from producers.manifest.columns import KNOWN, REPORT_START, missing_column, missing_image, read_header
 from producers.manifest.entry import Problems, Row, Stand
@@ -16,8 +17,6 @@ from restyle.errors import ManifestError, Problem
 DELIMITERS = ",;\t"
 #: Characters of a header that tell its delimiter; the csv module takes no longer cell than 131,072.
 _TOLD_BY = 65536
-#: What a report puts one apostrophe in front of (producers/report.py).
-_FORMULA = frozenset("=+-@\t\r")
 
 
 def delimiter_of(line: str) -> str:
@@ -50,7 +49,7 @@ class Table:
         names = [cell.strip() for cell in cells]
         self.is_report = tuple(names[: len(REPORT_START)]) == REPORT_START
         if self.is_report:
-            names = [_without_apostrophe(name) for name in names]
+            names = [unguarded(name) for name in names]
         self.names = tuple(names)
         self._width = len(names)
         self.header = read_header(names, renames, is_report=self.is_report)
@@ -63,7 +62,7 @@ class Table:
         known, kept = self.header.known, self.header.kept
         for line, row in cells:
             if self.is_report:
-                row = [_without_apostrophe(cell) for cell in row]  # noqa: PLW2901 - the same row, as it was written
+                row = [unguarded(cell) for cell in row]  # noqa: PLW2901 - the same row, as it was written
             if (width := len(row)) < self._width:
                 row.extend([""] * (self._width - width))
             elif width > self._width and any(map(is_filled, row[self._width :])):
@@ -111,10 +110,6 @@ class Table:
             raise ManifestError(
                 [Problem(self._source.name, self._header_line, column, reason) for column, reason in faults]
             )
-
-
-def _without_apostrophe(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and cell.lstrip("'")[:1] in _FORMULA else cell
 
 
 @contextmanager

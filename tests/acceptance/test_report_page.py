@@ -221,6 +221,8 @@ def test_marks_run_again(browser: Browser, fleet: FleetOf, sandbox: SandboxServe
         run_id = fleet.command("run", "manifest.csv", *prompted).json["run_id"]
         folder = fleet.command.folder / "page"
         fleet.command("report", run_id, "--to", str(folder))
+        assert "X-Amz-Signature" not in (folder / "report.html").read_text()
+        fleet.command("report", run_id, "--to", str(folder), "--links")
         with opened(browser, folder / "report.html") as page:
             expect(page.locator(".shot")).to_have_count(4)
             with urllib.request.urlopen(str(page.locator(".how a").first.get_attribute("href"))) as full:

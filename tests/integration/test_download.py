@@ -150,6 +150,18 @@ def test_names_that_any_file_system_takes(
     assert (done.state, files(tmp_path)) == ("copied", {name})
 
 
+@pytest.mark.parametrize("length", [244, 250, 255])
+def test_a_name_that_just_fits_is_written(store: Store, workspace: Workspace, tmp_path: Path, length: int) -> None:
+    """A picture's name may be as long as a disk takes; what it is drafted under is no longer."""
+    name = "a" * (length - 4) + ".jpg"
+    output = workspace.under(name)
+    put(store, output)
+    run = a_run().model_copy(update={"options": RunOptions(root=workspace.uri, naming="{id}.jpg")})
+    rows = [a_row(workspace, "long", outputs=(output,))]
+    (done,) = download(run, lambda: iter(rows), tmp_path, store=store, threads=1)
+    assert (done.state, files(tmp_path)) == ("copied", {name})
+
+
 def test_nothing_leaves_the_folder(store: Store, workspace: Workspace, tmp_path: Path) -> None:
     """Neither an absolute id, nor a forged variant, nor a link in the folder leads a write out of it."""
     output = workspace.under("out.jpg")

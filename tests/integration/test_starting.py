@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from config.reading import load_settings
 from config.schedules import Notify, Schedule
-from config.settings import Settings, load_settings
+from config.settings import Settings
 from producers.beat import Beat
 from producers.control import Control
 from producers.notify import Notifications

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.celery_app import make_celery
-from config.settings import Settings, load_settings
+from config.reading import load_settings
+from config.settings import Settings
 from producers.enqueue import Feeder, read_plan
 from producers.plan import Draft, PlanRequest, draft
 from producers.rows import Rows

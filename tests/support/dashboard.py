@@ -12,7 +12,7 @@ from apps.dashboard.identity import Access
 from apps.dashboard.live import Live
 from apps.dashboard.security import own_names
 from apps.dashboard.server import make_server
-from config.settings import load_settings
+from config.reading import load_settings
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from config.settings import SEGMIND_HISTORY, SEGMIND_URL, load_settings
+from config.reading import load_settings
+from config.settings import SEGMIND_HISTORY, SEGMIND_URL
 
 V2 = "https://api.segmind.com/v2/sdxl-img2img"
 

@@ -343,3 +343,24 @@ def test_a_report_row_of_a_variant_that_is_gone() -> None:
     """A report's variant that the new file does not have is a bad line, never another variant."""
     with pytest.raises(ManifestError, match=r"report.csv:2: variant: there is no variant 'oak'; there are: pine"):
         again(variants=[PINE])
+
+
+@pytest.mark.parametrize(
+    ("url", "sandbox", "in_clear"),
+    [
+        ("https://api.segmind.com/v1/sdxl-img2img", False, False),
+        ("http://127.0.0.1:8000/v1/sdxl-img2img", False, False),
+        ("http://localhost/v1/sdxl-img2img", False, False),
+        ("http://gateway.corp/v1/sdxl-img2img", False, True),
+        ("http://sandbox:8000/v1/sdxl-img2img", True, False),
+    ],
+)
+def test_who_could_read_the_key(url: str, sandbox: bool, in_clear: bool) -> None:
+    """Over a network without TLS, but on this machine or in the sandbox."""
+    assert Settings(api_url=url, sandbox=sandbox).sends_key_in_clear is in_clear
+
+
+def test_an_address_with_a_password_is_refused() -> None:
+    """It would stand in `restyle config`, in records and in logs."""
+    with pytest.raises(ValueError, match="leave them out"):
+        Settings(api_url="https://me:secret@api.example/v1/sdxl-img2img")

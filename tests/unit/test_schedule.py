@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.reading import load_settings
 from config.schedules import Schedule
-from config.settings import Settings, load_settings
+from config.settings import Settings
 from producers.schedule import Firing, Overlap, Standing, due, fire, is_of, latest, overlapping, upcoming
 from restyle.errors import ConfigurationError
 from restyle.fleet import Suspension

@@ -1,0 +1,124 @@
+"""Where settings are read from: flags, the environment, restyle.toml; each wrong one told in words."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from config.schedules import readable
+from config.settings import PREFIX, SEGMIND_URL, TABLES, Settings
+from restyle.errors import ConfigurationError
+
+#: Names that belong to the environment only: where the file is, and secrets, which no file may hold.
+_ENVIRONMENT_ONLY = frozenset(
+    {"config", "api_key", "dashboard_token", "dashboard_view_token", "notify_secret", "notify_slack", "smtp_password"}
+)
+
+
+def config_path() -> Path:
+    """The settings file: RESTYLE_CONFIG, or restyle.toml in the working directory."""
+    return Path(os.environ.get(f"{PREFIX}CONFIG") or "restyle.toml")
+
+
+def load_settings(**flags: Any) -> Settings:
+    """The settings of this process; flags that are None were not given.
+
+    Raises:
+        ConfigurationError: a value or a name is wrong; all of them are listed.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    in_file = _read_file(config_path())
+    in_environment = _read_environment()
+    if "api_key" not in given and "api_key" not in in_environment and (key := _found_key(given, in_file)):
+        given["api_key"] = key
+    try:
+        settings = Settings(**{**in_file, **in_environment, **given})
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_readable(problem, in_file) for problem in error.errors())) from None
+    if settings.redis_url and not settings.workspace:
+        raise ConfigurationError(
+            "RESTYLE_REDIS_URL is set but RESTYLE_WORKSPACE is not: a fleet needs a bucket that all its workers"
+            " reach. Set RESTYLE_WORKSPACE=s3://bucket/prefix"
+        )
+    if settings.sandbox and settings.redis_url and settings.api_url == SEGMIND_URL:
+        raise ConfigurationError(
+            "--sandbox with RESTYLE_REDIS_URL needs a sandbox that every worker reaches: start one with"
+            " `restyle sandbox` and set RESTYLE_API_URL to its address"
+        )
+    file_name = str(config_path())
+    settings._sources.update(dict.fromkeys(in_file, file_name))  # noqa: SLF001 - the one that builds it fills it
+    settings._sources.update(dict.fromkeys(in_environment, "environment"))  # noqa: SLF001
+    settings._sources.update({name: "flag" for name, value in flags.items() if value is not None})  # noqa: SLF001
+    if "api_key" in given and flags.get("api_key") is None:
+        settings._sources["api_key"] = "SEGMIND_API_KEY" if _segmind_key() else "api_key_file"  # noqa: SLF001
+    return settings
+
+
+def _segmind_key() -> str:
+    return os.environ.get("SEGMIND_API_KEY", "").strip()
+
+
+def _found_key(given: dict[str, Any], in_file: dict[str, Any]) -> str:
+    """The key from SEGMIND_API_KEY or from the key file."""
+    if key := _segmind_key():
+        return key
+    path = given.get("api_key_file") or os.environ.get(f"{PREFIX}API_KEY_FILE") or in_file.get("api_key_file")
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the API key file cannot be read: {error}") from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """The settings file's content; a missing default file is empty, a missing RESTYLE_CONFIG an error."""
+    if not path.exists():
+        if os.environ.get(f"{PREFIX}CONFIG"):
+            raise ConfigurationError(f"RESTYLE_CONFIG names {path}, which does not exist")
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    for secret in ("api_key", "dashboard_token", "dashboard_view_token"):
+        if secret in content:
+            name = f"{PREFIX}{secret.upper()}"
+            raise ConfigurationError(f"{path}: {secret}: no secret belongs in a file that is shared; use {name}")
+    known = Settings.model_fields.keys() - _ENVIRONMENT_ONLY
+    wrong = [f"{path}: {name}: unknown setting{_nearest(name, known)}" for name in content.keys() - known]
+    if wrong:
+        raise ConfigurationError("\n".join(sorted(wrong)))
+    return content
+
+
+def _read_environment() -> dict[str, str]:
+    """The settings that the environment gives; an empty variable counts as unset."""
+    found = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and value
+    }
+    known = (Settings.model_fields.keys() | {"config"}) - TABLES
+    wrong = [f"{PREFIX}{name.upper()}: unknown setting{_nearest(name, known)}" for name in found.keys() - known]
+    if wrong:
+        raise ConfigurationError("\n".join(sorted(wrong)))
+    found.pop("config", None)
+    return found
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _readable(problem: Any, in_file: dict[str, Any]) -> str:
+    if problem["loc"] and problem["loc"][0] in {"schedule", "notify"}:
+        return f"{config_path()}: {readable(problem, in_file, _nearest)}"
+    name = ".".join(str(part) for part in problem["loc"])
+    return f"{PREFIX}{name.upper()}: {problem['msg'].removeprefix('Value error, ')}"
