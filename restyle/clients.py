@@ -1,24 +1,28 @@
-"""boto3's client of S3, opened without what the other services of AWS would cost.
+"""boto3's client of S3, which decides where S3 is, who asks, whom to trust, and by which proxy.
 
 Imported where a client is opened, and not before.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
-from contextlib import suppress
+import functools
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
-from boto3.session import Session
+from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
-from botocore.loaders import JSONFileLoader, Loader
-from botocore.session import get_session
+from botocore.handlers import add_expect_header
+from botocore.session import Session, get_session
 
+from restyle import trust
 from restyle.errors import ConfigurationError
+from restyle.informational import FinalResponse
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,70 +30,49 @@ if TYPE_CHECKING:
     from restyle.store import Endpoint
 
 
-class _Every(list[str]):
-    """Names of services, of which each that is asked for is one."""
+@dataclass(frozen=True)
+class Opened:
+    """A client, and what it goes by, for whoever asks the same S3 in another way."""
 
-    def __contains__(self, _name: object) -> bool:
-        return True
-
-
-#: Where a file is not, or is none that may be read, the next place is looked into.
-_NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
-
-
-class _Files(JSONFileLoader):
-    """botocore's files with no more than is used, as plain dicts, which keep their order too: 4 MB less of a worker."""
-
-    def load_file(self, file_path: str) -> Any:
-        """What is in a file, given by its path without the ending; None where there is none."""
-        for ending, opened in ((".json", open), (".json.gz", gzip.open)):
-            with suppress(*_NOT_THERE), opened(file_path + ending, "rb") as file:
-                return json.loads(file.read(), object_pairs_hook=_used)
-        return None
+    client: S3Client
+    credentials: Any
+    """botocore's, which renew themselves; None where there are none."""
+    authorities: str
+    """The file of certificates to trust; it may be missing where S3 is plain HTTP."""
+    has_proxy: bool
 
 
-def _used(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of a file without what is written for people and, of all places of AWS, without those of others."""
-    found = dict(pairs)
-    if isinstance(found.get("documentation"), str):
-        found["documentation"] = ""  # botocore looks for the key
-    if "partition" in found and isinstance(services := found.get("services"), dict):
-        # What is not found here lies by the same rule as the rest.
-        found["services"] = {name: services[name] for name in ("s3", "sts") if name in services}
-    return found
+def open_client(endpoint: Endpoint | None, *, connections: int, seconds: float) -> Opened:
+    """A client of the embedded S3 server, or with None of the S3 of boto3's own chain.
 
-
-class Models(Loader):
-    """botocore's files about services, without the look through its 400 folders for the names of all of them.
-
-    A service that it does not have is noticed all the same: its file is missed.
-    """
-
-    FILE_LOADER_CLASS = _Files
-
-    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - as the base class has it
-        """Each service is taken for one that is there."""
-        return _Every()
-
-
-def open_client(endpoint: Endpoint | None, *, connections: int) -> tuple[S3Client, str | None]:
-    """A client of the embedded S3 server, or with None of the S3 of boto3's own chain; and the CA bundle it trusts.
+    Args:
+        endpoint: the embedded server, or None.
+        connections: that are kept.
+        seconds: for which a server may be silent; each request is tried three times, after pauses of seconds.
 
     Raises:
-        ConfigurationError: AWS's own settings are wrong.
+        ConfigurationError: AWS's own settings are wrong, or the certificates or the proxy cannot be used.
     """
+    read_final_answers()
     try:
-        return _opened(endpoint, connections)
+        return _opened(endpoint, connections, seconds)
     except (BotoCoreError, ValueError) as error:
         told = str(error).rstrip(".")
         raise ConfigurationError(f"S3 cannot be opened: {told}. Look at the AWS_ variables and ~/.aws/config") from None
 
 
-def _opened(endpoint: Endpoint | None, connections: int) -> tuple[S3Client, str | None]:
+def read_final_answers() -> None:
+    """Has botocore's connections skip what may precede an answer (`informational.py`)."""
+    for connection in (AWSHTTPConnection, AWSHTTPSConnection):
+        connection.response_class = FinalResponse  # type: ignore[assignment] # its stubs take one class alone
+
+
+def _opened(endpoint: Endpoint | None, connections: int, seconds: float) -> Opened:
     config = Config(
-        retries={"mode": "standard", "max_attempts": 3},
+        # Who can wait for longer waits above this (`throttling.py`).
+        retries={"mode": "standard", "total_max_attempts": 3},
         connect_timeout=5,
-        read_timeout=30,
+        read_timeout=seconds,
         max_pool_connections=connections,
         tcp_keepalive=True,
         # Links too are signed the way that every region takes.
@@ -99,19 +82,68 @@ def _opened(endpoint: Endpoint | None, connections: int) -> tuple[S3Client, str 
         response_checksum_validation="when_required",
     )
     session = get_session()
-    paths = filter(None, (session.get_config_variable("data_path") or "").split(os.pathsep))
-    session.register_component("data_loader", Models([str(Path(path).expanduser()) for path in paths]))
-    chain = Session(botocore_session=session)
-    region = session.get_config_variable("region") or "us-east-1"
+    authorities = _trusting(session)
+    asked: dict[str, Any] = {"region_name": session.get_config_variable("region") or "us-east-1"}
     if endpoint is None:
-        client = chain.client("s3", region_name=region, config=config)
+        credentials = session.get_credentials()
+        client, has_proxy = _proxied(session, asked, config)
     else:
-        client = chain.client(
-            "s3",
-            region_name=region,
-            endpoint_url=endpoint.url,
-            aws_access_key_id=endpoint.access_key,
-            aws_secret_access_key=endpoint.secret_key,
-            config=config.merge(Config(s3={"addressing_style": "path"}, proxies={})),
+        credentials, has_proxy = Credentials(endpoint.access_key, endpoint.secret_key), False
+        asked |= {
+            "endpoint_url": endpoint.url,
+            "aws_access_key_id": endpoint.access_key,
+            "aws_secret_access_key": endpoint.secret_key,
+        }
+        client = _client(session, asked, config.merge(Config(s3={"addressing_style": "path"}, proxies={})))
+    if client.meta.endpoint_url.startswith("https:") and not Path(authorities).is_file():
+        raise ConfigurationError(f"the certificates to trust for S3 cannot be read: there is no file {authorities}")
+    return Opened(client, credentials, authorities, has_proxy)
+
+
+def _client(session: Session, asked: dict[str, Any], config: Config) -> S3Client:
+    # As boto3 makes it, without boto3's resources and transfers, which take 2 MB and nobody asks for.
+    client = cast("S3Client", session.create_client("s3", config=config, **asked))
+    # With it botocore would read the head of an answer by itself, and take an informational one for final.
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client
+
+
+def _trusting(session: Session) -> str:
+    """Has all clients of a session, also those that fetch credentials, trust one file, and tells which."""
+    path = session.get_config_variable("ca_bundle") or trust.authorities()
+    if Path(path).is_dir():
+        path = _together(path).name
+    session.set_config_variable("ca_bundle", path)
+    return str(path)
+
+
+@functools.cache
+def _together(folder: str) -> Any:
+    """The certificates of a folder in one file, since botocore takes no folder; it is gone with the process."""
+    file = tempfile.NamedTemporaryFile(prefix="restyle-", suffix=".pem")  # noqa: SIM115 - kept for as long as it is used
+    for name in sorted(Path(folder).iterdir()):
+        if name.is_file() and b"-----BEGIN CERTIFICATE-----" in (pem := name.read_bytes()):
+            file.write(pem.rstrip() + b"\n")
+    file.flush()
+    return file
+
+
+def _proxied(session: Session, asked: dict[str, Any], config: Config) -> tuple[S3Client, bool]:
+    """A client by way of the environment's proxy, if its endpoint has one, and whether it has."""
+    client = _client(session, asked, config)
+    if not getproxies():
+        return client, False
+    # botocore knows HTTPS_PROXY and NO_PROXY, but no networks in it, and not ALL_PROXY: here they mean what they mean
+    # for requests.
+    from requests.utils import get_environ_proxies, select_proxy
+
+    url = client.meta.endpoint_url
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if proxy and "://" in proxy and urlsplit(proxy).scheme not in {"http", "https"}:
+        raise ConfigurationError(
+            f"S3 cannot be reached by a proxy of the kind {urlsplit(proxy).scheme}: set HTTPS_PROXY and HTTP_PROXY to"
+            f" an http:// one, or add {urlsplit(url).hostname} to NO_PROXY"
         )
-    return client, session.get_config_variable("ca_bundle")
+    client.close()
+    scheme = urlsplit(url).scheme
+    return _client(session, asked, config.merge(Config(proxies={scheme: proxy} if proxy else {}))), bool(proxy)

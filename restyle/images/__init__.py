@@ -164,11 +164,11 @@ def transcode(data: bytes, content_type: str, quality: int) -> bytes:
 def size_of(file: Readable) -> tuple[int, int] | None:
     """Width and height as they stand in the first bytes; None where that is no picture."""
     parser = ImageFile.Parser()
-    try:
-        while parser.image is None and (piece := file.read(16384)):
+    while parser.image is None and (piece := file.read(16384)):
+        try:
             parser.feed(piece)
-    except Exception:  # noqa: BLE001 - a parser of hostile bytes raises what it likes
-        return None
+        except Exception:  # noqa: BLE001 - a parser of hostile bytes raises what it likes
+            return None
     return parser.image.size if parser.image else None
 
 
