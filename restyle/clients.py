@@ -6,6 +6,7 @@ Imported where a client is opened, and not before.
 from __future__ import annotations
 
 import functools
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from restyle.store import Endpoint
 
 
+#: How OpenSSL finds a certificate in a folder.
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+
+
 @dataclass(frozen=True)
 class Opened:
     """A client, and what it goes by, for whoever asks the same S3 in another way."""
@@ -38,7 +43,7 @@ class Opened:
     credentials: Any
     """botocore's, which renew themselves; None where there are none."""
     authorities: str
-    """The file of certificates to trust; it may be missing where S3 is plain HTTP."""
+    """The file of certificates to trust; none where S3 is plain HTTP and there is none."""
     has_proxy: bool
 
 
@@ -82,22 +87,28 @@ def _opened(endpoint: Endpoint | None, connections: int, seconds: float) -> Open
         response_checksum_validation="when_required",
     )
     session = get_session()
-    authorities = _trusting(session)
     asked: dict[str, Any] = {"region_name": session.get_config_variable("region") or "us-east-1"}
-    if endpoint is None:
-        credentials = session.get_credentials()
-        client, has_proxy = _proxied(session, asked, config)
-    else:
-        credentials, has_proxy = Credentials(endpoint.access_key, endpoint.secret_key), False
+    if endpoint is not None:
         asked |= {
             "endpoint_url": endpoint.url,
             "aws_access_key_id": endpoint.access_key,
             "aws_secret_access_key": endpoint.secret_key,
         }
         client = _client(session, asked, config.merge(Config(s3={"addressing_style": "path"}, proxies={})))
-    if client.meta.endpoint_url.startswith("https:") and not Path(authorities).is_file():
-        raise ConfigurationError(f"the certificates to trust for S3 cannot be read: there is no file {authorities}")
-    return Opened(client, credentials, authorities, has_proxy)
+        return Opened(client, Credentials(endpoint.access_key, endpoint.secret_key), "", has_proxy=False)
+    distrust = None
+    try:
+        authorities = _trusting(session)
+    except ConfigurationError as error:
+        authorities, distrust = "", error
+    client = _client(session, asked, config)
+    if distrust and client.meta.endpoint_url.startswith("https:"):
+        raise distrust
+    proxy = trust.proxy_for(client.meta.endpoint_url)
+    if getproxies():
+        client.close()
+        client = _client(session, asked, config.merge(Config(proxies=_named(proxy, client.meta.endpoint_url))))
+    return Opened(client, session.get_credentials(), authorities, has_proxy=proxy is not None)
 
 
 def _client(session: Session, asked: dict[str, Any], config: Config) -> S3Client:
@@ -109,12 +120,20 @@ def _client(session: Session, asked: dict[str, Any], config: Config) -> S3Client
 
 
 def _trusting(session: Session) -> str:
-    """Has all clients of a session, also those that fetch credentials, trust one file, and tells which."""
-    path = session.get_config_variable("ca_bundle") or trust.authorities()
+    """Has all clients of a session, also those that fetch credentials, trust one file, and tells which.
+
+    Raises:
+        ConfigurationError: there is no such file.
+    """
+    path = str(session.get_config_variable("ca_bundle") or trust.authorities())
     if Path(path).is_dir():
         path = _together(path).name
+    if not Path(path).is_file():
+        raise ConfigurationError(
+            f"the certificates to trust for S3 cannot be read: {path} does not exist; see AWS_CA_BUNDLE"
+        )
     session.set_config_variable("ca_bundle", path)
-    return str(path)
+    return path
 
 
 @functools.cache
@@ -122,28 +141,23 @@ def _together(folder: str) -> Any:
     """The certificates of a folder in one file, since botocore takes no folder; it is gone with the process."""
     file = tempfile.NamedTemporaryFile(prefix="restyle-", suffix=".pem")  # noqa: SIM115 - kept for as long as it is used
     for name in sorted(Path(folder).iterdir()):
-        if name.is_file() and b"-----BEGIN CERTIFICATE-----" in (pem := name.read_bytes()):
-            file.write(pem.rstrip() + b"\n")
+        if _HASHED.fullmatch(name.name) and name.is_file():
+            file.write(name.read_bytes().rstrip() + b"\n")
     file.flush()
     return file
 
 
-def _proxied(session: Session, asked: dict[str, Any], config: Config) -> tuple[S3Client, bool]:
-    """A client by way of the environment's proxy, if its endpoint has one, and whether it has."""
-    client = _client(session, asked, config)
-    if not getproxies():
-        return client, False
-    # botocore knows HTTPS_PROXY and NO_PROXY, but no networks in it, and not ALL_PROXY: here they mean what they mean
-    # for requests.
-    from requests.utils import get_environ_proxies, select_proxy
+def _named(proxy: trust.Proxy | None, url: str) -> dict[str, str]:
+    """What botocore is told of proxies, since by itself it knows no networks in NO_PROXY, and no ALL_PROXY.
 
-    url = client.meta.endpoint_url
-    proxy = select_proxy(url, get_environ_proxies(url))
-    if proxy and "://" in proxy and urlsplit(proxy).scheme not in {"http", "https"}:
+    Raises:
+        ConfigurationError: S3 cannot be reached by this one.
+    """
+    if proxy is None:
+        return {}
+    if not proxy.url.startswith(("http:", "https:")):
         raise ConfigurationError(
-            f"S3 cannot be reached by a proxy of the kind {urlsplit(proxy).scheme}: set HTTPS_PROXY and HTTP_PROXY to"
-            f" an http:// one, or add {urlsplit(url).hostname} to NO_PROXY"
+            f"{proxy.variable} names the proxy {proxy.name}, by which S3 cannot be reached: name one that speaks HTTP"
+            f" (HTTPS_PROXY, HTTP_PROXY), or add {urlsplit(url).hostname} to NO_PROXY"
         )
-    client.close()
-    scheme = urlsplit(url).scheme
-    return _client(session, asked, config.merge(Config(proxies={scheme: proxy} if proxy else {}))), bool(proxy)
+    return {urlsplit(url).scheme: proxy.url}

@@ -19,7 +19,7 @@ T = TypeVar("T")
 #: Seconds for which an S3 is waited for that throttles or fails, and one that has answered and no longer does.
 THROTTLED, UNREACHABLE = 300.0, 60.0
 #: The first pause and the longest one, in seconds; each is about twice the one before.
-_FIRST, _LONGEST = 0.5, 20.0
+FIRST, _LONGEST = 0.5, 20.0
 #: Seconds after which a wait that goes on is told of again.
 _AGAIN = 60.0
 
@@ -33,10 +33,16 @@ class Patience:
     """
 
     def __init__(
-        self, waiting: Callable[[str], None], *, throttled: float = THROTTLED, unreachable: float = UNREACHABLE
+        self,
+        waiting: Callable[[str], None],
+        *,
+        throttled: float = THROTTLED,
+        unreachable: float = UNREACHABLE,
+        first: float = FIRST,
     ) -> None:
         """Waits for so many seconds from the first error of a request on; `waiting` gets a sentence now and then."""
         self._waiting = waiting
+        self._first = first
         self._throttled, self._unreachable = throttled, unreachable
         self._has_answered = False
         self._told = float("-inf")
@@ -54,7 +60,7 @@ class Patience:
         Raises:
             StoreUnavailable: S3 is still in trouble; the last error.
         """
-        since, pause = None, _FIRST
+        since, pause = None, self._first
         while True:
             try:
                 found = ask()
