@@ -8,9 +8,10 @@ from restyle.errors import ConfigurationError
 from restyle.fleet import Limits
 from restyle.state import State
 from restyle.store import Endpoint, Store
+from restyle.throttling import Patience
 
 
-def open_store(settings: Settings, *, connections: int = 16) -> Store:
+def open_store(settings: Settings, *, connections: int = 16, patience: Patience | None = None) -> Store:
     """The S3 of these settings: the embedded one for its own bucket, boto3's chain for every other."""
     embedded = None
     if settings.local_s3_endpoint and settings.local_s3_access_key and settings.local_s3_secret_key:
@@ -19,7 +20,7 @@ def open_store(settings: Settings, *, connections: int = 16) -> Store:
             settings.local_s3_access_key.get_secret_value(),
             settings.local_s3_secret_key.get_secret_value(),
         )
-    return Store(embedded=embedded, connections=connections)
+    return Store(embedded=embedded, connections=connections, patience=patience)
 
 
 def limits(settings: Settings) -> Limits:

@@ -11,7 +11,7 @@ from pathlib import Path
 from producers.census import Census, Planner
 from producers.manifest import Entry, Problems
 from restyle import images
-from restyle.errors import InputNotFound, StoreAccessDenied
+from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
 from restyle.store import Store
 
 _AT_ONCE = 16
@@ -43,12 +43,16 @@ def look(image: str, store: Store | None) -> tuple[int, int] | str:
     if store is None:
         return "lies in S3, which is not open here"
     try:
-        with store.open(image) as body:
-            return images.size_of(body) or "is no picture that can be read"
+        return store.patiently(partial(_size, image, store)) or "is no picture that can be read"
     except InputNotFound:
         return "there is no such object"
-    except StoreAccessDenied as error:
+    except (ObjectRefused, StoreAccessDenied) as error:
         return f"missing, or reading it is not allowed ({error.message})"
+
+
+def _size(image: str, store: Store) -> tuple[int, int] | None:
+    with store.open(image) as body:
+        return images.size_of(body)
 
 
 def _planned(planner: Planner, census: Census) -> Iterator[tuple[int, Entry]]:

@@ -15,13 +15,16 @@ RestyleError
 │   ├── RequestFailed         the API's queue took the request and could not make the picture; not billed, one retry
 │   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
+│   ├── ClockSkewed           this machine's clock is too far from S3's: its fault alone; costs no attempt
 │   └── StateUnavailable      Redis is out of reach; costs no attempt
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
+├── ObjectRefused             S3 refuses this one object: not_stored; the others go on
+│   └── BucketRefused         it refuses all of a bucket: in the workspace's own it concerns every job
 └── FleetError                true for every job: the fleet is suspended, nothing is failed for it
     ├── OutOfCredits          402, 406: no_credits
     ├── Unauthorized          401, 403: unauthorized
     ├── Misconfigured         404, 405, 410, 3xx: misconfigured
-    └── StoreAccessDenied     the workspace's bucket refuses us: misconfigured
+    └── StoreAccessDenied     S3 takes our credentials for wrong, or the workspace's bucket refuses us: misconfigured
 
 An error's message says what happened, to what, and what to do next. None carries the API key or a picture.
 """
@@ -53,6 +56,8 @@ class RestyleError(Exception):
     code = "error"
     #: Whether the request that the API's queue has for the job, if any, is over and not to be asked for again.
     ends_request = False
+    #: The object that S3 was asked about, where the error is S3's.
+    uri = ""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or (self.__doc__ or "").strip())
@@ -190,6 +195,12 @@ class StoreUnavailable(TransientError):
     code = "store_unavailable"
 
 
+class ClockSkewed(TransientError):
+    """This machine's clock is too far from S3's for a request to be believed."""
+
+    code = "clock_skewed"
+
+
 class StateUnavailable(TransientError):
     """Redis is out of reach."""
 
@@ -205,6 +216,16 @@ class RateLimited(RestyleError):
         super().__init__(message)
         #: Seconds until the limit resets, taken from the answer's own clock; None where it did not say.
         self.wait = wait
+
+
+class ObjectRefused(RestyleError):
+    """S3 refuses this object: its metadata, its size, its key, its encryption, or its bucket."""
+
+    code = "not_stored"
+
+
+class BucketRefused(ObjectRefused):
+    """S3 refuses all of a bucket, as far as can be told: it is missing, or we may not use it."""
 
 
 class FleetError(RestyleError):
@@ -238,6 +259,6 @@ class Misconfigured(FleetError):
 
 
 class StoreAccessDenied(FleetError):
-    """S3 refuses access to the workspace."""
+    """S3 refuses our credentials, or all of the workspace's bucket."""
 
     code = "store_access_denied"

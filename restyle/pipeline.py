@@ -24,6 +24,7 @@ from restyle.errors import (
     InputNotFound,
     InvalidImage,
     MalformedResponse,
+    ObjectRefused,
     RestyleError,
     StoreAccessDenied,
 )
@@ -32,6 +33,7 @@ from restyle.fleet import Claim, Dropped, Storm
 from restyle.images import Picture, Prepared
 from restyle.models import Fingerprint, Record, utc_now
 from restyle.progress import Ended, failed
+from restyle.refusals import as_for_all
 from restyle.room import Hold, Parcel
 from restyle.state import patiently
 from restyle.steps import step
@@ -80,7 +82,7 @@ def fetch(work: Work, hold: Hold, tools: Tools) -> Stored:
     uri = work.message.job.image
     try:
         return tools.store.get(uri, max_bytes=images.MAX_INPUT_BYTES, admit=hold.take)
-    except StoreAccessDenied as error:
+    except (ObjectRefused, StoreAccessDenied) as error:
         raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
 
 
@@ -188,8 +190,10 @@ def until_stored(made: results.Made, tools: Tools) -> Record:
             record = results.store(made, tools)
         except RestyleError as error:  # whatever it is: what has been paid for is not thrown away
             tools.storing.clear()
-            if isinstance(error, FleetError):
-                patiently(tools.stopping, tools.fleet.suspend, error.reason, error.message, tools.fleet.worker)
+            refused = as_for_all(error, tools.workspace, storing=True)
+            if isinstance(refused, FleetError | ObjectRefused):
+                reason = refused.reason if isinstance(refused, FleetError) else "misconfigured"
+                patiently(tools.stopping, tools.fleet.suspend, reason, refused.message, tools.fleet.worker)
             made_from = made.fingerprint.token
             in_redis = in_redis or patiently(tools.stopping, kept.keep, job_id, made.called, made_from, state)
             if in_redis and tools.stopping.is_set():

@@ -1,22 +1,56 @@
-"""What S3 says no with: every foreign error of botocore, urllib3 or a socket as one of ours."""
+"""What S3 says no with: every foreign error of botocore, urllib3 or a socket as one of ours, by whom it concerns."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from restyle.errors import InputNotFound, RestyleError, StoreAccessDenied, StoreUnavailable
+from restyle.errors import (
+    BucketRefused,
+    ClockSkewed,
+    InputNotFound,
+    ObjectRefused,
+    RestyleError,
+    StoreAccessDenied,
+    StoreUnavailable,
+    printable,
+)
+from restyle.keys import split_uri
+
+if TYPE_CHECKING:
+    from restyle.keys import Workspace
 
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
-_DENIED = frozenset(
+#: Our credentials are wrong or our account is: whatever is asked for, S3 will refuse it.
+_CREDENTIALS = frozenset(
     {
-        "403", "401", "AccessDenied", "AllAccessDisabled", "AccountProblem", "ExpiredToken", "InvalidAccessKeyId",
-        "InvalidToken", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "Forbidden", "InvalidObjectState",
+        "401", "AccountProblem", "ExpiredToken", "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken", "NotSignedUp",
+        "SignatureDoesNotMatch", "TokenRefreshRequired",
     }
 )  # fmt: skip
+#: All of a bucket is refused, as far as can be told: HEAD has no more than the status to tell.
+_BUCKET = frozenset(
+    {
+        "301", "307", "403", "AccessDenied", "AllAccessDisabled", "AuthorizationHeaderMalformed", "Forbidden",
+        "IllegalLocationConstraintException", "InvalidBucketName", "MethodNotAllowed", "NoSuchBucket",
+        "PermanentRedirect", "TemporaryRedirect",
+    }
+)  # fmt: skip
+#: What is wrong with one object only. Any other code of a 4xx counts as one of these.
+_OBJECT = frozenset(
+    {
+        "EntityTooLarge", "EntityTooSmall", "InvalidArgument", "InvalidEncryptionAlgorithmError", "InvalidObjectState",
+        "InvalidRequest", "InvalidStorageClass", "InvalidTag", "KMS.DisabledException", "KMS.InvalidKeyUsageException",
+        "KMS.KMSInvalidStateException", "KMS.NotFoundException", "KeyTooLongError", "MalformedXML", "MetadataTooLarge",
+        "NotImplemented",
+    }
+)  # fmt: skip
+_SKEWED = frozenset({"RequestTimeTooSkewed"})
 _PASSING = frozenset(
     {
-        "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestTimeout", "InternalError",
-        "ServiceUnavailable", "BadGateway", "TooManyRequests", "OperationAborted", "429", "408",
+        "408", "429", "BadDigest", "BadGateway", "BandwidthLimitExceeded", "ConditionalRequestConflict",
+        "IncompleteBody", "InternalError", "OperationAborted", "RequestLimitExceeded", "RequestThrottled",
+        "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests",
+        "XAmzContentSHA256Mismatch",
     }
 )  # fmt: skip
 
@@ -39,18 +73,58 @@ class translated:  # noqa: N801 - reads as a word in `with translated(uri)`
 
 def translate(error: Exception, uri: str) -> RestyleError | None:
     """The one of our errors that an error of botocore is; None for what did not come from S3 or the way there."""
+    from botocore.exceptions import ClientError
+
+    ours = _answered(error, uri) if isinstance(error, ClientError) else _unanswered(error, uri)
+    if ours is not None:
+        ours.uri = uri
+    return ours
+
+
+def as_for_all(error: RestyleError, workspace: Workspace, *, storing: bool = False) -> RestyleError:
+    """An error as it counts for the fleet: what S3 refuses in the workspace's own bucket is refused to every job.
+
+    Args:
+        error: any.
+        workspace: whose bucket holds records, plans and, mostly, outputs.
+        storing: whether a job's own picture or record was being stored, of which S3 may refuse this one alone.
+    """
+    if not isinstance(error, BucketRefused if storing else ObjectRefused):
+        return error
+    if not error.uri or split_uri(error.uri)[0] != workspace.bucket:
+        return error
+    denied = StoreAccessDenied(error.message)
+    denied.uri = error.uri
+    return denied
+
+
+def _unanswered(error: Exception, uri: str) -> RestyleError | None:
+    """The meaning of an error that no answer of S3 brought."""
     from botocore import exceptions as foreign
 
-    if isinstance(error, foreign.ClientError):
-        return _answered(error, uri)
     if isinstance(
         error, foreign.NoCredentialsError | foreign.PartialCredentialsError | foreign.CredentialRetrievalError
     ):
         return StoreAccessDenied(
             f"{uri}: no S3 credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
-    if isinstance(error, foreign.ParamValidationError):
-        return StoreAccessDenied(f"{uri}: S3 takes no such name: {str(error).splitlines()[-1]}")
+    if isinstance(error, foreign.SSOError | foreign.TokenRetrievalError):
+        return StoreAccessDenied(f"{uri}: no S3 credentials were found: {error}")
+    if isinstance(
+        error,
+        foreign.ParamValidationError
+        | foreign.InvalidDNSNameError
+        | foreign.InvalidHostLabelError
+        | foreign.UnsupportedS3ArnError
+        | foreign.EndpointProviderError,
+    ):
+        why = str(error).splitlines()[-1]
+        return (BucketRefused if "bucket" in why.lower() else ObjectRefused)(f"{uri}: S3 takes no such name: {why}")
+    if isinstance(error, foreign.ProxyConnectionError):
+        return StoreUnavailable(f"{uri}: S3 cannot be reached: {error}: {error.kwargs.get('error', '')}")
+    if isinstance(error, RecursionError):
+        # botocore asks where a redirected bucket lies, and again where that question is redirected.
+        return StoreUnavailable(f"{uri}: S3 answers with redirects alone; does a gateway before it ask for a login?")
     if isinstance(error, foreign.BotoCoreError | OSError):
         return StoreUnavailable(f"{uri}: S3 cannot be reached: {error}")
     from urllib3.exceptions import HTTPError
@@ -59,15 +133,22 @@ def translate(error: Exception, uri: str) -> RestyleError | None:
 
 
 def _answered(error: Any, uri: str) -> RestyleError:
-    """The meaning of an error answer."""
+    """The meaning of an error answer, by its code, else by its status."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "NoSuchBucket":
-        return StoreAccessDenied(f"{uri}: there is no such bucket; check its name")
-    if code in _MISSING or status == 404:
+        return BucketRefused(f"{uri}: there is no such bucket; check its name")
+    if code in _MISSING or (status == 404 and code not in _BUCKET | _OBJECT | _CREDENTIALS):
         return InputNotFound(f"{uri}: there is no such object")
-    if code in _DENIED or status in {401, 403}:
-        return StoreAccessDenied(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
-    if code in _PASSING or status >= 500 or status in {408, 429}:
+    if code in _SKEWED:
+        return ClockSkewed(f"{uri}: this machine's clock is too far from S3's ({code}); set it right")
+    if code in _PASSING or (status >= 500 and code not in _OBJECT) or status in {408, 429}:
         return StoreUnavailable(f"{uri}: S3 answers {status} {code}", status)
-    return StoreAccessDenied(f"{uri}: S3 refuses ({status} {code})")
+    if status == 407:
+        return StoreUnavailable(f"{uri}: the proxy before S3 asks for a password (407); see HTTPS_PROXY", status)
+    if code in _CREDENTIALS or status == 401 or not (code or status):
+        return StoreAccessDenied(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
+    if code in _BUCKET or (code not in _OBJECT and (status == 403 or 300 <= status < 400)):
+        return BucketRefused(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
+    said = printable(str(error.response.get("Error", {}).get("Message", "")), 200)
+    return ObjectRefused(f"{uri}: S3 refuses this object ({status} {code}){f': {said}' if said else ''}")

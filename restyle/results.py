@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from restyle import gates, images
 from restyle.answers import Answer
-from restyle.errors import InputNotFound, MalformedResponse, StoreAccessDenied
+from restyle.errors import InputNotFound, MalformedResponse, ObjectRefused, StoreAccessDenied
 from restyle.finishing import Finished, finisher, recorded
 from restyle.images import Picture, Prepared
 from restyle.keys import Workspace
@@ -78,7 +78,7 @@ def unchanged(work: Work, known: Record | None, tools: Tools) -> Ended | None:
     uri = work.message.job.image
     try:
         head = tools.store.head(uri)
-    except StoreAccessDenied as error:
+    except (ObjectRefused, StoreAccessDenied) as error:
         # Without leave to list, S3 says so of an object that is missing, too.
         raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
     if head is None:
@@ -254,7 +254,7 @@ def put_outputs(made: Made, tools: Tools) -> tuple[list[RecordOutput], Marks, li
     for output, one in zip(outputs, finished, strict=True):
         tools.store.put(
             output.uri, one.data, content_type=output.content_type, metadata=told,
-            storing=made.work.options.outputs.storing, sha256=output.sha256,
+            storing=made.work.options.outputs.storing,
         )  # fmt: skip
     return outputs, marks, replaced
 

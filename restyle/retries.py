@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from restyle.errors import (
+    ClockSkewed,
     FleetError,
     JobError,
     RateLimited,
@@ -82,7 +83,7 @@ def decide(error: RestyleError, *, storm: Storm, waits: int, policy: Policy) -> 
             return LetGo()
         case RateLimited():
             return Retry(0.0)
-        case StoreUnavailable() | StateUnavailable():
+        case StoreUnavailable() | StateUnavailable() | ClockSkewed():
             return Retry(policy.backoff(waits + 1))
         case TransientError() if error.in_doubt and policy.parks(storm.doubts):
             return Fail("in_doubt")

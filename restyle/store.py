@@ -6,28 +6,33 @@ own chain (environment, profiles, roles, AWS_ENDPOINT_URL_S3).
 
 from __future__ import annotations
 
-import hashlib
+import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from mmap import mmap
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import quote, unquote, urlencode
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from urllib.parse import quote, urlencode
 
 from restyle import metrics
-from restyle.errors import (
-    InputNotFound,
-    InvalidImage,
-)
+from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreUnavailable
 from restyle.keys import split_uri
+from restyle.objects import Objects
 from restyle.outputs import Storing
 from restyle.refusals import translated
-from restyle.signed import Reply, Signed, TooLarge
+from restyle.replies import Head, Missing, Stored, Stream, TooLarge, read, told, whole
+from restyle.throttling import Patience
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+__all__ = ["EMBEDDED_BUCKET", "Endpoint", "Head", "Listed", "Store", "Stored"]
+
+T = TypeVar("T")
+
 EMBEDDED_BUCKET = "restyle-local"
+#: Bytes that a stream reads ahead.
+_BLOCK = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -40,23 +45,6 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Head:
-    """What S3 says of an object; the ETag without its quotes, metadata keys in lower case."""
-
-    etag: str
-    bytes: int
-    content_type: str
-    metadata: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Stored(Head):
-    """An object with its content."""
-
-    data: bytes
-
-
-@dataclass(frozen=True)
 class Listed:
     """An object in a listing."""
 
@@ -66,12 +54,33 @@ class Listed:
 
 
 class Store:
-    """S3 by URI. Safe to share among threads; the clients are made at their first use."""
+    """S3 by URI. Safe to share among threads; the clients are made at their first use.
 
-    def __init__(self, *, embedded: Endpoint | None = None, connections: int = 16) -> None:
+    Objects are asked for by obstore (`objects.py`) and, where that is not answered plainly, by boto3; the rest is
+    boto3's.
+    """
+
+    def __init__(
+        self,
+        *,
+        embedded: Endpoint | None = None,
+        connections: int = 16,
+        patience: Patience | None = None,
+        seconds: float = 30,
+    ) -> None:
+        """Connects to nobody yet.
+
+        Args:
+            embedded: the embedded S3 server, where there is one.
+            connections: requests at a time that need not wait for one another.
+            patience: sits out an S3 in trouble; without, each error is raised after boto3's few tries.
+            seconds: for which S3 may be silent.
+        """
         self._embedded = embedded
         self._connections = connections
-        self._clients: dict[bool, tuple[S3Client, Signed]] = {}
+        self._patience = patience
+        self._seconds = seconds
+        self._clients: dict[bool, tuple[S3Client, Objects]] = {}
         self._lock = threading.Lock()
 
     @metrics.s3("get")
@@ -88,22 +97,25 @@ class Store:
             InvalidImage: it is larger than `max_bytes`.
         """
         bucket, key = split_uri(uri)
-        try:
-            if reply := self._short(bucket).request("GET", bucket, key, max_bytes=max_bytes, admit=admit):
-                return Stored(**_replied(reply, uri), data=reply.data)
+
+        def ask() -> Stored:
+            client, objects = self._ways(bucket)
+            if found := objects.get(bucket, key, max_bytes=max_bytes, admit=admit):
+                return found
             with translated(uri):
-                answer = self._client(bucket).get_object(Bucket=bucket, Key=key)
-                size = answer["ContentLength"]
-                if max_bytes is not None and size > max_bytes:
-                    answer["Body"].close()
-                    raise TooLarge(size)
-                if admit:
-                    admit(size)
-                data = answer["Body"].read()
+                answer: Any = client.get_object(Bucket=bucket, Key=key)
+                data = read(answer, uri, max_bytes, admit)
+                return Stored(**told(answer, len(data)), data=data)
+
+        try:
+            return self.patiently(ask)
+        except Missing:
+            missing = InputNotFound(f"{uri}: there is no such object")
+            missing.uri = uri
+            raise missing from None
         except TooLarge as error:
             size, most = error.args[0] / 1e6, (max_bytes or 0) / 1e6
             raise InvalidImage(f"{uri}: is {size:,.0f} MB; at most {most:,.0f} MB can be sent") from None
-        return Stored(**_told(answer), data=data)
 
     def find(self, uri: str) -> Stored | None:
         """An object with its content; None where there is none."""
@@ -116,12 +128,17 @@ class Store:
     def head(self, uri: str) -> Head | None:
         """What S3 says of an object; None where there is none."""
         bucket, key = split_uri(uri)
-        try:
-            if reply := self._short(bucket).request("HEAD", bucket, key):
-                return Head(**_replied(reply, uri))
+
+        def ask() -> Head:
+            client, objects = self._ways(bucket)
+            if found := objects.head(bucket, key):
+                return found
             with translated(uri):
-                return Head(**_told(self._client(bucket).head_object(Bucket=bucket, Key=key)))
-        except InputNotFound:
+                return Head(**told(client.head_object(Bucket=bucket, Key=key)))
+
+        try:
+            return self.patiently(ask)
+        except (Missing, InputNotFound):
             return None
 
     @metrics.s3("put")
@@ -133,26 +150,31 @@ class Store:
         content_type: str,
         metadata: Mapping[str, str] = {},
         storing: Storing | None = None,
-        sha256: str = "",
     ) -> str:
-        """Writes an object whole, held as S3 is told to, and answers with its ETag; its SHA-256 in hex, if known."""
+        """Writes an object whole, held as S3 is told to, and answers with its ETag."""
         bucket, key = split_uri(uri)
-        told = {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in metadata.items()}
+        headers = {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in metadata.items()}
         asked: Any = {**_held(storing), **_headers(storing)}
-        # A file goes the long way, where it is wound back for another attempt, and so does what S3 is to hold.
-        if isinstance(data, bytes) and not asked:
-            headers = {
-                "content-type": content_type,
-                "x-amz-content-sha256": sha256 or hashlib.sha256(data).hexdigest(),
-                **{f"x-amz-meta-{name}": value for name, value in told.items()},
-            }
-            if reply := self._short(bucket).request("PUT", bucket, key, body=data, headers=headers):
-                return str(_replied(reply, uri)["etag"])
-        with translated(uri):
-            answer = self._client(bucket).put_object(
-                Bucket=bucket, Key=key, Body=cast("bytes", data), ContentType=content_type, Metadata=told, **asked
-            )
-        return answer.get("ETag", "").strip('"')
+
+        def ask() -> str:
+            client, objects = self._ways(bucket)
+            # A file may be unmapped as soon as this returns, when obstore may still hold it.
+            if isinstance(data, bytes) and not asked:
+                etag = objects.put(bucket, key, data, content_type=content_type, metadata=headers)
+                if etag:
+                    return etag
+            with translated(uri):
+                answer = client.put_object(
+                    Bucket=bucket,
+                    Key=key,
+                    Body=cast("bytes", data),
+                    ContentType=content_type,
+                    Metadata=headers,
+                    **asked,
+                )
+            return answer.get("ETag", "").strip('"')
+
+        return self.patiently(ask)
 
     @metrics.s3("copy")
     def copy(self, source: str, target: str, storing: Storing | None = None) -> None:
@@ -166,58 +188,62 @@ class Store:
             found = self.get(source)
             self.put(target, found.data, content_type=found.content_type, metadata=found.metadata, storing=storing)
             return
-        with translated(source):
-            self._client(bucket).copy_object(
-                Bucket=bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}, **_held(storing)
-            )
+
+        def ask() -> None:
+            with translated(source):
+                self._client(bucket).copy_object(
+                    Bucket=bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}, **_held(storing)
+                )
+
+        try:
+            self.patiently(ask)
+        except ObjectRefused as error:
+            # S3 does not say which of the two it refuses: the source, unless that may be looked at.
+            error.uri = target if self.head(source) else source
+            raise
 
     @metrics.s3("delete")
     def delete(self, uri: str) -> None:
         """Removes an object; one that is missing is fine."""
         bucket, key = split_uri(uri)
-        try:
+
+        def ask() -> None:
             with translated(uri):
                 self._client(bucket).delete_object(Bucket=bucket, Key=key)
+
+        try:
+            self.patiently(ask)
         except InputNotFound:
             return
 
     def list(self, prefix_uri: str, *, after: str = "") -> Iterator[Listed]:
         """Every object below a prefix, page by page; those behind a key alone where one is given."""
-        bucket, prefix = split_uri(prefix_uri)
-        begin = split_uri(after)[1] if after else ""
-        with translated(prefix_uri):
-            pages = (
-                self._client(bucket)
-                .get_paginator("list_objects_v2")
-                .paginate(Bucket=bucket, Prefix=prefix, StartAfter=begin)
-            )
-            for page in pages:
-                for entry in page.get("Contents", ()):
-                    yield Listed(f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"'), entry["Size"])
+        bucket, _ = split_uri(prefix_uri)
+        for page in self._pages(prefix_uri, StartAfter=split_uri(after)[1] if after else ""):
+            for entry in page.get("Contents", ()):
+                yield Listed(f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"'), entry["Size"])
 
     def folders(self, prefix_uri: str) -> Iterator[str]:
         """The names of the folders straight below a prefix, which ends in `/`; what is in them is not listed."""
-        bucket, prefix = split_uri(prefix_uri)
-        with translated(prefix_uri):
-            pages = (
-                self._client(bucket)
-                .get_paginator("list_objects_v2")
-                .paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-            )
-            for page in pages:
-                for entry in page.get("CommonPrefixes", ()):
-                    yield entry["Prefix"][len(prefix) :].rstrip("/")
+        _, prefix = split_uri(prefix_uri)
+        for page in self._pages(prefix_uri, Delimiter="/"):
+            for entry in page.get("CommonPrefixes", ()):
+                yield entry["Prefix"][len(prefix) :].rstrip("/")
 
     def open(self, uri: str) -> BinaryIO:
-        """An object as a stream.
+        """An object as a stream, which ends in an error of ours where S3 breaks off.
 
         Raises:
             InputNotFound: there is no such object.
         """
         bucket, key = split_uri(uri)
-        with translated(uri):
-            body = self._client(bucket).get_object(Bucket=bucket, Key=key)["Body"]
-        return cast("BinaryIO", body)
+
+        def ask() -> BinaryIO:
+            with translated(uri):
+                answer: Any = self._client(bucket).get_object(Bucket=bucket, Key=key)
+                return io.BufferedReader(Stream(whole(answer, uri), uri), _BLOCK)
+
+        return self.patiently(ask)
 
     def signed_url(self, uri: str, *, seconds: int = 3600) -> str:
         """A link to an object that needs no credentials for a while."""
@@ -234,13 +260,35 @@ class Store:
         """
         self._ways(split_uri(uri)[0])
 
+    def patiently(self, ask: Callable[[], T]) -> T:
+        """Does what asks S3, again and again while S3 is in trouble, where this store has the patience for it."""
+        return self._patience.sit_out(ask) if self._patience else ask()
+
     def close(self) -> None:
         """Closes the connections."""
         with self._lock:
-            for client, short in self._clients.values():
+            for client, objects in self._clients.values():
                 client.close()
-                short.close()
+                objects.close()
             self._clients.clear()
+
+    def _pages(self, prefix_uri: str, **asked: Any) -> Iterator[Any]:
+        """The pages of a listing, each asked for until it is there."""
+        bucket, prefix = split_uri(prefix_uri)
+
+        def ask() -> Any:
+            with translated(prefix_uri):
+                return self._client(bucket).list_objects_v2(Bucket=bucket, Prefix=prefix, **asked)
+
+        while True:
+            page = self.patiently(ask)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            following = page.get("NextContinuationToken")
+            if not following or following == asked.get("ContinuationToken"):
+                raise StoreUnavailable(f"{prefix_uri}: S3 breaks off its listing")
+            asked["ContinuationToken"] = following
 
     def _is_embedded(self, bucket: str) -> bool:
         return self._embedded is not None and bucket == EMBEDDED_BUCKET
@@ -248,41 +296,20 @@ class Store:
     def _client(self, bucket: str) -> S3Client:
         return self._ways(bucket)[0]
 
-    def _short(self, bucket: str) -> Signed:
-        return self._ways(bucket)[1]
-
-    def _ways(self, bucket: str) -> tuple[S3Client, Signed]:
-        """The long way to a bucket and the short one."""
+    def _ways(self, bucket: str) -> tuple[S3Client, Objects]:
+        """boto3's way to a bucket and obstore's."""
         embedded = self._is_embedded(bucket)
         with self._lock:
             if embedded not in self._clients:
                 self._clients[embedded] = self._connect(self._embedded if embedded else None)
             return self._clients[embedded]
 
-    def _connect(self, endpoint: Endpoint | None) -> tuple[S3Client, Signed]:
+    def _connect(self, endpoint: Endpoint | None) -> tuple[S3Client, Objects]:
         # Imported at first use: botocore takes a fifth of a second that many a command need not wait for.
         from restyle.clients import open_client
 
-        client, ca_bundle = open_client(endpoint, connections=self._connections)
-        return client, Signed(client, connections=self._connections, ca_bundle=ca_bundle)
-
-
-def _replied(reply: Reply, uri: str) -> dict[str, Any]:
-    """The fields of a Head in an answer of the short way.
-
-    Raises:
-        InputNotFound: there is no such object.
-    """
-    if reply.status == 404:
-        raise InputNotFound(f"{uri}: there is no such object")
-    named = reply.headers
-    told = {
-        "ETag": named.get("etag", ""),
-        "ContentLength": int(named.get("content-length", 0)),
-        "ContentType": named.get("content-type", ""),
-        "Metadata": {n.removeprefix("x-amz-meta-"): v for n, v in named.items() if n.startswith("x-amz-meta-")},
-    }
-    return _told(told)
+        opened = open_client(endpoint, connections=self._connections, seconds=self._seconds)
+        return opened.client, Objects(opened, connections=self._connections, seconds=self._seconds)
 
 
 def _held(storing: Storing | None) -> Any:
@@ -305,14 +332,3 @@ def _headers(storing: Storing | None) -> Any:
         "Tagging": urlencode(storing.tags),
     }
     return {name: value for name, value in asked.items() if value}
-
-
-def _told(answer: Any) -> dict[str, Any]:
-    """The fields of a Head in an answer of boto3. rclone's server capitalises metadata keys and quotes no ETag."""
-    metadata = {name.lower(): unquote(value) for name, value in answer.get("Metadata", {}).items()}
-    return {
-        "etag": answer.get("ETag", "").strip('"'),
-        "bytes": answer.get("ContentLength", 0),
-        "content_type": answer.get("ContentType", ""),
-        "metadata": metadata,
-    }

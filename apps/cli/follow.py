@@ -17,6 +17,7 @@ from producers.mirror import Mirror
 from producers.watch import Snapshot, watch
 from restyle.errors import StateUnavailable, StoreUnavailable
 from restyle.models import Run, RunStatus
+from restyle.throttling import end_all
 
 #: Seconds without a living worker after which the command says so.
 LONELY = 20.0
@@ -63,6 +64,7 @@ def terminable() -> Iterator[None]:
     """Lets SIGTERM end a command as Ctrl-C does."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
+        end_all()
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, stop)

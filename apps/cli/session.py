@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import getpass
+import signal
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from types import FrameType
 
 from apps import local
+from apps.cli.console import say
 from config.celery_app import make_celery
 from config.connections import limits, open_state, open_store
 from config.settings import Settings
@@ -24,6 +28,7 @@ from restyle.models import Run
 from restyle.progress import Progress
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
+from restyle.throttling import Patience, end_all
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,12 @@ def is_embedded(settings: Settings) -> bool:
 
 @contextmanager
 def session(
-    settings: Settings, *, worker: bool = False, run_id: str | None = None, detach: bool = False
+    settings: Settings,
+    *,
+    worker: bool = False,
+    run_id: str | None = None,
+    detach: bool = False,
+    patient: bool = True,
 ) -> Iterator[Session]:
     """Opens what a command needs; what it started ends with it.
 
@@ -118,14 +128,18 @@ def session(
         worker: whether the embedded stack must have a worker. A configured fleet has its own.
         run_id: a run that the command is about: where it is a sandbox run, the sandbox's workspace is taken.
         detach: whether the embedded stack stays up afterwards.
+        patient: whether an S3 in trouble is waited for, with a word, rather than told at once.
 
     Raises:
         ConfigurationError: a part is neither configured nor can be started.
         StateUnavailable, StoreUnavailable: a configured part cannot be reached.
     """
-    with local.stack(settings, worker=False, sandbox=False, detach=detach) as servers:
+    patience = Patience(lambda told: say(told, "yellow")) if patient else None
+    at_once = ending_at_once() if patient else nullcontext()
+    with local.stack(settings, worker=False, sandbox=False, detach=detach) as servers, at_once:
         # One for both sides of the workspace, which a dashboard reads at a time.
-        store, embedded = open_store(servers.settings, connections=32), is_embedded(settings)
+        store = open_store(servers.settings, connections=32, patience=patience)
+        embedded = is_embedded(settings)
         found = with_sandbox_run(servers.settings, run_id, store) if run_id else servers.settings
         if not worker:
             yield connect(found, store, embedded=embedded)
@@ -133,6 +147,26 @@ def session(
         require_key(found)
         with local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach) as complete:
             yield connect(complete.settings, store, embedded=embedded)
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Has Ctrl-C end what other threads wait for, too: a command waits for its threads."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        end_all()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def connect(settings: Settings, store: Store, *, embedded: bool) -> Session:

@@ -57,7 +57,7 @@ class Live:
             ConfigurationError: a part is neither configured nor can be started.
             StateUnavailable, StoreUnavailable: a configured part cannot be reached.
         """
-        here = self._stack.enter_context(session(self.settings))
+        here = self._stack.enter_context(session(self.settings, patient=False))
         self.sides = [Side("sandbox" if self.settings.sandbox else "api", here)]
         if not self.settings.sandbox:
             self.sides.append(Side("sandbox", here.sandboxed()))

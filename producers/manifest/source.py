@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, cast
 
 from producers.manifest.encoding import why_no_text, why_no_utf8
 from restyle.errors import InputNotFound, ManifestError, Problem
-from restyle.refusals import translate
 from restyle.store import Store
 
 if TYPE_CHECKING:
@@ -168,19 +167,15 @@ def remote(uri: str, store: Store) -> Source | None:
     Raises:
         ManifestError: it is no manifest.
     """
+
+    def read() -> Source:
+        with store.open(uri) as body:
+            return _spooled(uri, body)
+
     try:
-        body = store.open(uri)
+        return store.patiently(read)  # from its beginning again where S3 breaks off
     except InputNotFound:
         return None
-    try:
-        return _spooled(uri, body)
-    except ManifestError:
-        raise
-    except Exception as error:
-        # The body breaks off in the ways of boto3, urllib3 and sockets; what is none of S3's doing goes on as it is.
-        raise translate(error, uri) or error from error
-    finally:
-        body.close()
 
 
 class _Unpacked(io.RawIOBase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.support.catalog import write_catalog
 from tests.support.clock import Clock
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.sandbox import SandboxServer
-from tests.support.servers import S3
+from tests.support.servers import S3, running_s3
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -62,6 +63,30 @@ def test_answers_that_s3_does_not_take_are_paid_once(
     assert (done["succeeded"], done["failed"]) == (jobs, 0)
     assert (sandbox.charged, sandbox.paid_twice) == (jobs, {})
     assert kept(fleet) == 0
+
+
+def test_a_workspace_that_s3_refuses_stops_the_fleet(fleet: FleetOf, sandbox: SandboxServer, tmp_path: Path) -> None:
+    """It concerns every job, and none fails for it; a bucket of one input that is missing is that job's alone."""
+    with running_s3(tmp_path / "server") as server:
+        own = fleet.with_settings(**server.env, RESTYLE_WORKSPACE="s3://shop/team")
+        write_catalog(own.command.folder, 4)
+        with (own.command.folder / "manifest.csv").open("a") as manifest:
+            manifest.write("elsewhere,s3://no-such-bucket/a.jpg\n")
+        run_id = own.submit()
+        bucket, aside = tmp_path / "server" / "shop", tmp_path / "aside"
+        bucket.rename(aside)
+        with own.worker() as worker:
+            log = next(own.command.folder.glob("worker-*.log"))
+            wait_until(lambda: "store_access_denied" in log.read_text(), timeout=40, description="a word of the worker")
+            aside.rename(bucket)
+            now = own.status(run_id)
+            assert (now["suspension"]["reason"], now["failed"], sandbox.charged) == ("misconfigured", 0, 0)
+            assert "there is no such bucket" in now["suspension"]["detail"]
+            own.command("resume", run_id, "--detach")
+            done = own.finished(run_id, within=60)
+            assert worker.poll() is None
+    assert (done["succeeded"], done["failed"], sandbox.charged) == (4, 1, 4)
+    assert "s3://no-such-bucket/a.jpg: missing, or reading it is not allowed" in log.read_text()
 
 
 def kept(fleet: FleetOf) -> int:

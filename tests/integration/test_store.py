@@ -1,43 +1,101 @@
-"""The door to S3 against a real server: the short way answers as the long one does, in success and in failure."""
+"""The door to S3 against a real server: both clients answer alike, in success and in failure."""
 
 from __future__ import annotations
 
 import json
 import mmap
+import secrets
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
-from restyle.errors import ConfigurationError, InputNotFound, InvalidImage, StoreAccessDenied, StoreUnavailable
+from restyle.errors import (
+    BucketRefused,
+    ConfigurationError,
+    InputNotFound,
+    InvalidImage,
+    ObjectRefused,
+    RestyleError,
+    StoreAccessDenied,
+    StoreUnavailable,
+)
 from restyle.store import EMBEDDED_BUCKET, Endpoint, Store
 from tests.support.servers import S3, running_s3
 
-URI = f"s3://{EMBEDDED_BUCKET}/short/ways to Ü+ä'(1)~.jpg"
+T = TypeVar("T")
+
+
+class By(Protocol):
+    """Calls something where its requests go by one client."""
+
+    def __call__(self, ask: Callable[..., T], /, *args: Any, **named: Any) -> T: ...
+
+
+URI = f"s3://{EMBEDDED_BUCKET}/both/clients of Ü+ä'(1)~.jpg"
 TOLD = {"fingerprint": "f" * 32, "cost": "0.02", "word": "grün, 50 %"}
+#: Keys that one client or the other might take for another key.
+KEYS = [
+    "a b+c%20d%2Fe", "Ü/ä/日本", "trailing/", "q?x=1&y#z", "~!$&'()*,;=:@", "%2e%2e/a", "é" * 100, "back\\slash",
+    "tab\tx", "dot./x", 'q"<>|`{}[]^',
+]  # fmt: skip
+
+
+@pytest.fixture(params=["boto3", "obstore"])
+def by(request: pytest.FixtureRequest) -> Iterator[By]:
+    """Has requests go by boto3, as in the main thread; or by obstore, as in any other."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def call(ask: Callable[..., T], /, *args: Any, **named: Any) -> T:
+            return ask(*args, **named) if request.param == "boto3" else pool.submit(ask, *args, **named).result()
+
+        yield call
 
 
 @pytest.fixture
 def store(s3: S3) -> Store:
-    """A door that has learned the short way: by the first request, which takes the long one."""
+    """A door that has learned the way of obstore: by the first request, which boto3 makes."""
     store = s3.store
     assert store.find(f"s3://{EMBEDDED_BUCKET}/nothing") is None
-    assert store._ways(EMBEDDED_BUCKET)[1]._routes, "the short way was not learned"
+    assert goes_by_obstore(store), "the way was not learned"
     return store
 
 
-def test_both_ways_tell_the_same(s3: S3, store: Store) -> None:
-    """Content, ETag, type and metadata are the same whichever way an object is written and read."""
-    data = bytes(range(256)) * 900
-    etag = store.put(URI, data, content_type="image/jpeg", metadata=TOLD)
-    shortly = store.get(URI)
-    at_length = s3.store.get(URI)  # the first request of another door
-    assert shortly == at_length
-    assert (shortly.data, shortly.etag, shortly.content_type) == (data, etag, "image/jpeg")
-    assert TOLD.items() <= shortly.metadata.items()
-    assert store.head(URI) == s3.store.head(URI)
+def goes_by_obstore(store: Store, bucket: str = EMBEDDED_BUCKET) -> bool:
+    """Whether a bucket's objects go by obstore, and none that went by it brought an error."""
+    route = store._ways(bucket)[1]._routes.get(bucket)
+    return route is not None and not route.errors
+
+
+def test_both_clients_tell_the_same(s3: S3, store: Store) -> None:
+    """Content, ETag, type and metadata are the same whichever client writes and reads an object."""
+    data = bytes(range(256)) * 9000
+    with ThreadPoolExecutor(1) as pool:
+        etag = pool.submit(lambda: store.put(URI, data, content_type="image/jpeg", metadata=TOLD)).result()
+        plain = store.get(URI), store.head(URI)
+        assert pool.submit(lambda: (store.get(URI), store.head(URI))).result() == plain
+    assert plain == (s3.store.get(URI), s3.store.head(URI))
+    assert (plain[0].data, plain[0].etag, plain[0].content_type) == (data, etag, "image/jpeg")
+    assert TOLD.items() <= plain[0].metadata.items()
     assert s3.store.put(URI, data, content_type="image/jpeg") == etag
+    assert goes_by_obstore(store)
+
+
+def test_a_key_is_taken_to_the_letter(store: Store, by: By) -> None:
+    """Whatever characters it has: what one client wrote the other finds there, each under its own key."""
+    root = f"s3://{EMBEDDED_BUCKET}/{secrets.token_hex(4)}"
+    for key in KEYS:
+        by(store.put, f"{root}/{key}", key.encode(), content_type="text/plain")
+    assert {store.get(f"{root}/{key}").data.decode() for key in KEYS} == set(KEYS)
+    for key in KEYS:
+        store.put(f"{root}/{key}", key.encode() * 2, content_type="text/plain")
+    assert {by(store.get, f"{root}/{key}").data.decode() for key in KEYS} == {key * 2 for key in KEYS}
+    assert {one.uri.removeprefix(f"{root}/") for one in store.list(root)} >= set(KEYS) - {"trailing/"}
+    assert goes_by_obstore(store)
 
 
 def test_making_ready_connects_to_nobody() -> None:
@@ -66,92 +124,125 @@ def test_settings_of_aws_that_are_wrong_are_told(
         Store().make_ready(URI)
 
 
-def test_a_file_is_written_whole(store: Store, tmp_path: Path) -> None:
-    """What is mapped into memory is never half sent."""
+def test_a_file_is_written_whole(store: Store, by: By, tmp_path: Path) -> None:
+    """What is mapped into memory is never half sent, and may be unmapped at once."""
     path = tmp_path / "report.csv"
     path.write_bytes(b"id,outcome\n" * 10_000)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        store.put(URI, mapped, content_type="text/csv")
+        by(store.put, URI, mapped, content_type="text/csv")
     assert store.get(URI).data == path.read_bytes()
 
 
-def test_empty_and_missing_objects(store: Store) -> None:
-    """An empty object is one; a missing one is told as such, and a missing bucket by its name."""
+def test_empty_and_missing_objects(store: Store, by: By) -> None:
+    """An empty object is one; a missing one is told as such, with where it was looked for."""
     uri = f"s3://{EMBEDDED_BUCKET}/empty"
-    store.put(uri, b"", content_type="text/plain")
-    assert store.get(uri).data == b""
-    assert store.head(f"s3://{EMBEDDED_BUCKET}/missing") is None
-    with pytest.raises(InputNotFound, match="there is no such object"):
-        store.get(f"s3://{EMBEDDED_BUCKET}/missing")
+    by(store.put, uri, b"", content_type="text/plain")
+    assert by(store.get, uri).data == b""
+    assert by(store.head, f"s3://{EMBEDDED_BUCKET}/missing") is None
+    with pytest.raises(InputNotFound, match="there is no such object") as missing:
+        by(store.get, f"s3://{EMBEDDED_BUCKET}/missing")
+    assert missing.value.uri == f"s3://{EMBEDDED_BUCKET}/missing"
 
 
-def test_a_missing_bucket_is_no_missing_object(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the bucket is gone, the short way leaves the word to the long one."""
+def test_a_missing_bucket_is_no_missing_object(s3: S3, by: By, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused for whoever asks, and told with its place."""
     for name, value in s3.env.items():
         monkeypatch.setenv(name, value)
     store = Store()
-    for _ in range(2):
-        with pytest.raises(StoreAccessDenied, match="there is no such bucket"):
-            store.get("s3://no-such-bucket/a")
-    assert store._ways("no-such-bucket")[1]._routes
+    for ask in (store.get, store.find, store.delete, store.open, lambda uri: list(store.list(uri))):
+        with pytest.raises(BucketRefused, match="there is no such bucket") as refused:
+            by(ask, "s3://no-such-bucket/a")
+        assert refused.value.uri == "s3://no-such-bucket/a"
+    with pytest.raises(BucketRefused, match="there is no such bucket"):
+        by(store.put, "s3://no-such-bucket/a", b"x", content_type="x/y")
 
 
-def test_an_object_that_is_too_large_is_not_read(store: Store) -> None:
+def test_of_a_copy_the_bucket_is_named_that_is_refused(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's where that cannot be looked at, else the target's."""
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    store = Store()
+    store.put("s3://shop/here", b"x", content_type="x/y")
+    for source, target, guilty in (
+        ("s3://shop/here", "s3://no-such-bucket/a", "s3://no-such-bucket/a"),
+        ("s3://no-such-bucket/a", "s3://shop/there", "s3://no-such-bucket/a"),
+    ):
+        with pytest.raises(RestyleError) as refused:
+            store.copy(source, target)
+        assert refused.value.uri == guilty
+
+
+def test_an_object_that_is_too_large_is_not_read(store: Store, by: By) -> None:
     """Its size is known before its bytes are taken."""
+    admitted: list[int] = []
     store.put(URI, b"x" * 2000, content_type="image/jpeg")
     with pytest.raises(InvalidImage, match="at most"):
-        store.get(URI, max_bytes=1999)
-    assert len(store.get(URI, max_bytes=2000).data) == 2000
+        by(store.get, URI, max_bytes=1999, admit=admitted.append)
+    assert admitted == []
+    assert len(by(store.get, URI, max_bytes=2000, admit=admitted.append).data) == 2000
+    assert admitted == [2000]
 
 
-def test_a_refusal_is_told_by_the_long_way(s3: S3) -> None:
-    """A key that is refused is no missing object, whichever way was taken."""
+def test_credentials_that_are_refused_are_told(s3: S3, by: By) -> None:
+    """A key that is refused is no missing object, whichever client asks: it concerns every job."""
     store = Store(embedded=Endpoint(s3.endpoint.url, s3.access_key, "not-the-secret-of-it"))
     for _ in range(2):
         with pytest.raises(StoreAccessDenied, match="refuses access"):
-            store.get(URI)
+            by(store.get, URI)
         with pytest.raises(StoreAccessDenied, match="refuses access"):
-            store.put(URI, b"x", content_type="image/jpeg")
+            by(store.put, URI, b"x", content_type="image/jpeg")
 
 
-def test_a_server_that_is_gone_and_comes_back(tmp_path: Path) -> None:
+def test_an_object_that_is_refused_is_told_with_what_s3_says(s3: S3, by: By) -> None:
+    """Its key, say: that is no matter of the bucket, nor of the credentials."""
+    with pytest.raises(ObjectRefused, match="Object name") as refused:
+        by(s3.store.put, f"s3://{EMBEDDED_BUCKET}/a/../b", b"x", content_type="x/y")
+    assert type(refused.value) is ObjectRefused
+    assert refused.value.uri == f"s3://{EMBEDDED_BUCKET}/a/../b"
+
+
+def test_a_server_that_is_gone_and_comes_back(tmp_path: Path, by: By) -> None:
     """A broken connection is one of ours while S3 is away, and nothing to notice once it is back."""
     with running_s3(tmp_path) as server:
         store = server.store
         for _ in range(2):
-            store.put(URI, b"before", content_type="image/jpeg")
+            by(store.put, URI, b"before", content_type="image/jpeg")
         server.kill()
         with pytest.raises(StoreUnavailable):
-            store.get(URI)
+            by(store.get, URI)
         with pytest.raises(StoreUnavailable):
-            store.put(URI, b"never", content_type="image/jpeg")
+            by(store.put, URI, b"never", content_type="image/jpeg")
         server.start()
-        assert store.get(URI).data == b"before"
+        assert by(store.get, URI).data == b"before"
 
 
-def test_credentials_that_expire_are_renewed(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each request is signed with the credentials as they are then, as botocore renews them."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint.url)
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    given = tmp_path / "given.json"
-    log = tmp_path / "asked"
+def test_credentials_that_expire_are_renewed(tmp_path: Path, by: By, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What S3 refuses since the keys have changed is asked again with the new ones, as botocore renews them."""
+    given, log = tmp_path / "given.json", tmp_path / "asked"
     script = f"open({str(log)!r}, 'a').write('x'); print(open({str(given)!r}).read())"
     (tmp_path / "ask.py").write_text(script)
     (tmp_path / "config").write_text(f"[default]\ncredential_process = {sys.executable} {tmp_path / 'ask.py'}\n")
 
-    def give(secret: str) -> None:
+    def give(server: S3) -> None:
         soon = datetime.now(UTC) + timedelta(minutes=1)  # botocore asks again in the last ten minutes
-        told = {"Version": 1, "AccessKeyId": s3.access_key, "SecretAccessKey": secret, "Expiration": soon.isoformat()}
+        told = {
+            "Version": 1, "AccessKeyId": server.access_key, "SecretAccessKey": server.secret_key,
+            "Expiration": soon.isoformat(),
+        }  # fmt: skip
         given.write_text(json.dumps(told))
 
-    give(s3.secret_key)
-    store = Store()
-    for _ in range(2):
-        store.put(URI, b"mine", content_type="image/jpeg")
-    asked = len(log.read_text())
-    assert store.get(URI).data == b"mine"
-    assert len(log.read_text()) > asked
-    give("another-secret-than-it-was")
-    with pytest.raises(StoreAccessDenied):
-        store.get(URI)
+    with running_s3(tmp_path / "s3") as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint.url)
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        give(server)
+        store = Store()
+        for _ in range(2):
+            by(store.put, URI, b"mine", content_type="image/jpeg")
+        assert log.read_text()
+        server.kill()
+        server.access_key, server.secret_key = secrets.token_hex(8), secrets.token_hex(16)
+        server.start()
+        with pytest.raises(StoreAccessDenied):
+            by(store.get, URI)
+        give(server)
+        assert by(store.get, URI).data == b"mine"

@@ -19,11 +19,14 @@ from restyle.answers import Answer, read_answer, read_error
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
+    BucketRefused,
+    ClockSkewed,
     FleetError,
     InputNotFound,
     MalformedResponse,
     ManifestError,
     Misconfigured,
+    ObjectRefused,
     OutOfCredits,
     Problem,
     RateLimited,
@@ -35,6 +38,7 @@ from restyle.errors import (
     Unauthorized,
 )
 from restyle.fleet import Storm
+from restyle.keys import Workspace
 from restyle.retries import Fail, LetGo, Policy, Retry, decide
 
 KEY = "SG_0123456789abcdef"
@@ -241,41 +245,58 @@ def client_error(code: str, status: int) -> foreign.ClientError:
 
 
 CODES: dict[str, type[RestyleError]] = {
-    "NoSuchBucket": StoreAccessDenied,
     **dict.fromkeys(refusals._MISSING, InputNotFound),
-    **dict.fromkeys(refusals._DENIED, StoreAccessDenied),
+    **dict.fromkeys(refusals._CREDENTIALS, StoreAccessDenied),
+    **dict.fromkeys(refusals._BUCKET, BucketRefused),
+    **dict.fromkeys(refusals._OBJECT, ObjectRefused),
+    **dict.fromkeys(refusals._SKEWED, ClockSkewed),
     **dict.fromkeys(refusals._PASSING, StoreUnavailable),
+}
+#: Statuses that the codes of a kind come with.
+STATUSES: dict[type[RestyleError], tuple[int, ...]] = {
+    InputNotFound: (0, 404),
+    StoreAccessDenied: (0, 400, 401, 403),
+    BucketRefused: (0, 301, 400, 403, 404, 405),
+    ObjectRefused: (0, 400, 403, 501),
+    ClockSkewed: (0, 403),
+    StoreUnavailable: (0, 400, 500, 503),
 }
 
 
 def test_a_code_of_s3_means_one_thing_only() -> None:
     """No code stands in two of the lists."""
-    assert len(CODES) == 1 + len(refusals._MISSING) + len(refusals._DENIED) + len(refusals._PASSING)
+    lists = [getattr(refusals, name) for name in vars(refusals) if re.fullmatch("_[A-Z]+", name)]
+    assert len(CODES) == sum(len(codes) for codes in lists)
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_every_listed_code_is_one_leaf(code: str) -> None:
     """By its code, where the answer tells no status; a status that belongs to it changes nothing."""
-    own = {InputNotFound: (0, 404), StoreAccessDenied: (0, 400, 403), StoreUnavailable: (0, 400, 503)}
-    for status in own[CODES[code]]:
+    for status in STATUSES[CODES[code]]:
         error = refusals.translate(client_error(code, status), URI)
-        assert type(error) is CODES[code]
+        assert type(error) is CODES[code], status
         assert URI in error.message
+        assert error.uri == URI
 
 
-def by_status(status: int) -> type[RestyleError]:
+def by_status(code: str, status: int) -> type[RestyleError]:
     """The leaf of an answer of S3 whose code nobody has heard of."""
-    if status == 404:
-        return InputNotFound
-    return StoreUnavailable if status >= 500 or status in {408, 429} else StoreAccessDenied
+    named = {401: StoreAccessDenied, 403: BucketRefused, 404: InputNotFound, 408: StoreUnavailable}
+    if kind := {**named, 407: StoreUnavailable, 429: StoreUnavailable}.get(status):
+        return kind
+    if status >= 500:
+        return StoreUnavailable
+    if not code and not status:
+        return StoreAccessDenied
+    return BucketRefused if 300 <= status < 400 else ObjectRefused
 
 
-@pytest.mark.parametrize("code", ["", "Unheard", "XMinioServerNotInitialized", "PermanentRedirect"])
+@pytest.mark.parametrize("code", ["", "Unheard", "XMinioServerNotInitialized"])
 def test_an_unknown_code_goes_by_its_status(code: str) -> None:
-    """100 to 599: what may pass is tried again, what will not stops the fleet, and no job fails for it."""
+    """100 to 599: what may pass is tried again, and what will not is taken for this object's, or its bucket's."""
     for status in (0, *range(100, 600)):
         error = refusals.translate(client_error(code, status), URI)
-        assert type(error) is by_status(status), f"{status} {code}"
+        assert type(error) is by_status(code, status), f"{status} {code}"
 
 
 def test_an_error_answer_without_fields_is_a_leaf_too() -> None:
@@ -284,12 +305,41 @@ def test_an_error_answer_without_fields_is_a_leaf_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("uri", "kind", "storing", "becomes"),
+    [
+        ("s3://ours/teams/a", BucketRefused, False, StoreAccessDenied),
+        ("s3://ours/teams/a", ObjectRefused, False, StoreAccessDenied),
+        ("s3://ours/teams/a", BucketRefused, True, StoreAccessDenied),
+        ("s3://ours/teams/a", ObjectRefused, True, ObjectRefused),
+        ("s3://elsewhere/a", BucketRefused, False, BucketRefused),
+        ("s3://elsewhere/a", BucketRefused, True, BucketRefused),
+        ("", ObjectRefused, False, ObjectRefused),
+        ("s3://ours/teams/a", StoreUnavailable, False, StoreUnavailable),
+    ],
+)
+def test_what_the_workspaces_bucket_refuses_is_refused_to_all(
+    uri: str, kind: type[RestyleError], storing: bool, becomes: type[RestyleError]
+) -> None:
+    """But for one object of a job's own that is being stored, and for other buckets: that is the job's alone."""
+    error = kind("S3 refuses")
+    error.uri = uri
+    counted = refusals.as_for_all(error, Workspace("s3://ours/teams"), storing=storing)
+    assert type(counted) is becomes
+    assert (counted.uri, counted.message) == (uri, "S3 refuses")
+
+
+@pytest.mark.parametrize(
     ("error", "kind"),
     [
         (foreign.NoCredentialsError(), StoreAccessDenied),
         (foreign.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), StoreAccessDenied),
         (foreign.CredentialRetrievalError(provider="sso", error_msg="expired"), StoreAccessDenied),
-        (foreign.ParamValidationError(report="Invalid bucket name"), StoreAccessDenied),
+        (foreign.SSOTokenLoadError(error_msg="expired"), StoreAccessDenied),
+        (foreign.ParamValidationError(report="Invalid bucket name"), BucketRefused),
+        (foreign.ParamValidationError(report="Invalid length for parameter Key"), ObjectRefused),
+        (foreign.UnsupportedS3ArnError(arn="arn:aws:s3", msg="Invalid ARN"), BucketRefused),
+        (foreign.ProxyConnectionError(proxy_url="http://p", error="407 Proxy Authentication"), StoreUnavailable),
+        (RecursionError("redirected, and redirected"), StoreUnavailable),
         (foreign.EndpointConnectionError(endpoint_url="http://s3"), StoreUnavailable),
         (foreign.ConnectTimeoutError(endpoint_url="http://s3"), StoreUnavailable),
         (foreign.ReadTimeoutError(endpoint_url="http://s3"), StoreUnavailable),
