@@ -9,6 +9,7 @@ from typing import Literal
 from restyle.errors import (
     FleetError,
     JobError,
+    MalformedResponse,
     RateLimited,
     RestyleError,
     StateUnavailable,
@@ -76,7 +77,7 @@ def decide(error: RestyleError, *, storm: Storm, waits: int, policy: Policy) -> 
     """
     tries = max(storm.used, waits)
     match error:
-        case JobError():
+        case JobError() | MalformedResponse(is_last=True):
             return Fail(error.code)
         case FleetError():
             return LetGo()
