@@ -53,7 +53,7 @@ class Links:
                 return reply.body
             said = f"it answers {reply.status}" + (" with what is no picture" if reply.status == 200 else "")
         raise MalformedResponse(
-            f"the API answers with a link in place of a picture, and {host_of(url)} does not give it: {said}",
+            f"the API links to its picture at {host_of(url)}, and it is not to be had there: {said}",
             kind="a link that leads nowhere",
         )
 
@@ -149,6 +149,6 @@ def _addresses(place: Origin) -> list[str]:
 
 def _refusal(url: str, why: str) -> MalformedResponse:
     return MalformedResponse(
-        f"the API answers with a link to {host_of(url)} in place of a picture, which is not followed: {why}",
+        f"the API links to its picture at {host_of(url)}, and this link is not followed: {why}",
         kind="a link that is not followed",
     )

@@ -93,12 +93,15 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
     if paid.claim.verdict == "kept":
         patiently(tools.stopping, kept.stored, job_id, state)
     run_id = work.message.run_id
-    next_step = f"to read it with another version, without a call: restyle retry {run_id} --unreadable"
-    error.args = (f"{error.message}. The answer is kept at {uri}; {next_step}",)
-    detail = f"{HABIT} jobs in a row were answered and no picture could be read. {error.message}"
+    is_accident = error.kind in ACCIDENTS
+    told = f"{error.message}. The answer is kept at {uri}"
+    if not is_accident:
+        told += f"; to read it with another version, without a call: restyle retry {run_id} --unreadable"
+    error.args = (told,)
+    detail = f"{HABIT} jobs in a row were answered, paid for, and no picture could be read: {told}"
     alike, again, _ = patiently(
         tools.stopping, state.run, "unreadable", tools.fleet.worker, run_id, job_id, error.kind, paid.claim.calls,
-        detail, 0 if error.kind in ACCIDENTS else HABIT,
+        detail, 0 if is_accident else HABIT,
     )  # fmt: skip
     error.is_last = error.is_last or number >= MOST_OF_A_JOB or alike >= HABIT or bool(again)
 

@@ -6,12 +6,9 @@ restyle/trust.py; why requests, and how one time limit holds, docs/decisions/002
 
 from __future__ import annotations
 
-import re
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sized
-from http.client import IncompleteRead
-from traceback import clear_frames
+from collections.abc import Mapping, Sized
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -21,9 +18,10 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
 
 from restyle.answers import Reply, quoted
-from restyle.connecting import Admit, NotConnected, open_session
+from restyle.connecting import Admit, open_session
 from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
 from restyle.trust import Proxy, authorities, proxy_for
+from restyle.unreached import cause, forget_frames, never_sent, refused, unreached
 
 _CHUNK = 256 * 1024
 #: Bytes of an answer beyond which it is no picture of ours: four samples in base64 take about 20 MB.
@@ -105,11 +103,11 @@ class Wire:
             finally:
                 response.close()  # one that was read to its end is back in the pool by now
         except (HTTPError, OSError) as error:
-            _forget_frames(error)
+            forget_frames(error)
             raise self._told(error, began, has_answered=has_answered, proxy=proxy) from None
         if response.status_code == 407:
             # Only a proxy answers so, and it lets nothing through (RFC 9110, 15.5.8).
-            raise ApiUnavailable(self._clean(_refused(proxy, f"407 {response.reason}")))
+            raise ApiUnavailable(self._clean(f"the API cannot be reached: {refused(proxy, f'407 {response.reason}')}"))
         return Reply(response.status_code, response.headers, content, time.monotonic() - began)
 
     def _read(self, response: requests.Response, began: float) -> bytes:
@@ -138,18 +136,21 @@ class Wire:
         self, error: HTTPError | OSError, began: float, *, has_answered: bool, proxy: Proxy | None
     ) -> ApiUnavailable | ApiTimeout:
         """A library's error as ours."""
-        if not has_answered and _never_sent(error):
-            return ApiUnavailable(self._clean(_unreached(error, proxy)))
+        if not has_answered and never_sent(error):
+            return ApiUnavailable(self._clean(f"the API cannot be reached: {unreached(error, proxy)}"))
         if isinstance(error, requests.Timeout | ReadTimeoutError) or time.monotonic() - began >= self._timeout:
             return ApiTimeout(f"no answer within {self._timeout:g} s", in_doubt=True)
         what = "the answer broke off" if has_answered else "the connection broke before the answer came"
-        return ApiTimeout(self._clean(f"{what}: {_cause(error)}"), in_doubt=True)
+        return ApiTimeout(self._clean(f"{what}: {cause(error)}"), in_doubt=True)
 
     def proxy(self, url: str) -> Proxy | None:
         """The proxy for an address, read from the environment once for each host."""
+        try:
+            place = urlsplit(url)[:2]
+        except ValueError:
+            return None  # it is no address, which requests says better
         if self._direct:
             return None
-        place = urlsplit(url)[:2]
         if place not in self._proxies:
             if len(self._proxies) >= _REMEMBERED:
                 self._proxies.clear()
@@ -174,73 +175,3 @@ def _unpacked(content: bytes, headers: Mapping[str, str]) -> bytes:
     except zlib.error:
         return bytes(found) or content
     return bytes(found)
-
-
-# -- errors ------------------------------------------------------------------------------------------------
-
-_UNSENT = (NotConnected, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, and those that it wraps."""
-    found: object = error
-    for _ in range(8):
-        if not isinstance(found, BaseException):
-            return
-        yield found
-        inner = getattr(found, "original_error", None) or found.__cause__
-        found = inner or next((given for given in found.args if isinstance(given, BaseException)), None)
-
-
-def _never_sent(error: BaseException) -> bool:
-    """Whether no connection came about, so that nothing can have been billed."""
-    return any(isinstance(found, _UNSENT) for found in _causes(error))
-
-
-def _unreached(error: BaseException, proxy: Proxy | None) -> str:
-    """What kept a request from being sent, and what to do about it where that is known."""
-    text = " ".join(str(found) for found in _causes(error))
-    if found := re.search(r"Tunnel connection failed: (\d{3}[^\n')]*)", text):
-        return _refused(proxy, found.group(1))
-    by = f", by the proxy {proxy.name}" if proxy else ""
-    said = f"the API cannot be reached{by}: {_cause(error)}"
-    if "certificate verify failed" in text:
-        said += f" (trusted are those in {authorities()}; SSL_CERT_FILE names a file with others)"
-    return said
-
-
-def _refused(proxy: Proxy | None, answer: str) -> str:
-    """A proxy's own answer, as such."""
-    name = f"the proxy {proxy.name}" if proxy else "a proxy on the way to the API"
-    said = f"{name} answers {answer.strip()}, and nothing was sent on"
-    if answer.startswith("407"):
-        variable = proxy.variable if proxy else "HTTPS_PROXY"
-        said += f"; it wants to know who asks: {variable}=http://USER:PASSWORD@HOST:PORT"
-    return said
-
-
-_WORDS = re.compile(
-    r"Connection refused|Connection reset by peer|Name or service not known|Temporary failure in name resolution"
-    r"|Network is unreachable|No route to host|timed out|RemoteDisconnected[^']*'[^']*"
-    r"|certificate verify failed(?:: [^(\n]*[^(\s])?|IncompleteRead|Failed to resolve|informational answers"
-    r"|got more than \d+ headers|SOCKS[^\n]{0,100}"
-)
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, without the libraries' wrapping."""
-    causes = list(_causes(error))
-    for found in reversed(causes):
-        if isinstance(found, IncompleteRead):
-            return "IncompleteRead"
-        if match := _WORDS.search(f"{type(found).__name__} {found}"):
-            return match.group()
-    return type(causes[-1]).__name__
-
-
-def _forget_frames(error: BaseException) -> None:
-    """Lets go of what libraries' frames have, such as what was sent: a cycle keeps them until garbage is looked for."""
-    found: BaseException | None = error
-    while found is not None:
-        clear_frames(found.__traceback__)
-        found = found.__context__

@@ -57,6 +57,32 @@ def _name(text: str) -> x509.Name:
     )
 
 
+def write_authority(folder: Path) -> tuple[Path, Path, Path]:
+    """An authority as companies have: its certificate; one for localhost that it signed, and the key of that."""
+    now, pem = datetime.now(UTC), serialization.Encoding.PEM
+    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root = _certificate("Corp Root", root_key, "Corp Root", root_key, is_root=True)
+    leaf = (
+        x509.CertificateBuilder()
+        .subject_name(_name("localhost"))
+        .issuer_name(_name("Corp Root"))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+        .sign(root_key, hashes.SHA256())
+    )
+    paths = folder / "authority.pem", folder / "signed.pem", folder / "signed.key"
+    paths[0].write_bytes(root.public_bytes(pem))
+    paths[1].write_bytes(leaf.public_bytes(pem))
+    paths[2].write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )  # fmt: skip
+    return paths
+
+
 def write_localhost(folder: Path) -> tuple[Path, Path]:
     """A certificate for localhost that signs itself, and its key: PEM files."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
