@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -80,6 +81,8 @@ def standing_in(answering: Answering, *, tls: ssl.SSLContext | None = None) -> I
 
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that leaves, or does not trust it, is no news."""
+            if not isinstance(sys.exception(), OSError):
+                super().handle_error(request, client_address)
 
     server = Listener(("127.0.0.1", 0), Handler)
     state.origin = f"http://127.0.0.1:{server.server_port}"
