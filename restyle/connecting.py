@@ -23,7 +23,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from restyle.informational import FinalResponse
+from restyle.timely import TimelyResponse
 
 #: Asked, with a new connection, before anything is sent over it; raises OSError where nothing is to be.
 Admit = Callable[[HTTPConnection], None]
@@ -138,7 +138,7 @@ class _Patience:
 
     limit: ClassVar[float]
     admits: ClassVar[tuple[Admit, ...]] = ()
-    response_class = FinalResponse
+    response_class = TimelyResponse
     sock: Any
     timeout: Any
     _began = _ends = 0.0

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from apps.cli.checks import Finding, examine
+from config.settings import load_settings
 from restyle import webhook
 from restyle.errors import ApiUnavailable, ConfigurationError
 from restyle.links import Links
@@ -21,6 +23,7 @@ from tests.support.answering import answering
 from tests.support.certificates import write_authority
 from tests.support.forward import forwarding
 from tests.support.network import forget_network
+from tests.support.servers import S3
 from tests.support.standin import Made, StandIn, standing_in
 
 KEY = "SG_0123456789abcdef"
@@ -191,3 +194,38 @@ def test_what_cannot_be_used_is_said_when_a_client_is_made(
         with pytest.raises(ConfigurationError, match=told):
             door("https://api.segmind.com/v1/sdxl-img2img", KEY)
     assert told in webhook.post("https://hooks.example/x", b"{}", {})
+
+
+def test_doctor_names_the_way_and_what_to_set(
+    api: StandIn,
+    authority: tuple[Path, ssl.SSLContext],
+    s3: S3,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which certificates and proxy the API is reached by; and where those are at fault, not to check the key."""
+    settings = load_settings(
+        redis_url=redis_url, workspace=s3.workspace.uri, api_url=api.url, api_key=KEY,
+        local_s3_endpoint=s3.endpoint.url, local_s3_access_key=s3.access_key, local_s3_secret_key=s3.secret_key,
+    )  # fmt: skip
+    api.files["/v1/get-user-credits"] = Made(b'{"credits": 7}')
+
+    def look() -> dict[str, Finding]:
+        return {finding.name: finding for finding in examine(settings)}
+
+    found = look()
+    assert "by no proxy" in found["network"].told
+    assert not found["api key"].ok
+    assert "set SSL_CERT_FILE to a PEM file" in found["api key"].advice
+    assert "RESTYLE_API_KEY" not in found["api key"].advice
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+    with forwarding(login="me:pass") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url("me:pass"))
+        found = look()
+        assert f"certificates of {authority[0]} (SSL_CERT_FILE)" in found["network"].told
+        assert f"by the proxy 127.0.0.1:{proxy.port} (HTTPS_PROXY)" in found["network"].told
+        assert "7.00 credits" in found["api key"].told
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url())
+        assert f"the proxy 127.0.0.1:{proxy.port} answers 407" in look()["api key"].told
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such.pem")
+    assert "SSL_CERT_FILE: /no/such.pem does not exist" in look()["network"].told

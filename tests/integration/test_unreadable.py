@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,12 +16,15 @@ from PIL import Image
 from producers.retry import Slice, retry_draft
 from restyle.models import Outcome, OutcomeKind, Run
 from restyle.unreadable import Note
+from tasks.image import restyle_image
 from tests.support import pictures
 from tests.support.bench import Bench, running_bench
 from tests.support.network import forget_network
+from tests.support.proxy import running_proxy
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.standin import Answering, Made, StandIn, standing_in
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -314,3 +318,33 @@ def test_a_long_request_id_stops_nothing(s3: S3, redis_url: str, sandbox: Sandbo
         assert {outcome.outcome for outcome in ended.values()} == {OutcomeKind.SUCCEEDED}
         assert bench.record("mug-0").api.request_id == "r" * 200
         assert len(bench.output("mug-0").metadata["request_id"]) == 200
+
+
+def test_an_answer_that_s3_does_not_take_is_not_lost(s3: S3, redis_url: str, sandbox: SandboxServer) -> None:
+    """S3 is away as it comes, and the worker drains: it waits in Redis, and whoever comes next keeps it."""
+    with running_proxy(s3.port) as way:
+
+        def answer(_asked: dict[str, Any], _number: int) -> Made:
+            if sum(api.calls.values()) == 1:
+                way.cut()
+            return Made(UNKNOWN, COST)
+
+        endpoint = f"http://127.0.0.1:{way.port}"
+        with bench_of(answer, s3, redis_url, sandbox, local_s3_endpoint=endpoint) as (bench, api):
+            run = bench.begin(bench.plan(rows(bench, 1)))
+            tools, (message,) = bench.resources.tools, bench.messages(run)
+            tools.fleet.beat({})
+            worker = threading.Thread(target=restyle_image, args=(bench.resources, message))
+            worker.start()
+            wait_until(lambda: not tools.storing.is_set(), timeout=30, description="S3 missed")
+            tools.stopping.set()
+            worker.join(30)
+            way.mend()
+            assert (kept(bench, run), sum(api.calls.values())) == ({}, 1)
+            tools.stopping.clear()
+            tools.storing.set()
+            (outcome,) = bench.work(run).values()
+            assert (outcome.error, sum(api.calls.values())) == ("unreadable", 2)
+            assert [body for name, body in sorted(kept(bench, run).items()) if ".json" not in name] == [UNKNOWN] * 2
+            (job_id,) = {name.partition(".")[0] for name in kept(bench, run)}
+            assert not tools.fleet.state.ask("EXISTS", tools.fleet.state.key("kept", job_id))

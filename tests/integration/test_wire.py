@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 
 from restyle import wire
@@ -218,6 +220,73 @@ def test_what_comes_before_the_answer_may_come_in_pieces(tls: ssl.SSLContext) ->
             assert [line.ask("POST", url, b"{}").body for _ in range(2)] == [b"hello"] * 2
             line.close()
         assert server.connections == 1
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "plain",
+                "100",
+                "102",
+                "103",
+                "103 twice",
+                "split",
+                "chunked",
+                "packed",
+                "closes",
+                "says that it closes",
+                "1.0",
+                "more than it says",
+            ]
+        ),
+        min_size=2,
+        max_size=12,
+    )
+)
+@settings(deadline=None, max_examples=25)
+def test_no_reply_is_another_s(manners: list[str]) -> None:
+    """Whatever a gateway does within HTTP's rules, and some that it does outside them: each call has its own answer."""
+    left = list(manners)
+
+    def speak(connection: socket.socket) -> None:
+        manner = left.pop(0)
+        answer_in(manner, connection, server.heard[-1].partition(b"\r\n\r\n")[2])
+
+    with speaking(speak) as server:
+        line, url = line_to(server, timeout=5)
+        for number in range(len(manners)):
+            body = b'{"number": %d}' % number
+            assert line.ask("POST", url, body).body == body
+        line.close()
+    assert len(server.heard) == len(manners)
+
+
+def answer_in(manner: str, connection: socket.socket, body: bytes) -> None:
+    """Answers with the request's own body, in the manner of one odd gateway or another."""
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    before = {"100": b"HTTP/1.1 100 Continue\r\n\r\n", "102": b"HTTP/1.1 102 Processing\r\n\r\n", "103": early}
+    before["103 twice"] = early * 2
+    said, head, sent = b"HTTP/1.1 200 OK\r\n", b"content-length: %d\r\n" % len(body), body
+    match manner:
+        case "chunked":
+            head, sent = b"transfer-encoding: chunked\r\n", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        case "packed":
+            sent = gzip.compress(body, mtime=0)
+            head = b"content-encoding: gzip\r\ncontent-length: %d\r\n" % len(sent)
+        case "says that it closes":
+            head += b"connection: close\r\n"
+        case "1.0":
+            said = b"HTTP/1.0 200 OK\r\n"
+        case "more than it says":
+            sent = body + b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong"
+    whole_answer = before.get(manner, b"") + said + head + b"\r\n" + sent
+    pieces = [whole_answer[place : place + 7] for place in range(0, len(whole_answer), 7)]
+    for piece in pieces if manner == "split" else [whole_answer]:
+        connection.sendall(piece)
+    if manner in {"closes", "says that it closes", "1.0"}:
+        connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
 
 
 # -- one deadline ------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Answers that come in pieces: what stands before the final one is skipped, and all of it has one time limit.
+"""Answers that come whole and in time: what stands before the final one is skipped, and all of it has one time limit.
 
 A server or a gateway may send any number of 1xx answers first (RFC 9110, 15.2): 100, 102 and 103 are seen in the wild.
 Python's http.client skips 100 alone and takes another for the answer itself; the true one is then read as the answer to
@@ -25,7 +25,7 @@ class _Readable(Protocol):
     def close(self) -> None: ...
 
 
-class FinalResponse(HTTPResponse):
+class TimelyResponse(HTTPResponse):
     """The final answer of a server, read until the time is up that its socket has when the reading begins.
 
     For `response_class` of a connection: set the socket's timeout to what is left for the whole answer.
@@ -38,10 +38,10 @@ class FinalResponse(HTTPResponse):
         if (left := sock.gettimeout()) is not None:
             self.fp = io.BufferedReader(_Limited(self.fp.detach(), sock, time.monotonic() + left))
 
-    def begin(self) -> None:
+    def begin(self, *args: Any, **kwargs: Any) -> None:
         """Reads the head of the final answer."""
         for _ in range(MOST_INFORMATIONAL):
-            super().begin()
+            super().begin(*args, **kwargs)
             if not 100 <= self.status < 200:
                 return
             # The base class reads a head where it has none yet.
