@@ -61,7 +61,7 @@ def test_a_directory_of_hashes_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_without_a_variable_the_system_is_trusted(monkeypatch: pytest.MonkeyPatch, bundle: str, tmp_path: Path) -> None:
     """Its own store, which administrators add to; where there is none, certifi's."""
     monkeypatch.setattr(trust, "_SYSTEM_BUNDLES", (str(tmp_path / "none"), bundle))
-    paths = ssl.DefaultVerifyPaths(None, None, "", str(tmp_path / "none"), "", str(tmp_path))
+    paths = ssl.get_default_verify_paths()._replace(openssl_cafile=str(tmp_path / "none"))
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     assert (authorities(), authorities_from()) == (bundle, "the system's store")
     monkeypatch.setattr(trust, "_SYSTEM_BUNDLES", ())
