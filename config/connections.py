@@ -9,6 +9,18 @@ from restyle.fleet import Limits
 from restyle.state import State
 from restyle.store import Endpoint, Store
 from restyle.throttling import Patience
+from restyle.trust import authorities, proxy_for
+
+
+def check_network(settings: Settings) -> None:
+    """Makes sure that what the environment says of certificates and proxies can be used, before a worker is started.
+
+    Raises:
+        ConfigurationError: it cannot; a worker would end at its start.
+    """
+    authorities()
+    if not (settings.sandbox and settings.redis_url is None):  # whose own sandbox is on this machine
+        proxy_for(settings.api_url)
 
 
 def open_store(settings: Settings, *, connections: int = 16, patience: Patience | None = None) -> Store:

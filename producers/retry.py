@@ -9,7 +9,7 @@ from config.settings import Settings
 from producers.plan import Draft, PlanRequest, estimated, told_unknown
 from producers.rows import Rows
 from producers.tally import SUSPECT, is_wanted
-from restyle.errors import ConfigurationError
+from restyle.errors import ConfigurationError, MalformedResponse
 from restyle.keys import Workspace, derived_seed, new_run_id
 from restyle.models import Job, ManifestSource, Outcome, Run, digest, utc_now
 
@@ -24,12 +24,16 @@ class Slice:
     """With which error, where any is named; only failed jobs have one."""
     only_ids: frozenset[str] | None = None
     """Those of these entries alone; None is all."""
+    unreadable: bool = False
+    """Those whose paid answers could not be read; they are read again, and no call is made."""
 
     def check(self) -> None:
         """Raises ConfigurationError where an outcome is none, or contradicts the errors."""
         if wrong := self.statuses - {"failed", "pending", "succeeded", "skipped", SUSPECT}:
             told = ", ".join(sorted(wrong))
             raise ConfigurationError(f"--status {told}: it is failed, pending, succeeded, skipped or suspect")
+        if self.unreadable and (self.errors or self.statuses != {"failed"}):
+            raise ConfigurationError("--unreadable is of failed jobs: give it without --status and --error")
         if self.errors and self.statuses != {"failed"}:
             raise ConfigurationError("--error is of failed jobs: give it without --status, or with --status failed")
 
@@ -39,6 +43,7 @@ class Slice:
             is_wanted(outcome, self.statuses)
             and (not self.errors or (outcome is not None and outcome.error in self.errors))
             and (self.only_ids is None or job.id in self.only_ids)
+            and (not self.unreadable or (outcome is not None and outcome.error == MalformedResponse.code))
         )
 
 
@@ -89,13 +94,15 @@ def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, work
         raise ConfigurationError(
             f"--error {', '.join(sorted(missing))}: no job of {run.run_id} failed so; its errors: {there}"
         )
+    # Where the answers lie: a run that could not read them either has none of its own.
+    reread = (run.options.reread or run.run_id) if wanted.unreadable else ""
     uri, run_id = workspace.run(run.run_id), new_run_id(utc_now())
     ids = None if wanted.only_ids is None else sorted(wanted.only_ids)
     return Draft(
         request=PlanRequest(uri, retry_of=run.run_id),
         run_id=run_id,
-        plan_digest=digest(["retry", run.run_id, sorted(wanted.statuses), sorted(wanted.errors), ids]),
-        options=run.options.model_copy(update={"limit": None, "sample": None, "partial": True}),
+        plan_digest=digest(["retry", run.run_id, sorted(wanted.statuses), sorted(wanted.errors), ids, reread]),
+        options=run.options.model_copy(update={"limit": None, "sample": None, "partial": True, "reread": reread}),
         manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
         entries=len(count.ids),
         variants=tuple(count.variants),
@@ -104,7 +111,9 @@ def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, work
         upload_bytes=0,
         problems=(),
         warnings=told_unknown(count.unknown, f"run {run.run_id}"),
-        estimate=estimated(count.jobs, count.samples, count.steps, settings),
+        estimate=estimated(0, 0, 0, settings)
+        if reread
+        else estimated(count.jobs, count.samples, count.steps, settings),
         home=settings.home,
         stream=lambda: (
             _otherwise(job, run_id, workspace) if outcome and outcome.suspect else job

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import NamedTuple
 
 from restyle.errors import (
     ApiTimeout,
@@ -26,10 +24,22 @@ from restyle.errors import (
     TransientError,
     Unauthorized,
 )
+from restyle.unpacking import unpack
 
 #: The answer's header by which the sandbox says that it is one.
 SANDBOX_HEADER = "x-restyle-sandbox"
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
+#: Characters of a header that is stored: S3 takes 2 kB with an object, for all that is said of it.
+MOST_STORED = 200
+
+
+class Reply(NamedTuple):
+    """What came back, however it is to be read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    #: How long it took.
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -43,90 +53,83 @@ class Answer:
     remaining_credits: float | None = None
     seed: int | None = None
     sandbox: bool = False
+    reply: Reply | None = field(default=None, repr=False, compare=False)
+    """As it came, until its pictures are verified."""
+    disbelieved: str = ""
+    """The cost that it told, where that cannot be true (restyle/costs.py)."""
 
 
-def read_answer(status: int, headers: Mapping[str, str], body: bytes, seconds: float, *, api_key: str = "") -> Answer:
-    """What an answer means.
+def read_answer(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    seconds: float,
+    *,
+    api_key: str = "",
+    fetch: Callable[[str], bytes] | None = None,
+) -> Answer:
+    """What an answer means; with `fetch`, pictures that it only links to are got by that.
 
     Raises:
-        RestyleError: every status but a 200 with pictures in it.
+        RestyleError: every status but one of 200 to 299 with pictures in it.
     """
-    if status != 200:
+    if not 200 <= status < 300:
         raise read_error(status, headers, body, api_key)
-    cost = _number(headers.get("x-cost"))
+    cost, reply = cost_told(headers.get("x-cost")), Reply(status, headers, body, seconds)
     try:
-        images = read_images(headers.get("content-type", ""), body)
+        images = read_images(reply, fetch)
     except MalformedResponse as error:
-        error.cost = cost
+        error.http_status, error.cost, error.reply = status, cost, reply
         raise
     return Answer(
         images=images,
         seconds=seconds,
-        request_id=headers.get("x-request-id"),
+        request_id=stored_text(headers.get("x-request-id")),
         cost=cost,
-        remaining_credits=_number(headers.get("x-remaining-credits")),
+        remaining_credits=credits_told(headers.get("x-remaining-credits")),
         seed=_whole(headers.get("x-seed-value")),
         sandbox=headers.get(SANDBOX_HEADER) is not None,
+        reply=reply,
     )
 
 
-def read_images(content_type: str, body: bytes) -> tuple[bytes, ...]:
-    """The pictures of a 200: by its content type, then by its first bytes.
+def read_images(reply: Reply, fetch: Callable[[str], bytes] | None = None) -> tuple[bytes, ...]:
+    """The pictures of a good answer, whatever form it has them in.
 
     Raises:
-        MalformedResponse: there are none.
+        MalformedResponse: there are none, or only links that are not, or cannot be, followed.
     """
-    if body.startswith(_PICTURES):
-        return (body,)
-    if not body:
-        raise MalformedResponse("the API answered 200 with an empty body", 200)
-    start = body[:64].lstrip().lower()
-    if "json" in content_type or start.startswith((b"{", b"[")):
-        return _images_in_json(body)
-    if start.startswith((b"<!doctype", b"<html")):
-        raise MalformedResponse("the API answered 200 with an HTML page", 200)
-    raise MalformedResponse(f"the API answered 200 with {len(body):,} bytes that are no picture", 200)
-
-
-def _images_in_json(body: bytes) -> tuple[bytes, ...]:
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        raise MalformedResponse("the API answered 200 with JSON that breaks off", 200) from None
-    if not isinstance(found, dict):
-        raise MalformedResponse("the API answered 200 with JSON that holds no picture", 200)
-    return tuple(item if isinstance(item, bytes) else _refuse_link() for item in pictures_or_links(found))
+        items = unpack(reply.headers.get("content-type", ""), reply.body)
+    except MalformedResponse as error:
+        raise MalformedResponse(f"the API answers {reply.status} with {error.message}", kind=error.kind) from None
+    images = []
+    for item in items:
+        if isinstance(item, str) and fetch is None:
+            raise MalformedResponse(f"the API answers {reply.status} with a link in place of a picture", kind="a link")
+        images.append(fetch(item) if isinstance(item, str) and fetch else item)
+    return tuple(image for image in images if isinstance(image, bytes))
 
 
-def pictures_or_links(found: dict[str, Any]) -> list[bytes | str]:
-    """What a JSON answer holds: pictures, or the addresses where they lie.
-
-    Raises:
-        MalformedResponse: neither.
-    """
-    for name in ("image", "images", "output"):
-        given = found.get(name)
-        if given:
-            return [_picture_or_link(item) for item in (given if isinstance(given, list) else [given])]
-    raise MalformedResponse("the API answered 200 with JSON that holds no picture", 200)
+def stored_text(text: str | None) -> str | None:
+    """Somebody else's words as they can be stored anywhere, in headers too: printable ASCII, 200 characters."""
+    if not text:
+        return None
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:MOST_STORED]).strip() or None
 
 
-def _refuse_link() -> bytes:
-    raise MalformedResponse("the API answered 200 with a link instead of a picture", 200)
-
-
-def _picture_or_link(item: Any) -> bytes | str:
-    if isinstance(item, dict):
-        item = item.get("url")
-    if not isinstance(item, str):
-        raise MalformedResponse("the API answered 200 with JSON that holds no picture", 200)
-    if item.startswith(("http://", "https://")):
-        return item
-    text = item.partition(",")[2] if item.startswith("data:") else item
+def cost_told(text: str | None) -> float | None:
+    """Credits as an answer tells them, however odd; None where it tells none. restyle/costs.py judges them."""
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise MalformedResponse("the API answered 200 with base64 that cannot be decoded", 200) from None
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def credits_told(text: str | None) -> float | None:
+    """What is left on the account by a header, never less than nothing; None where it does not tell."""
+    found = _number(text)
+    return None if found is None else max(0.0, found)
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes, api_key: str = "") -> RestyleError:

@@ -72,6 +72,13 @@ class Door(Protocol):
     def settle(self, call: Call) -> bool:
         """Finds out what became of a job's lost calls; False where nobody can tell. After True, claim again."""
 
+    def fetch(self, url: str) -> bytes:
+        """A picture that an answer links to, paid for before.
+
+        Raises:
+            MalformedResponse: the link is not followed, or leads nowhere.
+        """
+
     def close(self) -> None:
         """Closes the connections."""
 
@@ -111,6 +118,10 @@ class Blocking:
     def settle(self, call: Call) -> bool:  # noqa: ARG002 - nobody can tell here
         """A blocking call leaves nothing behind by which it could be found."""
         return False
+
+    def fetch(self, url: str) -> bytes:
+        """A picture that an answer links to."""
+        return self.segmind.links.fetch(url)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -221,6 +232,10 @@ class Queued:
             raise Dropped("stopping")
         time.sleep(min(left, seconds))
         return drained
+
+    def fetch(self, url: str) -> bytes:
+        """A picture that a result links to."""
+        return self.api.links.fetch(url)
 
     # -- lost calls ----------------------------------------------------------------------------------------
 

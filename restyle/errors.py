@@ -11,7 +11,7 @@ RestyleError
 ├── TransientError            likely to pass: backoff and another attempt
 │   ├── ApiUnavailable        5xx, or the API cannot be reached
 │   ├── ApiTimeout            no answer in time, or the connection broke (408 too)
-│   ├── MalformedResponse     200, but no picture in it
+│   ├── MalformedResponse     200, but no picture in it that can be read: kept, and paid for once more at most
 │   ├── RequestFailed         the API's queue took the request and could not make the picture; not billed, one retry
 │   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
@@ -34,6 +34,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from restyle.answers import Reply
 
 #: What a terminal may obey, or shows in another order than it stands.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -163,10 +167,19 @@ class ApiTimeout(TransientError):
 class MalformedResponse(TransientError):
     """The API answered 200, but not with a picture that can be read."""
 
-    code = "malformed_response"
+    code = "unreadable"
     ends_request = True
     #: Credits that the answer says it cost; None where it does not, though it may have been billed all the same.
     cost: float | None = None
+    #: The answer as it came, until it is kept (restyle/unreadable.py).
+    reply: Reply | None = None
+    #: Whether no further call is made for the job: it was paid for often enough.
+    is_last = False
+
+    def __init__(self, message: str | None = None, http_status: int | None = None, *, kind: str = "") -> None:
+        super().__init__(message, http_status)
+        #: What it was instead, in a few words: answers of one kind are the API's habit rather than an accident.
+        self.kind = kind
 
 
 class RequestFailed(TransientError):

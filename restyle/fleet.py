@@ -90,6 +90,8 @@ _NEXT = {
     "interrupted": "to go on, type: restyle resume",
     "budget": "raise it: restyle resume --budget CREDITS",
     "deadline": "to go on without the time limit, type: restyle resume",
+    "unreadable": "look into unreadable/ in the workspace, install a restyle that reads such answers if there is one,"
+    " then type: restyle resume",
     "awaiting_approval": "look at the report, then type: restyle approve (or: restyle reject)",
 }
 

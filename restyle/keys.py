@@ -178,6 +178,10 @@ class Workspace:
         """The note that a call of this job may have been paid for without an answer."""
         return self.run(run_id, "doubt", f"{job_id}.json")
 
+    def unreadable(self, run_id: str, job_id: str, number: int = 1) -> str:
+        """A paid answer of this job that could not be read, the first or another; a note lies beside it, at `.json`."""
+        return self.under("unreadable", run_id, job_id if number == 1 else f"{job_id}.{number}")
+
     def request(self, run_id: str, job_id: str) -> str:
         """The note of the request that the API's queue has accepted for this job."""
         return self.run(run_id, "requests", f"{job_id}.json")

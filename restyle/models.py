@@ -156,6 +156,8 @@ class RunOptions(Value):
     keep_replaced: bool = True
     verify_outputs: bool = False
     sandbox: bool = False
+    reread: str = ""
+    """The run whose unreadable answers are read again; no call is made."""
     priority: Literal["high", "normal", "low"] = "normal"
     naming: str = ""
     """The template that outputs are named by; empty: `{id}/{variant}`."""

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from restyle import gating, images, kept, results
+from restyle import costs, gating, images, kept, results, unreadable
+from restyle.answers import Reply
 from restyle.doors import Call
 from restyle.errors import (
     FleetError,
@@ -29,7 +30,7 @@ from restyle.errors import (
     StoreAccessDenied,
 )
 from restyle.finishing import check_signer
-from restyle.fleet import Claim, Dropped, Storm
+from restyle.fleet import Dropped, Storm
 from restyle.images import Picture, Prepared
 from restyle.models import Fingerprint, Record, utc_now
 from restyle.progress import Ended, failed
@@ -65,15 +66,20 @@ def run(work: Work, tools: Tools) -> Ended:
             return ended
         prepared = prepare(work, source)
         parcel, source, prepared = pack(work, source, prepared, hold)
-        called = call(work, prepared, parcel, fingerprint, looked_at, tools)
+        if work.options.reread:
+            parcel.sent()
+            called = unreadable.reread(work, fingerprint, tools)
+        else:
+            called = call(work, prepared, parcel, fingerprint, looked_at, tools)
     if isinstance(called, Ended):
         return called
-    pictures = verify(work, called, tools)
-    still_ours(work, called, tools)
+    called, pictures = verify(work, called, fingerprint.token, tools)
+    if not work.options.reread:  # which holds no lease, since it makes no call
+        still_ours(work, called, tools)
     suspect = gating.suspect(work, source, prepared, called, pictures, tools)
     made = results.Made(work, known, source, fingerprint, prepared, called, pictures, suspect)
     record = until_stored(made, tools)
-    return results.succeeded(record, tools, called)
+    return results.reread(record, tools) if work.options.reread else results.succeeded(record, tools, called)
 
 
 @step("fetch")
@@ -103,14 +109,20 @@ def pack(work: Work, source: Stored, prepared: Prepared, hold: Hold) -> tuple[Pa
 
 
 @step("verify")
-def verify(work: Work, called: Called, tools: Tools) -> list[Picture]:
-    """The answer's pictures; one that is damaged makes it a failed call, which has its cost."""
-    with reporting(work, called.claim, tools):
+def verify(work: Work, called: Called, made_from: str, tools: Tools) -> tuple[Called, list[Picture]]:
+    """The answer's pictures in a form that is stored; one that is damaged makes it a failed call, with its cost."""
+    answer = called.answer
+    with reporting(unreadable.Paid(work, called.claim, made_from, called.called), tools):
         try:
-            return [images.verify(picture, look=gating.look(work)) for picture in called.answer.images]
+            received = [images.received(picture, look=gating.look(work)) for picture in answer.images]
         except MalformedResponse as error:
-            error.cost = called.answer.cost
+            error.cost = answer.cost
+            # One that was parked has only its pictures left.
+            error.reply = answer.reply or Reply(200, {}, answer.images[0], answer.seconds)
+            error.http_status = error.reply.status
             raise
+    stored = tuple(data for data, _ in received)
+    return replace(called, answer=replace(answer, images=stored, reply=None)), [picture for _, picture in received]
 
 
 def call(
@@ -164,19 +176,23 @@ def img2img(work: Work, ask: Call, asked: float, tools: Tools) -> Called | None:
     if late or not tools.fleet.heart_fresh or tools.stopping.is_set():
         patiently(tools.stopping, tools.fleet.answered, work.message, work.token, ask.claim, None)
         return None
-    called = utc_now()
-    with reporting(work, ask.claim, tools), tools.traffic.counted():
+    paid = unreadable.Paid(work, ask.claim, ask.made_from)
+    with reporting(paid, tools), tools.traffic.counted():
         answer = tools.segmind.img2img(ask)
-    return Called(ask.claim, answer, called, utc_now(), asked)
+    answer = costs.judged(answer, work.message.job.params, tools.fleet.limits.budgets)
+    return Called(ask.claim, answer, paid.called, utc_now(), asked)
 
 
 @contextmanager
-def reporting(work: Work, claim: Claim, tools: Tools) -> Iterator[None]:
-    """Tells the fleet of an error of the call, at once, and raises it as CallFailed."""
+def reporting(paid: unreadable.Paid, tools: Tools) -> Iterator[None]:
+    """Tells the fleet of an error of the call, and raises it as CallFailed; what was paid for is kept before that."""
     try:
         yield
     except RestyleError as error:
-        storm = patiently(tools.stopping, tools.fleet.answered, work.message, work.token, claim, error)
+        if isinstance(error, MalformedResponse):
+            unreadable.keep(paid, error, tools)
+        work = paid.work
+        storm = patiently(tools.stopping, tools.fleet.answered, work.message, work.token, paid.claim, error)
         raise CallFailed(error, storm) from error
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
-from restyle import gates, images
+from restyle import costs, gates, images
 from restyle.answers import Answer
 from restyle.errors import InputNotFound, MalformedResponse, ObjectRefused, StoreAccessDenied
 from restyle.finishing import Finished, finisher, recorded
@@ -319,7 +319,7 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
         etag=record.fingerprint.etag,
         fingerprint=record.fingerprint.token,
         seconds=record.api.seconds,
-        warning=_warning(record),
+        warning=_warning(record, called.answer.disbelieved if called else ""),
         suspect=record.marks.suspect,
     )
     return Ended(
@@ -329,6 +329,12 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
         call_succeeded=called is not None,
         credits_left=called.answer.remaining_credits if called else None,
     )
+
+
+def reread(record: Record, tools: Tools) -> Ended:
+    """The outcome of a job whose answer was paid for in an earlier run, and could be read now: nothing was spent."""
+    found = succeeded(record, tools)
+    return replace(found, outcome=found.outcome.model_copy(update={"credits": 0.0}))
 
 
 def skipped(work: Work, record: Record, tools: Tools) -> Ended:
@@ -349,10 +355,11 @@ def skipped(work: Work, record: Record, tools: Tools) -> Ended:
     )
 
 
-def _warning(record: Record) -> str:
+def _warning(record: Record, disbelieved: str = "") -> str:
     """What is to be said of a job that succeeded all the same."""
     short = record.samples_received < record.samples_expected
     said = [f"{record.samples_received} of {record.samples_expected} samples came"] if short else []
+    said += [costs.doubt(disbelieved)] if disbelieved else []
     said += [gates.told(record.marks.suspect)] if record.marks.suspect else []
     said += [f"stored without its {fault}" for fault in record.marks.faults]
     return "; ".join(said)

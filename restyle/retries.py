@@ -10,6 +10,7 @@ from restyle.errors import (
     ClockSkewed,
     FleetError,
     JobError,
+    MalformedResponse,
     RateLimited,
     RestyleError,
     StateUnavailable,
@@ -77,7 +78,7 @@ def decide(error: RestyleError, *, storm: Storm, waits: int, policy: Policy) -> 
     """
     tries = max(storm.used, waits)
     match error:
-        case JobError():
+        case JobError() | MalformedResponse(is_last=True):
             return Fail(error.code)
         case FleetError():
             return LetGo()

@@ -1,4 +1,4 @@
-"""The door to the API: one call, one answer or one error. Never sleeps, never retries, follows no redirect.
+"""The door to the API: one call, one answer or one error. Never retries a call, follows no redirect.
 
 Contract: segmind.com/models/sdxl-img2img/api, and docs/formats.md for what the page leaves open.
 """
@@ -16,20 +16,31 @@ import pybase64
 from restyle import metrics
 from restyle.answers import Answer, read_answer, read_error
 from restyle.errors import MalformedResponse
+from restyle.links import Links
 from restyle.models import Params
 from restyle.room import Parcel
 from restyle.wire import Wire
+
+#: Seconds for the download of a picture that an answer links to.
+LINK_TIMEOUT = 30.0
 
 
 class Segmind:
     """A client of the API's blocking door, v1; to be shared among threads."""
 
     def __init__(
-        self, url: str, api_key: str, *, timeout: float = 180.0, connect_timeout: float = 5.0, connections: int = 16
+        self, url: str, api_key: str, *, timeout: float = 180.0, connections: int = 16, direct: bool = False
     ) -> None:
+        """Connects to nobody yet; `direct` goes by no proxy.
+
+        Raises:
+            ConfigurationError: the certificates or the proxy of the environment are none that can be used.
+        """
         self.url = url
         self._key = api_key
-        self._wire = Wire(url, api_key, timeout=timeout, connect_timeout=connect_timeout, connections=connections)
+        self._wire = Wire(url, api_key, timeout=timeout, connections=connections, direct=direct)
+        #: Fetches what answers only link to.
+        self.links = Links(url, timeout=min(timeout, LINK_TIMEOUT), connections=connections, direct=direct)
         self._call = metrics.api(self._wire.ask)
 
     def img2img(self, parcel: Parcel, params: Params) -> Answer:
@@ -40,7 +51,9 @@ class Segmind:
         """
         with Body(parcel, params) as body:
             reply = self._call("POST", self.url, body)
-        return read_answer(reply.status, reply.headers, reply.body, reply.seconds, api_key=self._key)
+        return read_answer(
+            reply.status, reply.headers, reply.body, reply.seconds, api_key=self._key, fetch=self.links.fetch
+        )
 
     def credits(self) -> float:
         """What is left on the account, the free credits included; costs nothing.
@@ -60,6 +73,7 @@ class Segmind:
     def close(self) -> None:
         """Closes the connections."""
         self._wire.close()
+        self.links.close()
 
 
 class Body:

@@ -17,7 +17,17 @@ from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from restyle import images, metrics
-from restyle.answers import SANDBOX_HEADER, Answer, api_message, pictures_or_links, quoted, read_error
+from restyle.answers import (
+    SANDBOX_HEADER,
+    Answer,
+    Reply,
+    api_message,
+    cost_told,
+    credits_told,
+    quoted,
+    read_error,
+    read_images,
+)
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
@@ -25,15 +35,18 @@ from restyle.errors import (
     MalformedResponse,
     RequestFailed,
     RestyleError,
-    ResultGone,
 )
+from restyle.links import Links
 from restyle.models import Params, utc_now
 from restyle.room import Parcel
-from restyle.segmind import Body
-from restyle.wire import Reply, Wire
+from restyle.segmind import LINK_TIMEOUT, Body
+from restyle.unpacking import unpack
+from restyle.wire import Wire
 
 #: Seconds for a look; only the submit, which carries the picture, may take as long as a call.
-LOOK_TIMEOUT = 30.0
+LOOK_TIMEOUT = LINK_TIMEOUT
+#: Seconds that a request may have taken, by the history's word.
+LONGEST = 86_400.0
 #: Rows a page of the history (its own limit), and pages that are read of it.
 PER_PAGE, MOST_PAGES = 100, 50
 #: How far the API's clock may be from ours.
@@ -76,16 +89,25 @@ class SegmindQueue:
     """A client of v2, to be shared among threads."""
 
     def __init__(
-        self, url: str, api_key: str, *, history_url: str = "", timeout: float = 180.0, connections: int = 16
+        self,
+        url: str,
+        api_key: str,
+        *,
+        history_url: str = "",
+        timeout: float = 180.0,
+        connections: int = 16,
+        direct: bool = False,
     ) -> None:
         self.url = url
         self._key = api_key
         self._origin = urljoin(url, "/")
         self._history_url = history_url
-        self._submits = Wire(url, api_key, timeout=timeout, connections=connections)
+        short = min(timeout, LOOK_TIMEOUT)
+        self._submits = Wire(url, api_key, timeout=timeout, connections=connections, direct=direct)
         self._submit = metrics.api(self._submits.ask)
-        self._looks = Wire(url, api_key, timeout=min(timeout, LOOK_TIMEOUT), connections=connections)
-        self._files = Wire(url, "", timeout=min(timeout, LOOK_TIMEOUT), connections=connections)
+        self._looks = Wire(url, api_key, timeout=short, connections=connections, direct=direct)
+        #: Fetches results, which lie elsewhere.
+        self.links = Links(url, timeout=short, connections=connections, direct=direct)
 
     def submit(self, parcel: Parcel, params: Params) -> Request:
         """Has a request accepted: the one step that is never repeated once it may have arrived.
@@ -109,8 +131,8 @@ class SegmindQueue:
         Raises:
             NotThere: the API knows it no more; FileGone: it does, and the picture is not there.
             RequestFailed: it could not be made.
-            ResultGone: it was made, and holds no picture that can be fetched.
-            ApiUnavailable, ApiTimeout, RateLimited, MalformedResponse: look again; never in doubt.
+            MalformedResponse: it was made, and holds no picture that can be read or fetched.
+            ApiUnavailable, ApiTimeout, RateLimited: look again; never in doubt.
             FleetError: as a call of v1 does.
         """
         place = f"{self._origin}v2/requests/{request.request_id}"
@@ -140,36 +162,43 @@ class SegmindQueue:
         told = _object(reply.body)
         metrics = told.get("metrics") if isinstance(told.get("metrics"), dict) else {}
         assert isinstance(metrics, dict)
+        cost, taken = cost_told(str(metrics.get("cost", ""))), (utc_now() - request.submitted).total_seconds()
         try:
-            images = tuple(self._fetched(item) if isinstance(item, str) else item for item in pictures_or_links(told))
+            images = read_images(reply, self._fetched)
         except MalformedResponse as error:
             # It is billed: a further request would be billed as well, and end no better.
-            raise ResultGone(error.message, reply.status) from None
-        seconds = _figure(metrics, "total_time") or (utc_now() - request.submitted).total_seconds()
+            error.http_status, error.cost, error.is_last = reply.status, cost, True
+            error.reply = error.reply or reply
+            raise
         return Answer(
             images=images,
-            seconds=seconds,
+            seconds=min(_figure(metrics, "total_time") or taken, max(taken, 0.0)),
             request_id=request.request_id,
-            cost=_figure(metrics, "cost"),
-            remaining_credits=_figure(metrics, "remaining_credits"),
+            cost=cost,
+            remaining_credits=credits_told(str(metrics.get("remaining_credits", ""))),
             sandbox=reply.headers.get(SANDBOX_HEADER) is not None,
+            reply=reply,
         )
 
     def _fetched(self, url: str) -> bytes:
-        """A picture by its URL: https, or the API's own origin; without the key, and no redirect is followed."""
-        if not url.startswith(("https://", self._origin)):
-            raise MalformedResponse(f"the API's result lies at an address that is not fetched: {quoted(url)}")
-        reply = _patient(lambda: self._files.ask("GET", url))
+        """A picture by its URL, by one request (restyle/links.py): without the key, and no redirect is followed."""
+        reply = _patient(lambda: self.links.ask(url))
         if reply.status in {403, 404, 410}:
             raise FileGone
         if reply.status != 200:
             raise ApiUnavailable(f"the result cannot be fetched: {reply.status}", reply.status)
         try:
-            images.verify(reply.body)
+            (picture,) = (item for item in unpack(reply.headers.get("content-type", ""), reply.body)[:1])
+            if isinstance(picture, str):
+                raise MalformedResponse("it is a link to another", kind="page")
+            images.received(picture)
         except MalformedResponse as error:
+            if error.kind.startswith("format "):
+                error.reply = reply  # it would come so again
+                raise
             # It is billed: what came of it may be a page of the file's host, and is fetched again.
             raise ApiUnavailable(f"the result is no picture as it was fetched: {error.message}", 200) from None
-        return reply.body
+        return picture
 
     def _get(self, url: str) -> Reply:
         return _patient(lambda: self._looks.ask("GET", url))
@@ -194,9 +223,13 @@ class SegmindQueue:
             raise RequestFailed(f"the API could not make the picture: {quoted(str(row.get('error')), self._key)}")
         if state != "COMPLETED" or not isinstance(row.get("generation_url"), str):
             return None
-        images = (self._fetched(row["generation_url"]),)
-        seconds = (_figure(row, "latency_ms") or 0.0) / 1000
-        return Answer(images, seconds, request.request_id, cost=_figure(row, "credits_deduction"))
+        try:
+            images = (self._fetched(row["generation_url"]),)
+        except MalformedResponse as error:
+            error.is_last, error.reply = True, error.reply or Reply(200, {}, json.dumps(row).encode(), 0.0)
+            raise
+        seconds = min((_figure(row, "latency_ms") or 0.0) / 1000, LONGEST)
+        return Answer(images, seconds, request.request_id, cost=cost_told(str(row.get("credits_deduction", ""))))
 
     def find(self, image: bytes, params: Params, since: datetime, *, is_ours: bool) -> Request | None:
         """A request that was submitted for these parameters since then, and whose id was lost; None: there is none.
@@ -271,7 +304,7 @@ class SegmindQueue:
 
     def close(self) -> None:
         """Closes the connections."""
-        for wire in (self._submits, self._looks, self._files):
+        for wire in (self._submits, self._looks, self.links):
             wire.close()
 
 
@@ -285,6 +318,8 @@ def _patient(ask: Any) -> Reply:
     except ApiTimeout as error:
         raise ApiTimeout(error.message, error.http_status) from None
     except MalformedResponse as error:
+        if error.reply is None:  # a link that is not followed
+            raise
         raise ApiUnavailable(error.message, error.http_status) from None  # the request stands all the same
     return reply
 

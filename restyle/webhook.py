@@ -8,9 +8,15 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
-#: Seconds to connect, and between two bytes of the answer.
-TIMEOUT = (5.0, 10.0)
+from restyle.connecting import open_session
+from restyle.errors import ConfigurationError
+from restyle.trust import authorities, proxy_for
+from restyle.unreached import cause, never_sent, unreached
+
+#: Seconds to connect, and for the whole of it up to the answer's head.
+CONNECT_TIMEOUT, TIMEOUT = 5.0, 15.0
 #: The header with the time and the signature.
 SIGNATURE = "X-Restyle-Signature"
 
@@ -27,17 +33,25 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> str:
     An address may have a secret in it, so no more of it is told.
     """
     host = urlsplit(url).hostname or "?"
+    proxy = None
     try:
-        with requests.post(
-            url,
-            data=body,
-            headers={"Content-Type": "application/json", "User-Agent": "restyle", **headers},
-            timeout=TIMEOUT,
-            allow_redirects=False,
-            stream=True,  # the answer's body is not read, however long it is
-        ) as answer:
+        proxy = proxy_for(url)
+        with (
+            open_session(TIMEOUT, connections=1, trusted=authorities()) as session,
+            session.post(
+                url,
+                data=body,
+                headers={"Content-Type": "application/json", "User-Agent": "restyle", **headers},
+                proxies={"http": proxy.url, "https": proxy.url} if proxy else None,
+                timeout=(CONNECT_TIMEOUT, TIMEOUT),
+                allow_redirects=False,
+                stream=True,  # the answer's body is not read, however long it is
+            ) as answer,
+        ):
             return "" if answer.ok and answer.status_code < 300 else f"{host} answers {answer.status_code}"
-    except requests.Timeout:
-        return f"{host} does not answer in time"
-    except (requests.RequestException, ValueError) as error:
-        return f"{host} cannot be reached ({type(error).__name__})"
+    except ConfigurationError as error:
+        return f"{host} cannot be reached: {error.message}"
+    except (requests.RequestException, HTTPError, ValueError) as error:
+        if never_sent(error):
+            return f"{host} cannot be reached: {unreached(error, proxy)}"
+        return f"{host} does not answer: {cause(error)}"

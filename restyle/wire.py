@@ -1,82 +1,76 @@
-"""HTTP as both doors of the API need it: one request, one reply or one error. Never retries, follows no redirect."""
+"""HTTP as the API and webhooks need it: one request, one reply or one error, within one time limit.
+
+Never retries, follows no redirect, keeps no cookies, sends no netrc. Whom it trusts and by which proxy it goes says
+restyle/trust.py; why requests, and how one time limit holds, docs/decisions/0023-answers-of-the-api.md.
+"""
 
 from __future__ import annotations
 
-import functools
-import re
-import ssl
 import time
+import zlib
 from collections.abc import Mapping, Sized
-from traceback import clear_frames
-from typing import Any, NamedTuple, cast
-from urllib.request import getproxies
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-import certifi
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout, make_headers
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NewConnectionError,
-    ProxyError,
-    ProxySchemeUnknown,
-    ReadTimeoutError,
-    SSLError,
-)
+import requests
+from requests import Request
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
-from urllib3.util.request import ACCEPT_ENCODING
-from urllib3.util.ssl_ import create_urllib3_context
 
-from restyle.answers import quoted
-from restyle.errors import ApiTimeout, ApiUnavailable, ConfigurationError, MalformedResponse
+from restyle.answers import Reply, quoted
+from restyle.connecting import Admit, open_session
+from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
+from restyle.trust import Proxy, authorities, proxy_for
+from restyle.unreached import cause, forget_frames, never_sent, refused, unreached
 
 _CHUNK = 256 * 1024
 #: Bytes of an answer beyond which it is no picture of ours: four samples in base64 take about 20 MB.
-_MAX_ANSWER = 128 * 1024 * 1024
-
-
-class Reply(NamedTuple):
-    """What came back, however it is to be read."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    #: How long it took.
-    seconds: float
+MAX_ANSWER = 64 * 1024 * 1024
+#: Hosts whose proxies are remembered.
+_REMEMBERED = 100
 
 
 class Wire:
     """Connections to one address, and wherever else it asks for. To be shared among threads."""
 
     def __init__(
-        self, url: str, api_key: str, *, timeout: float, connect_timeout: float = 5.0, connections: int = 16,
-        trusted: str = certifi.where(),
-    ) -> None:  # fmt: skip
+        self,
+        url: str,
+        api_key: str,
+        *,
+        timeout: float,
+        connect_timeout: float = 5.0,
+        connections: int = 16,
+        direct: bool = False,
+        admit: Admit | None = None,
+    ) -> None:
         """Connects to nobody yet.
 
         Args:
-            url: decides on the proxy.
+            url: where most requests go.
             api_key: goes along with each request; empty: none does.
-            timeout: seconds for a whole reply.
+            timeout: seconds for a whole exchange, from connecting to the last byte of the reply.
             connect_timeout: seconds for a connection.
             connections: how many are kept open.
-            trusted: the file of certificates by which TLS knows whom it speaks to.
+            direct: goes by no proxy, whatever the environment says.
+            admit: is asked before anything is sent over a new connection.
 
         Raises:
-            ConfigurationError: the proxy of the environment is none that can be used.
+            ConfigurationError: the certificates or the proxy of the environment are none that can be used.
         """
         self._key = api_key
-        self._timeout = timeout
-        # urllib3 alone: requests merges settings, cookies and headers at each request, for more CPU than its sending.
-        limits = Timeout(connect=connect_timeout, read=timeout)
-        self._pools = _pools(url, timeout, trusted, num_pools=2, maxsize=connections, retries=False, timeout=limits)
-        self._headers = {"user-agent": "restyle", "accept": "*/*", "accept-encoding": ACCEPT_ENCODING}
+        self._timeout, self._connect_timeout = timeout, min(connect_timeout, timeout)
+        self._direct = direct
+        self._proxies: dict[tuple[str, str], Proxy | None] = {}
+        self.proxy(url)
+        self._session = open_session(timeout, connections=connections, trusted=authorities(), admit=admit)
+        self._session.headers.update({"user-agent": "restyle", "accept": "*/*", "accept-encoding": "identity"})
         if api_key:
-            self._headers["x-api-key"] = api_key
+            self._session.headers["x-api-key"] = api_key
 
     def close(self) -> None:
         """Closes the connections."""
-        self._pools.clear()
+        self._session.close()
 
     def ask(self, verb: str, url: str, body: Sized | bytes = b"") -> Reply:
         """One request; a body is JSON.
@@ -86,133 +80,98 @@ class Wire:
             ApiTimeout: in doubt: it may have been sent.
             MalformedResponse: the reply is too large.
         """
-        headers, began, has_answered = self._headers, time.monotonic(), False
-        if body:
-            headers = headers | {"content-type": "application/json", "content-length": str(len(body))}
+        began, has_answered, proxy = time.monotonic(), False, self.proxy(url)
+        headers = {"content-type": "application/json"} if body else None
         try:
-            response = self._pools.urlopen(
-                verb, url, body=cast("Any", body) or None, headers=headers, redirect=False, preload_content=False
+            # requests asks for an iterable, and takes what has a length and can be gone through.
+            request = self._session.prepare_request(Request(verb, url, headers, data=cast("Any", body) or None))
+        except requests.RequestException as error:
+            raise ApiUnavailable(self._clean(f"the API has no such address: {error}")) from None
+        try:
+            response = self._session.send(
+                request,
+                stream=True,
+                allow_redirects=False,
+                verify=True,
+                cert=None,
+                proxies={"http": proxy.url, "https": proxy.url} if proxy else {},
+                timeout=(self._connect_timeout, self._timeout),
             )
             has_answered = True
             try:
                 content = self._read(response, began)
-            except BaseException:
-                response.close()  # a connection with an unread answer is not used again
-                raise
-            return Reply(response.status, response.headers, content, time.monotonic() - began)
+            finally:
+                response.close()  # one that was read to its end is back in the pool by now
         except (HTTPError, OSError) as error:
-            # urllib3's frames have what was being sent, and are kept by a cycle until there is a look for garbage.
-            clear_frames(error.__traceback__)
-            if not has_answered and _never_sent(error):
-                raise ApiUnavailable(self._clean(f"the API cannot be reached: {_cause(error)}")) from None
-            if isinstance(error, ReadTimeoutError | TimeoutError) or time.monotonic() - began >= self._timeout:
-                raise ApiTimeout(f"no answer within {self._timeout:g} s", in_doubt=True) from None
-            what = "the answer broke off" if has_answered else "the connection broke before the answer came"
-            raise ApiTimeout(self._clean(f"{what}: {_cause(error)}"), in_doubt=True) from None
+            forget_frames(error)
+            raise self._told(error, began, has_answered=has_answered, proxy=proxy) from None
+        if response.status_code == 407:
+            # Only a proxy answers so, and it lets nothing through (RFC 9110, 15.5.8).
+            raise ApiUnavailable(self._clean(f"the API cannot be reached: {refused(proxy, f'407 {response.reason}')}"))
+        return Reply(response.status_code, response.headers, content, time.monotonic() - began)
 
-    def _read(self, response: BaseHTTPResponse, began: float) -> bytes:
-        """The whole answer, within the one time limit: the library's own counts anew with each packet."""
+    def _read(self, response: requests.Response, began: float) -> bytes:
+        """The whole answer, unpacked where it comes packed though nobody asked for that."""
+        raw: BaseHTTPResponse = response.raw
         chunks, size = [], 0
-        while chunk := response.read(_CHUNK, decode_content=True):
+        for chunk in raw.stream(_CHUNK, decode_content=False):
             chunks.append(chunk)
             size += len(chunk)
-            if size > _MAX_ANSWER:
-                raise MalformedResponse(f"the answer is larger than {_MAX_ANSWER // 1_000_000} MB", response.status)
-            self._check_time(began)
-        self._check_time(began)
-        return b"".join(chunks)
+            if size > MAX_ANSWER:
+                raise self._too_large(response, b"".join(chunks), began)
+        content = b"".join(chunks)
+        unpacked = _unpacked(content, response.headers)
+        if len(unpacked) > MAX_ANSWER:
+            raise self._too_large(response, content, began)
+        return unpacked
 
-    def _check_time(self, began: float) -> None:
-        if time.monotonic() - began > self._timeout:
-            raise TimeoutError
+    def _too_large(self, response: requests.Response, content: bytes, began: float) -> MalformedResponse:
+        error = MalformedResponse(
+            f"the answer is larger than {MAX_ANSWER // 1_000_000} MB", response.status_code, kind="too large"
+        )
+        error.reply = Reply(response.status_code, response.headers, content[:MAX_ANSWER], time.monotonic() - began)
+        return error
+
+    def _told(
+        self, error: HTTPError | OSError, began: float, *, has_answered: bool, proxy: Proxy | None
+    ) -> ApiUnavailable | ApiTimeout:
+        """A library's error as ours."""
+        if not has_answered and never_sent(error):
+            return ApiUnavailable(self._clean(f"the API cannot be reached: {unreached(error, proxy)}"))
+        if isinstance(error, requests.Timeout | ReadTimeoutError) or time.monotonic() - began >= self._timeout:
+            return ApiTimeout(f"no answer within {self._timeout:g} s", in_doubt=True)
+        what = "the answer broke off" if has_answered else "the connection broke before the answer came"
+        return ApiTimeout(self._clean(f"{what}: {cause(error)}"), in_doubt=True)
+
+    def proxy(self, url: str) -> Proxy | None:
+        """The proxy for an address, read from the environment once for each host."""
+        try:
+            place = urlsplit(url)[:2]
+        except ValueError:
+            return None  # it is no address, which requests says better
+        if self._direct:
+            return None
+        if place not in self._proxies:
+            if len(self._proxies) >= _REMEMBERED:
+                self._proxies.clear()
+            self._proxies[place] = proxy_for(url)
+        return self._proxies[place]
 
     def _clean(self, text: str) -> str:
         return quoted(text, self._key)
 
 
-def _pools(url: str, limit: float, trusted: str, **options: Any) -> PoolManager:
-    """Pools of connections, through the proxy that the environment names for this address."""
-    if url.startswith("https:"):
-        options["ssl_context"] = _trust(trusted)
-    proxy, login = _proxy(url)
-    if proxy:
-        try:
-            pools: PoolManager = ProxyManager(proxy, proxy_headers=login, **options)
-        except ProxySchemeUnknown:
-            raise ConfigurationError("HTTP_PROXY, HTTPS_PROXY: only proxies of http:// and https:// are used") from None
-    else:
-        pools = PoolManager(**options)
-
-    class Plain(HTTPConnectionPool):
-        ConnectionCls = _patient(HTTPConnection, limit)
-
-    class Tls(HTTPSConnectionPool):
-        ConnectionCls = _patient(HTTPSConnection, limit)  # type: ignore[assignment] # it is a kind of its argument
-
-    pools.pool_classes_by_scheme = {"http": Plain, "https": Tls}
-    return pools
-
-
-def _proxy(url: str) -> tuple[str, dict[str, str] | None]:
-    """The proxy that the environment names for this address, as requests understands it, and how to log in there."""
-    if not getproxies():
-        return "", None
-    # Imported where there is one: 4 MB of each worker.
-    from requests.utils import get_auth_from_url, get_environ_proxies, prepend_scheme_if_needed, select_proxy
-
-    proxy = select_proxy(url, get_environ_proxies(url))
-    if not proxy:
-        return "", None
-    proxy = str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call] # requests has no types here
-    user, password = get_auth_from_url(proxy)
-    return proxy, make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
-
-
-def _patient(kind: type[HTTPConnection], limit: float) -> type[HTTPConnection]:
-    """The same class of connections, that sends for as long as a whole reply may take.
-
-    urllib3 sends within the time to connect, which many large pictures at once need not fit through a line in.
-    """
-
-    class Patient(kind):  # type: ignore[misc,valid-type] # one of two
-        """A connection that sends slowly where it has to."""
-
-        def request(self, *args: Any, **kwargs: Any) -> None:
-            """Connects within its own time, then sends."""
-            if self.sock is None:
-                self.connect()
-            self.timeout = limit
-            super().request(*args, **kwargs)
-
-    return Patient
-
-
-@functools.cache
-def _trust(trusted: str) -> ssl.SSLContext:
-    """Whom all connections trust: reading it for each would take longer than a call's whole CPU."""
-    context = create_urllib3_context()
-    context.load_verify_locations(trusted)
-    return context
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, without the library's wrapping."""
-    text = str(getattr(error, "args", [error])[0] if getattr(error, "args", None) else error)
-    found = re.search(r"(Connection refused|Connection reset by peer|Name or service not known|timed out"
-                      r"|Connection aborted|RemoteDisconnected[^']*'[^']*|certificate verify failed"
-                      r"|IncompleteRead|Failed to resolve)", text)  # fmt: skip
-    return found.group(1) if found else type(error).__name__
-
-
-#: What errors of TLS say that end a connection before anything was sent over it.
-_HANDSHAKE = (
-    "CERTIFICATE", "HANDSHAKE", "WRONG_VERSION", "PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS", "HOSTNAME",
-)  # fmt: skip
-
-
-def _never_sent(error: HTTPError | OSError) -> bool:
-    """Whether no connection came about, so that nothing can have been billed; TLS may also fail after its handshake."""
-    if isinstance(error, SSLError):
-        said = repr(error).upper()
-        return any(word in said for word in _HANDSHAKE)
-    return isinstance(error, NewConnectionError | ConnectTimeoutError | ProxyError)
+def _unpacked(content: bytes, headers: Mapping[str, str]) -> bytes:
+    """What is packed by gzip, told or not, or by deflate; up to a byte more than may be. Anything else as it came."""
+    is_deflated = headers.get("content-encoding", "").lower() == "deflate" and content[:1] == b"\x78"  # RFC 1950
+    if not content.startswith(b"\x1f\x8b") and not is_deflated:
+        return content
+    found, left = bytearray(), content
+    try:
+        while left and len(found) <= MAX_ANSWER:
+            unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either, by its head
+            found += unpacking.decompress(left, MAX_ANSWER + 1 - len(found))
+            left = unpacking.unused_data  # gzip may have several members, one behind the other (RFC 1952, 2.2)
+    except zlib.error:
+        return bytes(found) or content
+    return bytes(found)

@@ -149,7 +149,7 @@ def open_queue(settings: Settings, api_key: str) -> SegmindQueue:
     """The API's door v2."""
     return SegmindQueue(
         settings.door_url("v2"), api_key, history_url=settings.effective_history_url, timeout=settings.api_timeout,
-        connections=settings.concurrency,
+        connections=settings.concurrency, direct=bool(settings.local_sandbox),
     )  # fmt: skip
 
 
@@ -163,6 +163,7 @@ def open_door(settings: Settings, api_key: str, fleet: Fleet, store: Store, stop
     if settings.api == "v2":
         return queued
     blocking = Segmind(
-        settings.door_url("v1"), api_key, timeout=settings.api_timeout, connections=settings.concurrency
+        settings.door_url("v1"), api_key, timeout=settings.api_timeout, connections=settings.concurrency,
+        direct=bool(settings.local_sandbox),
     )  # fmt: skip
     return Blocking(blocking, queued)

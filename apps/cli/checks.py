@@ -13,6 +13,7 @@ from config.settings import Settings
 from restyle.errors import RestyleError
 from restyle.segmind import Segmind
 from restyle.segmind_queue import CannotTell
+from restyle.trust import authorities, authorities_from, proxy_for
 from tasks.resources import open_queue
 
 #: Seconds by which this machine's clock may differ from Redis's before schedules and signatures suffer.
@@ -48,6 +49,7 @@ def _parts(settings: Settings) -> Iterator[Finding]:
         lambda: _s3(settings),
         "check RESTYLE_WORKSPACE and the AWS_* credentials: read, write and list are needed",
     )
+    yield _look("network", lambda: _network(settings), "mend this variable where workers are started, too")
     yield _look("api key", lambda: _api(settings), "check RESTYLE_API_KEY and RESTYLE_API_URL, or add --sandbox")
     if settings.sends_key_in_clear:
         yield Finding("api address", False, f"{settings.api_url} sends the API key in clear", "use https://")
@@ -65,7 +67,25 @@ def _look(name: str, look: Callable[[], str], advice: str) -> Finding:
     try:
         return Finding(name, True, look())
     except RestyleError as error:
-        return Finding(name, False, error.message, advice)
+        return Finding(name, False, error.message, _of_the_way(error.message) or advice)
+
+
+def _of_the_way(told: str) -> str:
+    """What to do about a fault that lies on the way rather than at its end; empty where it does not."""
+    if "certificate verify failed" in told:
+        return (
+            "nobody who is trusted here vouches for what answers, which may be your company's proxy: set SSL_CERT_FILE"
+            " to a PEM file that has its authority's certificate too, here and where workers are started"
+        )
+    if "the proxy" in told:
+        return "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, here and where workers are started"
+    return ""
+
+
+def _network(settings: Settings) -> str:
+    trusted = f"trusted are the certificates of {authorities()} ({authorities_from()})"
+    proxy = None if settings.local_sandbox else proxy_for(settings.api_url)
+    return f"{trusted}; to the API " + (f"by the proxy {proxy.name} ({proxy.variable})" if proxy else "by no proxy")
 
 
 def _redis(settings: Settings) -> str:
@@ -102,7 +122,9 @@ def _s3(settings: Settings) -> str:
 def _api(settings: Settings) -> str:
     if settings.api_key is None:
         raise RestyleError("no API key is set")
-    client = Segmind(settings.door_url("v1"), settings.api_key.get_secret_value(), timeout=20)
+    client = Segmind(
+        settings.door_url("v1"), settings.api_key.get_secret_value(), timeout=20, direct=bool(settings.local_sandbox)
+    )
     try:
         return f"accepted, {client.credits():,.2f} credits on the account"
     finally:

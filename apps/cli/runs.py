@@ -159,11 +159,14 @@ def retry(
     detach: bool = typer.Option(False, "--detach", help="Leave the run going and return."),
     errors: list[str] = typer.Option([], "--error", help="Only jobs that failed so; repeatable.", metavar="CODE"),
     only_ids: options.OnlyIds = None,
+    unreadable: bool = typer.Option(
+        False, "--unreadable", help="Read paid answers that could not be read again, without a call."
+    ),
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
     """Run the failed jobs of a run again, as they were planned, in a new run."""
-    wanted = Slice(frozenset(statuses), frozenset(errors), options.read_ids(only_ids))
+    wanted = Slice(frozenset(statuses), frozenset(errors), options.read_ids(only_ids), unreadable)
     wanted.check()
     settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm)
     with session(settings, worker=True, run_id=run_id, detach=detach) as here:
@@ -175,10 +178,12 @@ def retry(
         if not plan.jobs:
             for warning in plan.warnings:
                 say(f"warning: {warning}", "yellow")
-            say(f"Run {run_id} has no job that is {' or '.join(statuses)}{' among those ids' * bool(only_ids)}.")
+            among = " among those ids" * bool(only_ids)
+            what = "whose answer could not be read" if unreadable else f"that is {' or '.join(statuses)}"
+            say(f"Run {run_id} has no job {what}{among}.")
             return
         show_draft(plan, here.settings)
-        spend_or_stop(plan, here.settings, yes=yes)
+        spend_or_stop(plan, here.settings, yes=yes or unreadable)  # which spends nothing
         if here.embedded:
             follow.leave_others(here)
         run = write_plan(plan, here)

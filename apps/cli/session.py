@@ -15,7 +15,7 @@ from types import FrameType
 from apps import local
 from apps.cli.console import say
 from config.celery_app import make_celery
-from config.connections import limits, open_state, open_store
+from config.connections import check_network, limits, open_state, open_store
 from config.settings import Settings
 from producers.control import Control
 from producers.enqueue import Feeder
@@ -145,6 +145,8 @@ def session(
             yield connect(found, store, embedded=embedded)
             return
         require_key(found)
+        if embedded:
+            check_network(found)
         with local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach) as complete:
             yield connect(complete.settings, store, embedded=embedded)
 

@@ -17,7 +17,16 @@ from restyle.errors import InvalidImage, MalformedResponse
 from restyle.images.bounds import MAX_PIXELS
 from restyle.images.colours import background, is_srgb, to_srgb
 from restyle.images.glance import Glance, glance
-from restyle.images.opening import MIN_SIDE, Source, check_whole, decoding, open_picture
+from restyle.images.opening import (
+    MIN_SIDE,
+    Source,
+    check_whole,
+    decoding,
+    is_picture,
+    may_be_picture,
+    open_other,
+    open_picture,
+)
 from restyle.models import Preparation
 
 __all__ = [
@@ -27,7 +36,9 @@ __all__ = [
     "Look",
     "Picture",
     "Prepared",
+    "may_be_picture",
     "prepare",
+    "received",
     "size_of",
     "thumbnail",
     "transcode",
@@ -118,6 +129,36 @@ def prepare(data: bytes, preparation: Preparation, *, look: Look = "sample") -> 
     return Prepared(sent, *size, *source.size, tuple(steps), seen, len(data))
 
 
+def received(data: bytes, *, look: Look = "sample") -> tuple[bytes, Picture]:
+    """An answer's picture as it is stored, verified: byte for byte, or as a PNG where it is of another format.
+
+    Of an animation the first frame is taken.
+
+    Raises:
+        MalformedResponse: no whole picture of any format that can be read; the message says what came instead.
+    """
+    if data.startswith(b"\xff\xd8\xff"):  # as nearly all are: opened once
+        return data, verify(data, look=look)
+    try:
+        source = open_picture(data, smallest=1, still=False)
+        is_stored_so = source.kind in _CONTENT_TYPES and not source.has_more
+        stored = data if is_stored_so else _as_png(source)
+    except InvalidImage as error:
+        if is_picture(data):
+            raise _malformed(data, error) from error
+        stored = _from_other(data)
+    return stored, verify(stored, look=look)
+
+
+def _from_other(data: bytes) -> bytes:
+    try:
+        picture, file = open_other(data), BytesIO()
+    except InvalidImage as error:
+        raise _malformed(data, error) from error
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
 def verify(data: bytes, *, look: Look = "sample") -> Picture:
     """What the API answered, once every byte of it has been read.
 
@@ -130,8 +171,14 @@ def verify(data: bytes, *, look: Look = "sample") -> Picture:
             raise InvalidImage(f"is a {source.kind} file; JPEG, PNG or WebP was expected")
         seen = _read(source, look)
     except InvalidImage as error:
-        raise MalformedResponse(f"the answer {error.message}") from error
+        raise _malformed(data, error) from error
     return Picture(*source.stored, _CONTENT_TYPES[source.kind], seen)
+
+
+def _malformed(data: bytes, error: InvalidImage) -> MalformedResponse:
+    """An answer that is no picture: damaged, as by an accident on the way, or of a format that is not read here."""
+    kind = "damaged picture" if is_picture(data) else f"format {data[:4].hex()}"
+    return MalformedResponse(f"the answer {error.message}", kind=kind)
 
 
 def _read(source: Source, look: Look) -> Glance | None:
@@ -151,7 +198,14 @@ def transcode(data: bytes, content_type: str, quality: int) -> bytes:
     Raises:
         InvalidImage: the bytes are no whole picture.
     """
-    source = open_picture(data, smallest=1)
+    return _transcoded(open_picture(data, smallest=1), content_type, quality)
+
+
+def _as_png(source: Source) -> bytes:
+    return _transcoded(source, _CONTENT_TYPES["PNG"])
+
+
+def _transcoded(source: Source, content_type: str, quality: int = 90) -> bytes:
     kept = {name: found for name in ("icc_profile", "exif") if (found := source.image.info.get(name))}
     picture = _sample(source, source.image.size, detail=1)
     if picture.mode == "CMYK":  # which neither of them has

@@ -47,6 +47,19 @@ _FORMATS: tuple[tuple[str, bytes], ...] = (
     ("BMP", rb"BM.{4}\0{4}"),
 )
 
+#: How pictures of other formats begin, which only answers may have; by Pillow's names, where its reader is there.
+_OTHERS: dict[str, bytes] = {
+    "JPEG2000": rb"\0\0\0\x0cjP {2}|\xff\x4f\xff\x51",
+    "HEIF": rb".{4}ftyp(?:hei|hev|mif|msf)",
+    "JXL": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "PPM": rb"P[1-6]\s",
+    "PSD": rb"8BPS",
+    "QOI": rb"qoif",
+    "DDS": rb"DDS ",
+    "ICO": rb"\0\0\x01\0",
+    "ICNS": rb"icns",
+}
+
 # The readers are opened directly: Image.open would try formats beyond these, and has limits of its own for sizes. There
 # from the start are those of answers, which are paid for by then, and TIFF's, which reads EXIF.
 _READERS: dict[str, type[ImageFile]] = {
@@ -119,6 +132,31 @@ def is_picture(start: bytes) -> bool:
     return any(re.match(signature, start, re.DOTALL) for _, signature in _FORMATS)
 
 
+def may_be_picture(start: bytes) -> bool:
+    """Whether a file that begins so may be a picture of any format, readable here or not."""
+    return is_picture(start) or any(re.match(sign, start, re.DOTALL) for sign in _OTHERS.values())
+
+
+def open_other(data: bytes) -> Image.Image:
+    """The pixels of a picture in a format that only answers may have, as RGB or RGBA.
+
+    Raises:
+        InvalidImage: it is none that can be read, or too large.
+    """
+    names = [name for name, sign in _OTHERS.items() if re.match(sign, data, re.DOTALL)]
+    if names:
+        Image.init()  # imports every reader, once a process
+    for name in names:
+        if name not in Image.OPEN:
+            continue
+        with _reading(name, data), Image.open(BytesIO(data), formats=[name]) as image:
+            check_size(image.size, smallest=1)
+            check_memory(name, image, image.size)
+            with _large_decode if image.size[0] * image.size[1] > LARGE else nullcontext():
+                return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    raise InvalidImage(_what_it_is(data))
+
+
 def _reader(kind: str) -> type[ImageFile]:
     """The reader of a format; those of rare inputs are imported with the first of them."""
     if kind not in _READERS:
@@ -127,12 +165,13 @@ def _reader(kind: str) -> type[ImageFile]:
     return _READERS[kind]
 
 
-def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0) -> Source:
+def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0, *, still: bool = True) -> Source:
     """The picture, known to be still and of a size that may be decoded.
 
     Args:
         data: the file.
         smallest: pixels that its shorter side needs.
+        still: whether an animation is refused; else its first frame counts.
         share: how much of a JPEG's compressed pixels is opened, from the top; all of it where a part would not tell
             whether the whole is damaged.
 
@@ -149,7 +188,7 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0) -> S
                 check_size(image.size, smallest)
                 turn = _TURNS.get(_orientation(kind, image, data))
                 source = Source(data, kind, image, image.size, turn, bool(part))
-                if source.has_more and kind != "TIFF":  # which has pages, not frames
+                if still and source.has_more and kind != "TIFF":  # which has pages, not frames
                     raise InvalidImage("is an animation; save one frame as JPEG or PNG")
                 return source
     raise InvalidImage(_what_it_is(data))

@@ -60,7 +60,8 @@ def test_the_invariants_hold_whatever_comes(
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["id"] for row in rows] == ids, told
     failed = [row for row in rows if row["outcome"] == "failed"]
-    assert {row["error"] for row in failed} <= {"in_doubt"}, told
+    # A job that two spoiled answers were paid for gets no third call.
+    assert {row["error"] for row in failed} <= {"in_doubt", "unreadable"}, told
     assert len(failed) == done["failed"], told
     outputs = {listed.uri for listed in fleet.store.list(fleet.workspace.under("outputs") + "/")}
     for row in rows:

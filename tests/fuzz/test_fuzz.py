@@ -18,10 +18,11 @@ from starlette.requests import Request
 from apps.dashboard.identity import Access
 from apps.dashboard.security import own_names
 from producers.manifest import Problems, open_manifest
-from restyle import images
+from restyle import costs, images
 from restyle.answers import read_answer
+from restyle.budgets import Budgets
 from restyle.errors import InvalidImage, ManifestError, RestyleError
-from restyle.models import Preparation
+from restyle.models import Params, Preparation
 from tests.support.mutating import fuzz
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -49,7 +50,8 @@ def answer(data: bytes) -> None:
     try:
         read = read_answer(status, headers, body, 1.0, api_key="SG_secret_key_of_ours")
         assert read.images
-        assert read.cost is None or 0 <= read.cost < 1000
+        judged = costs.judged(read, Params(prompt="p"), Budgets())
+        assert judged.cost is None or 0 <= judged.cost < 1000
     except RestyleError as error:
         refusal = error.message
     assert "SG_secret_key_of_ours" not in refusal

@@ -379,7 +379,7 @@ def test_redis_losing_the_note(job: Fixture, sandbox: SandboxServer) -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x.jpg", "ftp://files/x.jpg", "file:///etc/passwd"])
 def test_results_are_fetched_from_safe_addresses_only(job: Fixture, sandbox: SandboxServer, url: str) -> None:
     """https, or the API's own origin: nothing else is opened."""
-    with pytest.raises(RestyleError, match="not fetched"):
+    with pytest.raises(RestyleError, match="not followed"):
         job.door.api._fetched(url)
 
 

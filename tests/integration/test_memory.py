@@ -74,7 +74,7 @@ def test_a_call_in_flight_holds_no_picture(door: str, s3: S3, redis_url: str, sa
                 worker.join()
 
 
-@pytest.mark.parametrize("failure", ["api_unavailable", "malformed_response"])
+@pytest.mark.parametrize("failure", ["api_unavailable", "unreadable"])
 def test_a_job_that_waits_for_its_next_attempt_holds_no_picture(
     failure: str, s3: S3, redis_url: str, sandbox: SandboxServer
 ) -> None:

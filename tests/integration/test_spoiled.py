@@ -38,20 +38,20 @@ def worked(bench: Bench, sandbox: SandboxServer, *answers: str, budget: float) -
 def test_what_was_billed_for_no_picture_counts_in_the_budget(
     bench: Bench, sandbox: SandboxServer, fault: str, told: bool
 ) -> None:
-    """A budget of two credits pays for two answers, spoiled or not; the third call is not made."""
+    """A budget of one credit pays for one answer, spoiled or not; the second call is not made."""
     sandbox.control(headers=told)
-    totals = worked(bench, sandbox, *[fault] * 4, budget=2)
-    assert sandbox.charged == 2
+    totals = worked(bench, sandbox, *[fault] * 4, budget=1)
+    assert sandbox.charged == 1
     assert (totals.pending, totals.failed, totals.succeeded) == (1, 0, 0)
 
 
 def test_what_was_billed_for_no_picture_counts_as_spent(bench: Bench, sandbox: SandboxServer) -> None:
     """Where the answer told its cost, the run's credits are those of the account, of the day and the month too."""
-    totals = worked(bench, sandbox, "truncated", "empty", budget=9)
-    assert (totals.succeeded, totals.credits, sandbox.charged) == (1, 3.0, 3)
+    totals = worked(bench, sandbox, "truncated", budget=9)
+    assert (totals.succeeded, totals.credits, sandbox.charged) == (1, 2.0, 2)
     state, fleet = bench.resources.state, bench.resources.tools.fleet
     for period in fleet.limits.budgets.periods():
-        assert float(state.ask("GET", state.key("spent", period.name))) == 3.0
+        assert float(state.ask("GET", state.key("spent", period.name))) == 2.0
 
 
 def test_an_output_that_does_not_decode_is_none(bench: Bench, sandbox: SandboxServer) -> None:

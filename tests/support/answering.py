@@ -57,7 +57,7 @@ class Server:
 def whole(connection: socket.socket) -> bytes:
     """A request, with the body that its head promises."""
     request = connection.recv(65536)
-    length = re.search(rb"content-length: (\d+)", request)
+    length = re.search(rb"content-length: (\d+)", request, re.IGNORECASE)
     while length and len(request) < request.index(b"\r\n\r\n") + 4 + int(length[1]):
         request += connection.recv(65536)
     return request

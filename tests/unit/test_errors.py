@@ -12,9 +12,9 @@ import pytest
 from botocore import exceptions as foreign
 from hypothesis import given
 from hypothesis import strategies as st
-from urllib3.exceptions import IncompleteRead, ReadTimeoutError, SSLError
+from urllib3.exceptions import IncompleteRead, ReadTimeoutError
 
-from restyle import errors, refusals, wire
+from restyle import errors, refusals
 from restyle.answers import Answer, read_answer, read_error
 from restyle.errors import (
     ApiTimeout,
@@ -210,7 +210,7 @@ def test_no_answer_raises_anything_foreign(status: int, headers: dict[str, str],
     except RestyleError as error:
         found = error
     if isinstance(found, Answer):
-        assert status == 200
+        assert 200 <= status < 300
         assert found.images
         return
     assert type(found) in LEAVES
@@ -388,18 +388,3 @@ def test_every_leaf_has_a_consequence(kind: type[RestyleError]) -> None:
                 assert not isinstance(error, FleetError | RateLimited), "no job fails for what is true of every job"
             case LetGo(give_back):
                 assert isinstance(error, FleetError) or give_back, "no job circles for ever"
-
-
-@pytest.mark.parametrize(
-    ("said", "later"),
-    [
-        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", False),
-        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", False),
-        ("[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] handshake failure", False),
-        ("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed or bad record mac", True),
-        ("EOF occurred in violation of protocol", True),
-    ],
-)
-def test_tls_that_breaks_after_its_handshake_is_in_doubt(said: str, later: bool) -> None:
-    """A request may have gone over a connection that was up, and what breaks later may have been paid for."""
-    assert wire._never_sent(SSLError(said)) is not later

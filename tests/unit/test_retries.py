@@ -17,6 +17,8 @@ LAST_IN_STORM = Storm(used=5, doubts=0, running=True)
 DOUBTED = Storm(used=1, doubts=1, running=False)
 DOUBTED_TWICE = Storm(used=2, doubts=2, running=False)
 LOST = errors.ApiTimeout("lost", in_doubt=True)
+PAID_TWICE = errors.MalformedResponse("JSON of an unknown shape", 200)
+PAID_TWICE.is_last = True
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,10 @@ LOST = errors.ApiTimeout("lost", in_doubt=True)
         (errors.ApiUnavailable(), FIRST, "retry", Retry),
         (errors.ApiUnavailable(), LAST, "retry", Fail("api_unavailable")),
         (errors.ApiUnavailable(), LAST_IN_STORM, "retry", LetGo(give_back=True)),
-        (errors.MalformedResponse(), LAST, "retry", Fail("malformed_response")),
+        (errors.MalformedResponse(), FIRST, "retry", Retry),
+        (errors.MalformedResponse(), LAST, "retry", Fail("unreadable")),
+        (PAID_TWICE, FIRST, "retry", Fail("unreadable")),
+        (PAID_TWICE, LAST_IN_STORM, "retry", Fail("unreadable")),
         (errors.RequestFailed(), FIRST, "retry", Retry),
         (errors.RequestFailed(), DOUBTED_TWICE, "retry", Fail("request_failed")),
         (errors.RequestLost(), DOUBTED, "hold", Fail("in_doubt")),

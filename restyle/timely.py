@@ -1,0 +1,81 @@
+"""Answers that come whole and in time: what stands before the final one is skipped, and all of it has one time limit.
+
+A server or a gateway may send any number of 1xx answers first (RFC 9110, 15.2): 100, 102 and 103 are seen in the wild.
+Python's http.client skips 100 alone and takes another for the answer itself; the true one is then read as the answer to
+the next request on that connection, which hands one job another's picture.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from http.client import HTTPException, HTTPResponse
+from typing import Any, Protocol
+
+#: Answers before the final one, beyond which a server is taken for a broken one.
+MOST_INFORMATIONAL = 1000
+
+
+class _Readable(Protocol):
+    """What of a raw stream is used."""
+
+    def readinto(self, buffer: Any, /) -> int | None: ...
+
+    def close(self) -> None: ...
+
+
+class TimelyResponse(HTTPResponse):
+    """The final answer of a server, read until the time is up that its socket has when the reading begins.
+
+    For `response_class` of a connection: set the socket's timeout to what is left for the whole answer.
+    """
+
+    fp: io.BufferedReader  # of the base class, which does not tell its type
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        if (left := sock.gettimeout()) is not None:
+            self.fp = io.BufferedReader(_Limited(self.fp.detach(), sock, time.monotonic() + left))
+
+    def begin(self, *args: Any, **kwargs: Any) -> None:
+        """Reads the head of the final answer."""
+        for _ in range(MOST_INFORMATIONAL):
+            super().begin(*args, **kwargs)
+            if not 100 <= self.status < 200:
+                return
+            # The base class reads a head where it has none yet.
+            self.headers = self.msg = None  # type: ignore[assignment] # as before the first
+        raise HTTPException(f"more than {MOST_INFORMATIONAL} informational answers")
+
+
+class _Limited(io.RawIOBase):
+    """A socket's stream with one time limit for all reads: Python's own counts anew with each byte that comes."""
+
+    def __init__(self, stream: _Readable, sock: socket.socket, ends: float) -> None:
+        super().__init__()
+        self._stream = stream
+        self._socket = sock
+        self._ends = ends
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        """Reads what has come, within the time that is left.
+
+        Raises:
+            TimeoutError: none is.
+        """
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time for the whole answer is up")
+        self._socket.settimeout(left)
+        return self._stream.readinto(buffer)
+
+    def close(self) -> None:
+        """Lets go of the socket."""
+        if not self.closed:
+            self._stream.close()
+        super().close()

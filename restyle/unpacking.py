@@ -1,0 +1,230 @@
+"""Pictures in whatever form an answer has them: bytes, base64 in every dress, JSON of any shape, parts, links.
+
+Pure. What a picture is says restyle/images; a link is only handed on. An answer is paid for, so all that can be read
+is read; and it comes from outside, so the work for it is bounded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import pybase64
+
+from restyle.errors import MalformedResponse
+from restyle.images import may_be_picture
+
+#: Levels of JSON, and values in it, beyond which nobody looks: a picture as a list of its bytes has a value a byte.
+MOST_LEVELS, MOST_VALUES, MOST_GROUPS = 12, 4_000_000, 20_000
+#: Pictures of an answer; a call asks for four at most.
+MOST_PICTURES = 16
+
+#: Where answers have their pictures, the likeliest first; bytes before links. From Segmind's own answers and the
+#: common shapes of others (OpenAI, Stability, Replicate, fal, Hugging Face); in lower case, without - and _.
+_NAMES = (
+    "image", "images", "output", "outputs", "b64json", "base64", "b64", "imagebase64", "imageb64", "data", "result",
+    "results", "artifacts", "generations", "predictions", "prediction", "picture", "pictures", "sample", "samples",
+    "body", "content", "response", "payload", "file", "files", "bytes", "value", "binary", "url", "uri", "href", "src",
+    "imageurl", "imageurls", "urls", "link", "links", "downloadurl", "signedurl", "generationurl",
+)  # fmt: skip
+#: Where they have others: what was sent, or smaller ones.
+_NOT_OURS = re.compile(
+    r"input|init|source|original|request|mask|thumb|preview|prompt|control|avatar|logo|log|param|error"
+)
+_LINK = re.compile(r"https?://[^\s\"'<>\\]{3,4000}", re.IGNORECASE)
+_SPACE = re.compile(r"\s+")
+_PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)", re.IGNORECASE | re.DOTALL)
+#: A text shorter than that is a word, not a picture: the smallest GIF takes 35 bytes.
+_SHORTEST = 40
+
+#: The other alphabet of base64 in the usual one (RFC 4648, 5).
+_STANDARD = {ord("-"): "+", ord("_"): "/"}
+_DATA = re.compile(r"data:[\w/+.;=\-\s\"]*,", re.IGNORECASE)
+
+Item = bytes | str
+"""A picture's bytes (as far as its form tells), or the address where it lies."""
+
+
+def unpack(content_type: str, body: bytes) -> list[Item]:
+    """What an answer holds, by its first bytes; its content type is believed only where they do not tell.
+
+    Raises:
+        MalformedResponse: no picture and no link to one; its kind says what came instead.
+    """
+    if not body.strip():
+        raise MalformedResponse("an empty body", kind="empty")
+    if may_be_picture(body):
+        return [body]
+    if _PAGE.match(body[:4096]):
+        raise MalformedResponse("an HTML page", kind="page")
+    if parts := list(_parts(content_type, body)):
+        return parts
+    text = _text(body)
+    if text is None:
+        raise MalformedResponse(f"{len(body):,} bytes that are no picture", kind="unknown bytes")
+    if text.startswith(("{", "[", '"')) or "json" in content_type.lower():
+        return _in_json(text)
+    if item := _in_text(text, links=True):
+        return [item]
+    if items := _in_lines(text):
+        return items
+    raise MalformedResponse(f"{len(body):,} bytes of text that hold no picture", kind="text")
+
+
+def _parts(content_type: str, body: bytes) -> Iterator[Item]:
+    """The pictures in an answer of several parts (RFC 2046, 5.1)."""
+    found = re.search(r'multipart/[^;]+;.*?boundary="?([^";,\s]{1,70})', content_type, re.IGNORECASE)
+    if not found:
+        return
+    for part in body.split(b"--" + found.group(1).encode())[1 : MOST_PICTURES + 1]:
+        head, _, content = part.partition(b"\r\n\r\n" if b"\r\n\r\n" in part else b"\n\n")
+        content = content.removesuffix(b"\n").removesuffix(b"\r")
+        told = re.search(rb"content-type:\s*([^\r\n]+)", head, re.IGNORECASE)
+        kind = told.group(1).decode("latin-1") if told else ""
+        if not content.strip() or "multipart" in kind.lower():
+            continue
+        try:
+            yield from unpack(kind, content)
+        except MalformedResponse:
+            continue  # a part about the pictures, such as their seed
+
+
+def _text(body: bytes) -> str | None:
+    """The body as text without a mark of its order; None where it is none."""
+    try:
+        text = body.decode(json.detect_encoding(body))
+    except ValueError:
+        text = body.decode("latin-1")
+    text = text.removeprefix("\ufeff").strip()
+    strange = sum(not char.isprintable() and not char.isspace() for char in text[:1000])
+    return text if strange == 0 else None
+
+
+# -- JSON --------------------------------------------------------------------------------------------------
+
+
+def _in_json(text: str, level: int = 0) -> list[Item]:
+    # Counted before anything is made of it: JSON can come to thirty bytes of memory a byte.
+    if text.count(",") > MOST_VALUES or text.count("[") + text.count("{") > MOST_GROUPS:
+        raise MalformedResponse("JSON of too many values", kind="JSON of too many values")
+    try:
+        found = json.loads(text, parse_int=_whole, strict=False)
+    except (ValueError, RecursionError):
+        if items := _in_lines(text):
+            return items
+        raise MalformedResponse("JSON that breaks off", kind="broken JSON") from None
+    if items := list(islice(_search(found, links=not isinstance(found, dict), level=level), MOST_PICTURES)):
+        return items
+    raise MalformedResponse(f"JSON that holds no picture ({_shape(found)})", kind=f"JSON: {_shape(found)}")
+
+
+def _in_lines(text: str) -> list[Item]:
+    """The pictures in the last line that has any, where each is JSON of its own, as answers are streamed."""
+    for given in reversed(text.splitlines()[-MOST_PICTURES:]):
+        line = given.removeprefix("data:").strip()
+        if line.startswith("{") and line != text:
+            try:
+                return _in_json(line)
+            except MalformedResponse:
+                continue
+    return []
+
+
+def _whole(digits: str) -> int:
+    """A number; one of thousands of digits would take long to read, and is none of a picture's."""
+    return int(digits) if len(digits) < 20 else -1
+
+
+def _shape(found: object) -> str:
+    """The outermost names of a JSON answer, by which one answer is known to be like another."""
+    if not isinstance(found, dict):
+        return f"a {type(found).__name__}"
+    names = sorted(name if re.fullmatch(r"[A-Za-z_][\w-]{0,30}", name) else "?" for name in found)
+    return ", ".join(names[:8]) or "nothing"
+
+
+def _search(found: Any, *, links: bool, level: int = 0) -> Iterator[Item]:
+    """The pictures in a value; where a name says that it has them, also the links to them."""
+    if level > MOST_LEVELS:
+        return
+    if isinstance(found, str):
+        if found.lstrip().startswith(("{", "[", '"')):  # JSON in JSON
+            with suppress(MalformedResponse):
+                yield from _in_json(found, level + 1)
+        elif item := _in_text(found, links=links):
+            yield item
+    elif isinstance(found, list):
+        if picture := _of_numbers(found):
+            yield picture
+            return
+        for value in found:
+            yield from _search(value, links=links, level=level + 1)
+    elif isinstance(found, dict):
+        yield from _in_object(found, links=links, level=level)
+
+
+def _in_object(found: dict[str, Any], *, links: bool, level: int) -> list[Item]:
+    """The pictures under the likeliest name that has any; under a name that says nothing, only pictures themselves."""
+    groups = dict[str, list[Any]]()
+    for name, value in found.items():
+        if isinstance(value, str | list | dict):
+            groups.setdefault(_plain(name), []).append(value)
+    likely = [(name, True) for name in _NAMES if name in groups]
+    others = [(name, links and not name) for name in groups if name not in _NAMES and not _NOT_OURS.search(name)]
+    for name, has_links in likely + others:
+        values = groups[name]
+        if items := [item for value in values for item in _search(value, links=has_links, level=level + 1)]:
+            return items
+    return []
+
+
+def _plain(name: str) -> str:
+    """A name without what varies: `imageUrl`, `image_url` and `image-url-2` are one; numbers alone are none."""
+    plain = re.sub(r"[_\-\s]", "", name.lower())
+    return plain if plain in _NAMES else plain.rstrip("0123456789")
+
+
+def _of_numbers(found: list[Any]) -> bytes | None:
+    """A picture as a list of its bytes, as JavaScript writes a buffer."""
+    if len(found) < _SHORTEST or not all(isinstance(value, int) for value in found[:_SHORTEST]):
+        return None
+    try:
+        picture = bytes(found)
+    except (TypeError, ValueError):
+        return None
+    return picture if may_be_picture(picture) else None
+
+
+# -- text --------------------------------------------------------------------------------------------------
+
+
+def _in_text(text: str, *, links: bool) -> Item | None:
+    """A picture or a link in a text that may be either; None: neither."""
+    text = text.strip()
+    if _LINK.fullmatch(text):
+        return text if links else None
+    if match := _DATA.match(text):
+        content = text[match.end() :]
+        picture = _decoded(content) if "base64" in match.group().lower() else unquote_to_bytes(content)
+    else:
+        picture = _decoded(text) if len(text) >= _SHORTEST else None
+    return picture if picture and may_be_picture(picture) else None
+
+
+def _decoded(text: str) -> bytes | None:
+    """What base64 stands for, of whichever alphabet, broken into lines or not, padded or not; None: it is none."""
+    with suppress(ValueError):
+        return pybase64.b64decode(text, validate=True)
+    if "%" in text:  # as in an address
+        text = unquote_to_bytes(text).decode("latin-1")
+    if text.startswith(("b'", 'b"')):  # as Python shows bytes
+        text = text[2:-1]
+    text = _SPACE.sub("", text.replace("\\n", "").replace("\\r", "")).rstrip("=")
+    with suppress(ValueError):
+        return pybase64.b64decode(text.translate(_STANDARD) + "=" * (-len(text) % 4), validate=True)
+    return None
