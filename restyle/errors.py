@@ -210,9 +210,11 @@ class FleetError(RestyleError):
     #: The suspension's reason (protocol: `no_credits`, `unauthorized`, `misconfigured`).
     reason = "misconfigured"
 
-    def __init__(self, message: str | None = None, http_status: int | None = None) -> None:
+    def __init__(self, message: str | None = None, http_status: int | None = None, cause: str = "") -> None:
         super().__init__(message)
         self.http_status = http_status
+        #: Which of the reason's causes it is, where the API's words tell (restyle/wording.py): what helps goes by it.
+        self.cause = cause
 
 
 class OutOfCredits(FleetError):
