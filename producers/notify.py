@@ -15,12 +15,13 @@ from config.schedules import Event, Notify
 from config.settings import Settings
 from producers.watch import Snapshot, snapshot
 from restyle.errors import RestyleError
-from restyle.fleet import Fleet, Suspension
+from restyle.fleet import Fleet
 from restyle.keys import Workspace
 from restyle.models import Run, RunStatus, utc_now
 from restyle.notices import Notice, Notices
 from restyle.progress import Progress
 from restyle.store import Store
+from restyle.suspensions import Suspension
 
 if TYPE_CHECKING:
     from producers.schedule import Firing

@@ -14,9 +14,9 @@ from pydantic import Field
 from config.schedules import Schedule
 from config.settings import Settings
 from producers.plan import PlanRequest
-from restyle.fleet import Suspension
 from restyle.keys import new_run_id
 from restyle.models import RunStatus, UtcTime, Value
+from restyle.suspensions import Suspension
 
 #: Settings that are frozen in a plan.
 PLANNED_WITH = ("defaults", "max_side", "background", "keep_replaced", "price", "credit_price")

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from producers.rows import Rows, outcomes
 from producers.tally import Tally
 from restyle.errors import ConfigurationError
-from restyle.fleet import Fleet, Suspension
+from restyle.fleet import Fleet
 from restyle.keys import Workspace, is_run_id
 from restyle.models import ENDED, Run, RunStatus, UtcTime, Value
 from restyle.progress import Progress, Totals
 from restyle.store import Store
+from restyle.suspensions import Suspension
 
 
 class SuspensionNote(Value):
@@ -91,7 +92,7 @@ def rows_of(run: Run, *, store: Store, workspace: Workspace, progress: Progress)
 def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet) -> Snapshot:
     """The run as it stands now."""
     totals = progress.totals(run.run_id) or _told(run, store, workspace, progress)
-    suspensions = [] if totals.status in ENDED else fleet.suspensions() + progress.suspensions(run.run_id)
+    suspensions = [] if totals.status in ENDED else fleet.standing() + progress.suspensions(run.run_id)
     beats = [beat for beat in fleet.workers().values() if beat is not None]
     over = totals.status is RunStatus.FINISHED or (totals.status is RunStatus.CANCELLED and run.finished is not None)
     return Snapshot(

@@ -34,6 +34,8 @@ class Answer:
     remaining_credits: float | None = None
     seed: int | None = None
     sandbox: bool = False
+    #: Seconds that the API says it was at work.
+    generation: float | None = None
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes, seconds: float, *, api_key: str = "") -> Answer:
@@ -58,6 +60,7 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, seconds: f
         remaining_credits=_number(headers.get("x-remaining-credits")),
         seed=_whole(headers.get("x-seed-value")),
         sandbox=headers.get(SANDBOX_HEADER) is not None,
+        generation=_number(headers.get("x-generation-time")),
     )
 
 
@@ -130,4 +133,3 @@ def _number(text: str | None) -> float | None:
 
 def _whole(text: str | None) -> int | None:
     return int(text) if text and re.fullmatch(r"-?\d{1,18}", text.strip()) else None
-

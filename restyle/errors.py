@@ -15,6 +15,7 @@ RestyleError
 │   ├── RequestFailed         the API's queue took the request and could not make the picture; not billed, one retry
 │   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
+│   ├── ClockSkewed           this machine's clock is too far from S3's; the worker stands aside
 │   └── StateUnavailable      Redis is out of reach; costs no attempt
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
 └── FleetError                true for every job: the fleet is suspended, nothing is failed for it
@@ -144,6 +145,11 @@ class ApiUnavailable(TransientError):
 
     code = "api_unavailable"
 
+    @property
+    def never_sent(self) -> bool:
+        """Whether the request never left this machine: no answer came that could have had a status."""
+        return self.http_status is None
+
 
 class ApiTimeout(TransientError):
     """The API did not answer in time, or the connection broke before the whole answer was there."""
@@ -184,6 +190,12 @@ class StoreUnavailable(TransientError):
     """S3 is throttling, failing or out of reach."""
 
     code = "store_unavailable"
+
+
+class ClockSkewed(TransientError):
+    """This machine's clock is too far from S3's: its own fault, and it stands aside until the clock is right."""
+
+    code = "clock_skewed"
 
 
 class StateUnavailable(TransientError):

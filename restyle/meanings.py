@@ -1,16 +1,15 @@
 """What the API's refusals mean: whose fault each is, what stops for it, and what is told. Pure.
 
-| whose | what stops | what wakes it |
-|---|---|---|
-| the account's: 402, an unclear 406, words of money, plan, payment, limits | the fleet: no_credits, with its cause | a person |
-| the key's: 401, 403 | the fleet: unauthorized | a person |
-| the settings' or the network's: 3xx, 404, 405, 410, other 4xx that every request gets, words of headers | the fleet: misconfigured | a person |
-| this request's: words of its parameters or picture; 400, 413, 422 without other words | this job | nothing: it has failed |
-| the API's: 5xx, 408 | nothing; many in a row are an outage | its first good answer |
-| the rate's: 429 | the fleet, until the reset | time |
+whose fault                                                         what stops             what wakes it
+the account's: 402, an unclear 406; words of money, plan, limits    fleet: no_credits      a person
+the key's: 401, 403                                                 fleet: unauthorized    a person
+the settings' or network's: 3xx, 404, 405, 410, ...; of headers     fleet: misconfigured   a person
+this request's: words of its parameters or picture; 400, 413, 422   this job               nothing: it has failed
+the API's: 5xx, 408                                                 many in a row: outage  its first good answer
+the rate's: 429                                                     fleet: held            time, or a person
 
-Stop is the default, since a stop loses nothing: words (restyle/wording.py) only ever take blame off the fleet where they
-are clear. What words cannot tell, evidence does: restyle/lua/answered.lua.
+Stop is the default, since a stop loses nothing: words (restyle/wording.py) only take blame off the fleet where they are
+clear. What words cannot tell, evidence does: restyle/lua/answered.lua.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """When a rate limit resets, by a 429's headers: pure, and never more than can be waited for.
 
-RFC 9110 section 10.2.3 (Retry-After: seconds or a date), draft-ietf-httpapi-ratelimit-headers (RateLimit-Reset: seconds),
-and what APIs send beside them: `x-rate-limit-reset-at-utc` (Segmind), epochs in any unit, durations like `1m30s`.
+RFC 9110 section 10.2.3 (Retry-After: seconds or a date), draft-ietf-httpapi-ratelimit-headers (RateLimit-Reset:
+seconds), and what APIs send beside them: `x-rate-limit-reset-at-utc` (Segmind), epochs in any unit, durations
+like `1m30s`.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 
@@ -64,3 +65,18 @@ def read_suspensions(entries: dict[str, str], scope: Literal["fleet", "run"]) ->
             scope, reason, str(entry.get("detail", "")), entry.get("since", 0) / 1000,
             entry.get("until_ms", 0) / 1000, str(entry.get("by", "")), str(entry.get("cause", "")),
         )  # fmt: skip
+
+
+#: Seconds from which on a hold of the API's is told like a suspension.
+_LONG = 60.0
+
+
+def read_hold(
+    until: str | None, since: str | None, detail: str | None, by: str | None, *, now: float
+) -> Suspension | None:
+    """A hold of the API's after a 429 (milliseconds, as Redis has them) as what stands still; None for a short one."""
+    ends, began = float(until or 0) / 1000, float(since or 0) / 1000
+    if ends <= now or ends - began < _LONG:
+        return None
+    told = f"held by the API until {datetime.fromtimestamp(ends, UTC):%H:%M:%S} UTC"
+    return Suspension("fleet", "held", f"{told}: {detail}" if detail else told, began, ends, by or "")

@@ -56,7 +56,7 @@ MONEY: list[tuple[str, str]] = [
     ("Saldo insuficiente: el valor mínimo es 1", "balance"),
     ("Se ha alcanzado el límite mensual de su cuenta", "limit"),
     ("La suscripción no es válida para esta imagen", "plan"),
-    ("余额不足，请充值", "balance"),
+    ("余额不足, 请充值", "balance"),
     ("您的套餐不支持该图片尺寸", "plan"),
     ("账户已被冻结", "account"),
     ("残高が不足しています", "balance"),
