@@ -327,10 +327,8 @@ class Fleet:
 
     def held(self) -> Suspension | None:
         """The API's hold after a 429, once it lasts for more than a minute: nobody calls, and it ends by itself."""
-        clock, told = self.state.ask_all(
-            ("TIME",), ("HMGET", f"{self.state.account}rate", "hold", "limited_since", "hold_detail", "hold_by")
-        )
-        return read_hold(*told, now=float(clock[0]))
+        told = self.state.ask("HMGET", f"{self.state.account}rate", "hold", "limited_since", "hold_detail", "hold_by")
+        return read_hold(*told, now=self.state.clock()) if told[0] else None
 
     def standing(self) -> list[Suspension]:
         """Why no call is made, for people: the suspensions, and a hold of the API's."""

@@ -138,6 +138,7 @@ local function on_refusal()
   if not is_fresh then return 0 end
   local too_many, text = alike(), redis.call('HGET', refused_key, job)
   local before = text and cjson.decode(text)
+  if not mine and before and before.n >= 2 then return 2 end -- said before
   local in_question = before and well_since(before.at) and not too_many
   if text or redis.call('HLEN', refused_key) < remembered then
     redis.call('HSET', refused_key, job, cjson.encode({

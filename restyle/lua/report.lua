@@ -26,7 +26,7 @@ local function make_room(lag)
     'lag_dev', string.format('%.1f', 0.9 * dev + 0.1 * math.abs(usual - mean)))
   local now, at = now_ms(), tonumber(seen[5] or 0)
   local before = (at <= now and now - at < 60000) and tonumber(seen[4]) or 0
-  local more = math.min(lag - mean - 3 * dev - 500, most_held_back) - before
+  local more = math.min(lag - mean - 3 * dev - 250, most_held_back) - before
   if more <= 0 then return end
   redis.call('HSET', rate_key, 'next', string.format('%.0f', math.max(seen[1], now * 1000) + more * 1000),
     'held_back', string.format('%.0f', before + more), 'held_back_at', now)
@@ -38,10 +38,11 @@ if succeeded then
   redis.call('HDEL', failing_key, arg(14))
   if redis.call('HGET', rate_key, 'asker') == job then redis.call('HDEL', rate_key, 'asker', 'asked_at') end
   if began then
-    if not well_since(tonumber(began)) then redis.call('HSET', rate_key, 'good_began', began) end
+    began = math.min(began, now_ms()) -- a heartbeat may have told it, by its worker's clock
+    if not well_since(began) then redis.call('HSET', rate_key, 'good_began', began) end
     local since = tonumber(redis.call('HGET', rate_key, 'limited_since') or 0)
     -- One that was out before the 429 tells nothing of the limit.
-    if tonumber(began) > since or since > now_ms() then redis.call('HDEL', rate_key, 'limited_since', 'rounds', 'gap') end
+    if began > since or since > now_ms() then redis.call('HDEL', rate_key, 'limited_since', 'rounds', 'gap') end
   end
   make_room(tonumber(arg(20)))
   if redis.call('HDEL', suspension_key, 'outage') == 1 then note(nil, 'resumed', worker, 'the API answers again') end
