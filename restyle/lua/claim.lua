@@ -133,6 +133,8 @@ if longest > 0 and hold > now + longest then
 end
 if hold > now then
   return { 'wait', hold - now }
+elseif hold > 0 then
+  redis.call('HDEL', rate_key, 'hold', 'hold_ms')
 end
 if rate[4] then
   -- After a 429 one call asks at a time, until an answer is good.
