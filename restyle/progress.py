@@ -200,9 +200,12 @@ class Progress:
             if size is not None
         ]
 
-    def open_shard(self, run_id: str, shard: int, size: int) -> bool:
-        """Opens a shard; False where it is open or closed already, or anything is suspended."""
-        return bool(self.state.run("open_shard", run_id, shard, size))
+    def open_shard(self, run_id: str, shard: int, size: int, *, probing: bool = False) -> bool:
+        """Opens a shard; False where it is open or closed already, or anything is suspended.
+
+        For a probe an outage is no hindrance.
+        """
+        return bool(self.state.run("open_shard", run_id, shard, size, int(probing)))
 
     def gaps(self, run_id: str, cursor: int) -> list[int]:
         """Shards below the cursor that are neither open nor closed: Redis lost them."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+#: Reasons that end without a person.
+ENDS_ITSELF = frozenset({"outage", "held"})
+
 
 @dataclass(frozen=True)
 class Suspension:
@@ -21,6 +24,11 @@ class Suspension:
     by: str
     #: Which of the reason's causes it is (restyle/wording.py), where the API's words tell.
     cause: str = ""
+
+    @property
+    def ends_itself(self) -> bool:
+        """Whether nobody need do anything for it to end."""
+        return self.reason in ENDS_ITSELF
 
     @property
     def next(self) -> str:

@@ -1,4 +1,4 @@
-"""The rate limit where lines jitter and clocks jump: minutes of calls on a real Valkey, by a clock of the test's own."""
+"""The rate limit where lines jitter and clocks jump: minutes of calls on a real Valkey, by the test's own clock."""
 
 from __future__ import annotations
 
