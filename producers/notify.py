@@ -20,12 +20,13 @@ from producers.channels import send
 from producers.watch import Snapshot, read_run, snapshot
 from restyle import metrics
 from restyle.errors import ConfigurationError, RestyleError
-from restyle.fleet import Fleet, Suspension
+from restyle.fleet import Fleet
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus, utc_now
 from restyle.notices import Notice, Notices
 from restyle.progress import Progress
 from restyle.store import Store
+from restyle.suspensions import Suspension
 
 if TYPE_CHECKING:
     from producers.schedule import Firing

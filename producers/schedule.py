@@ -14,14 +14,12 @@ from pydantic import Field
 from config.schedules import Schedule
 from config.settings import Settings
 from producers.plan import PlanRequest
-from restyle.fleet import Suspension
 from restyle.keys import new_run_id
 from restyle.models import RunStatus, UtcTime, Value
+from restyle.suspensions import Suspension
 
 #: Settings that are frozen in a plan.
 PLANNED_WITH = ("defaults", "max_side", "background", "keep_replaced", "price", "credit_price")
-#: A suspension that lifts itself: a run under it is still going.
-_LIFTS_ITSELF = frozenset({"outage"})
 
 
 class Firing(Value):
@@ -83,7 +81,7 @@ class Standing:
         """Whether it moves by itself; what its own limit or a suspension ended does not."""
         if self.status is not RunStatus.RUNNING:
             return False
-        return all(suspension.reason in _LIFTS_ITSELF for suspension in self.suspensions)
+        return all(suspension.ends_itself for suspension in self.suspensions)
 
 
 def fire(schedule: Schedule, at: datetime, settings: Settings, *, missed: bool = False) -> Firing:

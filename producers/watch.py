@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from producers.rows import Rows, outcomes
 from producers.tally import Tally
 from restyle.errors import ConfigurationError
-from restyle.fleet import Fleet, Suspension
+from restyle.fleet import Fleet
 from restyle.keys import Workspace, is_run_id
 from restyle.models import ENDED, Run, RunStatus, UtcTime, Value
 from restyle.progress import Progress, Totals
 from restyle.store import Store
+from restyle.suspensions import Suspension
 
 
 class SuspensionNote(Value):
@@ -91,7 +92,9 @@ def rows_of(run: Run, *, store: Store, workspace: Workspace, progress: Progress)
 def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet) -> Snapshot:
     """The run as it stands now."""
     totals = progress.totals(run.run_id) or _told(run, store, workspace, progress)
-    suspensions = [] if totals.status in ENDED else fleet.suspensions() + progress.suspensions(run.run_id)
+    suspensions = [] if totals.status in ENDED else fleet.standing() + progress.suspensions(run.run_id)
+    # What a person has to see to is told before what ends by itself.
+    suspensions.sort(key=lambda suspension: suspension.ends_itself)
     beats = [beat for beat in fleet.workers().values() if beat is not None]
     over = totals.status is RunStatus.FINISHED or (totals.status is RunStatus.CANCELLED and run.finished is not None)
     return Snapshot(
@@ -108,7 +111,7 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         attempts=totals.attempts,
         credits_spent=totals.credits,
         credits_left=fleet.credits_left(),
-        suspension=_note(suspensions[0]) if suspensions else None,
+        suspension=note_of(suspensions[0]) if suspensions else None,
         report=workspace.run(run.run_id, "report.csv") if over else None,
         outputs=workspace.under("outputs"),
         created=run.created,
@@ -145,7 +148,8 @@ def _status(status: RunStatus, suspensions: list[Suspension]) -> RunStatus:
     return RunStatus.AWAITING_APPROVAL if waiting else RunStatus.SUSPENDED
 
 
-def _note(suspension: Suspension) -> SuspensionNote:
+def note_of(suspension: Suspension) -> SuspensionNote:
+    """A suspension as commands tell it."""
     return SuspensionNote(
         scope=suspension.scope,
         reason=suspension.reason,

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -40,6 +40,8 @@ from restyle.store import Store
 
 #: Times in a row that the API says "not there" before it is believed: a queue may be late to show what it accepted.
 BELIEVED = 3
+#: Seconds between two looks at most, whatever a 429 says: a drain and the time limit are looked at between them.
+LONGEST_POLL = 30.0
 
 
 @dataclass(frozen=True)
@@ -151,9 +153,11 @@ class Queued:
             call.parcel.sent()  # by whoever submitted it
             return self._result(call, read_request(call.claim.request))
         request = self.api.submit(call.parcel, call.message.job.params)
+        accepted = time.monotonic()
         self._note(call, request)
         self._pause(self.patience.poll, None)
-        return self._result(call, request)
+        # What counts for the rate limit is when it was accepted: what follows is the API's own time.
+        return replace(self._result(call, request), generation=time.monotonic() - accepted)
 
     def _result(self, call: Call, request: Request) -> Answer:
         """Waits for the picture; a request that nobody knows any more is not taken for the lost one again."""
@@ -210,7 +214,7 @@ class Queued:
                     f"the API knows the request {request.request_id} no more, and {why}", request.submitted
                 ) from None
             except RateLimited as limited:
-                error, wait = ApiUnavailable(limited.message, 429), limited.wait or 5 * wait
+                error, wait = ApiUnavailable(limited.message, 429), min(limited.wait or 5 * wait, LONGEST_POLL)
             except (ApiUnavailable, ApiTimeout) as failure:
                 error = failure
             if time.monotonic() > deadline:

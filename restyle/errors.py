@@ -15,7 +15,7 @@ RestyleError
 │   ├── RequestFailed         the API's queue took the request and could not make the picture; not billed, one retry
 │   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
-│   ├── ClockSkewed           this machine's clock is too far from S3's: its fault alone; costs no attempt
+│   ├── ClockSkewed           this machine's clock is too far from S3's; the worker stands aside, no attempt spent
 │   └── StateUnavailable      Redis is out of reach; costs no attempt
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
 ├── ObjectRefused             S3 refuses this one object: not_stored; the others go on
@@ -157,6 +157,11 @@ class ApiUnavailable(TransientError):
 
     code = "api_unavailable"
 
+    @property
+    def never_sent(self) -> bool:
+        """Whether the request never left this machine: no answer came that could have had a status."""
+        return self.http_status is None
+
 
 class ApiTimeout(TransientError):
     """The API did not answer in time, or the connection broke before the whole answer was there."""
@@ -209,7 +214,7 @@ class StoreUnavailable(TransientError):
 
 
 class ClockSkewed(TransientError):
-    """This machine's clock is too far from S3's for a request to be believed."""
+    """This machine's clock is too far from S3's: its own fault, and it stands aside until the clock is right."""
 
     code = "clock_skewed"
 
@@ -248,9 +253,11 @@ class FleetError(RestyleError):
     #: The suspension's reason (protocol: `no_credits`, `unauthorized`, `misconfigured`).
     reason = "misconfigured"
 
-    def __init__(self, message: str | None = None, http_status: int | None = None) -> None:
+    def __init__(self, message: str | None = None, http_status: int | None = None, cause: str = "") -> None:
         super().__init__(message)
         self.http_status = http_status
+        #: Which of the reason's causes it is, where the API's words tell (restyle/wording.py): what helps goes by it.
+        self.cause = cause
 
 
 class OutOfCredits(FleetError):

@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from restyle import metrics
 from restyle.budgets import Budgets, weight
-from restyle.errors import FleetError, MalformedResponse, RateLimited, RestyleError, TransientError
+from restyle.call_ends import call_end, recipe
+from restyle.errors import RequestRejected, RestyleError
 from restyle.models import Message
+from restyle.resets import MOST
 from restyle.state import State
+from restyle.suspensions import Suspension, read_hold, read_suspensions
 
 
 class Dropped(Exception):
@@ -64,45 +66,16 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Suspension:
-    """Why the fleet or a run stands still."""
-
-    scope: Literal["fleet", "run"]
-    reason: str
-    detail: str
-    since: float
-    until: float
-    by: str
-
-    @property
-    def next(self) -> str:
-        """What a person does about it."""
-        return _NEXT.get(self.reason, "look at the reason, then type: restyle resume")
-
-
-_NEXT = {
-    "no_credits": "top up the account at segmind.com, then type: restyle resume",
-    "unauthorized": "check RESTYLE_API_KEY (restyle doctor tells), then type: restyle resume",
-    "misconfigured": "check RESTYLE_API_URL (restyle doctor tells), then type: restyle resume",
-    "outage": "nothing: the API is probed, and the run goes on by itself at its first good answer",
-    "rate_limited": "check the account's rate limit, lower RESTYLE_MAX_RPM, then type: restyle resume",
-    "operator": "when you are ready, type: restyle resume",
-    "interrupted": "to go on, type: restyle resume",
-    "budget": "raise it: restyle resume --budget CREDITS",
-    "deadline": "to go on without the time limit, type: restyle resume",
-    "unreadable": "look into unreadable/ in the workspace, install a restyle that reads such answers if there is one,"
-    " then type: restyle resume",
-    "awaiting_approval": "look at the report, then type: restyle approve (or: restyle reject)",
-}
-
-
-@dataclass(frozen=True)
 class Storm:
     """What a failed call told: calls used up, doubts, and whether others fail too."""
 
     used: int
     doubts: int
     running: bool
+    #: The API refused, and the fleet stands still for it.
+    stopped: bool = False
+    #: The API refused this job with a word against all, and others do well: it waits for them to tell.
+    in_question: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,6 +155,7 @@ class Fleet:
 
         Raises:
             Dropped: the job may not be worked on any more.
+            RequestRejected: the API refused the job, twice, and others do well: it is not called again.
         """
         limits = self.limits
         age_ms = round((time.monotonic() - looked_at) * 1000)
@@ -204,37 +178,38 @@ class Fleet:
             case ["go" | "submitted" as verdict, epoch, calls, doubts, *request]:
                 self.hands.calling(message.job_id, round(time.time() * 1000))
                 return Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request="".join(request))
+            case ["refused", told, status]:
+                raise RequestRejected(told, int(status))
             case [verdict]:
                 return Claim(verdict)
         raise AssertionError(f"claim.lua answered {answer!r}")
 
     def answered(
-        self, message: Message, token: str, claim: Claim, error: RestyleError | None, *, fallback_wait: float = 5.0
-    ) -> Storm:
-        """Reports a call that brought no picture (None: it was never made); the fleet draws its conclusions."""
+        self, message: Message, token: str, claim: Claim, error: RestyleError | None, *,
+        fallback_wait: float = 5.0, alone: bool = False,
+    ) -> Storm:  # fmt: skip
+        """Reports a call that brought no picture (None: it was never made); the fleet draws its conclusions.
+
+        Args:
+            message: the job's.
+            token: by which the job is held.
+            claim: by which it was allowed.
+            error: how it ended.
+            fallback_wait: seconds that a 429 holds for which does not say how long.
+            alone: whether others fare better than this worker (restyle/rotation.py).
+        """
         self.hands.calling(message.job_id, None)
-        kind, doubt, wait, reason = "rejected", 0, 0.0, ""
-        lost, cost = False, None
-        match error:
-            case None:
-                kind = "unsent"
-            case RateLimited():
-                kind, wait = "limited", error.wait if error.wait is not None else fallback_wait
-            case FleetError():
-                kind, reason = "refused", error.reason
-            case MalformedResponse():
-                kind, cost, lost = "failed", error.cost, error.cost is None
-            case TransientError():
-                kind, doubt, lost = "failed", int(error.in_doubt), error.in_doubt
-        limits = self.limits
-        used, doubts, storm = self.state.run(
-            "answered", *self._at(message, token), kind, doubt, round(wait * 1000), claim.epoch, reason,
-            error.message if error else "", limits.outage_failures, limits.outage_jobs,
-            round(limits.probe_seconds * 1000), round(limits.probe_max * 1000), message.job.variant,
-            int(error is not None and error.ends_request), int(lost), f"{max(0.0, cost or 0.0):.6f}",
-            *(period.name for period in limits.budgets.periods()),
+        end, limits = call_end(error, alone=alone), self.limits
+        wait = fallback_wait if end.wait is None else end.wait
+        used, doubts, storm, verdict = self.state.run(
+            "answered", *self._at(message, token), end.kind, int(end.in_doubt), round(wait * 1000), claim.epoch,
+            end.reason, error.message if error else "", limits.outage_failures, limits.outage_jobs,
+            round(limits.probe_seconds * 1000), round(limits.probe_max * 1000), recipe(message.job),
+            int(error is not None and error.ends_request), int(end.is_lost), f"{end.cost:.6f}",
+            *(period.name for period in limits.budgets.periods()), end.cause, end.status,
+            round(MOST * 1000), self._longest_call,
         )  # fmt: skip
-        return Storm(used, doubts, bool(storm))
+        return Storm(used, doubts, bool(storm), stopped=verdict == 1, in_question=verdict == 2)
 
     def submitted(self, message: Message, token: str, made_from: str, request: str) -> bool:
         """Notes a request that the API's queue has accepted; False where the job is another worker's by now."""
@@ -328,9 +303,13 @@ class Fleet:
         """Frees a lease that its holder does not know of, or whose holder has left."""
         self.state.run("loosen", job_id)
 
-    def probe(self, job_id: str) -> bool:
-        """Makes this job the probe of an outage, where its wait is over and no other probe is out."""
-        return bool(self.state.run("probe", job_id, round((self.limits.api_timeout + 30) * 1000)))
+    def probe(self, job_id: str, *, at_once: bool = False) -> bool:
+        """Makes this job the probe of an outage, where its wait is over (or not, at once) and no other probe is out."""
+        return bool(self.state.run("probe", job_id, self._longest_call, int(at_once)))
+
+    def failing(self) -> set[str]:
+        """The jobs and recipes that have failed of late, and not succeeded since."""
+        return set(self.state.ask("HKEYS", f"{self.state.account}failing"))
 
     # -- suspension ----------------------------------------------------------------------------------------
 
@@ -346,6 +325,21 @@ class Fleet:
         """Why the fleet stands still; empty when it runs."""
         return list(read_suspensions(self.state.ask("HGETALL", f"{self.state.account}suspension"), "fleet"))
 
+    def held(self) -> Suspension | None:
+        """The API's hold after a 429, once it lasts for more than a minute: nobody calls, and it ends by itself."""
+        told = self.state.ask("HMGET", f"{self.state.account}rate", "hold", "limited_since", "hold_detail", "hold_by")
+        return read_hold(*told, now=self.state.clock()) if told[0] else None
+
+    def standing(self) -> list[Suspension]:
+        """Why no call is made, for people: the suspensions, and a hold of the API's."""
+        held = self.held()
+        return [*self.suspensions(), *([held] if held else [])]
+
+    @property
+    def _longest_call(self) -> int:
+        """Milliseconds after which a call that nobody has told the end of has ended."""
+        return round((self.limits.api_timeout + 30) * 1000)
+
     def credits_left(self) -> float | None:
         """The account's credits by the last answer that told them."""
         left = self.state.ask("HGET", f"{self.state.account}rate", "credits")
@@ -353,13 +347,3 @@ class Fleet:
 
     def _at(self, message: Message, token: str) -> tuple[str | float, ...]:
         return (self.worker, message.run_id, message.shard, message.index, message.job_id, token)
-
-
-def read_suspensions(entries: dict[str, str], scope: Literal["fleet", "run"]) -> Iterator[Suspension]:
-    """The entries of a suspension hash as values."""
-    for reason, text in sorted(entries.items()):
-        entry = json.loads(text)
-        yield Suspension(
-            scope, reason, str(entry.get("detail", "")), entry.get("since", 0) / 1000,
-            entry.get("until_ms", 0) / 1000, str(entry.get("by", "")),
-        )  # fmt: skip

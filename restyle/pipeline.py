@@ -41,6 +41,9 @@ from restyle.steps import step
 from restyle.store import Stored
 from restyle.work import Called, Tools, Work
 
+#: Seconds for which a job that has to wait for its call sleeps at a time.
+LONGEST_NAP = 1.0
+
 
 class CallFailed(Exception):
     """A call brought no picture; the fleet has been told."""
@@ -55,6 +58,8 @@ def run(work: Work, tools: Tools) -> Ended:
     """Restyles one picture, or finds that it has been done."""
     looked_at = time.monotonic()
     known = results.find_record(work.message, tools.store, tools.workspace)
+    if tools.storing.is_set():
+        tools.rotation.worked("s3", "clock")
     if ended := results.unchanged(work, known, tools):
         return ended
     check_signer(work, tools)
@@ -133,7 +138,7 @@ def call(
     while True:
         wait_for(tools.storing, tools)
         with tools.slots.one(work.options.priority):
-            stop_if(tools.stopping)
+            stop_if(tools)
             if not tools.storing.is_set():
                 continue
             asked = time.monotonic()
@@ -148,7 +153,8 @@ def call(
                 if done := judge(work, ask, tools) if doubtful else img2img(work, ask, asked, tools):
                     return done
         if claim.verdict == "wait":
-            tools.stopping.wait(claim.wait + random.uniform(0, 0.02))
+            # Asked again soon, however long the wait: a resume ends it, and another's answer may.
+            tools.stopping.wait(min(claim.wait, LONGEST_NAP) + random.uniform(0, 0.02))
         elif claim.verdict == "kept" and (
             found := patiently(tools.stopping, kept.find, work.message.job_id, fingerprint.token, state)
         ):
@@ -179,8 +185,10 @@ def img2img(work: Work, ask: Call, asked: float, tools: Tools) -> Called | None:
     paid = unreadable.Paid(work, ask.claim, ask.made_from)
     with reporting(paid, tools), tools.traffic.counted():
         answer = tools.segmind.img2img(ask)
+    tools.rotation.worked("api")
     answer = costs.judged(answer, work.message.job.params, tools.fleet.limits.budgets)
-    return Called(ask.claim, answer, paid.called, utc_now(), asked)
+    lag = time.monotonic() - asked - (answer.generation or 0.0)
+    return Called(ask.claim, answer, paid.called, utc_now(), asked, max(0.0, lag))
 
 
 @contextmanager
@@ -191,8 +199,13 @@ def reporting(paid: unreadable.Paid, tools: Tools) -> Iterator[None]:
     except RestyleError as error:
         if isinstance(error, MalformedResponse):
             unreadable.keep(paid, error, tools)
-        work = paid.work
-        storm = patiently(tools.stopping, tools.fleet.answered, work.message, work.token, paid.claim, error)
+        tools.rotation.failed(error)
+        if getattr(error, "http_status", None):
+            tools.rotation.worked("api")
+        alone, work = tools.rotation.excuses(error), paid.work
+        storm = patiently(
+            tools.stopping, tools.fleet.answered, work.message, work.token, paid.claim, error, alone=alone
+        )
         raise CallFailed(error, storm) from error
 
 
@@ -206,18 +219,21 @@ def until_stored(made: results.Made, tools: Tools) -> Record:
             record = results.store(made, tools)
         except RestyleError as error:  # whatever it is: what has been paid for is not thrown away
             tools.storing.clear()
+            tools.rotation.failed(error)
             refused = as_for_all(error, tools.workspace, storing=True)
             if isinstance(refused, FleetError | ObjectRefused):
                 reason = refused.reason if isinstance(refused, FleetError) else "misconfigured"
                 patiently(tools.stopping, tools.fleet.suspend, reason, refused.message, tools.fleet.worker)
             made_from = made.fingerprint.token
             in_redis = in_redis or patiently(tools.stopping, kept.keep, job_id, made.called, made_from, state)
-            if in_redis and tools.stopping.is_set():
-                raise Dropped("stopping") from error
+            if in_redis and (tools.stopping.is_set() or tools.rotation.out):
+                # Whoever claims the job next finds the answer there.
+                raise Dropped("stopping" if tools.stopping.is_set() else "out of rotation") from error
             time.sleep(random.uniform(0.1, wait))
             wait = min(wait * 2, 5.0)
         else:
             tools.storing.set()
+            tools.rotation.worked("s3", "clock")
             if in_redis:
                 patiently(tools.stopping, kept.stored, job_id, state)
             return record
@@ -238,12 +254,14 @@ def still_ours(work: Work, called: Called, tools: Tools) -> None:
 
 
 def wait_for(event: threading.Event, tools: Tools) -> None:
-    """Waits for an event, or until this worker drains."""
+    """Waits for an event, or until this worker drains or stands aside."""
     while not event.wait(0.5):
-        stop_if(tools.stopping)
+        stop_if(tools)
 
 
-def stop_if(stopping: threading.Event) -> None:
-    """Raises Dropped where this worker drains."""
-    if stopping.is_set():
+def stop_if(tools: Tools) -> None:
+    """Raises Dropped where this worker drains, or is out of rotation."""
+    if tools.stopping.is_set():
         raise Dropped("stopping")
+    if tools.rotation.out:
+        raise Dropped("out of rotation")

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from restyle import metrics
 from restyle.budgets import weight
-from restyle.fleet import Fleet, Suspension, read_suspensions
+from restyle.call_ends import recipe
+from restyle.fleet import Fleet
 from restyle.models import Message, Outcome, OutcomeKind, Run, RunStatus, utc_now
 from restyle.state import State
+from restyle.suspensions import Suspension, read_suspensions
 
 #: Seconds for which Redis remembers an ended run; its report stays in S3.
 REMEMBER_ENDED = 30 * 86400
@@ -71,6 +73,8 @@ class Ended:
     wrote_record: bool = False
     #: The API answered with a picture: the fleet's failure streak is over.
     call_succeeded: bool = False
+    #: Seconds between the claim and a picture in which the API was not at work on it, as far as it tells.
+    lag: float = 0.0
     credits_left: float | None = None
 
 
@@ -196,9 +200,12 @@ class Progress:
             if size is not None
         ]
 
-    def open_shard(self, run_id: str, shard: int, size: int) -> bool:
-        """Opens a shard; False where it is open or closed already, or anything is suspended."""
-        return bool(self.state.run("open_shard", run_id, shard, size))
+    def open_shard(self, run_id: str, shard: int, size: int, *, probing: bool = False) -> bool:
+        """Opens a shard; False where it is open or closed already, or anything is suspended.
+
+        For a probe an outage is no hindrance.
+        """
+        return bool(self.state.run("open_shard", run_id, shard, size, int(probing)))
 
     def gaps(self, run_id: str, cursor: int) -> list[int]:
         """Shards below the cursor that are neither open nor closed: Redis lost them."""
@@ -247,9 +254,10 @@ class Progress:
             "report", fleet.worker, message.run_id, message.shard, message.index, message.job_id, token,
             outcome.outcome.value, outcome.model_dump_json(exclude_defaults=True), ended.calls,
             f"{outcome.credits:.6f}", int(ended.wrote_record), int(ended.call_succeeded),
-            "" if ended.credits_left is None else f"{ended.credits_left:.6f}", message.job.variant,
+            "" if ended.credits_left is None else f"{ended.credits_left:.6f}", recipe(message.job),
             outcome.seconds if ended.calls else 0, weight(message.job.params) if ended.calls else 0,
             *(period.name for period in fleet.limits.budgets.periods()), int(bool(outcome.suspect)),
+            round(ended.lag * 1000),
         )  # fmt: skip
         fleet.hands.remove(message.job_id, token)
         if counted == 1:

@@ -327,6 +327,7 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
         calls=1 if called else 0,
         wrote_record=True,
         call_succeeded=called is not None,
+        lag=called.lag if called else 0.0,
         credits_left=called.answer.remaining_credits if called else None,
     )
 

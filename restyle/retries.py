@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from restyle.errors import (
+    ApiUnavailable,
     ClockSkewed,
     FleetError,
     JobError,
@@ -73,23 +74,31 @@ def decide(error: RestyleError, *, storm: Storm, waits: int, policy: Policy) -> 
     Args:
         error: what went wrong.
         storm: what the fleet knows of this job's calls and of everyone's failures.
-        waits: errors in a row of this job that came without a call: S3 or Redis away, mostly.
+        waits: errors in a row of this job that came without a call: S3, Redis or the API out of reach, mostly.
         policy: the settings.
     """
-    tries = max(storm.used, waits)
     match error:
-        case JobError() | MalformedResponse(is_last=True):
+        case MalformedResponse(is_last=True):
             return Fail(error.code)
-        case FleetError():
-            return LetGo()
+        case JobError():
+            return LetGo() if storm.stopped else Fail(error.code)
+        case FleetError() | ClockSkewed():
+            return Retry(policy.backoff(1)) if storm.in_question else LetGo()
         case RateLimited():
             return Retry(0.0)
-        case StoreUnavailable() | StateUnavailable() | ClockSkewed():
-            return Retry(policy.backoff(waits + 1))
-        case TransientError() if error.in_doubt and policy.parks(storm.doubts):
-            return Fail("in_doubt")
-        case TransientError() if tries >= min(policy.max_attempts, error.most_attempts or policy.max_attempts):
-            return LetGo(give_back=True) if storm.running else Fail(error.code)
         case TransientError():
-            return Retry(policy.backoff(storm.used))
+            return _after_failure(error, storm, waits, policy)
     return Fail(error.code)
+
+
+def _after_failure(error: TransientError, storm: Storm, waits: int, policy: Policy) -> Decision:
+    """What happens after an error that is likely to pass."""
+    never_left = isinstance(error, StoreUnavailable | StateUnavailable)
+    if never_left or (isinstance(error, ApiUnavailable) and error.never_sent):
+        return Retry(policy.backoff(waits))
+    if error.in_doubt and policy.parks(storm.doubts):
+        return Fail("in_doubt")
+    tries = max(storm.used, waits)
+    if tries >= min(policy.max_attempts, error.most_attempts or policy.max_attempts):
+        return LetGo(give_back=True) if storm.running else Fail(error.code)
+    return Retry(policy.backoff(storm.used))

@@ -12,6 +12,7 @@ from restyle.fleet import Claim, Fleet
 from restyle.keys import Workspace
 from restyle.models import Message, Params, RunOptions, request_digest, utc_now
 from restyle.room import Room
+from restyle.rotation import Rotation
 from restyle.signing import Signer
 from restyle.slots import Slots
 from restyle.store import Store
@@ -42,6 +43,8 @@ class Tools:
     #: With whose certificate outputs are signed, where a run wants that.
     signer: Signer | None = None
     traffic: Traffic = field(default_factory=Traffic)
+    #: Whether this worker takes jobs, or stands aside since it alone cannot do them.
+    rotation: Rotation = field(default_factory=Rotation)
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,5 @@ class Called:
     answered: datetime
     asked: float
     """When the claim was asked for, in monotonic seconds of this process."""
+    lag: float = 0.0
+    """Seconds since then in which the API was not at work on it, as far as it tells."""

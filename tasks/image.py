@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from restyle import metrics, pipeline
 from restyle.errors import (
+    ApiUnavailable,
     ClockSkewed,
     FleetError,
     ObjectRefused,
@@ -71,6 +72,10 @@ def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
 def _work(resources: Resources, message: Message) -> None:
     tools = resources.tools
     token = uuid4().hex
+    if tools.rotation.out:
+        # Read before this worker stood aside: another one's.
+        patiently(tools.stopping, tools.fleet.let_go, message, token)
+        raise Dropped("out of rotation", settled=True)
     patiently(tools.stopping, tools.fleet.take, message, token)
     try:
         ended = _attempts(message, token, resources)
@@ -103,9 +108,11 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
         except Dropped:
             raise
         except CallFailed as failure:
-            error, storm, waits, tell = failure.error, failure.storm, 0, note_doubt
+            error, storm, tell = failure.error, failure.storm, note_doubt
+            waits = waits + 1 if isinstance(error, ApiUnavailable) and error.never_sent else 0
         except RestyleError as caught:
             error, storm, waits, tell = as_for_all(caught, tools.workspace), NO_STORM, waits + 1, suspend
+            tools.rotation.failed(caught)
         except Exception:
             log.exception("bug")
             return failed("bug", traceback.format_exc(limit=-5))
@@ -139,7 +146,11 @@ def note_doubt(message: Message, error: RestyleError, tools: Tools) -> None:
     while True:
         try:
             tools.store.put(uri, json.dumps(note).encode(), content_type="application/json")
-        except (StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed):
+        except (StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed) as failure:
+            tools.rotation.failed(failure)
+            if tools.rotation.out:
+                # Redis has counted the doubt; waiting for an S3 that only others reach would hold the job for good.
+                raise Dropped("out of rotation") from None
             if tools.stopping.wait(random.uniform(0.2, 2.0)):
                 raise Dropped("stopping") from None
         else:
@@ -156,10 +167,12 @@ def back_off(seconds: float, tools: Tools) -> None:
     """Sleeps between two attempts, without the lease; a drain or a suspension ends it early.
 
     Raises:
-        Dropped: this worker drains.
+        Dropped: this worker drains, or stands aside.
     """
     left = seconds
     while left > 0 and not tools.fleet.suspended:
         if tools.stopping.wait(min(left, 0.5)):
             raise Dropped("stopping")
+        if tools.rotation.out:
+            raise Dropped("out of rotation")
         left -= 0.5

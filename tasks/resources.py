@@ -24,6 +24,7 @@ from restyle.models import Job, Run, RunOptions
 from restyle.progress import Progress
 from restyle.retries import Policy
 from restyle.room import Room
+from restyle.rotation import Rotation
 from restyle.segmind import Segmind
 from restyle.segmind_queue import SegmindQueue
 from restyle.signing import open_signer
@@ -134,6 +135,7 @@ def open_resources(settings: Settings) -> Resources:
         version=version("catalog-restyle"),
         price=settings.price,
         hold_doubts=settings.in_doubt == "hold",
+        rotation=Rotation(patience=settings.heartbeat_ttl / 3),
         signer=open_signer(
             settings.c2pa_certificate, settings.c2pa_key_file, settings.c2pa_algorithm, settings.c2pa_timestamps
         ),

@@ -6,24 +6,30 @@ on its staying alive: each step may be cut off and done again.
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
+from collections import Counter
 
 import structlog
 
 from producers.enqueue import Feeder, PlannedJob
+from restyle.call_ends import recipe
 from restyle.errors import RestyleError, StateUnavailable
 from restyle.firings import Firings
 from restyle.fleet import Dropped
-from restyle.models import Job, Message, utc_now
-from restyle.progress import Progress, failed
+from restyle.models import Job, Message, RunStatus, utc_now
+from restyle.progress import OpenShard, Progress, failed
+from restyle.suspensions import Suspension
 from tasks.resources import Resources
 from workers.trends import Trends
 
 log = structlog.get_logger("restyle.dispatcher")
 
+#: A run, a shard, a job of it and its recipe.
+Candidate = tuple[str, int, PlannedJob, str]
+#: Jobs of each run that are looked at for a probe.
+SAMPLE = 200
 #: Workers that may die with a job before its call, until the job is taken for the cause.
 DEATHS = 5
 
@@ -39,7 +45,9 @@ class Dispatcher(threading.Thread):
         self._fleet = resources.tools.fleet
         self._firings = Firings(self._progress.state)
         self._missing: dict[str, float] = {}
-        self._probed = ""
+        #: How often recipes and jobs were probes of this outage; and whether there was nothing to probe with.
+        self._probed = Counter[str]()
+        self._idle = True
         self._trends = Trends(resources)
         self._over = threading.Event()
 
@@ -51,6 +59,8 @@ class Dispatcher(threading.Thread):
         """Ticks; an error costs one tick, never the thread."""
         settings = self._resources.settings
         while not self._over.wait(settings.dispatch_seconds):
+            if self._resources.tools.rotation.out:
+                continue  # the lock runs out, and a worker dispatches that reaches what this one does not
             try:
                 if self._progress.dispatch(self._feeder.token, ttl=max(5.0, 5 * settings.dispatch_seconds)):
                     self.tick()
@@ -66,9 +76,11 @@ class Dispatcher(threading.Thread):
     def tick(self) -> None:
         """One step for everything that is ready for one."""
         self._free_the_dead()
-        reasons = {suspension.reason for suspension in self._fleet.suspensions()}
-        if reasons == {"outage"}:
-            self._probe()
+        standing = self._fleet.suspensions()
+        if [suspension.reason for suspension in standing] == ["outage"]:
+            self._probe(standing[0])
+        elif not standing:
+            self._probed.clear()
         for run_id in self._progress.unfinished():
             for suspension in self._progress.suspensions(run_id):
                 if suspension.until and self._progress.state.clock() >= suspension.until:
@@ -127,25 +139,52 @@ class Dispatcher(threading.Thread):
 
     # -- outages -------------------------------------------------------------------------------------------
 
-    def _probe(self) -> None:
-        """Lets one pending job through, each time another one: of another variant where there is one."""
-        living = self._fleet.living_jobs
-        candidates = [
-            (run_id, shard.shard, job)
-            for run_id in self._progress.unfinished()
-            if not self._progress.suspensions(run_id)
-            for shard in self._progress.open_shards(run_id)
-            for job in self._feeder.hungry(run_id, shard.shard, living)
-        ]
-        if not candidates:
+    def _probe(self, outage: Suspension) -> None:
+        """Lets one pending job through: of a recipe that has not failed of late where there is one, each time another.
+
+        Work that comes where there was none is tried at once: an outage may be over for long when nobody calls.
+        """
+        left = outage.until - self._progress.state.clock()
+        if not self._idle and 0 < left <= self._fleet.limits.probe_max:
             return
-        random.shuffle(candidates)
-        fresh = (found for found in candidates if _variant(found[2]) != self._probed)
-        run_id, shard, job = next(fresh, candidates[0])
-        if self._fleet.probe(job[1]):
-            self._probed = _variant(job)
+        candidates = self._candidates()
+        if not candidates:
+            self._idle = True
+            return
+        failing = self._fleet.failing()
+        run_id, shard, job, made = min(candidates, key=lambda found: self._rank(found, failing))
+        if self._fleet.probe(job[1], at_once=self._idle):
+            self._idle = False
+            self._probed.update((made, job[1]))
             self._feeder.publish(run_id, shard, [job])
 
+    def _rank(self, found: Candidate, failing: set[str]) -> tuple[bool, int, bool, int]:
+        """The order of probes: what is known to fail last, and what was tried least first."""
+        _, _, (_, job_id, _), made = found
+        return made in failing, self._probed[made], job_id in failing, self._probed[job_id]
 
-def _variant(job: PlannedJob) -> str:
-    return str(json.loads(job[2])["variant"])
+    def _candidates(self) -> list[Candidate]:
+        """Pending jobs that may be called but for the outage: a sample of each run, in any order."""
+        living, found = self._fleet.living_jobs, list[Candidate]()
+        for run_id in self._progress.unfinished():
+            if self._progress.suspensions(run_id):
+                continue
+            jobs = [
+                (shard.shard, job)
+                for shard in self._progress.open_shards(run_id) or self._opened(run_id)
+                for job in self._feeder.hungry(run_id, shard.shard, living)
+            ]
+            sample = random.sample(jobs, min(len(jobs), SAMPLE))
+            found += [(run_id, shard, job, recipe(Job.model_validate_json(job[2]))) for shard, job in sample]
+        random.shuffle(found)
+        return found
+
+    def _opened(self, run_id: str) -> list[OpenShard]:
+        """The next shard of a run that has none open, opened for a probe: a run that begins under an outage."""
+        totals = self._progress.totals(run_id)
+        if totals is None or totals.status is not RunStatus.RUNNING:
+            return []
+        missing = [*self._progress.gaps(run_id, totals.cursor), *range(totals.cursor, totals.shards)]
+        for shard in missing[:1]:
+            self._progress.open_shard(run_id, shard, len(self._feeder.plan(run_id, shard)), probing=True)
+        return self._progress.open_shards(run_id)

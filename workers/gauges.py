@@ -105,7 +105,7 @@ class Gauges(Collector):
 
 def _credits(fleet: Fleet) -> Iterator[Figure]:
     state = fleet.state
-    for standing in fleet.suspensions():
+    for standing in fleet.standing():
         yield "restyle_suspended", [standing.reason], 1
     left = fleet.credits_left()
     if left is not None:

@@ -22,6 +22,7 @@ from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges
 from workers.health import Health, doors
 from workers.notifier import Notifier
+from workers.rotation import Roster
 from workers.traces import open_traces
 from workers.watchdog import Watchdog
 
@@ -37,6 +38,7 @@ class Heart(threading.Thread):
         self._settings = resources.settings
         self._stopping = resources.tools.stopping
         self._traffic = resources.tools.traffic
+        self._rotation = resources.tools.rotation
         self._over = threading.Event()
 
     def beat(self) -> None:
@@ -50,6 +52,8 @@ class Heart(threading.Thread):
                 "taken": len(held),
                 "in_flight": sum(1 for holding in held.values() if holding.calling_ms),
                 "draining": self._stopping.is_set(),
+                "out": self._rotation.out,
+                "troubles": self._rotation.troubles,
                 "ttl": self._settings.heartbeat_ttl,
                 "api": self._traffic.last_minute().told(),
             }
@@ -82,6 +86,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     )  # fmt: skip
     dispatcher = Dispatcher(resources, feeder)
     notifier = Notifier(resources.notifications, settings.dispatch_seconds)
+    roster = Roster(resources, app)
     health = _health(settings, resources)
 
     end_traces = open_traces(resources) if settings.traces else lambda: None
@@ -107,6 +112,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         heart.start()
         dispatcher.start()
         notifier.start()
+        roster.start()
         if health:
             health.start()
 
@@ -142,6 +148,8 @@ def _health(settings: Settings, resources: Resources) -> Health | None:
             raise RestyleError("draining")
         if not fleet.heart_fresh:
             raise StateUnavailable("no heartbeat has reached Redis lately: no call is begun")
+        if tools.rotation.out:
+            raise RestyleError(f"out of rotation: {tools.rotation.out}")
 
     return Health(
         settings.health_address,

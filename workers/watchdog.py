@@ -126,7 +126,7 @@ class Watchdog(threading.Thread):
     def _look(self) -> Look:
         fleet = self._tools.fleet
         free = len(fleet.hands.snapshot()) < self._threads
-        wanting = free and not fleet.suspended and self._waiting() > 0
+        wanting = free and not fleet.suspended and not self._tools.rotation.out and self._waiting() > 0
         return Look(time.monotonic(), self._signs.turned, self._signs.received, fleet.last_beat, wanting)
 
     def _waiting(self) -> int:

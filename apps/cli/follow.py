@@ -76,7 +76,7 @@ def terminable() -> Iterator[None]:
 
 def follow(run: Run, here: Session) -> Snapshot:
     """Shows the run's progress; the last snapshot is taken when no call is out any more."""
-    lonely = time.monotonic()
+    lonely, begun = time.monotonic(), time.time()
     with board(run, here) as show:
         for now in snapshots(run, here):
             show(now)
@@ -87,7 +87,7 @@ def follow(run: Run, here: Session) -> Snapshot:
                 log = here.settings.home / "logs" / "worker.log"
                 hint = f"it may be failing to start: see {log}" if here.embedded else "start one: restyle worker"
                 say(f"No worker is running; {hint}", "yellow")
-            if now.ended or needs_person(now, here):
+            if now.ended or needs_person(now, here, begun):
                 break
         if not now.ended:
             settle(here)
@@ -108,12 +108,12 @@ def snapshots(run: Run, here: Session) -> Iterator[Snapshot]:
             return
 
 
-def needs_person(now: Snapshot, here: Session) -> bool:
-    """Whether a run stands still until somebody acts: an outage is sat out for a while."""
-    if now.suspension is None:
+def needs_person(now: Snapshot, here: Session, begun: float) -> bool:
+    """Whether a run stands still until somebody acts: an outage is sat out for a while, from this command's start."""
+    if now.suspension is None or now.suspension.reason == "held":
         return False
     if now.suspension.reason == "outage":
-        return time.time() - now.suspension.since.timestamp() > here.settings.max_outage
+        return time.time() - max(begun, now.suspension.since.timestamp()) > here.settings.max_outage
     return True
 
 

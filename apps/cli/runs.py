@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import typer
 
@@ -40,14 +41,14 @@ def watch_run(
         session(options.settings_from(sandbox=sandbox, max_outage=max_outage), run_id=run_id) as here,
         follow.terminable(),
     ):
-        run = here.read(run_id)
+        run, begun = here.read(run_id), time.time()
         if not as_json:
             now = follow.follow(run, here)
             follow.tell(now, here)
         else:
             for now in watch(run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet):
                 print_json(now.model_dump(mode="json"))
-                if follow.needs_person(now, here):
+                if follow.needs_person(now, here, begun):
                     break
     sys.exit(run_code(now))
 

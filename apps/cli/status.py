@@ -14,7 +14,7 @@ from apps.cli import options
 from apps.cli.console import credits_text, out, print_json
 from apps.cli.exits import run_code
 from apps.cli.session import Session, session
-from producers.watch import Snapshot
+from producers.watch import Snapshot, note_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,17 +54,18 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     """Workers, suspension, and the runs that have not ended."""
     unfinished = [here.snapshot(run) for run in here.control.unfinished()]
     workers = {name: beat for name, beat in here.fleet.workers().items() if beat is not None}
-    suspended = here.fleet.suspensions()
+    suspended = here.fleet.standing()
     if as_json:
-        notes = [
-            {"scope": s.scope, "reason": s.reason, "detail": s.detail, "by": s.by, "next": s.next} for s in suspended
-        ]
+        notes = [note_of(reason).model_dump(mode="json") for reason in suspended]
         found = [now.model_dump(mode="json") for now in unfinished]
         print_json({"workers": workers, "suspension": notes, "credits_left": here.fleet.credits_left(), "runs": found})
         return
     out.print(
         f"{len(workers)} workers, {sum(now.pending for now in unfinished):,} jobs pending in {len(unfinished)} runs"
     )
+    for name, beat in workers.items():
+        if why := beat.get("out"):
+            out.print(f"{name} is out of rotation: {why}", style="yellow", markup=False)
     for reason in suspended:
         out.print(f"suspended ({reason.reason}): {reason.detail}", style="yellow", markup=False)
         out.print(f"next: {reason.next}", style="yellow", markup=False)

@@ -18,9 +18,9 @@ from apps.cli.session import Session
 from config.celery_app import QUEUES
 from restyle.errors import RestyleError
 from restyle.events import Event, ask_events, read_events
-from restyle.fleet import Suspension, read_suspensions
 from restyle.models import ENDED, Run, RunStatus
 from restyle.progress import Totals, read_totals
+from restyle.suspensions import Suspension, read_hold, read_suspensions
 from restyle.traffic import Answers
 from restyle.trends import FleetPoint, RunPoint, ask_fleet, ask_run, read
 
@@ -161,11 +161,12 @@ class Side:
         state, settings = self.session.state, self.session.settings
         known, names, account, waiting = self._first()
         rate, reasons, clock = waiting
+        hold = read_hold(*rate[1:], now=clock)
         if account and state.account != f"restyle:{account}:":
             # The account that the workers use, which a dashboard without a key learns from them.
             state.account = f"restyle:{account}:"
             return self.look()
-        fleet_reasons = tuple(read_suspensions(reasons, "fleet"))
+        fleet_reasons = (*read_suspensions(reasons, "fleet"), *([hold] if hold else []))
         day, month = self.session.fleet.limits.budgets.periods()
         told = self._ask(
             runs=[("HGETALL", state.key("run", run_id)) for run_id in known],
@@ -214,7 +215,8 @@ class Side:
         state = self.session.state
         runs, workers, account, rate, reasons, clock = state.ask_all(
             ("SMEMBERS", state.key("runs")), ("SMEMBERS", state.key("workers")), ("GET", state.key("account")),
-            ("HMGET", f"{state.account}rate", "credits", "hold"), ("HGETALL", f"{state.account}suspension"), ("TIME",),
+            ("HMGET", f"{state.account}rate", "credits", "hold", "limited_since", "hold_detail", "hold_by"),
+            ("HGETALL", f"{state.account}suspension"), ("TIME",),
         )  # fmt: skip
         return sorted(runs, reverse=True), sorted(workers), account, (rate, reasons, float(clock[0]))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from apps.cli.console import span_text
-from restyle.fleet import Suspension
+from restyle.suspensions import Suspension
 
 _WHY = {
     "operator": "a person stopped it",
@@ -16,6 +16,8 @@ _WHY = {
     "misconfigured": "the API is not at this address",
     "outage": "the API is down",
     "rate_limited": "the API's rate limit never lets up",
+    "held": "the API asks to wait",
+    "refused": "the API refuses one job after the other",
     "awaiting_approval": "its sample awaits approval",
     "budget": "the budget is used up",
     "deadline": "its time is up",

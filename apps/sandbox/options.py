@@ -28,7 +28,7 @@ DOWNLOAD_FAULTS = _FAULTS_OF_BOTH | {"html"}
 
 
 class Script(BaseModel):
-    """Answers for the next calls that match, one after the other; 200 is a picture."""
+    """Answers for the next calls that match, one after the other; 200 is a picture, `406: words` an error's words."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,6 +62,10 @@ class SandboxOptions(BaseModel):
     """Calls a minute, above which it answers 429; 0: no limit."""
     reset_header: Literal["retry-after", "x-rate-limit-reset-at-utc", "none"] = "x-rate-limit-reset-at-utc"
     """How a 429 tells when to come back."""
+    reset_headers: dict[str, str] = {}
+    """Headers of a 429 in their place, as they are."""
+    messages: dict[str, str] = {}
+    """What errors say, by their status, in place of the usual."""
     rates: dict[str, float] = {}
     """Faults, each with the share of calls it befalls."""
     scripts: list[Script] = []

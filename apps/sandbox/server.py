@@ -157,10 +157,12 @@ class Sandbox:
             await asyncio.sleep(min(self.options.latency, 0.2))
             faults.reset(request)
             return Response(status_code=499), "reset"
-        if fault == "429":
+        status, _, words = fault.partition(":")
+        if status == "429":
             return self._limited(2.0), "429"
         await asyncio.sleep(self.options.latency if fault.startswith("5") else 0)
-        raise Refused(int(fault), faults.MESSAGES.get(fault, "Server error"))
+        words = words.strip() or self.options.messages.get(status) or faults.MESSAGES.get(status, "Server error")
+        raise Refused(int(status), words)
 
     def check_key(self, request: Request) -> None:
         """Raises Refused where the key is missing or wrong."""
@@ -194,6 +196,8 @@ class Sandbox:
         return JSONResponse({"error": "Rate limit exceeded"}, 429, headers=self.headers(self._reset_headers(seconds)))
 
     def _reset_headers(self, seconds: float) -> dict[str, str]:
+        if self.options.reset_headers:
+            return self.options.reset_headers
         if self.options.reset_header == "retry-after":
             return {"retry-after": str(max(1, round(seconds + 0.5)))}
         if self.options.reset_header == "none":
@@ -216,7 +220,8 @@ class Sandbox:
         """The headers of an answer, with what this one tells."""
         always = {"x-restyle-sandbox": "1", "x-request-id": uuid4().hex}
         if not self.options.headers:
-            return {"x-restyle-sandbox": "1"} | {k: v for k, v in told.items() if "reset" in k or k == "retry-after"}
+            limits = {k: v for k, v in told.items() if "reset" in k or k == "retry-after"}
+            return {"x-restyle-sandbox": "1"} | limits
         return always | {"x-remaining-credits": f"{self.account.balance:.6f}"} | told
 
     # -- control -------------------------------------------------------------------------------------------

@@ -1,13 +1,36 @@
 -- A call ended without a picture: gives the lease back, counts, and draws the fleet's conclusions.
--- worker, run, shard, index, job, token, kind, doubt (0/1), wait (ms), epoch, reason, detail,
--- outage failures, outage jobs, probe wait (ms), longest probe wait (ms), variant, the request is over (0/1),
--- it may be paid for, and nobody says how much (0/1), credits that it cost, day, month
--- kind: failed | limited | refused (suspends) | rejected (the job's fault) | unsent
--- -> {calls used up, doubts, storm (0/1)}
+-- worker, run, shard, index, job, token, kind, doubt (0/1), wait (ms; -1: none was told), epoch, reason, detail,
+-- outage failures, outage jobs, probe wait (ms), longest probe wait (ms), recipe, the request is over (0/1),
+-- it may be paid for, and nobody says how much (0/1), credits that it cost, day, month, cause, status,
+-- longest hold (ms), longest call (ms)
+-- -> {calls used up, doubts, storm (0/1), verdict}
+--
+-- kind, and what is concluded; docs/decisions/0024 says why:
+--   failed       the API failed, or its answer was lost. Many in a row over several jobs are an outage: `failures` over
+--                `jobs`; of lost answers, which may be billed, half of each. A job or a recipe (a job's parameters but
+--                for picture and seed) that fails again after others had good answers to calls begun since fails for a
+--                reason of its own: it counts towards no outage, and spends its attempts.
+--   unreachable  it was never sent, from a worker that knows of no other that fares better: no attempt is spent, and
+--                half of `failures` in a row are an outage, however few the jobs.
+--   unsent       it was not begun, or could not be sent from this worker alone: nothing is concluded.
+--   limited      429: nobody calls before the reset, at least for a backoff and at most for the longest hold; then one
+--                call asks (claim.lua) until an answer is good.
+--   refused      a refusal that concerns all: the fleet stops at the first. A job that is refused so again after others
+--                had good answers to calls begun since is in question instead (verdict 2): it waits for others to tell
+--                (claim.lua), and fails alone where they do well.
+--   rejected     a refusal that concerns this job: it fails alone.
+--   Of both: as many jobs in a row refused under one status, without a good answer between, stop the fleet whatever
+--   was said: three, and twice as many each time a person resumes from that within a day.
+-- An answer to a call that was begun before the last resume stops nothing and holds nobody.
+-- verdict: 0 nothing stopped, 1 the fleet stands for it, 2 the job is in question
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local kind, doubt, wait, epoch, reason, detail = arg(7), tonumber(arg(8)), tonumber(arg(9)), arg(10), arg(11), arg(12)
 local failures, jobs, probe, probe_max = tonumber(arg(13)), tonumber(arg(14)), tonumber(arg(15)), tonumber(arg(16))
+local recipe, cause, status, longest_hold, longest_call = arg(17), arg(23), arg(24), tonumber(arg(25)), tonumber(arg(26))
+local allowed_at_first, remembered, a_day, backoff_most = 3, 500, 86400, 60000
 local now = now_ms()
+local is_fresh = epoch == (redis.call('GET', epoch_key) or '0')
+local is_probe = redis.call('GET', probe_key) == job
 if arg(18) == '1' and redis.call('HGET', lease_key(job), 'token') == token then redis.call('DEL', request_key(job)) end
 -- Without the lease this was said before, or the dispatcher has counted the call already.
 local mine = release(job, token, arg(19) == '1')
@@ -17,45 +40,141 @@ if is_open then count(run, shard, index, (kind == 'failed' or kind == 'rejected'
 if kind ~= 'unsent' and kind ~= 'limited' and detail ~= '' then
   redis.call('HSET', run_key(run), 'last_error', detail)
 end
+if redis.call('HGET', rate_key, 'asker') == job then redis.call('HDEL', rate_key, 'asker', 'asked_at') end
 
-local storm = 0
-if kind == 'failed' then
-  -- A variant that has never succeeded while others of its run have is a bad variant, and no sign of an outage.
-  local well = redis.call('HMGET', run_key(run), 'ok', 'ok:' .. arg(17))
-  local bad_variant = well[1] and not well[2]
-  local streak = redis.call('HINCRBY', rate_key, 'streak', (mine and not bad_variant) and 1 or 0)
-  if not bad_variant then redis.call('SADD', streak_key, job) end
-  redis.call('HDEL', rate_key, 'limited_since')
+local function half(count) return math.max(2, math.ceil(count / 2)) end
+
+-- Notes a failure of a job or a recipe; whether it has failed again so many times while others did well.
+local function fails_alone(name, turns)
+  local text = redis.call('HGET', failing_key, name)
+  if not text and redis.call('HLEN', failing_key) >= remembered then return false end
+  local seen = text and cjson.decode(text) or { at = now, turns = 0 }
+  if text and (seen.at > now or well_since(seen.at)) then
+    seen.turns = seen.turns + (seen.at <= now and 1 or 0)
+    seen.at = now
+  end
+  redis.call('HSET', failing_key, name, cjson.encode(seen))
+  redis.call('EXPIRE', failing_key, a_day)
+  return seen.turns >= turns
+end
+
+-- One more failure under an outage, or one too many; true while an outage stands.
+local function outage(is_over_limit)
   local standing = redis.call('HGET', suspension_key, 'outage')
-  if standing and redis.call('GET', probe_key) == job then
-    local outage = cjson.decode(standing)
-    outage.wait = math.min((outage.wait or probe) * 2, probe_max)
-    outage.until_ms = now + outage.wait
-    outage.detail = detail
-    redis.call('HSET', suspension_key, 'outage', cjson.encode(outage))
+  if standing and is_probe then
+    local entry = cjson.decode(standing)
+    entry.wait = math.min((entry.wait or probe) * 2, probe_max)
+    entry.until_ms = now + entry.wait
+    entry.detail = detail
+    redis.call('HSET', suspension_key, 'outage', cjson.encode(entry))
     redis.call('DEL', probe_key)
-  elseif not standing and streak >= failures and redis.call('SCARD', streak_key) >= jobs then
-    suspend('outage', detail, worker, now + probe)
+  elseif not standing and is_over_limit then
+    suspend('outage', detail, worker, now + probe, { wait = probe })
+    return true
+  end
+  return standing ~= false
+end
+
+local function on_failure()
+  local recipe_alone = fails_alone(recipe, 1)
+  local is_alone = fails_alone(job, 3) or recipe_alone
+  redis.call('HDEL', rate_key, 'limited_since', 'rounds', 'unreachable')
+  local streak = redis.call('HINCRBY', rate_key, 'streak', (mine and not is_alone) and 1 or 0)
+  local lost = 0
+  if doubt == 0 then
+    redis.call('HDEL', rate_key, 'lost')
+  else
+    lost = redis.call('HINCRBY', rate_key, 'lost', (mine and not is_alone) and 1 or 0)
+  end
+  if not is_alone then redis.call('SADD', streak_key, job) end
+  local failing = redis.call('SCARD', streak_key)
+  if outage((streak >= failures and failing >= jobs) or (lost >= half(failures) and failing >= half(jobs))) then
+    return 1
   end
   -- Out of attempts in a storm is not the job's fault, as long as other jobs are left to tell storm from bad job.
-  local failing = redis.call('SCARD', streak_key)
   local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
   local pending = (totals[1] or 0) - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
-  if redis.call('HEXISTS', suspension_key, 'outage') == 1 or (not bad_variant and failing >= 2 and pending > failing) then storm = 1 end
-elseif kind == 'limited' then
-  local hold = tonumber(redis.call('HGET', rate_key, 'hold') or 0)
-  redis.call('HSET', rate_key, 'hold', string.format('%.0f', math.max(hold, now + wait)))
-  redis.call('HSETNX', rate_key, 'limited_since', now)
-  if now - redis.call('HGET', rate_key, 'limited_since') > 1800000 then
-    suspend('rate_limited', detail, worker)
+  return (not is_alone and failing >= 2 and pending > failing) and 1 or 0
+end
+
+local function on_limit()
+  if not is_fresh then return end
+  local held = redis.call('HMGET', rate_key, 'hold', 'limited_since')
+  local hold, since = tonumber(held[1] or 0), tonumber(held[2] or now)
+  if since > now then since = now end
+  local rounds = tonumber(redis.call('HGET', rate_key, 'rounds') or 0)
+  -- Answers to calls that were out together are one round.
+  if hold <= now or rounds == 0 then rounds = redis.call('HINCRBY', rate_key, 'rounds', 1) end
+  local least = math.min(1000 * 2 ^ math.min(rounds - 1, 10), backoff_most)
+  hold = math.min(math.max(hold, now + math.max(wait, least)), now + longest_hold)
+  -- Who asks after a long hold asks alone; after a short one others follow at two a second, so that little is lost.
+  local asks_alone = hold - since >= 60000 or rounds > 3
+  redis.call('HSET', rate_key, 'hold', string.format('%.0f', hold), 'hold_ms', string.format('%.0f', hold - now),
+    'limited_since', string.format('%.0f', since), 'hold_detail', detail, 'hold_by', worker,
+    'gap', asks_alone and longest_call or 500)
+  if now - since > 1800000 then suspend('rate_limited', detail, worker) end
+end
+
+-- How many jobs in a row were refused under this status; whether those are too many.
+local function alike()
+  if redis.call('HGET', rate_key, 'alike') ~= status then redis.call('DEL', alike_key) end
+  redis.call('HSET', rate_key, 'alike', status)
+  redis.call('SADD', alike_key, job)
+  return redis.call('SCARD', alike_key) >= tonumber(redis.call('GET', allowed_key(status)) or allowed_at_first)
+end
+
+-- The fleet stops: what spoke against single jobs speaks for nothing any more.
+local function void_evidence()
+  local refused = redis.call('HGETALL', refused_key)
+  for n = 1, #refused, 2 do
+    local entry = cjson.decode(refused[n + 1])
+    entry.n, entry.at, entry.waits = 1, now, nil
+    redis.call('HSET', refused_key, refused[n], cjson.encode(entry))
   end
-elseif kind == 'refused' then
-  if epoch == (redis.call('GET', epoch_key) or '0') then suspend(reason, detail, worker) end
-  if redis.call('GET', probe_key) == job then redis.call('DEL', probe_key) end
-elseif kind == 'rejected' then
-  redis.call('HDEL', rate_key, 'streak', 'limited_since')
+end
+
+local function on_refusal()
+  if is_probe then redis.call('DEL', probe_key) end
+  if not is_fresh then return 0 end
+  local too_many, text = alike(), redis.call('HGET', refused_key, job)
+  local before = text and cjson.decode(text)
+  if not mine and before and before.n >= 2 then return 2 end -- said before
+  local in_question = before and well_since(before.at) and not too_many
+  if text or redis.call('HLEN', refused_key) < remembered then
+    redis.call('HSET', refused_key, job, cjson.encode({
+      at = now, n = in_question and before.n + 1 or 1, detail = detail, status = status, reason = reason, cause = cause,
+    }))
+    redis.call('EXPIRE', refused_key, 7 * a_day)
+  end
+  if in_question then return 2 end
+  if suspend(reason, detail, worker, 0, { cause = cause, status = status, alike = too_many or nil }) == 1 then
+    void_evidence()
+  end
+  return 1
+end
+
+local function on_rejection()
+  redis.call('HDEL', rate_key, 'streak', 'lost', 'unreachable', 'limited_since', 'rounds')
   redis.call('DEL', streak_key)
-  if redis.call('GET', probe_key) == job then redis.call('DEL', probe_key) end
+  if is_probe then redis.call('DEL', probe_key) end
+  if status == '0' or not is_fresh or not alike() then return 0 end
+  local told = redis.call('SCARD', alike_key) .. ' jobs in a row were refused alike, and none did well between: ' .. detail
+  suspend('refused', told, worker, 0, { status = status, alike = true })
+  return 1
+end
+
+local storm, verdict = 0, 0
+if kind == 'failed' then
+  storm = on_failure()
+elseif kind == 'unreachable' then
+  local streak = redis.call('HINCRBY', rate_key, 'unreachable', mine and 1 or 0)
+  storm = outage(streak >= half(failures)) and 1 or 0
+elseif kind == 'limited' then
+  on_limit()
+elseif kind == 'refused' then
+  verdict = on_refusal()
+elseif kind == 'rejected' then
+  verdict = on_rejection()
 end
 local counts = redis.call('HMGET', shard_key(run, shard), 'c:' .. index, 'g:' .. index)
-return { (counts[1] or 0) - (counts[2] or 0), doubts_of(run, shard, index, job), storm }
+return { (counts[1] or 0) - (counts[2] or 0), doubts_of(run, shard, index, job), storm, verdict }

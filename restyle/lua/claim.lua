@@ -3,7 +3,7 @@
 -- weight (samples of 30 steps), price, ceiling (credits a sample of 30 steps; 0: none), least credits to leave,
 -- then for the day and for the month: name, budget (0: none), end (ms); and what the result is to be made from
 -- -> {drop, why} | {wait, ms} | {kept} | {look} | {go, epoch, calls so far, doubts so far}
---  | {submitted, epoch, calls so far, doubts so far, the request JSON}
+--  | {submitted, epoch, calls so far, doubts so far, the request JSON} | {refused, what the API said, status}
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local looked, age, max_age, interval = arg(7) == '1', tonumber(arg(8)), tonumber(arg(9)), tonumber(arg(10))
 
@@ -89,20 +89,69 @@ if least > 0 then
     return drop(worker, run, shard, job, token, 'suspended')
   end
   -- After a resume nobody knows the balance: one call asks, the others wait for its answer.
-  if not left and not redis.call('SET', rate_key .. ':asks', job, 'NX', 'PX', 30000) then return { 'wait', 200 } end
+  local asks = rate_key .. ':asks'
+  if redis.call('PTTL', asks) > 30000 then redis.call('DEL', asks) end -- the clock was set back
+  if not left and not redis.call('SET', asks, job, 'NX', 'PX', 30000) then return { 'wait', 200 } end
 end
 
-local rate = redis.call('HMGET', rate_key, 'hold', 'next')
+-- A job that was refused with a word against all calls again once another had a good answer to a call begun since; one
+-- that was refused twice is not called again then: it fails alone. Where nobody is left to tell, it tells by itself.
+local function in_question(text)
+  local refusal = cjson.decode(text)
+  local alone = { 'refused', refusal.detail, refusal.status }
+  if well_since(refusal.at) then return refusal.n >= 2 and alone or nil end
+  local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
+  local pending = (totals[1] or 0) - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
+  if pending > redis.call('HLEN', refused_key) then
+    if not refusal.waits or refusal.waits > now then
+      refusal.waits = now
+      redis.call('HSET', refused_key, job, cjson.encode(refusal))
+    end
+    if now - refusal.waits < math.min(10000 + 2 * expected, 60000) then return { 'wait', 500 } end
+  end
+  if refusal.n < 2 then return nil end
+  -- What the API says of money is believed, unless the balance that it told speaks against it.
+  local left = tonumber(redis.call('HGET', rate_key, 'credits') or -1)
+  local suffices = left >= estimate
+  if suffices and (refusal.cause == '' or refusal.cause == 'balance') or (left < 0 and refusal.cause == '') then
+    return alone
+  end
+  suspend(refusal.reason, refusal.detail, worker, 0, { cause = refusal.cause, status = refusal.status })
+  return drop(worker, run, shard, job, token, 'suspended')
+end
+local refusal = redis.call('HGET', refused_key, job)
+local told = refusal and in_question(refusal)
+if told then return told end
+
+local rate = redis.call('HMGET', rate_key, 'hold', 'next', 'hold_ms', 'limited_since', 'gap', 'asked_at')
 local hold, slot = tonumber(rate[1] or 0), tonumber(rate[2] or 0)
+local longest = tonumber(rate[3] or 0)
+if longest > 0 and hold > now + longest then
+  -- Longer than it was to be: the clock was set back.
+  hold = now + longest
+  redis.call('HSET', rate_key, 'hold', string.format('%.0f', hold))
+end
 if hold > now then
   return { 'wait', hold - now }
+elseif hold > 0 then
+  redis.call('HDEL', rate_key, 'hold', 'hold_ms')
+end
+if rate[4] then
+  -- After a 429 one call asks at a time, until an answer is good.
+  local since = now - tonumber(rate[6] or 0)
+  if since >= 0 and since < tonumber(rate[5] or 500) then return { 'wait', 250 } end
 end
 if interval > 0 then
   local now_us = now * 1000
   local rank = ({ high = 0, normal = 1, low = 2 })[redis.call('HGET', run_key(run), 'priority') or 'normal']
   -- Slots go by priority: an urgent job that waits is let past.
   for other = 0, rank - 1 do
-    if now - tonumber(redis.call('HGET', rate_key, 'waits:' .. other) or 0) < 1500 then return { 'wait', 100 } end
+    local ago = now - tonumber(redis.call('HGET', rate_key, 'waits:' .. other) or 0)
+    if ago >= 0 and ago < 1500 then return { 'wait', 100 } end
+  end
+  if slot > now_us + interval + most_held_back * 1000 then
+    slot = now_us + interval -- further ahead than one is ever set: the clock was set back
+    redis.call('HSET', rate_key, 'next', string.format('%.0f', slot))
   end
   if slot > now_us then
     redis.call('HSET', rate_key, 'waits:' .. rank, now)
@@ -112,5 +161,6 @@ if interval > 0 then
   -- Half a second of lateness may be caught up, so that polling for slots does not cost any.
   redis.call('HSET', rate_key, 'next', string.format('%.0f', math.max(slot, now_us - 500000) + interval))
 end
+if rate[4] then redis.call('HSET', rate_key, 'asker', job, 'asked_at', now) end
 redis.call('DEL', request_key(job)) -- of one for another result
 return call('go')

@@ -32,6 +32,20 @@ local epoch_key = account .. 'epoch'
 local rate_key = account .. 'rate'
 local streak_key = account .. 'streak'
 local probe_key = account .. 'probe'
+-- What is known of refusals and failures (docs/decisions/0024): jobs that were refused with a word against all, jobs
+-- refused alike since the last good answer, and when jobs and recipes failed while others did well.
+local refused_key = account .. 'refused'
+local alike_key = account .. 'alike'
+local failing_key = account .. 'failing'
+-- Milliseconds by which slots of the rate limit are held back at most, where calls arrived late together.
+local most_held_back = 10000
+local function allowed_key(status) return account .. 'allowed:' .. status end
+
+-- Whether somebody had a good answer to a call begun after then; one from before the clock was set back tells nothing.
+local function well_since(at)
+  local began = tonumber(redis.call('HGET', rate_key, 'good_began') or 0)
+  return began > at and began <= now_ms()
+end
 
 -- The fleet runs only when no reason stands; the probe of an outage alone may pass.
 local function fleet_suspended(job)
@@ -152,10 +166,12 @@ local function drop(worker, run, shard, job, token, why)
   return { 'drop', why }
 end
 
-local function suspend(reason, detail, by, until_ms)
+-- `more` are further fields of the entry: the reason's cause, the status of the refusals, an outage's wait.
+local function suspend(reason, detail, by, until_ms, more)
   if redis.call('HEXISTS', suspension_key, reason) == 1 then return 0 end
-  redis.call('HSET', suspension_key, reason,
-    cjson.encode({ reason = reason, detail = detail, by = by, since = now_ms(), until_ms = until_ms or 0 }))
+  local entry = more or {}
+  entry.reason, entry.detail, entry.by, entry.since, entry.until_ms = reason, detail, by, now_ms(), until_ms or 0
+  redis.call('HSET', suspension_key, reason, cjson.encode(entry))
   -- What a person does is written down with their name where they do it.
   if reason ~= 'operator' then note(nil, 'suspended', by, reason .. ': ' .. detail) end
   return 1

@@ -1,6 +1,6 @@
 -- A job's outcome. The first one counts; later ones add only calls, credits and doubts.
--- worker, run, shard, index, job, token, outcome, JSON, calls, credits, record written (0/1), call succeeded (0/1), credits left, variant,
--- seconds of the call, weight (samples of 30 steps), day, month, suspect (0/1)
+-- worker, run, shard, index, job, token, outcome, JSON, calls, credits, record written (0/1), call succeeded (0/1), credits left, recipe,
+-- seconds of the call, weight (samples of 30 steps), day, month, suspect (0/1), lag of the call (ms; see below)
 -- -> 1 counted, 0 not the first, -1 the shard is not open
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local outcome, json, calls, credits = arg(7), arg(8), tonumber(arg(9)), arg(10)
@@ -10,13 +10,41 @@ if wrote or outcome == 'skipped' then
   give_back(request_key(job))
   redis.call('DEL', request_key(job))
 end
+local began = redis.call('HGET', lease_key(job), 'token') == token and redis.call('HGET', lease_key(job), 'calling')
 release(job, token)
 unlist(worker, job, token)
 local seconds, weight = tonumber(arg(15)), tonumber(arg(16))
 if wrote then redis.call('SET', done_key(job), run, 'EX', done_seconds) end
+-- Calls that a line held up arrive at the API together: where answers come later than is usual by more than the pace's
+-- own margin, the next slots make room for them. `lag` is what lies between claim and answer beside the API's own work.
+local function make_room(lag)
+  local seen = redis.call('HMGET', rate_key, 'next', 'lag', 'lag_dev', 'held_back', 'held_back_at')
+  if not seen[1] then return end
+  local mean, dev = tonumber(seen[2] or lag), tonumber(seen[3] or lag / 2)
+  local usual = math.min(lag, mean + 4 * dev + 100)
+  redis.call('HSET', rate_key, 'lag', string.format('%.1f', 0.9 * mean + 0.1 * usual),
+    'lag_dev', string.format('%.1f', 0.9 * dev + 0.1 * math.abs(usual - mean)))
+  local now, at = now_ms(), tonumber(seen[5] or 0)
+  local before = (at <= now and now - at < 60000) and tonumber(seen[4]) or 0
+  local more = math.min(lag - mean - 3 * dev - 250, most_held_back) - before
+  if more <= 0 then return end
+  redis.call('HSET', rate_key, 'next', string.format('%.0f', math.max(seen[1], now * 1000) + more * 1000),
+    'held_back', string.format('%.0f', before + more), 'held_back_at', now)
+end
+
 if succeeded then
-  redis.call('HDEL', rate_key, 'streak', 'limited_since')
-  redis.call('DEL', streak_key)
+  redis.call('HDEL', rate_key, 'streak', 'lost', 'unreachable')
+  redis.call('DEL', streak_key, alike_key)
+  redis.call('HDEL', failing_key, arg(14))
+  if redis.call('HGET', rate_key, 'asker') == job then redis.call('HDEL', rate_key, 'asker', 'asked_at') end
+  if began then
+    began = math.min(began, now_ms()) -- a heartbeat may have told it, by its worker's clock
+    if not well_since(began) then redis.call('HSET', rate_key, 'good_began', began) end
+    local since = tonumber(redis.call('HGET', rate_key, 'limited_since') or 0)
+    -- One that was out before the 429 tells nothing of the limit.
+    if began > since or since > now_ms() then redis.call('HDEL', rate_key, 'limited_since', 'rounds', 'gap') end
+  end
+  make_room(tonumber(arg(20)))
   if redis.call('HDEL', suspension_key, 'outage') == 1 then note(nil, 'resumed', worker, 'the API answers again') end
   redis.call('DEL', probe_key)
   redis.call('HINCRBY', run_key(run), 'ok', 1)
@@ -28,8 +56,9 @@ if succeeded then
     redis.call('HSET', rate_key, 'unit', string.format('%.6f', math.max(known[2] or 0, credits / weight)))
   end
   redis.call('DEL', rate_key .. ':asks')
-  redis.call('HINCRBY', run_key(run), 'ok:' .. arg(14), 1)
 end
+redis.call('HDEL', refused_key, job)
+redis.call('HDEL', failing_key, job)
 -- A probe that ended without a call told nothing of the API: the next one need not wait for it.
 if redis.call('GET', probe_key) == job then redis.call('DEL', probe_key) end
 if left ~= '' then

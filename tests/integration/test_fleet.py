@@ -241,7 +241,7 @@ def test_a_storm_suspends_and_one_success_clears_it(worker: Workers, progress: P
         fleet.take(message, f"t{attempt}")
         granted = fleet.claim(message, f"t{attempt}", looked=True, looked_at=time.monotonic())
         assert granted.verdict == "go"
-        fleet.answered(message, f"t{attempt}", granted, ApiUnavailable("500"))
+        fleet.answered(message, f"t{attempt}", granted, ApiUnavailable("500", 500))
         fleet.let_go(message, f"t{attempt}")
     assert [s.reason for s in fleet.suspensions()] == ["outage"]
     with pytest.raises(Dropped, match="suspended"):
@@ -262,7 +262,7 @@ def test_one_bad_job_is_no_storm(worker: Workers) -> None:
     for attempt in range(20):
         fleet.take(message, f"t{attempt}")
         granted = fleet.claim(message, f"t{attempt}", looked=True, looked_at=time.monotonic())
-        storm = fleet.answered(message, f"t{attempt}", granted, ApiUnavailable("500"))
+        storm = fleet.answered(message, f"t{attempt}", granted, ApiUnavailable("500", 500))
         fleet.let_go(message, f"t{attempt}")
         assert not storm.running
     assert fleet.suspensions() == []
@@ -275,7 +275,7 @@ def test_a_rejected_request_ends_a_streak(worker: Workers) -> None:
         message = a_message(attempt % 6)
         fleet.take(message, f"t{attempt}")
         granted = fleet.claim(message, f"t{attempt}", looked=True, looked_at=time.monotonic())
-        error = RequestRejected("400") if attempt % 5 == 4 else ApiUnavailable("500")
+        error = RequestRejected("400") if attempt % 5 == 4 else ApiUnavailable("500", 500)
         fleet.answered(message, f"t{attempt}", granted, error)
         fleet.let_go(message, f"t{attempt}")
     assert fleet.suspensions() == []

@@ -45,12 +45,14 @@ from restyle.models import (
     utc_now,
 )
 from restyle.progress import Ended, Progress, Totals, failed
-from restyle.state import State
+from tests.support.timelapse import Timelapse
 
 WORKSPACE = Workspace("s3://bucket/model")
 #: The jobs of each run by shard. The second run has two jobs of the first one: a lease is on a job across runs.
 PLANS: dict[str, list[list[str]]] = {"run-1": [["a", "b"], ["c", "d", "e"]], "run-2": [["a", "d"]]}
 DEATHS, FAILURES, JOBS = 5, 4, 3
+#: Of lost answers half as many are an outage; and so many jobs in a row refused alike stop the fleet.
+LOST, LOST_JOBS, ALIKE = 2, 2, 3
 #: No heartbeat runs out by itself within an example, and an outage may be probed at once.
 LIMITS = Limits(heartbeat_ttl=600, outage_failures=FAILURES, outage_jobs=JOBS, probe_seconds=0, probe_max=0)
 DONE = Ended(
@@ -63,12 +65,13 @@ SPOILED = MalformedResponse("half a picture", 200)
 SPOILED.cost = 0.02
 #: How a call may end without a picture.
 ENDINGS: dict[str, RestyleError | None] = {
-    "failed": ApiUnavailable("500"),
+    "failed": ApiUnavailable("500", 500),
     "doubted": ApiTimeout("lost", in_doubt=True),
     "spoiled": SPOILED,
-    "rejected": RequestRejected("400"),
+    "unreachable": ApiUnavailable("no such host"),
+    "rejected": RequestRejected("400", 400),
     "limited": RateLimited("429"),
-    "refused": OutOfCredits("406"),
+    "refused": OutOfCredits("406", 406),
     "request failed": RequestFailed("422"),
     "request lost": RequestLost("404"),
     "unsent": None,
@@ -166,6 +169,16 @@ class Lease:
     calling: bool = False
     #: Calling for longer than a heartbeat lasts.
     old: bool = False
+    #: When its call began, by the order of events; 0: a heartbeat told it, or long ago.
+    began: int = 0
+
+
+@dataclass
+class Evidence:
+    """What is known of a job that was refused with a word against all."""
+
+    at: int
+    times: int = 1
 
 
 @dataclass
@@ -185,8 +198,6 @@ class Ledger:
     given_back: Counter[Place] = field(default_factory=Counter)
     said: dict[tuple[Place, str], bool] = field(default_factory=dict)
     suspended: set[str] = field(default_factory=set)
-    #: Variants that have succeeded.
-    well: set[str] = field(default_factory=set)
     credits: float = 0.0
     #: Doubt files in S3, and those of them that Redis was told of when it had lost the run.
     noted: set[str] = field(default_factory=set)
@@ -224,7 +235,6 @@ class Ledger:
             for counts in (self.calls, self.doubts, self.deaths, self.given_back):
                 counts.pop(place, None)
         self.said.clear()
-        self.well.clear()
         self.known, self.suspended, self.recalled, self.hungry, self.open = False, set(), set(), set(), set()
 
 
@@ -259,7 +269,8 @@ USUAL = [
     *["take"] * 8, *["claim"] * 4, *["succeed"] * 3, *["failed"] * 3, *["doubted"] * 2, "spoiled", "rejected", "skip",
     "keep", "store kept", "tell again", "let go", "let go again", *["close"] * 2, "open", "fed", "beat",
     "make up a beat", "late beat", "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen",
-    *["probe"] * 2, "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed", "request lost",
+    *["probe"] * 2, "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed",
+    "request lost", "unreachable",
 ]  # fmt: skip
 ALL = [
     *sorted({*USUAL, *ENDINGS}), "free the living", "suspend", "suspend run", "cancel", "redis loses everything",
@@ -273,9 +284,9 @@ FLAG = st.booleans()
 class Protocol(RuleBasedStateMachine):
     """Workers, a dispatcher and a person, in any order."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: Timelapse) -> None:
         super().__init__()
-        state.ask("FLUSHALL")
+        state.flush()
         self.state, self.progress = state, Progress(state)
         self.dispatcher = Fleet(state, LIMITS)
         self.numbers = itertools.count(1)
@@ -294,9 +305,19 @@ class Protocol(RuleBasedStateMachine):
         self.suspended: set[str] = set()
         self.epoch = 0
         self.held_back = False
-        self.streak = 0
+        self.streak = self.lost = self.unreachable = 0
         self.failing: set[str] = set()
         self.probing: str | None = None
+        #: The order of events; when the last of the calls with a good answer began, and what spoke against whom since.
+        self.events = itertools.count(1)
+        self.good_began = 0
+        self.failed_at: dict[str, Evidence] = {}
+        self.refused: dict[str, Evidence] = {}
+        self.alike: tuple[int, set[str]] = (0, set())
+        self.allowed: dict[int, int] = {}
+        self.stopped_alike: set[tuple[str, int]] = set()
+        #: What evidence has decided by now.
+        self.met: set[str] = set()
         #: The truth: tokens whose calls are out, by job, and neither answered nor freed.
         self.out: dict[str, set[str]] = defaultdict(set)
         self.said: list[tuple[str, Place, str, Ended]] = []
@@ -475,55 +496,131 @@ class Protocol(RuleBasedStateMachine):
         """A call ended without a picture."""
         place, ledger = hand.place, self.ledgers[hand.place.run]
         mine = self.release(place.job, hand.token)
+        if mine:
+            self.paid_by(place, error)
         if mine and error and error.ends_request:
             self.requests.pop(place.job, None)
         if mine and error is SPOILED:
             ledger.credits += 0.02
-        if mine and isinstance(error, RequestFailed):
-            self.paid.discard((place.job, place.run))
-        if mine and isinstance(error, ApiTimeout):
-            self.paid.add((place.job, place.run))
         if mine and self.is_open(place):
             ledger.calls[place] += kind in {"failed", "rejected"}
             ledger.doubts[place] += bool(getattr(error, "in_doubt", False))
-        if kind in {"refused", "rejected"} and self.probing == place.job:
-            self.probing = None
-        if kind == "rejected":
-            self.streak, self.failing = 0, set()
-        if kind == "limited":
+        assert hand.claim
+        fresh = hand.claim.epoch == str(self.epoch)
+        if kind == "limited" and fresh:
             self.held_back = True
-        if isinstance(error, FleetError) and hand.claim and hand.claim.epoch == str(self.epoch):
-            self.suspended.add(error.reason)
-        return Storm(ledger.used(place), ledger.doubted(place), kind == "failed" and self.one_more_failure(place, mine))
+        stopped, in_question, storm = False, False, False
+        if isinstance(error, OutOfCredits):
+            stopped, in_question = self.refusal(place, error, fresh, mine)
+        elif isinstance(error, RequestRejected):
+            stopped = self.rejection(place, error, fresh)
+        elif kind == "failed":
+            storm = self.one_more_failure(place, mine, doubted=bool(getattr(error, "in_doubt", False)))
+        elif kind == "unreachable":
+            self.unreachable += mine
+            storm = self.outage(place, self.unreachable >= LOST)
+        return Storm(ledger.used(place), ledger.doubted(place), storm, stopped, in_question)
 
-    def one_more_failure(self, place: Place, mine: bool) -> bool:
-        """One more failure in a row; whether it is a storm."""
-        ledger = self.ledgers[place.run]
-        bad_variant = bool(ledger.well) and place.variant not in ledger.well
-        if not bad_variant:
-            self.streak += mine
-            self.failing.add(place.job)
+    def paid_by(self, place: Place, error: RestyleError | None) -> None:
+        """What a call's end says of the request that was perhaps accepted for it."""
+        if isinstance(error, RequestFailed):
+            self.paid.discard((place.job, place.run))
+        if isinstance(error, ApiTimeout):
+            self.paid.add((place.job, place.run))
+
+    def refusal(self, place: Place, error: FleetError, fresh: bool, mine: bool) -> tuple[bool, bool]:
+        """A refusal with a word against all: whether the fleet stands for it, or the job is in question."""
+        if self.probing == place.job:
+            self.probing = None
+        if not fresh:
+            return False, False
+        too_many, now, before = self.one_more_alike(place, 406), next(self.events), self.refused.get(place.job)
+        if not mine and before and before.times >= 2:
+            return False, True
+        in_question = before is not None and self.good_began > before.at and not too_many
+        times = before.times + 1 if before and in_question else 1
+        self.refused[place.job] = Evidence(now, times)
+        if in_question:
+            return False, True
+        if error.reason not in self.suspended:
+            self.suspended.add(error.reason)
+            self.refused = {job: Evidence(now) for job in self.refused}
+            self.stopped_alike |= {(error.reason, 406)} if too_many else set()
+        return True, False
+
+    def rejection(self, place: Place, error: RequestRejected, fresh: bool) -> bool:
+        """A refusal of one job; whether it is one too many."""
+        self.streak, self.lost, self.unreachable, self.failing = 0, 0, 0, set()
+        if self.probing == place.job:
+            self.probing = None
+        if not fresh or not self.one_more_alike(place, error.http_status or 0):
+            return False
+        if "refused" not in self.suspended:
+            self.suspended.add("refused")
+            self.met.add("stopped")
+            self.stopped_alike.add(("refused", error.http_status or 0))
+        return True
+
+    def one_more_alike(self, place: Place, status: int) -> bool:
+        """One more job in a row that is refused under a status; whether those are too many."""
+        jobs = self.alike[1] if self.alike[0] == status else set()
+        self.alike = (status, jobs | {place.job})
+        return len(self.alike[1]) >= self.allowed.get(status, ALIKE)
+
+    def fails_alone(self, name: str, turns: int) -> bool:
+        """Whether a job or a recipe has failed again so often while others did well."""
+        now = next(self.events)
+        seen = self.failed_at.setdefault(name, Evidence(now, 0))
+        if self.good_began > seen.at:
+            seen.at, seen.times = now, seen.times + 1
+        if seen.times >= turns:
+            self.met.add("alone")
+        return seen.times >= turns
+
+    def outage(self, place: Place, is_over_limit: bool) -> bool:
+        """One more failure under an outage, or one too many; whether one stands."""
         if "outage" in self.suspended:
             self.probing = None if self.probing == place.job else self.probing
-        elif self.streak >= FAILURES and len(self.failing) >= JOBS:
+        elif is_over_limit:
             self.suspended.add("outage")
+            self.met.add("outage")
+        return "outage" in self.suspended
+
+    def one_more_failure(self, place: Place, mine: bool, *, doubted: bool) -> bool:
+        """One more failure in a row; whether it is a storm."""
+        ledger = self.ledgers[place.run]
+        recipe_alone = self.fails_alone(place.variant, 1)
+        alone = self.fails_alone(place.job, 3) or recipe_alone
+        self.unreachable = 0
+        self.streak += mine and not alone
+        self.lost = self.lost + (mine and not alone) if doubted else 0
+        if not alone:
+            self.failing.add(place.job)
+        failing = len(self.failing)
+        over_limit = (self.streak >= FAILURES and failing >= JOBS) or (self.lost >= LOST and failing >= LOST_JOBS)
+        if self.outage(place, over_limit):
+            return True
         pending = planned(place.run) - len(ledger.ended) if ledger.known else 0
-        storm = not bad_variant and len(self.failing) >= 2 and pending > len(self.failing)
-        return "outage" in self.suspended or storm
+        return not alone and failing >= 2 and pending > failing
 
     def reported(self, worker: str, place: Place, token: str, ended: Ended) -> bool:
         """A job's outcome is told; whether it counts."""
-        ledger = self.ledgers[place.run]
+        ledger, lease = self.ledgers[place.run], self.leases.get(place.job)
+        began = lease.began if lease and lease.token == token and lease.calling else 0
         self.release(place.job, token)
         self.unlist(worker, place.job, token)
+        self.refused.pop(place.job, None)
+        self.failed_at.pop(place.job, None)
         if ended.wrote_record or ended.outcome.outcome is OutcomeKind.SKIPPED:
             self.requests.pop(place.job, None)
             self.paid -= {(place.job, run) for run in PLANS}
         if ended.wrote_record:
             self.done.add(place.job)
         if ended.call_succeeded:
-            self.streak, self.failing = 0, set()
-            ledger.well.add(place.variant)
+            self.streak, self.lost, self.unreachable, self.failing = 0, 0, 0, set()
+            self.alike = (self.alike[0], set())
+            self.failed_at.pop(place.variant, None)
+            self.good_began = max(self.good_began, began)
             self.suspended.discard("outage")
             self.probing = None
         if self.probing == place.job:
@@ -657,7 +754,7 @@ class Protocol(RuleBasedStateMachine):
         for job, lease in self.leases.items():
             if lease.calling:
                 self.state.ask("HSET", self.state.key("lease", job), "calling", 1000)
-                lease.old = True
+                lease.old, lease.began = True, 0
 
     # -- a job's way ---------------------------------------------------------------------------------------
 
@@ -707,6 +804,12 @@ class Protocol(RuleBasedStateMachine):
                 place.message, hand.token, looked=hand.looked, looked_at=looked_at, made_from=made_from
             )
 
+        if expected == "refused":
+            self.met.add("refused alone")
+            with pytest.raises(RequestRejected):
+                claim_it()
+            self.tell(worker, hand, failed("request_rejected", "406"))
+            return
         if expected not in {"go", "submitted", "look", "kept", "wait"}:
             with pytest.raises(Dropped, match=expected):
                 claim_it()
@@ -739,6 +842,9 @@ class Protocol(RuleBasedStateMachine):
             verdict = "look"
         elif self.requests.get(job) == MADE_FROM[place.run]:
             verdict, lease.calling = "submitted", True
+        elif told := self.questioned(place):
+            self.release(job, hand.token)
+            return told
         elif self.held_back:
             self.release(job, hand.token)
             return "wait"
@@ -747,8 +853,18 @@ class Protocol(RuleBasedStateMachine):
             if self.requests.pop(job, None):
                 # Another run wants another picture: what was asked for is given up.
                 self.paid -= {(job, run) for run in PLANS if run != place.run}
+        lease.began = next(self.events)
         self.leases[job] = lease
         return verdict
+
+    def questioned(self, place: Place) -> str:
+        """What a claim is answered for a job that was refused with a word against all; empty: as any other."""
+        evidence, ledger = self.refused.get(place.job), self.ledgers[place.run]
+        if evidence is None:
+            return ""
+        if self.good_began <= evidence.at and planned(place.run) - len(ledger.ended) > len(self.refused):
+            return "wait"
+        return "refused" if evidence.times >= 2 else ""
 
     def granted(self, worker: str, hand: Hand, claim: Claim) -> None:
         """A call is out: judged by what must never be, whatever the keys say."""
@@ -879,7 +995,7 @@ class Protocol(RuleBasedStateMachine):
         mine = not ended and (lease.token == hand.token if lease else place.job not in self.done)
         assert self.processes[worker].fleet.still_mine(place.message, hand.token) == mine
         if mine and not lease:
-            self.leases[place.job] = Lease(place, worker, hand.token, calling=True)
+            self.leases[place.job] = Lease(place, worker, hand.token, calling=True, began=next(self.events))
         return mine
 
     def end_without_a_call(self, pick: int, ended: Ended) -> None:
@@ -1056,8 +1172,13 @@ class Protocol(RuleBasedStateMachine):
     def resume(self) -> None:
         """The fleet goes on."""
         self.dispatcher.resume()
+        for reason, status in self.stopped_alike:
+            if reason in self.suspended:
+                self.allowed[status] = 2 * self.allowed.get(status, ALIKE)
         self.suspended.clear()
+        self.stopped_alike.clear()
         self.streak, self.failing, self.probing, self.held_back = 0, set(), None, False
+        self.lost, self.unreachable, self.alike = 0, 0, (self.alike[0], set())
         self.epoch += 1
 
     def suspend_run(self, run: str, reason: str) -> None:
@@ -1078,12 +1199,12 @@ class Protocol(RuleBasedStateMachine):
 
     def hold_ends(self) -> None:
         """A rate limit has reset."""
-        self.state.ask("HDEL", f"{self.state.account}rate", "hold")
+        self.state.ask("HDEL", f"{self.state.account}rate", "hold", "limited_since")
         self.held_back = False
 
     def redis_loses_everything(self) -> None:
         """Redis comes back empty; the processes know nothing of it."""
-        self.state.ask("FLUSHALL")
+        self.state.flush()
         for ledger in self.ledgers.values():
             ledger.forget()
         for lost in (self.alive, self.known, self.leases, self.lists, self.done, self.kept, self.suspended):
@@ -1094,6 +1215,9 @@ class Protocol(RuleBasedStateMachine):
             (job, run) for job, run in self.paid if job in self.ledgers[run].noted | self.ledgers[run].requested
         }
         self.epoch, self.streak, self.failing, self.probing, self.held_back = 0, 0, set(), None, False
+        self.lost, self.unreachable, self.good_began, self.alike = 0, 0, 0, (0, set())
+        for evidence in (self.refused, self.failed_at, self.allowed, self.stopped_alike):
+            evidence.clear()
         # Of a call whose worker is dead as well nobody knows.
         in_hand = {hand.token for process in self.processes.values() for hand in process.hands.values()}
         for tokens in self.out.values():
@@ -1197,14 +1321,18 @@ class Protocol(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def state(redis_url: str) -> Iterator[State]:
-    """The door to a real Valkey."""
-    state = State(redis_url, namespace=WORKSPACE.namespace, account="account")
+def state(redis_url: str) -> Iterator[Timelapse]:
+    """The door to a real Valkey, whose scripts' clock ticks at each look: events have an order.
+
+    It is ahead of the workers' own, so that a beginning that a heartbeat tells is before all of them.
+    """
+    soon = time.time() + 300
+    state = Timelapse(redis_url, namespace=WORKSPACE.namespace, account="account", now=soon, step=1)
     yield state
     state.close()
 
 
-def test_the_protocol_is_its_model(state: State) -> None:
+def test_the_protocol_is_its_model(state: Timelapse) -> None:
     """In whatever order workers, dispatcher, person, API and Redis act or die, every key is as predicted."""
     run_state_machine_as_test(
         lambda: Protocol(state),  # type: ignore[arg-type] # any factory will do
@@ -1274,8 +1402,53 @@ FOUND: dict[str, list[tuple[str, int, bool, bool]]] = {
 }  # fmt: skip
 
 
+#: Refusals and failures that evidence decides (restyle/lua/answered.lua), step by step; at the end the events that the
+#: model must have met on the way. Shard 1 of run-1 holds places 2 to 4.
+DECIDED: dict[str, tuple[list[tuple[str, int, bool, bool]], str]] = {
+    "a job that is refused again while others do well is in question, and fails alone": ([
+        ("open", 1, False, False), ("take", 0, True, False), ("refused", 1, False, False), ("resume", 0, False, False),
+        ("take", 8, True, False), ("succeed", 0, False, False), ("take", 0, True, False), ("refused", 0, True, False),
+        ("claim", 0, False, False), ("take", 2, True, False), ("succeed", 0, False, False),
+        ("claim", 0, False, False), ("claim", 0, False, False),
+    ], "refused alone"),
+    "three jobs in a row that are refused alike stop the fleet, and after a resume six": ([
+        ("open", 1, False, False), ("take", 0, True, False), ("rejected", 3, False, False),
+        ("take", 8, True, False), ("rejected", 3, True, False), ("take", 2, True, False), ("rejected", 1, False, False),
+        ("resume", 0, False, False), ("take", 2, True, False), ("rejected", 3, False, False), ("take", 3, True, False),
+        ("rejected", 3, False, False), ("take", 4, True, False), ("rejected", 3, False, False),
+    ], "stopped"),
+    "a recipe that fails again while others do well spends its own attempts": ([
+        ("open", 1, False, False), ("take", 0, True, False), ("failed", 1, False, False), ("take", 8, True, False),
+        ("succeed", 0, False, False), ("take", 0, True, False), ("claim", 0, False, False),
+        ("failed", 1, False, False), ("take", 2, True, False), ("failed", 1, False, False),
+        ("take", 4, True, False), ("failed", 1, False, False), ("take", 0, True, False), ("claim", 0, False, False),
+        ("failed", 1, False, False),
+    ], "alone"),
+    "lost answers are an outage sooner than failures": ([
+        ("take", 0, True, False), ("doubted", 1, False, False), ("take", 8, True, False), ("doubted", 1, False, False),
+    ], "outage"),
+    "what was never sent is an outage, and spends nothing": ([
+        ("take", 0, True, False), ("unreachable", 0, False, False), ("claim", 0, False, False),
+        ("unreachable", 0, False, False),
+    ], "outage"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("decided", DECIDED)
+def test_evidence_decides(state: Timelapse, decided: str) -> None:
+    """Each rule that goes by what happened, in a sequence that comes to it."""
+    protocol = Protocol(state)
+    steps, event = DECIDED[decided]
+    for step in steps:
+        protocol.step(*step)
+        protocol.the_ledgers_are_true()
+        protocol.the_leases_are_true()
+        protocol.the_suspensions_are_true()
+    assert event in protocol.met
+
+
 @pytest.mark.parametrize("found", FOUND)
-def test_what_once_went_wrong_goes_right(state: State, found: str) -> None:
+def test_what_once_went_wrong_goes_right(state: Timelapse, found: str) -> None:
     """Each sequence in which a script once broke the model, step by step."""
     protocol = Protocol(state)
     for step in FOUND[found]:

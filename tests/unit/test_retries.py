@@ -16,6 +16,8 @@ LAST = Storm(used=5, doubts=0, running=False)
 LAST_IN_STORM = Storm(used=5, doubts=0, running=True)
 DOUBTED = Storm(used=1, doubts=1, running=False)
 DOUBTED_TWICE = Storm(used=2, doubts=2, running=False)
+STOPPED = Storm(used=1, doubts=0, running=False, stopped=True)
+IN_QUESTION = Storm(used=0, doubts=0, running=False, in_question=True)
 LOST = errors.ApiTimeout("lost", in_doubt=True)
 PAID_TWICE = errors.MalformedResponse("JSON of an unknown shape", 200)
 PAID_TWICE.is_last = True
@@ -32,9 +34,14 @@ PAID_TWICE.is_last = True
         (errors.Misconfigured(), FIRST, "retry", LetGo()),
         (errors.StoreAccessDenied(), FIRST, "retry", LetGo()),
         (errors.RateLimited(), LAST, "retry", Retry(0.0)),
-        (errors.ApiUnavailable(), FIRST, "retry", Retry),
-        (errors.ApiUnavailable(), LAST, "retry", Fail("api_unavailable")),
-        (errors.ApiUnavailable(), LAST_IN_STORM, "retry", LetGo(give_back=True)),
+        (errors.RequestRejected(), STOPPED, "retry", LetGo()),
+        (errors.OutOfCredits(), STOPPED, "retry", LetGo()),
+        (errors.OutOfCredits(), IN_QUESTION, "retry", Retry),
+        (errors.ClockSkewed(), LAST, "retry", LetGo()),
+        (errors.ApiUnavailable("500", 500), FIRST, "retry", Retry),
+        (errors.ApiUnavailable("500", 500), LAST, "retry", Fail("api_unavailable")),
+        (errors.ApiUnavailable("500", 500), LAST_IN_STORM, "retry", LetGo(give_back=True)),
+        (errors.ApiUnavailable("no such host"), LAST, "retry", Retry),
         (errors.MalformedResponse(), FIRST, "retry", Retry),
         (errors.MalformedResponse(), LAST, "retry", Fail("unreadable")),
         (PAID_TWICE, FIRST, "retry", Fail("unreadable")),
@@ -63,12 +70,12 @@ def test_each_error_has_its_consequence(
 
 
 def test_what_fails_again_and_again_without_a_call_ends() -> None:
-    """No error but the absence of S3 or Redis may repeat itself for ever, whoever raised it."""
+    """No error but an S3, a Redis or an API that is out of reach may repeat itself for ever, whoever raised it."""
     policy, unused = Policy(max_attempts=5), Storm(used=0, doubts=0, running=False)
-    for error in (errors.MalformedResponse(), errors.ApiUnavailable(), errors.ApiTimeout()):
+    for error in (errors.MalformedResponse(), errors.ApiUnavailable("500", 500), errors.ApiTimeout()):
         assert isinstance(decide(error, storm=unused, waits=4, policy=policy), Retry)
         assert decide(error, storm=unused, waits=5, policy=policy) == Fail(error.code)
-    for away in (errors.StoreUnavailable(), errors.StateUnavailable()):
+    for away in (errors.StoreUnavailable(), errors.StateUnavailable(), errors.ApiUnavailable("no such host")):
         assert isinstance(decide(away, storm=unused, waits=500, policy=policy), Retry)
 
 

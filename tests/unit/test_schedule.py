@@ -17,8 +17,8 @@ from config.schedules import Schedule
 from config.settings import Settings
 from producers.schedule import Firing, Overlap, Standing, due, fire, is_of, latest, overlapping, upcoming
 from restyle.errors import ConfigurationError
-from restyle.fleet import Suspension
 from restyle.models import RunStatus
+from restyle.suspensions import Suspension
 
 
 def schedule(cron: str = "15 2 * * *", **more: Any) -> Schedule:

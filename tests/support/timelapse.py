@@ -1,0 +1,63 @@
+"""A Redis whose scripts go by a clock of the test's own: hours pass at once, and a clock may be set back."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from restyle.state import State
+
+#: What the scripts take the time from, and what a test gives them in its place.
+_ITS_OWN = "local function now_ms()"
+_OURS = """
+local function now_ms()
+  local step = tonumber(redis.call('GET', 'timelapse:step') or 0)
+  return tonumber(redis.call('INCRBY', 'timelapse:now', step))
+end
+local function server_ms()"""
+
+
+class Timelapse(State):
+    """Runs the scripts as they are, but for their clock, which stands still or takes a step at each look."""
+
+    def __init__(self, url: str, *, namespace: str, account: str, now: float = 1e9, step: int = 0) -> None:
+        """Unix seconds, and milliseconds a look."""
+        super().__init__(url, namespace=namespace, account=account)
+        folder = resources.files("restyle") / "lua"
+        prelude = (folder / "prelude.lua").read_text()
+        assert _ITS_OWN in prelude
+        self._prelude = prelude.replace(_ITS_OWN, _OURS)
+        self._folder = folder
+        self._loaded: dict[str, str] = {}
+        self.ask("SET", "timelapse:step", step)
+        self.set(now)
+
+    def run(self, script: str, *args: str | float) -> Any:
+        """Runs a script with its own arguments behind the two prefixes."""
+        if script not in self._loaded:
+            text = self._prelude + (self._folder / f"{script}.lua").read_text()
+            self._loaded[script] = self.ask("SCRIPT LOAD", text)
+        return self.ask("EVALSHA", self._loaded[script], 0, self.namespace, self.account, *args)
+
+    def set(self, now: float) -> None:
+        """Sets the clock."""
+        self.ask("SET", "timelapse:now", round(now * 1000))
+
+    def go(self, seconds: float) -> None:
+        """Lets time pass, or with less than nothing sets the clock back."""
+        self.ask("INCRBY", "timelapse:now", round(seconds * 1000))
+
+    def flush(self) -> None:
+        """Redis loses everything but the time."""
+        now, step = self.ask("MGET", "timelapse:now", "timelapse:step")
+        self.ask("FLUSHALL")
+        self.ask("MSET", "timelapse:now", now, "timelapse:step", step)
+
+    def clock(self) -> float:
+        """What the scripts' clock says."""
+        return self.now
+
+    @property
+    def now(self) -> float:
+        """What the scripts' clock says."""
+        return int(self.ask("GET", "timelapse:now")) / 1000
