@@ -43,7 +43,10 @@ CALLS_A_PROCESS = 32
 TABLES = frozenset({"defaults", "schedule", "notify", "models"})
 #: Names that belong to the environment only: where the file is, and secrets, which no file may hold.
 _ENVIRONMENT_ONLY = frozenset(
-    {"config", "api_key", "dashboard_token", "notify_secret", "notify_slack", "smtp_password"}
+    {
+        "config", "api_key", "dashboard_token", "notify_secret", "notify_slack", "smtp_password",
+        "redis_sentinel_password",
+    }  # fmt: skip
 )
 
 
@@ -62,7 +65,15 @@ class Settings(OutputSettings):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     redis_url: SecretStr | None = None
-    """Redis or Valkey, e.g. redis://host:6379/0. Unset: the embedded Valkey."""
+    """Redis or Valkey, e.g. redis://host:6379/0, or sentinel://h1:26379;sentinel://h2:26379/0. Unset: the embedded Valkey."""
+    redis_sentinel_master: str = "mymaster"
+    """The name that the sentinels of `redis_url` give the primary."""
+    redis_sentinel_username: str = ""
+    """The user by whom the sentinels are asked; user and password of the servers are in `redis_url`."""
+    redis_sentinel_password: SecretStr | None = None
+    """The sentinels' own password."""
+    redis_sentinel_tls: bool = False
+    """Speak TLS to sentinels and servers, as rediss:// does to one server."""
     workspace: str | None = None
     """Where plans, records and outputs live: s3://bucket/prefix. Unset: the embedded S3."""
     api_url: str = SEGMIND_URL

@@ -15,7 +15,7 @@ RestyleError
 │   ├── RequestFailed         the API's queue took the request and could not make the picture; not billed, one retry
 │   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
-│   └── StateUnavailable      Redis is out of reach; costs no attempt
+│   └── StateUnavailable      Redis is out of reach, or refuses; costs no attempt
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
 └── FleetError                true for every job: the fleet is suspended, nothing is failed for it
     ├── OutOfCredits          402, 406: no_credits
@@ -187,9 +187,16 @@ class StoreUnavailable(TransientError):
 
 
 class StateUnavailable(TransientError):
-    """Redis is out of reach."""
+    """Redis is out of reach, or it answers and refuses."""
 
     code = "state_unavailable"
+
+    def __init__(self, message: str | None = None, *, refusal: str = "", advice: str = "") -> None:
+        super().__init__(message)
+        #: The code that Redis answered with, such as MISCONF; empty where it did not answer.
+        self.refusal = refusal
+        #: What a person does about it.
+        self.next = advice
 
 
 class RateLimited(RestyleError):

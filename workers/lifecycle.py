@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
+import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -23,9 +26,13 @@ from workers.gauges import Gauges
 from workers.health import Health, doors
 from workers.notifier import Notifier
 from workers.traces import open_traces
-from workers.watchdog import Watchdog
+from workers.waiting import until_taken
+from workers.watchdog import EXIT, Watchdog
 
 log = structlog.get_logger("restyle.worker")
+
+#: Seconds until another heartbeat is tried after one that Redis did not take.
+SOON = 1.0
 
 
 class Heart(threading.Thread):
@@ -56,20 +63,27 @@ class Heart(threading.Thread):
         )
 
     def run(self) -> None:
-        """Beats; while Redis is away it keeps trying, and the worker makes no new call (`Fleet.heart_fresh`)."""
-        while not self._over.wait(self._settings.heartbeat_seconds):
+        """Beats; while Redis is away it keeps trying, and the worker makes no new call (`Fleet.heart_fresh`).
+
+        Nothing ends it: without it this worker counts as dead, and its calls are made again elsewhere.
+        """
+        pause = self._settings.heartbeat_seconds
+        while not self._over.wait(pause):
+            pause = self._settings.heartbeat_seconds
             try:
                 self.beat()
-            except StateUnavailable as error:
-                log.warning("heartbeat missed", reason=error.message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next heartbeat may go out
+                pause = min(pause, SOON)
+                told = log.debug if isinstance(error, StateUnavailable) else log.exception
+                told("heartbeat missed", reason=str(error))
 
     def stop(self) -> None:
         """Ends the heartbeat, and says goodbye so that nobody waits for it."""
         self._over.set()
         try:
             self._fleet.leave()
-        except StateUnavailable:
-            log.warning("left without a word: Redis cannot be reached")
+        except StateUnavailable as error:
+            log.warning("left without a word", reason=error.message)
 
 
 def connect(app: Celery, settings: Settings, resources: Resources) -> None:
@@ -87,10 +101,11 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     end_traces = open_traces(resources) if settings.traces else lambda: None
 
     def leave() -> None:
-        dispatcher.stop()
-        notifier.stop()
-        heart.stop()
-        end_traces()
+        for stop in (dispatcher.stop, notifier.stop, heart.stop, end_traces):
+            try:
+                stop()
+            except Exception:
+                log.exception("a part of the worker did not end well")
 
     watchdog = Watchdog(resources, app.conf.worker_concurrency, leave)
     watchdog.watch(app)
@@ -99,11 +114,15 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_logging(**_: Any) -> None:
         logs.configure(settings.log_format, settings.log_level)
 
-    @signals.worker_init.connect(weak=False)
-    def on_init(**_: Any) -> None:
-        # The first beat comes before the first message: a worker without one may take none.
+    def say_hello() -> None:
         heart.beat()
         resources.state.ask("SET", resources.state.key("account"), settings.account or "")
+
+    @signals.worker_init.connect(weak=False)
+    @essential
+    def on_init(**_: Any) -> None:
+        # The first beat comes before the first message: a worker without one may take none.
+        until_taken(say_hello)
         heart.start()
         dispatcher.start()
         notifier.start()
@@ -111,6 +130,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
             health.start()
 
     @signals.worker_ready.connect(weak=False)
+    @essential
     def on_ready(**_: Any) -> None:
         log.info("ready", worker=fleet.worker, concurrency=settings.concurrency, workspace=resources.workspace.uri)
         watchdog.start()
@@ -129,6 +149,25 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_shutdown(**_: Any) -> None:
         leave()
         resources.close()
+
+
+def essential(begin: Callable[..., None]) -> Callable[..., None]:
+    """Has a fault of a receiver of Celery's signals end the process.
+
+    Celery writes down what a receiver raises and goes on: as a worker without a heart, or without a watchdog.
+    """
+
+    @functools.wraps(begin)
+    def call(**given: Any) -> None:
+        try:
+            begin(**given)
+        except RestyleError as error:
+            sys.exit(f"restyle: {error.message}")
+        except Exception:
+            log.exception("this worker cannot begin")
+            sys.exit(EXIT)
+
+    return call
 
 
 def _health(settings: Settings, resources: Resources) -> Health | None:

@@ -20,6 +20,8 @@ from restyle.models import Run, RunStatus
 
 #: Seconds without a living worker after which the command says so.
 LONELY = 20.0
+#: Seconds between two looks whether Redis takes writes.
+LOOK_AT_REDIS = 2.0
 
 
 class Terminated(KeyboardInterrupt):
@@ -74,10 +76,14 @@ def terminable() -> Iterator[None]:
 
 def follow(run: Run, here: Session) -> Snapshot:
     """Shows the run's progress; the last snapshot is taken when no call is out any more."""
-    lonely = time.monotonic()
+    lonely = looked = time.monotonic()
+    here.state.spells.listen(tell_spell)
     with board(run, here) as show:
         for now in snapshots(run, here):
             show(now)
+            if time.monotonic() - looked > LOOK_AT_REDIS:
+                looked = time.monotonic()
+                here.refusal()  # which is told, once
             if now.workers:
                 lonely = time.monotonic()
             elif time.monotonic() - lonely > LONELY:
@@ -99,11 +105,21 @@ def snapshots(run: Run, here: Session) -> Iterator[Snapshot]:
     while True:
         try:
             yield from watch(run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet)
-        except (StateUnavailable, StoreUnavailable) as error:
+        except StateUnavailable:  # which is told, once
+            time.sleep(2)
+        except StoreUnavailable as error:
             say(f"{error.message}; waiting for it to come back", "yellow")
             time.sleep(2)
         else:
             return
+
+
+def tell_spell(spell: StateUnavailable | None, _seconds: float) -> None:
+    """Says that Redis is away or refuses, and that it is over."""
+    if spell:
+        say(f"{spell.message}; waiting for it to pass. Next: {spell.next}", "yellow")
+    else:
+        say("Redis takes writes again.", "yellow")
 
 
 def needs_person(now: Snapshot, here: Session) -> bool:

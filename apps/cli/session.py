@@ -17,7 +17,7 @@ from producers.control import Control
 from producers.enqueue import Feeder
 from producers.rows import Rows
 from producers.watch import Snapshot, read_run, rows_of, snapshot
-from restyle.errors import ConfigurationError
+from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.fleet import Fleet
 from restyle.keys import Workspace, is_run_id
 from restyle.models import Run
@@ -84,6 +84,14 @@ class Session:
         if self.embedded:
             local.kill(self.settings)
 
+    def refusal(self) -> StateUnavailable | None:
+        """What Redis says, where it can be read and takes no writes: nothing moves then."""
+        try:
+            self.state.check_writes()
+        except StateUnavailable as error:
+            return error
+        return None
+
     def rows(self, run: Run) -> Rows:
         """A run's jobs with their outcomes so far."""
         return rows_of(run, store=self.store, workspace=self.workspace, progress=self.progress)
@@ -120,7 +128,7 @@ def session(
         detach: whether the embedded stack stays up afterwards.
 
     Raises:
-        ConfigurationError: a part is neither configured nor can be started.
+        ConfigurationError: a part is neither configured nor can be started, or Redis refuses the login.
         StateUnavailable, StoreUnavailable: a configured part cannot be reached.
     """
     with local.stack(settings, worker=False, sandbox=False, detach=detach) as servers:
@@ -137,12 +145,12 @@ def session(
 
 def connect(settings: Settings, store: Store, *, embedded: bool) -> Session:
     """The doors of complete settings, Redis checked."""
-    state = open_state(settings, settings.account or "", connections=16)
-    state.ping()
+    state = open_state(settings, settings.account or "")
+    state.log_in()
     if settings.account is None and (account := state.ask("GET", state.key("account"))):
         # Without a key of its own a command looks at the account that the workers use.
         state.close()
-        state = open_state(settings, str(account), connections=16)
+        state = open_state(settings, str(account))
     return Session(settings, embedded, store, state)
 
 
