@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.connections import redis_address
 from config.settings import Settings
+from restyle.redis_address import RedisAddress
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -35,13 +36,6 @@ def make_celery(settings: Settings) -> Celery:
     from kombu import Queue
 
     address = redis_address(settings)
-    options: dict[str, Any] = {"ssl": None, "transport": {}}
-    if address.is_sentinels:
-        options["transport"] = {"master_name": address.master, "sentinel_kwargs": address.sentinel_options}
-        options["ssl"] = address.tls_options if address.sentinel_tls else None
-    elif address.url.startswith("rediss:"):
-        # Kombu alone would trust whoever answers, and show them the password.
-        options["ssl"] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     # set_as_current: `celery -A workers.main` and the tasks find it; there is one per process.
     app = Celery("restyle", broker=address.broker_url, set_as_current=True)
     app.conf.update(
@@ -69,9 +63,9 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_heartbeat=0,
-        broker_use_ssl=options["ssl"],
+        broker_use_ssl=_tls(address),
         broker_transport_options={
-            **options["transport"],
+            **_sentinels(address),
             "global_keyprefix": settings.effective_workspace.namespace,
             # What is unacknowledged is kept in memory alone: a message is a hint, the dispatcher feeds again what a
             # dead worker lost, and two round trips to Redis a job are saved (docs/decisions/0016).
@@ -88,3 +82,17 @@ def make_celery(settings: Settings) -> Celery:
         },
     )
     return app
+
+
+def _tls(address: RedisAddress) -> dict[str, Any] | None:
+    """How certificates are checked: kombu alone would trust whoever answers, and show them the password."""
+    if address.is_sentinels:
+        return address.tls_options if address.sentinel_tls else None
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if address.url.startswith("rediss:") else None
+
+
+def _sentinels(address: RedisAddress) -> dict[str, Any]:
+    """What kombu is told of sentinels, where there are any."""
+    if not address.is_sentinels:
+        return {}
+    return {"master_name": address.master, "sentinel_kwargs": address.sentinel_options}

@@ -44,9 +44,14 @@ TABLES = frozenset({"defaults", "schedule", "notify", "models"})
 #: Names that belong to the environment only: where the file is, and secrets, which no file may hold.
 _ENVIRONMENT_ONLY = frozenset(
     {
-        "config", "api_key", "dashboard_token", "notify_secret", "notify_slack", "smtp_password",
+        "config",
+        "api_key",
+        "dashboard_token",
+        "notify_secret",
+        "notify_slack",
         "redis_sentinel_password",
-    }  # fmt: skip
+        "smtp_password",
+    }
 )
 
 
@@ -65,7 +70,7 @@ class Settings(OutputSettings):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     redis_url: SecretStr | None = None
-    """Redis or Valkey, e.g. redis://host:6379/0, or sentinel://h1:26379;sentinel://h2:26379/0. Unset: the embedded Valkey."""
+    """Redis or Valkey, e.g. redis://host:6379/0; or its sentinels: sentinel://h1;sentinel://h2/0. Unset: embedded."""
     redis_sentinel_master: str = "mymaster"
     """The name that the sentinels of `redis_url` give the primary."""
     redis_sentinel_username: str = ""

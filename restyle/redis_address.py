@@ -71,8 +71,9 @@ class RedisAddress:
         }
         if self.is_sentinels:
             kind = SecurePrimary if self.sentinel_tls else Primary
-            hosts = Sentinel(self.sentinels, sentinel_kwargs=self.sentinel_options)
-            return SentinelConnectionPool(self.master, hosts, connection_class=kind, **self._server, **options)
+            hosts = Sentinel(self.sentinels, sentinel_kwargs=self.sentinel_options)  # type: ignore[no-untyped-call]
+            options |= {"connection_class": kind, **self._server}
+            return SentinelConnectionPool(self.master, hosts, **options)  # type: ignore[no-untyped-call] # nor here
         try:
             pool = redis.ConnectionPool.from_url(self.url, **options)
             str(pool.connection_kwargs.get("host", "")).encode("idna")
@@ -128,7 +129,7 @@ class RedisAddress:
         found = []
         for part in self.url.split(";"):
             try:
-                read = parse_url(f"redis://{part.strip().removeprefix(_SENTINEL)}")
+                read = parse_url(f"redis://{part.strip().removeprefix(_SENTINEL)}")  # type: ignore[no-untyped-call]
                 str(read.get("host", "")).encode("idna")
             except ValueError:
                 raise _wrong(_SENTINEL_FORM) from None

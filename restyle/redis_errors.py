@@ -14,8 +14,7 @@ from redis.sentinel import MasterNotFoundError
 
 from restyle.errors import StateUnavailable, printable
 
-#: Everything that redis-py raises of a server.
-ERRORS: tuple[type[Exception], ...] = (exceptions.RedisError,)
+RedisError = exceptions.RedisError
 #: Codes by which Redis takes no writes, while it may be read.
 _NO_WRITES = frozenset({"OOM", "MISCONF", "NOREPLICAS", "READONLY"})
 #: Codes that say who may log in, and what that user may do.
@@ -56,11 +55,11 @@ _CLASSES = {
 }
 _CODE = re.compile(r"([A-Z]{2,})(?: |$)")
 #: What Redis puts behind an error within a script; before version 7 it hides the error's own code in the middle.
-_SCRIPT_TAIL = re.compile(r"\.? script: .*on @user_script:\d+\.?$", re.DOTALL)
+_SCRIPT_TAIL = re.compile(r"\.? script: (?:\w+, )?on @user_script:\d+\.?$")
 _WRAPPED = re.compile(r"@user_script: ?\d+: -([A-Z]{2,}) (.*)", re.DOTALL)
 
 
-def meaning(error: exceptions.RedisError) -> StateUnavailable | None:
+def meaning(error: RedisError) -> StateUnavailable | None:
     """What an error means for whoever asked; None: it is a fault of ours, and no waiting mends it."""
     if isinstance(error, MasterNotFoundError):
         return _no_primary(error)
@@ -81,7 +80,7 @@ def drops(code: str) -> bool:
     return code not in _STAYS
 
 
-def code_of(error: exceptions.RedisError) -> tuple[str, str]:
+def code_of(error: RedisError) -> tuple[str, str]:
     """The code that Redis answered with, and its words; without a code it did not answer."""
     text = str(error).rpartition(" of pipeline caused error: ")[2]
     code = getattr(error, "status_code", None) or next(
@@ -107,7 +106,7 @@ def _no_primary(error: MasterNotFoundError) -> StateUnavailable:
     return StateUnavailable(f"Redis cannot be reached: no sentinel names a primary {name}", advice=_SENTINELS)
 
 
-def _is_ours(error: exceptions.RedisError, code: str) -> bool:
+def _is_ours(error: RedisError, code: str) -> bool:
     """A value that cannot be sent, a script that fails by itself, a key of another kind: nothing that passes."""
     if isinstance(error, exceptions.DataError):
         return True

@@ -20,6 +20,7 @@ class Spells:
         self._lock = threading.Lock()
         self._listener: Listener | None = None
         self._now: StateUnavailable | None = None
+        self._told: set[str] = set()
         self._since = 0.0
 
     def listen(self, listener: Listener) -> None:
@@ -32,12 +33,15 @@ class Spells:
         return self._now
 
     def begin(self, trouble: StateUnavailable) -> None:
-        """Redis has refused, or not answered; another code than before is told too."""
+        """Redis has refused, or not answered; of a spell each code is told once."""
         with self._lock:
-            lasts = self._now is not None and self._now.refusal == trouble.refusal
-            self._since = time.monotonic() if self._now is None else self._since
+            if self._now is None:
+                self._since = time.monotonic()
+                self._told.clear()
+            is_new = trouble.refusal not in self._told
+            self._told.add(trouble.refusal)
             self._now = trouble
-        if not lasts and self._listener:
+        if is_new and self._listener:
             self._listener(trouble, 0.0)
 
     def end(self, *, taken_when_full: bool = False) -> None:

@@ -19,7 +19,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.transport import redis
 
-from restyle.redis_errors import ERRORS, meaning
+from restyle.redis_errors import RedisError, meaning
 
 log = structlog.get_logger("restyle.foreign")
 
@@ -44,7 +44,7 @@ class Outliving:
     """What both transports have in common."""
 
     #: To each of them kombu's answer is to connect anew, rather than to end the worker.
-    connection_errors = redis.Transport.connection_errors + ERRORS
+    connection_errors = (*redis.Transport.connection_errors, RedisError)
 
     def on_readable(self, fileno: int) -> None:
         """Reads what has come; an entry of the queue that is no message has left it already."""
@@ -121,7 +121,7 @@ class Consumer(CeleryConsumer):
         if self._away:
             return
         self._away = True
-        why = meaning(error) if isinstance(error, ERRORS) else None
+        why = meaning(error) if isinstance(error, RedisError) else None
         log.warning("the queue cannot be read", reason=why.message if why else _short(error))
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:

@@ -100,13 +100,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
 
     end_traces = open_traces(resources) if settings.traces else lambda: None
 
-    def leave() -> None:
-        for stop in (dispatcher.stop, notifier.stop, heart.stop, end_traces):
-            try:
-                stop()
-            except Exception:
-                log.exception("a part of the worker did not end well")
-
+    leave = functools.partial(end_all, dispatcher.stop, notifier.stop, heart.stop, end_traces)
     watchdog = Watchdog(resources, app.conf.worker_concurrency, leave)
     watchdog.watch(app)
 
@@ -149,6 +143,15 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_shutdown(**_: Any) -> None:
         leave()
         resources.close()
+
+
+def end_all(*stops: Callable[[], None]) -> None:
+    """Ends each part of a worker, whatever the others meet."""
+    for stop in stops:
+        try:
+            stop()
+        except Exception:
+            log.exception("a part of the worker did not end well")
 
 
 def essential(begin: Callable[..., None]) -> Callable[..., None]:

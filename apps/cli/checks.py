@@ -41,9 +41,7 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _parts(settings: Settings) -> Iterator[Finding]:
-    yield _look(
-        "redis", lambda: _redis(settings), "check RESTYLE_REDIS_URL"
-    )
+    yield _look("redis", lambda: _redis(settings), "check RESTYLE_REDIS_URL")
     yield _look(
         "s3",
         lambda: _s3(settings),
