@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from typing import Any
 
@@ -30,8 +29,6 @@ class Worker(CeleryWorker):
         super().__init__(*args, **kwargs)
 
 
-for _number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(_number, waiting.leave_quietly)  # until Celery's own
 memory.hold_little()
 try:
     settings = load_settings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -22,9 +23,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 def meet(state: State) -> None:
     """Waits for Redis, and looks whether it suits; from here on its spells are told in the log.
 
+    Until Celery has handlers of its own, a signal ends the process at once and well: there is nothing to drain.
+
     Raises:
         ConfigurationError: Redis refuses the login, may forget keys, or is a cluster.
     """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave_quietly)
     state.spells.listen(tell)
     until_taken(state.log_in)
     if doubtful := until_taken(lambda: redis_server.check(state)):
@@ -51,5 +56,5 @@ def tell(spell: StateUnavailable | None, seconds: float) -> None:
 
 
 def leave_quietly(_number: int, _frame: FrameType | None) -> None:
-    """A signal before the first message: there is nothing to drain."""
+    """Ends the process."""
     sys.exit(0)

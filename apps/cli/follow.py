@@ -86,7 +86,7 @@ def follow(run: Run, here: Session) -> Snapshot:
                 here.refusal()  # which is told, once
             if now.workers:
                 lonely = time.monotonic()
-            elif time.monotonic() - lonely > LONELY:
+            elif time.monotonic() - lonely > LONELY and here.state.spells.now is None:
                 lonely = float("inf")
                 log = here.settings.home / "logs" / "worker.log"
                 hint = f"it may be failing to start: see {log}" if here.embedded else "start one: restyle worker"
