@@ -61,6 +61,8 @@ class Feeder:
     token: str = field(default_factory=lambda: uuid4().hex)
     _plans: OrderedDict[tuple[str, int], list[bytes]] = field(default_factory=OrderedDict)
     _envelopes: dict[tuple[str, str], Envelope] = field(default_factory=dict)
+    #: Shards that were marked as fed, and whose messages Redis did not all take: they are fed again at the next tick.
+    _cut_off: set[tuple[str, int]] = field(default_factory=set)
     #: Jobs ended in all unfinished runs, by the monotonic time of each look.
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -125,7 +127,7 @@ class Feeder:
         """Feeds what is pending and held by nobody: at once where a worker let go, else after a long silence."""
         now, patience = self.progress.state.clock(), self._patience()
         for shard in shards:
-            hungry = shard.fed == 0
+            hungry = shard.fed == 0 or (run_id, shard.shard) in self._cut_off
             if hungry or now - shard.fed > patience:
                 self.feed(run_id, shard.shard, loosen=not hungry)
 
@@ -155,8 +157,10 @@ class Feeder:
             for _, job_id, _ in hungry:
                 self.fleet.loosen(job_id)
         # Marked first: a job dropped while these are published makes the shard hungry again.
+        self._cut_off.add((run_id, shard))
         self.progress.fed(run_id, shard)
         self.publish(run_id, shard, hungry)
+        self._cut_off.discard((run_id, shard))
 
     def hungry(self, run_id: str, shard: int, living: set[str]) -> list[PlannedJob]:
         """The pending jobs of a shard that no living worker holds; a job that ends meanwhile is none of them."""

@@ -111,7 +111,7 @@ class State:
 
     def check_writes(self) -> None:
         """Raises StateUnavailable where Redis takes no writes, though it may be read; changes nothing."""
-        self.ask("SETRANGE", self.key("nothing"), 0, "")
+        self.ask("SET", self.key("nothing"), "", "XX")
         self.spells.end()
 
     def clock(self) -> float:

@@ -415,11 +415,16 @@ def test_the_id_of_what_is_billed_is_in_s3_whatever_redis_says(job: Fixture, tmp
     """While Redis refuses, S3 has it at once; and Redis as soon as it takes writes again, before anything is asked."""
     fleet, call = job.fleet, job.claim()
     told = threading.Event()
+
+    def ask() -> None:
+        job.door.img2img(call)
+        told.set()
+
     with running_valkey(tmp_path / "valkey") as server:
         fleet.state = refused = State(server.url, namespace=job.progress.state.namespace, account="account")
         try:
             with refusing(server, "noreplicas"):
-                answers = threading.Thread(target=lambda: (job.door.img2img(call), told.set()), daemon=True)
+                answers = threading.Thread(target=ask, daemon=True)
                 answers.start()
                 note = job.door.workspace.request(RUN, job.message.job_id)
                 wait_until(lambda: job.door.store.head(note), timeout=10, description="a note in S3")
