@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from config.connections import redis_address
 from config.settings import Settings
-from restyle.errors import ConfigurationError
+from restyle.redis_address import RedisAddress
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -28,17 +29,15 @@ def make_celery(settings: Settings) -> Celery:
     """The Celery application of one workspace.
 
     Raises:
-        ConfigurationError: no Redis is set.
+        ConfigurationError: no Redis is set, or its address cannot be read.
     """
     # Imported at first use: Celery takes a fifth of a second that most commands need not wait for.
     from celery import Celery
     from kombu import Queue
 
-    if settings.redis_url is None:
-        raise ConfigurationError("RESTYLE_REDIS_URL is not set; set it to redis://host:6379/0")
-    address = settings.redis_url.get_secret_value()
+    address = redis_address(settings)
     # set_as_current: `celery -A workers.main` and the tasks find it; there is one per process.
-    app = Celery("restyle", broker=address, set_as_current=True)
+    app = Celery("restyle", broker=address.broker_url, set_as_current=True)
     app.conf.update(
         task_queues=[Queue(RUNS), *map(Queue, QUEUES.values())],
         task_default_queue=JOBS,
@@ -64,9 +63,9 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_heartbeat=0,
-        # Kombu alone would trust whoever answers, and show them the password.
-        broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if address.startswith("rediss:") else None,
+        broker_use_ssl=_tls(address),
         broker_transport_options={
+            **_sentinels(address),
             "global_keyprefix": settings.effective_workspace.namespace,
             # What is unacknowledged is kept in memory alone: a message is a hint, the dispatcher feeds again what a
             # dead worker lost, and two round trips to Redis a job are saved (docs/decisions/0016).
@@ -83,3 +82,17 @@ def make_celery(settings: Settings) -> Celery:
         },
     )
     return app
+
+
+def _tls(address: RedisAddress) -> dict[str, Any] | None:
+    """How certificates are checked: kombu alone would trust whoever answers, and show them the password."""
+    if address.is_sentinels:
+        return address.tls_options if address.sentinel_tls else None
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if address.url.startswith("rediss:") else None
+
+
+def _sentinels(address: RedisAddress) -> dict[str, Any]:
+    """What kombu is told of sentinels, where there are any."""
+    if not address.is_sentinels:
+        return {}
+    return {"master_name": address.master, "sentinel_kwargs": address.sentinel_options}

@@ -6,6 +6,7 @@ from config.settings import Settings
 from restyle.budgets import Budgets
 from restyle.errors import ConfigurationError
 from restyle.fleet import Limits
+from restyle.redis_address import RedisAddress
 from restyle.state import State
 from restyle.store import Endpoint, Store
 from restyle.throttling import Patience
@@ -56,16 +57,32 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-def open_state(settings: Settings, account: str, *, connections: int = 64) -> State:
-    """The Redis of these settings.
+def redis_address(settings: Settings) -> RedisAddress:
+    """Where the Redis of these settings is.
 
     Raises:
         ConfigurationError: no Redis is set.
     """
     if settings.redis_url is None:
         raise ConfigurationError("RESTYLE_REDIS_URL is not set; set it to redis://host:6379/0")
-    return State(
+    password = settings.redis_sentinel_password
+    return RedisAddress(
         settings.redis_url.get_secret_value(),
+        master=settings.redis_sentinel_master,
+        sentinel_username=settings.redis_sentinel_username,
+        sentinel_password=password.get_secret_value() if password else "",
+        sentinel_tls=settings.redis_sentinel_tls,
+    )
+
+
+def open_state(settings: Settings, account: str, *, connections: int = 64) -> State:
+    """The Redis of these settings.
+
+    Raises:
+        ConfigurationError: no Redis is set, or its address cannot be read.
+    """
+    return State(
+        redis_address(settings),
         namespace=settings.effective_workspace.namespace,
         account=account,
         connections=connections,

@@ -16,7 +16,16 @@ from restyle.errors import ConfigurationError
 
 #: Names that belong to the environment only: where the file is, and secrets, which no file may hold.
 _ENVIRONMENT_ONLY = frozenset(
-    {"config", "api_key", "dashboard_token", "dashboard_view_token", "notify_secret", "notify_slack", "smtp_password"}
+    {
+        "config",
+        "api_key",
+        "dashboard_token",
+        "dashboard_view_token",
+        "notify_secret",
+        "notify_slack",
+        "redis_sentinel_password",
+        "smtp_password",
+    }
 )
 
 

@@ -55,7 +55,15 @@ class Settings(OutputSettings):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     redis_url: SecretStr | None = None
-    """Redis or Valkey, e.g. redis://host:6379/0. Unset: the embedded Valkey."""
+    """Redis or Valkey, e.g. redis://host:6379/0; or its sentinels: sentinel://h1;sentinel://h2/0. Unset: embedded."""
+    redis_sentinel_master: str = "mymaster"
+    """The name that the sentinels of `redis_url` give the primary."""
+    redis_sentinel_username: str = ""
+    """The user by whom the sentinels are asked; user and password of the servers are in `redis_url`."""
+    redis_sentinel_password: SecretStr | None = None
+    """The sentinels' own password."""
+    redis_sentinel_tls: bool = False
+    """Speak TLS to sentinels and servers, as rediss:// does to one server."""
     workspace: str | None = None
     """Where plans, records and outputs live: s3://bucket/prefix. Unset: the embedded S3."""
     api_url: str = SEGMIND_URL

@@ -60,7 +60,9 @@ class Feeder:
     refeed_after: float
     token: str = field(default_factory=lambda: uuid4().hex)
     _plans: OrderedDict[tuple[str, int], list[bytes]] = field(default_factory=OrderedDict)
-    _envelopes: dict[str, Envelope] = field(default_factory=dict)
+    _envelopes: dict[tuple[str, str], Envelope] = field(default_factory=dict)
+    #: Shards that were marked as fed, and whose messages Redis did not all take: they are fed again at the next tick.
+    _cut_off: set[tuple[str, int]] = field(default_factory=set)
     #: Jobs ended in all unfinished runs, by the monotonic time of each look.
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -125,7 +127,7 @@ class Feeder:
         """Feeds what is pending and held by nobody: at once where a worker let go, else after a long silence."""
         now, patience = self.progress.state.clock(), self._patience()
         for shard in shards:
-            hungry = shard.fed == 0
+            hungry = shard.fed == 0 or (run_id, shard.shard) in self._cut_off
             if hungry or now - shard.fed > patience:
                 self.feed(run_id, shard.shard, loosen=not hungry)
 
@@ -155,8 +157,10 @@ class Feeder:
             for _, job_id, _ in hungry:
                 self.fleet.loosen(job_id)
         # Marked first: a job dropped while these are published makes the shard hungry again.
+        self._cut_off.add((run_id, shard))
         self.progress.fed(run_id, shard)
         self.publish(run_id, shard, hungry)
+        self._cut_off.discard((run_id, shard))
 
     def hungry(self, run_id: str, shard: int, living: set[str]) -> list[PlannedJob]:
         """The pending jobs of a shard that no living worker holds; a job that ends meanwhile is none of them."""
@@ -204,11 +208,11 @@ class Feeder:
         while several := list(islice(texts, BATCH)):
             self.progress.state.ask("LPUSH", self.progress.state.key(queue), *several)
 
-    def _envelope(self, queue: str) -> Envelope:
-        """What the messages of this queue have in common."""
-        if queue not in self._envelopes:
-            self._envelopes[queue] = Envelope(self.app, IMAGE_TASK, queue)
-        return self._envelopes[queue]
+    def _envelope(self, queue: str, task: str = IMAGE_TASK) -> Envelope:
+        """What a task's messages on this queue have in common."""
+        if (queue, task) not in self._envelopes:
+            self._envelopes[queue, task] = Envelope(self.app, task, queue)
+        return self._envelopes[queue, task]
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -224,13 +228,11 @@ class Feeder:
             return  # it is being written
         if self.progress.state.clock() - totals.finish_queued > FINISH_AGAIN:
             self.progress.finish_queued(run_id)
-            with self.app.producer_pool.acquire(block=True) as producer:
-                self._send(FINISH_TASK, {"run_id": run_id}, RUNS, producer)
+            self._send(FINISH_TASK, {"run_id": run_id})
 
     def start(self, run_id: str) -> None:
         """Queues the planning of a schedule's run."""
-        with self.app.producer_pool.acquire(block=True) as producer:
-            self._send(START_TASK, {"run_id": run_id}, RUNS, producer)
+        self._send(START_TASK, {"run_id": run_id})
 
     # -- what the above share ------------------------------------------------------------------------------
 
@@ -248,11 +250,9 @@ class Feeder:
         job = json.loads(line)
         return self.workspace.job_id(job["id"], job["variant"])
 
-    def _send(self, task: str, kwargs: dict[str, Any], queue: str, producer: Any) -> None:
-        self.app.send_task(
-            task, kwargs=kwargs, producer=producer, queue=queue, ignore_result=True, retry=False,
-            argsrepr="", kwargsrepr="",
-        )  # fmt: skip
+    def _send(self, task: str, kwargs: dict[str, Any]) -> None:
+        """Queues a task about a whole run: by the door that jobs take, with its time limits and its words."""
+        self.progress.state.ask("LPUSH", self.progress.state.key(RUNS), self._envelope(RUNS, task).fill(kwargs))
 
 
 def _as_json(outcome: Outcome | None) -> bytes:

@@ -38,9 +38,12 @@ class Envelope:
         sample["body"], sample["properties"]["delivery_tag"] = _BODY, _TAG
         self._parts = _BLANKS.split(json.dumps(sample))
 
-    def fill(self, kwargs: dict[str, Any], *, job: bytes) -> str:
+    def fill(self, kwargs: dict[str, Any], *, job: bytes | None = None) -> str:
         """A message with these arguments and `job`, which is JSON by now; ready for the queue's list."""
-        body = f'[[], {json.dumps(kwargs)[:-1]}, "job": {job.decode()}}}, {self._embedded}]'
+        given = json.dumps(kwargs)
+        if job is not None:
+            given = f'{given[:-1]}, "job": {job.decode()}}}'
+        body = f"[[], {given}, {self._embedded}]"
         filled = {_ID: _unique(), _TAG: _unique(), _BODY: pybase64.b64encode(body.encode()).decode()}
         return "".join([filled.get(part, part) for part in self._parts])
 

@@ -169,21 +169,29 @@ class Queued:
             raise
 
     def _note(self, call: Call, request: Request) -> None:
-        """Writes down what was accepted: Redis at once, S3 in case Redis loses it."""
+        """Writes down what was accepted: in Redis, where it is asked for, and in S3 in case Redis loses it.
 
-        def tell() -> bool:
-            return self.fleet.submitted(call.message, call.token, call.made_from, request.as_json())
-
-        told = False
-        with suppress(StateUnavailable):
-            told = tell() is not None
-        # Where S3 takes nothing now, Redis alone has it, and the answer will be kept there too.
-        with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed):
-            note = {"made_from": call.made_from, **json.loads(request.as_json())}
-            uri = self.workspace.request(call.message.run_id, call.message.job_id)
-            self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
-        if not told:
-            patiently(self.stopping, tell)
+        It is billed, so S3 is tried whatever Redis says, and both again as long as Redis does not take it. Where S3
+        alone takes nothing, Redis has it, and the answer will be kept there too.
+        """
+        uri = self.workspace.request(call.message.run_id, call.message.job_id)
+        note = json.dumps({"made_from": call.made_from, **json.loads(request.as_json())}).encode()
+        in_s3 = False
+        while True:
+            try:
+                self.fleet.submitted(call.message, call.token, call.made_from, request.as_json())
+                refused = None
+            except StateUnavailable as error:
+                refused = error
+            finally:
+                with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed):
+                    if not in_s3:
+                        self.store.put(uri, note, content_type="application/json")
+                        in_s3 = True
+            if refused is None:
+                return
+            if self.stopping.wait(random.uniform(0.2, 1.0)):
+                raise refused
 
     # -- waiting -------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ RestyleError
 │   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
 │   ├── ClockSkewed           this machine's clock is too far from S3's; the worker stands aside, no attempt spent
-│   └── StateUnavailable      Redis is out of reach; costs no attempt
+│   └── StateUnavailable      Redis is out of reach, or refuses; costs no attempt
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
 ├── ObjectRefused             S3 refuses this one object: not_stored; the others go on
 │   └── BucketRefused         it refuses all of a bucket: in the workspace's own it concerns every job
@@ -220,9 +220,16 @@ class ClockSkewed(TransientError):
 
 
 class StateUnavailable(TransientError):
-    """Redis is out of reach."""
+    """Redis is out of reach, or it answers and refuses."""
 
     code = "state_unavailable"
+
+    def __init__(self, message: str | None = None, *, refusal: str = "", advice: str = "") -> None:
+        super().__init__(message)
+        #: The code that Redis answered with, such as MISCONF; empty where it did not answer.
+        self.refusal = refusal
+        #: What a person does about it.
+        self.next = advice
 
 
 class RateLimited(RestyleError):

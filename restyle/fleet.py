@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -99,6 +101,21 @@ class Hands:
         with self._lock:
             return self._held.setdefault(job_id, holding) is holding
 
+    @contextmanager
+    def taking(self, job_id: str, holding: Holding) -> Iterator[None]:
+        """A job in hand while Redis is asked for it, and from then on, unless that fails in whatever way.
+
+        Raises:
+            Dropped: another thread has it.
+        """
+        if not self.add(job_id, holding):
+            raise Dropped("held", settled=True)
+        try:
+            yield
+        except BaseException:
+            self.remove(job_id, holding.token)
+            raise
+
     def calling(self, job_id: str, since_ms: int | None) -> None:
         """Notes that a call is out (or in again: None)."""
         with self._lock:
@@ -139,16 +156,10 @@ class Fleet:
             Dropped: the job is done, held, suspended, cancelled, or its shard is not open.
         """
         place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
-        if not self.hands.add(message.job_id, Holding(place, token)):
-            raise Dropped("held", settled=True)
-        try:
+        with self.hands.taking(message.job_id, Holding(place, token)):
             answer = self.state.run("take", *self._at(message, token))
-        except RestyleError:
-            self.hands.remove(message.job_id, token)
-            raise
-        if answer[0] != "ok":
-            self.hands.remove(message.job_id, token)
-            raise Dropped(answer[1], settled=True)
+            if answer[0] != "ok":
+                raise Dropped(answer[1], settled=True)
 
     def claim(self, message: Message, token: str, *, looked: bool, looked_at: float, made_from: str = "") -> Claim:
         """Asks for the right to call, or to take up a request for the same result: rate slot and lease in one.

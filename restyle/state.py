@@ -1,6 +1,7 @@
 """The door to Redis: one client, the scripts, and foreign errors translated at the edge.
 
-Every change of shared state is one Lua script (restyle/lua/), so that it happens whole or not at all.
+Every change of shared state is one Lua script (restyle/lua/) or one transaction, so that it happens whole or not at
+all. What Redis refuses is StateUnavailable, in its own words (restyle/redis_errors.py).
 """
 
 from __future__ import annotations
@@ -9,78 +10,43 @@ import copy
 import functools
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from typing import Any, ParamSpec, TypeVar
 
-from restyle.absent import absent
+import redis
+
 from restyle.errors import ConfigurationError, StateUnavailable
-
-# redis-py imports OpenTelemetry's SDK where it is installed, as in the image, for metrics that are off here: 30 ms of
-# each start and 2 MB of each process. Traces import what they need of it when they are on.
-with absent("opentelemetry.sdk.metrics"):
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    from restyle.scripts import Scripts, limited
+from restyle.redis_address import RedisAddress
+from restyle.redis_errors import LOGIN, code_of, drops, meaning
+from restyle.spells import Spells
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Seconds after which a silent Redis counts as out of reach; without it a black hole hangs a worker for ever
-#: (research on Celery's hang family: celery #8030, #9054).
-SOCKET_TIMEOUT = 10.0
-
-
-def translated(method: Callable[P, R]) -> Callable[P, R]:
-    """Turns the Redis client's errors into ours.
-
-    Raises:
-        StateUnavailable: Redis is out of reach, starting, or full.
-    """
-
-    @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(*args, **kwargs)
-        except redis.AuthenticationError as error:
-            raise ConfigurationError(f"Redis refuses the password of RESTYLE_REDIS_URL: {error}") from None
-        except (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError) as error:
-            raise StateUnavailable(f"Redis cannot be reached: {error}") from error
-        except redis.ResponseError as error:
-            if str(error).startswith(("OOM", "READONLY", "MASTERDOWN", "LOADING")):
-                raise StateUnavailable(f"Redis takes no writes: {error}") from error
-            raise
-
-    return call
+#: Scripts that end something, that stop something, or by which a worker lives: a Redis that is full takes them, so
+#: that what has begun ends, and what it held is given back. What begins anything is refused (docs/decisions/0025).
+TAKEN_WHEN_FULL = frozenset({
+    "answered", "beat", "bury", "close_shard", "dispatch", "free", "keep_lease", "leave", "leave_plan", "let_go",
+    "loosen", "report", "resume", "settle", "spent", "submitted", "suspend", "unkeep",
+})  # fmt: skip
+#: A script is judged by its first write, and one that has written is not broken off. This writes nothing, and is never
+#: refused for want of memory.
+_WRITES_WHEN_FULL = "redis.call('DEL', workspace .. 'nothing')\n"
 
 
 class State:
     """A Redis client with the scripts loaded, bound to one workspace and one API account."""
 
-    def __init__(self, url: str, *, namespace: str, account: str, connections: int = 64) -> None:
+    def __init__(self, address: RedisAddress | str, *, namespace: str, account: str, connections: int = 64) -> None:
         self.namespace = namespace
         self.account = f"restyle:{account}:"
-        try:
-            pool = redis.ConnectionPool.from_url(
-                url,
-                decode_responses=True,
-                socket_timeout=SOCKET_TIMEOUT,
-                socket_connect_timeout=5.0,
-                socket_keepalive=True,
-                health_check_interval=10,
-                max_connections=connections,
-                # Of its 64 kB a connection, each answer to a job needs a hundred bytes.
-                socket_read_size=4096,
-                # A script whose answer was lost may have run: the caller decides whether to run it again.
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError as error:
-            raise ConfigurationError(f"RESTYLE_REDIS_URL: {error}") from None
-        pool.connection_class = limited(pool.connection_class, SOCKET_TIMEOUT)
-        self.redis = redis.Redis.from_pool(pool)
-        self._scripts = Scripts(_script_texts(), pool)
+        #: Tells whoever listens when Redis begins to refuse or to be silent, and when it is over.
+        self.spells = Spells()
+        where = RedisAddress(address) if isinstance(address, str) else address
+        self.redis = redis.Redis.from_pool(where.pool(connections))
+        self._scripts = {name: self.redis.register_script(text) for name, text in _script_texts().items()}
 
     def of_account(self, account: str) -> State:
         """The same Redis, with another account's suspension and rate."""
@@ -92,57 +58,111 @@ class State:
         """A key of this workspace."""
         return self.namespace + ":".join(parts)
 
-    @translated
     def run(self, script: str, *args: str | float) -> Any:
-        """Runs a script with its own arguments behind the two prefixes."""
-        return self._scripts.run(script, self.namespace, self.account, *args)
+        """Runs a script with its own arguments behind the two prefixes.
 
-    @translated
+        Raises:
+            StateUnavailable: Redis has refused it, and nothing has changed; or its answer is lost, and it may have run.
+        """
+        with self.translated():
+            answer = self._scripts[script](args=[self.namespace, self.account, *args])
+        self.spells.end(taken_when_full=script in TAKEN_WHEN_FULL)
+        return answer
+
     def ask(self, command: str, *args: str | float) -> Any:
         """One plain command; for reading, or where a single command is the whole change."""
-        return self.redis.execute_command(command, *args)  # type: ignore[no-untyped-call] # redis has no types here
+        with self.translated():
+            return self.redis.execute_command(command, *args)  # type: ignore[no-untyped-call] # redis has no types here
 
-    @translated
+    def peek(self, command: str, *args: str | float) -> Any | None:
+        """The answer to a command that is not allowed everywhere; None where it is not."""
+        with self.translated():
+            try:
+                return self.redis.execute_command(command, *args)  # type: ignore[no-untyped-call] # nor here
+            except redis.RedisError as error:
+                if code_of(error)[0] in {"NOPERM", "ERR"}:
+                    return None
+                raise
+
     def ask_all(self, *commands: tuple[str | float, ...]) -> list[Any]:
-        """Several plain commands in one round trip."""
-        with self.redis.pipeline(transaction=False) as pipeline:
+        """Several plain commands in one round trip: all of them, or none."""
+        with self.translated(), self.redis.pipeline() as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call] # redis has no types here
             return pipeline.execute()
 
-    @translated
     def ping(self) -> None:
-        """Raises StateUnavailable where Redis does not answer."""
-        self.redis.ping()
+        """Raises StateUnavailable where Redis does not answer; one that refuses writes alone does."""
+        self.ask("EXISTS", self.key("account"))
 
-    @translated
+    def log_in(self) -> None:
+        """The first word of a process: a login that is refused here is for a person to mend.
+
+        Raises:
+            ConfigurationError: Redis refuses user or password.
+            StateUnavailable: it does not answer, or refuses for another reason.
+        """
+        try:
+            self.ping()
+        except StateUnavailable as error:
+            if error.refusal in LOGIN:
+                raise ConfigurationError(f"{error.message}; {error.next}") from None
+            raise
+
+    def check_writes(self) -> None:
+        """Raises StateUnavailable where Redis takes no writes, though it may be read; changes nothing."""
+        self.ask("SET", self.key("nothing"), "", "XX")
+        self.spells.end()
+
     def clock(self) -> float:
         """Redis's own time, in Unix seconds: the only clock that shared state knows."""
         seconds, microseconds = self.ask("TIME")
         return float(seconds) + float(microseconds) / 1e6
 
     def close(self) -> None:
-        """Closes the connections."""
-        self._scripts.close()
+        """Closes the connections, those to sentinels too."""
         self.redis.close()
+        if sentinels := getattr(self.redis.connection_pool, "sentinel_manager", None):
+            sentinels.close()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turns the errors of redis-py into ours; after some of them every connection is made anew.
+
+        Raises:
+            StateUnavailable: Redis is out of reach, or refuses.
+        """
+        try:
+            yield
+        except redis.RedisError as error:
+            unavailable = meaning(error)
+            if unavailable is None:
+                raise
+            if unavailable.refusal and drops(unavailable.refusal):
+                self.redis.connection_pool.disconnect(inuse_connections=False)
+            self.spells.begin(unavailable)
+            raise unavailable from error
 
 
 @functools.cache
 def _script_texts() -> dict[str, str]:
     folder = resources.files("restyle") / "lua"
     prelude = (folder / "prelude.lua").read_text()
-    return {
-        file.name.removesuffix(".lua"): prelude + file.read_text()
+    texts = {
+        file.name.removesuffix(".lua"): file.read_text()
         for file in folder.iterdir()
         if file.name.endswith(".lua") and file.name != "prelude.lua"
+    }
+    return {
+        name: prelude + (_WRITES_WHEN_FULL if name in TAKEN_WHEN_FULL else "") + text for name, text in texts.items()
     }
 
 
 def patiently(stopping: threading.Event, ask: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Asks Redis until it answers, so that work in hand outlives its restart.
+    """Asks Redis until it answers and takes what is written, so that work in hand outlives its restart.
 
     Raises:
-        StateUnavailable: Redis is out of reach, and this worker drains.
+        StateUnavailable: Redis is out of reach or refuses, and this worker drains.
     """
     while True:
         try:

@@ -24,6 +24,7 @@ from restyle.errors import RestyleError
 from restyle.firings import Firings
 from workers.gauges import Gauges
 from workers.health import Health, doors
+from workers.waiting import meet
 
 log = structlog.get_logger("restyle.beat")
 
@@ -101,7 +102,7 @@ try:
     settings = load_settings()
     app = make_celery(settings)
     beat = open_beat(settings)
-    beat.firings.state.ping()
+    meet(beat.firings.state)
     health = open_health(settings, beat)
 except RestyleError as error:
     sys.exit(f"restyle: {error.message}")

@@ -67,7 +67,7 @@ class Dispatcher(threading.Thread):
             except StateUnavailable as error:
                 # What was missed while Redis was silent says nothing of the workers.
                 self._missing.clear()
-                log.warning("tick missed", reason=error.message)
+                log.debug("tick missed", reason=error.message)  # its spells are told once (workers/waiting.py)
             except RestyleError as error:
                 log.warning("tick missed", reason=error.message)
             except Exception:

@@ -1,39 +1,128 @@
-"""Messages that are not ours: what Celery would stumble over is acknowledged, dropped and logged instead.
+"""Celery's consumer and kombu's transport, as they outlive messages that are not ours and a Redis that refuses.
 
-Left to Celery 5.6, one message that is no message ends the worker, and comes back to end the next; one whose body has
-a wrong form is never acknowledged on a pool of threads and takes its place in the prefetch window for ever.
+Left to Celery 5.7, one message that is no message ends the worker, and comes back to end the next; one whose body has
+a wrong form is never acknowledged on a pool of threads and takes its place in the prefetch window for ever; and any
+"no" of Redis but a refused login ends the worker too.
 """
 
 from __future__ import annotations
 
 import binascii
+import functools
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import structlog
+from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
-from kombu.transport.redis import Transport as RedisTransport
+from kombu.transport import redis
+
+from restyle.redis_errors import RedisError, meaning
 
 log = structlog.get_logger("restyle.foreign")
 
 #: What reading an envelope raises that has not the form which kombu writes.
 _NO_ENVELOPE = (json.JSONDecodeError, UnicodeDecodeError, binascii.Error, AttributeError, KeyError, TypeError)
+#: Seconds between two connections to the queue that do not last: the first pause, by which it grows, and the longest.
+FIRST_PAUSE, LONGER, LONGEST_PAUSE = 0.2, 0.5, 5.0
+#: Seconds for which a connection must last to count as well.
+LASTS = 10.0
 
 
-class Transport(RedisTransport):
-    """Kombu's transport, that outlives an entry of the queue which is no message; it has left the queue already."""
+class Client(redis.PrefixedStrictRedis):
+    """Kombu's client, that finds a Redis reachable where it takes writes: taking a message is one."""
 
-    def on_readable(self, fileno: int) -> None:  # type: ignore[override] # kombu's own has this one argument
-        """Reads what has come."""
+    def ping(self, **_: Any) -> bool:
+        """What kombu asks of each new connection."""
+        self.set("nothing", "", xx=True)  # there is no such key, so that nothing changes
+        return True
+
+
+class Outliving:
+    """What both transports have in common."""
+
+    #: To each of them kombu's answer is to connect anew, rather than to end the worker.
+    connection_errors = (*redis.Transport.connection_errors, RedisError)
+
+    def on_readable(self, fileno: int) -> None:
+        """Reads what has come; an entry of the queue that is no message has left it already."""
         try:
-            super().on_readable(fileno)
+            super().on_readable(fileno)  # type: ignore[misc] # kombu's, which comes after this
         except _NO_ENVELOPE as error:
             log.warning("an entry of the queue is no message: dropped", reason=_short(error))
 
 
+class _OwnClient:
+    def _get_client(self) -> Callable[..., Client]:
+        """What makes a channel's client."""
+        return functools.partial(Client, global_keyprefix=self.global_keyprefix)  # type: ignore[attr-defined] # kombu's
+
+
+class Channel(_OwnClient, redis.Channel):
+    """Of one server."""
+
+
+class SentinelChannel(_OwnClient, redis.SentinelChannel):
+    """Of whatever the sentinels call the primary."""
+
+
+class Transport(Outliving, redis.Transport):  # type: ignore[misc] # its types know of no argument
+    """To one server."""
+
+    Channel = Channel
+
+
+class SentinelTransport(Outliving, redis.SentinelTransport):  # type: ignore[misc] # nor here
+    """By way of sentinels."""
+
+    Channel = SentinelChannel
+
+
+#: By the scheme of an address, so that kombu has them where it goes on to the next sentinel, too.
+TRANSPORTS = {
+    "redis": "workers.foreign:Transport",
+    "rediss": "workers.foreign:Transport",
+    "sentinel": "workers.foreign:SentinelTransport",
+}
+
+
 class Consumer(CeleryConsumer):
-    """Celery's consumer, that gives the pool only what the pool can read."""
+    """Celery's consumer, that gives the pool only what the pool can read, and waits for Redis in words."""
+
+    _connected = float("-inf")
+    _pause = 0.0
+    _away = False
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connects, however long Redis is away or refuses, with pauses that grow; a drain ends it."""
+        self._wait_a_while()
+        connected = conn.ensure_connection(
+            self._tell, None, FIRST_PAUSE, LONGER, LONGEST_PAUSE, callback=state.maybe_shutdown
+        )
+        if self._away:
+            log.info("the queue is read again")
+        self._away = self.first_connection_attempt = False
+        self._connected = time.monotonic()
+        return connected
+
+    def _wait_a_while(self) -> None:
+        """Pauses where the last connection did not last: Redis may take what a new one asks, and refuse all else."""
+        lasted = time.monotonic() - self._connected
+        self._pause = 0.0 if lasted > LASTS else min(max(FIRST_PAUSE, 2 * self._pause), LONGEST_PAUSE)
+        until = time.monotonic() + self._pause
+        while time.monotonic() < until:
+            state.maybe_shutdown()
+            time.sleep(min(FIRST_PAUSE, self._pause))
+
+    def _tell(self, error: Exception, _interval: float) -> None:
+        """Says once why the queue cannot be read."""
+        if self._away:
+            return
+        self._away = True
+        why = meaning(error) if isinstance(error, RedisError) else None
+        log.warning("the queue cannot be read", reason=why.message if why else _short(error))
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """The function that takes each message."""

@@ -16,7 +16,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from config.celery_app import QUEUES, RUNS
-from restyle.errors import RestyleError
+from restyle import redis_server
+from restyle.errors import RestyleError, StateUnavailable
 from restyle.firings import Firings
 from restyle.fleet import Fleet, Limits
 from restyle.models import RunStatus
@@ -33,6 +34,10 @@ Figure = tuple[str, list[str], float]
 
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "restyle_redis_up": ("1 where Redis answered this scrape; without it the fleet's figures are missing.", ()),
+    "restyle_redis_writable": ("1 where Redis takes writes; 0 where it refuses them: nothing begins then.", ()),
+    "restyle_redis_memory_used_bytes": ("Memory that Redis uses, where it tells.", ()),
+    "restyle_redis_memory_max_bytes": ("Memory that Redis may use (maxmemory), where it tells and has a limit.", ()),
+    "restyle_redis_evicts": ("1 where Redis may forget keys (maxmemory-policy): calls may be paid for twice.", ()),
     "restyle_run_planned_jobs": ("Jobs of each unfinished run, and of runs that ended minutes ago.", ("run",)),
     "restyle_run_jobs": ("The same by how they stand; the four add up to the planned ones.", ("run", "outcome")),
     "restyle_run_attempts": ("Calls of the API for ended jobs of a run.", ("run",)),
@@ -84,7 +89,7 @@ class Gauges(Collector):
         state, progress = self._state, Progress(self._state)
         account = self._account or str(state.ask("GET", state.key("account")) or "")
         fleet = Fleet(state.of_account(account), self._limits)
-        return [*self._runs(progress), *_credits(fleet), *_workers(fleet), *_queues(state)]
+        return [*_redis(state), *self._runs(progress), *_credits(fleet), *_workers(fleet), *_queues(state)]
 
     def _runs(self, progress: Progress) -> Iterator[Figure]:
         unfinished, now, pending = set(progress.unfinished()), time.monotonic(), 0
@@ -101,6 +106,23 @@ class Gauges(Collector):
                     yield "restyle_run_suspended", [run, standing.reason], 1
         yield "restyle_pending_jobs", [], pending
         yield "restyle_open_runs", [], len(unfinished) + len(Firings(progress.state).waiting())
+
+
+def _redis(state: State) -> Iterator[Figure]:
+    try:
+        state.check_writes()
+        yield "restyle_redis_writable", [], 1
+    except StateUnavailable as error:
+        if not error.refusal:
+            raise
+        yield "restyle_redis_writable", [], 0
+    memory = redis_server.memory(state)
+    if memory.used:
+        yield "restyle_redis_memory_used_bytes", [], memory.used
+    if memory.most:
+        yield "restyle_redis_memory_max_bytes", [], memory.most
+    if memory.policy:
+        yield "restyle_redis_evicts", [], memory.evicts
 
 
 def _credits(fleet: Fleet) -> Iterator[Figure]:

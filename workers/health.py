@@ -1,4 +1,4 @@
-"""What the outside asks a process: /healthz (it runs), /readyz (Redis and S3 answer), /metrics (Prometheus).
+"""What the outside asks a process: /healthz (it runs), /readyz (Redis takes writes, S3 answers), /metrics (Prometheus).
 
 Off unless RESTYLE_HEALTH_ADDRESS names a HOST:PORT. A suspended fleet is ready: it does what it should. Answers come
 from threads of their own, so that a busy worker answers too.
@@ -86,9 +86,9 @@ def examine(checks: Mapping[str, Check]) -> tuple[int, dict[str, str]]:
 
 
 def doors(state: State, store: Store, workspace: Workspace) -> dict[str, Check]:
-    """Whether Redis and S3 answer."""
+    """Whether Redis takes writes, and S3 answers."""
     uri = workspace.under("runs", "ready")
-    return {"redis": state.ping, "s3": _Held(lambda: store.head(uri))}
+    return {"redis": state.check_writes, "s3": _Held(lambda: store.head(uri))}
 
 
 class _Held:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
+import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -24,9 +27,13 @@ from workers.health import Health, doors
 from workers.notifier import Notifier
 from workers.rotation import Roster
 from workers.traces import open_traces
-from workers.watchdog import Watchdog
+from workers.waiting import until_taken
+from workers.watchdog import EXIT, Watchdog
 
 log = structlog.get_logger("restyle.worker")
+
+#: Seconds until another heartbeat is tried after one that Redis did not take.
+SOON = 1.0
 
 
 class Heart(threading.Thread):
@@ -60,20 +67,27 @@ class Heart(threading.Thread):
         )
 
     def run(self) -> None:
-        """Beats; while Redis is away it keeps trying, and the worker makes no new call (`Fleet.heart_fresh`)."""
-        while not self._over.wait(self._settings.heartbeat_seconds):
+        """Beats; while Redis is away it keeps trying, and the worker makes no new call (`Fleet.heart_fresh`).
+
+        Nothing ends it: without it this worker counts as dead, and its calls are made again elsewhere.
+        """
+        pause = self._settings.heartbeat_seconds
+        while not self._over.wait(pause):
+            pause = self._settings.heartbeat_seconds
             try:
                 self.beat()
-            except StateUnavailable as error:
-                log.warning("heartbeat missed", reason=error.message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next heartbeat may go out
+                pause = min(pause, SOON)
+                told = log.debug if isinstance(error, StateUnavailable) else log.exception
+                told("heartbeat missed", reason=str(error))
 
     def stop(self) -> None:
         """Ends the heartbeat, and says goodbye so that nobody waits for it."""
         self._over.set()
         try:
             self._fleet.leave()
-        except StateUnavailable:
-            log.warning("left without a word: Redis cannot be reached")
+        except StateUnavailable as error:
+            log.warning("left without a word", reason=error.message)
 
 
 def connect(app: Celery, settings: Settings, resources: Resources) -> None:
@@ -91,12 +105,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
 
     end_traces = open_traces(resources) if settings.traces else lambda: None
 
-    def leave() -> None:
-        dispatcher.stop()
-        notifier.stop()
-        heart.stop()
-        end_traces()
-
+    leave = functools.partial(end_all, dispatcher.stop, notifier.stop, heart.stop, end_traces)
     watchdog = Watchdog(resources, app.conf.worker_concurrency, leave)
     watchdog.watch(app)
 
@@ -104,11 +113,15 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_logging(**_: Any) -> None:
         logs.configure(settings.log_format, settings.log_level)
 
-    @signals.worker_init.connect(weak=False)
-    def on_init(**_: Any) -> None:
-        # The first beat comes before the first message: a worker without one may take none.
+    def say_hello() -> None:
         heart.beat()
         resources.state.ask("SET", resources.state.key("account"), settings.account or "")
+
+    @signals.worker_init.connect(weak=False)
+    @essential
+    def on_init(**_: Any) -> None:
+        # The first beat comes before the first message: a worker without one may take none.
+        until_taken(say_hello)
         heart.start()
         dispatcher.start()
         notifier.start()
@@ -117,6 +130,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
             health.start()
 
     @signals.worker_ready.connect(weak=False)
+    @essential
     def on_ready(**_: Any) -> None:
         log.info("ready", worker=fleet.worker, concurrency=settings.concurrency, workspace=resources.workspace.uri)
         watchdog.start()
@@ -135,6 +149,34 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_shutdown(**_: Any) -> None:
         leave()
         resources.close()
+
+
+def end_all(*stops: Callable[[], None]) -> None:
+    """Ends each part of a worker, whatever the others meet."""
+    for stop in stops:
+        try:
+            stop()
+        except Exception:
+            log.exception("a part of the worker did not end well")
+
+
+def essential(begin: Callable[..., None]) -> Callable[..., None]:
+    """Has a fault of a receiver of Celery's signals end the process.
+
+    Celery writes down what a receiver raises and goes on: as a worker without a heart, or without a watchdog.
+    """
+
+    @functools.wraps(begin)
+    def call(**given: Any) -> None:
+        try:
+            begin(**given)
+        except RestyleError as error:
+            sys.exit(f"restyle: {error.message}")
+        except Exception:
+            log.exception("this worker cannot begin")
+            sys.exit(EXIT)
+
+    return call
 
 
 def _health(settings: Settings, resources: Resources) -> Health | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from celery.apps.worker import Worker as CeleryWorker
 from kombu import serialization
+from kombu.transport import TRANSPORT_ALIASES
 from kombu.utils.json import dumps
 
 from config import logs
@@ -17,7 +18,7 @@ from restyle import memory
 from restyle.errors import RestyleError
 from tasks.register import register
 from tasks.resources import open_resources
-from workers import lifecycle
+from workers import foreign, lifecycle, waiting
 
 
 class Worker(CeleryWorker):
@@ -35,13 +36,14 @@ try:
     logs.configure(settings.log_format, settings.log_level)
     app = make_celery(settings)
     resources = open_resources(settings)
-    resources.state.ping()
+    waiting.meet(resources.state)
     # Before the first job: what making the client leaves over is given back, and no look for garbage goes through it.
     resources.store.make_ready(resources.workspace.uri)
     lifecycle.connect(app, settings, resources)
 except RestyleError as error:
     sys.exit(f"restyle: {error.message}")
-app.conf.update(broker_transport="workers.foreign:Transport", worker_consumer="workers.foreign:Consumer")
+TRANSPORT_ALIASES.update(foreign.TRANSPORTS)
+app.conf.update(worker_consumer="workers.foreign:Consumer")
 app.Worker = app.subclass_with_self(Worker)  # type: ignore[misc] # the seam by which Celery makes its own
 register(app, resources)
 # As kombu reads it, but for its own forms of times and UUIDs, which no message of ours has: in half the time.

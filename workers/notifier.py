@@ -7,7 +7,7 @@ import threading
 import structlog
 
 from producers.notify import Notifications
-from restyle.errors import RestyleError
+from restyle.errors import RestyleError, StateUnavailable
 
 log = structlog.get_logger("restyle.notify")
 
@@ -33,11 +33,14 @@ class Notifier(threading.Thread):
     def stop(self) -> None:
         """Ends after what is due; not after a receiver that is too slow."""
         self._over.set()
-        self.join(LAST_WORDS)
+        if self.is_alive():  # one that never started cannot be waited for
+            self.join(LAST_WORDS)
 
     def _send(self) -> None:
         try:
             self._notifications.send_due()
+        except StateUnavailable as error:
+            log.debug("notifications wait", reason=error.message)  # its spells are told once (workers/waiting.py)
         except RestyleError as error:
             log.warning("notifications wait", reason=error.message)
         except Exception:

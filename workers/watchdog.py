@@ -45,7 +45,7 @@ class Signs:
 
 @dataclass(frozen=True)
 class Look:
-    """What the watchdog saw while Redis answered; monotonic seconds."""
+    """What the watchdog saw while Redis answered and took writes; monotonic seconds."""
 
     at: float
     turned: float
@@ -64,7 +64,7 @@ class Patience:
         self._redis_since = self._wanting_since = now
 
     def away(self, now: float) -> None:
-        """Redis did not answer: nothing can be expected of anybody, and all is counted anew."""
+        """Redis did not answer, or refused: nothing can be expected of anybody, and all is counted anew."""
         self._redis_since = self._wanting_since = now
 
     def stopped(self, look: Look) -> str:
@@ -120,11 +120,17 @@ class Watchdog(threading.Thread):
             except StateUnavailable:
                 patience.away(time.monotonic())
                 continue
+            except Exception:
+                # Whatever it is: nobody else would notice what this thread is there for.
+                log.exception("no look at this worker")
+                continue
             if stopped := patience.stopped(look):
                 self._end(stopped)
 
     def _look(self) -> Look:
         fleet = self._tools.fleet
+        # While writes are refused, nobody can say by a heartbeat that it lives.
+        self._state.check_writes()
         free = len(fleet.hands.snapshot()) < self._threads
         wanting = free and not fleet.suspended and not self._tools.rotation.out and self._waiting() > 0
         return Look(time.monotonic(), self._signs.turned, self._signs.received, fleet.last_beat, wanting)
@@ -139,9 +145,11 @@ class Watchdog(threading.Thread):
         log.error(
             "stopped: this worker drains and ends, to be started again", what=stopped, seconds=self._limit, stack=where
         )
-        self._tools.stopping.set()
-        until = time.monotonic() + self._grace
-        while self._tools.fleet.hands.snapshot() and time.monotonic() < until:
-            time.sleep(0.1)
-        self._leave()
-        os._exit(EXIT)
+        try:
+            self._tools.stopping.set()
+            until = time.monotonic() + self._grace
+            while self._tools.fleet.hands.snapshot() and time.monotonic() < until:
+                time.sleep(0.1)
+            self._leave()
+        finally:
+            os._exit(EXIT)

@@ -55,6 +55,8 @@ def main() -> None:
         from apps.cli.exits import exit_code
 
         fail(error.message if isinstance(error, RestyleError) else "interrupted")
+        if advice := getattr(error, "next", ""):
+            fail(f"next: {advice}")
         sys.exit(exit_code(error))
     finally:
         # What is left ends with the process: a last look for garbage among it would take a tenth of a second.

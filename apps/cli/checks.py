@@ -10,6 +10,7 @@ from uuid import uuid4
 from apps import local
 from config.connections import open_state, open_store
 from config.settings import Settings
+from restyle import redis_server
 from restyle.errors import RestyleError
 from restyle.segmind import Segmind
 from restyle.segmind_queue import CannotTell
@@ -41,9 +42,7 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _parts(settings: Settings) -> Iterator[Finding]:
-    yield _look(
-        "redis", lambda: _redis(settings), "check RESTYLE_REDIS_URL, and that Redis is up and lets this host in"
-    )
+    yield _look("redis", lambda: _redis(settings), "check RESTYLE_REDIS_URL")
     yield _look(
         "s3",
         lambda: _s3(settings),
@@ -67,7 +66,7 @@ def _look(name: str, look: Callable[[], str], advice: str) -> Finding:
     try:
         return Finding(name, True, look())
     except RestyleError as error:
-        return Finding(name, False, error.message, _of_the_way(error.message) or advice)
+        return Finding(name, False, error.message, _of_the_way(error.message) or getattr(error, "next", "") or advice)
 
 
 def _of_the_way(told: str) -> str:
@@ -91,15 +90,16 @@ def _network(settings: Settings) -> str:
 def _redis(settings: Settings) -> str:
     state = open_state(settings, "")
     try:
+        state.log_in()
         began = time.monotonic()
         state.ping()
         spent = (time.monotonic() - began) * 1000
-        version = state.ask("INFO", "server").get("redis_version", "?")
-        policy = state.ask("CONFIG", "GET", "maxmemory-policy")
-        found = dict(policy) if isinstance(policy, dict) else {}
-        if found.get("maxmemory-policy", "noeviction") != "noeviction":
-            raise RestyleError(f"maxmemory-policy is {found['maxmemory-policy']}: Redis may drop jobs; use noeviction")
-        return f"answers in {spent:.1f} ms (Redis protocol {version})"
+        state.check_writes()
+        doubtful = redis_server.check(state)
+        version = (state.peek("INFO", "server") or {}).get("redis_version", "?")
+        memory = redis_server.memory(state)
+        left = f", {memory.used / memory.most:.0%} of its memory is used" if memory.most else ""
+        return f"answers in {spent:.1f} ms (Redis protocol {version}){left}" + (f". {doubtful}" if doubtful else "")
     finally:
         state.close()
 

@@ -21,6 +21,8 @@ from restyle.throttling import end_all
 
 #: Seconds without a living worker after which the command says so.
 LONELY = 20.0
+#: Seconds between two looks whether Redis takes writes.
+LOOK_AT_REDIS = 2.0
 
 
 class Terminated(KeyboardInterrupt):
@@ -76,13 +78,18 @@ def terminable() -> Iterator[None]:
 
 def follow(run: Run, here: Session) -> Snapshot:
     """Shows the run's progress; the last snapshot is taken when no call is out any more."""
-    lonely, begun = time.monotonic(), time.time()
+    lonely = looked = time.monotonic()
+    begun = time.time()
+    here.state.spells.listen(tell_spell)
     with board(run, here) as show:
         for now in snapshots(run, here):
             show(now)
+            if time.monotonic() - looked > LOOK_AT_REDIS:
+                looked = time.monotonic()
+                here.refusal()  # which is told, once
             if now.workers:
                 lonely = time.monotonic()
-            elif time.monotonic() - lonely > LONELY:
+            elif time.monotonic() - lonely > LONELY and here.state.spells.now is None:
                 lonely = float("inf")
                 log = here.settings.home / "logs" / "worker.log"
                 hint = f"it may be failing to start: see {log}" if here.embedded else "start one: restyle worker"
@@ -101,11 +108,21 @@ def snapshots(run: Run, here: Session) -> Iterator[Snapshot]:
     while True:
         try:
             yield from watch(run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet)
-        except (StateUnavailable, StoreUnavailable) as error:
+        except StateUnavailable:  # which is told, once
+            time.sleep(2)
+        except StoreUnavailable as error:
             say(f"{error.message}; waiting for it to come back", "yellow")
             time.sleep(2)
         else:
             return
+
+
+def tell_spell(spell: StateUnavailable | None, _seconds: float) -> None:
+    """Says that Redis is away or refuses, and that it is over."""
+    if spell:
+        say(f"{spell.message}; waiting for it to pass. Next: {spell.next}", "yellow")
+    else:
+        say("Redis takes writes again.", "yellow")
 
 
 def needs_person(now: Snapshot, here: Session, begun: float) -> bool:

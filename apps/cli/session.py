@@ -21,7 +21,7 @@ from producers.control import Control
 from producers.enqueue import Feeder
 from producers.rows import Rows
 from producers.watch import Snapshot, read_run, rows_of, snapshot
-from restyle.errors import ConfigurationError
+from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.fleet import Fleet
 from restyle.keys import Workspace, is_run_id
 from restyle.models import Run
@@ -89,6 +89,14 @@ class Session:
         if self.embedded:
             local.kill(self.settings)
 
+    def refusal(self) -> StateUnavailable | None:
+        """What Redis says, where it can be read and takes no writes: nothing moves then."""
+        try:
+            self.state.check_writes()
+        except StateUnavailable as error:
+            return error
+        return None
+
     def rows(self, run: Run) -> Rows:
         """A run's jobs with their outcomes so far."""
         return rows_of(run, store=self.store, workspace=self.workspace, progress=self.progress)
@@ -131,7 +139,7 @@ def session(
         patient: whether an S3 in trouble is waited for, with a word, rather than told at once.
 
     Raises:
-        ConfigurationError: a part is neither configured nor can be started.
+        ConfigurationError: a part is neither configured nor can be started, or Redis refuses the login.
         StateUnavailable, StoreUnavailable: a configured part cannot be reached.
     """
     patience = Patience(lambda told: say(told, "yellow")) if patient else None
@@ -173,12 +181,12 @@ def ending_at_once() -> Iterator[None]:
 
 def connect(settings: Settings, store: Store, *, embedded: bool) -> Session:
     """The doors of complete settings, Redis checked."""
-    state = open_state(settings, settings.account or "", connections=16)
-    state.ping()
+    state = open_state(settings, settings.account or "")
+    state.log_in()
     if settings.account is None and (account := state.ask("GET", state.key("account"))):
         # Without a key of its own a command looks at the account that the workers use.
         state.close()
-        state = open_state(settings, str(account), connections=16)
+        state = open_state(settings, str(account))
     return Session(settings, embedded, store, state)
 
 

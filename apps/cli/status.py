@@ -15,6 +15,7 @@ from apps.cli.console import credits_text, out, print_json
 from apps.cli.exits import run_code
 from apps.cli.session import Session, session
 from producers.watch import Snapshot, note_of
+from restyle.errors import StateUnavailable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,6 +46,7 @@ def status(
         if as_json:
             print_json(now.model_dump(mode="json"))
         else:
+            show_refusal(here.refusal())
             show(now, here)
         if exit_code:
             sys.exit(run_code(now))
@@ -54,12 +56,15 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     """Workers, suspension, and the runs that have not ended."""
     unfinished = [here.snapshot(run) for run in here.control.unfinished()]
     workers = {name: beat for name, beat in here.fleet.workers().items() if beat is not None}
-    suspended = here.fleet.standing()
+    suspended, refusal = here.fleet.standing(), here.refusal()
     if as_json:
         notes = [note_of(reason).model_dump(mode="json") for reason in suspended]
         found = [now.model_dump(mode="json") for now in unfinished]
-        print_json({"workers": workers, "suspension": notes, "credits_left": here.fleet.credits_left(), "runs": found})
+        redis = {"refuses": refusal.message, "next": refusal.next} if refusal else None
+        left = here.fleet.credits_left()
+        print_json({"workers": workers, "suspension": notes, "redis": redis, "credits_left": left, "runs": found})
         return
+    show_refusal(refusal)
     out.print(
         f"{len(workers)} workers, {sum(now.pending for now in unfinished):,} jobs pending in {len(unfinished)} runs"
     )
@@ -71,6 +76,13 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
         out.print(f"next: {reason.next}", style="yellow", markup=False)
     for now in unfinished:
         show(now, here)
+
+
+def show_refusal(refusal: StateUnavailable | None) -> None:
+    """What Redis says, where it takes no writes."""
+    if refusal:
+        out.print(refusal.message, style="yellow", markup=False)
+        out.print(f"next: {refusal.next}", style="yellow", markup=False)
 
 
 def show(now: Snapshot, here: Session) -> None:

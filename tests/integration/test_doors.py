@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,8 +39,9 @@ from restyle.state import State
 from restyle.store import Store
 from tests.support.catalog import picture
 from tests.support.proxy import running_proxy
+from tests.support.refusing import refusing
 from tests.support.sandbox import SandboxServer
-from tests.support.servers import S3
+from tests.support.servers import S3, running_valkey
 from tests.support.wait import wait_until
 
 RUN = "20260101T000000Z-abcdef"
@@ -404,3 +406,55 @@ def test_a_request_survives_its_note(job: Fixture) -> None:
     """What is written down can be read again."""
     request = Request("2c7f59ea", utc_now())
     assert read_request(request.as_json()) == request
+
+
+# -- a Redis that refuses ------------------------------------------------------------------------------------
+
+
+def test_the_id_of_what_is_billed_is_in_s3_whatever_redis_says(job: Fixture, tmp_path: Path) -> None:
+    """While Redis refuses, S3 has it at once; and Redis as soon as it takes writes again, before anything is asked."""
+    fleet, call = job.fleet, job.claim()
+    told = threading.Event()
+
+    def ask() -> None:
+        job.door.img2img(call)
+        told.set()
+
+    with running_valkey(tmp_path / "valkey") as server:
+        fleet.state = refused = State(server.url, namespace=job.progress.state.namespace, account="account")
+        try:
+            with refusing(server, "noreplicas"):
+                answers = threading.Thread(target=ask, daemon=True)
+                answers.start()
+                note = job.door.workspace.request(RUN, job.message.job_id)
+                wait_until(lambda: job.door.store.head(note), timeout=10, description="a note in S3")
+                assert not fleet.has_request(job.message.job_id)
+                assert not told.is_set()
+            assert told.wait(10), "the picture, once Redis has the note"
+            assert fleet.has_request(job.message.job_id)
+            answers.join(5)
+        finally:
+            refused.close()
+
+
+def test_a_note_is_written_as_soon_as_either_store_takes_it(job: Fixture, tmp_path: Path, s3: S3) -> None:
+    """Redis refuses and S3 is out of reach: each is tried again, and the one that comes back first has it."""
+    fleet, call = job.fleet, job.claim()
+    with running_valkey(tmp_path / "valkey") as server, running_proxy(s3.port) as proxy:
+        fleet.state = refused = State(server.url, namespace=job.progress.state.namespace, account="account")
+        away = Store(embedded=replace(s3.endpoint, url=f"http://127.0.0.1:{proxy.port}"))
+        door = replace(job.door, store=away)
+        try:
+            with refusing(server, "noreplicas"):
+                proxy.cut()
+                answers = threading.Thread(target=lambda: door.img2img(call), daemon=True)
+                answers.start()
+                wait_until(lambda: refused.spells.now, timeout=10, description="a refusal")
+                proxy.mend()
+                note = door.workspace.request(RUN, job.message.job_id)
+                wait_until(lambda: job.door.store.head(note), timeout=15, description="a note in S3")
+            wait_until(lambda: fleet.has_request(job.message.job_id), timeout=10, description="a note in Redis")
+            answers.join(5)
+        finally:
+            refused.close()
+            away.close()

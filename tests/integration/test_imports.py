@@ -28,7 +28,7 @@ def test_status_imports_what_it_uses(redis_url: str, s3: S3, tmp_path: Path) -> 
     assert {"botocore.session", "redis.client", "restyle.models"} <= found
     assert not among(
         found, "celery", "jinja2", "kombu", "PIL", "pydantic_settings",
-        "requests", "sqlite3", "starlette", "structlog", "uvicorn", "opentelemetry.sdk.metrics.export",
+        "requests", "sqlite3", "starlette", "structlog", "uvicorn",
         "apps.cli.follow", "apps.cli.planning", "apps.dashboard", "producers.plan", "producers.report",
         "restyle.images", "restyle.segmind", "tasks", "workers",
     )  # fmt: skip

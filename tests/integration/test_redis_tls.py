@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 from kombu.exceptions import OperationalError
 from pydantic import SecretStr
 
@@ -62,3 +64,22 @@ def test_strangers_are_not(addresses: dict[str, str], reach: Callable[[str], Non
     """Neither a certificate that nobody vouches for, nor one of another name."""
     with pytest.raises((StateUnavailable, OperationalError), match="certificate verify failed"):
         reach(addresses[name])
+
+
+def test_silence_ends_in_time_by_tls_too(addresses: dict[str, str], redis_url: str) -> None:
+    """Python's TLS takes the system's time limits for interruptions, so the limit must be its own."""
+    state, client = (
+        State(addresses["known"], namespace="restyle:00000000:", account="0"),
+        redis.Redis.from_url(redis_url),
+    )
+    state.redis.connection_pool.connection_kwargs["socket_timeout"] = 0.5
+    state.ping()
+    client.client_pause(1500)
+    began = time.monotonic()
+    with pytest.raises(StateUnavailable, match="cannot be reached"):
+        state.ping()
+    assert 0.4 < time.monotonic() - began < 1.4
+    client.client_unpause()
+    state.ping()
+    client.close()
+    state.close()

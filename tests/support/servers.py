@@ -36,6 +36,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def _meet_a_full_disk() -> None:
+    """Has a file that must not grow answered by an error, as a full disk's is, rather than by a deadly signal."""
+    die_with_parent()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
 def answers(port: int, *, timeout: float = 10) -> None:
     """Waits until somebody listens."""
     deadline = time.monotonic() + timeout
@@ -69,7 +75,7 @@ class Valkey:
             str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
             "--save", "", "--appendonly", "yes", "--logfile", str(self.folder / "valkey.log"),
         ]  # fmt: skip
-        self.process = subprocess.Popen(command, preexec_fn=die_with_parent)  # noqa: PLW1509 - one thread forks here
+        self.process = subprocess.Popen(command, preexec_fn=_meet_a_full_disk)  # noqa: PLW1509 - one thread forks here
         answers(self.port)
 
     def kill(self) -> None:
