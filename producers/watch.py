@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from producers.rows import Rows, outcomes
 from producers.tally import Tally
 from restyle.errors import ConfigurationError
 from restyle.fleet import Fleet, Suspension
 from restyle.keys import Workspace, is_run_id
 from restyle.models import ENDED, Run, RunStatus, UtcTime, Value
-from restyle.progress import Progress, Totals
+from restyle.progress import Progress
+from restyle.registry import RunUnreadable, Totals
 from restyle.store import Store
 
 
@@ -26,6 +29,13 @@ class SuspensionNote(Value):
     since: UtcTime
     until: UtcTime | None
     by: str
+    next: str
+
+
+class Trouble(Value):
+    """Why a run cannot be moved, and what a person does about it."""
+
+    reason: str
     next: str
 
 
@@ -56,6 +66,8 @@ class Snapshot(Value):
     last_error: str
     credits_before: float | None = None
     credits_after: float | None = None
+    trouble: Trouble | None = None
+    """What keeps the dispatcher from moving it."""
 
     @property
     def ended(self) -> bool:
@@ -68,11 +80,20 @@ def read_run(run_id: str, *, store: Store, workspace: Workspace) -> Run:
 
     Raises:
         ConfigurationError: there is no such run in this workspace.
+        RunUnreadable: its run.json is none that this version reads.
     """
     found = store.find(workspace.run(run_id)) if is_run_id(run_id) else None
     if found is None:
         raise ConfigurationError(f"there is no run {run_id} in {workspace.uri}; `restyle runs` lists those there are")
-    return Run.model_validate_json(found.data)
+    try:
+        return Run.model_validate_json(found.data)
+    except ValidationError as error:
+        why = error.errors()[0]
+        told = ".".join(str(part) for part in why["loc"])
+        raise RunUnreadable(
+            f"{workspace.run(run_id)} cannot be read by this version of restyle ({told}: {why['msg']}); the version"
+            " that planned the run reads it"
+        ) from None
 
 
 def write_run(run: Run, *, store: Store, workspace: Workspace) -> None:
@@ -90,7 +111,8 @@ def rows_of(run: Run, *, store: Store, workspace: Workspace, progress: Progress)
 
 def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet) -> Snapshot:
     """The run as it stands now."""
-    totals = progress.totals(run.run_id) or _told(run, store, workspace, progress)
+    totals, trouble = _standing(run, progress)
+    totals = totals or _told(run, store, workspace, progress)
     suspensions = [] if totals.status in ENDED else fleet.suspensions() + progress.suspensions(run.run_id)
     beats = [beat for beat in fleet.workers().values() if beat is not None]
     over = totals.status is RunStatus.FINISHED or (totals.status is RunStatus.CANCELLED and run.finished is not None)
@@ -119,7 +141,20 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         last_error=totals.last_error,
         credits_before=totals.credits_before,
         credits_after=totals.credits_after,
+        trouble=trouble,
     )
+
+
+def _standing(run: Run, progress: Progress) -> tuple[Totals | None, Trouble | None]:
+    """The ledger as Redis has it, and what is wrong with the run."""
+    found = progress.trouble(run.run_id)
+    trouble = Trouble.model_validate(found) if found else None
+    try:
+        return progress.totals(run.run_id), trouble
+    except RunUnreadable as error:
+        return None, trouble or Trouble(
+            reason=error.message, next=f"to rebuild it from S3, type: restyle resume {run.run_id}"
+        )
 
 
 def watch(

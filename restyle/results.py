@@ -308,10 +308,22 @@ def cost_of(answer: Answer, params: Params, price: float) -> float:
 
 def succeeded(record: Record, tools: Tools, called: Called | None = None) -> Ended:
     """The outcome of a job whose record this run wrote; without `called` it was written before, and is only found."""
+    return Ended(
+        outcome_of(record, tools.price),
+        calls=1 if called else 0,
+        wrote_record=True,
+        call_succeeded=called is not None,
+        credits_left=called.answer.remaining_credits if called else None,
+        found=None if called else record,
+    )
+
+
+def outcome_of(record: Record, price: float) -> Outcome:
+    """How a job ended that this record is of; its cost by this price, where the API did not tell it."""
     cost = record.api.cost
     if cost is None:
-        cost = priced(record.samples_received, record.params, tools.price)
-    outcome = Outcome(
+        cost = priced(record.samples_received, record.params, price)
+    return Outcome(
         outcome=OutcomeKind.SUCCEEDED,
         credits=round(cost, 6),
         seed=record.params.seed,
@@ -321,13 +333,6 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
         seconds=record.api.seconds,
         warning=_warning(record),
         suspect=record.marks.suspect,
-    )
-    return Ended(
-        outcome,
-        calls=1 if called else 0,
-        wrote_record=True,
-        call_succeeded=called is not None,
-        credits_left=called.answer.remaining_credits if called else None,
     )
 
 

@@ -51,6 +51,7 @@ class Heart(threading.Thread):
                 "in_flight": sum(1 for holding in held.values() if holding.calling_ms),
                 "draining": self._stopping.is_set(),
                 "ttl": self._settings.heartbeat_ttl,
+                "zone": self._settings.time_zone,
                 "api": self._traffic.last_minute().told(),
             }
         )
