@@ -45,19 +45,19 @@ class Dispatcher(threading.Thread):
         self._probed = ""
         self._trends = Trends(resources)
         self._troubles = Troubles(self._progress)
-        self._steward = Steward(resources, self._troubles)
+        self.steward = Steward(resources, self._troubles)
         self._periods = Periods(self._progress.state)
         self._over = threading.Event()
 
     def stop(self) -> None:
         """Ends after the step at hand."""
         self._over.set()
-        self._steward.stop()
+        self.steward.stop()
 
     def run(self) -> None:
         """Ticks; an error costs one tick, never the thread."""
         settings = self._resources.settings
-        self._steward.start()
+        self.steward.start()
         while not self._over.wait(settings.dispatch_seconds):
             try:
                 if self._progress.dispatch(self._feeder.token, ttl=max(5.0, 5 * settings.dispatch_seconds)):
@@ -73,7 +73,7 @@ class Dispatcher(threading.Thread):
 
     def tick(self) -> None:
         """One step for everything that is ready for one; what goes wrong with one costs the others nothing."""
-        self._steward.nudge()
+        self.steward.nudge()
         beats = self._free_the_dead()
         with self._troubles.of_all("the day and the month of budgets could not be written down"):
             self._periods.begin(
