@@ -39,9 +39,10 @@ class Person:
         self.to_s3.once(request, self.to_redis.cut, when="after")
 
     def mend(self) -> None:
-        """All is well again."""
+        """All is well again, and the next command has connections of its own."""
         self.to_s3.mend()
         self.to_redis.mend()
+        self.control.progress.state.close()
 
     def run_json(self, run_id: str) -> Run:
         """What S3 says."""
