@@ -14,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 from config.schedules import Event, Notify
 from config.settings import Settings
 from producers.watch import Snapshot, snapshot
+from restyle.advice import next_step
 from restyle.errors import RestyleError
 from restyle.fleet import Fleet, Suspension
 from restyle.keys import Workspace
@@ -74,7 +75,8 @@ class Notifications:
             if (run.run_id, name) in self.told:
                 continue
             now = snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
-            told = {**_of(now, event, run.schedule), "reason": suspension.reason, "next": suspension.next}
+            step = next_step(suspension, run.run_id, sandbox=run.options.sandbox)
+            told = {**_of(now, event, run.schedule), "reason": suspension.reason, "next": step}
             self._tell(run.run_id, run.schedule, run.notify, event, name, told)
             self.told.add((run.run_id, name))
 

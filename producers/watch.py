@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from producers.rows import Rows, outcomes
 from producers.tally import Tally
+from restyle.advice import next_step
 from restyle.errors import ConfigurationError
 from restyle.fleet import Fleet, Suspension
 from restyle.keys import Workspace, is_run_id
@@ -130,7 +131,7 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         attempts=totals.attempts,
         credits_spent=totals.credits,
         credits_left=fleet.credits_left(),
-        suspension=_note(suspensions[0]) if suspensions else None,
+        suspension=_note(suspensions[0], run) if suspensions else None,
         report=workspace.run(run.run_id, "report.csv") if over else None,
         outputs=workspace.under("outputs"),
         created=run.created,
@@ -180,7 +181,7 @@ def _status(status: RunStatus, suspensions: list[Suspension]) -> RunStatus:
     return RunStatus.AWAITING_APPROVAL if waiting else RunStatus.SUSPENDED
 
 
-def _note(suspension: Suspension) -> SuspensionNote:
+def _note(suspension: Suspension, run: Run) -> SuspensionNote:
     return SuspensionNote(
         scope=suspension.scope,
         reason=suspension.reason,
@@ -188,7 +189,7 @@ def _note(suspension: Suspension) -> SuspensionNote:
         since=datetime.fromtimestamp(suspension.since, UTC),
         until=datetime.fromtimestamp(suspension.until, UTC) if suspension.until else None,
         by=suspension.by,
-        next=suspension.next,
+        next=next_step(suspension, run.run_id, sandbox=run.options.sandbox),
     )
 
 

@@ -15,6 +15,7 @@ from apps.cli.console import credits_text, out, print_json
 from apps.cli.exits import run_code
 from apps.cli.session import Session, session
 from producers.watch import Snapshot
+from restyle.advice import next_step
 from restyle.errors import InputNotFound, RestyleError
 from restyle.periods import Periods
 from restyle.registry import RunUnreadable
@@ -60,7 +61,14 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     suspended = here.fleet.suspensions()
     if as_json:
         notes = [
-            {"scope": s.scope, "reason": s.reason, "detail": s.detail, "by": s.by, "next": s.next} for s in suspended
+            {
+                "scope": s.scope,
+                "reason": s.reason,
+                "detail": s.detail,
+                "by": s.by,
+                "next": next_step(s, sandbox=here.settings.sandbox),
+            }
+            for s in suspended
         ]
         found = [now.model_dump(mode="json") for now in unfinished]
         print_json(
@@ -75,7 +83,7 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     )
     for reason in suspended:
         out.print(f"suspended ({reason.reason}): {reason.detail}", style="yellow", markup=False)
-        out.print(f"next: {reason.next}", style="yellow", markup=False)
+        out.print(f"next: {next_step(reason, sandbox=here.settings.sandbox)}", style="yellow", markup=False)
     if zones := other_zones(here):
         out.print(zones, style="yellow", markup=False)
     for now in unfinished:
