@@ -108,7 +108,7 @@ def with_servers(settings: Settings, told: dict[str, Any]) -> Settings:
     """The settings, completed with the servers that are up."""
     update: dict[str, Any] = {}
     if settings.redis_url is None:
-        update["redis_url"] = SecretStr(told["redis_url"])
+        update |= {"redis_url": SecretStr(told["redis_url"]), "local_redis": True}
     if settings.workspace is None:
         update |= {
             "workspace": f"s3://{EMBEDDED_BUCKET}",

@@ -208,6 +208,8 @@ class Settings(OutputSettings):
     """Set by the embedded stack for its worker."""
     local_s3_secret_key: SecretStr | None = None
     """Set by the embedded stack for its worker."""
+    local_redis: bool = False
+    """Set by the embedded stack for its worker: Redis is its own."""
     local_sandbox: bool | None = None
     """Set by the embedded stack: its own sandbox is up, and the API's address and key are its."""
 

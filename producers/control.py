@@ -1,24 +1,33 @@
-"""What a person does to runs: submit, suspend, resume, cancel. Each is written where every worker sees it."""
+"""What a person does to runs: submit, suspend, resume, cancel. Each is written where every worker sees it.
+
+S3 first, Redis second: run.json and suspended.json say what people have said, and Redis is brought in line with them,
+by the command, or by the dispatcher where the command was cut off. So each command can be typed again.
+"""
 
 from __future__ import annotations
 
-import posixpath
+import math
 import time
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
+from producers.admission import Admission
 from producers.enqueue import Feeder
-from producers.rows import read_results
 from producers.runs import read_runs, run_ids
-from producers.watch import read_run, told_by_results, write_run
-from restyle.errors import ConfigurationError
+from producers.suspensions import Suspended, keep_suspended, put_suspension, read_suspension, remove_suspension
+from producers.watch import read_run, write_run
+from restyle.errors import ConfigurationError, StoreAccessDenied, StoreUnavailable
 from restyle.events import note
 from restyle.fleet import Fleet
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus
 from restyle.progress import Progress
+from restyle.registry import RunUnreadable, Standing, Totals
 from restyle.store import Store
+
+
+class AlreadyEnded(ConfigurationError):
+    """What was asked of a run came too late: it has ended."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +44,27 @@ class Control:
     beat_seconds: float = 3.0
 
     def submit(self, run: Run, feeder: Feeder) -> None:
-        """Makes a planned run known and queues its first window, unless a dispatcher is at it already."""
-        self.progress.register(run)
-        self.note(run.run_id, "submitted", f"retry of {run.retry_of}" if run.retry_of else "")
+        """Lets a planned run exist and queues its first window, unless a dispatcher is at it already.
+
+        Raises:
+            ConfigurationError: another unfinished run has one of its jobs; nothing of it is left.
+        """
+        self.admit(run)
         if self.progress.dispatch(feeder.token, ttl=30):
             try:
                 feeder.advance(run.run_id)
             finally:
                 self.progress.dispatch(feeder.token, ttl=0.001)
+
+    def admit(self, run: Run) -> None:
+        """Lets a planned run exist, in S3 and for the fleet, unless another unfinished run has one of its jobs.
+
+        Raises:
+            ConfigurationError: one has; nothing of the run is left, and no worker has seen it.
+        """
+        self.keep_suspended()
+        Admission(self.store, self.workspace, self.progress).admit(run)
+        self.note(run.run_id, "submitted", f"retry of {run.retry_of}" if run.retry_of else "")
 
     def runs(self, limit: int | None = None) -> list[Run]:
         """The runs of the workspace, newest first: all of them, or so many."""
@@ -54,14 +76,38 @@ class Control:
         return [run for run in self.runs() if run.status not in ENDED]
 
     def suspend(self, run_id: str | None, *, reason: str = "operator", detail: str = "") -> None:
-        """Suspends one run, or the whole fleet."""
-        if run_id is None:
-            self.fleet.suspend(reason, detail or f"suspended by {self.by}", self.by)
-            self.note(None, "suspended", detail)
-            return
-        read_run(run_id, store=self.store, workspace=self.workspace)
-        self.progress.suspend(run_id, reason, detail or f"suspended by {self.by}", self.by)
+        """Suspends one run, or the whole fleet; where S3 is away too, at least for as long as Redis remembers it.
+
+        Raises:
+            ConfigurationError: there is no such run.
+            StoreUnavailable, StoreAccessDenied: Redis knows it, and S3 does not.
+        """
+        told = detail or f"suspended by {self.by}"
+        try:
+            self._suspend(run_id, reason, told)
+        except (StoreUnavailable, StoreAccessDenied):
+            # To stop is urgent: Redis is told all the same, and the person that S3 was not.
+            if run_id is None:
+                self.fleet.suspend(reason, told, self.by)
+            else:
+                self.progress.suspend(run_id, reason, told, self.by)
+            raise
         self.note(run_id, "suspended", detail)
+
+    def _suspend(self, run_id: str | None, reason: str, told: str) -> None:
+        """Writes a suspension down in S3, then in Redis."""
+        if run_id is None:
+            standing = Standing(self.progress.state)
+            suspended = Suspended(
+                reason=reason, detail=told, by=self.by, server=standing.server(), epoch=standing.epoch()
+            )
+            put_suspension(None, suspended, self.store, self.workspace)
+            self.fleet.suspend(reason, told, self.by, stored=True)
+            return
+        run = read_run(run_id, store=self.store, workspace=self.workspace)
+        suspended = Suspended(reason=reason, detail=told, by=self.by)
+        put_suspension(run_id, suspended, self.store, self.workspace)
+        self.progress.agree(run, suspended.word)
 
     def resume(self, run_id: str | None, *, budget: float | None = None) -> Run | None:
         """Lifts the fleet's suspension; with a run also the run's, and the fleet's unless a person suspended it.
@@ -69,30 +115,30 @@ class Control:
         A deadline is forgotten with it, and a budget replaced by a larger one.
 
         Raises:
-            ConfigurationError: the run has ended, or does not exist.
+            ConfigurationError: the run has ended, or does not exist; or the budget is none.
         """
+        if budget is not None and not (math.isfinite(budget) and budget > 0):
+            raise ConfigurationError(f"--budget {budget:g}: it is a number of credits above 0")
         if run_id is None:
+            if budget is not None:
+                raise ConfigurationError(f"a budget is a run's: type restyle resume RUN --budget {budget:g}")
+            remove_suspension(None, self.store, self.workspace)
             self.fleet.resume()
             self.note(None, "resumed")
             return None
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.status in ENDED:
-            raise ConfigurationError(
-                f"run {run_id} is {run.status.value}; to run its failed jobs again, type: restyle retry {run_id}"
-            )
-        if self.progress.totals(run_id) is None:
-            self.rebuild(run)
+            again = f"; to run its failed jobs again, type: restyle retry {run_id}"
+            raise AlreadyEnded(f"run {run_id} is {run.status.value}{again}")
         if budget is not None or run.finish_by is not None:
             run = run.model_copy(update={"budget": budget or run.budget, "finish_by": None})
             write_run(run, store=self.store, workspace=self.workspace)
-        self.progress.register(run)
-        self.progress.forget_deadline(run_id)
-        self.progress.resume(run_id)
-        reasons = self.fleet.suspensions()
-        if not any(suspension.reason == "operator" for suspension in reasons):
+        remove_suspension(run_id, self.store, self.workspace)
+        self._agree(run, lift=True)
+        reasons = self.keep_suspended()
+        if reasons and "operator" not in reasons:
             self.fleet.resume()
-            if reasons:
-                self.note(None, "resumed", f"with run {run_id}")
+            self.note(None, "resumed", f"with run {run_id}")
         self.note(run_id, "resumed")
         return run
 
@@ -103,63 +149,94 @@ class Control:
             ConfigurationError: it does not wait for that, or has ended.
         """
         run = read_run(run_id, store=self.store, workspace=self.workspace)
-        if run.status in ENDED or run.approved:
+        waits = "awaiting_approval" in {standing.reason for standing in self.progress.suspensions(run_id)}
+        if run.status in ENDED or (run.approved and not waits and self._is_approved(run_id)):
             raise ConfigurationError(f"run {run_id} waits for no approval; it is {run.status.value}")
-        approved = run.model_copy(update={"approved": True})
-        write_run(approved, store=self.store, workspace=self.workspace)
-        if self.progress.totals(run_id) is None:
-            self.rebuild(approved)
-        self.progress.register(approved)
-        self.progress.lift(run_id, "awaiting_approval")
+        if not run.approved:
+            run = run.model_copy(update={"approved": True})
+            write_run(run, store=self.store, workspace=self.workspace)
+        self._agree(run)
         self.note(run_id, "approved")
-        return approved
+        return run
 
     def cancel(self, run_id: str, *, what: str = "cancelled") -> Run:
         """Ends a run: calls in flight end and are stored, what is not begun stays pending.
+
+        A run that Redis does not know is written off in S3; the fleet's dispatcher writes its report.
 
         Args:
             run_id: the run.
             what: the word for it in the run's log; one that waits for approval is "rejected".
 
         Raises:
-            ConfigurationError: the run has ended already, or does not exist.
+            AlreadyEnded: it is over, or cancelled already, as S3 and Redis agree.
+            ConfigurationError: it does not exist.
         """
         run = read_run(run_id, store=self.store, workspace=self.workspace)
-        if run.status in ENDED:
-            raise ConfigurationError(f"run {run_id} is {run.status.value} already")
-        if self.progress.totals(run_id) is None:
-            self.rebuild(run)
-        cancelled = run.model_copy(update={"status": RunStatus.CANCELLED})
-        write_run(cancelled, store=self.store, workspace=self.workspace)
-        self.progress.register(cancelled)
-        self.progress.set_status(run_id, RunStatus.CANCELLED)
+        if run.status in ENDED and self._agrees_to_end(run):
+            raise AlreadyEnded(f"run {run_id} is {run.status.value} already")
+        if run.status not in ENDED:
+            run = run.model_copy(update={"status": RunStatus.CANCELLED})
+            write_run(run, store=self.store, workspace=self.workspace)
+        self._agree(run, rebuild=False)
         self.note(run_id, what)
-        return cancelled
+        return run
 
     def note(self, run_id: str | None, what: str, detail: str = "") -> None:
         """Writes down what was done to a run, or with None to the fleet, and by whom."""
         note(self.progress.state, run_id, what, self.by, detail)
 
-    def rebuild(self, run: Run) -> None:
-        """Makes a run known again whose state Redis has lost: closed shards by results/, all else is opened anew."""
-        told = told_by_results(run, self.store, self.workspace, self.progress)
-        prefix = self.workspace.run(run.run_id, "results") + "/"
-        closed = sorted(int(posixpath.basename(listed.uri).partition(".")[0]) for listed in self.store.list(prefix))
-        # A request that was submitted may wait for somebody to ask for it: whoever claims its job looks it up.
-        for folder in ("doubt", "requests"):
-            noted = self.store.list(self.workspace.run(run.run_id, folder) + "/")
-            self.progress.doubt(run.run_id, (posixpath.basename(listed.uri).partition(".")[0] for listed in noted))
-        # Living workers write down at their next beat which calls are out; nothing is fed before that.
-        time.sleep(self.beat_seconds * 1.5)
-        if self.progress.restore(run, replace(told, cursor=run.shards), closed):
-            self.progress.add_spent(self._spent(run, closed))
+    def keep_suspended(self) -> set[str]:
+        """Makes sure that a person's suspension of the fleet, which stands in S3, stands in Redis; why it stands still.
 
-    def _spent(self, run: Run, shards: list[int]) -> dict[str, float]:
-        """What the closed shards of a run cost, by day and by month."""
-        spent: dict[str, float] = defaultdict(float)
-        for shard in shards:
-            for _, outcome in read_results(self.store, self.workspace, run.run_id, shard):
-                if outcome and outcome.ended and outcome.credits:
-                    for period in self.fleet.limits.budgets.periods(outcome.ended):
-                        spent[period.name] += outcome.credits
-        return spent
+        A Redis that has forgotten it is told before anything is begun; the dispatcher tells it too, a moment later.
+        """
+        keep_suspended(self.store, self.workspace, self.progress.state)
+        return {standing.reason for standing in self.fleet.suspensions()}
+
+    def take_up(self, run_id: str) -> None:
+        """Rebuilds a run that Redis has lost, and waits for calls of before that are still out.
+
+        Raises:
+            ConfigurationError: they do not end.
+            RunUnreadable: what S3 has of the run cannot be read.
+        """
+        from producers.rebuild import Rebuilder  # what judges records is not imported where nothing is lost
+
+        rebuilder = Rebuilder(self.store, self.workspace, self.progress, self.fleet)
+        # Living workers write down at their next beat which calls are out.
+        time.sleep(self.beat_seconds * 1.5)
+        deadline = time.monotonic() + self.fleet.limits.api_timeout + 30
+        while not rebuilder.restore(run_id):
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"calls of run {run_id} from before Redis lost it are still out; when they have ended, type:"
+                    f" restyle resume {run_id}"
+                )
+            time.sleep(min(self.beat_seconds, 1.0))
+
+    def _agree(self, run: Run, *, lift: bool = False, rebuild: bool = True) -> None:
+        """Tells Redis what S3 says of a run by now; one that it has lost is rebuilt, unless it is to end anyway."""
+        if self._totals(run.run_id) is None and rebuild:
+            self.take_up(run.run_id)
+        suspended = read_suspension(run.run_id, self.store, self.workspace)
+        self.progress.agree(run, suspended.word if suspended else None, lift=lift)
+
+    def _is_approved(self, run_id: str) -> bool:
+        totals = self._totals(run_id)
+        return totals is not None and totals.approved
+
+    def _agrees_to_end(self, run: Run) -> bool:
+        """Whether Redis knows as well as S3 that a run is to move no more."""
+        totals = self._totals(run.run_id)
+        if run.status is RunStatus.CANCELLED and totals is not None:
+            return totals.status is not RunStatus.RUNNING
+        return run.status is RunStatus.FINISHED or run.finished is not None
+
+    def _totals(self, run_id: str) -> Totals | None:
+        """A run's ledger in Redis; one that cannot be read is dropped, and rebuilt from S3."""
+        try:
+            return self.progress.totals(run_id)
+        except RunUnreadable:
+            self.progress.drop(run_id)
+            return None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
+from producers.ledger import mark_opened, put_spent
 from producers.messages import Envelope
 from restyle.events import note
 from restyle.fleet import Fleet
@@ -109,6 +110,8 @@ class Feeder:
         outcomes = self.progress.outcomes(run_id, shard)
         if shard not in {found.shard for found in self.progress.open_shards(run_id)}:
             return  # another dispatcher has closed it since, and its outcomes are in S3
+        # What its jobs cost is in S3 before Redis forgets it, and before its results say that no record need be read.
+        put_spent(run_id, shard, self.progress.spent(run_id, shard), self.store, self.workspace)
         lines = b"\n".join(
             b'{"job": %b, "outcome": %b}' % (line, _as_json(outcomes.get(index)))
             for index, line in enumerate(self.plan(run_id, shard))
@@ -135,10 +138,7 @@ class Feeder:
         """Seconds for which a pending job may simply be waiting in the queue: long where the queue is long."""
         keys = [self.progress.state.key(queue) for queue in QUEUES.values()]
         waiting = sum(self.progress.state.ask_all(*(("LLEN", key) for key in keys)))
-        done = 0
-        for other in self.progress.unfinished():
-            totals = self.progress.totals(other)
-            done += totals.planned - totals.pending if totals else 0
+        done = sum(totals.planned - totals.pending for totals in self.progress.ledgers().values())
         now = time.monotonic()
         self._pace.append((now, done))
         while self._pace[0][0] < now - max(self.refeed_after, 60) and len(self._pace) > 2:
@@ -181,6 +181,8 @@ class Feeder:
             if room <= 0:
                 break
             size = len(self.plan(run_id, shard))
+            # In S3 first: whoever rebuilds the run looks for what was paid for in the shards that may have been opened.
+            mark_opened(run_id, shard, self.store, self.workspace)
             if self.progress.open_shard(run_id, shard, size):
                 self.feed(run_id, shard)
                 room -= size

@@ -19,6 +19,7 @@ from config.settings import Settings
 from producers.channels import send
 from producers.watch import Snapshot, read_run, snapshot
 from restyle import metrics
+from restyle.advice import next_step
 from restyle.errors import ConfigurationError, RestyleError
 from restyle.fleet import Fleet
 from restyle.keys import Workspace
@@ -88,7 +89,7 @@ class Notifications:
         text = f"{firing.run_id} could not start: {why}"[:2000]
         note = {"text": text, "schedule": firing.name, "notify": firing.notify}
         try:
-            uri = self._note(firing.run_id, "not_started")
+            uri = self._not_started(firing.run_id)
             self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
         except RestyleError as error:
             log.warning("why a run did not start is not in S3", run=firing.run_id, reason=error.message)
@@ -176,7 +177,8 @@ class Notifications:
             standing = [one for one in self._suspensions(run.run_id) if one.reason == notice.reason]
             if not standing or round(standing[0].since) != notice.since:
                 raise Untrue("it is lifted by now")
-            more = {"reason": notice.reason, "next": standing[0].next}
+            step = next_step(standing[0], run.run_id, sandbox=run.options.sandbox)
+            more = {"reason": notice.reason, "next": step}
         now = snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
         payload = {
             "schedule": run.schedule,
@@ -188,7 +190,7 @@ class Notifications:
 
     def _of_note(self, notice: Notice) -> tuple[Notify | None, Payload]:
         """What S3 keeps of a run that could not start."""
-        found = self.store.find(self._note(notice.run_id, "not_started"))
+        found = self.store.find(self._not_started(notice.run_id))
         if found is None:
             raise Untrue("nothing is written down of it")
         note = json.loads(found.data)
@@ -207,6 +209,10 @@ class Notifications:
             self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
         except RestyleError as error:
             log.warning("a notification's note is not in S3", run=notice.run_id, reason=error.message)
+
+    def _not_started(self, run_id: str) -> str:
+        """Where it stands why a schedule's run could not start: there is no run, and so no folder of it."""
+        return self.workspace.under("schedules", run_id, "not_started.json")
 
     def _note(self, run_id: str, name: str) -> str:
         return self.workspace.run(run_id, "notices", f"{name}.json")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
 from producers.enqueue import read_plan
+from restyle.errors import InputNotFound
 from restyle.keys import Workspace, is_run_id
 from restyle.models import Run
 from restyle.store import Store
@@ -45,7 +47,8 @@ def shared_job(run: Run, other: Run, store: Store, workspace: Workspace) -> str:
 
     def jobs(of: Run) -> Iterator[dict[str, Any]]:
         for shard in range(of.shards):
-            yield from map(json.loads, read_plan(store, workspace, of.run_id, shard))
+            with suppress(InputNotFound):  # of an unfinished run whose plan was removed by hand
+                yield from map(json.loads, read_plan(store, workspace, of.run_id, shard))
 
     theirs = {workspace.job_id(job["id"], job["variant"]) for job in jobs(other)}
     for job in jobs(run):

@@ -15,6 +15,7 @@ from producers.manifest.entry import Stand
 from producers.plan import Draft
 from producers.resolve import Resolved
 from producers.uploads import Hashes, Uploads
+from producers.watch import write_run
 from restyle.errors import ManifestError, Problem
 from restyle.keys import Workspace
 from restyle.models import Job, Run
@@ -33,7 +34,24 @@ def write(
     by: str,
     progress: Callable[[int], None] | None = None,
 ) -> Run:
-    """Writes a draft to S3; the run exists once this has returned.
+    """Writes a draft to S3, run.json included; the run exists once this has returned."""
+    run = write_shards(
+        plan, workspace=workspace, store=store, shard_jobs=shard_jobs, by=by, progress=progress
+    )  # fmt: skip
+    write_run(run, store=store, workspace=workspace)
+    return run
+
+
+def write_shards(
+    plan: Draft,
+    *,
+    workspace: Workspace,
+    store: Store,
+    shard_jobs: int,
+    by: str,
+    progress: Callable[[int], None] | None = None,
+) -> Run:
+    """Writes all of a draft to S3 but run.json; the run does not exist yet (producers/admission.py).
 
     Args:
         plan: the draft.
@@ -67,9 +85,7 @@ def write(
         shards += 1
     if plan.problems:
         _put_invalid(plan, workspace, store)
-    run = plan.as_run(shards=shards, by=by)
-    store.put(workspace.run(run.run_id), run.model_dump_json(indent=1).encode(), content_type="application/json")
-    return run
+    return plan.as_run(shards=shards, by=by)
 
 
 def _jobs(plan: Draft, uploads: Uploads) -> Iterator[Job]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
+from pydantic import ValidationError
 
 from config.settings import Settings
-from producers.control import Control
+from producers.control import AlreadyEnded, Control
 from producers.diff import compare, put_diff
 from producers.plan import draft
-from producers.runs import shared_job
 from producers.schedule import Firing, Overlap, Standing, is_of, overlapping
-from producers.shards import write
-from producers.watch import read_run
-from restyle.errors import ConfigurationError, RestyleError, TransientError
+from producers.shards import write_shards
+from restyle.errors import RestyleError, TransientError
 from restyle.firings import Ending, Firings, Settled
 from restyle.fleet import Fleet
 from restyle.keys import Workspace
-from restyle.models import ENDED, Run
+from restyle.models import ENDED
 from restyle.progress import Progress
 from restyle.store import Store
 
@@ -48,7 +48,7 @@ class Starter:
     def hand_out(self, queue: Callable[[str], None]) -> None:
         """Has every firing planned that may start; settles those that are overtaken, or skipped by their overlap."""
         newest: dict[str, str] = {}
-        waiting = {run_id: Firing.model_validate_json(text) for run_id, text in self.firings.waiting().items()}
+        waiting = dict(self._waiting())
         for run_id, firing in waiting.items():
             newest[firing.name] = run_id
         for run_id, firing in waiting.items():
@@ -68,15 +68,22 @@ class Starter:
                     going = next(standing.run_id for standing in earlier if standing.going)
                     self.settle(firing, Ending.SKIPPED, f"{going} was still going")
 
+    def _waiting(self) -> Iterator[tuple[str, Firing]]:
+        """The firings that wait; one that cannot be read is another version's."""
+        for run_id, text in self.firings.waiting().items():
+            try:
+                yield run_id, Firing.model_validate_json(text)
+            except ValidationError as error:
+                log.debug("a firing that this version cannot read", run=run_id, reason=str(error)[:300])
+
     def earlier(self, firing: Firing) -> list[Standing]:
         """The unfinished runs of the firing's schedule."""
         fleet = self.fleet.suspensions()
-        found = []
-        for run_id in self.progress.unfinished():
-            totals = self.progress.totals(run_id) if is_of(run_id, firing.name) and run_id != firing.run_id else None
-            if totals is not None and totals.status not in ENDED:
-                found.append(Standing(run_id, totals.status, [*fleet, *self.progress.suspensions(run_id)]))
-        return found
+        return [
+            Standing(run_id, totals.status, [*fleet, *self.progress.suspensions(run_id)])
+            for run_id, totals in self.progress.ledgers().items()
+            if is_of(run_id, firing.name) and run_id != firing.run_id and totals.status not in ENDED
+        ]
 
     def _is_planned(self, run_id: str) -> bool:
         """Whether a living worker is planning a run."""
@@ -97,8 +104,7 @@ class Starter:
             return
         firing = Firing.model_validate_json(text)
         try:
-            run = self._begin(firing, token)
-            self.progress.register(run)
+            self._begin(firing, token)
             self.settle(firing, Ending.STARTED)
         except TransientError:
             raise
@@ -114,17 +120,23 @@ class Starter:
         self.on_error(firing, why)
         self.settle(firing, Ending.NOT_STARTED, why)
 
-    def _begin(self, firing: Firing, token: str) -> Run:
-        """The firing's run: as it is, or planned now from S3."""
-        if self.store.head(self.workspace.run(firing.run_id)) is not None:
-            return read_run(firing.run_id, store=self.store, workspace=self.workspace)
+    def _begin(self, firing: Firing, token: str) -> None:
+        """Makes the firing's run known: as it is, or planned now from S3."""
         control = Control(
             self.store, self.workspace, self.progress, self.fleet, f"schedule {firing.name}",
             self.settings.heartbeat_seconds,
         )  # fmt: skip
-        for standing in self.earlier(firing):
-            log.info("ended for the next run of its schedule", run=standing.run_id, next=firing.run_id)
-            control.cancel(standing.run_id)
+        if self.store.head(self.workspace.run(firing.run_id)) is not None:
+            # Cut off before Redis knew it; or Redis knew it, and has lost it since.
+            if self.progress.totals(firing.run_id) is None:
+                control.take_up(firing.run_id)
+            return
+        # By S3, so that one is found that Redis has lost.
+        for earlier in control.unfinished():
+            if earlier.schedule == firing.name:
+                log.info("ended for the next run of its schedule", run=earlier.run_id, next=firing.run_id)
+                with suppress(AlreadyEnded):  # by itself, a moment ago
+                    control.cancel(earlier.run_id)
         settings = self.settings.model_copy(update=firing.settings)
         plan = draft(
             firing.request, settings, workspace=self.workspace, store=self.store, run_id=firing.run_id
@@ -138,30 +150,12 @@ class Starter:
             if not self.firings.mine(firing.run_id, token):
                 raise TransientError(f"another worker plans {firing.run_id} by now")
 
-        run = write(
+        run = write_shards(
             plan, workspace=self.workspace, store=self.store, shard_jobs=settings.shard_jobs, by=control.by,
             progress=alone,
         )  # fmt: skip
-        self._check_others(run, control)
-        return run
-
-    def _check_others(self, run: Run, control: Control) -> None:
-        """Makes sure that no unfinished run of somebody else writes the same jobs.
-
-        Raises:
-            ConfigurationError: one does; the new run is cancelled.
-        """
-        for other_id in self.progress.unfinished():
-            totals = self.progress.totals(other_id)
-            if is_of(other_id, run.schedule or "") or totals is None or totals.status in ENDED:
-                continue
-            other = read_run(other_id, store=self.store, workspace=self.workspace)
-            if shared := shared_job(run, other, self.store, self.workspace):
-                control.cancel(run.run_id)
-                raise ConfigurationError(
-                    f"the unfinished run {other_id} has the same job ({shared}); finish it with"
-                    f" `restyle resume {other_id}` or end it with `restyle cancel {other_id}`. Nothing was spent"
-                )
+        alone(run.planned)
+        control.admit(run)
 
     def settle(self, firing: Firing, ending: Ending, detail: str = "") -> None:
         """Ends a firing, where everybody sees it."""

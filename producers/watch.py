@@ -7,13 +7,17 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from producers.rows import Rows, outcomes
 from producers.tally import Tally
+from restyle.advice import next_step
 from restyle.errors import ConfigurationError
 from restyle.fleet import Fleet
 from restyle.keys import Workspace, is_run_id
 from restyle.models import ENDED, Run, RunStatus, UtcTime, Value
-from restyle.progress import Progress, Totals
+from restyle.progress import Progress
+from restyle.registry import RunUnreadable, Totals
 from restyle.store import Store
 from restyle.suspensions import Suspension
 
@@ -27,6 +31,13 @@ class SuspensionNote(Value):
     since: UtcTime
     until: UtcTime | None
     by: str
+    next: str
+
+
+class Trouble(Value):
+    """Why a run cannot be moved, and what a person does about it."""
+
+    reason: str
     next: str
 
 
@@ -57,6 +68,8 @@ class Snapshot(Value):
     last_error: str
     credits_before: float | None = None
     credits_after: float | None = None
+    trouble: Trouble | None = None
+    """What keeps the dispatcher from moving it."""
 
     @property
     def ended(self) -> bool:
@@ -69,11 +82,20 @@ def read_run(run_id: str, *, store: Store, workspace: Workspace) -> Run:
 
     Raises:
         ConfigurationError: there is no such run in this workspace.
+        RunUnreadable: its run.json is none that this version reads.
     """
     found = store.find(workspace.run(run_id)) if is_run_id(run_id) else None
     if found is None:
         raise ConfigurationError(f"there is no run {run_id} in {workspace.uri}; `restyle runs` lists those there are")
-    return Run.model_validate_json(found.data)
+    try:
+        return Run.model_validate_json(found.data)
+    except ValidationError as error:
+        why = error.errors()[0]
+        told = ".".join(str(part) for part in why["loc"])
+        raise RunUnreadable(
+            f"{workspace.run(run_id)} cannot be read by this version of restyle ({told}: {why['msg']}); the version"
+            " that planned the run reads it"
+        ) from None
 
 
 def write_run(run: Run, *, store: Store, workspace: Workspace) -> None:
@@ -91,7 +113,8 @@ def rows_of(run: Run, *, store: Store, workspace: Workspace, progress: Progress)
 
 def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet) -> Snapshot:
     """The run as it stands now."""
-    totals = progress.totals(run.run_id) or _told(run, store, workspace, progress)
+    totals, trouble = _standing(run, progress)
+    totals = totals or _told(run, store, workspace, progress)
     suspensions = [] if totals.status in ENDED else fleet.standing() + progress.suspensions(run.run_id)
     # What a person has to see to is told before what ends by itself.
     suspensions.sort(key=lambda suspension: suspension.ends_itself)
@@ -111,7 +134,7 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         attempts=totals.attempts,
         credits_spent=totals.credits,
         credits_left=fleet.credits_left(),
-        suspension=note_of(suspensions[0]) if suspensions else None,
+        suspension=note_of(suspensions[0], run.run_id, sandbox=run.options.sandbox) if suspensions else None,
         report=workspace.run(run.run_id, "report.csv") if over else None,
         outputs=workspace.under("outputs"),
         created=run.created,
@@ -122,7 +145,20 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         last_error=totals.last_error,
         credits_before=totals.credits_before,
         credits_after=totals.credits_after,
+        trouble=trouble,
     )
+
+
+def _standing(run: Run, progress: Progress) -> tuple[Totals | None, Trouble | None]:
+    """The ledger as Redis has it, and what is wrong with the run."""
+    found = progress.trouble(run.run_id)
+    trouble = Trouble.model_validate(found) if found else None
+    try:
+        return progress.totals(run.run_id), trouble
+    except RunUnreadable as error:
+        return None, trouble or Trouble(
+            reason=error.message, next=f"to rebuild it from S3, type: restyle resume {run.run_id}"
+        )
 
 
 def watch(
@@ -148,8 +184,8 @@ def _status(status: RunStatus, suspensions: list[Suspension]) -> RunStatus:
     return RunStatus.AWAITING_APPROVAL if waiting else RunStatus.SUSPENDED
 
 
-def note_of(suspension: Suspension) -> SuspensionNote:
-    """A suspension as commands tell it."""
+def note_of(suspension: Suspension, run_id: str = "", *, sandbox: bool = False) -> SuspensionNote:
+    """A suspension as commands tell it, with what is typed about it for this run, or for the fleet."""
     return SuspensionNote(
         scope=suspension.scope,
         reason=suspension.reason,
@@ -157,7 +193,7 @@ def note_of(suspension: Suspension) -> SuspensionNote:
         since=datetime.fromtimestamp(suspension.since, UTC),
         until=datetime.fromtimestamp(suspension.until, UTC) if suspension.until else None,
         by=suspension.by,
-        next=suspension.next,
+        next=next_step(suspension, run_id, sandbox=sandbox),
     )
 
 

@@ -324,9 +324,9 @@ class Fleet:
 
     # -- suspension ----------------------------------------------------------------------------------------
 
-    def suspend(self, reason: str, detail: str, by: str) -> bool:
-        """Suspends the fleet for one more reason."""
-        return bool(self.state.run("suspend", reason, detail, by))
+    def suspend(self, reason: str, detail: str, by: str, *, stored: bool = False) -> bool:
+        """Suspends the fleet for one more reason; one that is stored stands in this workspace's S3 as well."""
+        return bool(self.state.run("suspend", reason, detail, by, self.state.namespace if stored else ""))
 
     def resume(self) -> None:
         """Lifts every reason of the fleet's suspension; workers take up what is pending."""

@@ -170,6 +170,14 @@ class Workspace:
         """The jobs of a closed shard with their outcomes."""
         return self.run(run_id, "results", f"{shard:06d}.jsonl.gz")
 
+    def ledger(self, run_id: str, *parts: str) -> str:
+        """What a run has opened, and what its shards have cost: the name of an object says all of it."""
+        return self.run(run_id, "ledger", *parts)
+
+    def suspension(self, run_id: str | None) -> str:
+        """A person's suspension of a run, or with None of the fleet; there as long as it stands."""
+        return self.under("suspended.json") if run_id is None else self.run(run_id, "suspended.json")
+
     def schedule(self, name: str) -> str:
         """How a schedule's last firing ended."""
         return self.under("schedules", f"{name}.json")

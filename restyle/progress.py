@@ -6,51 +6,21 @@ Everything here can be rebuilt from S3 (plan, results, records); Redis holds it 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from restyle import metrics
 from restyle.budgets import weight
 from restyle.call_ends import recipe
 from restyle.fleet import Fleet
-from restyle.models import Message, Outcome, OutcomeKind, Run, RunStatus, utc_now
-from restyle.state import State
+from restyle.models import Message, Outcome, OutcomeKind, Record, RunStatus, utc_now
+from restyle.registry import Registry, RunUnreadable, Totals, read_totals
 from restyle.suspensions import Suspension, read_suspensions
+
+__all__ = ["REMEMBER_ENDED", "Ended", "OpenShard", "Progress", "Totals", "failed", "read_totals"]
 
 #: Seconds for which Redis remembers an ended run; its report stays in S3.
 REMEMBER_ENDED = 30 * 86400
-
-
-@dataclass(frozen=True)
-class Totals:
-    """A run's ledger: succeeded + skipped + failed + pending = planned, at every moment."""
-
-    status: RunStatus
-    planned: int
-    shards: int
-    closed: int
-    cursor: int
-    succeeded: int
-    skipped: int
-    failed: int
-    attempts: int
-    in_doubt: int
-    credits: float
-    last_error: str
-    credits_before: float | None
-    credits_after: float | None
-    finish_queued: float
-    priority: str = "normal"
-    approved: bool = True
-    #: Jobs among the succeeded and skipped whose pictures look wrong.
-    suspect: int = 0
-    #: The worker that writes the report; empty: nobody does.
-    writer: str = ""
-
-    @property
-    def pending(self) -> int:
-        """Jobs without an outcome."""
-        return self.planned - self.succeeded - self.skipped - self.failed
 
 
 @dataclass(frozen=True)
@@ -76,35 +46,14 @@ class Ended:
     #: Seconds between the claim and a picture in which the API was not at work on it, as far as it tells.
     lag: float = 0.0
     credits_left: float | None = None
+    #: The record of this run that was found, where no call was made: its cost counts for its own day.
+    found: Record | None = None
 
 
-class Progress:
+class Progress(Registry):
     """The shared ledger of runs."""
 
-    def __init__(self, state: State) -> None:
-        self.state = state
-
     # -- runs ----------------------------------------------------------------------------------------------
-
-    def register(self, run: Run) -> None:
-        """Makes a planned run known to the fleet; again and again without harm."""
-        key = self._run(run.run_id)
-        self.state.ask_all(
-            ("HSETNX", key, "status", run.status.value),
-            ("HSET", key, "planned", run.planned, "shards", run.shards, "priority", run.options.priority),
-            ("HSET", key, "approved", int(run.approved), "budget", run.budget or 0),
-            ("HSET", key, "finish_by", round(run.finish_by.timestamp() * 1000)) if run.finish_by else ("PERSIST", key),
-            ("PERSIST", key),
-            ("SADD", self.state.key("runs"), run.run_id),
-        )
-
-    def restore(self, run: Run, told: Totals, closed: list[int]) -> bool:
-        """Rebuilds a run that Redis has lost; False where Redis knows it."""
-        restored = self.state.run(
-            "restore", run.run_id, told.planned, told.shards, told.cursor, told.succeeded, told.skipped,
-            told.failed, told.attempts, told.in_doubt, told.credits, told.suspect, *closed,
-        )  # fmt: skip
-        return bool(restored)
 
     def doubt(self, run_id: str, job_ids: Iterable[str]) -> None:
         """Tells of jobs whose calls were in doubt before Redis lost the run."""
@@ -115,9 +64,32 @@ class Progress:
         """The runs that the dispatcher moves, oldest first."""
         return sorted(self.state.ask("SMEMBERS", self.state.key("runs")))
 
-    def totals(self, run_id: str) -> Totals | None:
-        """The run's ledger; None where Redis does not know the run."""
-        return read_totals(self.state.ask("HGETALL", self._run(run_id)))
+    def ledgers(self) -> dict[str, Totals]:
+        """The ledgers of all unfinished runs; one that cannot be read is left out."""
+        found = {}
+        for run_id in self.unfinished():
+            try:
+                totals = self.totals(run_id)
+            except RunUnreadable:
+                continue
+            if totals is not None:
+                found[run_id] = totals
+        return found
+
+    def note_trouble(self, run_id: str, told: str) -> None:
+        """Notes what keeps a run from being moved, as JSON with `reason` and `next`; empty: nothing does."""
+        key = self.state.key("troubles")
+        self.state.ask("HSET", key, run_id, told) if told else self.state.ask("HDEL", key, run_id)
+
+    def trouble(self, run_id: str) -> dict[str, str] | None:
+        """What keeps a run from being moved: `reason` and `next`; None: nothing does."""
+        told = self.state.ask("HGET", self.state.key("troubles"), run_id)
+        return dict(json.loads(told)) if told else None
+
+    def troubles(self) -> dict[str, dict[str, str]]:
+        """The runs that cannot be moved: `reason` and `next` of each."""
+        found = self.state.ask("HGETALL", self.state.key("troubles"))
+        return {run_id: json.loads(told) for run_id, told in found.items()}
 
     def set_status(self, run_id: str, status: RunStatus) -> None:
         """Moves a run to another status; an ended one is no longer moved by the dispatcher."""
@@ -125,17 +97,7 @@ class Progress:
 
     def end(self, run_id: str, status: RunStatus) -> None:
         """The report is written: the run is finished (or stays cancelled) and is forgotten after a month."""
-        keys = [
-            self._run(run_id),
-            self._run(run_id, "closed"),
-            self._run(run_id, "suspension"),
-            self._run(run_id, "doubts"),
-        ]
-        self.state.ask_all(
-            ("HSET", keys[0], "status", status.value),
-            ("SREM", self.state.key("runs"), run_id),
-            *(("EXPIRE", key, REMEMBER_ENDED) for key in keys),
-        )
+        self.state.run("end", run_id, status.value, REMEMBER_ENDED)
 
     def forget(self, run_ids: Collection[str]) -> None:
         """Removes all that Redis still has of runs that have ended."""
@@ -148,9 +110,13 @@ class Progress:
             if int(cursor) == 0:
                 return
 
-    def finishing(self, run_id: str, worker: str) -> None:
-        """Notes who writes the report; nobody: it is not being written."""
-        self.state.ask("HSET", self._run(run_id), "writer", worker)
+    def finishing(self, run_id: str, worker: str) -> bool:
+        """Takes the right to write a run's report; False where the run is not over, or a living worker writes it."""
+        return bool(self.state.run("finishing", run_id, worker))
+
+    def not_finishing(self, run_id: str) -> None:
+        """Notes that nobody writes the report."""
+        self.state.ask("HSET", self._run(run_id), "writer", "")
 
     def finish_queued(self, run_id: str) -> None:
         """Notes that the report was queued, so that it is not queued at every tick."""
@@ -170,17 +136,6 @@ class Progress:
     def lift(self, run_id: str, reason: str) -> None:
         """Lifts one reason of a run's suspension."""
         self.state.ask("HDEL", self._run(run_id, "suspension"), reason)
-
-    def forget_deadline(self, run_id: str) -> None:
-        """Lets a run go on beyond its finishing time."""
-        self.state.ask("HDEL", self._run(run_id), "finish_by")
-
-    def add_spent(self, amounts: Mapping[str, float]) -> None:
-        """Adds to what days and months have cost, where Redis has lost it."""
-        if amounts:
-            self.state.ask_all(
-                *(("INCRBYFLOAT", self.state.key("spent", name), spent) for name, spent in amounts.items())
-            )
 
     def suspensions(self, run_id: str) -> list[Suspension]:
         """Why this run stands still, beside the fleet's own reasons."""
@@ -241,6 +196,11 @@ class Progress:
                 outcomes[int(index)] = Outcome.read(text).model_copy(update=counts)
         return outcomes
 
+    def spent(self, run_id: str, shard: int) -> dict[str, float]:
+        """What the jobs of an open shard have cost so far, by day."""
+        found = self.state.ask("HGETALL", self._shard(run_id, shard))
+        return {name[2:]: float(amount) for name, amount in found.items() if name.startswith("s:")}
+
     def dispatch(self, token: str, ttl: float) -> bool:
         """Takes or renews the dispatcher's lock; seconds."""
         return bool(self.state.run("dispatch", token, round(ttl * 1000)))
@@ -250,48 +210,25 @@ class Progress:
     def report(self, fleet: Fleet, message: Message, token: str, ended: Ended) -> bool:
         """Reports how a job ended; False where it had an outcome already or its shard is not open."""
         outcome = ended.outcome.model_copy(update={"worker": fleet.worker, "ended": utc_now()})
+        found = ended.found
+        called = found.timestamps.called if found else None
         counted = self.state.run(
             "report", fleet.worker, message.run_id, message.shard, message.index, message.job_id, token,
             outcome.outcome.value, outcome.model_dump_json(exclude_defaults=True), ended.calls,
             f"{outcome.credits:.6f}", int(ended.wrote_record), int(ended.call_succeeded),
             "" if ended.credits_left is None else f"{ended.credits_left:.6f}", recipe(message.job),
             outcome.seconds if ended.calls else 0, weight(message.job.params) if ended.calls else 0,
-            *(period.name for period in fleet.limits.budgets.periods()), int(bool(outcome.suspect)),
-            round(ended.lag * 1000),
+            *(period.name for period in fleet.limits.budgets.periods(called)), int(bool(outcome.suspect)),
+            round(ended.lag * 1000), round(called.timestamp() * 1000) if called else "",
+            found.api.attempts if found else 0, found.api.in_doubt if found else -1,
         )  # fmt: skip
         fleet.hands.remove(message.job_id, token)
         if counted == 1:
             metrics.ended(outcome)
         return bool(counted == 1)
 
-    def _run(self, run_id: str, *parts: str) -> str:
-        return self.state.key("run", run_id, *parts)
-
     def _shard(self, run_id: str, shard: int) -> str:
         return self._run(run_id, "shard", str(shard))
-
-
-def read_totals(found: Mapping[str, str]) -> Totals | None:
-    """A run's ledger from its hash in Redis; None where there is none."""
-    if "planned" not in found:
-        return None
-
-    def number(name: str) -> int:
-        return int(found.get(name, 0))
-
-    def credit(name: str) -> float | None:
-        return float(found[name]) if name in found else None
-
-    return Totals(
-        status=RunStatus(found["status"]), planned=number("planned"), shards=number("shards"),
-        closed=number("closed"), cursor=number("cursor"), succeeded=number("succeeded"),
-        skipped=number("skipped"), failed=number("failed"), attempts=number("attempts"),
-        in_doubt=number("in_doubt"), credits=round(float(found.get("credits", 0)), 6),
-        last_error=found.get("last_error", ""), credits_before=credit("credits_before"),
-        credits_after=credit("credits_after"), finish_queued=float(found.get("finish_queued", 0)),
-        priority=found.get("priority", "normal"), writer=found.get("writer", ""), approved=found.get("approved") != "0",
-        suspect=number("suspect"),
-    )  # fmt: skip
 
 
 def failed(error: str, message: str, *, http_status: int | None = None, seed: int | None = None) -> Ended:

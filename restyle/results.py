@@ -308,10 +308,23 @@ def cost_of(answer: Answer, params: Params, price: float) -> float:
 
 def succeeded(record: Record, tools: Tools, called: Called | None = None) -> Ended:
     """The outcome of a job whose record this run wrote; without `called` it was written before, and is only found."""
+    return Ended(
+        outcome_of(record, tools.price, called.answer.disbelieved if called else ""),
+        calls=1 if called else 0,
+        wrote_record=True,
+        call_succeeded=called is not None,
+        lag=called.lag if called else 0.0,
+        credits_left=called.answer.remaining_credits if called else None,
+        found=None if called else record,
+    )
+
+
+def outcome_of(record: Record, price: float, disbelieved: str = "") -> Outcome:
+    """How a job ended that this record is of; its cost by this price, where the API told none to be believed."""
     cost = record.api.cost
     if cost is None:
-        cost = priced(record.samples_received, record.params, tools.price)
-    outcome = Outcome(
+        cost = priced(record.samples_received, record.params, price)
+    return Outcome(
         outcome=OutcomeKind.SUCCEEDED,
         credits=round(cost, 6),
         seed=record.params.seed,
@@ -319,16 +332,8 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
         etag=record.fingerprint.etag,
         fingerprint=record.fingerprint.token,
         seconds=record.api.seconds,
-        warning=_warning(record, called.answer.disbelieved if called else ""),
+        warning=_warning(record, disbelieved),
         suspect=record.marks.suspect,
-    )
-    return Ended(
-        outcome,
-        calls=1 if called else 0,
-        wrote_record=True,
-        call_succeeded=called is not None,
-        lag=called.lag if called else 0.0,
-        credits_left=called.answer.remaining_credits if called else None,
     )
 
 

@@ -33,11 +33,19 @@ def start(resources: Resources, kwargs: dict[str, Any]) -> None:
 
 
 def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
-    """Report first, run.json second, Redis last: cut off anywhere, it is done again. Never raises."""
+    """Report first, run.json second, Redis last: cut off anywhere, it is done again. Never raises.
+
+    Anybody may have put the message there: a run that is not over is not ended by it.
+    """
     run_id = str(kwargs.get("run_id", ""))
+    if not is_run_id(run_id):
+        log.warning("message not understood", run=run_id[:100])
+        return
     with structlog.contextvars.bound_contextvars(run=run_id):
         try:
-            resources.progress.finishing(run_id, resources.tools.fleet.worker)
+            if not resources.progress.finishing(run_id, resources.tools.fleet.worker):
+                log.info("no report is written: the run is not over, or another worker writes it")
+                return
             _finish(resources, run_id)
             memory.give_back()
             return
@@ -46,7 +54,7 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
         except Exception:
             log.exception("the report could not be written; it is tried again")
         with suppress(StateUnavailable):
-            resources.progress.finishing(run_id, "")
+            resources.progress.not_finishing(run_id)
 
 
 def _finish(resources: Resources, run_id: str) -> None:

@@ -19,10 +19,13 @@ from restyle.errors import RestyleError, StateUnavailable
 from restyle.firings import Firings
 from restyle.fleet import Dropped
 from restyle.models import Job, Message, RunStatus, utc_now
+from restyle.periods import Periods
 from restyle.progress import OpenShard, Progress, failed
 from restyle.suspensions import Suspension
 from tasks.resources import Resources
+from workers.steward import Steward
 from workers.trends import Trends
+from workers.troubles import Troubles
 
 log = structlog.get_logger("restyle.dispatcher")
 
@@ -49,15 +52,20 @@ class Dispatcher(threading.Thread):
         self._probed = Counter[str]()
         self._idle = True
         self._trends = Trends(resources)
+        self._troubles = Troubles(self._progress)
+        self.steward = Steward(resources, self._troubles)
+        self._periods = Periods(self._progress.state)
         self._over = threading.Event()
 
     def stop(self) -> None:
         """Ends after the step at hand."""
         self._over.set()
+        self.steward.stop()
 
     def run(self) -> None:
         """Ticks; an error costs one tick, never the thread."""
         settings = self._resources.settings
+        self.steward.start()
         while not self._over.wait(settings.dispatch_seconds):
             if self._resources.tools.rotation.out:
                 continue  # the lock runs out, and a worker dispatches that reaches what this one does not
@@ -74,56 +82,90 @@ class Dispatcher(threading.Thread):
                 log.exception("tick failed")
 
     def tick(self) -> None:
-        """One step for everything that is ready for one."""
-        self._free_the_dead()
+        """One step for everything that is ready for one; what goes wrong with one costs the others nothing."""
+        self.steward.nudge()
+        beats = self._free_the_dead()
+        with self._troubles.of_all("the day and the month of budgets could not be written down"):
+            self._periods.begin(
+                self._resources.settings.time_zone, (str(beat["zone"]) for beat in beats if "zone" in beat)
+            )
         standing = self._fleet.suspensions()
         if [suspension.reason for suspension in standing] == ["outage"]:
-            self._probe(standing[0])
+            with self._troubles.of_all("the API could not be probed"):
+                self._probe(standing[0])
         elif not standing:
             self._probed.clear()
         for run_id in self._progress.unfinished():
-            for suspension in self._progress.suspensions(run_id):
-                if suspension.until and self._progress.state.clock() >= suspension.until:
-                    self._progress.lift(run_id, suspension.reason)  # a new day, a new budget
-            self._feeder.advance(run_id)
-            self._tell(run_id)
+            with self._troubles.of_run(run_id, "dispatcher"):
+                self._move(run_id)
+            with self._troubles.of_all(f"nobody could be told how run {run_id} stands"):
+                self._tell(run_id)
         if self._firings.waiting():  # else no planning is imported, 2 MB of a worker
-            self._resources.starter.hand_out(self._feeder.start)
-        self._trends.note()
+            with self._troubles.of_all("firings of schedules could not be handed out"):
+                self._resources.starter.hand_out(self._feeder.start)
+        with self._troubles.of_all("how runs fare could not be noted"):
+            self._trends.note()
+
+    def _move(self, run_id: str) -> None:
+        """One run's step."""
+        for suspension in self._progress.suspensions(run_id):
+            if suspension.until and self._progress.state.clock() >= suspension.until:
+                self._progress.lift(run_id, suspension.reason)  # a new day, a new budget
+        self._feeder.advance(run_id)
 
     def _tell(self, run_id: str) -> None:
-        """Has it told that a run stands still; nothing that goes wrong there touches the run."""
+        """Has it told that a run stands still."""
         try:
-            self._resources.notifications.standing_still(self._resources.run(run_id))
-        except (RestyleError, Dropped) as error:
-            log.warning("not notified", run=run_id, reason=str(error))
+            run = self._resources.run(run_id)
+        except Dropped as why:
+            raise RestyleError(str(why)) from None
+        self._resources.notifications.standing_still(run)
 
     # -- dead workers --------------------------------------------------------------------------------------
 
-    def _free_the_dead(self) -> None:
+    def _free_the_dead(self) -> list[dict[str, object]]:
+        """Frees what dead workers held; the heartbeats of the living."""
         workers = self._fleet.workers()
         missing = {name for name, beat in workers.items() if beat is None}
         self._missing = {name: self._missing.get(name, time.monotonic()) for name in missing}
         for name, since in list(self._missing.items()):
             if time.monotonic() - since >= self._resources.settings.dead_after:
-                self._free(name)
+                with self._troubles.of_all(f"the jobs of the dead worker {name} could not all be freed"):
+                    self._free(name)
+        return [beat for beat in workers.values() if beat is not None]
 
     def _free(self, worker: str) -> None:
-        """Frees each job of a dead worker, with the doubt written down first, then forgets the worker."""
+        """Frees each job of a dead worker, then forgets the worker; one that cannot be freed keeps none of the others.
+
+        Raises:
+            RestyleError: one of them could not be freed; the worker is looked at again.
+        """
         jobs = self._fleet.jobs_of(worker)
+        failure: Exception | None = None
         for job_id, place in jobs.items():
-            lease = self._fleet.lease(job_id)
-            calls = lease.get("worker") == worker and lease.get("calling")
-            if calls and not self._fleet.has_request(job_id):
-                self._note_doubt(str(place["run"]), job_id, worker, lease["calling"])
-            calling, doubts, deaths = self._fleet.free(worker, place, job_id)
-            if calling and self._resources.policy.parks(doubts):
-                self._park(place, job_id, "in_doubt", f"the worker {worker} died during its call: it may be paid for")
-            elif not calling and deaths >= DEATHS:
-                self._park(place, job_id, "worker_lost", f"{deaths} workers died with this job before its call")
+            try:
+                self._free_job(worker, job_id, place)
+            except StateUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is that job's
+                failure = error
+        if failure is not None:
+            raise failure
         self._fleet.bury(worker)
         self._missing.pop(worker, None)
         log.warning("freed the jobs of a dead worker", worker=worker, jobs=len(jobs))
+
+    def _free_job(self, worker: str, job_id: str, place: dict[str, object]) -> None:
+        """Frees one job of a dead worker, with the doubt written down first."""
+        lease = self._fleet.lease(job_id)
+        calls = lease.get("worker") == worker and lease.get("calling")
+        if calls and not self._fleet.has_request(job_id):
+            self._note_doubt(str(place["run"]), job_id, worker, lease["calling"])
+        calling, doubts, deaths = self._fleet.free(worker, place, job_id)
+        if calling and self._resources.policy.parks(doubts):
+            self._park(place, job_id, "in_doubt", f"the worker {worker} died during its call: it may be paid for")
+        elif not calling and deaths >= DEATHS:
+            self._park(place, job_id, "worker_lost", f"{deaths} workers died with this job before its call")
 
     def _note_doubt(self, run_id: str, job_id: str, worker: str, calling_ms: str) -> None:
         note = f'{{"job_id": "{job_id}", "worker": "{worker}", "calling_ms": {calling_ms}, "noted": "{utc_now()}"}}'

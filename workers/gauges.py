@@ -21,7 +21,9 @@ from restyle.errors import RestyleError, StateUnavailable
 from restyle.firings import Firings
 from restyle.fleet import Fleet, Limits
 from restyle.models import RunStatus
-from restyle.progress import Progress, Totals
+from restyle.periods import Periods
+from restyle.progress import Progress
+from restyle.registry import Totals, legible
 from restyle.state import State
 
 log = structlog.get_logger("restyle.health")
@@ -44,6 +46,7 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "restyle_run_in_doubt": ("Calls of a run whose answer was lost: perhaps paid for.", ("run",)),
     "restyle_run_credits": ("Credits that a run has spent.", ("run",)),
     "restyle_run_suspended": ("1 for each reason for which a run stands still by itself.", ("run", "reason")),
+    "restyle_run_stuck": ("1 for each run that cannot be moved; `restyle status` says why.", ("run",)),
     "restyle_pending_jobs": ("Jobs without an outcome of all unfinished runs: scale the workers by it.", ()),
     "restyle_open_runs": ("Unfinished runs, and schedules' firings not planned yet: any needs a worker.", ()),
     "restyle_suspended": ("1 for each reason for which the whole fleet stands still.", ("reason",)),
@@ -96,7 +99,7 @@ class Gauges(Collector):
         self._seen |= dict.fromkeys(unfinished, now)
         self._seen = {run: seen for run, seen in self._seen.items() if now - seen < TOLD_AFTER_END}
         for run in sorted(self._seen):
-            totals = progress.totals(run)
+            totals = legible(progress.state.ask("HGETALL", progress.state.key("run", run)))
             if totals is None:
                 continue
             yield from _ledger(run, totals)
@@ -104,6 +107,8 @@ class Gauges(Collector):
                 pending += totals.pending if totals.status is not RunStatus.CANCELLED else 0
                 for standing in progress.suspensions(run):
                     yield "restyle_run_suspended", [run, standing.reason], 1
+        for run in progress.troubles():
+            yield "restyle_run_stuck", [run], 1
         yield "restyle_pending_jobs", [], pending
         yield "restyle_open_runs", [], len(unfinished) + len(Firings(progress.state).waiting())
 
@@ -133,8 +138,8 @@ def _credits(fleet: Fleet) -> Iterator[Figure]:
     if left is not None:
         yield "restyle_credits_left", [], left
     yield "restyle_credits_reserved", [], float(state.ask("GET", state.key("reserved")) or 0)
-    for name, period in zip(("day", "month"), fleet.limits.budgets.periods(), strict=True):
-        yield "restyle_credits_spent", [name], float(state.ask("GET", state.key("spent", period.name)) or 0)
+    for name, period in zip(("day", "month"), Periods(state).names(fleet.limits.budgets), strict=True):
+        yield "restyle_credits_spent", [name], float(state.ask("GET", state.key("spent", period)) or 0)
 
 
 def _workers(fleet: Fleet) -> Iterator[Figure]:

@@ -62,6 +62,7 @@ class Heart(threading.Thread):
                 "out": self._rotation.out,
                 "troubles": self._rotation.troubles,
                 "ttl": self._settings.heartbeat_ttl,
+                "zone": self._settings.time_zone,
                 "api": self._traffic.last_minute().told(),
             }
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from restyle import trends
-from restyle.progress import Totals, read_totals
+from restyle.periods import Periods
+from restyle.registry import Totals, legible
 from restyle.traffic import Answers, Kind
 from tasks.resources import Resources
 
@@ -25,9 +26,9 @@ class Trends:
             return
         self._noted = time.monotonic()
         runs, state = self._progress.unfinished(), self._state
-        _, month = self._fleet.limits.budgets.periods()
+        _, month = Periods(state).names(self._fleet.limits.budgets)
         left, spent, *found = state.ask_all(
-            ("HGET", f"{state.account}rate", "credits"), ("GET", state.key("spent", month.name)),
+            ("HGET", f"{state.account}rate", "credits"), ("GET", state.key("spent", month)),
             *(("HGETALL", state.key("run", run_id)) for run_id in runs),
         )  # fmt: skip
         now, credits = state.clock(), None if left is None else float(left)
@@ -40,7 +41,7 @@ class Trends:
                 limited=kinds[Kind.LIMITED], lost=kinds[Kind.LOST], median=answers.within(0.5),
             ),
         )  # fmt: skip
-        moving = {run_id: totals for run_id, text in zip(runs, found, strict=True) if (totals := read_totals(text))}
+        moving = {run_id: totals for run_id, text in zip(runs, found, strict=True) if (totals := legible(text))}
         trends.note_runs(state, {run_id: point(now, totals, credits) for run_id, totals in moving.items()})
 
     def _beats(self) -> list[dict[str, dict[str, object]]]:

@@ -180,7 +180,7 @@ def tell(now: Snapshot, here: Session) -> None:
         if note.reason in {"outage", "interrupted"}:
             say(f"Next: restyle resume {now.run_id}")
         else:
-            say(f"Next: {note.next} {now.run_id if note.next.endswith('restyle resume') else ''}".rstrip())
+            say(f"Next: {note.next}")
     if now.failed and now.last_error:
         say(f"last error: {now.last_error}", "yellow")
     spent = credits_text(now.credits_spent, here.settings.credit_price)

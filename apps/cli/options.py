@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -163,6 +164,9 @@ def request_from(manifest: str, **given: Any) -> PlanRequest:
 
     if given.get("priority", "normal") not in {"high", "normal", "low"}:
         raise ConfigurationError(f"--priority {given['priority']}: it is high, normal or low")
+    budget = given.get("budget")
+    if budget is not None and not (math.isfinite(budget) and budget > 0):
+        raise ConfigurationError(f"--budget {budget:g}: it is a number of credits above 0")
     if given.get("then_ask") and not given.get("sample"):
         raise ConfigurationError("--then-ask needs --sample N: the jobs to look at before the rest")
     if "max_duration" in given:

@@ -11,8 +11,7 @@ from apps.cli.console import credits_text, say, span_text, talk
 from apps.cli.session import Session, who
 from config.settings import Settings
 from producers.plan import Draft, PlanRequest, draft
-from producers.runs import shared_job
-from producers.shards import write
+from producers.shards import write_shards
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Run
@@ -115,19 +114,8 @@ def continued(plan: Draft | None, here: Session) -> Run | None:
 
 
 def write_plan(plan: Draft, here: Session) -> Run:
-    """Pass 2: uploads, shards, run.json; then a last look that no other unfinished run writes the same jobs.
-
-    Raises:
-        ConfigurationError: another unfinished run has one of the same jobs.
-    """
-    others = here.control.unfinished()
+    """Pass 2: uploads and shards. The run exists once it is submitted, where no other unfinished run has its jobs."""
     with talk.status("Writing the plan…"):
-        run = write(plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=who())
-    for other in others:
-        if shared := shared_job(run, other, here.store, here.workspace):
-            here.control.cancel(run.run_id)
-            raise ConfigurationError(
-                f"the unfinished run {other.run_id} has the same job ({shared}); finish it with"
-                f" `restyle resume {other.run_id}` or end it with `restyle cancel {other.run_id}`. Nothing was spent"
-            )
-    return run
+        return write_shards(
+            plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=who()
+        )

@@ -11,9 +11,10 @@ from apps.cli import follow, options
 from apps.cli.console import print_json, say
 from apps.cli.exits import run_code
 from apps.cli.planning import show_draft, spend_or_stop, write_plan
-from apps.cli.session import is_embedded, session
+from apps.cli.session import Session, is_embedded, session
 from producers.retry import Slice, retry_draft
 from producers.watch import watch
+from restyle.advice import next_step
 from restyle.models import ENDED
 
 
@@ -57,7 +58,7 @@ def suspend(run_id: options.MaybeRunId = None, sandbox: options.Sandbox = False)
     """Stop the fleet, or one run, before its next call; calls in flight end and are stored."""
     with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
         here.control.suspend(run_id)
-    say(f"Suspended. To go on: restyle resume {run_id or ''}".rstrip())
+    say(f"Suspended. To go on: restyle resume {run_id or ('--sandbox' if sandbox else '')}".rstrip())
 
 
 def resume(
@@ -83,6 +84,7 @@ def resume(
         run = here.control.resume(run_id, budget=budget)
         if run is None:
             say("The fleet goes on.")
+            tell_standing(here)
             return
         if here.embedded:
             follow.leave_others(here, but=run)
@@ -93,10 +95,21 @@ def resume(
     sys.exit(code)
 
 
+def tell_standing(here: Session) -> None:
+    """Which runs stand still all the same, each with what to type."""
+    for run in here.control.unfinished():
+        for standing in here.progress.suspensions(run.run_id):
+            say(f"Run {run.run_id} stays suspended ({standing.reason}): {standing.detail}", "yellow")
+            say(f"Next: {next_step(standing, run.run_id)}")
+
+
 def _only_unfinished(sandbox: bool) -> str | None:
-    """The one run that an embedded `resume` without a name can mean."""
+    """The one run that an embedded `resume` without a name can mean; what suspends the fleet is lifted for any."""
     with session(options.settings_from(sandbox=sandbox)) as here:
         views = [here] if sandbox else [here, here.sandboxed()]
+        for view in views:
+            if view.control.keep_suspended():
+                view.control.resume(None)
         found = [run.run_id for view in views for run in view.control.unfinished()]
     if len(found) == 1:
         return found[0]

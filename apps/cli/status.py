@@ -15,7 +15,10 @@ from apps.cli.console import credits_text, out, print_json
 from apps.cli.exits import run_code
 from apps.cli.session import Session, session
 from producers.watch import Snapshot, note_of
-from restyle.errors import StateUnavailable
+from restyle.advice import next_step
+from restyle.errors import InputNotFound, RestyleError, StateUnavailable
+from restyle.periods import Periods
+from restyle.registry import RunUnreadable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,15 +57,20 @@ def status(
 
 def fleet_status(here: Session, *, as_json: bool) -> None:
     """Workers, suspension, and the runs that have not ended."""
-    unfinished = [here.snapshot(run) for run in here.control.unfinished()]
+    unfinished, unseen = standing(here)
     workers = {name: beat for name, beat in here.fleet.workers().items() if beat is not None}
     suspended, refusal = here.fleet.standing(), here.refusal()
     if as_json:
-        notes = [note_of(reason).model_dump(mode="json") for reason in suspended]
+        notes = [note_of(reason, sandbox=here.settings.sandbox).model_dump(mode="json") for reason in suspended]
         found = [now.model_dump(mode="json") for now in unfinished]
         redis = {"refuses": refusal.message, "next": refusal.next} if refusal else None
         left = here.fleet.credits_left()
-        print_json({"workers": workers, "suspension": notes, "redis": redis, "credits_left": left, "runs": found})
+        print_json(
+            {
+                "workers": workers, "suspension": notes, "redis": redis, "credits_left": left, "runs": found,
+                "troubles": unseen,
+            }
+        )  # fmt: skip
         return
     show_refusal(refusal)
     out.print(
@@ -73,9 +81,47 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
             out.print(f"{name} is out of rotation: {why}", style="yellow", markup=False)
     for reason in suspended:
         out.print(f"suspended ({reason.reason}): {reason.detail}", style="yellow", markup=False)
-        out.print(f"next: {reason.next}", style="yellow", markup=False)
+        out.print(f"next: {next_step(reason, sandbox=here.settings.sandbox)}", style="yellow", markup=False)
+    if zones := other_zones(here):
+        out.print(zones, style="yellow", markup=False)
     for now in unfinished:
         show(now, here)
+    for run_id, trouble in unseen.items():
+        out.print(f"[bold]{run_id}[/]  cannot be moved")
+        show_trouble(trouble["reason"], trouble["next"])
+
+
+def standing(here: Session) -> tuple[list[Snapshot], dict[str, dict[str, str]]]:
+    """The runs that have not ended, and those that cannot be read, with why; none keeps the others from being shown."""
+    unseen, found = here.progress.troubles(), []
+    for run in here.control.unfinished():
+        try:
+            found.append(here.snapshot(run))
+            unseen.pop(run.run_id, None)
+        except (InputNotFound, RunUnreadable, ValueError) as error:
+            why = error.message if isinstance(error, RestyleError) else f"{type(error).__name__}: {error}"[:300]
+            unseen.setdefault(run.run_id, {"reason": why, "next": f"end it: restyle cancel {run.run_id}"})
+    return found, unseen
+
+
+def show_trouble(reason: str, what_next: str) -> None:
+    """Why a run cannot be moved."""
+    out.print(f"  cannot be moved: {reason}", style="yellow", markup=False)
+    out.print(f"  next: {what_next}", style="yellow", markup=False)
+
+
+def other_zones(here: Session) -> str:
+    """A sentence where workers or this command count days in another time zone than the fleet; else nothing."""
+    zone = Periods(here.state).zone()
+    beats = here.fleet.workers().values()
+    others = {str(beat["zone"]) for beat in beats if beat and "zone" in beat} | {here.settings.time_zone}
+    if not zone or others <= {zone}:
+        return ""
+    told = ", ".join(sorted(others - {zone}))
+    return (
+        f"Days and months of budgets are counted in {zone}; RESTYLE_TIME_ZONE is also {told}: set it alike for all"
+        " workers, and restart them"
+    )
 
 
 def show_refusal(refusal: StateUnavailable | None) -> None:
@@ -99,6 +145,8 @@ def show(now: Snapshot, here: Session) -> None:
     if now.suspension:
         out.print(f"  suspended ({now.suspension.reason}): {now.suspension.detail}", style="yellow", markup=False)
         out.print(f"  next: {now.suspension.next}", style="yellow", markup=False)
+    if now.trouble:
+        show_trouble(now.trouble.reason, now.trouble.next)
     if now.report:
         out.print(f"  report: {here.shown(now.report)}", markup=False)
 

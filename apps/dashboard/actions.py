@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from apps.dashboard.look import Moment, Row, Side
 from producers.control import Control
 from producers.retry import Slice, retry_draft
-from producers.runs import shared_job
-from producers.shards import write
+from producers.shards import write_shards
 from restyle.errors import ConfigurationError
 
 
@@ -139,17 +138,12 @@ def _retry(side: Side, row: Row, control: Control) -> str:
     plan = retry_draft(old, here.rows(old), Slice(frozenset({"failed"})), here.settings, workspace=here.workspace)
     if not plan.jobs:
         raise ConfigurationError(f"Run {old.run_id} has no failed job.")
-    others = control.unfinished()
-    for other in others:
+    for other in control.unfinished():
         if other.plan_digest == plan.plan_digest:
             raise ConfigurationError(f"Its failed jobs are being retried already, by run {other.run_id}.")
-    run = write(plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=control.by)
-    for other in others:
-        if shared := shared_job(run, other, here.store, here.workspace):
-            control.cancel(run.run_id)
-            raise ConfigurationError(
-                f"The unfinished run {other.run_id} has the same job ({shared}). Let it end, or cancel it, first."
-            )
+    run = write_shards(
+        plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=control.by
+    )
     control.submit(run, here.feeder)
     control.note(old.run_id, "retried", f"by run {run.run_id}")
     return run.run_id

@@ -10,6 +10,7 @@ import posixpath
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from config.celery_app import QUEUES
 from restyle.errors import RestyleError
 from restyle.events import Event, ask_events, read_events
 from restyle.models import ENDED, Run, RunStatus
-from restyle.progress import Totals, read_totals
+from restyle.registry import Totals, legible, read_totals
 from restyle.suspensions import Suspension, read_hold, read_suspensions
 from restyle.traffic import Answers
 from restyle.trends import FleetPoint, RunPoint, ask_fleet, ask_run, read
@@ -29,6 +30,10 @@ LIST_EVERY = 5.0
 #: Seconds between two readings of the fleet's trend, which gets no points more often.
 TREND_EVERY = 5.0
 _THREADS = 16
+
+
+#: What the first round trip tells of the fleet: rate, suspension, the day and the month in force, Redis's clock.
+Waiting = tuple[list[str | None], dict[str, str], list[str | None], float]
 
 
 @dataclass(frozen=True)
@@ -160,21 +165,22 @@ class Side:
         """
         state, settings = self.session.state, self.session.settings
         known, names, account, waiting = self._first()
-        rate, reasons, clock = waiting
+        rate, reasons, periods, clock = waiting
         hold = read_hold(*rate[1:], now=clock)
         if account and state.account != f"restyle:{account}:":
             # The account that the workers use, which a dashboard without a key learns from them.
             state.account = f"restyle:{account}:"
             return self.look()
         fleet_reasons = (*read_suspensions(reasons, "fleet"), *([hold] if hold else []))
-        day, month = self.session.fleet.limits.budgets.periods()
+        own = (period.name for period in self.session.fleet.limits.budgets.periods())
+        names = [in_force or name for in_force, name in zip(periods, own, strict=True)]
         told = self._ask(
             runs=[("HGETALL", state.key("run", run_id)) for run_id in known],
             standing=[("HGETALL", state.key("run", run_id, "suspension")) for run_id in known],
             beats=[("GET", state.key("worker", name)) for name in names],
             lives=[("PTTL", state.key("worker", name)) for name in names],
             queues=[("LLEN", state.key(queue)) for queue in QUEUES.values()],
-            spent=[("GET", state.key("spent", period.name)) for period in (day, month)],
+            spent=[("GET", state.key("spent", period)) for period in names],
             events=[ask_events(state, None)],
             trend=[ask_fleet(state)] if time.monotonic() - self._trend_read >= TREND_EVERY else [],
             # Of runs that are new here, so that their pace is known at once.
@@ -185,10 +191,11 @@ class Side:
         rows = {}
         for run_id, found, suspended in zip(known, told["runs"], told["standing"], strict=True):
             if run := runs[run_id]:
-                if float(found.get("budget") or 0) != (run.budget or 0):
-                    self._runs.pop(run_id)  # run.json was written anew; the next look reads it
+                with suppress(ValueError):  # something unreadable says nothing of run.json
+                    if float(found.get("budget") or 0) != (run.budget or 0):
+                        self._runs.pop(run_id)  # run.json was written anew; the next look reads it
                 why = (*fleet_reasons, *read_suspensions(suspended, "run"))
-                rows[run_id] = self._moving(run, read_totals(found), why, clock, tails.get(run_id, ()))
+                rows[run_id] = self._moving(run, legible(found), why, clock, tails.get(run_id, ()))
         self._list(known)
         for texts in told["trend"]:
             self._trend, self._trend_read = tuple(read(FleetPoint, texts)), time.monotonic()
@@ -210,15 +217,15 @@ class Side:
         answers = iter(self.session.state.ask_all(*(command for group in commands.values() for command in group)))
         return {name: [next(answers) for _ in group] for name, group in commands.items()}
 
-    def _first(self) -> tuple[list[str], list[str], str | None, tuple[list[str | None], dict[str, str], float]]:
+    def _first(self) -> tuple[list[str], list[str], str | None, Waiting]:
         """The round trip that tells what to ask for in the second."""
         state = self.session.state
-        runs, workers, account, rate, reasons, clock = state.ask_all(
+        runs, workers, account, rate, reasons, periods, clock = state.ask_all(
             ("SMEMBERS", state.key("runs")), ("SMEMBERS", state.key("workers")), ("GET", state.key("account")),
             ("HMGET", f"{state.account}rate", "credits", "hold", "limited_since", "hold_detail", "hold_by"),
-            ("HGETALL", f"{state.account}suspension"), ("TIME",),
+            ("HGETALL", f"{state.account}suspension"), ("HMGET", state.key("periods"), "day", "month"), ("TIME",),
         )  # fmt: skip
-        return sorted(runs, reverse=True), sorted(workers), account, (rate, reasons, float(clock[0]))
+        return sorted(runs, reverse=True), sorted(workers), account, (rate, reasons, periods, float(clock[0]))
 
     def _moving(
         self, run: Run, totals: Totals | None, reasons: tuple[Suspension, ...], clock: float, tail: Sequence[str]
@@ -264,7 +271,8 @@ class Side:
         run = self._run(run_id)
         if run is None:
             return None
-        row = Row(run, self.name, self.session.progress.totals(run_id) or self._told_by_report(run))
+        found = self.session.state.ask("HGETALL", self.session.state.key("run", run_id))
+        row = Row(run, self.name, legible(found) or self._told_by_report(run))
         if run.finished is not None:
             self._settled[run_id] = row
         return row

@@ -34,7 +34,7 @@ local is_probe = redis.call('GET', probe_key) == job
 if arg(18) == '1' and redis.call('HGET', lease_key(job), 'token') == token then redis.call('DEL', request_key(job)) end
 -- Without the lease this was said before, or the dispatcher has counted the call already.
 local mine = release(job, token, arg(19) == '1')
-if mine and tonumber(arg(20)) > 0 then pay(run, arg(20), arg(21), arg(22)) end
+if mine and tonumber(arg(20)) > 0 then pay(run, arg(20), arg(21), arg(22), shard) end
 local is_open = mine and redis.call('ZSCORE', open_key(run), shard)
 if is_open then count(run, shard, index, (kind == 'failed' or kind == 'rejected') and 1 or 0, doubt) end
 if kind ~= 'unsent' and kind ~= 'limited' and detail ~= '' then

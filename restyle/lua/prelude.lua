@@ -71,13 +71,42 @@ local function hunger(run, shard) redis.call('ZADD', open_key(run), 'XX', 0, sha
 
 local function spent_key(period) return workspace .. 'spent:' .. period end
 local reserved_key = workspace .. 'reserved'
+-- The day and the month in force, written down by the dispatcher (restyle/periods.py); and the runs whose spending
+-- is in their sums.
+local periods_key = workspace .. 'periods'
+local summed_key = workspace .. 'summed'
 
--- Credits that were billed for a call of which there is no picture.
-local function pay(run, credits, day, month)
-  for _, period in ipairs({ day, month }) do
+-- The day and the month that a moment counts to, as `day month`: those in force, whatever clock and time zone a worker
+-- has; what was before them is named by the worker.
+local function periods_of(at, day, month)
+  local now = redis.call('HMGET', periods_key, 'day', 'day_began', 'month', 'month_began')
+  if now[1] and at >= tonumber(now[2]) then day = now[1] end
+  if now[3] and at >= tonumber(now[4]) then month = now[3] end
+  return day .. ' ' .. month
+end
+
+-- Credits spent in these periods; and in the shard while it is open, whose days go to S3 with its outcomes.
+local function spend(run, shard, credits, periods)
+  for period in string.gmatch(periods or '', '%S+') do
     redis.call('INCRBYFLOAT', spent_key(period), credits)
     redis.call('EXPIRE', spent_key(period), 40 * 86400)
+    if string.match(period, '^%d+%-%d+%-%d+$') and shard and redis.call('ZSCORE', open_key(run), shard) then
+      redis.call('HINCRBYFLOAT', shard_key(run, shard), 's:' .. period, credits)
+    end
   end
+end
+
+-- What a run has spent before Redis knew it, once: as S3 tells it, by period.
+local function spent_earlier(run, amounts)
+  if redis.call('SADD', summed_key, run) == 0 then return 0 end
+  redis.call('EXPIRE', summed_key, 40 * 86400)
+  for period, credits in pairs(amounts) do spend(run, nil, credits, period) end
+  return 1
+end
+
+-- Credits that were billed for a call of which there is no picture.
+local function pay(run, credits, day, month, shard)
+  spend(run, shard, credits, periods_of(now_ms(), day, month))
   if redis.call('EXISTS', run_key(run)) == 0 then return 0 end
   redis.call('HINCRBYFLOAT', run_key(run), 'credits', credits)
   return 1
@@ -86,7 +115,7 @@ end
 -- Ends a lease, with what was set aside for its call; where the call may have been paid for all the same, that
 -- counts as spent, and so while a request waits in the API's queue for somebody to take it up again.
 local function end_lease(job, is_lost)
-  local lease = redis.call('HMGET', lease_key(job), 'run', 'reserved', 'periods')
+  local lease = redis.call('HMGET', lease_key(job), 'run', 'reserved', 'periods', 'shard')
   redis.call('DEL', lease_key(job))
   local amount = tonumber(lease[2] or 0)
   if amount == 0 then return end
@@ -96,20 +125,20 @@ local function end_lease(job, is_lost)
   if is_lost or waits then
     local key = is_lost and lost_key(job) or request_key(job)
     redis.call('HINCRBYFLOAT', run_key(lease[1]), 'lost', amount)
-    for period in string.gmatch(lease[3] or '', '%S+') do redis.call('INCRBYFLOAT', spent_key(period), amount) end
+    spend(lease[1], lease[4], amount, lease[3])
     redis.call('HINCRBYFLOAT', key, 'lost', amount)
-    redis.call('HSET', key, 'run', lease[1], 'periods', lease[3] or '')
+    redis.call('HSET', key, 'run', lease[1], 'periods', lease[3] or '', 'shard', lease[4] or '')
     if is_lost then redis.call('EXPIRE', key, 8 * 86400) end
   end
 end
 
 -- What counted as spent for a job's lost calls, or for its request, counts so no more.
 local function give_back(key)
-  local lost = redis.call('HMGET', key, 'run', 'lost', 'periods')
-  redis.call('HDEL', key, 'run', 'lost', 'periods')
+  local lost = redis.call('HMGET', key, 'run', 'lost', 'periods', 'shard')
+  redis.call('HDEL', key, 'run', 'lost', 'periods', 'shard')
   if not lost[2] then return end
   if redis.call('EXISTS', run_key(lost[1])) == 1 then redis.call('HINCRBYFLOAT', run_key(lost[1]), 'lost', -lost[2]) end
-  for period in string.gmatch(lost[3], '%S+') do redis.call('INCRBYFLOAT', spent_key(period), -lost[2]) end
+  spend(lost[1], lost[4], -lost[2], lost[3])
 end
 
 -- Gives a lease back; true where it was this token's. A replay, or a worker taken for dead, holds none.
@@ -166,7 +195,8 @@ local function drop(worker, run, shard, job, token, why)
   return { 'drop', why }
 end
 
--- `more` are further fields of the entry: the reason's cause, the status of the refusals, an outage's wait.
+-- `more` are further fields of the entry: the reason's cause, the status of the refusals, an outage's wait, where in S3
+-- it is written down.
 local function suspend(reason, detail, by, until_ms, more)
   if redis.call('HEXISTS', suspension_key, reason) == 1 then return 0 end
   local entry = more or {}

@@ -1,6 +1,7 @@
 -- A job's outcome. The first one counts; later ones add only calls, credits and doubts.
 -- worker, run, shard, index, job, token, outcome, JSON, calls, credits, record written (0/1), call succeeded (0/1), credits left, recipe,
--- seconds of the call, weight (samples of 30 steps), day, month, suspect (0/1), lag of the call (ms; see below)
+-- seconds of the call, weight (samples of 30 steps), day, month, suspect (0/1), lag of the call (ms; see below),
+-- of one whose record was found: when its call began (ms; else ''), its attempts and its doubts before
 -- -> 1 counted, 0 not the first, -1 the shard is not open
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local outcome, json, calls, credits = arg(7), arg(8), tonumber(arg(9)), arg(10)
@@ -11,7 +12,7 @@ if wrote or outcome == 'skipped' then
   redis.call('DEL', request_key(job))
 end
 local began = redis.call('HGET', lease_key(job), 'token') == token and redis.call('HGET', lease_key(job), 'calling')
-release(job, token)
+local mine = release(job, token)
 unlist(worker, job, token)
 local seconds, weight = tonumber(arg(15)), tonumber(arg(16))
 if wrote then redis.call('SET', done_key(job), run, 'EX', done_seconds) end
@@ -74,15 +75,32 @@ if left ~= '' then
   if rise <= 0 or rise > together * credits then redis.call('HSET', rate_key, 'credits', left) end
   redis.call('HSET', key, 'credits_after', redis.call('HGET', rate_key, 'credits'))
 end
-if not redis.call('ZSCORE', open_key(run), shard) then return -1 end
+if not redis.call('ZSCORE', open_key(run), shard) then
+  -- Its shard has closed since, and the call was paid for; of a run that Redis has lost, the record tells it.
+  if mine and calls > 0 and redis.call('HEXISTS', run_key(run), 'planned') == 1 then
+    pay(run, credits, arg(17), arg(18))
+  end
+  return -1
+end
 
 local key = shard_key(run, shard)
 -- Said before, by this very worker whose answer from Redis was lost; others may have reported in between.
 local said_key = 'r:' .. index .. ':' .. token
 local said = token ~= '' and redis.call('HGET', key, said_key)
 if said then return tonumber(said) end
+-- A record that was found may have been counted before its own worker could tell of it; its cost counts once.
+local found = calls == 0 and outcome == 'succeeded'
+if calls > 0 and redis.call('HDEL', key, 'f:' .. index) == 1 then calls = 0 end
 count(run, shard, index, calls, 0)
 local first = redis.call('HSETNX', key, 'o:' .. index, json)
+local pays = calls > 0
+if first == 1 and found then
+  pays = redis.call('HSETNX', key, 'f:' .. index, 1) == 1
+  local told = redis.call('HMGET', key, 'c:' .. index, 'd:' .. index)
+  if tonumber(arg(22)) > tonumber(told[1] or 0) then redis.call('HSET', key, 'c:' .. index, arg(22)) end
+  -- The one call whose answer was lost is the one that this record is of: what it may have cost is known now.
+  if tonumber(arg(23)) == 0 and told[2] == '1' then give_back(lost_key(job)) end
+end
 if token ~= '' then redis.call('HSET', key, said_key, first) end
 if first == 1 then
   redis.call('HINCRBY', key, 'n', 1)
@@ -92,11 +110,8 @@ if first == 1 then
   redis.call('HINCRBY', run_key(run), 'attempts', counts[1] or 0)
   redis.call('HINCRBY', run_key(run), 'in_doubt', counts[2] or 0)
 end
-if first == 1 or calls > 0 then redis.call('HINCRBYFLOAT', run_key(run), 'credits', credits) end
-if calls > 0 then
-  for n = 17, 18 do
-    redis.call('INCRBYFLOAT', spent_key(arg(n)), credits)
-    redis.call('EXPIRE', spent_key(arg(n)), 40 * 86400)
-  end
+if pays then
+  redis.call('HINCRBYFLOAT', run_key(run), 'credits', credits)
+  spend(run, shard, credits, periods_of(tonumber(arg(21)) or now_ms(), arg(17), arg(18)))
 end
 return first

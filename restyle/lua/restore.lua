@@ -1,12 +1,34 @@
--- Rebuilds a run that Redis has lost, from what S3 says; refused where Redis knows the run.
--- run, planned, shards, cursor, succeeded, skipped, failed, attempts, in doubt, credits, suspect,
--- then each closed shard
-local run = arg(1)
+-- Rebuilds a run that Redis has lost, whole, from what S3 says: with its limits, what it has spent and why it stands
+-- still. The dispatcher and claims see it with the last line.
+-- run, revision ('': any), JSON: fields of the ledger, each as text; closed shards; doubts (job ids); suspension (reason
+-- -> entry); spent (period -> credits, of this run alone); shards (number -> field -> text: those that were open, with
+-- what their records tell); lost (job -> field -> text: of calls that may have been paid for); unit (credits of the
+-- dearest sample)
+-- -> 1 rebuilt, 0 Redis knows it, -1 a person has had a word since S3 was read
+local run, revision, told = arg(1), arg(2), cjson.decode(arg(3))
+local key = run_key(run)
 -- Late answers may have left a word of it; only a registered run has its size.
-if redis.call('HEXISTS', run_key(run), 'planned') == 1 then return 0 end
-redis.call('HSET', run_key(run), 'status', 'running', 'planned', arg(2), 'shards', arg(3), 'cursor', arg(4),
-  'succeeded', arg(5), 'skipped', arg(6), 'failed', arg(7), 'attempts', arg(8), 'in_doubt', arg(9),
-  'credits', arg(10), 'suspect', arg(11), 'closed', #ARGV - 13)
-for n = 12, #ARGV - 2 do redis.call('SETBIT', closed_key(run), arg(n), 1) end
+if redis.call('HEXISTS', key, 'planned') == 1 then return 0 end
+if revision ~= '' and (redis.call('HGET', key, 'revision') or '0') ~= revision then return -1 end
+for name, value in pairs(told.fields) do redis.call('HSET', key, name, value) end
+redis.call('PERSIST', key)
+for _, shard in ipairs(told.closed) do redis.call('SETBIT', closed_key(run), shard, 1) end
+for _, job in ipairs(told.doubts) do redis.call('SADD', doubts_key(run), job) end
+for reason, entry in pairs(told.suspension) do redis.call('HSET', run_suspension_key(run), reason, entry) end
+for shard, fields in pairs(told.shards) do
+  redis.call('DEL', shard_key(run, shard))
+  for name, value in pairs(fields) do redis.call('HSET', shard_key(run, shard), name, value) end
+  redis.call('ZADD', open_key(run), 0, shard) -- hungry
+end
+for job, fields in pairs(told.lost) do
+  if redis.call('EXISTS', lost_key(job)) == 0 then
+    for name, value in pairs(fields) do redis.call('HSET', lost_key(job), name, value) end
+    redis.call('HSET', lost_key(job), 'run', run)
+    redis.call('EXPIRE', lost_key(job), 8 * 86400)
+  end
+end
+spent_earlier(run, told.spent)
+local unit = tonumber(redis.call('HGET', rate_key, 'unit') or 0)
+if told.unit > unit then redis.call('HSET', rate_key, 'unit', string.format('%.6f', told.unit)) end
 redis.call('SADD', runs_key, run)
 return 1

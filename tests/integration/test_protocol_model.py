@@ -44,7 +44,8 @@ from restyle.models import (
     RunStatus,
     utc_now,
 )
-from restyle.progress import Ended, Progress, Totals, failed
+from restyle.progress import Ended, Progress, failed
+from restyle.registry import Earlier, Totals, Word
 from tests.support.timelapse import Timelapse
 
 WORKSPACE = Workspace("s3://bucket/model")
@@ -60,6 +61,10 @@ DONE = Ended(
     calls=1, wrote_record=True, call_succeeded=True, credits_left=7.5,
 )  # fmt: skip
 SKIPPED = Ended(Outcome(outcome=OutcomeKind.SKIPPED))
+#: A record of this very run was there.
+FOUND_RECORD = Ended(Outcome(outcome=OutcomeKind.SUCCEEDED, credits=0.02), wrote_record=True)
+#: What a person says of a run that is to stand still.
+OPERATOR = Word("operator", "", "me", 1)
 #: 200, paid for, and no picture.
 SPOILED = MalformedResponse("half a picture", 200)
 SPOILED.cost = 0.02
@@ -204,6 +209,13 @@ class Ledger:
     recalled: set[str] = field(default_factory=set)
     #: Notes of requests in S3.
     requested: set[str] = field(default_factory=set)
+    #: Records of this run in S3, and those whose cost counts although their worker has not told of it.
+    recorded: set[Place] = field(default_factory=set)
+    counted: set[Place] = field(default_factory=set)
+    #: Shards that S3 knows to have been opened.
+    opened: set[int] = field(default_factory=set)
+    #: Whether a person's suspension stands in S3.
+    word: bool = False
 
     def total(self, kind: OutcomeKind) -> int:
         """How many jobs ended so."""
@@ -235,6 +247,7 @@ class Ledger:
             for counts in (self.calls, self.doubts, self.deaths, self.given_back):
                 counts.pop(place, None)
         self.said.clear()
+        self.counted = {place for place in self.counted if place.shard in self.closed}
         self.known, self.suspended, self.recalled, self.hungry, self.open = False, set(), set(), set(), set()
 
 
@@ -243,11 +256,11 @@ def planned(run: str) -> int:
     return sum(len(shard) for shard in PLANS[run])
 
 
-def a_run(run: str) -> Run:
+def a_run(run: str, status: RunStatus = RunStatus.RUNNING) -> Run:
     """The run as its run.json tells it."""
     return Run(
         run_id=run,
-        status=RunStatus.RUNNING,
+        status=status,
         created=utc_now(),
         manifest=ManifestSource(uri="m.csv", sha256="0"),
         plan_digest="d",
@@ -271,10 +284,11 @@ USUAL = [
     "make up a beat", "late beat", "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen",
     *["probe"] * 2, "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed",
     "request lost", "unreachable",
+    "find a record", "agree",
 ]  # fmt: skip
 ALL = [
     *sorted({*USUAL, *ENDINGS}), "free the living", "suspend", "suspend run", "cancel", "redis loses everything",
-    "restore", "resume", "resume run", "hold ends",
+    "restore", "resume", "resume run", "hold ends", "redis forgets a word", "agree too late",
 ]  # fmt: skip
 
 PICK = st.integers(0, 35)
@@ -362,6 +376,10 @@ class Protocol(RuleBasedStateMachine):
             "succeed": lambda: self.succeed(pick),
             "keep": lambda: self.keep(pick),
             "store kept": lambda: self.store_kept(pick),
+            "find a record": lambda: self.find_a_record(pick),
+            "agree": lambda: self.agree(run),
+            "agree too late": lambda: self.agree_too_late(run),
+            "redis forgets a word": lambda: self.forget_a_word(run),
             "skip": lambda: self.end_without_a_call(pick, SKIPPED if one else failed("invalid_image", "no picture")),
             "tell again": lambda: self.tell_again(pick),
             "let go": lambda: self.let_go(pick, give_back=one),
@@ -607,7 +625,7 @@ class Protocol(RuleBasedStateMachine):
         """A job's outcome is told; whether it counts."""
         ledger, lease = self.ledgers[place.run], self.leases.get(place.job)
         began = lease.began if lease and lease.token == token and lease.calling else 0
-        self.release(place.job, token)
+        mine = self.release(place.job, token)
         self.unlist(worker, place.job, token)
         self.refused.pop(place.job, None)
         self.failed_at.pop(place.job, None)
@@ -626,18 +644,31 @@ class Protocol(RuleBasedStateMachine):
         if self.probing == place.job:
             self.probing = None
         if not self.is_open(place):
+            # Late, and paid for all the same.
+            ledger.credits += ended.outcome.credits if mine and ended.calls and ledger.known else 0
             return False
         if (place, token) in ledger.said:
             return ledger.said[place, token]
         first = place not in ledger.ended
         if token:
             ledger.said[place, token] = first
-        ledger.calls[place] += ended.calls
+        self.paid_for(place, ended, first=first)
         if first:
             ledger.ended[place] = ended.outcome.outcome
-        if first or ended.calls:
-            ledger.credits += ended.outcome.credits
         return first
+
+    def paid_for(self, place: Place, ended: Ended, *, first: bool) -> None:
+        """What an outcome tells of calls and credits; that of a record counts once, whoever tells of it first."""
+        ledger, calls = self.ledgers[place.run], ended.calls
+        if calls and place in ledger.counted:
+            ledger.counted.discard(place)
+            calls = 0
+        ledger.calls[place] += calls
+        found = first and ended is FOUND_RECORD
+        if calls or (found and place not in ledger.counted):
+            ledger.credits += ended.outcome.credits
+        if found:
+            ledger.counted.add(place)
 
     def freed(self, worker: str, place: Place) -> tuple[bool, int, int]:
         """The dispatcher frees one job."""
@@ -980,6 +1011,7 @@ class Protocol(RuleBasedStateMachine):
         fleet, place = self.processes[worker].fleet, hand.place
         self.out[place.job].discard(hand.token)
         if not hand.lapsed or self.keeps_lease(worker, hand):
+            self.ledgers[place.run].recorded.add(place)
             self.tell(worker, hand, DONE)
             return
         fleet.spent(place.message, hand.token, 0.02)
@@ -997,6 +1029,17 @@ class Protocol(RuleBasedStateMachine):
         if mine and not lease:
             self.leases[place.job] = Lease(place, worker, hand.token, calling=True, began=next(self.events))
         return mine
+
+    def find_a_record(self, pick: int) -> None:
+        """A worker finds that its job has a record of this run, written by one that has not told of it."""
+        found = [
+            (worker, hand)
+            for worker, hand in self.hands()
+            if hand.place in self.ledgers[hand.place.run].recorded
+        ]  # fmt: skip
+        if found:
+            worker, hand = some(found, pick)
+            self.tell(worker, hand, FOUND_RECORD)
 
     def end_without_a_call(self, pick: int, ended: Ended) -> None:
         """A record is found, or the input is no picture."""
@@ -1067,6 +1110,7 @@ class Protocol(RuleBasedStateMachine):
         assert set(self.progress.gaps(run, ledger.cursor if ledger.known else 0)) == gaps
         assert self.progress.open_shard(run, shard, len(PLANS[run][shard])) == may
         if may:
+            ledger.opened.add(shard)
             ledger.open.add(shard)
             ledger.hungry.add(shard)
             ledger.cursor = max(ledger.cursor, shard + 1)
@@ -1182,20 +1226,68 @@ class Protocol(RuleBasedStateMachine):
         self.epoch += 1
 
     def suspend_run(self, run: str, reason: str) -> None:
-        """One run is suspended."""
-        self.progress.suspend(run, reason, "", "me")
-        self.ledgers[run].suspended.add(reason)
+        """One run is suspended: by a person, which stands in S3 first, or by a limit of its own."""
+        ledger = self.ledgers[run]
+        if reason == "operator":
+            ledger.word = True
+            assert self.progress.agree(a_run(run, ledger.status), OPERATOR) == ledger.known
+            self.agreed(run)
+        else:
+            self.progress.suspend(run, reason, "", "me")
+            ledger.suspended.add(reason)
 
     def resume_run(self, run: str, keep: frozenset[str]) -> None:
-        """One run goes on; an approval is another thing."""
+        """One run goes on; an approval is another thing, but where the dispatcher's question is answered by `keep`."""
+        ledger = self.ledgers[run]
+        ledger.word = False
+        # Whoever approves says so in run.json; here it says so all the time, and the script takes it at that.
+        assert self.progress.agree(a_run(run, ledger.status), None, lift=True) == ledger.known
         self.progress.resume(run, keep=keep)
-        self.ledgers[run].suspended &= keep
+        ledger.suspended &= keep - ({"awaiting_approval"} if ledger.known else set())
 
     def cancel(self, run: str) -> None:
-        """A run is cancelled."""
-        if self.ledgers[run].known:
-            self.progress.set_status(run, RunStatus.CANCELLED)
-            self.ledgers[run].status = RunStatus.CANCELLED
+        """A run is cancelled, in S3 first; where Redis does not know it that is all."""
+        ledger = self.ledgers[run]
+        ledger.status = RunStatus.CANCELLED
+        assert self.progress.agree(a_run(run, ledger.status), self.word(run)) == ledger.known
+        self.agreed(run)
+
+    def word(self, run: str) -> Word | None:
+        """What stands in S3."""
+        return OPERATOR if self.ledgers[run].word else None
+
+    def agreed(self, run: str) -> None:
+        """Redis was brought in line with S3."""
+        ledger = self.ledgers[run]
+        if ledger.known:
+            # All runs of the model are approved.
+            ledger.suspended = (ledger.suspended - {"operator", "awaiting_approval"}) | (
+                {"operator"} if ledger.word else set()
+            )
+
+    def agree(self, run: str) -> None:
+        """The dispatcher has read S3, and nobody has spoken since."""
+        ledger, revision = self.ledgers[run], self.progress.revision(run)
+        assert self.progress.agree(a_run(run, ledger.status), self.word(run), revision=revision) == ledger.known
+        self.agreed(run)
+
+    def agree_too_late(self, run: str) -> None:
+        """The dispatcher has read S3, and a person has spoken since: what it read is not told to Redis."""
+        ledger, revision = self.ledgers[run], self.progress.revision(run)
+        before = a_run(run, ledger.status), self.word(run)
+        if ledger.word:
+            self.resume_run(run, frozenset({"awaiting_approval"}))
+        else:
+            self.suspend_run(run, "operator")
+        assert not self.progress.agree(*before, revision=revision)
+        if not ledger.known:
+            told = self.told(run)
+            assert not self.progress.restore(before[0], told, sorted(ledger.closed), revision=revision)
+
+    def forget_a_word(self, run: str) -> None:
+        """Redis falls back to before a person suspended a run."""
+        self.state.ask("HDEL", self.state.key("run", run, "suspension"), "operator")
+        self.ledgers[run].suspended.discard("operator")
 
     def hold_ends(self) -> None:
         """A rate limit has reset."""
@@ -1229,21 +1321,36 @@ class Protocol(RuleBasedStateMachine):
     def restore(self, run: str) -> None:
         """`resume RUN`: the run is rebuilt from S3, one heartbeat later."""
         ledger = self.ledgers[run]
-        if not ledger.known and ledger.status is not RunStatus.RUNNING:
-            return
         if not ledger.known:
             assert self.progress.totals(run) is None
             ledger.recalled = ledger.noted | ledger.requested
-            self.progress.doubt(run, ledger.recalled)
             for worker, process in self.processes.items():
                 process.late = None
                 process.fleet.beat({})
                 self.beaten(worker, process.listed())
-            ledger.cursor = len(PLANS[run])
+            ledger.cursor = max(ledger.opened, default=-1) + 1
+            ledger.open = ledger.opened - ledger.closed
+            ledger.hungry = set(ledger.open)
+            ledger.suspended = ({"operator"} if ledger.word else set()) | (ledger.suspended & {"awaiting_approval"})
+            done = {place for place in ledger.recorded if place.shard in ledger.open}
+            ledger.ended |= dict.fromkeys(done, OutcomeKind.SUCCEEDED)
+            ledger.calls.update(done)
+            ledger.counted |= done
             ledger.credits = round(0.02 * ledger.total(OutcomeKind.SUCCEEDED), 6)
-        assert self.progress.restore(a_run(run), self.told(run), sorted(ledger.closed)) == (not ledger.known)
-        self.progress.register(a_run(run))
+        shards = {shard: self.fields(run, shard) for shard in ledger.open}
+        earlier = Earlier(word=self.word(run), doubts=ledger.recalled, shards=shards)
+        read = a_run(run, ledger.status)
+        assert self.progress.restore(read, self.told(run), sorted(ledger.closed), earlier) == (not ledger.known)
         ledger.known = True
+
+    def fields(self, run: str, shard: int) -> dict[str, str]:
+        """A shard that was open, as its records tell it."""
+        done = [place for place in self.ledgers[run].recorded if (place.run, place.shard) == (run, shard)]
+        fields = {"size": str(len(PLANS[run][shard])), "n": str(len(done))}
+        for place in done:
+            outcome = DONE.outcome.model_dump_json()
+            fields |= {f"o:{place.index}": outcome, f"c:{place.index}": "1", f"f:{place.index}": "1"}
+        return fields
 
     def told(self, run: str) -> Totals:
         """The ledger by the model."""

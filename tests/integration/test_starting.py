@@ -197,7 +197,7 @@ def test_what_a_suspension_ended_is_planned_afresh(night: Night, reason: str) ->
 
 
 def test_a_run_of_somebody_else_with_the_same_jobs(night: Night) -> None:
-    """Nothing is started beside it, and it is named."""
+    """Nothing is started beside it, and it is named; of the refused run nothing is left, not even a cancelled one."""
     first = night.fired()
     night.start(first)
     other = Firing.model_validate_json(
@@ -208,9 +208,8 @@ def test_a_run_of_somebody_else_with_the_same_jobs(night: Night) -> None:
     settled = night.firings.last()["other"]
     assert settled.ending == "not_started"
     assert first.run_id in settled.detail
-    totals = night.progress.totals(other.run_id)
-    assert totals is not None
-    assert totals.status is RunStatus.CANCELLED
+    assert night.progress.totals(other.run_id) is None
+    assert list(night.store.list(night.workspace.run(other.run_id, ""))) == []
 
 
 def test_what_cannot_be_planned_is_kept_and_told_once(night: Night) -> None:
@@ -224,7 +223,7 @@ def test_what_cannot_be_planned_is_kept_and_told_once(night: Night) -> None:
         night.settings, night.workspace, night.store, night.progress, worker.fleet
     ).notices.due()  # fmt: skip
     assert (notice.event, notice.run_id) == ("not_started", firing.run_id)
-    note = json.loads(night.store.get(night.workspace.run(firing.run_id, "notices", "not_started.json")).data)
+    note = json.loads(night.store.get(night.workspace.under("schedules", firing.run_id, "not_started.json")).data)
     assert firing.run_id in note["text"]
 
 

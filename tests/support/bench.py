@@ -17,7 +17,8 @@ from producers.rows import Rows
 from producers.shards import write
 from producers.watch import rows_of
 from restyle.models import Job, Message, Outcome, Record, Run
-from restyle.results import find_record
+from restyle.progress import Ended
+from restyle.results import find_record, outcome_of
 from restyle.store import Stored
 from tasks.image import restyle_image
 from tasks.resources import Resources, open_resources
@@ -76,6 +77,15 @@ class Bench:
                     run_id=run.run_id, shard=shard, index=index, job_id=self.resources.job_id(job), job=job
                 )
                 yield message.model_dump(mode="json")
+
+    def message(self, told: dict[str, Any]) -> Message:
+        """A message as its worker reads it."""
+        return Message.model_validate(told)
+
+    def reported(self, message: Message, *, calls: int) -> Ended:
+        """What the worker that wrote a job's record reports of it."""
+        record = self.record(message.job.id, message.job.variant)
+        return Ended(outcome_of(record, 1.0), calls=calls, wrote_record=True, call_succeeded=calls > 0)
 
     def work(self, run: Run) -> dict[str, Outcome]:
         """Does every job of a run; its outcomes by id and variant."""

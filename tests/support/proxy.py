@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 CHUNK = 65536
+#: How an HTTP request begins.
+REQUEST = (b"GET ", b"PUT ", b"HEAD ", b"POST ", b"DELETE ")
 
 
 @dataclass
@@ -29,6 +32,8 @@ class Proxy:
     listener: socket.socket
     open_gate: threading.Event = field(default_factory=threading.Event)
     is_cut: bool = False
+    #: Seconds for which each HTTP request waits on its way.
+    delay: float = 0.0
     watches: list[Watch] = field(default_factory=list)
     listeners: list[Callable[[bytes], None]] = field(default_factory=list)
     _pairs: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)
@@ -99,6 +104,8 @@ class Proxy:
             while data := source.recv(CHUNK):
                 self.open_gate.wait()
                 if is_request:
+                    if self.delay and data.startswith(REQUEST):
+                        time.sleep(self.delay)
                     self._meet(data, after)
                 while after and not is_request:
                     after.pop().action()

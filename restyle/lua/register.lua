@@ -1,0 +1,19 @@
+-- Makes a planned run known, whole; again and again without harm. One that has ended stays so, and is moved no more.
+-- run, JSON: status, planned, shards, priority, approved, budget, finish_by ('' none), each as text -> 1 it is moved
+local run, told = arg(1), cjson.decode(arg(2))
+local key = run_key(run)
+if redis.call('HEXISTS', key, 'ended') == 1 then return 0 end
+local status = redis.call('HGET', key, 'status')
+-- A run that a person has cancelled never runs again, whoever still takes it for running.
+if status and (status ~= 'running' or told.status == 'running') then told.status = status end
+if told.finish_by == '' then
+  redis.call('HDEL', key, 'finish_by')
+  told.finish_by = nil
+end
+for name, value in pairs(told) do redis.call('HSET', key, name, value) end
+redis.call('PERSIST', key)
+-- Its spending is counted as it goes, from here on.
+redis.call('SADD', summed_key, run)
+redis.call('EXPIRE', summed_key, 40 * 86400)
+redis.call('SADD', runs_key, run)
+return 1

@@ -1,0 +1,185 @@
+"""What bounds spending is in S3 before it is acted on, and in Redis before the first claim: counted at the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from tests.support.proxy import Proxy, running_proxy
+from tests.support.sandbox import SandboxServer
+from tests.support.servers import S3
+from tests.support.wait import wait_until
+from tests.support.works import Works, running_works
+
+pytestmark = pytest.mark.timeout(90)
+
+#: Seconds that each request to S3 takes where it is slow.
+SLOW = 0.25
+
+Fleets = Callable[..., AbstractContextManager[Works]]
+
+
+@pytest.fixture
+def proxy(s3: S3) -> Iterator[Proxy]:
+    """What stands between everybody and S3."""
+    with running_proxy(s3.port) as found:
+        yield found
+
+
+@pytest.fixture
+def fleet(s3: S3, redis_url: str, sandbox: SandboxServer, proxy: Proxy) -> Fleets:
+    """A fleet whose calls cost a credit each, in shards of five jobs, on an S3 that may be slow."""
+
+    def make(**settings: Any) -> AbstractContextManager[Works]:
+        endpoint = f"http://127.0.0.1:{proxy.port}"
+        return running_works(s3, redis_url, sandbox, local_s3_endpoint=endpoint, **settings)
+
+    return make
+
+
+def test_a_budget_outlives_redis(fleet: Fleets, proxy: Proxy, sandbox: SandboxServer) -> None:
+    """12 of 12 credits are spent in three shards, two of them open; Redis is empty and S3 slow: not one call more."""
+    with fleet() as works:
+        run_id = works.submit(works.catalog(20), budget=12)
+        works.stands(run_id, "budget")
+        assert sandbox.charged == 12
+        proxy.delay = SLOW
+        works.lose_everything()
+        works.control.resume(run_id)
+        now = works.stands(run_id, "budget", within=40)
+        proxy.delay = 0
+        assert (sandbox.charged, now.credits_spent, now.succeeded, now.attempts) == (12, 12.0, 12, 12)
+        works.control.resume(run_id, budget=14)
+        works.stands(run_id, "budget")
+    assert (sandbox.charged, sandbox.paid_twice) == (14, {})
+
+
+def test_a_days_budget_outlives_redis(fleet: Fleets, sandbox: SandboxServer) -> None:
+    """A run of 6 has ended, another has spent 4 of the day's 10; Redis is empty: nothing more is spent today."""
+    with fleet(daily_budget=10.0) as works:
+        rows = works.catalog(20)
+        works.ended(works.submit(rows, prompt="first {id}", limit=6))
+        second = works.submit(rows, prompt="second {id}")
+        works.stands(second, "budget")
+        assert (sandbox.charged, works.spent_today()) == (10, 10.0)
+        works.lose_everything()
+        works.control.resume(second)
+        works.stands(second, "budget")
+        assert (sandbox.charged, works.spent_today()) == (10, 10.0)
+        third = works.submit(works.catalog(30), prompt="third {id}", only_ids=frozenset({"item-025"}))
+        works.stands(third, "budget")
+    assert sandbox.charged == 10
+
+
+def test_a_run_that_is_over_counts_for_its_day(fleet: Fleets, sandbox: SandboxServer) -> None:
+    """Where nothing is unfinished a Redis that is new sums up at once, and a new run has what is left of the day."""
+    with fleet(daily_budget=10.0) as works:
+        rows = works.catalog(12)
+        works.ended(works.submit(rows, limit=7))
+        works.lose_everything()
+        now = works.stands(works.submit(rows), "budget")
+        assert (now.succeeded, now.skipped) == (3, 7)
+    assert sandbox.charged == 10
+
+
+def test_an_approval_outlives_redis(fleet: Fleets, proxy: Proxy, sandbox: SandboxServer) -> None:
+    """A sample of 3 is done and nobody has approved; Redis is empty, somebody types resume: 3 are paid for."""
+    with fleet() as works:
+        run_id = works.submit(works.catalog(12), sample=3, then_ask=True)
+        works.stands(run_id, "awaiting_approval")
+        proxy.delay = SLOW
+        works.lose_everything()
+        works.control.resume(run_id)
+        works.stands(run_id, "awaiting_approval", within=40)
+        proxy.delay = 0
+        assert sandbox.charged == 3
+        works.control.approve(run_id)
+        assert works.ended(run_id).succeeded == 12
+    assert (sandbox.charged, sandbox.paid_twice) == (12, {})
+
+
+def test_a_run_that_redis_has_lost_is_cancelled_without_a_call(
+    fleet: Fleets, proxy: Proxy, sandbox: SandboxServer
+) -> None:
+    """Suspended by a person, lost, cancelled: it is never running again, and its report tells what was done."""
+    with fleet() as works:
+        run_id = works.submit(works.catalog(20))
+        wait_until(lambda: sandbox.charged >= 6, timeout=20, description="6 calls")
+        works.control.suspend(run_id)
+        works.stands(run_id, "operator")
+        spent = sandbox.calls
+        proxy.delay = SLOW
+        works.lose_everything()
+        works.control.cancel(run_id)
+        known = lambda: works.resources.progress.totals(run_id)  # noqa: E731 - a predicate
+        assert wait_until(known, timeout=40, description="Redis to know it").status.value == "cancelled"
+        proxy.delay = 0
+        now = works.ended(run_id)
+    assert (now.status.value, now.succeeded, now.pending) == ("cancelled", spent, 20 - spent)
+    assert (sandbox.calls, sandbox.paid_twice) == (spent, {})
+
+
+def test_what_a_person_suspended_stays_suspended(fleet: Fleets, sandbox: SandboxServer) -> None:
+    """Redis forgets the suspension of a run and that of the fleet; S3 does not, until a person lifts them."""
+    with fleet() as works:
+        rows = works.catalog(12)
+        run_id = works.submit(rows, only_ids=frozenset(f"item-{number:03d}" for number in range(9)))
+        wait_until(lambda: sandbox.charged >= 2, timeout=20, description="2 calls")
+        works.control.suspend(None)
+        works.control.suspend(run_id)
+        works.stands(run_id, "operator")
+        spent = sandbox.calls
+        works.lose_everything()
+        other = works.submit(rows, only_ids=frozenset({"item-009", "item-010"}))
+        works.stands(run_id, "operator")
+        assert [found.scope for found in works.resources.tools.fleet.suspensions()] == ["fleet"]
+        assert sandbox.calls == spent
+        works.control.resume(None)
+        assert works.ended(other).succeeded == 2
+        assert sandbox.calls == spent + 2, "the run has a suspension of its own"
+        works.control.resume(run_id)
+        assert works.ended(run_id).succeeded == 9
+    assert (sandbox.charged, sandbox.paid_twice) == (11, {})
+
+
+def test_a_run_that_redis_has_lost_goes_on_by_itself(fleet: Fleets, sandbox: SandboxServer) -> None:
+    """Nothing forbids it: it is taken up where it was, with its calls in flight; each job is paid for once."""
+    sandbox.control(latency=0.3)
+    with fleet(heartbeat_ttl=0.5) as works:
+        run_id = works.submit(works.catalog(16), budget=40)
+        wait_until(lambda: sandbox.charged >= 5, timeout=20, description="5 calls")
+        works.lose_everything()
+        now = works.ended(run_id)
+    assert (now.succeeded, now.credits_spent, now.attempts, now.in_doubt) == (16, 16.0, 16, 0)
+    assert (sandbox.charged, sandbox.paid_twice) == (16, {})
+
+
+def test_what_a_record_tells_counts_once(fleet: Fleets, sandbox: SandboxServer) -> None:
+    """A worker stores and dies before it reports: whoever finds the record counts its cost, and late words add none."""
+    with fleet(idle=True) as works:
+        run = works.bench.begin(works.bench.plan(works.catalog(3)))
+        here, fleet_ = works.resources, works.resources.tools.fleet
+        fleet_.beat({})
+        messages = list(works.bench.messages(run))
+        works.bench.work(run)
+        state = here.state
+        spent = {key: state.ask("GET", key) for key in state.ask("KEYS", state.key("spent", "*"))}
+        assert [float(found) for found in spent.values()] == [3.0, 3.0]
+        # Redis falls back to before the reports: what they told is gone as a whole.
+        state.ask("DEL", *spent, state.key("run", run.run_id, "shard", "0"))
+        state.ask("HDEL", state.key("run", run.run_id), "succeeded", "credits", "attempts")
+        state.ask("HSET", state.key("run", run.run_id, "shard", "0"), "size", 3)
+        works.bench.work(run)
+        totals = here.progress.totals(run.run_id)
+        assert totals is not None
+        assert (totals.succeeded, totals.credits, totals.attempts) == (3, 3.0, 3)
+        assert [float(state.ask("GET", key)) for key in spent] == [3.0, 3.0]
+        # Its own worker tells of one of them after all.
+        message = works.bench.message(messages[0])
+        late = works.bench.reported(message, calls=1)
+        assert here.progress.report(fleet_, message, "late", late) is False
+        assert [float(state.ask("GET", key)) for key in spent] == [3.0, 3.0]
+        assert sandbox.charged == 3

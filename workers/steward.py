@@ -1,0 +1,212 @@
+"""Keeps Redis true to what people have said in S3, and makes it whole again after a loss.
+
+A thread beside the dispatcher, nudged at each tick of the one that works; reading S3 may take long, and no run waits
+for it.
+Each step is one script that refuses where a person has spoken since S3 was read, so two stewards do no harm.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import structlog
+
+from producers.rebuild import Rebuilder
+from producers.runs import read_runs, run_ids
+from producers.suspensions import keep_suspended, read_suspension
+from producers.watch import read_run
+from restyle.errors import RestyleError, StateUnavailable
+from restyle.models import ENDED, Run, RunStatus
+from restyle.registry import RunUnreadable
+from tasks.resources import Resources
+from workers.troubles import Troubles
+
+log = structlog.get_logger("restyle.steward")
+
+#: Ticks of the dispatcher between two looks at S3, and looks between two listings of it.
+TICKS, LOOKS = 3, 10
+#: A run that Redis does not know, though Redis has lost nothing, was submitted lately: its command was cut off.
+LATELY = timedelta(days=2)
+#: Requests to S3 at a time.
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Server:
+    """The Redis that answers: which process it is, and of which one stock was last taken; empty: of none."""
+
+    process: str
+    stock: str
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it knows nothing of what was before."""
+        return not self.stock
+
+    @property
+    def restarted(self) -> bool:
+        """Whether it may have lost something."""
+        return self.stock != self.process
+
+
+class Steward(threading.Thread):
+    """Looks at S3 every few ticks, until it is told to stop."""
+
+    def __init__(self, resources: Resources, troubles: Troubles) -> None:
+        super().__init__(name="steward", daemon=True)
+        self._resources = resources
+        self._store = resources.store
+        self._workspace = resources.workspace
+        self._progress = resources.progress
+        self._state = resources.state
+        self._troubles = troubles
+        self._rebuilder = Rebuilder(self._store, self._workspace, self._progress, resources.tools.fleet)
+        self._nudged, self._over = threading.Event(), threading.Event()
+        self._looks = 0
+        self._process, self._since = "", 0.0
+
+    def nudge(self) -> None:
+        """The dispatcher works in this process: one more look, in its time."""
+        self._nudged.set()
+
+    def stop(self) -> None:
+        """Ends after the step at hand."""
+        self._over.set()
+        self._nudged.set()
+
+    def run(self) -> None:
+        """Looks; an error costs one look, never the thread."""
+        pause = TICKS * self._resources.settings.dispatch_seconds
+        while True:
+            self._nudged.wait()
+            if self._over.is_set():
+                return
+            self._nudged.clear()
+            began = time.monotonic()
+            with suppress(StateUnavailable), self._troubles.of_all("Redis could not be brought in line with S3"):
+                self.look()
+            self._over.wait(max(0.0, began + pause - time.monotonic()))
+
+    def look(self) -> None:
+        """Brings Redis in line with S3 once."""
+        server = self._server()
+        if server.process != self._process:
+            self._process, self._since = server.process, time.monotonic()
+        # What commands without a key of their own go by.
+        self._state.ask("SET", self._state.key("account"), self._resources.settings.account or "")
+        if keep_suspended(self._store, self._workspace, self._state):
+            log.warning("the fleet's suspension is as in S3 again")
+        self._agree()
+        if server.restarted:
+            self._take_stock(server)
+        elif self._looks % LOOKS == 0:
+            newest = f"{datetime.now(UTC) - LATELY:%Y%m%dT%H%M%SZ}"
+            names = [name for name in run_ids(self._store, self._workspace) if name > newest]
+            for run in self._unknown(names):
+                self._restore(run)
+        self._looks += 1
+
+    # -- what people have said -----------------------------------------------------------------------------
+
+    def _agree(self) -> None:
+        """Brings each unfinished run in line with its run.json and suspended.json."""
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="steward") as pool:
+            list(pool.map(self._agree_run, self._progress.unfinished()))
+
+    def _agree_run(self, run_id: str) -> None:
+        with self._troubles.of_run(run_id, "steward"):
+            revision = self._progress.revision(run_id)
+            run = read_run(run_id, store=self._store, workspace=self._workspace)
+            suspended = read_suspension(run_id, self._store, self._workspace)
+            self._progress.agree(run, suspended.word if suspended else None, revision=revision)
+
+    # -- a Redis that has lost something -------------------------------------------------------------------
+
+    def _server(self) -> Server:
+        told = self._state.ask("INFO", "server")
+        stock = self._state.ask("HGET", self._state.key("stock"), "server")
+        return Server(str(told.get("run_id") or "unnamed"), str(stock or ""))
+
+    def _take_stock(self, server: Server) -> None:
+        """Takes up the runs that Redis has lost; of an empty one sums what all runs have spent."""
+        runs = list(read_runs(run_ids(self._store, self._workspace), self._store, self._workspace))
+        known = self._known(runs)
+        lost = [run for run in runs if run.finished is None and run.run_id not in known]
+        # A living worker may need so long to reach a Redis that has moved, and to write down what it is calling for.
+        beaten = time.monotonic() - self._since >= self._resources.settings.heartbeat_ttl
+        if lost and not beaten:
+            return
+        waiting = [run for run in lost if not self._restore(run)]
+        if server.is_new:
+            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="steward") as pool:
+                ended = [run for run in runs if run.run_id not in known and self._may_count(run)]
+                waiting += [run for run, done in zip(ended, pool.map(self._sum, ended), strict=True) if not done]
+        if not waiting:
+            self._state.ask("HSETNX", self._state.key("stock"), "id", uuid4().hex)
+            self._state.ask("HSET", self._state.key("stock"), "server", server.process)
+            log.info("taken stock of S3", runs=len(runs), taken_up=[run.run_id for run in lost], new=server.is_new)
+
+    def _known(self, runs: list[Run]) -> set[str]:
+        """The runs that Redis knows, be it something unreadable."""
+        found = self._state.ask_all(*(("HEXISTS", self._state.key("run", run.run_id), "planned") for run in runs))
+        return {run.run_id for run, knows in zip(runs, found, strict=True) if knows}
+
+    def _unknown(self, names: list[str]) -> Iterator[Run]:
+        """The unfinished among these runs that Redis does not know."""
+        found = self._state.ask_all(*(("HEXISTS", self._state.key("run", name), "planned") for name in names))
+        unknown = [name for name, knows in zip(names, found, strict=True) if not knows]
+        for run in read_runs(unknown, self._store, self._workspace):
+            if run.finished is None:
+                yield run
+
+    def _restore(self, run: Run) -> bool:
+        """Takes up a run; False where that has to wait. The embedded stack works on what its command names alone."""
+        if self._resources.settings.local_redis and run.status is not RunStatus.CANCELLED:
+            return self._sum_lost(run)
+        done = False
+        with self._troubles.of_run(run.run_id, "steward"):
+            try:
+                done = self._rebuilder.restore(run.run_id)
+            except RunUnreadable:
+                done = True  # the others go on; this one is told of
+                raise
+        if done:
+            log.warning("taken up again: Redis did not know it", run=run.run_id)
+        return done
+
+    def _sum_lost(self, run: Run) -> bool:
+        """Counts what a run has spent that nobody takes up by himself."""
+        if self._rebuilder.calls_out(run.run_id):
+            return False
+        try:
+            _, _, earlier = self._rebuilder.read(run, None)
+        except RunUnreadable as error:
+            log.warning("its spending is not counted", run=run.run_id, reason=error.message)
+        else:
+            self._progress.spent_earlier(run.run_id, earlier.spent)
+        return True
+
+    def _may_count(self, run: Run) -> bool:
+        """Whether a run that is over may have spent something this month, in whatever time zone."""
+        if run.finished is None:
+            return False
+        now = datetime.fromtimestamp(self._state.clock(), UTC)
+        return run.status in ENDED and run.finished >= now.replace(day=1, hour=0, minute=0) - timedelta(days=1)
+
+    def _sum(self, run: Run) -> bool:
+        """Counts what a run that is over has spent."""
+        try:
+            self._progress.spent_earlier(run.run_id, self._rebuilder.spent(run))
+        except StateUnavailable:
+            raise
+        except RestyleError as error:
+            log.warning("its spending is not counted yet", run=run.run_id, reason=error.message)
+            return False
+        return True
