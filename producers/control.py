@@ -15,6 +15,7 @@ from producers.watch import read_run, told_by_results, write_run
 from restyle.errors import ConfigurationError
 from restyle.events import note
 from restyle.fleet import Fleet
+from restyle.holding import Holding
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus
 from restyle.progress import Progress
@@ -33,9 +34,17 @@ class Control:
     by: str
     #: How often workers say that they live.
     beat_seconds: float = 3.0
+    #: What holds the workspace for this Redis; None where its worker has seen to that.
+    holding: Holding | None = None
+
+    def hold(self) -> None:
+        """Raises WorkspaceHeld where the workspace is another Redis's: nothing is registered or rebuilt here then."""
+        if self.holding:
+            self.holding.hold(patient=False)
 
     def submit(self, run: Run, feeder: Feeder) -> None:
         """Makes a planned run known and queues its first window, unless a dispatcher is at it already."""
+        self.hold()
         self.progress.register(run)
         self.note(run.run_id, "submitted", f"retry of {run.retry_of}" if run.retry_of else "")
         if self.progress.dispatch(feeder.token, ttl=30):
@@ -54,7 +63,13 @@ class Control:
         return [run for run in self.runs() if run.status not in ENDED]
 
     def suspend(self, run_id: str | None, *, reason: str = "operator", detail: str = "") -> None:
-        """Suspends one run, or the whole fleet."""
+        """Suspends one run, or the whole fleet.
+
+        Raises:
+            WorkspaceHeld: another Redis is at work in the workspace, which does not hear of this.
+        """
+        if reason == "operator" and self.holding:
+            self.holding.refuse_elsewhere()
         if run_id is None:
             self.fleet.suspend(reason, detail or f"suspended by {self.by}", self.by)
             self.note(None, "suspended", detail)
@@ -71,6 +86,7 @@ class Control:
         Raises:
             ConfigurationError: the run has ended, or does not exist.
         """
+        self.hold()
         if run_id is None:
             self.fleet.resume()
             self.note(None, "resumed")
@@ -102,6 +118,7 @@ class Control:
         Raises:
             ConfigurationError: it does not wait for that, or has ended.
         """
+        self.hold()
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.status in ENDED or run.approved:
             raise ConfigurationError(f"run {run_id} waits for no approval; it is {run.status.value}")
@@ -124,6 +141,7 @@ class Control:
         Raises:
             ConfigurationError: the run has ended already, or does not exist.
         """
+        self.hold()
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.status in ENDED:
             raise ConfigurationError(f"run {run_id} is {run.status.value} already")

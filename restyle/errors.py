@@ -16,6 +16,7 @@ RestyleError
 │   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
 │   └── StateUnavailable      Redis is out of reach; costs no attempt
+├── WorkspaceHeld             another Redis is at work in the workspace: exit 3, nothing spent
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
 └── FleetError                true for every job: the fleet is suspended, nothing is failed for it
     ├── OutOfCredits          402, 406: no_credits
@@ -63,6 +64,12 @@ class ConfigurationError(RestyleError):
     """The settings are wrong or incomplete."""
 
     code = "configuration"
+
+
+class WorkspaceHeld(RestyleError):
+    """Another Redis is at work in this workspace."""
+
+    code = "held"
 
 
 @dataclass(frozen=True, order=True)

@@ -88,6 +88,7 @@ _NEXT = {
     "rate_limited": "check the account's rate limit, lower RESTYLE_MAX_RPM, then type: restyle resume",
     "operator": "when you are ready, type: restyle resume",
     "interrupted": "to go on, type: restyle resume",
+    "held": "once the workspace is free again (restyle status shows who holds it), type: restyle resume",
     "budget": "raise it: restyle resume --budget CREDITS",
     "deadline": "to go on without the time limit, type: restyle resume",
     "awaiting_approval": "look at the report, then type: restyle approve (or: restyle reject)",
@@ -342,7 +343,16 @@ class Fleet:
 
     def suspensions(self) -> list[Suspension]:
         """Why the fleet stands still; empty when it runs."""
-        return list(read_suspensions(self.state.ask("HGETALL", f"{self.state.account}suspension"), "fleet"))
+        reasons, lost = self.state.ask_all(
+            ("HGETALL", f"{self.state.account}suspension"), ("HGET", self.state.key("fleet"), "lost")
+        )
+        entries = {**reasons, "held": lost} if lost else reasons
+        return list(read_suspensions(entries, "fleet"))
+
+    @property
+    def holds_workspace(self) -> bool:
+        """Whether S3 has said lately that this Redis holds the workspace; else no claim succeeds (holding.py)."""
+        return bool(self.state.ask("EXISTS", self.state.key("holder")))
 
     def credits_left(self) -> float | None:
         """The account's credits by the last answer that told them."""

@@ -64,7 +64,9 @@ class Dispatcher(threading.Thread):
                 log.exception("tick failed")
 
     def tick(self) -> None:
-        """One step for everything that is ready for one."""
+        """One step for everything that is ready for one; none while the workspace may be another Redis's."""
+        if not self._fleet.holds_workspace:
+            return
         self._free_the_dead()
         reasons = {suspension.reason for suspension in self._fleet.suspensions()}
         if reasons == {"outage"}:

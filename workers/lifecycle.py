@@ -22,6 +22,7 @@ from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges
 from workers.health import Health, doors
 from workers.notifier import Notifier
+from workers.renewal import Renewal
 from workers.traces import open_traces
 from workers.watchdog import Watchdog
 
@@ -81,6 +82,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         settings.refeed_after,
     )  # fmt: skip
     dispatcher = Dispatcher(resources, feeder)
+    renewal = Renewal(resources.holding, on_error=lambda why: log.warning("the workspace is not renewed", reason=why))
     notifier = Notifier(resources.notifications, settings.dispatch_seconds)
     health = _health(settings, resources)
 
@@ -89,7 +91,9 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def leave() -> None:
         dispatcher.stop()
         notifier.stop()
+        renewal.stop()
         heart.stop()
+        leave_workspace(resources)
         end_traces()
 
     watchdog = Watchdog(resources, app.conf.worker_concurrency, leave)
@@ -105,6 +109,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         heart.beat()
         resources.state.ask("SET", resources.state.key("account"), settings.account or "")
         heart.start()
+        renewal.start()
         dispatcher.start()
         notifier.start()
         if health:
@@ -129,6 +134,15 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_shutdown(**_: Any) -> None:
         leave()
         resources.close()
+
+
+def leave_workspace(resources: Resources) -> None:
+    """The last worker of a Redis that ends with it, or that has nothing to do, says in S3 that it is gone."""
+    try:
+        if not any(resources.tools.fleet.workers().values()):
+            resources.holding.leave(if_idle=resources.settings.local_redis is None)
+    except RestyleError as error:
+        log.warning("left the workspace without a word", reason=error.message)
 
 
 def _health(settings: Settings, resources: Resources) -> Health | None:

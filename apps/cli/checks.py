@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from apps import local
-from config.connections import open_state, open_store
+from config.connections import limits, open_holding, open_state, open_store
 from config.settings import Settings
 from restyle.errors import RestyleError
+from restyle.fleet import Fleet
+from restyle.holder import shown
+from restyle.models import utc_now
 from restyle.segmind import Segmind
 from restyle.segmind_queue import CannotTell
 from tasks.resources import open_queue
@@ -48,6 +51,7 @@ def _parts(settings: Settings) -> Iterator[Finding]:
         lambda: _s3(settings),
         "check RESTYLE_WORKSPACE and the AWS_* credentials: read, write and list are needed",
     )
+    yield _look("holder", lambda: _holder(settings), "end what runs there, or use its RESTYLE_REDIS_URL here too")
     yield _look("api key", lambda: _api(settings), "check RESTYLE_API_KEY and RESTYLE_API_URL, or add --sandbox")
     if settings.api == "v2":
         yield _look(
@@ -95,6 +99,19 @@ def _s3(settings: Settings) -> str:
         return f"reads, writes and lists {settings.effective_workspace.uri}"
     finally:
         store.close()
+
+
+def _holder(settings: Settings) -> str:
+    state, store = open_state(settings, ""), open_store(settings)
+    try:
+        holder = open_holding(settings, store, Fleet(state, limits(settings))).holder()
+    finally:
+        state.close()
+        store.close()
+    line = shown(holder, settings.effective_workspace.uri, utc_now())
+    if holder and not holder[1] and not holder[0].looks_gone:
+        raise RestyleError(line)
+    return line
 
 
 def _api(settings: Settings) -> str:

@@ -15,6 +15,8 @@ from apps.cli.console import credits_text, out, print_json
 from apps.cli.exits import run_code
 from apps.cli.session import Session, session
 from producers.watch import Snapshot
+from restyle.holder import as_object, shown
+from restyle.models import utc_now
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,13 +57,18 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     unfinished = [here.snapshot(run) for run in here.control.unfinished()]
     workers = {name: beat for name, beat in here.fleet.workers().items() if beat is not None}
     suspended = here.fleet.suspensions()
+    holder = here.holding.holder()
     if as_json:
         notes = [
             {"scope": s.scope, "reason": s.reason, "detail": s.detail, "by": s.by, "next": s.next} for s in suspended
         ]
         found = [now.model_dump(mode="json") for now in unfinished]
-        print_json({"workers": workers, "suspension": notes, "credits_left": here.fleet.credits_left(), "runs": found})
+        print_json({
+            "workers": workers, "suspension": notes, "credits_left": here.fleet.credits_left(), "runs": found,
+            "holder": as_object(holder),
+        })  # fmt: skip
         return
+    out.print(shown(holder, here.workspace.uri, utc_now()), markup=False)
     out.print(
         f"{len(workers)} workers, {sum(now.pending for now in unfinished):,} jobs pending in {len(unfinished)} runs"
     )

@@ -6,7 +6,7 @@ local why = barred(worker, run, shard, index, job, token)
 -- knows of its other threads, and this.
 if why then
   -- The list stays as it is: where this worker holds the job, another thread of it does.
-  if why == 'suspended' or why == 'heartbeat' then hunger(run, shard) end
+  if why == 'suspended' or why == 'heartbeat' or why == 'holder' then hunger(run, shard) end
   return { 'drop', why }
 end
 redis.call('HSET', jobs_key(worker), job, cjson.encode({ run = run, shard = shard, index = index }))
