@@ -266,7 +266,8 @@ def _signal(pid: int) -> None:
 
 def _servers(settings: Settings, home: Home) -> tuple[list[Child], dict[str, Any], Any]:
     """Valkey and the S3 server, those of them that are not configured."""
-    children, told = [], {}
+    children: list[Child] = []
+    told: dict[str, Any] = {}
     if settings.redis_url is None:
         port, password = free_port(), secrets.token_hex(16)
         told |= {"redis_url": f"redis://:{password}@127.0.0.1:{port}/0", "host": socket.gethostname()}

@@ -2,6 +2,7 @@
 
 RestyleError
 ├── ConfigurationError        settings are wrong: exit 2, nothing spent
+├── WorkspaceHeld             another Redis is at work in the workspace: exit 3, nothing spent
 ├── ManifestError             the manifest is wrong: exit 2, every bad line listed, nothing queued
 ├── JobError                  this job fails, at once; the others go on
 │   ├── InputNotFound         the image is missing, or reading it is not allowed
@@ -16,7 +17,6 @@ RestyleError
 │   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
 │   └── StateUnavailable      Redis is out of reach; costs no attempt
-├── WorkspaceHeld             another Redis is at work in the workspace: exit 3, nothing spent
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
 └── FleetError                true for every job: the fleet is suspended, nothing is failed for it
     ├── OutOfCredits          402, 406: no_credits

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -35,9 +35,8 @@ from restyle.models import utc_now
 from restyle.progress import Progress
 from restyle.rivals import Look, Rivals
 from restyle.store import Dated, Store
+from restyle.tenure import Known, Tenure, Turn
 
-#: Seconds after which a process that took the turn and died with it is passed over.
-TURN = 20.0
 #: Looks of a candidate at others that came at the same moment, and seconds between two.
 LOOKS, BETWEEN = 15, 0.2
 #: Seconds for which a command's interest in the workspace is remembered after its last word.
@@ -55,49 +54,6 @@ class Owner:
     machine: str = ""
 
 
-@dataclass(frozen=True)
-class Known:
-    """What this Redis knows of its hold; times in milliseconds by its clock."""
-
-    now: float
-    #: What is left of the lease.
-    lease: float
-    has_work: bool
-    #: Unfinished runs, and how many the record tells of.
-    runs: int
-    noted_runs: int
-    #: Of records that it may have written; and the beats that they may bear.
-    names: frozenset[str]
-    beats: frozenset[str]
-    #: The record's name since it last took the workspace; empty: it never did.
-    name: str
-    #: Whether that record still says that it holds it.
-    here: bool
-    renewed: float
-    etag: str
-    who: str
-    since: str
-    #: Why the workspace is another's by now, as JSON.
-    lost: str
-
-    @property
-    def loss(self) -> dict[str, object]:
-        """Why the workspace is another's by now; empty where it is not."""
-        return dict(json.loads(self.lost)) if self.lost else {}
-
-
-@dataclass(frozen=True)
-class Turn:
-    """The right of one process to write its Redis's record now."""
-
-    token: str
-    beat: str
-    #: When it began, in milliseconds by Redis's clock: a lease counts from here.
-    begun: float
-    runs: int
-    pending: int
-
-
 class Holding:
     """One process's part in holding the workspace for its Redis."""
 
@@ -105,12 +61,10 @@ class Holding:
         self._store = store
         self._workspace = workspace
         self._fleet = fleet
-        self._state = fleet.state
+        self._tenure = Tenure(fleet.state, machine=owner.machine)
         self._owner = owner
         self._terms = terms
         self._rivals = Rivals(store, workspace)
-        #: What is put back where Redis has lost it: name, whether it holds, beats.
-        self._memory: tuple[str, bool, frozenset[str]] = ("", False, frozenset())
         self._idle_since: float | None = None
         self._next_try = 0.0
 
@@ -144,10 +98,10 @@ class Holding:
     def lose_interest(self) -> None:
         """Lets the workspace be left as soon as nothing else wants it."""
         with suppress(RestyleError):
-            self._state.ask("DEL", self._state.key("fleet", "interest"))
+            self._tenure.lose_interest()
 
     def _wait_to_hold(self, met: set[str], *, patient: bool, take_over: bool, say: Callable[[str], None]) -> None:
-        while (known := self._know(INTEREST)).lease <= 0:
+        while (known := self._tenure.know(INTEREST)).lease <= 0:
             look = self._look(known)
             if next_step(look.rivals, "", raised=False) is Step.GO_ON and self._enter(known, look):
                 return
@@ -164,7 +118,7 @@ class Holding:
 
     def refuse_elsewhere(self) -> None:
         """Raises WorkspaceHeld where another Redis holds the workspace, as far as S3 says so now."""
-        known = self._know()
+        known = self._tenure.know()
         try:
             rival = in_the_way(self._look(known).rivals) if known.lease <= 0 else None
         except RestyleError:
@@ -174,7 +128,7 @@ class Holding:
 
     def holder(self) -> tuple[Rival, bool] | None:
         """Who holds the workspace by S3, and whether it is this Redis; None where nobody does."""
-        known = self._know()
+        known = self._tenure.know()
         look = self._look(known)
         if known.here and (mine := look.mine.get(known.name)):
             return self._rivals.seen(known.name, mine, look.at), True
@@ -198,7 +152,7 @@ class Holding:
         Raises:
             StateUnavailable, StoreUnavailable: Redis or S3 is out of reach; it is due again.
         """
-        known = self._know(INTEREST if interest else 0)
+        known = self._tenure.know(INTEREST if interest else 0)
         if known.loss.get("leaving"):
             self._finish_leaving(known)
         elif not known.has_work:
@@ -216,9 +170,9 @@ class Holding:
         Args:
             if_idle: only where it has nothing to do.
         """
-        with self._turn() as turn:
-            known = self._know()
-            if turn is None or known.lease <= 0 or not self._state.run("unhold", "", int(if_idle)):
+        with self._tenure.turn() as turn:
+            known = self._tenure.know()
+            if turn is None or known.lease <= 0 or not self._tenure.end(if_idle=if_idle):
                 return False
             self._put(known.name, self._record(Standing.LEFT, turn, known))
             return True
@@ -254,8 +208,8 @@ class Holding:
 
     def _take_down(self, known: Known) -> None:
         """Where the lease has run out, another one may be about to take the workspace: the record is removed."""
-        with self._turn() as turn:
-            if turn is None or not self._state.run("unhold", "", 1):
+        with self._tenure.turn() as turn:
+            if turn is None or not self._tenure.end(if_idle=True):
                 return
             if known.name in self._look(known).mine:
                 self._store.delete(self._workspace.fleet(known.name))
@@ -276,7 +230,7 @@ class Holding:
         """
         name = secrets.token_hex(8) + (f"-{self._owner.machine}" if self._owner.machine else "")
         fresh = replace(known, who=self._owner.who, since=utc_now().isoformat(), names=known.names | {name})
-        with self._turn(name) as turn:
+        with self._tenure.turn(name) as turn:
             if turn is None:
                 return False
             self._put(name, self._record(Standing.CANDIDATE, turn, fresh))
@@ -290,7 +244,7 @@ class Holding:
             if not (is_continued or is_gone):
                 self._part_with_runs()
             etag = self._put(name, self._record(Standing.HOLDER, turn, fresh))
-            if not self._note_hold(turn, name, etag, fresh, anew=not is_continued):
+            if not self._tenure.note(turn, self._terms.lease, name, etag, fresh, anew=not is_continued):
                 return False
             self._clear(self._workspace.fleet, others.mine.keys() - {name})
             self._clear(self._workspace.handover, others.stops)
@@ -310,10 +264,10 @@ class Holding:
 
     def _part_with_runs(self) -> None:
         """Another Redis was at work here since: S3 has what it did, and what this one believes of its runs is old."""
-        progress = Progress(self._state)
+        progress, state = Progress(self._fleet.state), self._fleet.state
         run_ids = progress.unfinished()
         for run_id in run_ids:
-            self._state.ask("SREM", self._state.key("runs"), run_id)
+            state.ask("SREM", state.key("runs"), run_id)
         progress.forget(run_ids)
         for run_id in run_ids:
             why = "another Redis has worked in this workspace since; the run goes on by what S3 has of it"
@@ -331,19 +285,11 @@ class Holding:
         elif known.name in look.stops:
             self._begin_leaving(known)
         else:
-            with self._turn() as turn:
+            with self._tenure.turn() as turn:
                 if turn:
                     etag = self._put(known.name, self._record(Standing.HOLDER, turn, known))
-                    self._note_hold(turn, known.name, etag, known, anew=False)
+                    self._tenure.note(turn, self._terms.lease, known.name, etag, known)
                     self._clear(self._workspace.fleet, look.mine.keys() - {known.name})
-
-    def _note_hold(self, turn: Turn, name: str, etag: str, known: Known, *, anew: bool) -> bool:
-        lease = round(self._terms.lease * 1000)
-        return bool(
-            self._state.run(
-                "hold", turn.token, turn.begun, lease, name, etag, known.who, known.since, int(anew), turn.runs
-            )
-        )
 
     def _clear(self, place: Callable[[str], str], names: set[str] | frozenset[str]) -> None:
         for name in names:
@@ -358,8 +304,7 @@ class Holding:
 
     def _note_loss(self, detail: str, by: str, known: Known, *, leaving: bool = False) -> None:
         until = known.now + self._terms.silent_after * 1000
-        loss = {"detail": detail, "by": by, "since": known.now, "until": until, "leaving": leaving}
-        self._state.run("unhold", json.dumps(loss), 0)
+        self._tenure.lose({"detail": detail, "by": by, "since": known.now, "until": until, "leaving": leaving})
 
     def _begin_leaving(self, known: Known) -> None:
         by = "somebody"
@@ -373,7 +318,7 @@ class Holding:
         is_busy = self._has_jobs_in_hand()
         if is_busy and not self._is_time():
             return
-        with self._turn() as turn:
+        with self._tenure.turn() as turn:
             if turn is None:
                 return
             if is_busy:
@@ -384,42 +329,6 @@ class Holding:
             self._note_loss(str(known.loss["detail"]), str(known.loss["by"]), known)
 
     # -- what the above share ------------------------------------------------------------------------------
-
-    def _know(self, interest: float = 0.0) -> Known:
-        """What this Redis knows; where it has lost that, what this process remembers is put back first."""
-        name, here, beats = self._memory
-        now, lease, work, runs, flat, names, kept = self._state.run(
-            "fleet_look", round(interest * 1000), name, int(here), *beats
-        )
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        own = str(fields.get("name", ""))
-        if own and self._owner.machine and not own.endswith(f"-{self._owner.machine}"):
-            # The data of another machine's Redis.
-            self._state.run("unhold", "", 0)
-            own, lease, names, fields = "", 0, [], {}
-        if own:
-            self._memory = (own, fields.get("here") == "1", frozenset(kept))
-        return Known(
-            now=float(now), lease=float(lease), has_work=bool(work), runs=int(runs),
-            noted_runs=int(fields.get("runs", -1)), names=frozenset({own, *names}) - {""},
-            beats=frozenset(kept), name=own, here=fields.get("here") == "1", renewed=float(fields.get("renewed", 0)),
-            etag=fields.get("etag", ""), who=fields.get("who", self._owner.who),
-            since=fields.get("since", utc_now().isoformat()), lost=fields.get("lost", ""),
-        )  # fmt: skip
-
-    @contextmanager
-    def _turn(self, name: str = "") -> Iterator[Turn | None]:
-        """This process's turn at writing; None where another process has it."""
-        token, beat = secrets.token_hex(8), secrets.token_hex(8)
-        taken = self._state.run("fleet_turn", token, round(TURN * 1000), beat, name)
-        if not taken:
-            yield None
-            return
-        try:
-            yield Turn(token, beat, *map(int, taken))
-        finally:
-            with suppress(RestyleError):
-                self._state.run("fleet_turn_over", token)
 
     def _record(self, state: Standing, turn: Turn, known: Known) -> FleetRecord:
         return FleetRecord(
@@ -446,4 +355,4 @@ class Holding:
         if known.etag and dated.etag == known.etag:
             return True
         record = self._rivals.read(dated)
-        return record is not None and record.beat in known.beats | self._memory[2]
+        return record is not None and record.beat in known.beats

@@ -25,6 +25,7 @@ from restyle.models import (
 )
 from restyle.progress import Ended, Progress
 from restyle.state import State
+from tests.support.holding import hold
 
 WORKSPACE = Workspace("s3://bucket/team")
 RUN, OTHER = "20260101T000000Z-abcdef", "20260102T000000Z-abcdef"
@@ -65,6 +66,7 @@ def state(redis_url: str) -> Iterator[State]:
 @pytest.fixture
 def progress(state: State) -> Progress:
     """The ledger with the run registered and its shard open."""
+    hold(state)
     progress = Progress(state)
     progress.register(a_run())
     assert progress.open_shard(RUN, 0, 10)

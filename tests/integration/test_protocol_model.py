@@ -46,6 +46,7 @@ from restyle.models import (
 )
 from restyle.progress import Ended, Progress, Totals, failed
 from restyle.state import State
+from tests.support.holding import hold
 
 WORKSPACE = Workspace("s3://bucket/model")
 #: The jobs of each run by shard. The second run has two jobs of the first one: a lease is on a job across runs.
@@ -276,6 +277,7 @@ class Protocol(RuleBasedStateMachine):
     def __init__(self, state: State) -> None:
         super().__init__()
         state.ask("FLUSHALL")
+        hold(state)
         self.state, self.progress = state, Progress(state)
         self.dispatcher = Fleet(state, LIMITS)
         self.numbers = itertools.count(1)
@@ -1084,6 +1086,7 @@ class Protocol(RuleBasedStateMachine):
     def redis_loses_everything(self) -> None:
         """Redis comes back empty; the processes know nothing of it."""
         self.state.ask("FLUSHALL")
+        hold(self.state)
         for ledger in self.ledgers.values():
             ledger.forget()
         for lost in (self.alive, self.known, self.leases, self.lists, self.done, self.kept, self.suspended):
