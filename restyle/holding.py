@@ -235,7 +235,7 @@ class Holding:
                 return False
             self._put(name, self._record(Standing.CANDIDATE, turn, fresh))
             others = self._alone(fresh, name)
-            if others is None:
+            if others is None or not self._tenure.has(turn):
                 self._store.delete(self._workspace.fleet(name))
                 return False
             for rival in others.rivals:

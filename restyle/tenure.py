@@ -90,11 +90,21 @@ class Tenure:
         if own:
             self._memory = (own, fields.get("here") == "1", beats)
         return Known(
-            now=float(now), lease=float(lease), has_work=bool(work), runs=int(runs),
-            noted_runs=int(fields.get("runs", -1)), names=frozenset({own, *names}) - {""}, beats=frozenset(beats),
-            name=own, here=fields.get("here") == "1", renewed=float(fields.get("renewed", 0)), etag=fields.get("etag", ""),
-            who=fields.get("who", ""), since=fields.get("since", utc_now().isoformat()), lost=fields.get("lost", ""),
-        )  # fmt: skip
+            now=float(now),
+            lease=float(lease),
+            has_work=bool(work),
+            runs=int(runs),
+            noted_runs=int(fields.get("runs", -1)),
+            names=frozenset({own, *names}) - {""},
+            beats=frozenset(beats),
+            name=own,
+            here=fields.get("here") == "1",
+            renewed=float(fields.get("renewed", 0)),
+            etag=fields.get("etag", ""),
+            who=fields.get("who", ""),
+            since=fields.get("since", utc_now().isoformat()),
+            lost=fields.get("lost", ""),
+        )
 
     @contextmanager
     def turn(self, name: str = "") -> Iterator[Turn | None]:
@@ -109,6 +119,10 @@ class Tenure:
         finally:
             with suppress(RestyleError):
                 self._state.run("fleet_turn_over", token)
+
+    def has(self, turn: Turn) -> bool:
+        """Whether the turn is not over yet, and passed on to another process."""
+        return bool(self._state.ask("GET", self._state.key("fleet", "turn")) == turn.token)
 
     def note(self, turn: Turn, lease: float, name: str, etag: str, known: Known, *, anew: bool = False) -> bool:
         """Notes that S3 has the record as the holder's; False where that took too long.
