@@ -63,7 +63,7 @@ class Holding:
         self._fleet = fleet
         self._tenure = Tenure(fleet.state, machine=owner.machine)
         self._owner = owner
-        self._terms = terms
+        self.terms = terms
         self._rivals = Rivals(store, workspace)
         self._idle_since: float | None = None
         self._next_try = 0.0
@@ -114,7 +114,7 @@ class Holding:
             if rival.name not in met:
                 met.add(rival.name)
                 self._meet(rival, say, take_over=take_over)
-            time.sleep(self._terms.poll)
+            time.sleep(self.terms.poll)
 
     def refuse_elsewhere(self) -> None:
         """Raises WorkspaceHeld where another Redis holds the workspace, as far as S3 says so now."""
@@ -159,7 +159,7 @@ class Holding:
             self._leave_in_time(known)
         else:
             self._idle_since = None
-            is_old = known.now - known.renewed >= self._terms.renew * 1000
+            is_old = known.now - known.renewed >= self.terms.renew * 1000
             is_due = is_old or known.lease <= 0 or known.runs != known.noted_runs
             if is_due and self._is_time():
                 self._renew(known) if known.lease > 0 else self._take_if_free(known)
@@ -182,7 +182,7 @@ class Holding:
         now = time.monotonic()
         if now < self._next_try:
             return False
-        self._next_try = now + self._terms.poll
+        self._next_try = now + self.terms.poll
         return True
 
     def _take_if_free(self, known: Known) -> None:
@@ -203,7 +203,7 @@ class Holding:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
-        elif now - self._idle_since >= self._terms.renew / 2 and self._is_time():
+        elif now - self._idle_since >= self.terms.renew / 2 and self._is_time():
             self.leave(if_idle=True) if known.lease > 0 else self._take_down(known)
 
     def _take_down(self, known: Known) -> None:
@@ -244,7 +244,7 @@ class Holding:
             if not (is_continued or is_gone):
                 self._part_with_runs()
             etag = self._put(name, self._record(Standing.HOLDER, turn, fresh))
-            if not self._tenure.note(turn, self._terms.lease, name, etag, fresh, anew=not is_continued):
+            if not self._tenure.note(turn, self.terms.lease, name, etag, fresh, anew=not is_continued):
                 return False
             self._clear(self._workspace.fleet, others.mine.keys() - {name})
             self._clear(self._workspace.handover, others.stops)
@@ -288,7 +288,7 @@ class Holding:
             with self._tenure.turn() as turn:
                 if turn:
                     etag = self._put(known.name, self._record(Standing.HOLDER, turn, known))
-                    self._tenure.note(turn, self._terms.lease, known.name, etag, known)
+                    self._tenure.note(turn, self.terms.lease, known.name, etag, known)
                     self._clear(self._workspace.fleet, look.mine.keys() - {known.name})
 
     def _clear(self, place: Callable[[str], str], names: set[str] | frozenset[str]) -> None:
@@ -303,7 +303,7 @@ class Holding:
         self._note_loss(lost_to(self._workspace.uri, rival, utc_now()), by, known)
 
     def _note_loss(self, detail: str, by: str, known: Known, *, leaving: bool = False) -> None:
-        until = known.now + self._terms.silent_after * 1000
+        until = known.now + self.terms.silent_after * 1000
         self._tenure.lose({"detail": detail, "by": by, "since": known.now, "until": until, "leaving": leaving})
 
     def _begin_leaving(self, known: Known) -> None:
@@ -334,7 +334,7 @@ class Holding:
         return FleetRecord(
             state=state, beat=turn.beat, who=known.who[:300], since=datetime.fromisoformat(known.since),
             redis=self._owner.redis[:300], runs=turn.runs, pending=max(0, turn.pending),
-            silent_after=self._terms.silent_after, version=self._owner.version[:64],
+            silent_after=self.terms.silent_after, version=self._owner.version[:64],
         )  # fmt: skip
 
     def _put(self, name: str, record: FleetRecord) -> str:

@@ -114,6 +114,8 @@ class Tenure:
         if not taken:
             yield None
             return
+        own, here, beats = self._memory
+        self._memory = (own, here, (beat, *beats[: MOST_BEATS - 1]))
         try:
             yield Turn(token, beat, *map(int, taken))
         finally:

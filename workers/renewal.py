@@ -34,7 +34,7 @@ class Renewal(threading.Thread):
                 self._on_error(error.message)
             except Exception as error:  # noqa: BLE001 - without this thread no call is begun
                 self._on_error(f"{type(error).__name__}: {error}")
-            self._over.wait(EVERY * random.uniform(0.8, 1.2))
+            self._over.wait(min(EVERY, self._holding.terms.poll) * random.uniform(0.8, 1.2))
 
     def stop(self, *, within: float = 5.0) -> None:
         """Ends it after the step at hand."""

@@ -83,7 +83,8 @@ def test_two_people_run_one_manifest(
     assert (sandbox.charged, sandbox.paid_twice) == (jobs, {})
 
 
-@pytest.mark.parametrize("jobs", [16, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("jobs", [16, 60])
 def test_two_fleets_with_a_redis_each(fleet: FleetOf, tmp_path: Path, sandbox: SandboxServer, jobs: int) -> None:
     """Both are given the same manifest: one works, the other's command is refused, and goes on once that is done."""
     write_catalog(fleet.command.folder, jobs)
@@ -122,7 +123,8 @@ def kill_all(process: subprocess.Popen[str], folder: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("seconds", [9, pytest.param(45, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [9, 45])
 def test_a_killed_holder_is_followed(tmp_path: Path, s3: S3, sandbox: SandboxServer, seconds: int) -> None:
     """The same run typed by somebody else goes on within 60 s; only the calls in flight at the kill may repeat."""
     sandbox.control(latency=1.0)
