@@ -108,7 +108,7 @@ def with_servers(settings: Settings, told: dict[str, Any]) -> Settings:
     """The settings, completed with the servers that are up."""
     update: dict[str, Any] = {}
     if settings.redis_url is None:
-        update |= {"redis_url": SecretStr(told["redis_url"]), "local_redis": True}
+        update |= {"redis_url": SecretStr(told["redis_url"]), "local_redis": told.get("host", socket.gethostname())}
     if settings.workspace is None:
         update |= {
             "workspace": f"s3://{EMBEDDED_BUCKET}",
@@ -266,10 +266,11 @@ def _signal(pid: int) -> None:
 
 def _servers(settings: Settings, home: Home) -> tuple[list[Child], dict[str, Any], Any]:
     """Valkey and the S3 server, those of them that are not configured."""
-    children, told = [], {}
+    children: list[Child] = []
+    told: dict[str, Any] = {}
     if settings.redis_url is None:
         port, password = free_port(), secrets.token_hex(16)
-        told["redis_url"] = f"redis://:{password}@127.0.0.1:{port}/0"
+        told |= {"redis_url": f"redis://:{password}@127.0.0.1:{port}/0", "host": socket.gethostname()}
         children.append(home.child("valkey", [valkey_binary(), str(_valkey_config(home, port, password))]))
     if settings.workspace is None:
         port, pair = free_port(), (secrets.token_hex(8), secrets.token_hex(16))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
+import hashlib
+import socket
+from importlib.metadata import version
+
 from config.settings import Settings
 from restyle.budgets import Budgets
 from restyle.errors import ConfigurationError
-from restyle.fleet import Limits
+from restyle.fleet import Fleet, Limits
+from restyle.holder import Terms, address_of
+from restyle.holding import Holding, Owner
 from restyle.redis_address import RedisAddress
 from restyle.state import State
 from restyle.store import Endpoint, Store
@@ -55,6 +62,23 @@ def limits(settings: Settings) -> Limits:
             zone=settings.time_zone,
         ),
     )
+
+
+def open_holding(settings: Settings, store: Store, fleet: Fleet) -> Holding:
+    """What holds the workspace for the Redis of these settings."""
+    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    machine = hashlib.sha256(settings.local_redis.encode()).hexdigest()[:8] if settings.local_redis else ""
+    owner = Owner(who(), address_of(url), version("catalog-restyle"), machine)
+    return Holding(store, settings.effective_workspace, fleet, owner, Terms(settings.holder_seconds))
+
+
+def who() -> str:
+    """Who is at the keyboard, for what is written down."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
 
 
 def redis_address(settings: Settings) -> RedisAddress:

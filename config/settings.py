@@ -168,6 +168,8 @@ class Settings(OutputSettings):
     """How often the dispatcher moves the runs forward."""
     refeed_after: float = Field(120.0, gt=0)
     """Seconds after which a pending job that no worker holds is fed again."""
+    holder_seconds: float = Field(45.0, ge=3, le=300)
+    """Seconds without a sign of life after which another Redis may take the workspace over."""
     outage_failures: int = Field(10, ge=2)
     """Failed calls in a row, over several jobs, that count as an outage."""
     outage_jobs: int = Field(5, ge=2)
@@ -208,8 +210,8 @@ class Settings(OutputSettings):
     """Set by the embedded stack for its worker."""
     local_s3_secret_key: SecretStr | None = None
     """Set by the embedded stack for its worker."""
-    local_redis: bool = False
-    """Set by the embedded stack for its worker: Redis is its own."""
+    local_redis: str | None = None
+    """Set by the embedded stack: the machine whose Redis it is, and ends with it."""
     local_sandbox: bool | None = None
     """Set by the embedded stack: its own sandbox is up, and the API's address and key are its."""
 

@@ -107,7 +107,7 @@ class Admission:
                 self._hold(token, 0)
 
     def _hold(self, token: str, seconds: float) -> bool:
-        return bool(self.progress.state.run("hold", "admission", token, round(seconds * 1000)))
+        return bool(self.progress.state.run("right", "admission", token, round(seconds * 1000)))
 
     def _remove(self, run: Run) -> None:
         """Removes what was written of a run that does not exist; as well as it can."""

@@ -19,6 +19,7 @@ from producers.watch import read_run, write_run
 from restyle.errors import ConfigurationError, StoreAccessDenied, StoreUnavailable
 from restyle.events import note
 from restyle.fleet import Fleet
+from restyle.holding import Holding
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus
 from restyle.progress import Progress
@@ -42,6 +43,13 @@ class Control:
     by: str
     #: How often workers say that they live.
     beat_seconds: float = 3.0
+    #: What holds the workspace for this Redis; None where its worker has seen to that.
+    holding: Holding | None = None
+
+    def hold(self) -> None:
+        """Raises WorkspaceHeld where the workspace is another Redis's: nothing is registered or rebuilt here then."""
+        if self.holding:
+            self.holding.hold(patient=False)
 
     def submit(self, run: Run, feeder: Feeder) -> None:
         """Lets a planned run exist and queues its first window, unless a dispatcher is at it already.
@@ -49,6 +57,7 @@ class Control:
         Raises:
             ConfigurationError: another unfinished run has one of its jobs; nothing of it is left.
         """
+        self.hold()
         self.admit(run)
         if self.progress.dispatch(feeder.token, ttl=30):
             try:
@@ -80,8 +89,11 @@ class Control:
 
         Raises:
             ConfigurationError: there is no such run.
+            WorkspaceHeld: another Redis is at work in the workspace, which does not hear of this.
             StoreUnavailable, StoreAccessDenied: Redis knows it, and S3 does not.
         """
+        if reason == "operator" and self.holding:
+            self.holding.refuse_elsewhere()
         told = detail or f"suspended by {self.by}"
         try:
             self._suspend(run_id, reason, told)
@@ -119,6 +131,7 @@ class Control:
         """
         if budget is not None and not (math.isfinite(budget) and budget > 0):
             raise ConfigurationError(f"--budget {budget:g}: it is a number of credits above 0")
+        self.hold()
         if run_id is None:
             if budget is not None:
                 raise ConfigurationError(f"a budget is a run's: type restyle resume RUN --budget {budget:g}")
@@ -148,6 +161,7 @@ class Control:
         Raises:
             ConfigurationError: it does not wait for that, or has ended.
         """
+        self.hold()
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         waits = "awaiting_approval" in {standing.reason for standing in self.progress.suspensions(run_id)}
         if run.status in ENDED or (run.approved and not waits and self._is_approved(run_id)):
@@ -172,6 +186,7 @@ class Control:
             AlreadyEnded: it is over, or cancelled already, as S3 and Redis agree.
             ConfigurationError: it does not exist.
         """
+        self.hold()
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.status in ENDED and self._agrees_to_end(run):
             raise AlreadyEnded(f"run {run_id} is {run.status.value} already")

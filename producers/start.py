@@ -98,6 +98,8 @@ class Starter:
         Raises:
             TransientError: S3 or Redis is out of reach.
         """
+        if not self.fleet.holds_workspace:
+            return  # the firing stays, and is handed out again
         token = self.firings.take(run_id, self.fleet.worker)
         text = self.firings.find(run_id) if token else None
         if token is None or text is None:

@@ -2,6 +2,7 @@
 
 RestyleError
 ├── ConfigurationError        settings are wrong: exit 2, nothing spent
+├── WorkspaceHeld             another Redis is at work in the workspace: exit 3, nothing spent
 ├── ManifestError             the manifest is wrong: exit 2, every bad line listed, nothing queued
 ├── JobError                  this job fails, at once; the others go on
 │   ├── InputNotFound         the image is missing, or reading it is not allowed
@@ -76,6 +77,12 @@ class ConfigurationError(RestyleError):
     """The settings are wrong or incomplete."""
 
     code = "configuration"
+
+
+class WorkspaceHeld(RestyleError):
+    """Another Redis is at work in this workspace."""
+
+    code = "held"
 
 
 @dataclass(frozen=True, order=True)

@@ -334,7 +334,16 @@ class Fleet:
 
     def suspensions(self) -> list[Suspension]:
         """Why the fleet stands still; empty when it runs."""
-        return list(read_suspensions(self.state.ask("HGETALL", f"{self.state.account}suspension"), "fleet"))
+        reasons, lost = self.state.ask_all(
+            ("HGETALL", f"{self.state.account}suspension"), ("HGET", self.state.key("fleet"), "lost")
+        )
+        entries = {**reasons, "workspace_held": lost} if lost else reasons
+        return list(read_suspensions(entries, "fleet"))
+
+    @property
+    def holds_workspace(self) -> bool:
+        """Whether S3 has said lately that this Redis holds the workspace; else no claim succeeds (holding.py)."""
+        return bool(self.state.ask("EXISTS", self.state.key("holder")))
 
     def held(self) -> Suspension | None:
         """The API's hold after a 429, once it lasts for more than a minute: nobody calls, and it ends by itself."""

@@ -182,6 +182,14 @@ class Workspace:
         """How a schedule's last firing ended."""
         return self.under("schedules", f"{name}.json")
 
+    def fleet(self, name: str) -> str:
+        """What a Redis says of itself: whether it holds the workspace."""
+        return self.under("fleets", f"{name}.json")
+
+    def handover(self, name: str) -> str:
+        """Somebody's wish that the holder of this name should stop."""
+        return self.under("fleets", f"{name}.stop")
+
     def doubt(self, run_id: str, job_id: str) -> str:
         """The note that a call of this job may have been paid for without an answer."""
         return self.run(run_id, "doubt", f"{job_id}.json")

@@ -51,6 +51,7 @@ _NEXT = {
     "refused": "read what the API says and mend the manifest; to go on for the other jobs, type: restyle resume",
     "outage": "nothing: the API is probed, and the run goes on by itself at its first good answer",
     "held": "nothing: the API is asked again when the time is up; sooner, type: restyle resume",
+    "workspace_held": "once the workspace is free again (restyle status shows who holds it), type: restyle resume",
     "rate_limited": f"check the account's rate limit, lower RESTYLE_MAX_RPM, {_RESUME}",
     "operator": "when you are ready, type: restyle resume",
     "interrupted": "to go on, type: restyle resume",

@@ -13,12 +13,13 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from config.connections import limits, open_state, open_store
+from config.connections import limits, open_holding, open_state, open_store
 from config.settings import Settings
 from producers.notify import Notifications
 from restyle.doors import Blocking, Door, Patience, Queued
 from restyle.errors import ConfigurationError
 from restyle.fleet import Dropped, Fleet
+from restyle.holding import Holding
 from restyle.keys import Workspace
 from restyle.models import Job, Run, RunOptions
 from restyle.progress import Progress
@@ -82,6 +83,11 @@ class Resources:
     def plans(self) -> Plans:
         """The plans of the runs that messages come from."""
         return Plans(self.store, self.workspace)
+
+    @cached_property
+    def holding(self) -> Holding:
+        """What holds the workspace for this worker's Redis."""
+        return open_holding(self.settings, self.store, self.tools.fleet)
 
     @cached_property
     def starter(self) -> Starter:

@@ -82,7 +82,12 @@ class Dispatcher(threading.Thread):
                 log.exception("tick failed")
 
     def tick(self) -> None:
-        """One step for everything that is ready for one; what goes wrong with one costs the others nothing."""
+        """One step for everything that is ready for one; what goes wrong with one costs the others nothing.
+
+        None is made while the workspace may be another Redis's.
+        """
+        if not self._fleet.holds_workspace:
+            return
         self.steward.nudge()
         beats = self._free_the_dead()
         with self._troubles.of_all("the day and the month of budgets could not be written down"):

@@ -25,6 +25,7 @@ from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges
 from workers.health import Health, doors
 from workers.notifier import Notifier
+from workers.renewal import Renewal
 from workers.rotation import Roster
 from workers.traces import open_traces
 from workers.waiting import until_taken
@@ -100,13 +101,18 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         settings.refeed_after,
     )  # fmt: skip
     dispatcher = Dispatcher(resources, feeder)
+    renewal = Renewal(resources.holding, on_error=lambda why: log.warning("the workspace is not renewed", reason=why))
     notifier = Notifier(resources.notifications, settings.dispatch_seconds)
     roster = Roster(resources, app)
     health = _health(settings, resources)
 
     end_traces = open_traces(resources) if settings.traces else lambda: None
 
-    leave = functools.partial(end_all, dispatcher.stop, notifier.stop, heart.stop, end_traces)
+    def leave() -> None:
+        end_all(
+            dispatcher.stop, notifier.stop, renewal.stop, heart.stop, lambda: leave_workspace(resources), end_traces
+        )
+
     watchdog = Watchdog(resources, app.conf.worker_concurrency, leave)
     watchdog.watch(app)
 
@@ -124,6 +130,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         # The first beat comes before the first message: a worker without one may take none.
         until_taken(say_hello)
         heart.start()
+        renewal.start()
         dispatcher.start()
         notifier.start()
         roster.start()
@@ -178,6 +185,15 @@ def essential(begin: Callable[..., None]) -> Callable[..., None]:
             sys.exit(EXIT)
 
     return call
+
+
+def leave_workspace(resources: Resources) -> None:
+    """The last worker of a Redis that ends with it, or that has nothing to do, says in S3 that it is gone."""
+    try:
+        if not any(resources.tools.fleet.workers().values()):
+            resources.holding.leave(if_idle=resources.settings.local_redis is None)
+    except RestyleError as error:
+        log.warning("left the workspace without a word", reason=error.message)
 
 
 def _health(settings: Settings, resources: Resources) -> Health | None:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from apps import local
-from config.connections import open_state, open_store
+from config.connections import limits, open_holding, open_state, open_store
 from config.settings import Settings
 from restyle import redis_server
 from restyle.errors import RestyleError
+from restyle.fleet import Fleet
+from restyle.holder import shown
+from restyle.models import utc_now
 from restyle.segmind import Segmind
 from restyle.segmind_queue import CannotTell
 from restyle.trust import authorities, authorities_from, proxy_for
@@ -49,6 +52,7 @@ def _parts(settings: Settings) -> Iterator[Finding]:
         "check RESTYLE_WORKSPACE and the AWS_* credentials: read, write and list are needed",
     )
     yield _look("network", lambda: _network(settings), "mend this variable where workers are started, too")
+    yield _look("holder", lambda: _holder(settings), "end what runs there, or use its RESTYLE_REDIS_URL here too")
     yield _look("api key", lambda: _api(settings), "check RESTYLE_API_KEY and RESTYLE_API_URL, or add --sandbox")
     if settings.sends_key_in_clear:
         yield Finding("api address", False, f"{settings.api_url} sends the API key in clear", "use https://")
@@ -117,6 +121,19 @@ def _s3(settings: Settings) -> str:
         return f"reads, writes and lists {settings.effective_workspace.uri}"
     finally:
         store.close()
+
+
+def _holder(settings: Settings) -> str:
+    state, store = open_state(settings, ""), open_store(settings)
+    try:
+        holder = open_holding(settings, store, Fleet(state, limits(settings))).holder()
+    finally:
+        state.close()
+        store.close()
+    line = shown(holder, settings.effective_workspace.uri, utc_now())
+    if holder and not holder[1] and not holder[0].looks_gone:
+        raise RestyleError(line)
+    return line
 
 
 def _api(settings: Settings) -> str:

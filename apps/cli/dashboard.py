@@ -16,7 +16,7 @@ import typer
 from apps.cli import follow, options
 from apps.cli.console import say
 from apps.cli.exits import INTERRUPTED, TERMINATED
-from apps.cli.session import who
+from config.connections import who
 from config.settings import Settings
 from restyle.errors import ConfigurationError
 

@@ -235,7 +235,7 @@ def submit(
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
         then_ask=then_ask, max_duration=max_duration, priority=priority,
     )  # fmt: skip
-    with session(settings) as here:
+    with session(settings, holds=True) as here:
         plan = open_draft(request, here.settings, here)
         assert plan is not None
         run = (None if new else continued(plan, here)) or begin(request, plan, here, yes=yes)

@@ -86,6 +86,9 @@ Api = Annotated[
 MaxRpm = Annotated[int | None, typer.Option(help="Calls a minute by the whole fleet; 0: no limit.", metavar="N", min=0)]
 MaxOutage = Annotated[float | None, typer.Option(help="Seconds to sit out an outage of the API.", metavar="S", min=0)]
 Dashboard = Annotated[bool, typer.Option("--dashboard", help="Serve the live page meanwhile, on 127.0.0.1.")]
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="Have another holder of the workspace stop, and go on here once it has.")
+]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, as `restyle runs` lists it.", show_default=False)
 ]

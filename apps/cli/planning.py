@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 from apps.cli.console import credits_text, say, span_text, talk
-from apps.cli.session import Session, who
+from apps.cli.session import Session
+from config.connections import who
 from config.settings import Settings
 from producers.plan import Draft, PlanRequest, draft
 from producers.shards import write_shards

@@ -70,6 +70,7 @@ def resume(
     max_rpm: options.MaxRpm = None,
     max_outage: options.MaxOutage = None,
     budget: float | None = typer.Option(None, help="Let the run spend up to this.", metavar="CREDITS", min=0),
+    take_over: options.TakeOver = False,
     sandbox: options.Sandbox = False,
     as_json: options.Json = False,
 ) -> None:
@@ -80,7 +81,9 @@ def resume(
     )
     if run_id is None and is_embedded(settings):
         run_id = _only_unfinished(settings.sandbox)
-    with session(settings, worker=run_id is not None, run_id=run_id, detach=detach) as here:
+    with session(
+        settings, worker=run_id is not None, run_id=run_id, detach=detach, holds=True, take_over=take_over
+    ) as here:
         run = here.control.resume(run_id, budget=budget)
         if run is None:
             say("The fleet goes on.")
@@ -151,7 +154,7 @@ def cancel(run_id: options.RunId, sandbox: options.Sandbox = False, as_json: opt
 
 
 def _end(run_id: str, what: str, *, sandbox: bool, as_json: bool) -> None:
-    with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
+    with session(options.settings_from(sandbox=sandbox), run_id=run_id, holds=True) as here:
         run = here.control.cancel(run_id, what=what)
         if as_json:
             print_json(here.snapshot(run).model_dump(mode="json"))

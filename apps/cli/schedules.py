@@ -51,7 +51,8 @@ def beat(sandbox: options.Sandbox = False) -> None:
     if not is_embedded(settings):
         command = [*COMMAND, "--loglevel", settings.log_level]
         os.execve(sys.executable, command, {**os.environ, **local.environment(settings)})  # noqa: S606 - becomes the beat
-    with session(settings, worker=True) as here, follow.terminable():
+    # The worker holds the workspace once something is due.
+    with session(settings, worker=True, holds=False) as here, follow.terminable():
         say(f"The schedules run here, with a worker of their own; its log: {settings.home / 'logs' / 'worker.log'}")
         sys.exit(_mind(here.settings))
 

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import getpass
 import signal
-import socket
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import FrameType
 
+import typer
+
 from apps import local
-from apps.cli.console import say
+from apps.cli.console import say, talk
 from config.celery_app import make_celery
-from config.connections import check_network, limits, open_state, open_store
+from config.connections import check_network, limits, open_holding, open_state, open_store, who
 from config.settings import Settings
 from producers.control import Control
 from producers.enqueue import Feeder
 from producers.rows import Rows
 from producers.watch import Snapshot, read_run, rows_of, snapshot
-from restyle.errors import ConfigurationError, StateUnavailable
+from restyle.errors import ConfigurationError, RestyleError, StateUnavailable
 from restyle.fleet import Fleet
+from restyle.holder import described
+from restyle.holding import Holding
 from restyle.keys import Workspace, is_run_id
-from restyle.models import Run
+from restyle.models import Run, utc_now
 from restyle.progress import Progress
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
 from restyle.throttling import Patience, end_all
+from workers.renewal import Renewal
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,14 @@ class Session:
     @cached_property
     def control(self) -> Control:
         """The levers."""
-        return Control(self.store, self.workspace, self.progress, self.fleet, who(), self.settings.heartbeat_seconds)
+        return Control(
+            self.store, self.workspace, self.progress, self.fleet, who(), self.settings.heartbeat_seconds, self.holding
+        )  # fmt: skip
+
+    @cached_property
+    def holding(self) -> Holding:
+        """What holds the workspace for this Redis."""
+        return open_holding(self.settings, self.store, self.fleet)
 
     @cached_property
     def feeder(self) -> Feeder:
@@ -106,15 +117,6 @@ class Session:
         return snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
 
 
-def who() -> str:
-    """Who is at the keyboard, for what is written down."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
-
-
 def is_embedded(settings: Settings) -> bool:
     """Whether restyle brings its own Redis, and so its own worker."""
     return settings.redis_url is None
@@ -128,6 +130,8 @@ def session(
     run_id: str | None = None,
     detach: bool = False,
     patient: bool = True,
+    holds: bool | None = None,
+    take_over: bool = False,
 ) -> Iterator[Session]:
     """Opens what a command needs; what it started ends with it.
 
@@ -137,8 +141,12 @@ def session(
         run_id: a run that the command is about: where it is a sandbox run, the sandbox's workspace is taken.
         detach: whether the embedded stack stays up afterwards.
         patient: whether an S3 in trouble is waited for, with a word, rather than told at once.
+        holds: whether the command may spend or end something, so that the workspace must be this Redis's; without a
+            word, where it needs a worker.
+        take_over: whether another holder is asked to stop.
 
     Raises:
+        WorkspaceHeld: another Redis is at work in the workspace, and the command may spend.
         ConfigurationError: a part is neither configured nor can be started, or Redis refuses the login.
         StateUnavailable, StoreUnavailable: a configured part cannot be reached.
     """
@@ -149,14 +157,54 @@ def session(
         store = open_store(servers.settings, connections=32, patience=patience)
         embedded = is_embedded(settings)
         found = with_sandbox_run(servers.settings, run_id, store) if run_id else servers.settings
-        if not worker:
-            yield connect(found, store, embedded=embedded)
-            return
-        require_key(found)
-        if embedded:
-            check_network(found)
-        with local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach) as complete:
-            yield connect(complete.settings, store, embedded=embedded)
+        if worker:
+            require_key(found)
+            if embedded:
+                check_network(found)
+        here = connect(found, store, embedded=embedded)
+        with held(here, take_over=take_over) if (worker if holds is None else holds) else nullcontext():
+            if not worker:
+                yield here
+                return
+            with local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach) as complete:
+                yield connect(complete.settings, store, embedded=embedded)
+
+
+@contextmanager
+def held(here: Session, *, take_over: bool) -> Iterator[None]:
+    """Holds the workspace while the command lasts; an embedded Redis without a worker leaves it at the end.
+
+    Raises:
+        WorkspaceHeld: another Redis is at work there.
+    """
+    if take_over:
+        confirm_take_over(here)
+    here.holding.hold(say=lambda text: say(text, "yellow"), take_over=take_over)
+    renewal = Renewal(here.holding, interest=True)
+    renewal.start()
+    try:
+        yield
+    finally:
+        renewal.stop()
+        here.holding.lose_interest()
+        # Whatever goes wrong here ends by itself, only later.
+        with suppress(RestyleError):
+            if here.embedded and not any(here.fleet.workers().values()):
+                here.holding.leave(if_idle=False)
+
+
+def confirm_take_over(here: Session) -> None:
+    """Asks once on a terminal before another holder is stopped.
+
+    Raises:
+        ConfigurationError: the answer is no.
+    """
+    holder = here.holding.holder()
+    if holder is None or holder[1] or holder[0].is_silent or not (sys.stdin.isatty() and talk.is_terminal):
+        return
+    say(f"{here.workspace.uri} is held by {described(holder[0], utc_now())}. What runs there stops.", "yellow")
+    if not typer.confirm("Take it over?", err=True):
+        raise ConfigurationError("stopped before anything was changed")
 
 
 @contextmanager

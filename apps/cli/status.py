@@ -17,6 +17,8 @@ from apps.cli.session import Session, session
 from producers.watch import Snapshot, note_of
 from restyle.advice import next_step
 from restyle.errors import InputNotFound, RestyleError, StateUnavailable
+from restyle.holder import as_object, shown
+from restyle.models import utc_now
 from restyle.periods import Periods
 from restyle.registry import RunUnreadable
 
@@ -60,6 +62,7 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     unfinished, unseen = standing(here)
     workers = {name: beat for name, beat in here.fleet.workers().items() if beat is not None}
     suspended, refusal = here.fleet.standing(), here.refusal()
+    holder = here.holding.holder()
     if as_json:
         notes = [note_of(reason, sandbox=here.settings.sandbox).model_dump(mode="json") for reason in suspended]
         found = [now.model_dump(mode="json") for now in unfinished]
@@ -68,11 +71,12 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
         print_json(
             {
                 "workers": workers, "suspension": notes, "redis": redis, "credits_left": left, "runs": found,
-                "troubles": unseen,
+                "troubles": unseen, "holder": as_object(holder),
             }
         )  # fmt: skip
         return
     show_refusal(refusal)
+    out.print(shown(holder, here.workspace.uri, utc_now()), markup=False)
     out.print(
         f"{len(workers)} workers, {sum(now.pending for now in unfinished):,} jobs pending in {len(unfinished)} runs"
     )

@@ -17,6 +17,7 @@ _WHY = {
     "outage": "the API is down",
     "rate_limited": "the API's rate limit never lets up",
     "held": "the API asks to wait",
+    "workspace_held": "another Redis holds the workspace",
     "refused": "the API refuses one job after the other",
     "awaiting_approval": "its sample awaits approval",
     "budget": "the budget is used up",

@@ -12,6 +12,14 @@ if not why and redis.call('HEXISTS', jobs_key(worker), job) == 0 then why = 'hea
 if why then return drop(worker, run, shard, job, token, why) end
 
 local now = now_ms()
+-- Whose workspace it is: without a word from S3 nobody knows, and another Redis may take it. The wait holds nothing.
+local held_since = redis.call('GET', holder_key)
+if not held_since then
+  end_lease(job)
+  return { 'wait', 300 }
+end
+-- What was looked up before this Redis held the workspace says nothing of what another one has done meanwhile.
+local is_old = age > now - held_since
 local epoch = redis.call('GET', epoch_key) or '0'
 local function grant(...)
   end_lease(job)
@@ -26,7 +34,7 @@ if redis.call('EXISTS', kept_key(job)) == 1 then
 end
 local calls = tonumber(redis.call('HGET', shard_key(run, shard), 'c:' .. index) or 0)
 local doubts = doubts_of(run, shard, index, job)
-if not looked and (age > max_age or calls + doubts > 0 or redis.call('EXISTS', done_key(job)) == 1) then
+if is_old or not looked and (age > max_age or calls + doubts > 0 or redis.call('EXISTS', done_key(job)) == 1) then
   grant()
   return { 'look' }
 end

@@ -27,6 +27,10 @@ local function worker_key(worker) return workspace .. 'worker:' .. worker end
 local function jobs_key(worker) return workspace .. 'worker:' .. worker .. ':jobs' end
 local workers_key = workspace .. 'workers'
 local runs_key = workspace .. 'runs'
+-- Stands while S3 has said lately that this Redis holds the workspace; since when (ms). See restyle/holding.py.
+local holder_key = workspace .. 'holder'
+local fleet_key = workspace .. 'fleet'
+local names_key, beats_key, turn_key = fleet_key .. ':names', fleet_key .. ':beats', fleet_key .. ':turn'
 local suspension_key = account .. 'suspension'
 local epoch_key = account .. 'epoch'
 local rate_key = account .. 'rate'
@@ -57,6 +61,8 @@ end
 -- Why this worker may not work on this job now; nil when it may.
 local function barred(worker, run, shard, index, job, token)
   if redis.call('EXISTS', worker_key(worker)) == 0 then return 'heartbeat' end
+  -- Another Redis has the workspace by now, and may be calling for the same jobs.
+  if redis.call('HEXISTS', fleet_key, 'lost') == 1 then return 'holder' end
   if redis.call('HGET', run_key(run), 'status') ~= 'running' then return 'run' end
   if not redis.call('ZSCORE', open_key(run), shard) then return 'closed' end
   if redis.call('HEXISTS', shard_key(run, shard), 'o:' .. index) == 1 then return 'done' end
@@ -64,6 +70,12 @@ local function barred(worker, run, shard, index, job, token)
   local holder = redis.call('HGET', lease_key(job), 'token')
   if holder and holder ~= token then return 'held' end
   return nil
+end
+
+-- Whether there is anything here for which the workspace is to be held: runs, firings, or a command.
+local function has_work()
+  return redis.call('SCARD', runs_key) > 0 or redis.call('HLEN', workspace .. 'firings') > 0
+    or redis.call('EXISTS', fleet_key .. ':interest') == 1
 end
 
 -- A shard fed at 0 is hungry: what is pending in it is fed again at the next tick.
@@ -191,7 +203,7 @@ end
 local function drop(worker, run, shard, job, token, why)
   release(job, token)
   unlist(worker, job, token)
-  if why == 'suspended' or why == 'heartbeat' then hunger(run, shard) end
+  if why == 'suspended' or why == 'heartbeat' or why == 'holder' then hunger(run, shard) end
   return { 'drop', why }
 end
 

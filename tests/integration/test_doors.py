@@ -38,6 +38,7 @@ from restyle.segmind_queue import CannotTell, Request, SegmindQueue, read_reques
 from restyle.state import State
 from restyle.store import Store
 from tests.support.catalog import picture
+from tests.support.holding import hold
 from tests.support.proxy import running_proxy
 from tests.support.refusing import refusing
 from tests.support.sandbox import SandboxServer
@@ -119,6 +120,7 @@ def job(redis_url: str, s3: S3, workspace: Workspace, sandbox: SandboxServer) ->
         )
     )  # fmt: skip
     progress.open_shard(RUN, 0, 1)
+    hold(state)
     fleet = Fleet(state, Limits(), worker="w1")
     fleet.beat({})
     fleet.take(message, "t1")

@@ -25,6 +25,7 @@ from restyle.models import (
 )
 from restyle.progress import Ended, Progress
 from restyle.state import State
+from tests.support.holding import hold
 
 WORKSPACE = Workspace("s3://bucket/team")
 RUN, OTHER = "20260101T000000Z-abcdef", "20260102T000000Z-abcdef"
@@ -65,6 +66,7 @@ def state(redis_url: str) -> Iterator[State]:
 @pytest.fixture
 def progress(state: State) -> Progress:
     """The ledger with the run registered and its shard open."""
+    hold(state)
     progress = Progress(state)
     progress.register(a_run())
     assert progress.open_shard(RUN, 0, 10)
@@ -324,3 +326,33 @@ def test_a_shard_opens_once(progress: Progress) -> None:
     assert progress.close_shard(RUN, 0)
     assert not progress.close_shard(RUN, 0)
     assert not progress.open_shard(RUN, 0, 10)
+
+
+def test_no_claim_without_the_workspace(worker: Workers, state: State) -> None:
+    """Until S3 says that this Redis holds it a claim waits, holding nothing; where another one has it, it drops."""
+    fleet, message = worker(), a_message()
+    fleet.take(message, "t")
+    state.ask("DEL", state.key("holder"))
+    assert claim(fleet, message) == "wait"
+    assert fleet.lease(message.job_id) == {}
+    hold(state)
+    assert claim(fleet, message) == "go"
+    other = a_message(1)
+    fleet.take(other, "u")
+    state.run("unhold", json.dumps({"detail": "held by ben", "by": "ben", "since": 0}), 0)
+    with pytest.raises(Dropped, match="holder"):
+        claim(fleet, other, "u")
+    assert [found.reason for found in fleet.suspensions()] == ["workspace_held"]
+    with pytest.raises(Dropped, match="holder"):
+        fleet.take(a_message(2), "v")
+
+
+def test_what_was_looked_up_before_the_workspace_was_taken_is_looked_up_again(worker: Workers, state: State) -> None:
+    """Another Redis may have done the job meanwhile: the look-up counts from when this one holds the workspace."""
+    fleet, message = worker(), a_message()
+    fleet.take(message, "t")
+    looked_at = time.monotonic() - 5
+    state.ask("SET", state.key("holder"), f"{state.clock() * 1000 - 1000:.0f}")
+    for looked in (False, True):
+        assert fleet.claim(message, "t", looked=looked, looked_at=looked_at).verdict == "look"
+    assert fleet.claim(message, "t", looked=True, looked_at=time.monotonic()).verdict == "go"

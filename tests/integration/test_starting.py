@@ -27,6 +27,7 @@ from restyle.progress import Progress
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
 from tests.support.catalog import picture
+from tests.support.holding import hold
 from tests.support.servers import S3
 
 
@@ -57,6 +58,7 @@ class Night:
         """A living worker."""
         fleet = Fleet(self.state, Limits(max_rpm=0, heartbeat_ttl=60), worker=name)
         fleet.beat({})
+        hold(self.state)
         told = Notifications(self.settings, self.workspace, self.store, self.progress, fleet)
         return Starter(self.settings, self.workspace, self.store, self.progress, fleet, on_error=told.not_started)
 

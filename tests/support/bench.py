@@ -23,6 +23,7 @@ from restyle.store import Stored
 from tasks.image import restyle_image
 from tasks.resources import Resources, open_resources
 from tests.support.catalog import picture
+from tests.support.holding import hold
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 
@@ -59,6 +60,7 @@ class Bench:
         """Writes a plan and opens all of its shards."""
         here = self.resources
         run = write(plan, workspace=here.workspace, store=here.store, shard_jobs=500, by="me@here")
+        hold(here.state)
         here.progress.register(run)
         for shard in range(run.shards):
             assert here.progress.open_shard(run.run_id, shard, len(self.lines(run, shard)))

@@ -1,0 +1,16 @@
+-- Takes the turn at writing this Redis's record in S3, with a beat that it will bear, and a name where it gets a new one.
+-- turn, for how long (ms), beat, name ('': the one it has)
+-- -> {} another process has it | {now, unfinished runs, jobs without an outcome in them}
+if not redis.call('SET', turn_key, arg(1), 'NX', 'PX', arg(2)) then return {} end
+redis.call('LPUSH', beats_key, arg(3))
+redis.call('LTRIM', beats_key, 0, 19)
+if arg(4) ~= '' then
+  redis.call('LPUSH', names_key, arg(4))
+  redis.call('LTRIM', names_key, 0, 7)
+end
+local runs, pending = redis.call('SMEMBERS', runs_key), 0
+for _, run in ipairs(runs) do
+  local counts = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
+  pending = pending + (counts[1] or 0) - (counts[2] or 0) - (counts[3] or 0) - (counts[4] or 0)
+end
+return { now_ms(), #runs, pending }

@@ -1,0 +1,143 @@
+"""One workspace, two Redis: the second is told who holds it, and each job is paid for once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import FleetOf
+from tests.support.catalog import write_catalog
+from tests.support.clock import Clock
+from tests.support.command import Command, processes_with
+from tests.support.sandbox import SandboxServer
+from tests.support.servers import S3, running_valkey
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+RUN = ("run", "manifest.csv", "--prompt", "photo of {id}", "--yes", "--json")
+#: Seconds without a sign of life after which a holder counts as gone, where a test need not wait for the usual 45.
+
+
+@dataclass(frozen=True)
+class People:
+    """Two people with an embedded stack each, and one workspace in S3."""
+
+    anna: Command
+    ben: Command
+
+
+@contextmanager
+def two_people(folder: Path, s3: S3, sandbox: SandboxServer, jobs: int, seconds: int) -> Iterator[People]:
+    """Both with the same manifest in a folder of their own."""
+    env = {
+        "RESTYLE_WORKSPACE": s3.workspace.uri.replace("restyle-local", "shop"),
+        "RESTYLE_API_URL": sandbox.url,
+        "RESTYLE_API_KEY": sandbox.api_key,
+        "RESTYLE_HOLDER_SECONDS": str(seconds),
+        **s3.env,
+    }
+    commands = []
+    for name in ("anna", "ben"):
+        (folder / name).mkdir()
+        write_catalog(folder / name, jobs)
+        commands.append(Command(folder / name, env))
+    yield People(*commands)
+    for command in commands:
+        command("stop", expect=None)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "apart", "seconds"),
+    [(24, 0, 9), pytest.param(80, 0, 45, marks=pytest.mark.long), pytest.param(120, 4, 45, marks=pytest.mark.long)],
+)
+def test_two_people_run_one_manifest(
+    tmp_path: Path, s3: S3, sandbox: SandboxServer, jobs: int, apart: float, seconds: int
+) -> None:
+    """Started together or 4 s apart: one does all of it, the other is told who does, and nothing is paid for twice."""
+    sandbox.control(latency=1.5)
+    with two_people(tmp_path, s3, sandbox, jobs, seconds) as people, ExitStack() as stack:
+        first = stack.enter_context(people.anna.started(*RUN))
+        Clock(apart).wait()
+        second = stack.enter_context(people.ben.started(*RUN))
+        ended = [process.communicate(timeout=90) for process in (first, second)]
+        codes = [first.returncode, second.returncode]
+        assert sorted(codes) == [0, 3], ended
+        refused = ended[codes.index(3)][1]
+        assert "is held by" in refused
+        assert "Nothing was spent" in refused
+        assert (sandbox.charged, sandbox.paid_twice) == (jobs, {})
+        # The clean end of the first has left the workspace free: no wait.
+        began = time.monotonic()
+        again = people.ben(*RUN).json
+    assert time.monotonic() - began < 8
+    assert again["skipped"] == jobs
+    assert (sandbox.charged, sandbox.paid_twice) == (jobs, {})
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("jobs", [16, 60])
+def test_two_fleets_with_a_redis_each(fleet: FleetOf, tmp_path: Path, sandbox: SandboxServer, jobs: int) -> None:
+    """Both are given the same manifest: one works, the other's command is refused, and goes on once that is done."""
+    write_catalog(fleet.command.folder, jobs)
+    sandbox.control(latency=2)
+    with running_valkey(tmp_path / "other") as valkey:
+        fleet = fleet.with_settings(RESTYLE_HOLDER_SECONDS="9", RESTYLE_CONCURRENCY="4")
+        other = fleet.with_settings(RESTYLE_REDIS_URL=valkey.url)
+        address = fleet.command.env["RESTYLE_REDIS_URL"].split("//")[1]
+        with fleet.worker(), other.worker():
+            fleet.wait_for_workers(1)
+            run_id = fleet.submit()
+            submit = ("submit", "manifest.csv", "--prompt", "photo of {id}", "--yes")
+            refused = other.command(*submit, expect=3)
+            assert f"(Redis {address}, " in refused.err
+            assert "is held by" in refused.err
+            assert "Nothing was spent" in refused.err
+            assert "is held by" in other.command("cancel", run_id, expect=3).err
+            held = other.command("status", "--json").json["holder"]
+            assert (held["here"], held["redis"], held["state"]) == (False, address, "holder")
+            done = fleet.finished(run_id, within=90)
+            assert (done["succeeded"], sandbox.charged, sandbox.paid_twice) == (jobs, jobs, {})
+            wait_until(
+                lambda: other.command("status", "--json").json["holder"] is None, timeout=30, description="its leaving"
+            )
+            assert "is free" in other.command("status").out
+            again = other.command(*submit, "--new").out.strip()
+            assert other.finished(again, within=60)["skipped"] == jobs
+    assert (sandbox.charged, sandbox.paid_twice) == (jobs, {})
+
+
+def kill_all(process: subprocess.Popen[str], folder: Path) -> None:
+    """Kill -9 of a command and of its whole stack, as when its machine loses power."""
+    process.kill()
+    for pid in processes_with(str(folder)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [9, 45])
+def test_a_killed_holder_is_followed(tmp_path: Path, s3: S3, sandbox: SandboxServer, seconds: int) -> None:
+    """The same run typed by somebody else goes on within 60 s; only the calls in flight at the kill may repeat."""
+    sandbox.control(latency=1.0)
+    with two_people(tmp_path, s3, sandbox, 40, seconds) as people:
+        anna, ben = people.anna, people.ben
+        with anna.started(*RUN) as first:
+            wait_until(lambda: sandbox.charged >= 8, timeout=60, description="work")
+            kill_all(first, anna.folder)
+        killed = sandbox.counters()
+        with ben.started(*RUN) as second:
+            wait_until(lambda: sandbox.calls > killed["calls"], timeout=60, description="the next call")
+            out, err = second.communicate(timeout=90)
+        assert second.returncode == 0, err
+    assert "is held by" in err
+    assert '"succeeded": 40' in out
+    assert sandbox.charged <= 40 + 8, "jobs, and the calls in flight at the kill"

@@ -1,0 +1,43 @@
+"""The thread that keeps the workspace held: in every worker, and in a command for as long as it needs the workspace."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+
+from restyle.errors import RestyleError
+from restyle.holding import Holding
+
+#: Seconds between two looks at Redis; S3 is asked far more seldom.
+EVERY = 1.0
+
+
+class Renewal(threading.Thread):
+    """Steps until it is told to stop; whatever goes wrong costs one step."""
+
+    def __init__(
+        self, holding: Holding, *, interest: bool = False, on_error: Callable[[str], None] = lambda _: None
+    ) -> None:
+        super().__init__(name="renewal", daemon=True)
+        self._holding = holding
+        self._interest = interest
+        self._on_error = on_error
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Does what is due, each second."""
+        while not self._over.is_set():
+            try:
+                self._holding.step(interest=self._interest)
+            except RestyleError as error:
+                self._on_error(error.message)
+            except Exception as error:  # noqa: BLE001 - without this thread no call is begun
+                self._on_error(f"{type(error).__name__}: {error}")
+            self._over.wait(min(EVERY, self._holding.terms.poll) * random.uniform(0.8, 1.2))
+
+    def stop(self, *, within: float = 5.0) -> None:
+        """Ends it after the step at hand."""
+        self._over.set()
+        if self.is_alive():
+            self.join(within)
