@@ -13,7 +13,7 @@ from restyle.connecting import NotConnected
 from restyle.trust import Proxy, authorities
 
 _UNSENT = (NotConnected, exceptions.InvalidURL, exceptions.InvalidSchema)
-_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}[^\n')]*)")
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}[^\n'\")]*)")
 #: What tells the cause, among the words of libraries.
 _WORDS = re.compile(
     r"Connection refused|Connection reset by peer|Name or service not known|Temporary failure in name resolution"
