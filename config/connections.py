@@ -17,7 +17,7 @@ from restyle.redis_address import RedisAddress
 from restyle.state import State
 from restyle.store import Endpoint, Store
 from restyle.throttling import Patience
-from restyle.trust import authorities, proxy_for
+from restyle.trust import authorities, check_address, proxy_for
 
 
 def check_network(settings: Settings) -> None:
@@ -27,6 +27,7 @@ def check_network(settings: Settings) -> None:
         ConfigurationError: it cannot; a worker would end at its start.
     """
     authorities()
+    check_address(settings.api_url)
     if not (settings.sandbox and settings.redis_url is None):  # whose own sandbox is on this machine
         proxy_for(settings.api_url)
 

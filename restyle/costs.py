@@ -20,9 +20,8 @@ _warned = threading.Event()
 
 
 def most(params: Params, budgets: Budgets) -> float:
-    """The highest cost of a call that is believed; where no price is expected, by the usual one."""
-    price = max(budgets.price, budgets.ceiling) or Budgets().price
-    return MOST_TIMES * price * weight(params)
+    """The highest cost of a call that is believed, by the price that is expected or the usual one, if it is higher."""
+    return MOST_TIMES * max(budgets.price, budgets.ceiling, Budgets().price) * weight(params)
 
 
 def believed(cost: float | None, params: Params, budgets: Budgets) -> float | None:

@@ -113,7 +113,10 @@ def origin(url: str) -> Origin:
 
 def host_of(url: str) -> str:
     """The host of an address, as may be told: what follows may be a secret by which the picture is found."""
-    return quoted(urlsplit(url).hostname or "?")
+    try:
+        return quoted(urlsplit(url).hostname or "?")
+    except ValueError:
+        return "?"
 
 
 def is_public(address: str) -> bool:

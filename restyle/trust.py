@@ -99,6 +99,18 @@ def _looked_into(path: str, _changed: int) -> str:
     return "" if context.cert_store_stats()["x509"] else "holds no certificate in PEM form"
 
 
+def check_address(url: str) -> None:
+    """Raises ConfigurationError where an address is none to which anything could be sent."""
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        told = printable(url, 200)
+        raise ConfigurationError(f"{told!r} is no address of an API: write it like https://api.example/v1/MODEL")
+
+
 @dataclass(frozen=True)
 class Proxy:
     """The way to an address that leads through another host."""

@@ -13,13 +13,13 @@ from restyle.connecting import NotConnected
 from restyle.trust import Proxy, authorities
 
 _UNSENT = (NotConnected, exceptions.InvalidURL, exceptions.InvalidSchema)
-_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}[^\n')]*)")
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}[^\n'\")]*)")
 #: What tells the cause, among the words of libraries.
 _WORDS = re.compile(
     r"Connection refused|Connection reset by peer|Name or service not known|Temporary failure in name resolution"
     r"|Network is unreachable|No route to host|timed out|RemoteDisconnected[^']*'[^']*"
     r"|certificate verify failed(?:: [^(\n]*[^(\s])?|IncompleteRead|Failed to resolve|informational answers"
-    r"|got more than \d+ headers|is an inner address|SOCKS[^\n]{0,100}"
+    r"|got more than \d+ headers|is an inner address|SOCKS5 authentication failed|SOCKS server failure"
 )
 
 
@@ -42,7 +42,7 @@ def unreached(error: BaseException, proxy: Proxy | None) -> str:
 
 def refused(proxy: Proxy | None, answer: str) -> str:
     """A proxy's own answer, as such."""
-    said = f"the proxy {proxy.name if proxy else 'on the way'} answers {answer.strip()}, and sent nothing on"
+    said = f"the proxy {proxy.name if proxy else 'on the way'} answers {answer.strip()}"
     if answer.startswith("407"):
         variable = proxy.variable if proxy else "HTTPS_PROXY"
         said += f"; it wants to know who asks: {variable}=http://USER:PASSWORD@HOST:PORT"

@@ -6,6 +6,7 @@ restyle/trust.py; why requests, and how one time limit holds, docs/decisions/002
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
 from collections.abc import Mapping, Sized
@@ -13,19 +14,20 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
-from requests import Request
+from requests import PreparedRequest, Request
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
 
 from restyle.answers import Reply, quoted
 from restyle.connecting import Admit, open_session
 from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
-from restyle.trust import Proxy, authorities, proxy_for
+from restyle.trust import Proxy, authorities, check_address, proxy_for
 from restyle.unreached import cause, forget_frames, never_sent, refused, unreached
 
 _CHUNK = 256 * 1024
 #: Bytes of an answer beyond which it is no picture of ours: four samples in base64 take about 20 MB.
 MAX_ANSWER = 64 * 1024 * 1024
+_PAGE = re.compile(rb"\s*<(?:!doctype|html)", re.IGNORECASE)
 #: Hosts whose proxies are remembered.
 _REMEMBERED = 100
 
@@ -56,8 +58,9 @@ class Wire:
             admit: is asked before anything is sent over a new connection.
 
         Raises:
-            ConfigurationError: the certificates or the proxy of the environment are none that can be used.
+            ConfigurationError: the address, or the certificates or the proxy of the environment are of no use.
         """
+        check_address(url)
         self._key = api_key
         self._timeout, self._connect_timeout = timeout, min(connect_timeout, timeout)
         self._direct = direct
@@ -88,15 +91,7 @@ class Wire:
         except requests.RequestException as error:
             raise ApiUnavailable(self._clean(f"the API has no such address: {error}")) from None
         try:
-            response = self._session.send(
-                request,
-                stream=True,
-                allow_redirects=False,
-                verify=True,
-                cert=None,
-                proxies={"http": proxy.url, "https": proxy.url} if proxy else {},
-                timeout=(self._connect_timeout, self._timeout),
-            )
+            response = self._send(request, proxy)
             has_answered = True
             try:
                 content = self._read(response, began)
@@ -105,10 +100,34 @@ class Wire:
         except (HTTPError, OSError) as error:
             forget_frames(error)
             raise self._told(error, began, has_answered=has_answered, proxy=proxy) from None
-        if response.status_code == 407:
-            # Only a proxy answers so, and it lets nothing through (RFC 9110, 15.5.8).
-            raise ApiUnavailable(self._clean(f"the API cannot be reached: {refused(proxy, f'407 {response.reason}')}"))
-        return Reply(response.status_code, response.headers, content, time.monotonic() - began)
+        reply = Reply(response.status_code, response.headers, content, time.monotonic() - began)
+        if foreign := self._of_a_proxy(reply, url, str(response.reason), proxy):
+            raise foreign
+        return reply
+
+    def _send(self, request: PreparedRequest, proxy: Proxy | None) -> requests.Response:
+        """Sends a request, and reads the head of its answer."""
+        return self._session.send(
+            request,
+            stream=True,
+            allow_redirects=False,
+            verify=True,
+            cert=None,
+            proxies={"http": proxy.url, "https": proxy.url} if proxy else {},
+            timeout=(self._connect_timeout, self._timeout),
+        )
+
+    def _of_a_proxy(self, reply: Reply, url: str, reason: str, proxy: Proxy | None) -> ApiUnavailable | None:
+        """The error of an answer that is not the API's; None: it is.
+
+        Only a proxy answers 407 (RFC 9110, 15.5.8). One that forwards, as none does over TLS, answers in the API's
+        place, and by a page, which the API does not: with 403 it sent nothing on, with 502 nobody knows.
+        """
+        is_page = bool(proxy) and not url.startswith("https:") and _PAGE.match(reply.body[:1000])
+        if reply.status != 407 and not (is_page and reply.status in {403, 502, 503, 504}):
+            return None
+        said = f"the API cannot be reached: {refused(proxy, f'{reply.status} {reason}')}"
+        return ApiUnavailable(self._clean(said), reply.status if reply.status >= 500 else None)
 
     def _read(self, response: requests.Response, began: float) -> bytes:
         """The whole answer, unpacked where it comes packed though nobody asked for that."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.conftest import Alone, FleetOf
 from tests.support import pictures
+from tests.support.answering import speaking
 from tests.support.catalog import picture, write_catalog
 from tests.support.certificates import write_authority
 from tests.support.command import Command
 from tests.support.forward import forwarding
 from tests.support.sandbox import SandboxServer
 from tests.support.standin import Made, standing_in
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -65,3 +69,31 @@ def test_unreadable_answers_are_read_again_by_a_command(alone: Alone) -> None:
         again = command("retry", done["run_id"], "--unreadable", "--json", expect=1).json
         assert (again["planned"], again["succeeded"], again["failed"], again["credits_spent"]) == (2, 1, 1, 0)
         assert (sum(api.calls.values()), len(alone.outputs())) == (4, 1)
+
+
+def trickle(connection: socket.socket) -> None:
+    """A head that comes byte by byte, for a minute."""
+    for _ in range(600):
+        connection.sendall(b"H")
+        time.sleep(0.1)
+
+
+@pytest.mark.long
+def test_a_trickle_holds_no_drain(fleet: FleetOf) -> None:
+    """Answers whose heads come byte by byte end at the deadline, and with them the worker that was told to end."""
+    write_catalog(fleet.command.folder, 4)
+    with speaking(trickle) as api:
+        slow = fleet.with_settings(
+            RESTYLE_API_URL=f"http://127.0.0.1:{api.port}/v1/sdxl-img2img", RESTYLE_API_TIMEOUT="4",
+            RESTYLE_CONCURRENCY="4", RESTYLE_IN_DOUBT="hold",
+        )  # fmt: skip
+        with slow.worker() as worker:
+            run_id = slow.submit()
+            wait_until(lambda: len(api.heard) == 4, timeout=30, description="four calls")
+            began = time.monotonic()
+            worker.terminate()
+            assert worker.wait(30) == 0
+            assert time.monotonic() - began < 12
+        with slow.worker():
+            done = slow.finished(run_id, within=60)
+    assert (done["failed"], done["in_doubt"], len(api.heard)) == (4, 4, 4)

@@ -153,6 +153,18 @@ def test_a_proxy_s_refusal_is_told_as_its_own(api: StandIn, monkeypatch: pytest.
     assert not api.calls
 
 
+@pytest.mark.parametrize(("status", "counted"), [(403, None), (502, 502), (504, 504)])
+def test_a_page_of_a_proxy_that_forwards_is_its_own(
+    plain: StandIn, monkeypatch: pytest.MonkeyPatch, status: int, counted: int | None
+) -> None:
+    """It stands in the API's place, and does not stop the fleet for the key; where nobody knows, it counts as a try."""
+    with forwarding(refusal=status) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url())
+        with pytest.raises(ApiUnavailable, match=rf"the proxy 127.0.0.1:{proxy.port} answers {status} ") as caught:
+            call(plain.origin)
+    assert (caught.value.in_doubt, caught.value.http_status) == (False, counted)
+
+
 @pytest.mark.parametrize("breaks", ["nobody listens", "hangs up", "says nothing", "speaks no HTTP"])
 def test_a_proxy_that_is_none_is_no_doubt(api: StandIn, monkeypatch: pytest.MonkeyPatch, breaks: str) -> None:
     """Whatever it does before there is a way to the API: nothing was sent."""

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 
@@ -67,6 +67,35 @@ def whole(connection: socket.socket) -> bytes:
 def answering(*answers: bytes | None, tls: ssl.SSLContext | None = None, latency: float = 0) -> Iterator[Server]:
     """A server with these answers, each after so many seconds, that ends with the block."""
     server = Server(*answers, tls=tls, latency=latency)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextmanager
+def speaking(speak: Callable[[socket.socket], None], *, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """A server that hears the whole of each request and then says what it likes."""
+
+    class Speaker(Server):
+        """One connection after the other."""
+
+        def _serve(self) -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = self._socket.accept()
+                    connection = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
+                    self.connections += 1
+                    self._open.append(connection)
+                    threading.Thread(target=self._speak, args=(connection,), daemon=True).start()
+
+        def _speak(self, connection: socket.socket) -> None:
+            with suppress(OSError):
+                while request := whole(connection):
+                    self.heard.append(request)
+                    speak(connection)
+
+    server = Speaker(tls=tls)
     try:
         yield server
     finally:

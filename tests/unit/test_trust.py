@@ -10,7 +10,7 @@ import pytest
 
 from restyle import trust
 from restyle.errors import ConfigurationError
-from restyle.trust import CA_VARIABLES, authorities, authorities_from, proxy_for
+from restyle.trust import CA_VARIABLES, authorities, authorities_from, check_address, proxy_for
 from tests.support.certificates import write_authority
 from tests.support.network import forget_network
 
@@ -95,6 +95,15 @@ def test_what_cannot_be_used_is_said_at_once(
         assert f"{path} {fault}" in caught.value.message
         assert "PEM" in caught.value.message
         monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "api.segmind.com/v1", "https://", "ftp://api/v1", "https://[::1", "https://api:x/"]
+)
+def test_what_is_no_address_is_said_at_once(url: str) -> None:
+    """Nothing could be sent to it, so no job is to wait for it."""
+    with pytest.raises(ConfigurationError, match="is no address of an API"):
+        check_address(url)
 
 
 # -- proxies -----------------------------------------------------------------------------------------------
