@@ -340,7 +340,7 @@ def outcome_of(record: Record, price: float, disbelieved: str = "") -> Outcome:
 def reread(record: Record, tools: Tools) -> Ended:
     """The outcome of a job whose answer was paid for in an earlier run, and could be read now: nothing was spent."""
     found = succeeded(record, tools)
-    return replace(found, outcome=found.outcome.model_copy(update={"credits": 0.0}))
+    return replace(found, outcome=found.outcome.model_copy(update={"credits": 0.0}), found=None)
 
 
 def skipped(work: Work, record: Record, tools: Tools) -> Ended:

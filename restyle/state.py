@@ -28,8 +28,9 @@ R = TypeVar("R")
 #: Scripts that end something, that stop something, or by which a worker lives: a Redis that is full takes them, so
 #: that what has begun ends, and what it held is given back. What begins anything is refused (docs/decisions/0025).
 TAKEN_WHEN_FULL = frozenset({
-    "answered", "beat", "bury", "close_shard", "dispatch", "free", "keep_lease", "leave", "leave_plan", "let_go",
-    "loosen", "report", "resume", "settle", "spent", "submitted", "suspend", "unkeep",
+    "agree", "agree_fleet", "answered", "beat", "bury", "close_shard", "dispatch", "drop", "end", "fleet_turn",
+    "fleet_turn_over", "free", "hold", "keep_lease", "leave", "leave_plan", "let_go", "loosen", "report", "resume",
+    "settle", "spent", "submitted", "suspend", "unhold", "unkeep", "unreadable",
 })  # fmt: skip
 #: A script is judged by its first write, and one that has written is not broken off. This writes nothing, and is never
 #: refused for want of memory.

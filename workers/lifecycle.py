@@ -20,12 +20,12 @@ from config.settings import Settings
 from producers.enqueue import Feeder
 from restyle import memory
 from restyle.errors import RestyleError, StateUnavailable
+from restyle.renewal import Renewal
 from tasks.resources import Resources
 from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges
 from workers.health import Health, doors
 from workers.notifier import Notifier
-from workers.renewal import Renewal
 from workers.rotation import Roster
 from workers.traces import open_traces
 from workers.waiting import until_taken

@@ -29,10 +29,10 @@ from restyle.holding import Holding
 from restyle.keys import Workspace, is_run_id
 from restyle.models import Run, utc_now
 from restyle.progress import Progress
+from restyle.renewal import Renewal
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
 from restyle.throttling import Patience, end_all
-from workers.renewal import Renewal
 
 
 @dataclass(frozen=True)

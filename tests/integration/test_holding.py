@@ -19,13 +19,13 @@ from restyle.holder import Terms
 from restyle.holding import Holding, Owner
 from restyle.keys import Workspace
 from restyle.progress import Progress
+from restyle.renewal import Renewal
 from restyle.state import State
 from restyle.store import Endpoint, Store
 from tests.integration.test_fleet import a_run
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.servers import S3
 from tests.support.wait import wait_until
-from workers.renewal import Renewal
 
 #: A holder writes every 0.2 s, its lease lasts for 0.6 s, and after 0.9 s of silence it may be followed.
 TERMS = Terms(0.9)

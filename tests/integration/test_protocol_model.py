@@ -46,7 +46,6 @@ from restyle.models import (
 )
 from restyle.progress import Ended, Progress, failed
 from restyle.registry import Earlier, Totals, Word
-from tests.support.holding import hold
 from tests.support.timelapse import Timelapse
 
 WORKSPACE = Workspace("s3://bucket/model")
@@ -302,7 +301,6 @@ class Protocol(RuleBasedStateMachine):
     def __init__(self, state: Timelapse) -> None:
         super().__init__()
         state.flush()
-        hold(state)
         self.state, self.progress = state, Progress(state)
         self.dispatcher = Fleet(state, LIMITS)
         self.numbers = itertools.count(1)
@@ -1299,7 +1297,6 @@ class Protocol(RuleBasedStateMachine):
     def redis_loses_everything(self) -> None:
         """Redis comes back empty; the processes know nothing of it."""
         self.state.flush()
-        hold(self.state)
         for ledger in self.ledgers.values():
             ledger.forget()
         for lost in (self.alive, self.known, self.leases, self.lists, self.done, self.kept, self.suspended):

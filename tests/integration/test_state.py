@@ -13,7 +13,10 @@ from restyle import kept
 from restyle.answers import Answer
 from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.fleet import Claim, Dropped, Fleet, Limits
+from restyle.models import RunStatus
+from restyle.periods import Periods
 from restyle.progress import Ended, Progress, failed
+from restyle.registry import Totals, Word
 from restyle.state import TAKEN_WHEN_FULL, State, _script_texts
 from restyle.work import Called
 from tests.integration.test_fleet import RUN, WORKSPACE, a_message, a_run
@@ -95,10 +98,31 @@ CALLED = Called(
 )  # fmt: skip
 
 
+NOTHING = Totals(RunStatus.RUNNING, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0.0, "", None, None, 0.0)
+
+
 def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]]:
     """Each script as it is run in earnest, upon a run with a job in hand, one that calls, and one that is kept."""
     state, job = fleet.state, [a_message(index) for index in range(6)]
+    run = a_run(planned=20, shards=2)
     return {
+        "agree": lambda: progress.agree(run, Word("operator", "words", "a person", 1)),
+        "agree_fleet": lambda: state.run("agree_fleet", "0", "", "words", "a person"),
+        "drop": lambda: progress.drop("another"),
+        "earlier": lambda: progress.spent_earlier(RUN, {"day": 0.5}),
+        "end": lambda: progress.end(run.run_id, run.status),
+        "finishing": lambda: progress.finishing("over", "worker"),
+        "fleet_look": lambda: state.run("fleet_look", 1000, "", 0),
+        "fleet_turn": lambda: state.run("fleet_turn", "turn", 1000, "beat", "name"),
+        "fleet_turn_over": lambda: state.run("fleet_turn_over", "a turn"),
+        "hold": lambda: state.run(
+            "hold", "a turn", round(state.clock() * 1000), 5000, "name", "etag", "who", "1", 0, 0
+        ),
+        "periods": lambda: Periods(state).begin("UTC", []),
+        "register": lambda: progress.register(a_run(planned=1).model_copy(update={"run_id": "another"})),
+        "right": lambda: state.run("right", "admission", "token", 1000),
+        "unhold": lambda: state.run("unhold", "", 0),
+        "unreadable": lambda: state.run("unreadable", "worker", RUN, job[1].job_id, "kind", 1, "words", 3),
         "answered": lambda: fleet.answered(job[1], "t1", Claim("go"), None),
         "beat": lambda: fleet.beat({}),
         "bury": lambda: fleet.bury("gone"),
@@ -117,7 +141,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "open_shard": lambda: progress.open_shard(RUN, 1, 10),
         "probe": lambda: Fleet(state.of_account("in an outage"), Limits()).probe(job[2].job_id),
         "report": lambda: progress.report(fleet, job[1], "t1", Ended(ENDED.outcome, calls=1, wrote_record=True)),
-        "restore": lambda: state.run("restore", "another", 10, 1, 0, 0, 0, 0, 0, 0, 0, 0),
+        "restore": lambda: progress.restore(run.model_copy(update={"run_id": "lost"}), NOTHING, []),
         "resume": fleet.resume,
         "settle": lambda: fleet.settle(job[1], "t1", found=True),
         "spent": lambda: fleet.spent(job[1], "t1", 0.5),
@@ -147,6 +171,9 @@ def _begin(state: State) -> tuple[Fleet, Progress]:
         ("HSET", state.key("run", RUN, "shard", "0"), "d:1", "1"),
         ("HSET", state.key("firings"), "planned", "{}", "firing", "{}"),
         ("HSET", state.key("planner:planned"), "token", "token"),
+        ("SET", state.key("holder"), "0"), ("SET", state.key("fleet", "turn"), "a turn"),
+        ("HSET", state.key("stock"), "server", "this one"), ("SADD", state.key("runs"), "over"),
+        ("HSET", state.key("run", "over"), "planned", 1, "shards", 0, "closed", 0, "status", "running"),
         ("HSET", f"{state.of_account('in an outage').account}suspension", "outage", '{"until_ms": 1, "since": 1}'),
     )  # fmt: skip
     return fleet, progress

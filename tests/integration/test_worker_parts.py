@@ -68,8 +68,10 @@ def test_a_heart_goes_on_whatever_a_beat_meets() -> None:
 
     fleet = SimpleNamespace(hands=SimpleNamespace(snapshot=dict), beat=beat, leave=lambda: None)
     traffic = SimpleNamespace(last_minute=lambda: SimpleNamespace(told=dict))
-    tools = SimpleNamespace(fleet=fleet, stopping=threading.Event(), traffic=traffic)
-    settings = SimpleNamespace(concurrency=1, heartbeat_ttl=1.0, heartbeat_seconds=0.02)
+    tools = SimpleNamespace(
+        fleet=fleet, stopping=threading.Event(), traffic=traffic, rotation=SimpleNamespace(out="", troubles={})
+    )
+    settings = SimpleNamespace(concurrency=1, heartbeat_ttl=1.0, heartbeat_seconds=0.02, time_zone="UTC")
     resources: Any = SimpleNamespace(tools=tools, settings=settings)
     heart = Heart(resources)
     heart.start()

@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 from restyle.state import State
+from tests.support.holding import hold
 
 #: What the scripts take the time from, and what a test gives them in its place.
 _ITS_OWN = "local function now_ms()"
@@ -31,6 +32,7 @@ class Timelapse(State):
         self._loaded: dict[str, str] = {}
         self.ask("SET", "timelapse:step", step)
         self.set(now)
+        hold(self)
 
     def run(self, script: str, *args: str | float) -> Any:
         """Runs a script with its own arguments behind the two prefixes."""
@@ -52,6 +54,7 @@ class Timelapse(State):
         now, step = self.ask("MGET", "timelapse:now", "timelapse:step")
         self.ask("FLUSHALL")
         self.ask("MSET", "timelapse:now", now, "timelapse:step", step)
+        hold(self)
 
     def clock(self) -> float:
         """What the scripts' clock says."""

@@ -25,6 +25,7 @@ from restyle.registry import RunUnreadable
 from tasks import image, runs
 from tasks.resources import Resources
 from tests.support.bench import Bench, running_bench
+from tests.support.holding import hold
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.wait import wait_until
@@ -107,6 +108,7 @@ class Works:
     def lose_everything(self) -> None:
         """Redis is empty from one moment to the next."""
         self.resources.state.ask("FLUSHALL")
+        hold(self.resources.state)
 
     def spent_today(self) -> float:
         """What all runs have spent today, as budgets count it."""
@@ -145,6 +147,7 @@ def running_works(
     sandbox.control(price=1.0)
     with running_bench(s3, redis_url, sandbox, **{**QUICK, **settings}) as bench:
         here = bench.resources
+        hold(here.state)
         feeder = Feeder(
             make_celery(here.settings), here.progress, here.tools.fleet, here.store, here.workspace,
             here.settings.window_jobs, here.settings.refeed_after,
