@@ -145,7 +145,7 @@ def _answered(error: Any, uri: str) -> RestyleError:
     if code in _PASSING or (status >= 500 and code not in _OBJECT) or status in {408, 429}:
         return StoreUnavailable(f"{uri}: S3 answers {status} {code}", status)
     if status == 407:
-        return StoreUnavailable(f"{uri}: the proxy before S3 asks for a password (407); see HTTPS_PROXY", status)
+        return StoreUnavailable(f"{uri}: the proxy before S3 asks for a password (407); see HTTPS_PROXY")
     if code in _CREDENTIALS or status == 401 or not (code or status):
         return StoreAccessDenied(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
     if code in _BUCKET or (code not in _OBJECT and (status == 403 or 300 <= status < 400)):
