@@ -21,7 +21,7 @@ from tests.support.servers import S3
 
 T = TypeVar("T")
 
-THREADS, KEYS = 10, 8
+THREADS, KEYS = 8, 6
 
 
 def until_there(ask: Callable[..., T], *args: Any, **named: Any) -> T:
