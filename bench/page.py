@@ -221,7 +221,7 @@ def _steps(found: Found) -> Iterable[str]:
     yield f"| beyond | {whole - known:.2f} | Celery, the dispatcher, and {found.one('C64', 'restyle', 'processes') - 1:.0f} processes of threads that share an interpreter and the caches |"
     yield f"| **in all** | **{whole:.2f}** | at C=64; the steps are measured in one thread that is always busy |"
     yield ""
-    yield "What boto3 would take for the four requests to S3, and what stands in its place: [the short way](decisions/0015-short-way-to-s3.md)."
+    yield "What botocore would take for the four requests to S3, and what stands in its place: [the clients of S3](decisions/0022-clients-of-s3.md)."
     yield "The steps of a thread that waits a second between two of them cost more than these: other processes have had"
     yield "the caches meanwhile, which is why the bare script, too, takes more than its parts."
     yield ""

@@ -67,8 +67,12 @@ class translated:  # noqa: N801 - reads as a word in `with translated(uri)`
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, RestyleError):
             ours = translate(error, self._uri)
-            if ours is not None:
-                raise ours from error
+            try:
+                if ours is not None:
+                    raise ours from error
+            finally:
+                # Else the error would have this frame, and this frame the error, and both all frames that called it.
+                ours = None
 
 
 def translate(error: Exception, uri: str) -> RestyleError | None:
@@ -79,6 +83,13 @@ def translate(error: Exception, uri: str) -> RestyleError | None:
     if ours is not None:
         ours.uri = uri
     return ours
+
+
+def missing(uri: str) -> InputNotFound:
+    """That there is no such object."""
+    error = InputNotFound(f"{uri}: there is no such object")
+    error.uri = uri
+    return error
 
 
 def as_for_all(error: RestyleError, workspace: Workspace, *, storing: bool = False) -> RestyleError:
@@ -139,13 +150,13 @@ def _answered(error: Any, uri: str) -> RestyleError:
     if code == "NoSuchBucket":
         return BucketRefused(f"{uri}: there is no such bucket; check its name")
     if code in _MISSING or (status == 404 and code not in _BUCKET | _OBJECT | _CREDENTIALS):
-        return InputNotFound(f"{uri}: there is no such object")
+        return missing(uri)
     if code in _SKEWED:
         return ClockSkewed(f"{uri}: this machine's clock is too far from S3's ({code}); set it right")
     if code in _PASSING or (status >= 500 and code not in _OBJECT) or status in {408, 429}:
         return StoreUnavailable(f"{uri}: S3 answers {status} {code}", status)
     if status == 407:
-        return StoreUnavailable(f"{uri}: the proxy before S3 asks for a password (407); see HTTPS_PROXY", status)
+        return StoreUnavailable(f"{uri}: the proxy before S3 asks for a password (407); see HTTPS_PROXY")
     if code in _CREDENTIALS or status == 401 or not (code or status):
         return StoreAccessDenied(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
     if code in _BUCKET or (code not in _OBJECT and (status == 403 or 300 <= status < 400)):

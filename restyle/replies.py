@@ -67,7 +67,7 @@ def whole(answer: Any, uri: str) -> Any:
     status = answer["ResponseMetadata"]["HTTPStatusCode"]
     if status != 200:
         answer["Body"].close()
-        raise StoreUnavailable(f"{uri}: S3 answers {status} instead of the object", status)
+        raise StoreUnavailable(f"{uri}: S3 answers {status} instead of the object")
     return answer["Body"]
 
 

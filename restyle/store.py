@@ -20,7 +20,7 @@ from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreUnav
 from restyle.keys import split_uri
 from restyle.objects import Objects
 from restyle.outputs import Storing
-from restyle.refusals import translated
+from restyle.refusals import missing, translated
 from restyle.replies import Head, Missing, Stored, Stream, TooLarge, read, told, whole
 from restyle.throttling import Patience
 
@@ -126,9 +126,7 @@ class Store:
         try:
             return self.patiently(ask)
         except Missing:
-            missing = InputNotFound(f"{uri}: there is no such object")
-            missing.uri = uri
-            raise missing from None
+            raise missing(uri) from None
         except TooLarge as error:
             size, most = error.args[0] / 1e6, (max_bytes or 0) / 1e6
             raise InvalidImage(f"{uri}: is {size:,.0f} MB; at most {most:,.0f} MB can be sent") from None

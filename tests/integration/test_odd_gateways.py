@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from restyle.errors import StoreUnavailable
-from restyle.store import EMBEDDED_BUCKET, Listed, Store
-from tests.support.gateway import Plan, each_ninth, running_gateway
+from restyle.store import EMBEDDED_BUCKET, Endpoint, Listed, Store
+from tests.support.gateway import INFORMATIONAL, Plan, each_ninth, running_gateway
+from tests.support.scripted import Request, answer, scripted
 from tests.support.servers import S3
 
 T = TypeVar("T")
 
-THREADS, KEYS = 10, 8
+THREADS, KEYS = 8, 6
 
 
 def until_there(ask: Callable[..., T], *args: Any, **named: Any) -> T:
@@ -69,6 +73,61 @@ def at_random(seed: int) -> Plan:
     kinds = ["informational", "split", "close", "throttle", "cut"]
     drawn = [dice.choice(kinds) if dice.random() < 0.4 else "" for _ in range(5000)]
     return lambda number: drawn[number % len(drawn)]
+
+
+def odd(kind: str, good: bytes) -> bytes | None:
+    """A good answer as some servers send it; None hangs up."""
+    head, _, body = good.partition(b"\r\n\r\n")
+    chunks = head.replace(b"content-length: ", b"x-was: ") + b"\r\ntransfer-encoding: chunked\r\n\r\n"
+    return {
+        "": good,
+        "informational": INFORMATIONAL[2] + good,
+        "several": b"".join(INFORMATIONAL) + INFORMATIONAL[1] + good,
+        "closing": head + b"\r\nconnection: close\r\n\r\n" + body,
+        "cut": head + b"\r\nconnection: close\r\n\r\n" + body[: len(body) // 2],
+        "in chunks": chunks + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body),
+        "too much": good + b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\netag: %s\r\n\r\nother" % ETAG,
+        "hangs up": None,
+    }[kind]
+
+
+ETAG = b'"d41d8cd98f00b204e9800998ecf8427e"'
+HARMLESS = ["", "informational", "several", "closing", "in chunks", "too much"]
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[tuple[list[str], Store]]:
+    """An S3 whose objects are their own names, in as odd answers as are in the list, and a door to it."""
+    kinds: list[str] = []
+
+    def make(request: Request) -> bytes | None:
+        good = answer("200 OK", request.target.encode() * 50, etag=ETAG.decode())
+        try:
+            return odd(kinds.pop(), good)
+        except IndexError:
+            return good
+
+    with scripted(make) as server:
+        store = Store(embedded=Endpoint(server.url, "key", "secret"), seconds=2)
+        yield kinds, store
+        store.close()
+
+
+@settings(max_examples=15)
+@given(st.lists(st.sampled_from(HARMLESS), max_size=60), st.lists(st.sampled_from(["cut", "hangs up"]), max_size=1))
+def test_no_reply_names_anothers_key(echo: tuple[list[str], Store], harmless: list[str], harmful: list[str]) -> None:
+    """Whatever the server does, and in which order: each object is its own, or an error where it broke off."""
+    kinds, store = echo
+    kinds[:] = [*harmless, *harmful]
+
+    def ask(number: int) -> None:
+        with suppress(*([StoreUnavailable] if harmful else [])):
+            assert store.get(f"s3://{EMBEDDED_BUCKET}/{number}").data == f"/{EMBEDDED_BUCKET}/{number}".encode() * 50
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(40)))
+    for number in range(20):
+        ask(number)
 
 
 @pytest.mark.parametrize("plan", [each_ninth, at_random(1)], ids=["each ninth", "at random"])

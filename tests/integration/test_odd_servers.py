@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from mmap import mmap
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 import pytest
@@ -210,3 +215,35 @@ def test_a_refusal_is_sorted_by_whom_it_concerns() -> None:
             assert type(refused.value) is kind, code
             assert refused.value.uri == f"{ROOT}a"
             assert f"{ROOT}a" in refused.value.message
+
+
+def test_a_request_is_as_s3_wants_it() -> None:
+    """Signed with its body's digest, and without what not every server knows: checksums, and asking before sending."""
+    with opened(lambda _: answer("200 OK", etag=ETAG)) as (server, store), TemporaryFile() as file:
+        beside(store.put, f"{ROOT}a", b"a picture", content_type="image/jpeg", metadata={"run_id": "1 %"})
+        file.write(b"a report")
+        file.flush()
+        with mmap(file.fileno(), 0) as mapped:
+            beside(store.put, f"{ROOT}a", mapped, content_type="text/csv", metadata={"run_id": "1 %"})
+        assert agents(server) == ["restyle", "botocore"]
+        for request, body in zip(server.heard, (b"a picture", b"a report"), strict=True):
+            assert request.body == body
+            assert request.header("x-amz-content-sha256") == hashlib.sha256(body).hexdigest()
+            assert request.header("x-amz-meta-run_id") == "1 %25"
+            assert not re.search("checksum|expect|x-amz-acl|content-encoding", request.head)
+
+
+def test_a_bucket_may_be_part_of_the_hosts_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As at AWS: obstore goes where botocore went. Of the endpoint 0.0.1 the bucket 127 has the host 127.0.0.1."""
+    (tmp_path / "config").write_text("[default]\ns3 =\n  addressing_style = virtual\n")
+    with scripted(lambda _: answer("200 OK", b"x", etag=ETAG)) as server:
+        for name, value in {
+            "CONFIG_FILE": str(tmp_path / "config"), "ENDPOINT_URL_S3": f"http://0.0.1:{server.port}",
+            "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(f"AWS_{name}", value)
+        store = Store()
+        assert [beside(store.get, "s3://127/a b").data for _ in range(2)] == [b"x", b"x"]
+        assert agents(server) == ["botocore", "restyle"]
+        assert {request.target for request in server.heard} == {"/a%20b"}
+        assert {request.header("host") for request in server.heard} == {f"127.0.0.1:{server.port}"}

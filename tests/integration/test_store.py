@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import mmap
 import secrets
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -246,3 +248,23 @@ def test_credentials_that_expire_are_renewed(tmp_path: Path, by: By, monkeypatch
             by(store.get, URI)
         give(server)
         assert by(store.get, URI).data == b"mine"
+
+
+class Held:
+    """Something large that the caller of a request has at hand."""
+
+
+def test_a_missing_object_keeps_nothing_of_its_caller(store: Store, by: By) -> None:
+    """No error stays in its own frames, with which those of the job would stay, and its picture, until a collection."""
+
+    def ask(uri: str) -> weakref.ref[Held]:
+        held = Held()
+        assert store.find(uri) is None
+        return weakref.ref(held)
+
+    by(ask, f"s3://{EMBEDDED_BUCKET}/missing")  # what is made at its first use
+    gc.disable()
+    try:
+        assert by(ask, f"s3://{EMBEDDED_BUCKET}/missing")() is None
+    finally:
+        gc.enable()

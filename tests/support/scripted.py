@@ -81,6 +81,8 @@ def scripted(make: Answer, *, tls: ssl.SSLContext | None = None) -> Iterator[Scr
                 if made is None:
                     break
                 end.sendall(made if verb != b"HEAD" else made.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+                if b"connection: close" in made:
+                    break
         end.close()
 
     def serve() -> None:
