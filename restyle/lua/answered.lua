@@ -16,8 +16,8 @@
 --   limited      429: nobody calls before the reset, at least for a backoff and at most for the longest hold; then one
 --                call asks (claim.lua) until an answer is good.
 --   refused      a refusal that concerns all: the fleet stops at the first. A job that is refused so again after others
---                had good answers to calls begun since is in question instead (verdict 2): it waits for others to tell
---                (claim.lua), and fails alone where they do well.
+--                had good answers to calls begun since, or none are left, is in question instead (verdict 2): it waits
+--                for others to tell (claim.lua), and fails alone where they do well.
 --   rejected     a refusal that concerns this job: it fails alone.
 --   Of both: as many jobs in a row refused under one status, without a good answer between, stop the fleet whatever
 --   was said: three, and twice as many each time a person resumes from that within a day.
@@ -139,7 +139,9 @@ local function on_refusal()
   local too_many, text = alike(), redis.call('HGET', refused_key, job)
   local before = text and cjson.decode(text)
   if not mine and before and before.n >= 2 then return 2 end -- said before
-  local in_question = before and well_since(before.at) and not too_many
+  -- Where no others are left, those of the last day have to do.
+  local others_well = before and (well_since(before.at) or (not has_others(run) and well_since(now - 1000 * a_day)))
+  local in_question = others_well and not too_many
   if text or redis.call('HLEN', refused_key) < remembered then
     redis.call('HSET', refused_key, job, cjson.encode({
       at = now, n = in_question and before.n + 1 or 1, detail = detail, status = status, reason = reason, cause = cause,

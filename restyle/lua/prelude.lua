@@ -47,6 +47,13 @@ local function well_since(at)
   return began > at and began <= now_ms()
 end
 
+-- Whether a run has jobs pending that were not refused: others that can tell.
+local function has_others(run)
+  local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
+  local pending = (totals[1] or 0) - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
+  return pending > redis.call('HLEN', refused_key)
+end
+
 -- The fleet runs only when no reason stands; the probe of an outage alone may pass.
 local function fleet_suspended(job)
   local reasons = redis.call('HKEYS', suspension_key)

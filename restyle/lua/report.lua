@@ -71,7 +71,9 @@ if left ~= '' then
     redis.call('HSET', key, 'credits_before', string.format('%.6f', left + credits))
   end
   local rise = left - (after or left)
-  if rise <= 0 or rise > together * credits then redis.call('HSET', rate_key, 'credits', left) end
+  if rise <= 0 or rise > together * credits then
+    redis.call('HSET', rate_key, 'credits', left, 'credits_seen', left)
+  end
   redis.call('HSET', key, 'credits_after', redis.call('HGET', rate_key, 'credits'))
 end
 if not redis.call('ZSCORE', open_key(run), shard) then return -1 end

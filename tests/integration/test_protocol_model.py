@@ -537,7 +537,8 @@ class Protocol(RuleBasedStateMachine):
         too_many, now, before = self.one_more_alike(place, 406), next(self.events), self.refused.get(place.job)
         if not mine and before and before.times >= 2:
             return False, True
-        in_question = before is not None and self.good_began > before.at and not too_many
+        others_well = before and self.good_began > (before.at if self.has_others(place.run) else 0)
+        in_question = bool(others_well) and not too_many
         times = before.times + 1 if before and in_question else 1
         self.refused[place.job] = Evidence(now, times)
         if in_question:
@@ -547,6 +548,11 @@ class Protocol(RuleBasedStateMachine):
             self.refused = {job: Evidence(now) for job in self.refused}
             self.stopped_alike |= {(error.reason, 406)} if too_many else set()
         return True, False
+
+    def has_others(self, run: str) -> bool:
+        """Whether jobs of a run are pending that were not refused."""
+        ledger = self.ledgers[run]
+        return ledger.known and planned(run) - len(ledger.ended) > len(self.refused)
 
     def rejection(self, place: Place, error: RequestRejected, fresh: bool) -> bool:
         """A refusal of one job; whether it is one too many."""
@@ -859,10 +865,10 @@ class Protocol(RuleBasedStateMachine):
 
     def questioned(self, place: Place) -> str:
         """What a claim is answered for a job that was refused with a word against all; empty: as any other."""
-        evidence, ledger = self.refused.get(place.job), self.ledgers[place.run]
+        evidence = self.refused.get(place.job)
         if evidence is None:
             return ""
-        if self.good_began <= evidence.at and planned(place.run) - len(ledger.ended) > len(self.refused):
+        if self.good_began <= evidence.at and self.has_others(place.run):
             return "wait"
         return "refused" if evidence.times >= 2 else ""
 
