@@ -56,6 +56,10 @@ if succeeded then
     redis.call('HSET', rate_key, 'unit', string.format('%.6f', math.max(known[2] or 0, credits / weight)))
   end
   redis.call('DEL', rate_key .. ':asks')
+  local recipes = tonumber(redis.call('HGET', run_key(run), 'recipes') or 0)
+  if recipes < most_recipes and redis.call('HSETNX', run_key(run), 'ok:' .. arg(14), 1) == 1 then
+    redis.call('HSET', run_key(run), 'recipes', recipes + 1)
+  end
 end
 redis.call('HDEL', refused_key, job)
 redis.call('HDEL', failing_key, job)

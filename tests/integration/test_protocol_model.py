@@ -53,6 +53,8 @@ PLANS: dict[str, list[list[str]]] = {"run-1": [["a", "b"], ["c", "d", "e"]], "ru
 DEATHS, FAILURES, JOBS = 5, 4, 3
 #: Of lost answers half as many are an outage; and so many jobs in a row refused alike stop the fleet.
 LOST, LOST_JOBS, ALIKE = 2, 2, 3
+#: Failed probes in a row with recipes that never went well, that end an outage.
+PROBES = 5
 #: No heartbeat runs out by itself within an example, and an outage may be probed at once.
 LIMITS = Limits(heartbeat_ttl=600, outage_failures=FAILURES, outage_jobs=JOBS, probe_seconds=0, probe_max=0)
 DONE = Ended(
@@ -198,6 +200,8 @@ class Ledger:
     given_back: Counter[Place] = field(default_factory=Counter)
     said: dict[tuple[Place, str], bool] = field(default_factory=dict)
     suspended: set[str] = field(default_factory=set)
+    #: Variants that have succeeded.
+    well: set[str] = field(default_factory=set)
     credits: float = 0.0
     #: Doubt files in S3, and those of them that Redis was told of when it had lost the run.
     noted: set[str] = field(default_factory=set)
@@ -235,6 +239,7 @@ class Ledger:
             for counts in (self.calls, self.doubts, self.deaths, self.given_back):
                 counts.pop(place, None)
         self.said.clear()
+        self.well.clear()
         self.known, self.suspended, self.recalled, self.hungry, self.open = False, set(), set(), set(), set()
 
 
@@ -314,6 +319,8 @@ class Protocol(RuleBasedStateMachine):
         self.failed_at: dict[str, Evidence] = {}
         self.refused: dict[str, Evidence] = {}
         self.alike: tuple[int, set[str]] = (0, set())
+        #: Of an outage: failed probes in a row with recipes that never went well, and which.
+        self.tries, self.suspects = 0, set[str]()
         self.allowed: dict[int, int] = {}
         self.stopped_alike: set[tuple[str, int]] = set()
         #: What evidence has decided by now.
@@ -583,11 +590,24 @@ class Protocol(RuleBasedStateMachine):
             self.met.add("alone")
         return seen.times >= turns
 
-    def outage(self, place: Place, is_over_limit: bool) -> bool:
+    def probe_failed(self, place: Place, *, is_suspect: bool) -> None:
+        """A probe has failed; where none but recipes that never went well are left, it is no outage in the end."""
+        self.tries = self.tries + 1 if is_suspect else 0
+        self.suspects = self.suspects | {place.variant} if is_suspect else set()
+        if self.tries >= PROBES:
+            self.met.add("no outage")
+            self.suspended.discard("outage")
+            self.streak, self.lost, self.failing = 0, 0, set()
+            self.failed_at |= {name: Evidence(next(self.events), 1) for name in self.suspects}
+
+    def outage(self, place: Place, is_over_limit: bool, *, is_suspect: bool = False) -> bool:
         """One more failure under an outage, or one too many; whether one stands."""
         if "outage" in self.suspended:
-            self.probing = None if self.probing == place.job else self.probing
+            if self.probing == place.job:
+                self.probing = None
+                self.probe_failed(place, is_suspect=is_suspect)
         elif is_over_limit:
+            self.tries, self.suspects = 0, set()
             self.suspended.add("outage")
             self.met.add("outage")
         return "outage" in self.suspended
@@ -604,7 +624,8 @@ class Protocol(RuleBasedStateMachine):
             self.failing.add(place.job)
         failing = len(self.failing)
         over_limit = (self.streak >= FAILURES and failing >= JOBS) or (self.lost >= LOST and failing >= LOST_JOBS)
-        if self.outage(place, over_limit):
+        is_suspect = bool(ledger.well) and place.variant not in ledger.well
+        if self.outage(place, over_limit, is_suspect=is_suspect):
             return True
         pending = planned(place.run) - len(ledger.ended) if ledger.known else 0
         return not alone and failing >= 2 and pending > failing
@@ -626,6 +647,7 @@ class Protocol(RuleBasedStateMachine):
             self.streak, self.lost, self.unreachable, self.failing = 0, 0, 0, set()
             self.alike = (self.alike[0], set())
             self.failed_at.pop(place.variant, None)
+            ledger.well.add(place.variant)
             self.good_began = max(self.good_began, began)
             self.suspended.discard("outage")
             self.probing = None
@@ -1430,6 +1452,16 @@ DECIDED: dict[str, tuple[list[tuple[str, int, bool, bool]], str]] = {
         ("take", 4, True, False), ("failed", 1, False, False), ("take", 0, True, False), ("claim", 0, False, False),
         ("failed", 1, False, False),
     ], "alone"),
+    "an outage that only a recipe is left to probe with, which never went well, is none in the end": ([
+        ("open", 1, False, False), ("take", 8, True, False), ("succeed", 0, False, False),
+        ("take", 0, True, False), ("failed", 1, False, False), ("take", 2, True, False), ("failed", 1, False, False),
+        ("take", 4, True, False), ("failed", 1, False, False), ("take", 0, True, False), ("claim", 0, False, False),
+        ("failed", 1, False, False),
+        *[
+            ("probe", 0, False, False), ("take", 0, True, False), ("claim", 0, False, False),
+            ("failed", 1, False, False),
+        ] * 5,
+    ], "no outage"),
     "lost answers are an outage sooner than failures": ([
         ("take", 0, True, False), ("doubted", 1, False, False), ("take", 8, True, False), ("doubted", 1, False, False),
     ], "outage"),
