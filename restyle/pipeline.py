@@ -187,6 +187,8 @@ def reporting(work: Work, claim: Claim, tools: Tools) -> Iterator[None]:
             tools.rotation.worked("api")
         alone = tools.rotation.excuses(error)
         storm = patiently(tools.stopping, tools.fleet.answered, work.message, work.token, claim, error, alone=alone)
+        if storm.singled_out:
+            tools.rotation.singled_out(error)
         raise CallFailed(error, storm) from error
 
 

@@ -19,11 +19,13 @@
 --   refused      a refusal that concerns all: the fleet stops at the first. A job that is refused so again after others
 --                had good answers to calls begun since, or none are left, is in question instead (verdict 2): it waits
 --                for others to tell (claim.lua), and fails alone where they do well.
+--                A worker that is refused so for a second job, while others had good answers and it had none, is to
+--                stand aside (verdict 3); where it does not, the fleet stops at its next.
 --   rejected     a refusal that concerns this job: it fails alone.
 --   Of both: as many jobs in a row refused under one status, without a good answer between, stop the fleet whatever
 --   was said: three, and twice as many each time a person resumes from that within a day.
 -- An answer to a call that was begun before the last resume stops nothing and holds nobody.
--- verdict: 0 nothing stopped, 1 the fleet stands for it, 2 the job is in question
+-- verdict: 0 nothing stopped, 1 the fleet stands for it, 2 the job is in question, 3 the worker is
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local kind, doubt, wait, epoch, reason, detail = arg(7), tonumber(arg(8)), tonumber(arg(9)), arg(10), arg(11), arg(12)
 local failures, jobs, probe, probe_max = tonumber(arg(13)), tonumber(arg(14)), tonumber(arg(15)), tonumber(arg(16))
@@ -161,6 +163,14 @@ local function on_refusal()
   -- Where no others are left, those of the last day have to do.
   local others_well = before and (well_since(before.at) or (not has_others(run) and well_since(now - 1000 * a_day)))
   local in_question = others_well and not too_many
+  local known = redis.call('HGET', refusers_key, worker)
+  local refuser = known and cjson.decode(known) or { at = now }
+  -- Once: where it goes on all the same, the fleet stops.
+  local is_worker = known and not before and not too_many and not refuser.told and well_since(refuser.at)
+  refuser.told = is_worker or refuser.told
+  redis.call('HSET', refusers_key, worker, cjson.encode(refuser))
+  redis.call('EXPIRE', refusers_key, a_day)
+  if is_worker then return 3 end
   if text or redis.call('HLEN', refused_key) < remembered then
     redis.call('HSET', refused_key, job, cjson.encode({
       at = now, n = in_question and before.n + 1 or 1, detail = detail, status = status, reason = reason, cause = cause,

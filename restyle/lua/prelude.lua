@@ -37,6 +37,8 @@ local probe_key = account .. 'probe'
 local refused_key = account .. 'refused'
 local alike_key = account .. 'alike'
 local failing_key = account .. 'failing'
+-- Workers whose calls were refused with a word against all, and that had no good answer since.
+local refusers_key = account .. 'refusers'
 -- Recipes of a run that are known to have gone well; beyond so many, none is told from another by that.
 local most_recipes = 500
 -- Milliseconds by which slots of the rate limit are held back at most, where calls arrived late together.

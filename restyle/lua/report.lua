@@ -36,6 +36,7 @@ if succeeded then
   redis.call('HDEL', rate_key, 'streak', 'lost', 'unreachable')
   redis.call('DEL', streak_key, alike_key)
   redis.call('HDEL', failing_key, arg(14))
+  redis.call('HDEL', refusers_key, worker)
   if redis.call('HGET', rate_key, 'asker') == job then redis.call('HDEL', rate_key, 'asker', 'asked_at') end
   if began then
     began = math.min(began, now_ms()) -- a heartbeat may have told it, by its worker's clock

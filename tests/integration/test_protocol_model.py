@@ -318,6 +318,7 @@ class Protocol(RuleBasedStateMachine):
         self.good_began = 0
         self.failed_at: dict[str, Evidence] = {}
         self.refused: dict[str, Evidence] = {}
+        self.refusers: dict[str, Evidence] = {}
         self.alike: tuple[int, set[str]] = (0, set())
         #: Of an outage: failed probes in a row with recipes that never went well, and which.
         self.tries, self.suspects = 0, set[str]()
@@ -499,7 +500,7 @@ class Protocol(RuleBasedStateMachine):
         ledger = self.ledgers[place.run]
         return place.job in self.done or place in ledger.ended or (ledger.known and place.shard in ledger.closed)
 
-    def called(self, kind: str, hand: Hand, error: RestyleError | None) -> Storm:
+    def called(self, worker: str, kind: str, hand: Hand, error: RestyleError | None) -> Storm:
         """A call ended without a picture."""
         place, ledger = hand.place, self.ledgers[hand.place.run]
         mine = self.release(place.job, hand.token)
@@ -516,9 +517,10 @@ class Protocol(RuleBasedStateMachine):
         fresh = hand.claim.epoch == str(self.epoch)
         if kind == "limited" and fresh:
             self.held_back = True
-        stopped, in_question, storm = False, False, False
+        stopped, in_question, singled_out, storm = False, False, False, False
         if isinstance(error, OutOfCredits):
-            stopped, in_question = self.refusal(place, error, fresh, mine)
+            verdict = self.refusal(worker, place, error, fresh, mine)
+            stopped, in_question, singled_out = verdict == 1, verdict == 2, verdict == 3
         elif isinstance(error, RequestRejected):
             stopped = self.rejection(place, error, fresh)
         elif kind == "failed":
@@ -526,7 +528,7 @@ class Protocol(RuleBasedStateMachine):
         elif kind == "unreachable":
             self.unreachable += mine
             storm = self.outage(place, self.unreachable >= LOST)
-        return Storm(ledger.used(place), ledger.doubted(place), storm, stopped, in_question)
+        return Storm(ledger.used(place), ledger.doubted(place), storm, stopped, in_question, singled_out)
 
     def paid_by(self, place: Place, error: RestyleError | None) -> None:
         """What a call's end says of the request that was perhaps accepted for it."""
@@ -535,26 +537,38 @@ class Protocol(RuleBasedStateMachine):
         if isinstance(error, ApiTimeout):
             self.paid.add((place.job, place.run))
 
-    def refusal(self, place: Place, error: FleetError, fresh: bool, mine: bool) -> tuple[bool, bool]:
-        """A refusal with a word against all: whether the fleet stands for it, or the job is in question."""
+    def refusal(self, worker: str, place: Place, error: FleetError, fresh: bool, mine: bool) -> int:
+        """A refusal with a word against all: the fleet stands for it (1), or job (2) or worker (3) is in question."""
         if self.probing == place.job:
             self.probing = None
         if not fresh:
-            return False, False
+            return 0
         too_many, now, before = self.one_more_alike(place, 406), next(self.events), self.refused.get(place.job)
         if not mine and before and before.times >= 2:
-            return False, True
+            return 2
         others_well = before and self.good_began > (before.at if self.has_others(place.run) else 0)
         in_question = bool(others_well) and not too_many
+        if self.is_refuser(worker, now, before is None and not too_many):
+            return 3
         times = before.times + 1 if before and in_question else 1
         self.refused[place.job] = Evidence(now, times)
         if in_question:
-            return False, True
+            return 2
         if error.reason not in self.suspended:
             self.suspended.add(error.reason)
             self.refused = {job: Evidence(now) for job in self.refused}
             self.stopped_alike |= {(error.reason, 406)} if too_many else set()
-        return True, False
+        return 1
+
+    def is_refuser(self, worker: str, now: int, may_be: bool) -> bool:
+        """Whether a worker is refused for one more job while others do well; told once."""
+        known = self.refusers.get(worker)
+        self.refusers.setdefault(worker, Evidence(now, 0))
+        if not (known and may_be and not known.times and self.good_began > known.at):
+            return False
+        known.times = 1
+        self.met.add("worker")
+        return True
 
     def has_others(self, run: str) -> bool:
         """Whether jobs of a run are pending that were not refused."""
@@ -647,6 +661,7 @@ class Protocol(RuleBasedStateMachine):
             self.streak, self.lost, self.unreachable, self.failing = 0, 0, 0, set()
             self.alike = (self.alike[0], set())
             self.failed_at.pop(place.variant, None)
+            self.refusers.pop(worker, None)
             ledger.well.add(place.variant)
             self.good_began = max(self.good_began, began)
             self.suspended.discard("outage")
@@ -969,7 +984,7 @@ class Protocol(RuleBasedStateMachine):
         kind = "failed" if ending in {"doubted", "spoiled", "request failed", "request lost"} else ending
         self.out[place.job].discard(hand.token)
         for _ in range(1 + again):
-            expected = self.called(kind, hand, error)
+            expected = self.called(worker, kind, hand, error)
             assert fleet.answered(place.message, hand.token, claim, error, fallback_wait=600) == expected
         if ending in {"doubted", "request lost"}:
             self.ledgers[place.run].noted.add(place.job)
@@ -1244,7 +1259,7 @@ class Protocol(RuleBasedStateMachine):
         }
         self.epoch, self.streak, self.failing, self.probing, self.held_back = 0, 0, set(), None, False
         self.lost, self.unreachable, self.good_began, self.alike = 0, 0, 0, (0, set())
-        for evidence in (self.refused, self.failed_at, self.allowed, self.stopped_alike):
+        for evidence in (self.refused, self.refusers, self.failed_at, self.allowed, self.stopped_alike):
             evidence.clear()
         # Of a call whose worker is dead as well nobody knows.
         in_hand = {hand.token for process in self.processes.values() for hand in process.hands.values()}
@@ -1462,6 +1477,10 @@ DECIDED: dict[str, tuple[list[tuple[str, int, bool, bool]], str]] = {
             ("failed", 1, False, False),
         ] * 5,
     ], "no outage"),
+    "a worker that is refused for one more job while another does well is to stand aside": ([
+        ("open", 1, False, False), ("take", 0, True, False), ("refused", 1, False, False), ("resume", 0, False, False),
+        ("take", 1, True, False), ("succeed", 0, False, False), ("take", 2, True, False), ("refused", 1, False, False),
+    ], "worker"),
     "lost answers are an outage sooner than failures": ([
         ("take", 0, True, False), ("doubted", 1, False, False), ("take", 8, True, False), ("doubted", 1, False, False),
     ], "outage"),
