@@ -97,7 +97,7 @@ class Rotation:
         part = part_of(error)
         if part is None:
             return
-        why = error.message if isinstance(error, RestyleError) else str(error)
+        why = (error.message if isinstance(error, RestyleError) else str(error))[:300]
         with self._lock:
             known = self._troubles.get(part)
             # One that has just come back need not fail so often again.

@@ -69,6 +69,7 @@ class Dispatcher(threading.Thread):
                 self._missing.clear()
                 log.warning("tick missed", reason=error.message)
             except RestyleError as error:
+                self._resources.tools.rotation.failed(error)
                 log.warning("tick missed", reason=error.message)
             except Exception:
                 log.exception("tick failed")

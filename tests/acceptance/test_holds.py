@@ -65,9 +65,8 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize(
-    "form", ["past", *(pytest.param(form, marks=pytest.mark.long) for form in FORMS if form != "past")]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("form", FORMS)
 def test_a_reset_in_any_form_is_asked_seldom(fleet: FleetOf, sandbox: SandboxServer, form: str) -> None:
     """While the API limits, at most two calls a second come once it has said so; then all is done, nothing failed."""
     write_catalog(fleet.command.folder, 16)

@@ -97,6 +97,7 @@ def test_lost_answers_are_an_outage_before_much_is_lost(fleet: FleetOf, sandbox:
     assert sandbox.charged == lost + done["succeeded"]
 
 
+@pytest.mark.long
 def test_a_recipe_that_fails_by_itself_fails_its_own_jobs(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Rows of one variant with a strength that the API answers 500 to, last in the manifest: they fail, no outage."""
     write_catalog(fleet.command.folder, 20)

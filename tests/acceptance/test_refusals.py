@@ -89,6 +89,7 @@ def test_no_job_fails_for_a_top_up_that_is_too_small(few: FleetOf, sandbox: Sand
     assert (sandbox.charged, sandbox.paid_twice) == (30, {})
 
 
+@pytest.mark.long
 def test_refusals_one_after_the_other_stop_the_fleet(alone: Alone, sandbox: SandboxServer) -> None:
     """Whatever they say: three jobs refused alike, and none done well between, are no single job's fault."""
     write_catalog(alone.folder, 30)

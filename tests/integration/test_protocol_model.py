@@ -1380,7 +1380,7 @@ def test_the_protocol_is_its_model(state: Timelapse) -> None:
     run_state_machine_as_test(
         lambda: Protocol(state),  # type: ignore[arg-type] # any factory will do
         settings=settings(
-            max_examples=110, stateful_step_count=25, deadline=None, derandomize=True, database=None,
+            max_examples=90, stateful_step_count=25, deadline=None, derandomize=True, database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
