@@ -78,6 +78,8 @@ class Storm:
     stopped: bool = False
     #: The API refused this job with a word against all, and others do well: it waits for them to tell.
     in_question: bool = False
+    #: The API refuses this worker, and others do well: it is to stand aside.
+    singled_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class Fleet:
             *(period.name for period in limits.budgets.periods()), end.cause, end.status,
             round(MOST * 1000), self._longest_call,
         )  # fmt: skip
-        return Storm(used, doubts, bool(storm), stopped=verdict == 1, in_question=verdict == 2)
+        return Storm(used, doubts, bool(storm), verdict == 1, verdict == 2, verdict == 3)
 
     def submitted(self, message: Message, token: str, made_from: str, request: str) -> bool:
         """Notes a request that the API's queue has accepted; False where the job is another worker's by now."""

@@ -206,6 +206,8 @@ def reporting(paid: unreadable.Paid, tools: Tools) -> Iterator[None]:
         storm = patiently(
             tools.stopping, tools.fleet.answered, work.message, work.token, paid.claim, error, alone=alone
         )
+        if storm.singled_out:
+            tools.rotation.singled_out(error)
         raise CallFailed(error, storm) from error
 
 

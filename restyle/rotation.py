@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from restyle.errors import ApiUnavailable, ClockSkewed, RestyleError, StoreUnavailable, TransientError
 
-Part = Literal["s3", "api", "clock"]
+Part = Literal["s3", "api", "clock", "refused"]
 
 #: Failures in a row that make a trouble of what may be a blip.
 FAILURES = 3
@@ -32,8 +32,8 @@ class Trouble:
     failures: int = 1
 
     def lasts(self, now: float, patience: float) -> bool:
-        """Whether it is more than a blip; a clock that is wrong does not come right by trying again."""
-        return self.part == "clock" or (self.failures >= FAILURES and now - self.since >= patience)
+        """Whether it is more than a blip; a wrong clock or a refusal does not come right by trying again."""
+        return self.part in {"clock", "refused"} or (self.failures >= FAILURES and now - self.since >= patience)
 
 
 def part_of(error: BaseException) -> Part | None:
@@ -97,13 +97,19 @@ class Rotation:
         part = part_of(error)
         if part is None:
             return
-        why = error.message if isinstance(error, RestyleError) else str(error)
+        why = (error.message if isinstance(error, RestyleError) else str(error))[:300]
         with self._lock:
             known = self._troubles.get(part)
             # One that has just come back need not fail so often again.
             failures = known.failures + 1 if known else FAILURES if self._rest else 1
             since = known.since if known else self._clock() - (self.patience if self._rest else 0.0)
             self._troubles[part] = Trouble(part, why, since, failures)
+        self.concerned.set()
+
+    def singled_out(self, error: RestyleError) -> None:
+        """Notes that the API refuses this worker, as the fleet has seen by the others."""
+        with self._lock:
+            self._troubles["refused"] = Trouble("refused", error.message, self._clock())
         self.concerned.set()
 
     def worked(self, *parts: Part) -> None:
@@ -163,4 +169,5 @@ _WHAT: dict[Part, str] = {
     "s3": "this worker alone cannot reach S3",
     "api": "this worker alone cannot reach the API",
     "clock": "this worker's clock is wrong",
+    "refused": "the API refuses this worker alone",
 }

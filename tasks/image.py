@@ -170,9 +170,9 @@ def back_off(seconds: float, tools: Tools) -> None:
         Dropped: this worker drains, or stands aside.
     """
     left = seconds
-    while left > 0 and not tools.fleet.suspended:
+    while left > 0:
         if tools.stopping.wait(min(left, 0.5)):
             raise Dropped("stopping")
         if tools.rotation.out:
             raise Dropped("out of rotation")
-        left -= 0.5
+        left = 0.0 if tools.fleet.suspended else left - 0.5

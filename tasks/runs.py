@@ -50,6 +50,7 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
             memory.give_back()
             return
         except RestyleError as error:
+            resources.tools.rotation.failed(error)
             log.warning("the report could not be written; it is tried again", reason=error.message)
         except Exception:
             log.exception("the report could not be written; it is tried again")

@@ -77,6 +77,7 @@ class Dispatcher(threading.Thread):
                 self._missing.clear()
                 log.debug("tick missed", reason=error.message)  # its spells are told once (workers/waiting.py)
             except RestyleError as error:
+                self._resources.tools.rotation.failed(error)
                 log.warning("tick missed", reason=error.message)
             except Exception:
                 log.exception("tick failed")

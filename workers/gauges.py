@@ -55,8 +55,9 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "restyle_credits_spent": ("Credits that all runs have spent today, and this month.", ("period",)),
     "restyle_queue_messages": ("Messages that wait on a queue.", ("queue",)),
     "restyle_workers": ("Worker processes whose heartbeat is fresh.", ()),
+    "restyle_workers_out": ("Of these, the ones that stand aside since they alone are in trouble.", ()),
     "restyle_in_flight": ("Calls of the API that are out, by the workers' heartbeats.", ()),
-    "restyle_slots": ("Calls that all living workers together can have out.", ()),
+    "restyle_slots": ("Calls that all workers in rotation together can have out.", ()),
 }
 
 
@@ -144,9 +145,11 @@ def _credits(fleet: Fleet) -> Iterator[Figure]:
 
 def _workers(fleet: Fleet) -> Iterator[Figure]:
     living: list[dict[str, Any]] = [beat for beat in fleet.workers().values() if beat is not None]
+    working = [beat for beat in living if not beat.get("draining") and not beat.get("out")]
     yield "restyle_workers", [], len(living)
+    yield "restyle_workers_out", [], sum(1 for beat in living if beat.get("out"))
     yield "restyle_in_flight", [], sum(beat.get("in_flight", 0) for beat in living)
-    yield "restyle_slots", [], sum(beat.get("concurrency", 0) for beat in living if not beat.get("draining"))
+    yield "restyle_slots", [], sum(beat.get("concurrency", 0) for beat in working)
 
 
 def _queues(state: State) -> Iterator[Figure]:

@@ -14,7 +14,7 @@ import structlog
 from celery import Celery, bootsteps
 
 from config.celery_app import QUEUES, RUNS
-from restyle.errors import ApiTimeout, ApiUnavailable, RestyleError, StateUnavailable
+from restyle.errors import ApiTimeout, ApiUnavailable, FleetError, Misconfigured, RestyleError, StateUnavailable
 from restyle.rotation import Part, Trouble, is_to_leave, is_well
 from restyle.segmind import Segmind
 from tasks.resources import Resources
@@ -87,8 +87,8 @@ class Roster(threading.Thread):
     def _check(self, part: Part) -> None:
         """Tries what was out of reach, at no cost; what it finds is noted."""
         try:
-            if part == "api":
-                self._reach_api()
+            if part in {"api", "refused"}:
+                self._reach_api(part)
             else:
                 self._tools.store.head(self._resources.workspace.under("runs", "ready"))
         except RestyleError as error:
@@ -97,8 +97,8 @@ class Roster(threading.Thread):
                 return  # where it is another trouble by now, that one is looked at next
         self._rotation.checked(part)
 
-    def _reach_api(self) -> None:
-        """Raises where no answer comes at all; what the answer is, is for jobs to find out."""
+    def _reach_api(self, part: Part) -> None:
+        """Raises where no answer comes at all, or one that refuses this worker where that is the trouble."""
         settings = self._resources.settings
         assert settings.api_key is not None
         api = Segmind(settings.door_url("v1"), settings.api_key.get_secret_value(), timeout=CHECK_TIMEOUT)
@@ -109,8 +109,10 @@ class Roster(threading.Thread):
                 raise
         except ApiTimeout:
             raise
-        except RestyleError:
-            return
+        except RestyleError as error:
+            if part == "refused" and isinstance(error, FleetError) and not isinstance(error, Misconfigured):
+                self._rotation.singled_out(error)
+                raise
         finally:
             api.close()
 

@@ -95,6 +95,8 @@ class Worker:
     taken: int = 0
     in_flight: int = 0
     draining: bool = False
+    #: Why it stands aside; empty: it does not.
+    out: str = ""
     #: Its calls of the last minute.
     answers: Answers = field(default_factory=Answers)
 
@@ -314,5 +316,6 @@ def _worker(name: str, beat: str | None, left: float, ttl: float) -> Worker:
         pid=int(told.get("pid", 0)),
         concurrency=int(told.get("concurrency", 0)), taken=int(told.get("taken", 0)),
         in_flight=int(told.get("in_flight", 0)), draining=bool(told.get("draining")),
+        out=str(told.get("out", "")),
         answers=Answers.read(told.get("api", {})),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from restyle.suspensions import Suspension
 _WHY = {
     "operator": "a person stopped it",
     "interrupted": "its command was stopped",
-    "no_credits": "the account has no credits left",
+    "no_credits": "the account allows no more calls",
     "unauthorized": "the API refuses the key",
     "misconfigured": "the API is not at this address",
     "outage": "the API is down",

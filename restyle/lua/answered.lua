@@ -9,25 +9,28 @@
 --   failed       the API failed, or its answer was lost. Many in a row over several jobs are an outage: `failures` over
 --                `jobs`; of lost answers, which may be billed, half of each. A job or a recipe (a job's parameters but
 --                for picture and seed) that fails again after others had good answers to calls begun since fails for a
---                reason of its own: it counts towards no outage, and spends its attempts.
+--                reason of its own: it counts towards no outage, and spends its attempts. So does a recipe that never
+--                went well, where others of its run did, once an outage is left that five probes with such could not end.
 --   unreachable  it was never sent, from a worker that knows of no other that fares better: no attempt is spent, and
 --                half of `failures` in a row are an outage, however few the jobs.
 --   unsent       it was not begun, or could not be sent from this worker alone: nothing is concluded.
 --   limited      429: nobody calls before the reset, at least for a backoff and at most for the longest hold; then one
 --                call asks (claim.lua) until an answer is good.
 --   refused      a refusal that concerns all: the fleet stops at the first. A job that is refused so again after others
---                had good answers to calls begun since is in question instead (verdict 2): it waits for others to tell
---                (claim.lua), and fails alone where they do well.
+--                had good answers to calls begun since, or none are left, is in question instead (verdict 2): it waits
+--                for others to tell (claim.lua), and fails alone where they do well.
+--                A worker that is refused so for a second job, while others had good answers and it had none, is to
+--                stand aside (verdict 3); where it does not, the fleet stops at its next.
 --   rejected     a refusal that concerns this job: it fails alone.
 --   Of both: as many jobs in a row refused under one status, without a good answer between, stop the fleet whatever
 --   was said: three, and twice as many each time a person resumes from that within a day.
 -- An answer to a call that was begun before the last resume stops nothing and holds nobody.
--- verdict: 0 nothing stopped, 1 the fleet stands for it, 2 the job is in question
+-- verdict: 0 nothing stopped, 1 the fleet stands for it, 2 the job is in question, 3 the worker is
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local kind, doubt, wait, epoch, reason, detail = arg(7), tonumber(arg(8)), tonumber(arg(9)), arg(10), arg(11), arg(12)
 local failures, jobs, probe, probe_max = tonumber(arg(13)), tonumber(arg(14)), tonumber(arg(15)), tonumber(arg(16))
 local recipe, cause, status, longest_hold, longest_call = arg(17), arg(23), arg(24), tonumber(arg(25)), tonumber(arg(26))
-local allowed_at_first, remembered, a_day, backoff_most = 3, 500, 86400, 60000
+local allowed_at_first, remembered, a_day, backoff_most, suspect_probes = 3, 500, 86400, 60000, 5
 local now = now_ms()
 local is_fresh = epoch == (redis.call('GET', epoch_key) or '0')
 local is_probe = redis.call('GET', probe_key) == job
@@ -58,16 +61,34 @@ local function fails_alone(name, turns)
   return seen.turns >= turns
 end
 
+-- A probe has failed, with a recipe that never went well in its run while others did (suspect), or another: where only
+-- suspect ones are left to probe with, and so many have failed, they fail alone from here on and the outage is none.
+local function probe_failed(entry, is_suspect)
+  redis.call('DEL', probe_key)
+  entry.suspects = is_suspect and entry.suspects or {}
+  entry.tries = is_suspect and (entry.tries or 0) + 1 or 0
+  if is_suspect then entry.suspects[recipe] = true end
+  if entry.tries < suspect_probes then
+    entry.wait = math.min((entry.wait or probe) * 2, probe_max)
+    entry.until_ms, entry.detail = now + entry.wait, detail
+    redis.call('HSET', suspension_key, 'outage', cjson.encode(entry))
+    return true
+  end
+  for name in pairs(entry.suspects) do
+    redis.call('HSET', failing_key, name, cjson.encode({ at = now, turns = 1 }))
+  end
+  redis.call('HDEL', suspension_key, 'outage')
+  redis.call('HDEL', rate_key, 'streak', 'lost')
+  redis.call('DEL', streak_key)
+  note(nil, 'resumed', worker, 'no outage: jobs of one make fail, after others of their run went well')
+  return false
+end
+
 -- One more failure under an outage, or one too many; true while an outage stands.
-local function outage(is_over_limit)
+local function outage(is_over_limit, is_suspect)
   local standing = redis.call('HGET', suspension_key, 'outage')
   if standing and is_probe then
-    local entry = cjson.decode(standing)
-    entry.wait = math.min((entry.wait or probe) * 2, probe_max)
-    entry.until_ms = now + entry.wait
-    entry.detail = detail
-    redis.call('HSET', suspension_key, 'outage', cjson.encode(entry))
-    redis.call('DEL', probe_key)
+    return probe_failed(cjson.decode(standing), is_suspect)
   elseif not standing and is_over_limit then
     suspend('outage', detail, worker, now + probe, { wait = probe })
     return true
@@ -87,10 +108,10 @@ local function on_failure()
     lost = redis.call('HINCRBY', rate_key, 'lost', (mine and not is_alone) and 1 or 0)
   end
   if not is_alone then redis.call('SADD', streak_key, job) end
-  local failing = redis.call('SCARD', streak_key)
-  if outage((streak >= failures and failing >= jobs) or (lost >= half(failures) and failing >= half(jobs))) then
-    return 1
-  end
+  local failing, well = redis.call('SCARD', streak_key), redis.call('HMGET', run_key(run), 'ok', 'ok:' .. recipe, 'recipes')
+  local is_suspect = well[1] and not well[2] and tonumber(well[3] or 0) < most_recipes
+  local too_many = (streak >= failures and failing >= jobs) or (lost >= half(failures) and failing >= half(jobs))
+  if outage(too_many, is_suspect) then return 1 end
   -- Out of attempts in a storm is not the job's fault, as long as other jobs are left to tell storm from bad job.
   local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
   local pending = (totals[1] or 0) - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
@@ -139,7 +160,17 @@ local function on_refusal()
   local too_many, text = alike(), redis.call('HGET', refused_key, job)
   local before = text and cjson.decode(text)
   if not mine and before and before.n >= 2 then return 2 end -- said before
-  local in_question = before and well_since(before.at) and not too_many
+  -- Where no others are left, those of the last day have to do.
+  local others_well = before and (well_since(before.at) or (not has_others(run) and well_since(now - 1000 * a_day)))
+  local in_question = others_well and not too_many
+  local known = redis.call('HGET', refusers_key, worker)
+  local refuser = known and cjson.decode(known) or { at = now }
+  -- Once: where it goes on all the same, the fleet stops.
+  local is_worker = known and not before and not too_many and not refuser.told and well_since(refuser.at)
+  refuser.told = is_worker or refuser.told
+  redis.call('HSET', refusers_key, worker, cjson.encode(refuser))
+  redis.call('EXPIRE', refusers_key, a_day)
+  if is_worker then return 3 end
   if text or redis.call('HLEN', refused_key) < remembered then
     redis.call('HSET', refused_key, job, cjson.encode({
       at = now, n = in_question and before.n + 1 or 1, detail = detail, status = status, reason = reason, cause = cause,

@@ -110,9 +110,7 @@ local function in_question(text)
   local refusal = cjson.decode(text)
   local alone = { 'refused', refusal.detail, refusal.status }
   if well_since(refusal.at) then return refusal.n >= 2 and alone or nil end
-  local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
-  local pending = (totals[1] or 0) - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
-  if pending > redis.call('HLEN', refused_key) then
+  if has_others(run) then
     if not refusal.waits or refusal.waits > now then
       refusal.waits = now
       redis.call('HSET', refused_key, job, cjson.encode(refusal))
@@ -120,10 +118,9 @@ local function in_question(text)
     if now - refusal.waits < math.min(10000 + 2 * expected, 60000) then return { 'wait', 500 } end
   end
   if refusal.n < 2 then return nil end
-  -- What the API says of money is believed, unless the balance that it told speaks against it.
-  local left = tonumber(redis.call('HGET', rate_key, 'credits') or -1)
-  local suffices = left >= estimate
-  if suffices and (refusal.cause == '' or refusal.cause == 'balance') or (left < 0 and refusal.cause == '') then
+  -- What the API says of money is believed, unless the balance that it told last speaks against it.
+  local left = tonumber(redis.call('HGET', rate_key, 'credits_seen') or estimate)
+  if (refusal.cause == '' and left >= estimate) or (refusal.cause == 'balance' and left >= 20 * estimate) then
     return alone
   end
   suspend(refusal.reason, refusal.detail, worker, 0, { cause = refusal.cause, status = refusal.status })

@@ -41,6 +41,10 @@ local probe_key = account .. 'probe'
 local refused_key = account .. 'refused'
 local alike_key = account .. 'alike'
 local failing_key = account .. 'failing'
+-- Workers whose calls were refused with a word against all, and that had no good answer since.
+local refusers_key = account .. 'refusers'
+-- Recipes of a run that are known to have gone well; beyond so many, none is told from another by that.
+local most_recipes = 500
 -- Milliseconds by which slots of the rate limit are held back at most, where calls arrived late together.
 local most_held_back = 10000
 local function allowed_key(status) return account .. 'allowed:' .. status end
@@ -49,6 +53,13 @@ local function allowed_key(status) return account .. 'allowed:' .. status end
 local function well_since(at)
   local began = tonumber(redis.call('HGET', rate_key, 'good_began') or 0)
   return began > at and began <= now_ms()
+end
+
+-- Whether a run has jobs pending that were not refused: others that can tell.
+local function has_others(run)
+  local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
+  local pending = (totals[1] or 0) - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
+  return pending > redis.call('HLEN', refused_key)
 end
 
 -- The fleet runs only when no reason stands; the probe of an outage alone may pass.

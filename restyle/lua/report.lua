@@ -37,6 +37,7 @@ if succeeded then
   redis.call('HDEL', rate_key, 'streak', 'lost', 'unreachable')
   redis.call('DEL', streak_key, alike_key)
   redis.call('HDEL', failing_key, arg(14))
+  redis.call('HDEL', refusers_key, worker)
   if redis.call('HGET', rate_key, 'asker') == job then redis.call('HDEL', rate_key, 'asker', 'asked_at') end
   if began then
     began = math.min(began, now_ms()) -- a heartbeat may have told it, by its worker's clock
@@ -57,6 +58,10 @@ if succeeded then
     redis.call('HSET', rate_key, 'unit', string.format('%.6f', math.max(known[2] or 0, credits / weight)))
   end
   redis.call('DEL', rate_key .. ':asks')
+  local recipes = tonumber(redis.call('HGET', run_key(run), 'recipes') or 0)
+  if recipes < most_recipes and redis.call('HSETNX', run_key(run), 'ok:' .. arg(14), 1) == 1 then
+    redis.call('HSET', run_key(run), 'recipes', recipes + 1)
+  end
 end
 redis.call('HDEL', refused_key, job)
 redis.call('HDEL', failing_key, job)
@@ -72,7 +77,9 @@ if left ~= '' then
     redis.call('HSET', key, 'credits_before', string.format('%.6f', left + credits))
   end
   local rise = left - (after or left)
-  if rise <= 0 or rise > together * credits then redis.call('HSET', rate_key, 'credits', left) end
+  if rise <= 0 or rise > together * credits then
+    redis.call('HSET', rate_key, 'credits', left, 'credits_seen', left)
+  end
   redis.call('HSET', key, 'credits_after', redis.call('HGET', rate_key, 'credits'))
 end
 if not redis.call('ZSCORE', open_key(run), shard) then

@@ -61,6 +61,60 @@ def test_one_bad_variant_trips_nothing(fleet: FleetOf, sandbox: SandboxServer) -
     assert sandbox.counters()["by_status"]["500"] == 100
 
 
+def test_an_outage_that_outlived_its_run_is_probed_by_the_next(fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """Its run was cancelled, the API is well again: a new run is begun with a probe at once, however long the wait."""
+    write_catalog(fleet.command.folder, 12)
+    sandbox.control(rates={"500": 1.0}, latency=0.02)
+    fleet = fleet.with_settings(RESTYLE_PROBE_SECONDS="300", RESTYLE_MAX_OUTAGE="1")
+    with fleet.workers(1):
+        first = fleet.submit()
+        wait_until(lambda: reasons(fleet) == {"outage"}, timeout=40, description="the suspension")
+        fleet.command("cancel", first)
+        wait_until(lambda: fleet.status(first)["report"], timeout=40, description="the end of the first run")
+        assert reasons(fleet) == {"outage"}
+        sandbox.control(rates={})
+        done = fleet.command("run", "manifest.csv", "--prompt", "a {id}", "--yes", "--json", timeout=60).json
+    assert (done["succeeded"], done["failed"]) == (12, 0)
+    assert (sandbox.charged, sandbox.paid_twice) == (12, {})
+
+
+def test_lost_answers_are_an_outage_before_much_is_lost(fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """Every picture is billed and no answer comes: the fleet stands still after a few, which are in doubt."""
+    write_catalog(fleet.command.folder, 12)
+    sandbox.control(rates={"lost": 1.0}, latency=0.2)
+    fleet = fleet.with_settings(RESTYLE_CONCURRENCY="2", RESTYLE_PROBE_SECONDS="60")
+    with fleet.workers(1):
+        run_id = fleet.submit()
+        wait_until(lambda: reasons(fleet) == {"outage"}, timeout=40, description="the suspension")
+        wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=20, description="calls in flight to end")
+        lost = sandbox.charged
+        assert lost <= 5 + 2, "half as many as failures, and what was in flight"
+        sandbox.control(rates={})
+        fleet.command("resume", run_id, "--detach")
+        done = fleet.finished(run_id, within=60)
+    assert done["in_doubt"] == lost
+    assert done["succeeded"] + done["failed"] == 12
+    assert sandbox.charged == lost + done["succeeded"]
+
+
+@pytest.mark.long
+def test_a_recipe_that_fails_by_itself_fails_its_own_jobs(fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """Rows of one variant with a strength that the API answers 500 to, last in the manifest: they fail, no outage."""
+    write_catalog(fleet.command.folder, 20)
+    rows = (fleet.command.folder / "manifest.csv").read_text().splitlines()
+    bad = range(11, 20)
+    text = [f"{row},{'0.9' if number - 1 in bad else '0.5'}" for number, row in enumerate(rows)]
+    (fleet.command.folder / "manifest.csv").write_text("\n".join(["id,image,strength", *text[1:]]) + "\n")
+    for number in bad:
+        sandbox.script(*["500"] * 60, prompt_contains=f"item-{number:03d}")
+    sandbox.control(latency=0.15)
+    fleet = fleet.with_settings(RESTYLE_MAX_ATTEMPTS="3", RESTYLE_CONCURRENCY="12")
+    with fleet.workers(1):
+        done = fleet.finished(fleet.submit(), within=60)
+    assert (done["succeeded"], done["failed"]) == (11, 9)
+    assert sandbox.counters()["by_status"]["500"] <= 9 * 6, "bounded tries"
+
+
 def reasons(fleet: FleetOf) -> set[str]:
     """Why the fleet is suspended."""
     return {entry["reason"] for entry in fleet.command("status", "--json").json["suspension"]}

@@ -9,6 +9,7 @@ import pytest
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
 from tests.support.clock import Clock
+from tests.support.proxy import running_proxy
 from tests.support.sandbox import SandboxServer
 from tests.support.wait import wait_until
 
@@ -71,3 +72,24 @@ def test_429_holds_the_fleet_and_costs_no_attempt(fleet: FleetOf, sandbox: Sandb
     begun = sorted(sandbox.counters()["begun"])
     gaps = [later - earlier for earlier, later in pairwise(begun)]
     assert max(gaps) >= 1.0, "the fleet waited for the reset"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_line_that_stalls_exceeds_no_limit(fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """At 300 a minute the way to the API stands still for 4.5 s, and then all comes at once: never more than 300."""
+    write_catalog(fleet.command.folder, 600)
+    sandbox.control(latency=0.2)
+    with running_proxy(int(sandbox.origin.rpartition(":")[2])) as line:
+        url = f"http://127.0.0.1:{line.port}/v1/sdxl-img2img"
+        fleet = fleet.with_settings(RESTYLE_MAX_RPM="300", RESTYLE_API_URL=url, RESTYLE_CONCURRENCY="32")
+        with fleet.workers(2):
+            run_id = fleet.submit()
+            wait_until(lambda: sandbox.charged > 60, timeout=60, description="calls at a steady pace")
+            line.open_gate.clear()
+            Clock(4.5).wait()
+            line.open_gate.set()
+            Clock(65).wait()
+            begun = sorted(sandbox.counters()["begun"])
+            fleet.command("cancel", run_id)
+    assert busiest(begun, 60) <= 300

@@ -83,6 +83,7 @@ def test_a_worker_that_alone_loses_s3_stands_aside(fleet: FleetOf, sandbox: Sand
             wait_until(lambda: not aside(fleet), timeout=20, description="the worker to be back")
 
 
+@pytest.mark.long
 def test_a_worker_that_alone_loses_the_api_stands_aside(fleet: FleetOf, sandbox: SandboxServer, to_api: Proxy) -> None:
     """What never left it costs no attempt and fails nothing; there is no outage, and it comes back by itself."""
     write_catalog(fleet.command.folder, 60)
@@ -106,6 +107,7 @@ def s3_port(fleet: FleetOf) -> str:
     return fleet.command.env["AWS_ENDPOINT_URL_S3"].rpartition(":")[2]
 
 
+@pytest.mark.long
 def test_few_jobs_sit_out_an_api_that_nobody_reaches(fleet: FleetOf, sandbox: SandboxServer, to_api: Proxy) -> None:
     """Three jobs and no way to the API: an outage, no attempt spent, and done once there is a way."""
     write_catalog(fleet.command.folder, 3)
