@@ -54,17 +54,33 @@ class Outliving:
             log.warning("an entry of the queue is no message: dropped", reason=_short(error))
 
 
-class _OwnClient:
+class _Hints:
+    """What both channels have in common: a message is only a hint, and may be lost."""
+
+    _puts_back = True
+
     def _get_client(self) -> Callable[..., Client]:
         """What makes a channel's client."""
         return functools.partial(Client, global_keyprefix=self.global_keyprefix)  # type: ignore[attr-defined] # kombu's
 
+    def _restore(self, message: Any, leftmost: bool = False) -> None:
+        """Puts a message back on its queue; where Redis takes none, the dispatcher feeds its job again.
 
-class Channel(_OwnClient, redis.Channel):
+        Kombu would ask a silent Redis once for each, and write them all to a file of the system's temporary folder.
+        """
+        try:
+            if self._puts_back:
+                super()._restore(message, leftmost)  # type: ignore[misc] # kombu's, which comes after this
+        except (RedisError, OSError) as error:
+            self._puts_back = False
+            log.debug("messages are not put back", reason=_short(error))
+
+
+class Channel(_Hints, redis.Channel):
     """Of one server."""
 
 
-class SentinelChannel(_OwnClient, redis.SentinelChannel):
+class SentinelChannel(_Hints, redis.SentinelChannel):
     """Of whatever the sentinels call the primary."""
 
 

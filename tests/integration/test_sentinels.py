@@ -68,7 +68,7 @@ def test_both_doors_follow_the_primary(servers: Watched, monkeypatch: pytest.Mon
 
 def put_and_get(connection: Connection, text: str) -> None:
     """A message there and back."""
-    queue = connection.SimpleQueue("queue:test")
+    queue = connection.SimpleQueue(f"queue:{text}")
     queue.put(text)
     message = queue.get(timeout=5)
     message.ack()
