@@ -22,7 +22,7 @@ from restyle.fleet import Fleet
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus
 from restyle.progress import Progress
-from restyle.registry import RunUnreadable, Standing, Totals
+from restyle.registry import Standing, Totals
 from restyle.store import Store
 
 
@@ -234,9 +234,8 @@ class Control:
         return run.status is RunStatus.FINISHED or run.finished is not None
 
     def _totals(self, run_id: str) -> Totals | None:
-        """A run's ledger in Redis; one that cannot be read is dropped, and rebuilt from S3."""
-        try:
+        """A run's ledger in Redis; where something of it cannot be read it is dropped, and rebuilt from S3."""
+        if self.progress.is_sound(run_id):
             return self.progress.totals(run_id)
-        except RunUnreadable:
-            self.progress.drop(run_id)
-            return None
+        self.progress.drop(run_id)
+        return None

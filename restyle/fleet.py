@@ -356,8 +356,9 @@ class Fleet:
 def read_suspensions(entries: dict[str, str], scope: Literal["fleet", "run"]) -> Iterator[Suspension]:
     """The entries of a suspension hash as values."""
     for reason, text in sorted(entries.items()):
-        entry = json.loads(text)
-        yield Suspension(
-            scope, reason, str(entry.get("detail", "")), entry.get("since", 0) / 1000,
-            entry.get("until_ms", 0) / 1000, str(entry.get("by", "")),
-        )  # fmt: skip
+        try:
+            entry = json.loads(text)
+            since, until = float(entry.get("since", 0)) / 1000, float(entry.get("until_ms", 0)) / 1000
+        except (ValueError, TypeError, AttributeError):
+            entry, since, until = {"detail": "what Redis has of it cannot be read"}, 0.0, 0.0  # it stands all the same
+        yield Suspension(scope, reason, str(entry.get("detail", "")), since, until, str(entry.get("by", "")))
