@@ -87,7 +87,7 @@ def test_a_firing_beside_a_run_that_ended_a_moment_ago(works: Works) -> None:
     schedule = Schedule(
         name="nightly", cron="0 2 * * *", time_zone="UTC", manifest=here.workspace.under("in") + "/", prompt="{id}"
     )
-    firings, ids = here.starter.firings, []
+    firings, ids = here.starter.firings, list[str]()
     for _ in range(2):
         firing = fire(schedule, utc_now(), here.settings).model_copy(update={"schedule": schedule})
         firing = firing.model_copy(update={"run_id": f"{firing.run_id[:9]}{len(ids):06d}Z-nightly"})

@@ -922,7 +922,8 @@ class Protocol(RuleBasedStateMachine):
             if hand.place in self.ledgers[hand.place.run].recorded
         ]  # fmt: skip
         if found:
-            self.tell(*some(found, pick), FOUND_RECORD)
+            worker, hand = some(found, pick)
+            self.tell(worker, hand, FOUND_RECORD)
 
     def end_without_a_call(self, pick: int, ended: Ended) -> None:
         """A record is found, or the input is no picture."""
