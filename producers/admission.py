@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from producers.runs import read_runs, run_ids, shared_job
 from producers.watch import write_run
-from restyle.errors import ConfigurationError, RestyleError
+from restyle.errors import ConfigurationError, RestyleError, StateUnavailable
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run
 from restyle.progress import Progress
@@ -47,10 +47,24 @@ class Admission:
                 self._compare(run, seen)
                 still_alone()
                 write_run(run, store=self.store, workspace=self.workspace)
-                self.progress.register(run)
+                self._register(run)
         except ConfigurationError:
             self._remove(run)
             raise
+
+    def _register(self, run: Run) -> None:
+        """Makes a run known to Redis that exists by now.
+
+        Raises:
+            StateUnavailable: Redis is away; the dispatcher takes the run up when it is back.
+        """
+        try:
+            self.progress.register(run)
+        except StateUnavailable as error:
+            raise StateUnavailable(
+                f"{error.message}. Run {run.run_id} is planned and begins when Redis is back; to end it, type: restyle"
+                f" cancel {run.run_id}"
+            ) from error
 
     def _compare(self, run: Run, seen: set[str]) -> None:
         """Compares with each unfinished run that was not seen before.

@@ -23,7 +23,7 @@ from restyle.holding import Holding
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus
 from restyle.progress import Progress
-from restyle.registry import RunUnreadable, Standing, Totals
+from restyle.registry import Standing, Totals
 from restyle.store import Store
 
 
@@ -110,15 +110,17 @@ class Control:
         """Writes a suspension down in S3, then in Redis."""
         if run_id is None:
             standing = Standing(self.progress.state)
-            suspended = Suspended(
-                reason=reason, detail=told, by=self.by, server=standing.server(), epoch=standing.epoch()
-            )
-            put_suspension(None, suspended, self.store, self.workspace)
+            fleets = Suspended(reason=reason, detail=told, by=self.by, server=standing.server(), epoch=standing.epoch())
+            put_suspension(None, fleets, self.store, self.workspace)
             self.fleet.suspend(reason, told, self.by, stored=True)
             return
         run = read_run(run_id, store=self.store, workspace=self.workspace)
-        suspended = Suspended(reason=reason, detail=told, by=self.by)
-        put_suspension(run_id, suspended, self.store, self.workspace)
+        if run.status in ENDED:
+            return  # it stands still for good
+        suspended = read_suspension(run_id, self.store, self.workspace)
+        if suspended is None:  # else the first word on it stands
+            suspended = Suspended(reason=reason, detail=told, by=self.by)
+            put_suspension(run_id, suspended, self.store, self.workspace)
         self.progress.agree(run, suspended.word)
 
     def resume(self, run_id: str | None, *, budget: float | None = None) -> Run | None:
@@ -209,7 +211,7 @@ class Control:
         keep_suspended(self.store, self.workspace, self.progress.state)
         return {standing.reason for standing in self.fleet.suspensions()}
 
-    def take_up(self, run_id: str) -> None:
+    def rebuild(self, run: Run) -> None:
         """Rebuilds a run that Redis has lost, and waits for calls of before that are still out.
 
         Raises:
@@ -222,18 +224,18 @@ class Control:
         # Living workers write down at their next beat which calls are out.
         time.sleep(self.beat_seconds * 1.5)
         deadline = time.monotonic() + self.fleet.limits.api_timeout + 30
-        while not rebuilder.restore(run_id):
+        while not rebuilder.restore(run.run_id):
             if time.monotonic() > deadline:
                 raise ConfigurationError(
-                    f"calls of run {run_id} from before Redis lost it are still out; when they have ended, type:"
-                    f" restyle resume {run_id}"
+                    f"calls of run {run.run_id} from before Redis lost it are still out; when they have ended, type:"
+                    f" restyle resume {run.run_id}"
                 )
             time.sleep(min(self.beat_seconds, 1.0))
 
     def _agree(self, run: Run, *, lift: bool = False, rebuild: bool = True) -> None:
         """Tells Redis what S3 says of a run by now; one that it has lost is rebuilt, unless it is to end anyway."""
         if self._totals(run.run_id) is None and rebuild:
-            self.take_up(run.run_id)
+            self.rebuild(run)
         suspended = read_suspension(run.run_id, self.store, self.workspace)
         self.progress.agree(run, suspended.word if suspended else None, lift=lift)
 
@@ -249,9 +251,8 @@ class Control:
         return run.status is RunStatus.FINISHED or run.finished is not None
 
     def _totals(self, run_id: str) -> Totals | None:
-        """A run's ledger in Redis; one that cannot be read is dropped, and rebuilt from S3."""
-        try:
+        """A run's ledger in Redis; where something of it cannot be read it is dropped, and rebuilt from S3."""
+        if self.progress.is_sound(run_id):
             return self.progress.totals(run_id)
-        except RunUnreadable:
-            self.progress.drop(run_id)
-            return None
+        self.progress.drop(run_id)
+        return None

@@ -15,6 +15,7 @@ from producers.diff import compare, put_diff
 from producers.plan import draft
 from producers.schedule import Firing, Overlap, Standing, is_of, overlapping
 from producers.shards import write_shards
+from producers.watch import read_run
 from restyle.errors import RestyleError, TransientError
 from restyle.firings import Ending, Firings, Settled
 from restyle.fleet import Fleet
@@ -131,7 +132,7 @@ class Starter:
         if self.store.head(self.workspace.run(firing.run_id)) is not None:
             # Cut off before Redis knew it; or Redis knew it, and has lost it since.
             if self.progress.totals(firing.run_id) is None:
-                control.take_up(firing.run_id)
+                control.rebuild(read_run(firing.run_id, store=self.store, workspace=self.workspace))
             return
         # By S3, so that one is found that Redis has lost.
         for earlier in control.unfinished():

@@ -144,16 +144,23 @@ class Progress(Registry):
     # -- shards --------------------------------------------------------------------------------------------
 
     def open_shards(self, run_id: str) -> list[OpenShard]:
-        """The shards that are out, by number."""
+        """The shards that are out, by number.
+
+        Raises:
+            RunUnreadable: what Redis has of one cannot be read.
+        """
         fed = dict(self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1, "WITHSCORES"))
         numbers = sorted(fed, key=int)
         counts = self.state.ask_all(*(("HMGET", self._shard(run_id, int(n)), "size", "n") for n in numbers))
-        return [
-            OpenShard(int(number), int(size), int(ended or 0), float(fed[number]) / 1000)
-            for number, (size, ended) in zip(numbers, counts, strict=True)
-            # One without a size was closed since by another dispatcher.
-            if size is not None
-        ]
+        try:
+            return [
+                OpenShard(int(number), int(size), int(ended or 0), float(fed[number]) / 1000)
+                for number, (size, ended) in zip(numbers, counts, strict=True)
+                # One without a size was closed since by another dispatcher.
+                if size is not None
+            ]
+        except ValueError as error:
+            raise RunUnreadable(f"what Redis has of a shard cannot be read ({error})") from None
 
     def open_shard(self, run_id: str, shard: int, size: int, *, probing: bool = False) -> bool:
         """Opens a shard; False where it is open or closed already, or anything is suspended.
@@ -179,6 +186,23 @@ class Progress(Registry):
     def fed_at(self, run_id: str, shard: int) -> float:
         """When an open shard was last fed, by Redis's clock; 0 where that is not known."""
         return float(self.state.ask("ZSCORE", self._run(run_id, "open"), str(shard)) or 0) / 1000
+
+    def is_sound(self, run_id: str) -> bool:
+        """Whether all that Redis has of a run can be read."""
+        kinds = {(): "hash", ("open",): "zset", ("closed",): "string", ("suspension",): "hash", ("doubts",): "set"}
+        found = self.state.ask_all(*(("TYPE", self._run(run_id, *parts)) for parts in kinds))
+        if any(kind not in {"none", wanted} for kind, wanted in zip(found, kinds.values(), strict=True)):
+            return False
+        shards = self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1)
+        found = self.state.ask_all(*(("TYPE", self._run(run_id, "shard", shard)) for shard in shards))
+        if not {*found} <= {"none", "hash"}:
+            return False
+        try:
+            self.totals(run_id)
+            self.open_shards(run_id)
+        except RunUnreadable:
+            return False
+        return True
 
     def ended(self, run_id: str, shard: int) -> set[int]:
         """The places of an open shard's jobs that have an outcome."""

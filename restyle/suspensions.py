@@ -71,11 +71,13 @@ def advice(reason: str, cause: str = "") -> str:
 def read_suspensions(entries: dict[str, str], scope: Literal["fleet", "run"]) -> Iterator[Suspension]:
     """The entries of a suspension hash as values."""
     for reason, text in sorted(entries.items()):
-        entry = json.loads(text)
-        yield Suspension(
-            scope, reason, str(entry.get("detail", "")), entry.get("since", 0) / 1000,
-            entry.get("until_ms", 0) / 1000, str(entry.get("by", "")), str(entry.get("cause", "")),
-        )  # fmt: skip
+        try:
+            entry = json.loads(text)
+            since, until = float(entry.get("since", 0)) / 1000, float(entry.get("until_ms", 0)) / 1000
+        except (ValueError, TypeError, AttributeError):
+            entry, since, until = {"detail": "what Redis has of it cannot be read"}, 0.0, 0.0  # it stands all the same
+        words = (str(entry.get(name, "")) for name in ("by", "cause"))
+        yield Suspension(scope, reason, str(entry.get("detail", "")), since, until, *words)
 
 
 #: Seconds from which on a hold of the API's is told like a suspension.

@@ -14,8 +14,9 @@ from collections import Counter
 import structlog
 
 from producers.enqueue import Feeder, PlannedJob
+from producers.watch import read_run, write_run
 from restyle.call_ends import recipe
-from restyle.errors import RestyleError, StateUnavailable
+from restyle.errors import InputNotFound, RestyleError, StateUnavailable
 from restyle.firings import Firings
 from restyle.fleet import Dropped
 from restyle.models import Job, Message, RunStatus, utc_now
@@ -117,7 +118,24 @@ class Dispatcher(threading.Thread):
         for suspension in self._progress.suspensions(run_id):
             if suspension.until and self._progress.state.clock() >= suspension.until:
                 self._progress.lift(run_id, suspension.reason)  # a new day, a new budget
-        self._feeder.advance(run_id)
+        try:
+            self._feeder.advance(run_id)
+        except InputNotFound as error:
+            self._write_off(run_id, error)
+
+    def _write_off(self, run_id: str, error: InputNotFound) -> None:
+        """Ends a run that is cancelled and whose plan is gone: of it no report can be written.
+
+        Raises:
+            InputNotFound: it is not cancelled.
+        """
+        here = self._resources
+        run = read_run(run_id, store=here.store, workspace=here.workspace)
+        if run.status is not RunStatus.CANCELLED:
+            raise error
+        write_run(run.model_copy(update={"finished": utc_now()}), store=here.store, workspace=here.workspace)
+        self._progress.end(run_id, RunStatus.CANCELLED)
+        log.warning("ended without a report", run=run_id, reason=error.message)
 
     def _tell(self, run_id: str) -> None:
         """Has it told that a run stands still."""

@@ -21,9 +21,9 @@ import structlog
 from producers.rebuild import Rebuilder
 from producers.runs import read_runs, run_ids
 from producers.suspensions import keep_suspended, read_suspension
-from producers.watch import read_run
+from producers.watch import read_run, write_run
 from restyle.errors import RestyleError, StateUnavailable
-from restyle.models import ENDED, Run, RunStatus
+from restyle.models import ENDED, Run, RunStatus, utc_now
 from restyle.registry import RunUnreadable
 from tasks.resources import Resources
 from workers.troubles import Troubles
@@ -151,7 +151,7 @@ class Steward(threading.Thread):
         if not waiting:
             self._state.ask("HSETNX", self._state.key("stock"), "id", uuid4().hex)
             self._state.ask("HSET", self._state.key("stock"), "server", server.process)
-            log.info("taken stock of S3", runs=len(runs), taken_up=[run.run_id for run in lost], new=server.is_new)
+            log.info("taken stock of S3", runs=len(runs), rebuilt=[run.run_id for run in lost], new=server.is_new)
 
     def _known(self, runs: list[Run]) -> set[str]:
         """The runs that Redis knows, be it something unreadable."""
@@ -176,13 +176,17 @@ class Steward(threading.Thread):
                 done = self._rebuilder.restore(run.run_id)
             except RunUnreadable:
                 done = True  # the others go on; this one is told of
-                raise
+                if run.status is not RunStatus.CANCELLED:
+                    raise
+                # Of one that a person has ended, and that cannot be read, no report can be written.
+                over = run.model_copy(update={"finished": utc_now()})
+                write_run(over, store=self._store, workspace=self._workspace)
         if done:
-            log.warning("taken up again: Redis did not know it", run=run.run_id)
+            log.warning("rebuilt: Redis did not know it", run=run.run_id)
         return done
 
     def _sum_lost(self, run: Run) -> bool:
-        """Counts what a run has spent that nobody takes up by himself."""
+        """Counts what a run has spent that is rebuilt by a command alone."""
         if self._rebuilder.calls_out(run.run_id):
             return False
         try:

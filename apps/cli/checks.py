@@ -15,6 +15,7 @@ from restyle.errors import RestyleError
 from restyle.fleet import Fleet
 from restyle.holder import shown
 from restyle.models import utc_now
+from restyle.periods import Periods
 from restyle.segmind import Segmind
 from restyle.segmind_queue import CannotTell
 from restyle.trust import authorities, authorities_from, proxy_for
@@ -64,6 +65,9 @@ def _parts(settings: Settings) -> Iterator[Finding]:
             " RESTYLE_IN_DOUBT",
         )
     yield _look("clock", lambda: _clock(settings), "let this machine set its clock by NTP")
+    yield _look(
+        "time zone", lambda: _zone(settings), "set RESTYLE_TIME_ZONE alike here and for all workers, and restart them"
+    )
 
 
 def _look(name: str, look: Callable[[], str], advice: str) -> Finding:
@@ -159,6 +163,19 @@ def _history(settings: Settings) -> str:
     finally:
         client.close()
     return f"lost submits are looked up at {settings.effective_history_url}"
+
+
+def _zone(settings: Settings) -> str:
+    state = open_state(settings, "")
+    try:
+        zone = Periods(state).zone()
+    finally:
+        state.close()
+    if zone and zone != settings.time_zone:
+        raise RestyleError(
+            f"workers count the days of budgets in {zone}, and RESTYLE_TIME_ZONE is {settings.time_zone} here"
+        )
+    return f"days and months of budgets are counted in {settings.time_zone}"
 
 
 def _clock(settings: Settings) -> str:

@@ -175,14 +175,14 @@ class Side:
             return self.look()
         fleet_reasons = (*read_suspensions(reasons, "fleet"), *([hold] if hold else []))
         own = (period.name for period in self.session.fleet.limits.budgets.periods())
-        names = [in_force or name for in_force, name in zip(periods, own, strict=True)]
+        days = [in_force or name for in_force, name in zip(periods, own, strict=True)]
         told = self._ask(
             runs=[("HGETALL", state.key("run", run_id)) for run_id in known],
             standing=[("HGETALL", state.key("run", run_id, "suspension")) for run_id in known],
             beats=[("GET", state.key("worker", name)) for name in names],
             lives=[("PTTL", state.key("worker", name)) for name in names],
             queues=[("LLEN", state.key(queue)) for queue in QUEUES.values()],
-            spent=[("GET", state.key("spent", period)) for period in names],
+            spent=[("GET", state.key("spent", period)) for period in days],
             events=[ask_events(state, None)],
             trend=[ask_fleet(state)] if time.monotonic() - self._trend_read >= TREND_EVERY else [],
             # Of runs that are new here, so that their pace is known at once.

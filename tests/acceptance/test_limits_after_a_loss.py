@@ -15,7 +15,8 @@ from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.acceptance
+# Their short forms are in tests/integration, with a fleet in one process.
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 
 #: Seconds that each request to S3 takes where it is slow.
 SLOW = 0.25
@@ -94,9 +95,10 @@ def test_an_approval_outlives_redis(bounded: FleetOf, proxy: Proxy, sandbox: San
     with bounded.workers(1):
         run_id = bounded.submit("photo of {id}", "--sample", "4", "--then-ask")
         stands(bounded, run_id, "awaiting_approval")
-        proxy.delay = SLOW
+        proxy.delay = 4 * SLOW
         lose_everything(bounded)
         bounded.command("resume", run_id, "--detach")
+        proxy.delay = 0
         stands(bounded, run_id, "awaiting_approval")
         assert sandbox.charged == 4
         bounded.command("approve", run_id, "--detach")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,7 @@ def test_a_cancel_that_was_cut_off(fleet: FleetOf, proxy: Proxy, sandbox: Sandbo
         assert sandbox.calls < 40
 
 
+@pytest.mark.long
 def test_a_submit_that_is_refused_never_runs(fleet: FleetOf, proxy: Proxy, sandbox: SandboxServer) -> None:
     """It shares a job with a suspended run and S3 is slow: 'Nothing was spent' is true, and nothing of it is left."""
     write_catalog(fleet.command.folder, 30)
@@ -79,8 +81,9 @@ def test_a_submit_that_is_refused_never_runs(fleet: FleetOf, proxy: Proxy, sandb
         fleet.finished(standing, within=60)
 
 
+@pytest.mark.long
 def test_a_submit_of_redis_lost_second(fleet: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
-    """Valkey falls back to before a submit that was acknowledged: the run is taken up without a hand laid on."""
+    """Valkey falls back to before a submit that was acknowledged: the run is done without a hand laid on."""
     write_catalog(fleet.command.folder, 12)
     sandbox.control(latency=0.1)
     fleet = fleet.with_settings(RESTYLE_REDIS_URL=own_valkey.url)
@@ -100,6 +103,7 @@ def test_a_submit_of_redis_lost_second(fleet: FleetOf, own_valkey: Valkey, sandb
     assert (done["succeeded"], sandbox.charged, sandbox.paid_twice) == (12, 12, {})
 
 
+@pytest.mark.long
 def test_one_broken_run_costs_the_others_nothing(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Its plan is gone, or what Redis has of it is nonsense: another run ends, and status says why this one stands."""
     write_catalog(fleet.command.folder, 30)
@@ -126,3 +130,37 @@ def test_one_broken_run_costs_the_others_nothing(fleet: FleetOf, sandbox: Sandbo
         fleet.command("cancel", gone)
     state.close()
     assert (sandbox.charged, sandbox.paid_twice) == (20, {})
+
+
+@pytest.mark.long
+def test_advice_works_as_it_is_typed(fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """What status and resume say of a run that stands still is typed, word for word, and the run goes on."""
+    write_catalog(fleet.command.folder, 12)
+    sandbox.control(price=1, latency=0.05)
+    fleet = fleet.with_settings(RESTYLE_PRICE="1", RESTYLE_SHARD_JOBS="5")
+    with fleet.workers(1):
+        words = ("--sample", "3", "--then-ask", "--budget", "5")
+        run_id = fleet.submit("photo of {id}", *words)
+
+        def advice(reason: str) -> list[str]:
+            """What to type, as printed."""
+            wait_until(
+                lambda: (fleet.status(run_id)["suspension"] or {}).get("reason") == reason,
+                timeout=30, description=reason,
+            )  # fmt: skip
+            told = re.search(r"restyle (\w+ [^()\n]+)", fleet.status(run_id)["suspension"]["next"])
+            assert told, fleet.status(run_id)["suspension"]
+            return told[1].split()
+
+        fleet.command(*advice("awaiting_approval"), "--detach")
+        fleet.command(*[word.replace("CREDITS", "8") for word in advice("budget")], "--detach")
+        assert sandbox.charged <= 8
+        advice("budget")
+        fleet.command("suspend")
+        fleet.command("suspend", run_id)
+        told = fleet.command("resume")
+        assert f"restyle resume {run_id}" in told.err, told
+        assert "--budget" in fleet.command("resume", "--budget", "99", expect=2).err
+        fleet.command("resume", run_id, "--budget", "99", "--detach")
+        assert fleet.finished(run_id, within=40)["succeeded"] == 12
+    assert (sandbox.charged, sandbox.paid_twice) == (12, {})

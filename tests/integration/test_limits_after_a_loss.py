@@ -17,7 +17,7 @@ from tests.support.works import Works, running_works
 pytestmark = pytest.mark.timeout(90)
 
 #: Seconds that each request to S3 takes where it is slow.
-SLOW = 0.25
+SLOW = 0.1
 
 Fleets = Callable[..., AbstractContextManager[Works]]
 
@@ -146,7 +146,7 @@ def test_what_a_person_suspended_stays_suspended(fleet: Fleets, sandbox: Sandbox
 
 
 def test_a_run_that_redis_has_lost_goes_on_by_itself(fleet: Fleets, sandbox: SandboxServer) -> None:
-    """Nothing forbids it: it is taken up where it was, with its calls in flight; each job is paid for once."""
+    """Nothing forbids it: it is rebuilt where it was, with its calls in flight; each job is paid for once."""
     sandbox.control(latency=0.3)
     with fleet(heartbeat_ttl=0.5) as works:
         run_id = works.submit(works.catalog(16), budget=40)
