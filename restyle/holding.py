@@ -65,6 +65,8 @@ class Holding:
         self._owner = owner
         self.terms = terms
         self._rivals = Rivals(store, workspace)
+        #: Told when this Redis takes the workspace, loses it, or leaves it.
+        self.notice: Callable[[str], None] = lambda _: None
         self._idle_since: float | None = None
         self._next_try = 0.0
 
@@ -109,6 +111,8 @@ class Holding:
             if rival is None or not rival.holds:
                 time.sleep(BETWEEN)
                 continue
+            if rival.name in self._tenure.know(INTEREST).names - known.names:
+                continue  # this Redis was emptied, and has learned the name of its own record again
             if not take_over and (rival.beats or not patient):
                 raise WorkspaceHeld(refusal(self._workspace.uri, rival, utc_now()))
             if rival.name not in met:
@@ -175,6 +179,7 @@ class Holding:
             if turn is None or known.lease <= 0 or not self._tenure.end(if_idle=if_idle):
                 return False
             self._put(known.name, self._record(Standing.LEFT, turn, known))
+            self.notice(f"{self._workspace.uri} is left: there is nothing to do")
             return True
 
     def _is_time(self) -> bool:
@@ -248,6 +253,7 @@ class Holding:
                 return False
             self._clear(self._workspace.fleet, others.mine.keys() - {name})
             self._clear(self._workspace.handover, others.stops)
+            self.notice(f"{self._workspace.uri} is held by this Redis")
             return True
 
     def _alone(self, known: Known, name: str) -> Look | None:
@@ -277,9 +283,11 @@ class Holding:
         look = self._look(known)
         mine = look.mine.get(known.name)
         rival = in_the_way(look.rivals)
-        if rival and rival.holds:
+        if rival and rival.holds and (rival.beats or rival.name != known.name):
             self._lose(rival, known)
             self._clear(self._workspace.fleet, {known.name} & look.mine.keys())
+        elif rival and rival.name == known.name:
+            return  # Redis fell back by a moment, and another process of it knows that it wrote this
         elif mine is None:
             self._enter(known, look, is_gone=True)
         elif known.name in look.stops:
@@ -304,6 +312,7 @@ class Holding:
 
     def _note_loss(self, detail: str, by: str, known: Known, *, leaving: bool = False) -> None:
         until = known.now + self.terms.silent_after * 1000
+        self.notice(detail)
         self._tenure.lose({"detail": detail, "by": by, "since": known.now, "until": until, "leaving": leaving})
 
     def _begin_leaving(self, known: Known) -> None:

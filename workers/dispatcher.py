@@ -66,6 +66,8 @@ class Dispatcher(threading.Thread):
     def tick(self) -> None:
         """One step for everything that is ready for one; none while the workspace may be another Redis's."""
         if not self._fleet.holds_workspace:
+            for run_id in self._progress.unfinished() if self._fleet.suspensions() else ():
+                self._tell(run_id)
             return
         self._free_the_dead()
         reasons = {suspension.reason for suspension in self._fleet.suspensions()}

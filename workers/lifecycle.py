@@ -22,7 +22,7 @@ from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges
 from workers.health import Health, doors
 from workers.notifier import Notifier
-from workers.renewal import Renewal
+from workers.renewal import Renewal, leave
 from workers.traces import open_traces
 from workers.watchdog import Watchdog
 
@@ -82,13 +82,14 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         settings.refeed_after,
     )  # fmt: skip
     dispatcher = Dispatcher(resources, feeder)
+    resources.holding.notice = lambda text: log.warning("workspace", standing=text)
     renewal = Renewal(resources.holding, on_error=lambda why: log.warning("the workspace is not renewed", reason=why))
     notifier = Notifier(resources.notifications, settings.dispatch_seconds)
     health = _health(settings, resources)
 
     end_traces = open_traces(resources) if settings.traces else lambda: None
 
-    def leave() -> None:
+    def end() -> None:
         dispatcher.stop()
         notifier.stop()
         renewal.stop()
@@ -96,7 +97,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         leave_workspace(resources)
         end_traces()
 
-    watchdog = Watchdog(resources, app.conf.worker_concurrency, leave)
+    watchdog = Watchdog(resources, app.conf.worker_concurrency, end)
     watchdog.watch(app)
 
     @signals.setup_logging.connect(weak=False)
@@ -132,17 +133,18 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
 
     @signals.worker_shutdown.connect(weak=False)
     def on_shutdown(**_: Any) -> None:
-        leave()
+        end()
         resources.close()
 
 
 def leave_workspace(resources: Resources) -> None:
     """The last worker of a Redis that ends with it, or that has nothing to do, says in S3 that it is gone."""
     try:
-        if not any(resources.tools.fleet.workers().values()):
-            resources.holding.leave(if_idle=resources.settings.local_redis is None)
-    except RestyleError as error:
-        log.warning("left the workspace without a word", reason=error.message)
+        is_last = not any(resources.tools.fleet.workers().values())
+    except StateUnavailable:
+        return
+    if is_last:
+        leave(resources.holding, if_idle=resources.settings.local_redis is None)
 
 
 def _health(settings: Settings, resources: Resources) -> Health | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -19,7 +20,7 @@ from producers.control import Control
 from producers.enqueue import Feeder
 from producers.rows import Rows
 from producers.watch import Snapshot, read_run, rows_of, snapshot
-from restyle.errors import ConfigurationError, RestyleError
+from restyle.errors import ConfigurationError, RestyleError, StateUnavailable
 from restyle.fleet import Fleet
 from restyle.holder import described
 from restyle.holding import Holding
@@ -28,7 +29,7 @@ from restyle.models import Run, utc_now
 from restyle.progress import Progress
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
-from workers.renewal import Renewal
+from workers.renewal import Renewal, leave
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def held(here: Session, *, take_over: bool) -> Iterator[None]:
         # Whatever goes wrong here ends by itself, only later.
         with suppress(RestyleError):
             if here.embedded and not any(here.fleet.workers().values()):
-                here.holding.leave(if_idle=False)
+                leave(here.holding, if_idle=False)
 
 
 def confirm_take_over(here: Session) -> None:
@@ -191,7 +192,15 @@ def confirm_take_over(here: Session) -> None:
 def connect(settings: Settings, store: Store, *, embedded: bool) -> Session:
     """The doors of complete settings, Redis checked."""
     state = open_state(settings, settings.account or "", connections=16)
-    state.ping()
+    try:
+        state.ping()
+    except StateUnavailable:
+        if settings.local_redis in {None, socket.gethostname()}:
+            raise
+        raise ConfigurationError(
+            f"{settings.home} is in use on {settings.local_redis}, whose embedded Redis this machine does not reach."
+            " Two machines cannot share one RESTYLE_HOME: set it to a folder of this machine"
+        ) from None
     if settings.account is None and (account := state.ask("GET", state.key("account"))):
         # Without a key of its own a command looks at the account that the workers use.
         state.close()

@@ -212,10 +212,12 @@ class Side:
     def _first(self) -> tuple[list[str], list[str], str | None, tuple[list[str | None], dict[str, str], float]]:
         """The round trip that tells what to ask for in the second."""
         state = self.session.state
-        runs, workers, account, rate, reasons, clock = state.ask_all(
+        runs, workers, account, rate, reasons, clock, lost = state.ask_all(
             ("SMEMBERS", state.key("runs")), ("SMEMBERS", state.key("workers")), ("GET", state.key("account")),
             ("HMGET", f"{state.account}rate", "credits", "hold"), ("HGETALL", f"{state.account}suspension"), ("TIME",),
+            ("HGET", state.key("fleet"), "lost"),
         )  # fmt: skip
+        reasons |= {"held": lost} if lost else {}
         return sorted(runs, reverse=True), sorted(workers), account, (rate, reasons, float(clock[0]))
 
     def _moving(

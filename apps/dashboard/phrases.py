@@ -19,6 +19,7 @@ _WHY = {
     "awaiting_approval": "its sample awaits approval",
     "budget": "the budget is used up",
     "deadline": "its time is up",
+    "held": "another Redis has the workspace",
 }
 
 
