@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import pytest
 
 from restyle.errors import StoreUnavailable, WorkspaceHeld
+from restyle.flags import Owner
 from restyle.fleet import Fleet, Limits
 from restyle.fleet import Holding as InHand
 from restyle.holder import Terms
-from restyle.holding import Holding, Owner
+from restyle.holding import Holding
 from restyle.keys import Workspace
 from restyle.progress import Progress
 from restyle.state import State
