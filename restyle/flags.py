@@ -14,7 +14,7 @@ from restyle.holder import MAX_BYTES, FleetRecord, Rival, Standing, Terms, is_na
 from restyle.keys import Workspace
 from restyle.models import utc_now
 from restyle.store import Dated, Store
-from restyle.tenure import Known, Turn
+from restyle.tenure import Held, Known, Turn
 
 
 @dataclass(frozen=True)
@@ -110,15 +110,16 @@ class Flags:
 
     # -- writing -------------------------------------------------------------------------------------------
 
-    def write(self, name: str, state: Standing, turn: Turn, known: Known) -> str:
-        """Writes this Redis's record, and answers with its ETag."""
+    def write(self, state: Standing, turn: Turn, known: Known) -> Held:
+        """Writes this Redis's record as it is known to be, but for its state."""
         record = FleetRecord(
-            state=state, beat=turn.beat, who=known.who[:300], since=datetime.fromisoformat(known.since),
-            redis=self._owner.redis[:300], runs=turn.runs, pending=max(0, turn.pending),
-            silent_after=self._terms.silent_after, version=self._owner.version[:64],
+            state=state, beat=turn.beat, number=known.number, who=known.who[:300],
+            since=datetime.fromisoformat(known.since), redis=self._owner.redis[:300], runs=turn.runs,
+            pending=max(0, turn.pending), silent_after=self._terms.silent_after, version=self._owner.version[:64],
         )  # fmt: skip
         text = record.model_dump_json(indent=1).encode()
-        return self._store.put(self._workspace.fleet(name), text, content_type="application/json")
+        etag = self._store.put(self._workspace.fleet(known.name), text, content_type="application/json")
+        return Held(known.name, etag, known.who, known.since, known.number)
 
     def remove(self, names: Iterable[str]) -> None:
         """Removes records of one's own, or of others that left or are silent."""

@@ -161,7 +161,7 @@ class Holding:
             known = self._tenure.know()
             if turn is None or known.lease <= 0 or not self._tenure.end(if_idle=if_idle):
                 return False
-            self._flags.write(known.name, Standing.LEFT, turn, known)
+            self._flags.write(Standing.LEFT, turn, known)
             self.notice(f"{self._workspace.uri} is left: there is nothing to do")
             return True
 
@@ -181,13 +181,13 @@ class Holding:
             self._enter(known, look)
             return
         rival = in_the_way(look.rivals)
-        if rival and rival.holds and rival.beats and not known.loss:
+        if rival and rival.holds and rival.beats and known.runs and not known.loss:
             self._lose(rival, known)
 
     def _leave_in_time(self, known: Known) -> None:
         """Leaves once there has been nothing to do for a while."""
         now = time.monotonic()
-        if (known.lease <= 0 and not known.here) or self._has_jobs_in_hand():
+        if (known.lease <= 0 and not known.here and not known.lost) or self._has_jobs_in_hand():
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
@@ -195,12 +195,10 @@ class Holding:
             self.leave(if_idle=True) if known.lease > 0 else self._take_down(known)
 
     def _take_down(self, known: Known) -> None:
-        """Where the lease has run out, another one may be about to take the workspace: the record is removed."""
+        """With nothing to do, a record that is still there says so, and a loss is none any more."""
         with self._tenure.turn() as turn:
-            if turn is None or not self._tenure.end(if_idle=True):
-                return
-            if known.name in self._flags.look(known).mine:
-                self._flags.remove([known.name])
+            if turn and self._tenure.end(if_idle=True) and known.name in self._flags.look(known).mine:
+                self._flags.write(Standing.LEFT, turn, known)
 
     def _has_jobs_in_hand(self) -> bool:
         """Whether a call may be in flight here: its job is in a worker's hands."""
@@ -208,43 +206,41 @@ class Holding:
 
     # -- taking and renewing -------------------------------------------------------------------------------
 
-    def _enter(self, known: Known, look: Look, *, is_gone: bool = False) -> bool:
-        """Raises the flag, looks at the others' again, and holds the workspace where nobody is in the way.
-
-        Args:
-            known: what this Redis knows.
-            look: the records, by which nobody was in the way.
-            is_gone: whether the record vanished while the lease stood, when nobody else could take the workspace.
-        """
+    def _enter(self, known: Known, look: Look) -> bool:
+        """Raises the flag, looks at the others' again, and holds the workspace where nobody is in the way."""
         name = secrets.token_hex(8) + (f"-{self._owner.machine}" if self._owner.machine else "")
-        fresh = replace(known, who=self._owner.who, since=utc_now().isoformat(), names=known.names | {name})
+        number = 1 + max((known.number, *(rival.number for rival in look.rivals if rival.record)))
+        fresh = replace(
+            known, who=self._owner.who, since=utc_now().isoformat(), names=known.names | {name}, name=name,
+            number=number,
+        )  # fmt: skip
         with self._tenure.turn(name) as turn:
             if turn is None:
                 return False
-            self._flags.write(name, Standing.CANDIDATE, turn, fresh)
-            others = self._alone(fresh, name)
+            raised = self._flags.write(Standing.CANDIDATE, turn, fresh)
+            others = self._alone(replace(fresh, etag=raised.etag, beats=known.beats | {turn.beat}))
             if others is None or not self._tenure.has(turn):
                 self._flags.remove([name])
                 return False
             self._flags.remove(rival.name for rival in others.rivals)
-            is_continued = not known.name or known.name in look.mine
-            if not (is_continued or is_gone):
+            is_continued = not known.name or not any(rival.number > known.number for rival in others.rivals)
+            if not is_continued:
                 self._part_with_runs()
-            etag = self._flags.write(name, Standing.HOLDER, turn, fresh)
-            if not self._tenure.note(turn, self.terms.lease, name, etag, fresh, anew=not is_continued):
+            record = self._flags.write(Standing.HOLDER, turn, fresh)
+            if not self._tenure.note(turn, self.terms.lease, record, anew=not is_continued):
                 return False
             self._flags.remove(others.mine.keys() - {name})
             self._flags.remove_wishes(others.stops)
             self.notice(f"{self._workspace.uri} is held by this Redis")
             return True
 
-    def _alone(self, known: Known, name: str) -> Look | None:
+    def _alone(self, known: Known) -> Look | None:
         """The records as they are when nobody is in the way; None where somebody stays."""
         for _ in range(LOOKS):
             look = self._flags.look(known)
-            match next_step(look.rivals, name, raised=True):
+            match next_step(look.rivals, known.name, raised=True):
                 case Step.GO_ON:
-                    return look if name in look.mine else None
+                    return look if known.name in look.mine else None
                 case Step.STEP_BACK:
                     return None
             time.sleep(BETWEEN)
@@ -263,22 +259,21 @@ class Holding:
 
     def _renew(self, known: Known) -> None:
         look = self._flags.look(known)
-        mine = look.mine.get(known.name)
-        rival = in_the_way(look.rivals)
-        if rival and rival.holds and (rival.beats or rival.name != known.name):
-            self._lose(rival, known)
-            self._flags.remove({known.name} & look.mine.keys())
-        elif rival and rival.name == known.name:
+        stranger = next((rival for rival in look.rivals if rival.name == known.name), None)
+        above = next((rival for rival in look.rivals if rival.outranks(known.number)), None)
+        if stranger and not stranger.beats:
             return  # Redis fell back by a moment, and another process of it knows that it wrote this
-        elif mine is None:
-            self._enter(known, look, is_gone=True)
+        if rival := stranger or above:
+            self._lose(rival, known)
+        elif known.name not in look.mine:
+            self._enter(known, look)  # removed by hand: nobody else may do that before the lease is over
         elif known.name in look.stops:
             self._begin_leaving(known)
         else:
             with self._tenure.turn() as turn:
                 if turn:
-                    etag = self._flags.write(known.name, Standing.HOLDER, turn, known)
-                    self._tenure.note(turn, self.terms.lease, known.name, etag, known)
+                    record = self._flags.write(Standing.HOLDER, turn, known)
+                    self._tenure.note(turn, self.terms.lease, record, is_renewal=True)
                     self._flags.remove(look.mine.keys() - {known.name})
 
     # -- losing and leaving --------------------------------------------------------------------------------
@@ -287,6 +282,10 @@ class Holding:
         """Another one has the workspace: no call begins here, and nobody fights for it."""
         by = rival.record.who if rival.record else "another Redis"
         self._note_loss(lost_to(self._workspace.uri, rival, utc_now()), by, known)
+        if rival.name != known.name and known.here:
+            with self._tenure.turn() as turn:
+                if turn:
+                    self._flags.write(Standing.LEFT, turn, known)
 
     def _note_loss(self, detail: str, by: str, known: Known, *, leaving: bool = False) -> None:
         until = known.now + self.terms.silent_after * 1000
@@ -306,8 +305,8 @@ class Holding:
             if turn is None:
                 return
             if is_busy:
-                self._flags.write(known.name, Standing.LEAVING, turn, known)
+                self._flags.write(Standing.LEAVING, turn, known)
                 return
-            self._flags.remove({known.name})
+            self._flags.write(Standing.LEFT, turn, known)
             self._flags.remove_wishes({known.name})
             self._note_loss(str(known.loss["detail"]), str(known.loss["by"]), known)

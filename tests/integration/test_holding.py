@@ -176,7 +176,8 @@ def test_a_silent_holder_is_followed_and_does_not_fight(people: People) -> None:
     assert "held by ben" in anna.reasons()[0]
     for _ in range(5):
         first.step()
-    assert (anna.holds(), ben.holds(), list(records(ben))) == (False, True, ["ben"])
+    states = {who: text["state"] for who, text in records(ben).items()}
+    assert (anna.holds(), ben.holds(), states) == (False, True, {"anna": "left", "ben": "holder"})
     ben.state.ask("DEL", ben.state.key("runs"))
     second.lose_interest()
     until(lambda: not ben.holds(), "its leaving")
@@ -446,3 +447,24 @@ def test_a_redis_that_fell_back_by_a_moment_is_the_same_one(people: People) -> N
     assert (anna.holds(), anna.reasons()) == (True, [])
     until(lambda: anna.state.ask("HGET", anna.state.key("fleet"), "renewed") != "0", "its writing", writer)
     assert (anna.holds(), anna.reasons()) == (True, [])
+
+
+def test_a_renewal_that_came_too_late_disturbs_nobody(people: People, line: Proxy, s3: S3) -> None:
+    """The holder stood still in the middle of writing and was followed: its record is back, and the follower stays."""
+    anna, ben = people("anna"), people("ben")
+    anna.store = by(line, s3)
+    anna.begin_run()
+    ben.begin_run()
+    first, second = anna.holding(), ben.holding()
+    first.hold()
+    line.once(b"PUT /", second.hold, when="before")
+    anna.state.ask("HSET", anna.state.key("fleet"), "renewed", 0)
+    until(ben.holds, "its being followed", first)
+    assert not anna.holds(), "the lease had run out when S3 answered"
+    assert records(ben)["anna"]["state"] == "holder"
+    renewed = ben.state.ask("HGET", ben.state.key("fleet"), "renewed")
+    until(lambda: ben.state.ask("HGET", ben.state.key("fleet"), "renewed") != renewed, "its renewal", second)
+    assert ben.holds()
+    until(lambda: bool(anna.reasons()), "its learning of it", first, second)
+    assert ben.holds()
+    assert not anna.holds()
