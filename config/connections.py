@@ -10,9 +10,10 @@ from importlib.metadata import version
 from config.settings import Settings
 from restyle.budgets import Budgets
 from restyle.errors import ConfigurationError
+from restyle.flags import Owner
 from restyle.fleet import Fleet, Limits
 from restyle.holder import Terms, address_of
-from restyle.holding import Holding, Owner
+from restyle.holding import Holding
 from restyle.redis_address import RedisAddress
 from restyle.state import State
 from restyle.store import Endpoint, Store

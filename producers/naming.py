@@ -25,7 +25,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
 #: Keys without what a terminal obeys or shows in another order.
 _PLAIN = re.compile("[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 #: Folders of the workspace that are ours to write.
-OWN_FOLDERS = ("records", "inputs", "replaced", "runs", "sandbox", "suspect")
+OWN_FOLDERS = ("records", "inputs", "replaced", "runs", "sandbox", "suspect", "fleets")
 _ANY_SUFFIX = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 

@@ -26,6 +26,8 @@ SILENT_AFTER = 45.0
 MOST_PATIENCE = 300.0
 #: Bytes of a record above which it is not read.
 MAX_BYTES = 4096
+#: The highest number of a tenure; that of a record which cannot be read.
+MOST_TENURES = 10**15
 
 _NAME = re.compile(r"[0-9a-f]{16}(-[0-9a-f]{8})?")
 
@@ -39,7 +41,7 @@ class Standing(StrEnum):
     LEAVING = "leaving"
     """It was asked to go: no new call begins, and those in flight end."""
     LEFT = "left"
-    """It has nothing to do. While this record lies there, nobody else has held the workspace since."""
+    """It has nothing to do."""
 
 
 class FleetRecord(Value):
@@ -49,6 +51,8 @@ class FleetRecord(Value):
     state: Standing
     beat: str = Field(max_length=64)
     """Another one at each writing."""
+    number: int = Field(0, ge=0, le=MOST_TENURES)
+    """One more each time that somebody takes the workspace. The last one's record stays until the next one is there."""
     who: str = Field(max_length=300)
     """Who took the workspace: user@host."""
     since: UtcTime
@@ -116,6 +120,19 @@ class Rival:
         return self.watched >= limit or (
             self.age is not None and self.age >= limit and self.watched >= 1.25 * Terms(limit).renew
         )
+
+    @property
+    def number(self) -> int:
+        """Its tenure's number."""
+        return self.record.number if self.record else MOST_TENURES
+
+    def outranks(self, number: int) -> bool:
+        """Whether a holder of that number gives way to it.
+
+        One of a lower number is late: it stood still, was followed, and learns that at its next look.
+        """
+        is_holder = self.record is None or self.record.state is Standing.HOLDER
+        return is_holder and self.is_living and self.number >= number
 
     @property
     def looks_gone(self) -> bool:

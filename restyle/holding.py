@@ -7,19 +7,16 @@ before anybody else may take the workspace. Processes of one Redis take turns at
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 from restyle.errors import RestyleError, WorkspaceHeld
+from restyle.flags import Flags, Look, Owner
 from restyle.fleet import Fleet
 from restyle.holder import (
-    MAX_BYTES,
-    FleetRecord,
     Rival,
     Standing,
     Step,
@@ -33,9 +30,8 @@ from restyle.holder import (
 from restyle.keys import Workspace
 from restyle.models import utc_now
 from restyle.progress import Progress
-from restyle.rivals import Look, Rivals
-from restyle.store import Dated, Store
-from restyle.tenure import Known, Tenure, Turn
+from restyle.store import Store
+from restyle.tenure import Known, Tenure
 
 #: Looks of a candidate at others that came at the same moment, and seconds between two.
 LOOKS, BETWEEN = 15, 0.2
@@ -43,28 +39,18 @@ LOOKS, BETWEEN = 15, 0.2
 INTEREST = 15.0
 
 
-@dataclass(frozen=True)
-class Owner:
-    """How this Redis is told of."""
-
-    who: str
-    redis: str
-    version: str = ""
-    #: The machine whose Redis it is, as eight hex digits; empty for one that others reach too.
-    machine: str = ""
-
-
 class Holding:
     """One process's part in holding the workspace for its Redis."""
 
     def __init__(self, store: Store, workspace: Workspace, fleet: Fleet, owner: Owner, terms: Terms) -> None:
-        self._store = store
         self._workspace = workspace
         self._fleet = fleet
         self._tenure = Tenure(fleet.state, machine=owner.machine)
         self._owner = owner
         self.terms = terms
-        self._rivals = Rivals(store, workspace)
+        self._flags = Flags(store, workspace, owner, terms)
+        #: Told when this Redis takes the workspace, loses it, or leaves it.
+        self.notice: Callable[[str], None] = lambda _: None
         self._idle_since: float | None = None
         self._next_try = 0.0
 
@@ -93,7 +79,7 @@ class Holding:
         finally:
             for name in met if take_over else ():
                 with suppress(RestyleError):
-                    self._store.delete(self._workspace.handover(name))
+                    self._flags.remove_wishes([name])
 
     def lose_interest(self) -> None:
         """Lets the workspace be left as soon as nothing else wants it."""
@@ -102,13 +88,15 @@ class Holding:
 
     def _wait_to_hold(self, met: set[str], *, patient: bool, take_over: bool, say: Callable[[str], None]) -> None:
         while (known := self._tenure.know(INTEREST)).lease <= 0:
-            look = self._look(known)
+            look = self._flags.look(known)
             if next_step(look.rivals, "", raised=False) is Step.GO_ON and self._enter(known, look):
                 return
             rival = in_the_way(look.rivals)
             if rival is None or not rival.holds:
                 time.sleep(BETWEEN)
                 continue
+            if rival.name in self._tenure.know(INTEREST).names - known.names:
+                continue  # this Redis was emptied, and has learned the name of its own record again
             if not take_over and (rival.beats or not patient):
                 raise WorkspaceHeld(refusal(self._workspace.uri, rival, utc_now()))
             if rival.name not in met:
@@ -120,7 +108,7 @@ class Holding:
         """Raises WorkspaceHeld where another Redis holds the workspace, as far as S3 says so now."""
         known = self._tenure.know()
         try:
-            rival = in_the_way(self._look(known).rivals) if known.lease <= 0 else None
+            rival = in_the_way(self._flags.look(known).rivals) if known.lease <= 0 else None
         except RestyleError:
             return
         if rival and rival.holds:
@@ -129,17 +117,16 @@ class Holding:
     def holder(self) -> tuple[Rival, bool] | None:
         """Who holds the workspace by S3, and whether it is this Redis; None where nobody does."""
         known = self._tenure.know()
-        look = self._look(known)
+        look = self._flags.look(known)
         if known.here and (mine := look.mine.get(known.name)):
-            return self._rivals.seen(known.name, mine, look.at), True
+            return self._flags.seen(known.name, mine, look.at), True
         holders = sorted((rival for rival in look.rivals if rival.holds), key=lambda rival: rival.is_silent)
         return (holders[0], False) if holders else None
 
     def _meet(self, rival: Rival, say: Callable[[str], None], *, take_over: bool) -> None:
         words = f"{self._workspace.uri} is held by {described(rival, utc_now())}"
         if take_over:
-            wish = json.dumps({"by": self._owner.who, "at": str(utc_now())}).encode()
-            self._store.put(self._workspace.handover(rival.name), wish, content_type="application/json")
+            self._flags.ask_to_stop(rival.name)
             say(f"{words}; it is asked to stop. Its calls in flight end first…")
         else:
             say(f"{words}; looking whether it is still at work, for {rival.silent_after:.0f} s at most…")
@@ -174,7 +161,8 @@ class Holding:
             known = self._tenure.know()
             if turn is None or known.lease <= 0 or not self._tenure.end(if_idle=if_idle):
                 return False
-            self._put(known.name, self._record(Standing.LEFT, turn, known))
+            self._flags.write(Standing.LEFT, turn, known)
+            self.notice(f"{self._workspace.uri} is left: there is nothing to do")
             return True
 
     def _is_time(self) -> bool:
@@ -188,18 +176,18 @@ class Holding:
     def _take_if_free(self, known: Known) -> None:
         if float(str(known.loss.get("until", 0))) > known.now:
             return
-        look = self._look(known)
+        look = self._flags.look(known)
         if next_step(look.rivals, "", raised=False) is Step.GO_ON:
             self._enter(known, look)
             return
         rival = in_the_way(look.rivals)
-        if rival and rival.holds and rival.beats and not known.loss:
+        if rival and rival.holds and rival.beats and known.runs and not known.loss:
             self._lose(rival, known)
 
     def _leave_in_time(self, known: Known) -> None:
         """Leaves once there has been nothing to do for a while."""
         now = time.monotonic()
-        if (known.lease <= 0 and not known.here) or self._has_jobs_in_hand():
+        if (known.lease <= 0 and not known.here and not known.lost) or self._has_jobs_in_hand():
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
@@ -207,12 +195,10 @@ class Holding:
             self.leave(if_idle=True) if known.lease > 0 else self._take_down(known)
 
     def _take_down(self, known: Known) -> None:
-        """Where the lease has run out, another one may be about to take the workspace: the record is removed."""
+        """With nothing to do, a record that is still there says so, and a loss is none any more."""
         with self._tenure.turn() as turn:
-            if turn is None or not self._tenure.end(if_idle=True):
-                return
-            if known.name in self._look(known).mine:
-                self._store.delete(self._workspace.fleet(known.name))
+            if turn and self._tenure.end(if_idle=True) and known.name in self._flags.look(known).mine:
+                self._flags.write(Standing.LEFT, turn, known)
 
     def _has_jobs_in_hand(self) -> bool:
         """Whether a call may be in flight here: its job is in a worker's hands."""
@@ -220,43 +206,41 @@ class Holding:
 
     # -- taking and renewing -------------------------------------------------------------------------------
 
-    def _enter(self, known: Known, look: Look, *, is_gone: bool = False) -> bool:
-        """Raises the flag, looks at the others' again, and holds the workspace where nobody is in the way.
-
-        Args:
-            known: what this Redis knows.
-            look: the records, by which nobody was in the way.
-            is_gone: whether the record vanished while the lease stood, when nobody else could take the workspace.
-        """
+    def _enter(self, known: Known, look: Look) -> bool:
+        """Raises the flag, looks at the others' again, and holds the workspace where nobody is in the way."""
         name = secrets.token_hex(8) + (f"-{self._owner.machine}" if self._owner.machine else "")
-        fresh = replace(known, who=self._owner.who, since=utc_now().isoformat(), names=known.names | {name})
+        number = 1 + max((known.number, *(rival.number for rival in look.rivals if rival.record)))
+        fresh = replace(
+            known, who=self._owner.who, since=utc_now().isoformat(), names=known.names | {name}, name=name,
+            number=number,
+        )  # fmt: skip
         with self._tenure.turn(name) as turn:
             if turn is None:
                 return False
-            self._put(name, self._record(Standing.CANDIDATE, turn, fresh))
-            others = self._alone(fresh, name)
+            raised = self._flags.write(Standing.CANDIDATE, turn, fresh)
+            others = self._alone(replace(fresh, etag=raised.etag, beats=known.beats | {turn.beat}))
             if others is None or not self._tenure.has(turn):
-                self._store.delete(self._workspace.fleet(name))
+                self._flags.remove([name])
                 return False
-            for rival in others.rivals:
-                self._store.delete(self._workspace.fleet(rival.name))
-            is_continued = not known.name or known.name in look.mine
-            if not (is_continued or is_gone):
+            self._flags.remove(rival.name for rival in others.rivals)
+            is_continued = not known.name or not any(rival.number > known.number for rival in others.rivals)
+            if not is_continued:
                 self._part_with_runs()
-            etag = self._put(name, self._record(Standing.HOLDER, turn, fresh))
-            if not self._tenure.note(turn, self.terms.lease, name, etag, fresh, anew=not is_continued):
+            record = self._flags.write(Standing.HOLDER, turn, fresh)
+            if not self._tenure.note(turn, self.terms.lease, record, anew=not is_continued):
                 return False
-            self._clear(self._workspace.fleet, others.mine.keys() - {name})
-            self._clear(self._workspace.handover, others.stops)
+            self._flags.remove(others.mine.keys() - {name})
+            self._flags.remove_wishes(others.stops)
+            self.notice(f"{self._workspace.uri} is held by this Redis")
             return True
 
-    def _alone(self, known: Known, name: str) -> Look | None:
+    def _alone(self, known: Known) -> Look | None:
         """The records as they are when nobody is in the way; None where somebody stays."""
         for _ in range(LOOKS):
-            look = self._look(known)
-            match next_step(look.rivals, name, raised=True):
+            look = self._flags.look(known)
+            match next_step(look.rivals, known.name, raised=True):
                 case Step.GO_ON:
-                    return look if name in look.mine else None
+                    return look if known.name in look.mine else None
                 case Step.STEP_BACK:
                     return None
             time.sleep(BETWEEN)
@@ -274,26 +258,23 @@ class Holding:
             progress.suspend(run_id, "workspace_held", why, self._owner.who)
 
     def _renew(self, known: Known) -> None:
-        look = self._look(known)
-        mine = look.mine.get(known.name)
-        rival = in_the_way(look.rivals)
-        if rival and rival.holds:
+        look = self._flags.look(known)
+        stranger = next((rival for rival in look.rivals if rival.name == known.name), None)
+        above = next((rival for rival in look.rivals if rival.outranks(known.number)), None)
+        if stranger and not stranger.beats:
+            return  # Redis fell back by a moment, and another process of it knows that it wrote this
+        if rival := stranger or above:
             self._lose(rival, known)
-            self._clear(self._workspace.fleet, {known.name} & look.mine.keys())
-        elif mine is None:
-            self._enter(known, look, is_gone=True)
+        elif known.name not in look.mine:
+            self._enter(known, look)  # removed by hand: nobody else may do that before the lease is over
         elif known.name in look.stops:
             self._begin_leaving(known)
         else:
             with self._tenure.turn() as turn:
                 if turn:
-                    etag = self._put(known.name, self._record(Standing.HOLDER, turn, known))
-                    self._tenure.note(turn, self.terms.lease, known.name, etag, known)
-                    self._clear(self._workspace.fleet, look.mine.keys() - {known.name})
-
-    def _clear(self, place: Callable[[str], str], names: set[str] | frozenset[str]) -> None:
-        for name in names:
-            self._store.delete(place(name))
+                    record = self._flags.write(Standing.HOLDER, turn, known)
+                    self._tenure.note(turn, self.terms.lease, record, is_renewal=True)
+                    self._flags.remove(look.mine.keys() - {known.name})
 
     # -- losing and leaving --------------------------------------------------------------------------------
 
@@ -301,16 +282,18 @@ class Holding:
         """Another one has the workspace: no call begins here, and nobody fights for it."""
         by = rival.record.who if rival.record else "another Redis"
         self._note_loss(lost_to(self._workspace.uri, rival, utc_now()), by, known)
+        if rival.name != known.name and known.here:
+            with self._tenure.turn() as turn:
+                if turn:
+                    self._flags.write(Standing.LEFT, turn, known)
 
     def _note_loss(self, detail: str, by: str, known: Known, *, leaving: bool = False) -> None:
         until = known.now + self.terms.silent_after * 1000
+        self.notice(detail)
         self._tenure.lose({"detail": detail, "by": by, "since": known.now, "until": until, "leaving": leaving})
 
     def _begin_leaving(self, known: Known) -> None:
-        by = "somebody"
-        with suppress(RestyleError, ValueError, AttributeError):
-            wish = self._store.find(self._workspace.handover(known.name))
-            by = str(json.loads(wish.data[:MAX_BYTES]).get("by", by))[:300] if wish else by
+        by = self._flags.who_asks(known.name)
         self._note_loss(f"{by} has taken {self._workspace.uri} over; no call begins here", by, known, leaving=True)
 
     def _finish_leaving(self, known: Known) -> None:
@@ -322,37 +305,8 @@ class Holding:
             if turn is None:
                 return
             if is_busy:
-                self._put(known.name, self._record(Standing.LEAVING, turn, known))
+                self._flags.write(Standing.LEAVING, turn, known)
                 return
-            self._clear(self._workspace.fleet, {known.name})
-            self._clear(self._workspace.handover, {known.name})
+            self._flags.write(Standing.LEFT, turn, known)
+            self._flags.remove_wishes({known.name})
             self._note_loss(str(known.loss["detail"]), str(known.loss["by"]), known)
-
-    # -- what the above share ------------------------------------------------------------------------------
-
-    def _record(self, state: Standing, turn: Turn, known: Known) -> FleetRecord:
-        return FleetRecord(
-            state=state, beat=turn.beat, who=known.who[:300], since=datetime.fromisoformat(known.since),
-            redis=self._owner.redis[:300], runs=turn.runs, pending=max(0, turn.pending),
-            silent_after=self.terms.silent_after, version=self._owner.version[:64],
-        )  # fmt: skip
-
-    def _put(self, name: str, record: FleetRecord) -> str:
-        text = record.model_dump_json(indent=1).encode()
-        return self._store.put(self._workspace.fleet(name), text, content_type="application/json")
-
-    def _look(self, known: Known) -> Look:
-        """The records; that under this Redis's own name is a rival's where a copy of this Redis has written it."""
-        look = self._rivals.look(known.names)
-        mine = look.mine.get(known.name)
-        if mine is None or self._is_mine(mine, known):
-            return look
-        rivals = (*look.rivals, self._rivals.seen(known.name, mine, look.at))
-        return replace(look, mine={name: look.mine[name] for name in look.mine.keys() - {known.name}}, rivals=rivals)
-
-    def _is_mine(self, dated: Dated, known: Known) -> bool:
-        """Whether this Redis wrote it: it is what it wrote last, or bears a beat of ours."""
-        if known.etag and dated.etag == known.etag:
-            return True
-        record = self._rivals.read(dated)
-        return record is not None and record.beat in known.beats

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from mmap import mmap
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 from restyle import metrics
-from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreUnavailable
+from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.keys import split_uri
 from restyle.objects import Objects
 from restyle.outputs import Storing
@@ -34,6 +35,8 @@ T = TypeVar("T")
 EMBEDDED_BUCKET = "restyle-local"
 #: Bytes that a stream reads ahead.
 _BLOCK = 16 * 1024
+#: Objects that are looked through at a glance.
+MOST_GLANCED = 10_000
 
 
 @dataclass(frozen=True)
@@ -238,21 +241,23 @@ class Store:
                 yield Listed(f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"'), entry["Size"])
 
     def glance(self, prefix_uri: str) -> Glance:
-        """The objects below a prefix, up to a thousand, with the times that S3 gives them; one request."""
+        """The few objects below a prefix, with the times that S3 gives them; one request.
+
+        Raises:
+            StoreAccessDenied: they are more than ten thousand, so that nobody can tell what is among them.
+        """
         bucket, prefix = split_uri(prefix_uri)
+        found: list[Dated] = []
+        at = None
         with translated(prefix_uri):
-            page = self._client(bucket).list_objects_v2(Bucket=bucket, Prefix=prefix)
-        try:
-            at = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
-        except (KeyError, ValueError):
-            at = None
-        found = (
-            Dated(
-                f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"'), entry["Size"],
-                entry["LastModified"].timestamp(),
-            )
-            for entry in page.get("Contents", ())
-        )  # fmt: skip
+            for page in self._client(bucket).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                with suppress(KeyError, ValueError):
+                    at = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
+                for entry in page.get("Contents", ()):
+                    uri, etag = f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"')
+                    found.append(Dated(uri, etag, entry["Size"], entry["LastModified"].timestamp()))
+                if len(found) > MOST_GLANCED:
+                    raise StoreAccessDenied(f"{prefix_uri}: has too many objects; remove what does not belong there")
         return Glance(at, tuple(found))
 
     def folders(self, prefix_uri: str) -> Iterator[str]:

@@ -34,6 +34,8 @@ class Known:
     beats: frozenset[str]
     #: The record's name since it last took the workspace; empty: it never did.
     name: str
+    #: That tenure's number.
+    number: int
     #: Whether that record still says that it holds it.
     here: bool
     renewed: float
@@ -61,6 +63,17 @@ class Turn:
     pending: int
 
 
+@dataclass(frozen=True)
+class Held:
+    """A holder's record as it was written."""
+
+    name: str
+    etag: str
+    who: str
+    since: str
+    number: int
+
+
 class Tenure:
     """One process's view of it."""
 
@@ -68,8 +81,9 @@ class Tenure:
         """A Redis that only one machine reaches is that machine's: its data on another one say nothing."""
         self._state = state
         self._machine = machine
-        #: What is put back where Redis has lost it: name, whether it holds, the latest beats.
-        self._memory: tuple[str, bool, tuple[str, ...]] = ("", False, ())
+        #: What is put back where Redis has lost it: name, whether it holds (0 or 1), number.
+        self._memory: tuple[str, int, int] = ("", 0, 0)
+        self._beats: tuple[str, ...] = ()
 
     def know(self, interest: float = 0.0) -> Known:
         """What Redis knows; where it has lost that, what this process remembers is put back first.
@@ -77,18 +91,18 @@ class Tenure:
         Args:
             interest: seconds for which the workspace is to be held although nothing runs yet.
         """
-        name, here, beats = self._memory
-        now, lease, work, runs, flat, names, kept = self._state.run(
-            "fleet_look", round(interest * 1000), name, int(here), *beats
+        now, lease, work, runs, flat, names, beats = self._state.run(
+            "fleet_look", round(interest * 1000), *self._memory, *self._beats
         )
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         own = str(fields.get("name", ""))
         if own and self._machine and not own.endswith(f"-{self._machine}"):
             self.end()
             own, lease, names, fields = "", 0, [], {}
-        beats = tuple(dict.fromkeys([*kept, *beats]))[:MOST_BEATS]
+        self._beats = tuple(dict.fromkeys([*beats, *self._beats]))[:MOST_BEATS]
+        number = int(fields.get("number", 0))
         if own:
-            self._memory = (own, fields.get("here") == "1", beats)
+            self._memory = (own, int(fields.get("here", 0)), number)
         return Known(
             now=float(now),
             lease=float(lease),
@@ -96,8 +110,9 @@ class Tenure:
             runs=int(runs),
             noted_runs=int(fields.get("runs", -1)),
             names=frozenset({own, *names}) - {""},
-            beats=frozenset(beats),
+            beats=frozenset(self._beats),
             name=own,
+            number=number,
             here=fields.get("here") == "1",
             renewed=float(fields.get("renewed", 0)),
             etag=fields.get("etag", ""),
@@ -114,8 +129,7 @@ class Tenure:
         if not taken:
             yield None
             return
-        own, here, beats = self._memory
-        self._memory = (own, here, (beat, *beats[: MOST_BEATS - 1]))
+        self._beats = (beat, *self._beats[: MOST_BEATS - 1])
         try:
             yield Turn(token, beat, *map(int, taken))
         finally:
@@ -126,21 +140,20 @@ class Tenure:
         """Whether the turn is not over yet, and passed on to another process."""
         return bool(self._state.ask("GET", self._state.key("fleet", "turn")) == turn.token)
 
-    def note(self, turn: Turn, lease: float, name: str, etag: str, known: Known, *, anew: bool = False) -> bool:
+    def note(self, turn: Turn, lease: float, record: Held, *, is_renewal: bool = False, anew: bool = False) -> bool:
         """Notes that S3 has the record as the holder's; False where that took too long.
 
         Args:
             turn: in which it was written.
             lease: seconds since the turn's begin for which calls may be begun.
-            name: the record's.
-            etag: S3's.
-            known: who holds it, and since when.
-            anew: whether another Redis may have held the workspace before.
+            record: what was written.
+            is_renewal: whether this Redis held the workspace all the while.
+            anew: whether another Redis may have held it before.
         """
         return bool(
             self._state.run(
-                "hold", turn.token, turn.begun, round(lease * 1000), name, etag, known.who, known.since, int(anew),
-                turn.runs,
+                "hold", turn.token, turn.begun, round(lease * 1000), record.name, record.etag, record.who,
+                record.since, int(anew), turn.runs, record.number, int(is_renewal),
             )
         )  # fmt: skip
 

@@ -89,6 +89,8 @@ class Dispatcher(threading.Thread):
         None is made while the workspace may be another Redis's.
         """
         if not self._fleet.holds_workspace:
+            for run_id in self._progress.unfinished() if self._fleet.suspensions() else ():
+                self._tell(run_id)
             return
         self.steward.nudge()
         beats = self._free_the_dead()

@@ -20,7 +20,7 @@ from config.settings import Settings
 from producers.enqueue import Feeder
 from restyle import memory
 from restyle.errors import RestyleError, StateUnavailable
-from restyle.renewal import Renewal
+from restyle.renewal import Renewal, leave
 from tasks.resources import Resources
 from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges
@@ -101,6 +101,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         settings.refeed_after,
     )  # fmt: skip
     dispatcher = Dispatcher(resources, feeder)
+    resources.holding.notice = lambda text: log.warning("workspace", standing=text)
     renewal = Renewal(resources.holding, on_error=lambda why: log.warning("the workspace is not renewed", reason=why))
     notifier = Notifier(resources.notifications, settings.dispatch_seconds)
     roster = Roster(resources, app)
@@ -108,12 +109,12 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
 
     end_traces = open_traces(resources) if settings.traces else lambda: None
 
-    def leave() -> None:
+    def end() -> None:
         end_all(
             dispatcher.stop, notifier.stop, renewal.stop, heart.stop, lambda: leave_workspace(resources), end_traces
         )
 
-    watchdog = Watchdog(resources, app.conf.worker_concurrency, leave)
+    watchdog = Watchdog(resources, app.conf.worker_concurrency, end)
     watchdog.watch(app)
 
     @signals.setup_logging.connect(weak=False)
@@ -155,7 +156,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
 
     @signals.worker_shutdown.connect(weak=False)
     def on_shutdown(**_: Any) -> None:
-        leave()
+        end()
         resources.close()
 
 
@@ -190,10 +191,11 @@ def essential(begin: Callable[..., None]) -> Callable[..., None]:
 def leave_workspace(resources: Resources) -> None:
     """The last worker of a Redis that ends with it, or that has nothing to do, says in S3 that it is gone."""
     try:
-        if not any(resources.tools.fleet.workers().values()):
-            resources.holding.leave(if_idle=resources.settings.local_redis is None)
-    except RestyleError as error:
-        log.warning("left the workspace without a word", reason=error.message)
+        is_last = not any(resources.tools.fleet.workers().values())
+    except StateUnavailable:
+        return
+    if is_last:
+        leave(resources.holding, if_idle=resources.settings.local_redis is None)
 
 
 def _health(settings: Settings, resources: Resources) -> Health | None:

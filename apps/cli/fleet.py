@@ -85,7 +85,7 @@ def config(as_json: options.Json = False) -> None:
 
 def names() -> list[str]:
     """The settings that people set."""
-    return [name for name in Settings.model_fields if not name.startswith(("local_s3", "local_redis"))]
+    return [name for name in Settings.model_fields if not name.startswith("local_")]
 
 
 def shown(settings: Settings, name: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from restyle.holding import Holding
 from restyle.keys import Workspace, is_run_id
 from restyle.models import Run, utc_now
 from restyle.progress import Progress
-from restyle.renewal import Renewal
+from restyle.renewal import Renewal, leave
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
 from restyle.throttling import Patience, end_all
@@ -190,7 +191,7 @@ def held(here: Session, *, take_over: bool) -> Iterator[None]:
         # Whatever goes wrong here ends by itself, only later.
         with suppress(RestyleError):
             if here.embedded and not any(here.fleet.workers().values()):
-                here.holding.leave(if_idle=False)
+                leave(here.holding, if_idle=False)
 
 
 def confirm_take_over(here: Session) -> None:
@@ -230,7 +231,15 @@ def ending_at_once() -> Iterator[None]:
 def connect(settings: Settings, store: Store, *, embedded: bool) -> Session:
     """The doors of complete settings, Redis checked."""
     state = open_state(settings, settings.account or "")
-    state.log_in()
+    try:
+        state.log_in()
+    except StateUnavailable:
+        if settings.local_redis in {None, socket.gethostname()}:
+            raise
+        raise ConfigurationError(
+            f"{settings.home} is in use on {settings.local_redis}, whose embedded Redis this machine does not reach."
+            " Two machines cannot share one RESTYLE_HOME: set it to a folder of this machine"
+        ) from None
     if settings.account is None and (account := state.ask("GET", state.key("account"))):
         # Without a key of its own a command looks at the account that the workers use.
         state.close()

@@ -222,11 +222,13 @@ class Side:
     def _first(self) -> tuple[list[str], list[str], str | None, Waiting]:
         """The round trip that tells what to ask for in the second."""
         state = self.session.state
-        runs, workers, account, rate, reasons, periods, clock = state.ask_all(
+        runs, workers, account, rate, reasons, periods, clock, lost = state.ask_all(
             ("SMEMBERS", state.key("runs")), ("SMEMBERS", state.key("workers")), ("GET", state.key("account")),
             ("HMGET", f"{state.account}rate", "credits", "hold", "limited_since", "hold_detail", "hold_by"),
             ("HGETALL", f"{state.account}suspension"), ("HMGET", state.key("periods"), "day", "month"), ("TIME",),
+            ("HGET", state.key("fleet"), "lost"),
         )  # fmt: skip
+        reasons |= {"workspace_held": lost} if lost else {}
         return sorted(runs, reverse=True), sorted(workers), account, (rate, reasons, periods, float(clock[0]))
 
     def _moving(

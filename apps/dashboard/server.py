@@ -24,7 +24,7 @@ from apps.dashboard.security import HEADERS, Guard, Handler, Names, only_for, re
 from apps.dashboard.serving import Server, serve
 from apps.dashboard.timetable import Timetable
 from config.settings import Settings
-from restyle.errors import ConfigurationError, RestyleError
+from restyle.errors import ConfigurationError, RestyleError, WorkspaceHeld
 
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
@@ -254,7 +254,7 @@ class Dashboard:
         status = error.status if isinstance(error, Refused) else getattr(error, "status_code", None)
         if status is None:
             gone = isinstance(error, ConfigurationError) and request.method == "GET"
-            status = 404 if gone else 409 if isinstance(error, ConfigurationError) else 503
+            status = 404 if gone else 409 if isinstance(error, ConfigurationError | WorkspaceHeld) else 503
         text = error.message if isinstance(error, RestyleError) else str(getattr(error, "detail", error))
         again = request.scope["path"] if status == 503 else ""
         back = f"/runs/{request.path_params['run']}" if status == 409 and "run" in request.path_params else ""

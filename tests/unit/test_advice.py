@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from restyle.advice import next_step
-from restyle.fleet import _NEXT, Suspension
+from restyle.suspensions import _NEXT, Suspension
 
 RUN = "20260101T000000Z-abcdef"
 

@@ -46,15 +46,17 @@ class Redis:
     is_late: bool = False
     #: Records that nobody had any more when it last looked.
     gone: tuple[str, ...] = ()
+    #: A record of its own that it may still write, where it stood still in the middle of renewing it.
+    late: str = ""
 
     @property
     def name(self) -> str:
         """The name of its record now."""
         return self.names[0]
 
-    def outside(self) -> Redis:
+    def outside(self, late: str = "") -> Redis:
         """It begins again, under another name."""
-        return Redis(self.names[1:])
+        return Redis(self.names[1:], late=late or self.late)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class World:
 def steps(world: World) -> Iterator[World]:
     """What may happen next: a step of one of them, or one that is silent for so long that its lease has run out."""
     for number, one in enumerate(world.all):
+        if one.late:
+            yield world.put(one.late, Standing.HOLDER).with_one(number, replace(one, late=""))
         if not one.names:
             continue
         yield from silences(world, number, one)
@@ -122,12 +126,12 @@ def silences(world: World, number: int, one: Redis) -> Iterator[World]:
     """Killed, frozen or cut off for so long that its record looks old; it may go on from where it was."""
     records = frozenset((name, state, is_silent or name == one.name) for name, state, is_silent in world.records)
     if records != world.records:
-        after = one.outside() if one.at == "holder" else replace(one, is_late=True)
+        after = one.outside(late=one.name) if one.at == "holder" else replace(one, is_late=True)
         yield replace(world.with_one(number, after), records=records)
 
 
 @pytest.mark.parametrize(
-    "names", [(("a", "d", "e"), ("b", "c", "f")), (("a", "f"), ("b", "e"), ("c",)), (("c", "a"), ("b",), ("d",))]
+    "names", [(("a", "d", "e"), ("b", "c", "f")), (("a", "e"), ("b",), ("c",)), (("c", "a"), ("b",), ("d",))]
 )
 def test_no_order_of_steps_lets_two_hold_it(names: tuple[tuple[str, ...], ...]) -> None:
     """From every state that can be reached, with every one paused, killed or back at any point: one holder at most."""
@@ -175,6 +179,16 @@ def test_a_lease_ends_before_anybody_may_follow() -> None:
     terms = Terms()
     assert (terms.renew, terms.lease) == (10, 30)
     assert terms.lease + 5 + 10 <= terms.silent_after
+
+
+def test_of_two_holders_the_later_one_stays() -> None:
+    """A record that was written late gives way; equals, an unreadable one and none that is asked for do not."""
+    for number, outranks in ((4, False), (5, True), (6, True)):
+        assert replace(RIVAL, record=RECORD.model_copy(update={"number": number})).outranks(5) is outranks
+    assert replace(RIVAL, record=None).outranks(5)
+    for state in (Standing.CANDIDATE, Standing.LEAVING, Standing.LEFT):
+        assert not replace(RIVAL, record=RECORD.model_copy(update={"state": state, "number": 9})).outranks(5)
+    assert not replace(RIVAL, record=RECORD.model_copy(update={"number": 9}), watched=46).outranks(5)
 
 
 def test_one_that_left_is_in_nobodys_way() -> None:
