@@ -222,7 +222,8 @@ class Queued:
                     f"the API knows the request {request.request_id} no more, and {why}", request.submitted
                 ) from None
             except RateLimited as limited:
-                error, wait = ApiUnavailable(limited.message, 429), min(limited.wait or 5 * wait, LONGEST_POLL)
+                error = ApiUnavailable(limited.message, 429)
+                wait = min(max(limited.wait or 0.0, 5 * wait), LONGEST_POLL)
             except (ApiUnavailable, ApiTimeout) as failure:
                 error = failure
             if time.monotonic() > deadline:

@@ -1,5 +1,5 @@
 -- A call ended without a picture: gives the lease back, counts, and draws the fleet's conclusions.
--- worker, run, shard, index, job, token, kind, doubt (0/1), wait (ms; -1: none was told), epoch, reason, detail,
+-- worker, run, shard, index, job, token, kind, doubt (0/1), wait (ms), epoch, reason, detail,
 -- outage failures, outage jobs, probe wait (ms), longest probe wait (ms), recipe, the request is over (0/1),
 -- it may be paid for, and nobody says how much (0/1), credits that it cost, day, month, cause, status,
 -- longest hold (ms), longest call (ms)
@@ -50,7 +50,7 @@ local function half(count) return math.max(2, math.ceil(count / 2)) end
 -- Notes a failure of a job or a recipe; whether it has failed again so many times while others did well.
 local function fails_alone(name, turns)
   local text = redis.call('HGET', failing_key, name)
-  if not text and redis.call('HLEN', failing_key) >= remembered then return false end
+  if not text and redis.call('HLEN', failing_key) >= remembered then redis.call('DEL', failing_key) end
   local seen = text and cjson.decode(text) or { at = now, turns = 0 }
   if text and (seen.at > now or well_since(seen.at)) then
     seen.turns = seen.turns + (seen.at <= now and 1 or 0)

@@ -80,7 +80,7 @@ def test_a_reset_in_any_form_is_asked_seldom(fleet: FleetOf, sandbox: SandboxSer
         begun = [at for at in sandbox.counters()["begun"] if at > limited]
         assert busiest(begun, 1.0) <= 2
         sandbox.control(rates={})
-        fleet.command("resume", run_id, "--detach")
+        fleet.command("resume", run_id, "--detach", expect=None)  # where the hold was short, it may have ended by now
         done = fleet.finished(run_id, within=60)
     assert (done["succeeded"], done["failed"], done["attempts"]) == (16, 0, 16)
     assert (sandbox.charged, sandbox.paid_twice) == (16, {})

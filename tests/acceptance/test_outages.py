@@ -65,7 +65,7 @@ def test_an_outage_that_outlived_its_run_is_probed_by_the_next(fleet: FleetOf, s
     """Its run was cancelled, the API is well again: a new run is begun with a probe at once, however long the wait."""
     write_catalog(fleet.command.folder, 12)
     sandbox.control(rates={"500": 1.0}, latency=0.02)
-    fleet = fleet.with_settings(RESTYLE_PROBE_SECONDS="300", RESTYLE_MAX_OUTAGE="1")
+    fleet = fleet.with_settings(RESTYLE_PROBE_SECONDS="300", RESTYLE_MAX_OUTAGE="30")
     with fleet.workers(1):
         first = fleet.submit()
         wait_until(lambda: reasons(fleet) == {"outage"}, timeout=40, description="the suspension")
