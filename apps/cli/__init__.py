@@ -54,7 +54,7 @@ def main() -> None:
         from apps.cli.console import fail
         from apps.cli.exits import exit_code
 
-        fail(error.message if isinstance(error, RestyleError) else "interrupted")
+        fail(error.message if isinstance(error, RestyleError) else getattr(error, "why", "interrupted"))
         sys.exit(exit_code(error))
     finally:
         # What is left ends with the process: a last look for garbage among it would take a tenth of a second.

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 
 import typer
 
-from apps.cli import follow, options
+from apps.cli import options
 from apps.cli.console import say
 from apps.cli.exits import INTERRUPTED, TERMINATED
 from apps.cli.session import who
+from apps.cli.signals import terminable
 from config.settings import Settings
 from restyle.errors import ConfigurationError
 
@@ -87,7 +88,7 @@ class Page:
             return
         say(f"The dashboard stays at {self.url}  (Ctrl-C ends it)", "bold")
         try:
-            with follow.terminable():
+            with terminable():
                 threading.Event().wait()
         except KeyboardInterrupt:
             say("")

@@ -88,9 +88,7 @@ def run(
     )  # fmt: skip
     plan = open_draft(request, settings)
     with session(settings, worker=True, detach=detach) as here, beside(settings, wanted=dashboard) as page:
-        run = None if new else continued(plan, here)
-        if run is None:
-            run = begin(request, plan, here, yes=yes)
+        run = begin(request, plan, here, yes=yes, new=new, detach=detach)
         if detach:
             follow.print_submitted(run, here, as_json=as_json)
             return
@@ -99,16 +97,22 @@ def run(
     sys.exit(code)
 
 
-def begin(request: PlanRequest, plan: Draft | None, here: Session, *, yes: bool) -> Run:
-    """Plans, asks, writes and submits; other unfinished runs of an embedded stack are left suspended."""
+def begin(request: PlanRequest, plan: Draft | None, here: Session, *, yes: bool, new: bool, detach: bool) -> Run:
+    """The unfinished run of the same plan, or a new one: plans, asks, writes and submits."""
+    others = follow.hold_leftovers(here)
     plan = plan or open_draft(request, here.settings, here)
     assert plan is not None
-    show_draft(plan, here.settings)
-    spend_or_stop(plan, here.settings, yes=yes)
-    if here.embedded:
-        follow.leave_others(here)
-    run = write_plan(plan, here)
-    here.control.submit(run, here.feeder)
+    run = None if new else continued(plan, here)
+    if run is None:
+        show_draft(plan, here.settings)
+        spend_or_stop(plan, here.settings, yes=yes)
+        with here.driving.planning():
+            # Another command of this folder may have begun it, while this one drafted or its person thought.
+            run = None if new else continued(plan, here)
+            if run is None:
+                run = write_plan(plan, here)
+                follow.submit(run, here, detach=detach)
+    follow.name_others(others, here, but=run.run_id)
     return run
 
 
@@ -236,7 +240,5 @@ def submit(
         then_ask=then_ask, max_duration=max_duration, priority=priority,
     )  # fmt: skip
     with session(settings) as here:
-        plan = open_draft(request, here.settings, here)
-        assert plan is not None
-        run = (None if new else continued(plan, here)) or begin(request, plan, here, yes=yes)
+        run = begin(request, None, here, yes=yes, new=new, detach=True)
         follow.print_submitted(run, here, as_json=as_json)

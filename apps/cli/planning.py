@@ -102,15 +102,19 @@ def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool) -> None:
         )
 
 
-def continued(plan: Draft | None, here: Session) -> Run | None:
-    """The unfinished run of the same plan, resumed, where there is one."""
-    if plan is None:
-        return None
+def continued(plan: Draft, here: Session) -> Run | None:
+    """The unfinished run of the same plan, where there is one: resumed, unless another command follows it already."""
     for run in here.control.unfinished():
-        if run.plan_digest == plan.plan_digest:
+        if run.plan_digest != plan.plan_digest:
+            continue
+        is_driven = here.driving.is_driven(run.run_id)
+        here.driving.take(run.run_id)  # from here on the other command, if it ends, leaves the run going
+        if is_driven and not here.progress.suspensions(run.run_id):
+            say(f"Run {run.run_id} of this very plan is going; watching it. (--new plans afresh.)", "bold")
+        else:
             say(f"Run {run.run_id} of this very plan is unfinished: it goes on. (--new plans afresh.)", "bold")
             here.control.resume(run.run_id)
-            return run
+        return run
     return None
 
 

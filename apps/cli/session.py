@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from apps import local
+from apps.cli.console import say
+from apps.cli.signals import terminable
+from apps.driving import Driving
 from config.celery_app import make_celery
 from config.connections import limits, open_state, open_store
 from config.settings import Settings
@@ -35,6 +38,8 @@ class Session:
     embedded: bool
     store: Store
     state: State
+    #: This command's part in the embedded stack.
+    stack: local.Stack
 
     @property
     def workspace(self) -> Workspace:
@@ -77,12 +82,13 @@ class Session:
 
     def sandboxed(self) -> Session:
         """The sandbox's side of the same workspace, in the same S3."""
-        return connect(self.settings.model_copy(update={"sandbox": True}), self.store, embedded=self.embedded)
+        settings = self.settings.model_copy(update={"sandbox": True})
+        return connect(settings, self.store, self.stack, embedded=self.embedded)
 
-    def abandon(self) -> None:
-        """Ends the embedded worker at once, whatever it is doing."""
-        if self.embedded:
-            local.kill(self.settings)
+    @cached_property
+    def driving(self) -> Driving:
+        """Which runs the living commands of this folder follow to their end."""
+        return Driving(self.stack.home, self.embedded)
 
     def rows(self, run: Run) -> Rows:
         """A run's jobs with their outcomes so far."""
@@ -123,19 +129,20 @@ def session(
         ConfigurationError: a part is neither configured nor can be started.
         StateUnavailable, StoreUnavailable: a configured part cannot be reached.
     """
-    with local.stack(settings, worker=False, sandbox=False, detach=detach) as servers:
+    with local.stack(settings, worker=False, sandbox=False, detach=detach, say=say) as servers:
         # One for both sides of the workspace, which a dashboard reads at a time.
         store, embedded = open_store(servers.settings, connections=32), is_embedded(settings)
         found = with_sandbox_run(servers.settings, run_id, store) if run_id else servers.settings
         if not worker:
-            yield connect(found, store, embedded=embedded)
+            yield connect(found, store, servers, embedded=embedded)
             return
         require_key(found)
-        with local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach) as complete:
-            yield connect(complete.settings, store, embedded=embedded)
+        stack = local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach, say=say)
+        with terminable(), stack as complete:
+            yield connect(complete.settings, store, servers.with_more(complete), embedded=embedded)
 
 
-def connect(settings: Settings, store: Store, *, embedded: bool) -> Session:
+def connect(settings: Settings, store: Store, stack: local.Stack, *, embedded: bool) -> Session:
     """The doors of complete settings, Redis checked."""
     state = open_state(settings, settings.account or "", connections=16)
     state.ping()
@@ -143,7 +150,7 @@ def connect(settings: Settings, store: Store, *, embedded: bool) -> Session:
         # Without a key of its own a command looks at the account that the workers use.
         state.close()
         state = open_state(settings, str(account), connections=16)
-    return Session(settings, embedded, store, state)
+    return Session(settings, embedded, store, state, stack)
 
 
 def require_key(settings: Settings) -> None:
