@@ -12,6 +12,11 @@ from celery.apps.worker import Worker as CeleryWorker
 from kombu import serialization
 from kombu.utils.json import dumps
 
+from workers.path import is_current_folder
+
+# Celery's command has put it in front of our modules, which come from here on.
+sys.path.sort(key=is_current_folder)
+
 from config import logs
 from config.celery_app import make_celery
 from config.settings import load_settings

@@ -58,8 +58,8 @@ def keepers(alone: Alone) -> dict[str, int]:
 
 def test_two_runs_share_the_stack(alone: Alone, sandbox: SandboxServer) -> None:
     """A second manifest is run beside the first; neither is suspended, and the first one's end takes nothing away."""
-    sandbox.control(latency=0.4)
-    first, second = manifest(alone, "first", 6), manifest(alone, "second", 12)
+    sandbox.control(latency=0.3)
+    first, second = manifest(alone, "first", 5), manifest(alone, "second", 10)
     with alone.command.started(*first, "--concurrency", "2") as a:
         charged(sandbox, 1)
         with alone.command.started(*second, "--concurrency", "2") as b:
@@ -69,7 +69,7 @@ def test_two_runs_share_the_stack(alone: Alone, sandbox: SandboxServer) -> None:
             code, err = ended(b)
     assert code == 0, err
     assert "goes on beside this one" in err
-    assert (sandbox.charged, sandbox.paid_twice) == (18, {})
+    assert (sandbox.charged, sandbox.paid_twice) == (15, {})
     assert processes_with(str(alone.folder)) == []
 
 
@@ -87,6 +87,7 @@ def test_the_same_command_at_the_same_moment(alone: Alone, sandbox: SandboxServe
     assert processes_with(str(alone.folder)) == []
 
 
+@pytest.mark.long
 def test_ctrl_c_of_one_does_not_stop_the_others(alone: Alone, sandbox: SandboxServer) -> None:
     """Of two that follow one run, the first leaves and the run goes on; of two runs, only its own is suspended."""
     sandbox.control(latency=0.4)
@@ -108,6 +109,7 @@ def test_ctrl_c_of_one_does_not_stop_the_others(alone: Alone, sandbox: SandboxSe
     assert (sandbox.charged, sandbox.paid_twice) == (24, {})
 
 
+@pytest.mark.long
 def test_a_detached_run_is_not_stopped_by_another(alone: Alone, sandbox: SandboxServer) -> None:
     """What --detach left going goes on beside a later command, and after its end; the stack stays until stop."""
     sandbox.control(latency=0.3)
@@ -122,6 +124,7 @@ def test_a_detached_run_is_not_stopped_by_another(alone: Alone, sandbox: Sandbox
     assert processes_with(str(alone.folder)) == []
 
 
+@pytest.mark.long
 def test_the_sandbox_and_the_api_beside_one_another(alone: Alone, sandbox: SandboxServer) -> None:
     """A run with --sandbox has a worker of its own: neither waits for the other's."""
     sandbox.control(latency=0.4)
@@ -133,6 +136,7 @@ def test_the_sandbox_and_the_api_beside_one_another(alone: Alone, sandbox: Sandb
     assert sandbox.charged == 8
 
 
+@pytest.mark.long
 def test_a_worker_of_other_limits_is_refused(alone: Alone, sandbox: SandboxServer) -> None:
     """A command whose budget, account or rate the worker that is up would break says so, and stops nobody."""
     sandbox.control(latency=0.4)
@@ -155,6 +159,7 @@ def test_a_worker_of_other_limits_is_refused(alone: Alone, sandbox: SandboxServe
 # -- a stack that is ending --------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_run_again_right_after_a_kill(alone: Alone, sandbox: SandboxServer) -> None:
     """The killed command's stack stores its calls in flight first; the next one says that it waits, and goes on."""
     sandbox.control(latency=4)
@@ -184,6 +189,7 @@ def test_a_closed_terminal_is_sigterm(alone: Alone, sandbox: SandboxServer) -> N
     assert "of this very plan is" in again.err
 
 
+@pytest.mark.long
 def test_sighup_tells_how_to_go_on(alone: Alone, sandbox: SandboxServer) -> None:
     """It exits as at SIGTERM, with the run interrupted; nohup's wish to hear nothing of it is kept."""
     sandbox.control(latency=0.5)
@@ -210,20 +216,21 @@ def test_sighup_tells_how_to_go_on(alone: Alone, sandbox: SandboxServer) -> None
 # -- a stack that dies, and stop ---------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_valkey_that_is_killed_comes_back(alone: Alone, sandbox: SandboxServer) -> None:
     """Its keeper starts it again, and the run goes on by itself."""
     sandbox.control(latency=0.4)
     words = manifest(alone, "shop", 10)
     with started(alone, (*words, "--concurrency", "2")) as (process,):
         charged(sandbox, 1)
-        for pid in processes_with("valkey.conf"):
-            if pid in processes_with(str(alone.folder)) and b"valkey.conf" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
+        (pid,) = valkeys(alone)
+        os.kill(pid, signal.SIGKILL)
         code, err = ended(process, 90)
     assert code == 0, err
     assert (sandbox.charged, sandbox.paid_twice) == (10, {})
 
 
+@pytest.mark.long
 def test_a_command_whose_stack_is_gone_ends(alone: Alone, sandbox: SandboxServer) -> None:
     """With the keepers of its servers killed, a command says so and how to go on, and the next one does."""
     sandbox.control(latency=0.4)
@@ -240,6 +247,7 @@ def test_a_command_whose_stack_is_gone_ends(alone: Alone, sandbox: SandboxServer
     assert sandbox.charged <= 8 + 2
 
 
+@pytest.mark.long
 def test_stop_ends_a_run_that_is_followed(alone: Alone, sandbox: SandboxServer) -> None:
     """Typed twice at once, it lets the calls in flight end; the run is suspended, and its command says how to go on."""
     sandbox.control(latency=1.5)
@@ -257,6 +265,7 @@ def test_stop_ends_a_run_that_is_followed(alone: Alone, sandbox: SandboxServer) 
     assert (sandbox.charged, sandbox.paid_twice) == (8, {})
 
 
+@pytest.mark.long
 def test_stop_without_its_redis_and_while_starting(alone: Alone, sandbox: SandboxServer) -> None:
     """It ends what is left of a stack, and a stack that is just coming up."""
     sandbox.control(latency=0.2)
@@ -266,7 +275,7 @@ def test_stop_without_its_redis_and_while_starting(alone: Alone, sandbox: Sandbo
     assert "Stopped" in alone.command("stop").err
     assert processes_with(str(alone.folder)) == []
     with started(alone, words) as (process,):
-        wait_until(lambda: keepers(alone) and processes_with("valkey.conf"), timeout=30, description="a keeper")
+        wait_until(lambda: valkeys(alone), timeout=30, description="a stack that is coming up")
         alone.command("stop")
         ended(process)
     assert processes_with(str(alone.folder)) == []
@@ -275,9 +284,25 @@ def test_stop_without_its_redis_and_while_starting(alone: Alone, sandbox: Sandbo
     assert sandbox.charged <= 30 + 8
 
 
+@pytest.mark.long
+def test_watch_ends_where_nobody_works_on_the_run(alone: Alone, sandbox: SandboxServer) -> None:
+    """A run whose command was killed moves no more: who watches it is told, and how to go on."""
+    sandbox.control(latency=1)
+    words = manifest(alone, "shop", 12)
+    with started(alone, (*words, "--concurrency", "1")) as (process,):
+        charged(sandbox, 1)
+        run_id = alone.command("runs", "--json").json["runs"][0]["run_id"]
+        with started(alone, ("watch", run_id)) as (watcher,):
+            process.kill()
+            code, err = ended(watcher, 60)
+    assert code == 3
+    assert f"restyle resume {run_id}" in err
+
+
 # -- children ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_worker_that_cannot_start_is_told(alone: Alone, sandbox: SandboxServer) -> None:
     """The command ends with the end of its worker's log, and the run can go on once that is mended."""
     words = manifest(alone, "shop", 2)
@@ -297,15 +322,14 @@ SHADOWS = (
 )  # fmt: skip
 
 
-def test_files_of_the_folder_shadow_no_module(alone: Alone, sandbox: SandboxServer) -> None:
+def test_files_of_the_folder_shadow_no_module(alone: Alone) -> None:
     """Whatever Python files lie in the folder, the command, its keepers, its workers and its sandbox start."""
     for name in SHADOWS:
         (alone.folder / f"{name}.py").write_text("raise SystemExit('shadowed')\n")
     words = manifest(alone, "shop", 2)
-    alone.command(*words, "--concurrency", "2", "--sandbox")
     env = {**alone.command.env, "RESTYLE_PROCESSES": "2"}
-    type(alone.command)(alone.folder, env)(*words, "--concurrency", "2")
-    assert sandbox.charged == 2
+    done = type(alone.command)(alone.folder, env)(*words, "--concurrency", "2", "--sandbox", "--json").json
+    assert done["succeeded"] == 2
 
 
 # -- what these tests share --------------------------------------------------------------------------------
@@ -316,6 +340,16 @@ def started(alone: Alone, *several: tuple[str, ...]) -> Iterator[list[subprocess
     """Commands that are started at once."""
     with ExitStack() as stack:
         yield [stack.enter_context(alone.command.started(*words)) for words in several]
+
+
+def valkeys(alone: Alone) -> list[int]:
+    """The processes of its Valkey, by the folder that it works in."""
+    folder, found = alone.folder / ".restyle" / "valkey", []
+    for pid in processes_with(str(alone.folder)):
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/cwd").readlink() == folder:
+                found.append(pid)
+    return found
 
 
 def stack_users(alone: Alone) -> list[int]:
