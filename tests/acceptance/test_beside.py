@@ -58,18 +58,21 @@ def keepers(alone: Alone) -> dict[str, int]:
 
 def test_two_runs_share_the_stack(alone: Alone, sandbox: SandboxServer) -> None:
     """A second manifest is run beside the first; neither is suspended, and the first one's end takes nothing away."""
-    sandbox.control(latency=0.3)
-    first, second = manifest(alone, "first", 5), manifest(alone, "second", 10)
+    sandbox.control(latency=1.5)
+    first, second = manifest(alone, "first", 16), manifest(alone, "second", 12)
     with alone.command.started(*first, "--concurrency", "2") as a:
         charged(sandbox, 1)
         with alone.command.started(*second, "--concurrency", "2") as b:
+            runs = alone.bucket / "runs"
+            wait_until(lambda: len(list(runs.iterdir())) == 2, timeout=30, description="the second run")
+            sandbox.control(latency=0.2)
             code, err = ended(a)
             assert (code, "another run" in err) == (0, False), err
             assert b.poll() is None, "the second was to outlive the first"
             code, err = ended(b)
     assert code == 0, err
     assert "goes on beside this one" in err
-    assert (sandbox.charged, sandbox.paid_twice) == (15, {})
+    assert (sandbox.charged, sandbox.paid_twice) == (28, {})
     assert processes_with(str(alone.folder)) == []
 
 
