@@ -145,30 +145,26 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def hold(path: Path) -> Lock:
-    """Holds the group's lock for as long as this process lives."""
+def hold(path: Path) -> None:
+    """Holds the group's lock for as long as this process lives: whoever waits for it finds nothing of it left."""
     lock, deadline = Lock(path), time.monotonic() + LOOKED_AT
     while not lock.alone():
         if time.monotonic() > deadline:
             sys.exit("another keeper holds the lock")
         time.sleep(0.02)
     lock.write(str(os.getpid()))
-    return lock
 
 
 def main() -> None:
     """Reads from standard input, in one line, what to keep; holds the locks; keeps."""
     told: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
-    lock = hold(Path(told["lock"]))
-    used = [Lock(Path(path)) for path in told["uses"]]
-    if not all(other.share() for other in used):
+    hold(Path(told["lock"]))
+    if not all(Lock(Path(path)).share() for path in told["uses"]):
         sys.exit("a group that this one needs is ending")
     Keeper(
         [Child(**child) for child in told["children"]],
         Lock(Path(told["users"])), Path(told["story"]), Path(told["stays"]), Path(told["deaths"]),
     ).keep()  # fmt: skip
-    for each in (*used, lock):
-        each.close()
 
 
 if __name__ == "__main__":
