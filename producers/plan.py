@@ -50,6 +50,8 @@ class PlanRequest:
     skip_invalid: bool = False
     overwrite: bool = False
     new_seed: bool = False
+    verify_outputs: bool = False
+    """Whether a job is done only where its outputs are still there."""
     columns: Mapping[str, str] = field(default_factory=dict)
     budget: float | None = None
     check_inputs: bool = False
@@ -164,6 +166,7 @@ def draft(
         overwrite=request.overwrite,
         new_seed=request.new_seed,
         keep_replaced=settings.keep_replaced,
+        verify_outputs=request.verify_outputs,
         sandbox=settings.sandbox,
         priority=request.priority,
         naming=settings.naming,
