@@ -138,6 +138,7 @@ def stack(
             return {key: value for member in joined for key, value in (member.story or {}).items()}
 
         if servers := _servers(settings, home):
+            _refuse_older(home)
             settings = with_servers(settings, join(*servers))
         if sandbox and settings.local_sandbox is None:
             told = join(Group(SANDBOX, partial(_sandbox, home)))
@@ -152,6 +153,20 @@ def stack(
         if worker:
             join(_worker_group(settings, home))
         yield Stack(settings, home, members)
+
+
+@contextmanager
+def s3(settings: Settings, *, say: Say = lambda _text: None) -> Iterator[Settings | None]:
+    """The settings with an S3 that has a workspace; None where that is the embedded one, and it was never used."""
+    if settings.workspace is not None:
+        yield settings
+        return
+    home = home_of(settings, say)
+    if not (home.path / "s3" / EMBEDDED_BUCKET).exists():
+        yield None
+        return
+    with home.groups([Group(S3, partial(_s3, home))], detach=False) as (member,):
+        yield with_servers(settings, member.story or {})
 
 
 def stop(settings: Settings, *, timeout: float, say: Say = lambda _text: None) -> tuple[list[str], list[str]]:
@@ -185,9 +200,9 @@ def module(name: str, *words: str) -> list[str]:
 def with_servers(settings: Settings, told: Mapping[str, Any]) -> Settings:
     """The settings, completed with the servers that are up."""
     update: dict[str, Any] = {}
-    if settings.redis_url is None:
+    if settings.redis_url is None and "redis_url" in told:
         update["redis_url"] = SecretStr(told["redis_url"])
-    if settings.workspace is None:
+    if settings.workspace is None and "s3_url" in told:
         update |= {
             "workspace": f"s3://{EMBEDDED_BUCKET}",
             "local_s3_endpoint": told["s3_url"],
@@ -204,6 +219,14 @@ def _servers(settings: Settings, home: Home) -> list[Group]:
     """Valkey and the S3 server, those of them that are not configured."""
     wanted = [(settings.redis_url, VALKEY, _valkey), (settings.workspace, S3, _s3)]
     return [Group(name, partial(make, home)) for given, name, make in wanted if given is None]
+
+
+def _refuse_older(home: Home) -> None:
+    """Raises where the servers of an older version are up, which kept both in one group: they have the same files."""
+    if "servers" in home.up():
+        raise ConfigurationError(
+            f"servers of an older restyle are up in {home.path}: end them with its own `restyle stop`, or its process"
+        )
 
 
 def _valkey(home: Home) -> Made:

@@ -16,8 +16,8 @@ from restyle.places import LONGEST_PART, SUFFIXES
 
 #: What a naming template may use.
 FIELDS = ("id", "variant", "sample", "stem", "run_id")
-#: Bytes of an output's key: S3 takes 1,024, and what makes way for another's picture adds some (restyle/ownership.py).
-_LONGEST_KEY = 990
+#: Bytes of an output's key: S3 takes 1,024, samples add two, and one that makes way for another's 17 (ownership.py).
+_LONGEST_KEY = 1000
 #: A replaced output lies behind the longest run id, so that what is paid for can always be stored.
 _LONGEST_RUN_ID = "-" * 81
 #: Names of buckets, those of old ones too.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -17,6 +18,7 @@ from producers import census as counting
 from producers import naming
 from producers.census import Census, Planner
 from producers.inputs import check_inputs
+from producers.lookup import made_by_us
 from producers.manifest import Manifest, open_manifest
 from producers.resolve import Resolved, Resolver
 from producers.uploads import Hashes
@@ -108,6 +110,10 @@ class Draft:
     """Hash of ids and variants in their order."""
     source: Manifest | None = None
     """What was read; None of a retry."""
+    buckets: Mapping[str, Resolved] = field(default_factory=dict)
+    """Buckets that outputs go to, each with the first job that does."""
+    spread: Sequence[Resolved] = ()
+    """Some of the jobs, evenly spread, to be looked at before anything is queued (producers/clashes.py)."""
 
     def as_run(self, *, shards: int, by: str) -> Run:
         """The content of run.json."""
@@ -192,7 +198,10 @@ def draft(
     )
     options = options.model_copy(update={"root": resolver.naming.root})
     planner, census = _judged(
-        Planner(manifest, resolver, request.limit, request.sample, request.then_ask, request.only_ids),
+        Planner(
+            manifest, resolver, request.limit, request.sample, request.then_ask, request.only_ids,
+            partial(made_by_us, store=store) if store else lambda _uris: set(),
+        ),
         request, settings, store,
     )  # fmt: skip
     frozen = options.model_dump(exclude={"limit", "sample"})
@@ -212,7 +221,7 @@ def draft(
         uploads=census.uploads,
         upload_bytes=census.upload_bytes,
         problems=census.problems.found,
-        warnings=_warnings(census, request, settings),
+        warnings=[*_warnings(census, request, settings), *_among_inputs(request, manifest)],
         estimate=estimated(census.jobs, census.samples, census.steps, settings),
         home=settings.home,
         stream=lambda: planner.jobs(census),
@@ -221,6 +230,8 @@ def draft(
         notify=request.notify if request.notify is not None else settings.notify.told,
         sequence=census.sequence,
         source=manifest,
+        buckets=census.buckets,
+        spread=census.spread,
     )
 
 
@@ -344,6 +355,16 @@ def _warnings(census: Census, request: PlanRequest, settings: Settings) -> list[
     if request.sample and census.jobs < request.sample:
         found.append(f"there are only {census.jobs:,} jobs to take a sample of")
     return found
+
+
+def _among_inputs(request: PlanRequest, manifest: Manifest) -> list[str]:
+    """What to say of outputs that go where the inputs are listed."""
+    listed, outputs = f"{manifest.uri.rstrip('/')}/", f"{(request.output or '').rstrip('/')}/"
+    if not manifest.is_listing or not outputs.startswith(listed):
+        return []
+    if outputs == listed:
+        return [f"--output {request.output}: pictures go among their inputs; better choose a prefix of their own"]
+    return [f"--output {request.output} lies below {listed}: what is there is left out of the inputs, now and later"]
 
 
 def told_unknown(ids: Collection[str], place: str) -> list[str]:

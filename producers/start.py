@@ -11,6 +11,7 @@ from config.settings import Settings
 from producers.control import Control
 from producers.diff import compare, put_diff
 from producers.plan import draft
+from producers.probing import probe
 from producers.runs import shared_job
 from producers.schedule import Firing, Overlap, Standing, is_of, overlapping
 from producers.shards import write
@@ -129,6 +130,10 @@ class Starter:
         plan = draft(
             firing.request, settings, workspace=self.workspace, store=self.store, run_id=firing.run_id
         )  # fmt: skip
+
+        if settings.probe_outputs:
+            for warning in probe(plan, store=self.store, workspace=self.workspace, with_workspace=False):
+                log.warning(warning, run=firing.run_id)
 
         # Before run.json: a night that exists says what it found changed.
         changes = compare(plan, store=self.store, workspace=self.workspace, settings=settings)

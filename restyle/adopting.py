@@ -16,7 +16,7 @@ from restyle.images import Prepared
 from restyle.keys import Workspace
 from restyle.models import Fingerprint, Record, RecordApi, RecordInput, RecordPrepared, RecordTimes, utc_now
 from restyle.outputs import Marks
-from restyle.ownership import JOB, beside
+from restyle.ownership import JOB, places_of
 from restyle.places import SUFFIXES, place
 from restyle.progress import Ended
 from restyle.results import find_record, put_record, skipped, succeeded, unchanged
@@ -57,7 +57,7 @@ def _left(
     """This job's sample of this very fingerprint: where it was planned, or beside what is somebody else's."""
     job_id = work.message.job_id
     wanted = place(work.message.job, sample, content_type, aside)
-    for uri in (wanted, beside(wanted, job_id[:8]), beside(wanted, job_id)):
+    for uri in places_of(wanted, job_id):
         head = tools.store.head(uri)
         if head is None:
             return None  # nothing is in the way that it would have been put beside

@@ -44,11 +44,12 @@ class Owner:
             wanted: the place that was planned.
             data: what is to be put there.
         """
-        for uri in (wanted, beside(wanted, self.job_id[:8])):
+        *places, last = places_of(wanted, self.job_id)
+        for uri in places:
             head = self.head(uri)
             if head is None or self.owns(uri, head, data):
                 return uri
-        return beside(wanted, self.job_id)
+        return last
 
     def head(self, uri: str) -> Head | None:
         """What lies at a place, asked for once; nothing where S3 lets nobody look, which the plan has warned of."""
@@ -99,6 +100,11 @@ class Owner:
             return self.job_id.encode() in self.store.get(uri, max_bytes=_READ).data
         except (InputNotFound, InvalidImage):
             return False
+
+
+def places_of(wanted: str, job_id: str) -> tuple[str, ...]:
+    """Where a job's output may lie: as planned, beside that, and where even that was taken."""
+    return wanted, beside(wanted, job_id[:8]), beside(wanted, job_id[:16])
 
 
 def beside(uri: str, name: str) -> str:

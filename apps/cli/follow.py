@@ -15,8 +15,9 @@ from apps.cli.minding import Away, Minder, StackEnded
 from apps.cli.session import Session
 from apps.cli.signals import losing_terminal, terminable
 from producers.mirror import Mirror
+from producers.missing import find_missing
 from producers.watch import Snapshot, watch
-from restyle.errors import StateUnavailable, StoreUnavailable
+from restyle.errors import RestyleError, StateUnavailable, StoreUnavailable
 from restyle.models import Run, RunStatus
 
 
@@ -30,9 +31,25 @@ def to_the_end(run: Run, here: Session, *, as_json: bool, download: Path | None 
         except KeyboardInterrupt as stop:
             return interrupted(run, here, stop, as_json=as_json)
     tell(last, here)
+    if last.skipped and last.ended:
+        tell_missing(run, here)
     if as_json:
         print_json(last.model_dump(mode="json"))
     return run_code(last)
+
+
+def tell_missing(run: Run, here: Session) -> None:
+    """Says where pictures of done jobs are gone, which no run notices by itself."""
+    try:
+        missing = find_missing(here.rows(run), here.store)
+    except RestyleError:
+        return  # a look that is worth no trouble
+    if missing.uris:
+        say(
+            f"{len(missing.uris):,} of {missing.looked_at:,} pictures of skipped jobs are not there any more, such as"
+            f" {here.shown(missing.uris[0])}. To make them again: add --verify-outputs",
+            "yellow",
+        )
 
 
 @contextmanager
