@@ -304,8 +304,9 @@ class Home:
         lock = self.run(f"{name}.lock")
         try:
             if is_held_alone(lock):
-                os.kill(int(lock.read_text()), signal.SIGTERM)
-        except (ProcessLookupError, FileNotFoundError, ValueError):
+                # Keepers of older versions stand in the story alone.
+                os.kill(int(lock.read_text() or (self.story(name) or {})["pid"]), signal.SIGTERM)
+        except (ProcessLookupError, FileNotFoundError, ValueError, KeyError):
             return
 
     def up(self) -> list[str]:

@@ -175,7 +175,7 @@ def stop(settings: Settings, *, timeout: float, say: Say = lambda _text: None) -
     if not (home.path / "run").exists():
         return [], []
     with home.turn("start", "Another command is starting the stack of this folder"):
-        names = sorted(home.up(), key=lambda name: (not name.startswith(WORKER), name != SANDBOX))
+        names = sorted(home.up(), key=lambda name: (not name.startswith("worker"), name != SANDBOX))
         ended = {name: home.end(name, timeout) for name in names}
     return [name for name in names if ended[name]], [name for name in names if not ended[name]]
 
@@ -225,7 +225,7 @@ def _refuse_older(home: Home) -> None:
     """Raises where the servers of an older version are up, which kept both in one group: they have the same files."""
     if "servers" in home.up():
         raise ConfigurationError(
-            f"servers of an older restyle are up in {home.path}: end them with its own `restyle stop`, or its process"
+            f"the servers of an older version of restyle are up in {home.path}; end them first: restyle stop"
         )
 
 

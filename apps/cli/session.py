@@ -34,7 +34,7 @@ class Session:
     """The workspace and the fleet as one command sees them."""
 
     settings: Settings
-    #: Whether Redis is the embedded one, so that the worker lives and dies with the command.
+    #: Whether Redis is the embedded one, so that the worker lives with the commands of its folder.
     embedded: bool
     store: Store
     state: State
