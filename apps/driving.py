@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apps.groups import Home
+from apps.home import Home
 from apps.locks import Lock
 
 #: Seconds for which a command that leaves a run, or one that looks, may hold its lock alone.

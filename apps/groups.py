@@ -9,28 +9,24 @@ there where it outlives its users. docs/decisions/0029 tells why.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+from apps.home import KILL_TIMEOUT, PATIENCE, Home, tails
 from apps.locks import Lock, is_held_alone
 from restyle.errors import ConfigurationError, StateUnavailable
 
 #: Seconds that a group may take to answer.
 START_TIMEOUT = 20.0
-#: Seconds after which a command says what it waits for.
-PATIENCE = 1.5
-#: Seconds until a keeper whose patience was ended must be gone.
-KILL_TIMEOUT = 10.0
+#: Seconds that one command may take to start or end its groups.
+TURN_TIMEOUT = 4 * START_TIMEOUT
 
-Say = Callable[[str], None]
+STARTING = "Another command is starting or ending the stack of this folder"
 
 
 @dataclass(frozen=True)
@@ -83,76 +79,43 @@ class Ending(Exception):
 
 
 @dataclass(frozen=True)
-class Home:
-    """`$RESTYLE_HOME`: the folder of one embedded stack."""
+class Groups:
+    """The groups of one folder, as a command joins and leaves them."""
 
-    path: Path
-    #: Seconds that a group may take to end, its calls in flight included.
-    end_timeout: float
-    say: Say = field(default=lambda _text: None)
-
-    def folder(self, name: str) -> Path:
-        """A folder in it, which only its owner can enter."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self.path / name
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return path
-
-    def run(self, name: str) -> Path:
-        """A file of the running stack."""
-        return self.path / "run" / name
-
-    def log(self, name: str) -> Path:
-        """The log of a child."""
-        return self.folder("logs") / f"{name}.log"
-
-    def secret(self, name: str, text: str) -> Path:
-        """Writes a file that only its owner can read."""
-        path = self.folder("run") / name
-        draft = path.with_suffix(".new")
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-        draft.replace(path)
-        return path
-
-    def child(self, name: str, argv: list[str], *, env: dict[str, str] | None = None, **how: Any) -> dict[str, Any]:
-        """What a keeper is told of a child."""
-        defaults = {"restart": True, "grace": 10.0}
-        return {
-            "name": name,
-            "argv": argv,
-            "env": env or dict(os.environ),
-            "log": str(self.log(name)),
-            **defaults,
-            **how,
-        }
+    home: Home
 
     # -- joining -------------------------------------------------------------------------------------------
 
     @contextmanager
-    def groups(self, wanted: Sequence[Group], *, detach: bool) -> Iterator[list[Member]]:
+    def joined(self, wanted: Sequence[Group], *, detach: bool) -> Iterator[list[Member]]:
         """Groups that are up for as long as this lasts, and longer where others use them, or they are detached.
 
         Raises:
             ConfigurationError: one cannot be started, or is up and does not fit.
             StateUnavailable: one that is ending does not end.
         """
-        members = self._joined(wanted, detach=detach)
+        try:
+            members = self._join(wanted, detach=detach)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the embedded stack cannot be started in {self.home.path}: {error.strerror or error}. Set RESTYLE_HOME"
+                " to a folder on a disk of this machine that you may write to, with room on it"
+            ) from None
         with ExitStack() as leaving:
             for member in members:
                 leaving.callback(self._leave, member)
             yield members
 
-    def _joined(self, wanted: Sequence[Group], *, detach: bool) -> list[Member]:
+    def _join(self, wanted: Sequence[Group], *, detach: bool) -> list[Member]:
         while True:
             members: list[Member] = []
             try:
-                with self.turn("start", "Another command is starting or ending the stack of this folder"):
+                with self.home.turn("start", STARTING, TURN_TIMEOUT):
                     for group in wanted:
                         members.append(self._member(group))  # noqa: PERF401 - what was joined is left where one fails
                     self._start([member for member in members if member.story is None], detach=detach)
                     for member in members if detach else ():
-                        self.run(f"{member.name}.stays").touch()
+                        self.home.run(f"{member.name}.stays").touch()
             except BaseException as error:
                 for member in reversed(members):
                     self._leave(member)
@@ -168,12 +131,12 @@ class Home:
         Raises:
             Ending: it is up and can be joined no more.
         """
-        member = Member(group, Lock(self.folder("run") / f"{group.name}.users"))
+        member = Member(group, Lock(self.home.folder("run") / f"{group.name}.users"))
         try:
             if not member.users.share():
                 raise Ending(group.name)
-            if is_held_alone(self.run(f"{group.name}.lock")):
-                member.story = self.story(group.name)
+            if is_held_alone(self.home.run(f"{group.name}.lock")):
+                member.story = self.home.story(group.name)
                 if member.story is None:
                     raise Ending(group.name)
                 group.check(member.story)
@@ -182,14 +145,6 @@ class Home:
             raise
         return member
 
-    def story(self, name: str) -> dict[str, Any] | None:
-        """What is told of a group that can be joined; None where it is not up, or is ending."""
-        try:
-            told: dict[str, Any] = json.loads(self.run(f"{name}.json").read_text())
-        except (OSError, ValueError):
-            return None
-        return told if is_held_alone(self.run(f"{name}.lock")) else None
-
     def _wait_for_end(self, name: str) -> None:
         """Waits until a group that is ending is gone.
 
@@ -197,15 +152,17 @@ class Home:
             StateUnavailable: it does not end in time.
         """
         began, told = time.monotonic(), False
-        while is_held_alone(self.run(f"{name}.lock")) or is_held_alone(self.run(f"{name}.users")):
+        while is_held_alone(self.home.run(f"{name}.lock")) or is_held_alone(self.home.run(f"{name}.users")):
             waited = time.monotonic() - began
             if waited > PATIENCE and not told:
                 told = True
-                self.say("The last stack of this folder is still ending: its calls in flight are stored first. Waiting")
-            if waited > self.end_timeout:
+                self.home.say(
+                    "The last stack of this folder is still ending: its calls in flight are stored first. Waiting"
+                )
+            if waited > self.home.end_timeout:
                 raise StateUnavailable(
-                    f"the stack of {self.path} is still ending after {waited:.0f} s; look at {self.path / 'logs'},"
-                    " and type this again, or `restyle stop` to end it now"
+                    f"the stack of {self.home.path} is still ending after {waited:.0f} s; look at its logs/, and type"
+                    " this again, or `restyle stop` to end it now"
                 )
             time.sleep(0.05)
 
@@ -223,7 +180,7 @@ class Home:
                 assert member.keeper is not None
                 if self._answers(member, one):
                     member.story, member.is_started_here = {**one.story, "pid": member.keeper.pid}, True
-                    self.secret(f"{member.name}.json", json.dumps(member.story))
+                    self.home.secret(f"{member.name}.json", json.dumps(member.story))
                     continue
                 self._end_keeper(member.keeper)
                 failed.append(member)
@@ -233,7 +190,7 @@ class Home:
 
     def _answers(self, member: Member, made: Made) -> bool:
         """Whether a group that was just started comes up: its keeper holds its lock, and its children answer."""
-        deadline, lock = time.monotonic() + START_TIMEOUT, self.run(f"{member.name}.lock")
+        deadline, lock = time.monotonic() + START_TIMEOUT, self.home.run(f"{member.name}.lock")
         while time.monotonic() < deadline and member.keeper and member.keeper.poll() is None:
             if is_held_alone(lock) and made.answers():
                 return True
@@ -243,17 +200,17 @@ class Home:
     def _keep(self, group: Group, made: Made, *, detach: bool) -> subprocess.Popen[bytes]:
         """Starts a group's keeper."""
         for name in ("json", "stays"):
-            self.run(f"{group.name}.{name}").unlink(missing_ok=True)
+            self.home.run(f"{group.name}.{name}").unlink(missing_ok=True)
         if detach:
-            self.run(f"{group.name}.stays").touch()
+            self.home.run(f"{group.name}.stays").touch()
         keeper = subprocess.Popen(
             # -P: no module of the current folder takes the place of ours, or of Python's.
             [sys.executable, "-P", "-m", "apps.keeper"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=self.log("keeper").open("ab"), start_new_session=True,
+            stderr=self.home.log("keeper").open("ab"), start_new_session=True,
         )  # fmt: skip
-        files = {name: str(self.run(f"{group.name}.{name}")) for name in ("lock", "users", "stays", "deaths")}
-        uses = [str(self.run(f"{name}.users")) for name in group.uses]
-        told = {**files, "story": str(self.run(f"{group.name}.json")), "uses": uses, "children": made.children}
+        files = {name: str(self.home.run(f"{group.name}.{name}")) for name in ("lock", "users", "stays", "deaths")}
+        uses = [str(self.home.run(f"{name}.users")) for name in group.uses]
+        told = {**files, "story": str(self.home.run(f"{group.name}.json")), "uses": uses, "children": made.children}
         assert keeper.stdin is not None
         keeper.stdin.write(json.dumps(told).encode() + b"\n")
         keeper.stdin.close()
@@ -263,18 +220,21 @@ class Home:
 
     def _leave(self, member: Member) -> None:
         """Parts with a group; the last one ends it, and waits for its end. Ctrl-C meanwhile ends it at once."""
-        with self.turn("start", "Another command is starting or ending the stack of this folder"):
-            # One after the other: of two that leave together, one is the last.
+        try:
+            with self.home.turn("start", STARTING, TURN_TIMEOUT):
+                # One after the other: of two that leave together, one is the last.
+                is_last = member.users.alone()
+        except StateUnavailable:  # whoever has the turn has been stopped
             is_last = member.users.alone()
         try:
-            if is_last and not self.run(f"{member.name}.stays").exists():
+            if is_last and not self.home.run(f"{member.name}.stays").exists():
                 self._wait_for_keeper(member)
         finally:
             member.users.close()
 
     def _wait_for_keeper(self, member: Member) -> None:
         """Has a keeper end, and waits for it: one of this process may not have taken its lock yet."""
-        lock, own = self.run(f"{member.name}.lock"), member.keeper
+        lock, own = self.home.run(f"{member.name}.lock"), member.keeper
         try:
             self._signal(member)
             while is_held_alone(lock) or (own and own.poll() is None):
@@ -290,76 +250,9 @@ class Home:
         if member.keeper is not None:
             member.keeper.terminate()
         else:
-            self.signal(member.name)
+            self.home.signal(member.name)
 
     def _end_keeper(self, keeper: subprocess.Popen[bytes]) -> None:
         """Ends a keeper that this process has started, and whose group nobody has joined."""
         keeper.terminate()
         keeper.wait()
-
-    # -- from outside --------------------------------------------------------------------------------------
-
-    def signal(self, name: str) -> None:
-        """Sends SIGTERM to a group's keeper, where there is one."""
-        lock = self.run(f"{name}.lock")
-        try:
-            if is_held_alone(lock):
-                # Keepers of older versions stand in the story alone.
-                os.kill(int(lock.read_text() or (self.story(name) or {})["pid"]), signal.SIGTERM)
-        except (ProcessLookupError, FileNotFoundError, ValueError, KeyError):
-            return
-
-    def up(self) -> list[str]:
-        """The groups whose keepers live, those that are ending too."""
-        found = sorted(path.stem for path in (self.path / "run").glob("*.lock"))
-        return [name for name in found if is_held_alone(self.run(f"{name}.lock"))]
-
-    def end(self, name: str, timeout: float) -> bool:
-        """Ends a group, whoever uses it; one that is ending already is waited for. True where it is gone."""
-        lock = self.run(f"{name}.lock")
-        if self.story(name) is not None:  # a second signal would end the patience with its calls in flight
-            self.signal(name)
-        for patience in (timeout, KILL_TIMEOUT):
-            deadline = time.monotonic() + patience
-            while is_held_alone(lock) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            if not is_held_alone(lock):
-                return True
-            self.signal(name)
-        return False
-
-    def deaths(self, name: str) -> dict[str, tuple[int, int | None]]:
-        """How often in a row each child of a group has died soon after its start, and its last exit code."""
-        try:
-            told: dict[str, tuple[int, int | None]] = json.loads(self.run(f"{name}.deaths").read_text())
-        except (OSError, ValueError):
-            return {}
-        return told
-
-    @contextmanager
-    def turn(self, name: str, why: str) -> Iterator[None]:
-        """Something that one command of this folder does at a time; says what it waits for where that takes long."""
-        lock = Lock(self.folder("run") / f"{name}.turn")
-        began, told = time.monotonic(), False
-        try:
-            while not lock.alone():
-                if time.monotonic() - began > PATIENCE and not told:
-                    told = True
-                    self.say(f"{why}. Waiting")
-                time.sleep(0.02)
-            yield
-        finally:
-            lock.close()
-
-
-def tails(children: list[dict[str, Any]], lines: int = 8) -> str:
-    """The last lines of the children's logs."""
-    return "\n".join(f"{child['name']}: {line}" for child in children for line in tail(Path(child["log"]), lines))
-
-
-def tail(log: Path, lines: int) -> list[str]:
-    """The last lines of a log; none where there is no log."""
-    try:
-        return log.read_text(errors="replace").splitlines()[-lines:]
-    except OSError:
-        return []

@@ -63,11 +63,15 @@ class Child:
         self.began = time.monotonic()
 
     def mind(self, now: float) -> bool:
-        """Starts it again where it has ended by itself, later each time; True where it was seen to end just now."""
-        if not self.restart or self.process is None or self.process.poll() is None:
+        """Starts it again where it has ended by itself, later each time; True where its deaths count otherwise now."""
+        if not self.restart or self.process is None:
             return False
+        has_lived = now - self.began >= STARTED
+        if self.process.poll() is None:
+            was_dying, self.deaths = self.deaths > 0, 0 if has_lived else self.deaths
+            return was_dying and has_lived
         if not self.due:
-            self.deaths = 1 if now - self.began >= STARTED else self.deaths + 1
+            self.deaths = 1 if has_lived else self.deaths + 1
             self.due = now + min(30.0, 2.0 ** min(self.deaths - 1, 5))
             return True
         if now >= self.due:
@@ -100,8 +104,8 @@ class Keeper:
             child.start()
         while not self.stops and not self._is_unused():
             time.sleep(0.1)
-            died = [child for child in self.children if child.mind(time.monotonic())]
-            if died:
+            changed = [child for child in self.children if child.mind(time.monotonic())]
+            if changed:
                 self._tell_deaths()
         self.story.unlink(missing_ok=True)
         for child in reversed(self.children):

@@ -21,7 +21,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from apps.fitting import check_worker, told_of_worker
-from apps.groups import Group, Home, Made, Member, Say, tail
+from apps.groups import STARTING, TURN_TIMEOUT, Group, Groups, Made, Member
+from apps.home import Home, Say, tail
 from config.settings import PREFIX, TABLES, Settings
 from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.state import State
@@ -133,7 +134,7 @@ def stack(
     with ExitStack() as held:
 
         def join(*groups: Group) -> dict[str, Any]:
-            joined = held.enter_context(home.groups(groups, detach=detach))
+            joined = held.enter_context(Groups(home).joined(groups, detach=detach))
             members.extend(joined)
             return {key: value for member in joined for key, value in (member.story or {}).items()}
 
@@ -165,7 +166,7 @@ def s3(settings: Settings, *, say: Say = lambda _text: None) -> Iterator[Setting
     if not (home.path / "s3" / EMBEDDED_BUCKET).exists():
         yield None
         return
-    with home.groups([Group(S3, partial(_s3, home))], detach=False) as (member,):
+    with Groups(home).joined([Group(S3, partial(_s3, home))], detach=False) as (member,):
         yield with_servers(settings, member.story or {})
 
 
@@ -174,7 +175,7 @@ def stop(settings: Settings, *, timeout: float, say: Say = lambda _text: None) -
     home = home_of(settings, say)
     if not (home.path / "run").exists():
         return [], []
-    with home.turn("start", "Another command is starting the stack of this folder"):
+    with home.turn("start", STARTING, TURN_TIMEOUT):
         names = sorted(home.up(), key=lambda name: (not name.startswith("worker"), name != SANDBOX))
         ended = {name: home.end(name, timeout) for name in names}
     return [name for name in names if ended[name]], [name for name in names if not ended[name]]

@@ -49,7 +49,7 @@ class Lock:
     def _lock(self, how: int) -> bool:
         try:
             fcntl.flock(self._file, how | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return False
         return True
 
@@ -62,7 +62,7 @@ def is_held_alone(path: Path) -> bool:
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
     finally:
         os.close(file)
