@@ -1,17 +1,16 @@
 """`python -m apps.keeper`: a process that keeps a group of children alive, and ends them all when it should end.
 
-It should end at SIGTERM, and when the command that started it is gone (its standard input is then at an end),
-even by kill -9. On Linux the children end with the keeper in every case (PR_SET_PDEATHSIG). It holds a lock on a
-file as long as it lives, by which other commands know that the group is up.
+It should end at SIGTERM, and when no command uses the group any more, however those commands ended: each of them holds
+the group's lock of users. On Linux the children end with the keeper in every case (PR_SET_PDEATHSIG). Other commands
+know by a lock of its own that the group is up, and by the group's story that it can be joined: a keeper that ends
+removes the story first.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -21,11 +20,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-#: Seconds that children get to end when the command that wanted them was killed: nobody waits for them then, but a
-#: call in flight is paid for, and most end in a few seconds.
-ORPHANED_GRACE = 30.0
+from apps.locks import Lock
+
 #: Bytes of a log at which a new one is begun at the next start.
 LOG_BYTES = 5_000_000
+#: Seconds that a child must live to count as started: what dies sooner will most likely die again.
+STARTED = 10.0
+#: Seconds for which the keeper's own lock may be in the hands of those who only look whether it is held.
+LOOKED_AT = 2.0
 
 
 @dataclass
@@ -42,6 +44,9 @@ class Child:
     grace: float
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    #: How often in a row it has ended by itself soon after its start.
+    deaths: int = 0
+    began: float = 0.0
     due: float = 0.0
 
     def start(self) -> None:
@@ -55,16 +60,24 @@ class Child:
                 start_new_session=True, preexec_fn=end_with_parent,  # noqa: PLW1509 - this process has one thread
             )  # fmt: skip
         self.starts += 1
+        self.began = time.monotonic()
 
-    def mind(self, now: float) -> None:
-        """Starts it again where it has ended by itself; later each time."""
-        if not self.restart or self.process is None or self.process.poll() is None:
-            return
+    def mind(self, now: float) -> bool:
+        """Starts it again where it has ended by itself, later each time; True where its deaths count otherwise now."""
+        if not self.restart or self.process is None:
+            return False
+        has_lived = now - self.began >= STARTED
+        if self.process.poll() is None:
+            was_dying, self.deaths = self.deaths > 0, 0 if has_lived else self.deaths
+            return was_dying and has_lived
         if not self.due:
-            self.due = now + min(30.0, 2.0 ** min(self.starts - 1, 5))
-        elif now >= self.due:
+            self.deaths = 1 if has_lived else self.deaths + 1
+            self.due = now + min(30.0, 2.0 ** min(self.deaths - 1, 5))
+            return True
+        if now >= self.due:
             self.due = 0.0
             self.start()
+        return False
 
 
 @dataclass
@@ -72,51 +85,57 @@ class Keeper:
     """The children, in the order of their start; they end in the opposite order."""
 
     children: list[Child]
-    lifeline: bool
-    #: Locks of other keepers, whose children need these to the end.
-    outlives: list[str]
+    #: Held together by every command, and every other keeper, that uses the group.
+    users: Lock
+    #: There while the group can be joined.
+    story: Path
+    #: There where the group stays up without users.
+    stays: Path
+    #: Tells how often the children die.
+    deaths: Path
     stops: int = field(default=0)
 
     def keep(self) -> None:
         """Keeps the children until it is time to end."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
+        self.deaths.unlink(missing_ok=True)
         for child in self.children:
             child.start()
-        orphaned = False
-        while not self.stops and not orphaned:
-            orphaned = self._wait()
-            for child in self.children:
-                child.mind(time.monotonic())
-        if orphaned:
-            self._wait_for_others()
+        while not self.stops and not self._is_unused():
+            time.sleep(0.1)
+            changed = [child for child in self.children if child.mind(time.monotonic())]
+            if changed:
+                self._tell_deaths()
+        self.story.unlink(missing_ok=True)
         for child in reversed(self.children):
-            self._end(child, min(child.grace, ORPHANED_GRACE) if orphaned else child.grace)
+            self._end(child)
+        self.stays.unlink(missing_ok=True)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stops += 1
 
-    def _wait(self) -> bool:
-        """Waits a moment; True where the one who wanted the children is gone."""
-        if not self.lifeline:
-            time.sleep(0.2)
-            return False
-        readable, _, _ = select.select([0], [], [], 0.2)
-        return bool(readable) and os.read(0, 1024) == b""
+    def _is_unused(self) -> bool:
+        """Whether nobody uses the group; from then on nobody can join it."""
+        return not self.stays.exists() and self.users.alone()
 
-    def _wait_for_others(self) -> None:
-        """The worker stores what it has in hand before the servers go."""
-        deadline = time.monotonic() + ORPHANED_GRACE + 2
-        while any(map(is_locked, self.outlives)) and time.monotonic() < deadline and not self.stops:
-            time.sleep(0.05)
+    def _tell_deaths(self) -> None:
+        """Says how often in a row each child has died, and how."""
+        told = {child.name: [child.deaths, child.process and child.process.returncode] for child in self.children}
+        draft = self.deaths.with_suffix(".draft")
+        try:
+            draft.write_text(json.dumps(told))
+            draft.replace(self.deaths)
+        except OSError:  # a full disk, which is no reason to leave the children alone
+            return
 
-    def _end(self, child: Child, grace: float) -> None:
+    def _end(self, child: Child) -> None:
         """SIGTERM, patience, SIGKILL; a second SIGTERM to the keeper ends the patience."""
         process = child.process
         if process is None or process.poll() is not None:
             return
         process.terminate()
-        deadline = time.monotonic() + grace
+        deadline = time.monotonic() + child.grace
         while process.poll() is None and time.monotonic() < deadline and self.stops < 2:
             time.sleep(0.02)
         if process.poll() is None:
@@ -130,35 +149,26 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def is_locked(path: str) -> bool:
-    """Whether the keeper of another group lives."""
-    try:
-        with Path(path).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
-
-
-def read_line() -> bytes:
-    """One line of standard input, and not a byte more: its end is the lifeline."""
-    line = b""
-    while not line.endswith(b"\n") and (more := os.read(0, 1)):
-        line += more
-    return line
+def hold(path: Path) -> None:
+    """Holds the group's lock for as long as this process lives: whoever waits for it finds nothing of it left."""
+    lock, deadline = Lock(path), time.monotonic() + LOOKED_AT
+    while not lock.alone():
+        if time.monotonic() > deadline:
+            sys.exit("another keeper holds the lock")
+        time.sleep(0.02)
+    lock.write(str(os.getpid()))
 
 
 def main() -> None:
-    """Reads from standard input, in one line, what to keep; holds the lock; keeps."""
-    told: dict[str, Any] = json.loads(read_line())
-    lock = os.open(told["lock"], os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        sys.exit("another keeper holds the lock")
-    Keeper([Child(**child) for child in told["children"]], told["lifeline"], told["outlives"]).keep()
+    """Reads from standard input, in one line, what to keep; holds the locks; keeps."""
+    told: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    hold(Path(told["lock"]))
+    if not all(Lock(Path(path)).share() for path in told["uses"]):
+        sys.exit("a group that this one needs is ending")
+    Keeper(
+        [Child(**child) for child in told["children"]],
+        Lock(Path(told["users"])), Path(told["story"]), Path(told["stays"]), Path(told["deaths"]),
+    ).keep()  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,67 +1,148 @@
 """The embedded stack: a real Valkey, a real S3 server, the sandbox and a worker, for whoever has configured none.
 
-Three groups of processes, each with a keeper (apps/keeper.py): `servers`, `sandbox`, `worker`. A group that is up is
-named in `$RESTYLE_HOME/<group>.json` (mode 0600, it holds passwords) and every command of that folder attaches to it.
+Each is a group of its own (apps/groups.py): every command of the folder joins what is up and starts what is missing,
+and the last one to leave ends it. A worker is of one workspace: the sandbox's and the real one have each their own.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import secrets
-import signal
+import shutil
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
+from apps.fitting import check_worker, told_of_worker
+from apps.groups import STARTING, TURN_TIMEOUT, Group, Groups, Made, Member
+from apps.home import Home, Say, tail
 from config.settings import PREFIX, TABLES, Settings
 from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET
 
-#: Seconds that a group may take to answer.
-START_TIMEOUT = 20.0
 #: Credits on the account of an embedded sandbox: enough for any trial.
 SANDBOX_CREDITS = 1000.0
+#: The servers that a worker needs to its end.
+VALKEY, S3, SANDBOX = "valkey", "s3", "sandbox"
+#: What the groups of workers begin with.
+WORKER = "worker-"
+#: Deaths in a row, each soon after its start, by which a child is taken for one that cannot start.
+DEATHS = 3
+#: Seconds beyond a call's own that a group may take to end.
+END_SLACK = 60.0
+#: Bytes of free disk below which nothing that is paid for could be stored.
+FULL_DISK = 1_000_000
 
-#: In the order of their end.
-GROUPS = ("worker", "sandbox", "servers")
 
-Child = dict[str, Any]
+@dataclass(frozen=True)
+class Trouble:
+    """Why an embedded worker does not start."""
+
+    deaths: int
+    code: int | None
+    log: Path
+    tail: list[str]
 
 
 @dataclass(frozen=True)
 class Stack:
-    """What is up, as settings that every door can be opened with."""
+    """What is up, as settings that every door can be opened with, and this command's part in it."""
 
     settings: Settings
+    home: Home
+    members: list[Member] = field(default_factory=list)
+
+    def with_more(self, more: Stack) -> Stack:
+        """The same, completed."""
+        return Stack(more.settings, self.home, [*self.members, *more.members])
+
+    @property
+    def worker(self) -> Member | None:
+        """This command's part in its worker."""
+        return next((member for member in self.members if member.name.startswith(WORKER)), None)
+
+    def ended(self) -> str:
+        """The first group of this stack that has ended, or is ending; empty: all are up."""
+        return next((member.name for member in self.members if self._is_over(member)), "")
+
+    def _is_over(self, member: Member) -> bool:
+        story = self.home.story(member.name)
+        return story is None or story.get("pid") != (member.story or {}).get("pid")
+
+    def has_worker(self) -> bool:
+        """Whether a worker of any command is up in this folder."""
+        return any(name.startswith(WORKER) for name in self.home.up())
+
+    def trouble(self) -> Trouble | None:
+        """Why this command's worker does not start; None where it does, or has not been tried often enough."""
+        if self.worker is None:
+            return None
+        deaths, code = self.home.deaths(self.worker.name).get("worker", (0, None))
+        if deaths < DEATHS:
+            return None
+        log = self.home.log("worker")
+        return Trouble(deaths, code, log, tail(log, 12))
+
+    def abandon(self) -> bool:
+        """Ends this command's worker at once, whatever it is doing; False where other commands use it."""
+        worker = self.worker
+        if worker is None or not worker.users.alone():
+            return worker is None
+        self.home.end(worker.name, timeout=0.05)
+        return True
+
+    def is_disk_full(self) -> bool:
+        """Whether there is no room where this folder's servers store."""
+        servers = any(member.name in {VALKEY, S3} for member in self.members)
+        return servers and shutil.disk_usage(self.home.path).free < FULL_DISK
+
+
+def home_of(settings: Settings, say: Say = lambda _text: None) -> Home:
+    """The folder of these settings' stack."""
+    return Home(settings.home.resolve(), settings.api_timeout + END_SLACK, say)
 
 
 @contextmanager
-def stack(settings: Settings, *, worker: bool, sandbox: bool, detach: bool = False) -> Iterator[Stack]:
-    """Attaches to what is up, starts what is missing, and ends on leaving what it started, unless detached.
+def stack(
+    settings: Settings, *, worker: bool, sandbox: bool, detach: bool = False, say: Say = lambda _text: None
+) -> Iterator[Stack]:
+    """Joins what is up and starts what is missing; it lives until the last command that uses it has ended.
 
     Only parts that are not configured are started: a Redis or a workspace that is set is taken from there.
 
+    Args:
+        settings: as read.
+        worker: whether there must be a worker.
+        sandbox: whether there must be a sandbox of the API.
+        detach: whether all of it stays up afterwards.
+        say: told what the command waits for.
+
     Raises:
-        ConfigurationError: a part cannot be started; the message has the end of its log.
+        ConfigurationError: a part cannot be started (the message has the end of its log), or is up and does not fit.
+        StateUnavailable: a part that is ending does not end.
     """
-    home = Home(settings)
-    with ExitStack() as started:
-        if settings.redis_url is None or settings.workspace is None:
-            told = started.enter_context(home.group("servers", lambda: _servers(settings, home), detach=detach))
-            settings = with_servers(settings, told)
+    home = home_of(settings, say)
+    members: list[Member] = []
+    with ExitStack() as held:
+
+        def join(*groups: Group) -> dict[str, Any]:
+            joined = held.enter_context(Groups(home).joined(groups, detach=detach))
+            members.extend(joined)
+            return {key: value for member in joined for key, value in (member.story or {}).items()}
+
+        if servers := _servers(settings, home):
+            _refuse_older(home)
+            settings = with_servers(settings, join(*servers))
         if sandbox and settings.local_sandbox is None:
-            told = started.enter_context(home.group("sandbox", lambda: _sandbox(home), detach=detach))
+            told = join(Group(SANDBOX, partial(_sandbox, home)))
             settings = settings.model_copy(
                 update={
                     "sandbox": True,
@@ -71,25 +152,33 @@ def stack(settings: Settings, *, worker: bool, sandbox: bool, detach: bool = Fal
                 }
             )
         if worker:
-            started.enter_context(home.group("worker", lambda: _worker(settings, home), detach=detach))
-        yield Stack(settings)
+            join(_worker_group(settings, home))
+        yield Stack(settings, home, members)
 
 
-def stop(settings: Settings, *, timeout: float) -> bool:
-    """Ends every group of this folder, the worker first; True where there was one."""
-    home = Home(settings)
-    ended = [home.end(group, timeout) for group in GROUPS]
-    return any(ended)
+@contextmanager
+def s3(settings: Settings, *, say: Say = lambda _text: None) -> Iterator[Settings | None]:
+    """The settings with an S3 that has a workspace; None where that is the embedded one, and it was never used."""
+    if settings.workspace is not None:
+        yield settings
+        return
+    home = home_of(settings, say)
+    if not (home.path / "s3" / EMBEDDED_BUCKET).exists():
+        yield None
+        return
+    with Groups(home).joined([Group(S3, partial(_s3, home))], detach=False) as (member,):
+        yield with_servers(settings, member.story or {})
 
 
-def kill(settings: Settings) -> None:
-    """Ends the worker of this folder at once, whatever it is doing."""
-    home = Home(settings)
-    if told := home.running("worker"):
-        for _ in range(2):
-            _signal(told["pid"])
-            time.sleep(0.05)
-    home.end("worker", 10)
+def stop(settings: Settings, *, timeout: float, say: Say = lambda _text: None) -> tuple[list[str], list[str]]:
+    """Ends every group of this folder, workers first: the names of those that ended, and of those that did not."""
+    home = home_of(settings, say)
+    if not (home.path / "run").exists():
+        return [], []
+    with home.turn("start", STARTING, TURN_TIMEOUT):
+        names = sorted(home.up(), key=lambda name: (not name.startswith("worker"), name != SANDBOX))
+        ended = {name: home.end(name, timeout) for name in names}
+    return [name for name in names if ended[name]], [name for name in names if not ended[name]]
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -104,12 +193,17 @@ def environment(settings: Settings) -> dict[str, str]:
     return found
 
 
-def with_servers(settings: Settings, told: dict[str, Any]) -> Settings:
+def module(name: str, *words: str) -> list[str]:
+    """What runs a module of ours; -P, so that no file of the current folder takes the place of one, or of Python's."""
+    return [sys.executable, "-P", "-m", name, *words]
+
+
+def with_servers(settings: Settings, told: Mapping[str, Any]) -> Settings:
     """The settings, completed with the servers that are up."""
     update: dict[str, Any] = {}
-    if settings.redis_url is None:
+    if settings.redis_url is None and "redis_url" in told:
         update |= {"redis_url": SecretStr(told["redis_url"]), "local_redis": told.get("host", socket.gethostname())}
-    if settings.workspace is None:
+    if settings.workspace is None and "s3_url" in told:
         update |= {
             "workspace": f"s3://{EMBEDDED_BUCKET}",
             "local_s3_endpoint": told["s3_url"],
@@ -119,197 +213,69 @@ def with_servers(settings: Settings, told: dict[str, Any]) -> Settings:
     return settings.model_copy(update=update)
 
 
-class Home:
-    """`$RESTYLE_HOME`: the folder of one embedded stack."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.path = settings.home.resolve()
-        self.env = {**os.environ, **environment(settings)}
-
-    def folder(self, name: str) -> Path:
-        """A folder in it, which only its owner can enter."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self.path / name
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return path
-
-    def log(self, name: str) -> Path:
-        """The log of a child."""
-        return self.folder("logs") / f"{name}.log"
-
-    def secret(self, name: str, text: str) -> Path:
-        """Writes a file that only its owner can read."""
-        path = self.folder("run") / name
-        draft = path.with_suffix(".new")
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-        draft.replace(path)
-        return path
-
-    def child(self, name: str, argv: list[str], *, env: dict[str, str] | None = None, **how: Any) -> Child:
-        """What a keeper is told of a child."""
-        defaults = {"restart": False, "grace": 10.0}
-        return {
-            "name": name,
-            "argv": argv,
-            "env": env or dict(os.environ),
-            "log": str(self.log(name)),
-            **defaults,
-            **how,
-        }
-
-    def running(self, group: str) -> dict[str, Any] | None:
-        """What is told of a group that is up; None where it is not."""
-        try:
-            with (self.path / "run" / f"{group}.lock").open("r+b") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    told: dict[str, Any] = json.loads((self.path / "run" / f"{group}.json").read_text())
-                    return told
-        except (OSError, ValueError):
-            return None
-        return None
-
-    @contextmanager
-    def group(self, name: str, make: Any, *, detach: bool) -> Iterator[dict[str, Any]]:
-        """A group that is up for as long as this lasts; one that was up before stays up after."""
-        self.folder("run")
-        with (self.path / "run" / "start.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            told = self.running(name)
-            keeper = None
-            if told is None:
-                keeper, told = self._start(name, make, detach=detach)
-        try:
-            yield told
-        finally:
-            if keeper is not None and not detach:
-                self._end(keeper)
-
-    def _start(self, name: str, make: Any, *, detach: bool) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
-        """Starts a group; another port is tried where one was taken meanwhile."""
-        for last in (False, False, True):
-            children, told, ready = make()
-            keeper = self._keep(name, children, lifeline=not detach)
-            self.secret(f"{name}.json", json.dumps({**told, "pid": keeper.pid}))
-            if ready(keeper):
-                if detach and keeper.stdin:
-                    keeper.stdin.close()
-                return keeper, {**told, "pid": keeper.pid}
-            self._end(keeper)
-            if last:
-                raise ConfigurationError(f"the embedded {name} did not start:\n{self._tails(children)}")
-        raise AssertionError("unreachable")
-
-    def _keep(self, name: str, children: list[Child], *, lifeline: bool) -> subprocess.Popen[bytes]:
-        keeper = subprocess.Popen(
-            [sys.executable, "-m", "apps.keeper"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=self.log("keeper").open("ab"), start_new_session=True,
-        )  # fmt: skip
-        locks = {group: str(self.path / "run" / f"{group}.lock") for group in GROUPS}
-        told = {
-            "lock": locks[name],
-            "children": children,
-            "lifeline": lifeline,
-            "outlives": [] if name == "worker" else [locks["worker"]],
-        }
-        assert keeper.stdin is not None
-        keeper.stdin.write(json.dumps(told).encode() + b"\n")
-        keeper.stdin.flush()
-        return keeper
-
-    def _end(self, keeper: subprocess.Popen[bytes]) -> None:
-        """Ends a group that this process started; Ctrl-C meanwhile ends it at once."""
-        keeper.terminate()
-        try:
-            keeper.wait()
-        except KeyboardInterrupt:
-            keeper.terminate()
-            keeper.wait(10)
-            raise
-        finally:
-            if keeper.stdin:
-                keeper.stdin.close()
-
-    def end(self, group: str, timeout: float) -> bool:
-        """Ends a group, whoever started it; True where it was up."""
-        told = self.running(group)
-        if told is None:
-            return False
-        _signal(told["pid"])
-        deadline = time.monotonic() + timeout
-        while self.running(group) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return True
-
-    def _tails(self, children: list[Child]) -> str:
-        """The last lines of the children's logs."""
-        found = []
-        for child in children:
-            lines = (
-                Path(child["log"]).read_text(errors="replace").splitlines()[-8:] if Path(child["log"]).exists() else []
-            )
-            found += [f"{child['name']}: {line}" for line in lines]
-        return "\n".join(found)
-
-
-def _signal(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return
-
-
 # -- the groups --------------------------------------------------------------------------------------------
 
 
-def _servers(settings: Settings, home: Home) -> tuple[list[Child], dict[str, Any], Any]:
+def _servers(settings: Settings, home: Home) -> list[Group]:
     """Valkey and the S3 server, those of them that are not configured."""
-    children: list[Child] = []
-    told: dict[str, Any] = {}
-    if settings.redis_url is None:
-        port, password = free_port(), secrets.token_hex(16)
-        told |= {"redis_url": f"redis://:{password}@127.0.0.1:{port}/0", "host": socket.gethostname()}
-        children.append(home.child("valkey", [valkey_binary(), str(_valkey_config(home, port, password))]))
-    if settings.workspace is None:
-        port, pair = free_port(), (secrets.token_hex(8), secrets.token_hex(16))
-        told |= {"s3_url": f"http://127.0.0.1:{port}", "s3_access_key": pair[0], "s3_secret_key": pair[1]}
-        home.folder(f"s3/{EMBEDDED_BUCKET}")
-        argv = [rclone_binary(), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null",
-                "--vfs-cache-mode", "off", "--dir-cache-time", "1s", str(home.folder("s3"))]  # fmt: skip
-        # Its flag would show the credentials to everyone who can list processes.
-        env = {**os.environ, "RCLONE_AUTH_KEY": f'"{pair[0]},{pair[1]}"'}
-        children.append(home.child("s3", argv, env=env, restart=True))
-
-    def ready(keeper: subprocess.Popen[bytes]) -> bool:
-        return _until(keeper, lambda: _redis_answers(told.get("redis_url")) and _listens(told.get("s3_url")))
-
-    return children, told, ready
+    wanted = [(settings.redis_url, VALKEY, _valkey), (settings.workspace, S3, _s3)]
+    return [Group(name, partial(make, home)) for given, name, make in wanted if given is None]
 
 
-def _sandbox(home: Home) -> tuple[list[Child], dict[str, Any], Any]:
+def _refuse_older(home: Home) -> None:
+    """Raises where the servers of an older version are up, which kept both in one group: they have the same files."""
+    if "servers" in home.up():
+        raise ConfigurationError(
+            f"the servers of an older version of restyle are up in {home.path}; end them first: restyle stop"
+        )
+
+
+def _valkey(home: Home) -> Made:
+    port, password = free_port(), secrets.token_hex(16)
+    url = f"redis://:{password}@127.0.0.1:{port}/0"
+    child = home.child("valkey", [valkey_binary(), str(_valkey_config(home, port, password))])
+    return Made([child], {"redis_url": url, "host": socket.gethostname()}, lambda: _redis_answers(url))
+
+
+def _s3(home: Home) -> Made:
+    port, pair = free_port(), (secrets.token_hex(8), secrets.token_hex(16))
+    url = f"http://127.0.0.1:{port}"
+    home.folder(f"s3/{EMBEDDED_BUCKET}")
+    argv = [rclone_binary(), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null",
+            "--vfs-cache-mode", "off", "--dir-cache-time", "1s", str(home.folder("s3"))]  # fmt: skip
+    # Its flag would show the credentials to everyone who can list processes.
+    env = {**os.environ, "RCLONE_AUTH_KEY": f'"{pair[0]},{pair[1]}"'}
+    told = {"s3_url": url, "s3_access_key": pair[0], "s3_secret_key": pair[1]}
+    return Made([home.child("s3", argv, env=env)], told, lambda: _listens(url))
+
+
+def _sandbox(home: Home) -> Made:
     """The sandbox of the API."""
     key, port = f"SG_{secrets.token_hex(8)}", free_port()
     told = {"url": f"http://127.0.0.1:{port}/v1/sdxl-img2img", "key": key}
-    argv = [sys.executable, "-m", "apps.sandbox", "--port", str(port), "--credits", str(SANDBOX_CREDITS)]
-    child = home.child("sandbox", argv, env={**os.environ, "SANDBOX_API_KEY": key}, restart=True, grace=3.0)
-    return [child], told, lambda keeper: _until(keeper, lambda: _listens(told["url"]))
+    argv = module("apps.sandbox", "--port", str(port), "--credits", str(SANDBOX_CREDITS))
+    child = home.child("sandbox", argv, env={**os.environ, "SANDBOX_API_KEY": key}, grace=3.0)
+    return Made([child], told, lambda: _listens(told["url"]))
 
 
-def _worker(settings: Settings, home: Home) -> tuple[list[Child], dict[str, Any], Any]:
-    """A worker; it says by its heartbeat that it is there, so nobody waits for it here."""
-    env = {**os.environ, **environment(settings)}
-    child = home.child("worker", worker_command(settings), env=env, restart=True, grace=settings.api_timeout + 20)
-    return [child], {}, lambda _keeper: True
+def _worker_group(settings: Settings, home: Home) -> Group:
+    """The worker of a workspace; it says by its heartbeat that it is there, so nobody waits for it here."""
+
+    def make() -> Made:
+        env = {**os.environ, **environment(settings)}
+        child = home.child("worker", worker_command(settings), env=env, grace=settings.api_timeout + 20)
+        return Made([child], told_of_worker(settings))
+
+    # Its namespace tells the workspaces of one Redis apart.
+    name = WORKER + settings.effective_workspace.namespace.split(":")[1]
+    uses = [VALKEY, *([S3] if settings.local_s3_endpoint else ()), *([SANDBOX] if settings.local_sandbox else ())]
+    return Group(name, make, tuple(uses), lambda story: check_worker(settings, story, home.say))
 
 
 def worker_command(settings: Settings) -> list[str]:
     """What runs a worker: one process, or a supervisor of several."""
     processes = settings.effective_processes
-    if processes == 1:
-        return [sys.executable, "-m", "workers.main"]
-    return [sys.executable, "-m", "workers.supervisor", str(processes)]
+    return module("workers.main") if processes == 1 else module("workers.supervisor", str(processes))
 
 
 def _valkey_config(home: Home, port: int, password: str) -> Path:
@@ -361,15 +327,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _until(keeper: subprocess.Popen[bytes], answers: Any) -> bool:
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline and keeper.poll() is None:
-        if answers():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def _listens(url: str | None) -> bool:

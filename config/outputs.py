@@ -57,6 +57,8 @@ class OutputSettings(BaseModel):
     gate_small: float = Field(_GATES.small, ge=0, le=1)
     """Share of the sent picture's longest side below which a picture counts as small; 0: none does."""
 
+    probe_outputs: bool = True
+    """Before a run is queued, put a tiny object where outputs go, and remove it; for a submitter who may not, false."""
     storage_class: str = ""
     """S3 storage class of outputs, e.g. STANDARD_IA."""
     object_tags: str = ""

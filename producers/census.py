@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
@@ -13,8 +14,11 @@ from producers.collisions import Collision, Collisions, Seen
 from producers.manifest import Entry, Manifest, Problems
 from producers.naming import OWN_FOLDERS
 from producers.resolve import Resolved, Resolver
-from producers.sampling import Sample
+from producers.sampling import Sample, Spread
 from producers.uploads import Hashes
+
+#: Jobs that are looked at before anything is queued, at least, where there are so many.
+LOOKED_AT = 150
 
 
 @dataclass
@@ -44,6 +48,12 @@ class Census:
     variants: dict[str, None] = field(default_factory=dict)
     #: Ids that were asked for and that no entry has.
     unknown_ids: set[str] = field(default_factory=set)
+    #: Places of entries that are left out because restyle has made them: outputs among their inputs.
+    ours: set[int] = field(default_factory=set)
+    #: Buckets that outputs go to, each with the first job that does.
+    buckets: dict[str, Resolved] = field(default_factory=dict)
+    #: Some of the jobs, evenly spread, to be looked at before anything is queued.
+    spread: Sequence[Resolved] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,8 @@ class Planner:
     """The sample is what comes first, not all there is."""
     only_ids: frozenset[str] | None = None
     """Entries of these ids alone; None is all."""
+    made_by_us: Callable[[Collection[str]], set[str]] = lambda _uris: set()
+    """Which of these objects restyle has made."""
 
     def entries(self, problems: Problems) -> Iterator[tuple[int, Entry]]:
         """The entries with their places, up to the limit."""
@@ -92,13 +104,33 @@ class Planner:
                     yield (ordinal, job.variant), job
 
     def _of_manifest(self, problems: Problems) -> Iterator[Entry]:
-        """The manifest's entries; of a listing around the workspace, not what restyle itself put there."""
+        """The manifest's entries; of a listing, not what restyle itself has put there."""
         entries = self.manifest.entries(problems)
-        if not self.manifest.listed:
+        if not self.manifest.is_listing:
             return entries
+        return self._not_ours(entries, problems)
+
+    def _not_ours(self, entries: Iterator[Entry], problems: Problems) -> Iterator[Entry]:
+        ours, left_out = self._own_places, 0
+        for entry in entries:
+            if entry.image.startswith(ours):
+                left_out += 1
+            else:
+                yield entry
+        if left_out:
+            problems.warn(f"{left_out:,} pictures are left out that lie where restyle writes")
+
+    @cached_property
+    def _own_places(self) -> tuple[str, ...]:
+        """Where restyle writes: the workspace's folders, and the outputs' prefix if that is a part of the listing."""
         root = self.resolver.workspace.uri.removesuffix("/sandbox")
         ours = tuple(f"{root}/{folder}/" for folder in (*OWN_FOLDERS, "outputs"))
-        return (entry for entry in entries if not entry.image.startswith(ours))
+        outputs = f"{self.resolver.output.rstrip('/')}/"
+        if not self.resolver.output or outputs.startswith(ours):
+            return ours
+        # Where everything lies below the prefix, the outputs go among their inputs.
+        others = (entry for entry in self.manifest.entries(Problems()) if not entry.image.startswith((*ours, outputs)))
+        return (*ours, outputs) if next(others, None) is not None else ours
 
 
 class Tally:
@@ -108,6 +140,7 @@ class Tally:
         self._hashes = hashes
         self._seen, self._last = Seen(), cast("Entry | None", None)
         self._summed = blake2b(digest_size=16)
+        self._spread = Spread[Resolved](LOOKED_AT)
         self._told = Census()
 
     def add(self, job: Resolved) -> None:
@@ -120,6 +153,10 @@ class Tally:
         told.schedulers.add(params.scheduler)
         told.base_models.add(params.base_model)
         self._summed.update(mark(job))
+        self._spread.add(job)
+        bucket = job.output[5 : job.output.index("/", 5)]
+        if bucket not in told.buckets:
+            told.buckets[bucket] = job
         if job.entry is self._last:
             return
         self._last = job.entry
@@ -135,6 +172,7 @@ class Tally:
             setattr(census, name, getattr(self._told, name))
         census.variants, census.schedulers = self._told.variants, self._told.schedulers
         census.base_models, census.sequence = self._told.base_models, self._summed.digest()
+        census.buckets, census.spread = self._told.buckets, self._spread.kept
 
 
 def take(planner: Planner, hashes: Hashes) -> Census:
@@ -161,9 +199,9 @@ def take(planner: Planner, hashes: Hashes) -> Census:
                 tally.add(job)
         if entry.image.startswith("s3://"):
             collisions.add_input(ordinal, entry.image)
-    found = list(collisions.found())
+    found = _without_our_own(list(collisions.found()), planner, census)
     collisions.close()
-    if not sample and not found:
+    if not sample and not found and not census.ours:
         tally.tell(census)
         census.counted = len(census.rejected)
     census.rejected.update(collision.ordinal for collision in found)
@@ -172,6 +210,24 @@ def take(planner: Planner, hashes: Hashes) -> Census:
     if sample:
         census.chosen = sample.chosen(without=census.rejected)
     return census
+
+
+def _without_our_own(found: list[Collision], planner: Planner, census: Census) -> list[Collision]:
+    """The collisions but for those with an input that is our own output of a night before: that is no input."""
+    asked = {collision.first for collision in found if collision.kind == "input"}
+    if not asked or not planner.manifest.is_listing:
+        return found
+    images = {ordinal: entry.image for ordinal, entry in planner.entries(Problems()) if ordinal in asked}
+    made = planner.made_by_us(images.values())
+    census.ours = {ordinal for ordinal, image in images.items() if image in made}
+    census.rejected.update(census.ours)
+    if census.ours:
+        census.problems.warn(f"{len(census.ours):,} pictures are left out that restyle has made")
+    return [
+        one
+        for one in found
+        if one.ordinal not in census.ours and not (one.kind == "input" and one.first in census.ours)
+    ]
 
 
 def count(planner: Planner, census: Census, hashes: Hashes) -> None:

@@ -20,13 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from producers.manifest import listing
 from producers.rows import Rows
 from producers.tally import SUSPECT, is_wanted, outcome_word
 from restyle.keys import escape, sample_uri
 from restyle.models import Job, Outcome, Run
 from restyle.store import Store
 
-INDEX = ".restyle-download.jsonl"
+#: By it the folder's pictures are known as copies, and are no inputs.
+INDEX = listing.INDEX
 #: Outcomes that leave a picture.
 DONE = frozenset({"succeeded", "skipped"})
 #: Names that Windows keeps for devices, whatever their suffix.

@@ -1,9 +1,9 @@
-"""The ETags of many objects, where no manifest tells them: by listing where they lie close together, else by HEAD."""
+"""What S3 says of many objects: their ETags, by listing where they lie close together, else by HEAD; who made them."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby, islice
@@ -56,6 +56,20 @@ def _listed(chunk: list[str], store: Store) -> tuple[dict[str, str], bool]:
     except (ObjectRefused, StoreAccessDenied):
         return found, False  # who may read an object may not always list
     return found, True
+
+
+def made_by_us(uris: Collection[str], store: Store) -> set[str]:
+    """Those of the objects that are outputs of restyle, by their metadata."""
+
+    def is_ours(uri: str) -> bool:
+        try:
+            head = store.head(uri)
+        except StoreAccessDenied:
+            return False
+        return head is not None and {"fingerprint", "run_id"} <= head.metadata.keys()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return {uri for uri, ours in zip(uris, pool.map(is_ours, uris), strict=True) if ours}
 
 
 def _head(uri: str, store: Store) -> str | None:

@@ -12,12 +12,12 @@ from producers.manifest import Entry
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, escape, split_uri
 from restyle.outputs import CONTENT_TYPES, Form
-from restyle.places import SUFFIXES
+from restyle.places import LONGEST_PART, SUFFIXES
 
 #: What a naming template may use.
 FIELDS = ("id", "variant", "sample", "stem", "run_id")
-#: Bytes of an output's key and of a part of it: S3 takes 1,024, file systems under it 255, and samples add two.
-_LONGEST_KEY, _LONGEST_PART = 1000, 250
+#: Bytes of an output's key: S3 takes 1,024, samples add two, and one that makes way for another's 17 (ownership.py).
+_LONGEST_KEY = 1000
 #: A replaced output lies behind the longest run id, so that what is paid for can always be stored.
 _LONGEST_RUN_ID = "-" * 81
 #: Names of buckets, those of old ones too.
@@ -133,8 +133,8 @@ class Naming:
             return "names no bucket that S3 can have"
         if any(part in {"", ".", ".."} for part in key.split("/")) or not _PLAIN.fullmatch(key):
             return "has an empty, `.` or `..` part, or a control character"
-        if len(key.encode()) > _LONGEST_KEY or any(len(part.encode()) > _LONGEST_PART for part in key.split("/")):
-            return f"is longer than S3 stores: {_LONGEST_KEY:,} bytes, and {_LONGEST_PART} between two slashes"
+        if len(key.encode()) > _LONGEST_KEY or any(len(part.encode()) > LONGEST_PART for part in key.split("/")):
+            return f"is longer than S3 stores: {_LONGEST_KEY:,} bytes, and {LONGEST_PART} between two slashes"
         if len(split_uri(self.workspace.replaced(_LONGEST_RUN_ID, uri))[1].encode()) > _LONGEST_KEY:
             return "is so long that S3 could not keep it in the workspace's replaced/ once a newer one takes its place"
         root = self.workspace.uri + "/"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -18,6 +19,7 @@ from producers import census as counting
 from producers import naming
 from producers.census import Census, Planner
 from producers.inputs import check_inputs
+from producers.lookup import made_by_us
 from producers.manifest import Manifest, open_manifest
 from producers.resolve import Resolved, Resolver
 from producers.uploads import Hashes
@@ -51,6 +53,8 @@ class PlanRequest:
     skip_invalid: bool = False
     overwrite: bool = False
     new_seed: bool = False
+    verify_outputs: bool = False
+    """Whether a job is done only where its outputs are still there."""
     columns: Mapping[str, str] = field(default_factory=dict)
     budget: float | None = None
     check_inputs: bool = False
@@ -107,6 +111,10 @@ class Draft:
     """Hash of ids and variants in their order."""
     source: Manifest | None = None
     """What was read; None of a retry."""
+    buckets: Mapping[str, Resolved] = field(default_factory=dict)
+    """Buckets that outputs go to, each with the first job that does."""
+    spread: Sequence[Resolved] = ()
+    """Some of the jobs, evenly spread, to be looked at before anything is queued (producers/clashes.py)."""
 
     def as_run(self, *, shards: int, by: str) -> Run:
         """The content of run.json."""
@@ -165,6 +173,7 @@ def draft(
         overwrite=request.overwrite,
         new_seed=request.new_seed,
         keep_replaced=settings.keep_replaced,
+        verify_outputs=request.verify_outputs,
         sandbox=settings.sandbox,
         priority=request.priority,
         naming=settings.naming,
@@ -190,7 +199,10 @@ def draft(
     )
     options = options.model_copy(update={"root": resolver.naming.root})
     planner, census = _judged(
-        Planner(manifest, resolver, request.limit, request.sample, request.then_ask, request.only_ids),
+        Planner(
+            manifest, resolver, request.limit, request.sample, request.then_ask, request.only_ids,
+            partial(made_by_us, store=store) if store else lambda _uris: set(),
+        ),
         request, settings, store,
     )  # fmt: skip
     frozen = options.model_dump(exclude={"limit", "sample"})
@@ -210,7 +222,7 @@ def draft(
         uploads=census.uploads,
         upload_bytes=census.upload_bytes,
         problems=census.problems.found,
-        warnings=_warnings(census, request, settings),
+        warnings=[*_warnings(census, request, settings), *_among_inputs(request, manifest)],
         estimate=estimated(census.jobs, census.samples, census.steps, settings),
         home=settings.home,
         stream=lambda: planner.jobs(census),
@@ -219,6 +231,8 @@ def draft(
         notify=request.notify if request.notify is not None else settings.notify.told,
         sequence=census.sequence,
         source=manifest,
+        buckets=census.buckets,
+        spread=census.spread,
     )
 
 
@@ -342,6 +356,16 @@ def _warnings(census: Census, request: PlanRequest, settings: Settings) -> list[
     if request.sample and census.jobs < request.sample:
         found.append(f"there are only {census.jobs:,} jobs to take a sample of")
     return found
+
+
+def _among_inputs(request: PlanRequest, manifest: Manifest) -> list[str]:
+    """What to say of outputs that go where the inputs are listed."""
+    listed, outputs = f"{manifest.uri.rstrip('/')}/", f"{(request.output or '').rstrip('/')}/"
+    if not manifest.is_listing or not outputs.startswith(listed):
+        return []
+    if outputs == listed:
+        return [f"--output {request.output}: pictures go among their inputs; better choose a prefix of their own"]
+    return [f"--output {request.output} lies below {listed}: what is there is left out of the inputs, now and later"]
 
 
 def told_unknown(ids: Collection[str], place: str) -> list[str]:

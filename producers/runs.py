@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -43,15 +42,17 @@ def read_runs(names: Iterable[str], store: Store, workspace: Workspace) -> Itera
 
 
 def shared_job(run: Run, other: Run, store: Store, workspace: Workspace) -> str:
-    """The first job that both runs have, or nothing."""
+    """The first job that both runs have, or the first place that both would write to; or nothing."""
+    own = workspace.under("outputs") + "/"
 
-    def jobs(of: Run) -> Iterator[dict[str, Any]]:
+    def keys(of: Run) -> Iterator[tuple[str, str]]:
         for shard in range(of.shards):
             with suppress(InputNotFound):  # of an unfinished run whose plan was removed by hand
-                yield from map(json.loads, read_plan(store, workspace, of.run_id, shard))
+                for job in map(json.loads, read_plan(store, workspace, of.run_id, shard)):
+                    yield workspace.job_id(job["id"], job["variant"]), f"{job['id']} {job['variant']}"
+                    # Below its own folder a place is as much one's own as the job is, unless a template has named it.
+                    if of.options.naming or not job["output"].startswith(own):
+                        yield from ((uri, uri) for uri in job.get("outputs") or [job["output"]])
 
-    theirs = {workspace.job_id(job["id"], job["variant"]) for job in jobs(other)}
-    for job in jobs(run):
-        if workspace.job_id(job["id"], job["variant"]) in theirs:
-            return f"{job['id']} {job['variant']}"
-    return ""
+    theirs = {key for key, _ in keys(other)}
+    return next((told for key, told in keys(run) if key in theirs), "")

@@ -1,4 +1,4 @@
-"""`--sample N`: N jobs spread over variants and folders, the same ones each time."""
+"""Some of many: `--sample N`, spread over variants and folders, the same ones each time; and a few to look at."""
 
 from __future__ import annotations
 
@@ -7,9 +7,35 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from hashlib import blake2b
+from typing import Generic, TypeVar
 
 #: Folders beyond this many share a place, which bounds memory.
 _MOST_FOLDERS = 1000
+
+
+T = TypeVar("T")
+
+
+class Spread(Generic[T]):
+    """Sees everything once and keeps some of it, evenly spread, in its order."""
+
+    def __init__(self, size: int) -> None:
+        """Starts without any.
+
+        Args:
+            size: how many are kept at least, of so many or more.
+        """
+        self._size = size
+        self._every, self._seen = 1, 0
+        self.kept: list[T] = []
+
+    def add(self, item: T) -> None:
+        """Notes the next one."""
+        if self._seen % self._every == 0:
+            self.kept.append(item)
+            if len(self.kept) == 2 * self._size:
+                self.kept, self._every = self.kept[::2], 2 * self._every
+        self._seen += 1
 
 
 class Sample:

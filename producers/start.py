@@ -13,6 +13,7 @@ from config.settings import Settings
 from producers.control import AlreadyEnded, Control
 from producers.diff import compare, put_diff
 from producers.plan import draft
+from producers.probing import probe
 from producers.schedule import Firing, Overlap, Standing, is_of, overlapping
 from producers.shards import write_shards
 from producers.watch import read_run
@@ -144,6 +145,10 @@ class Starter:
         plan = draft(
             firing.request, settings, workspace=self.workspace, store=self.store, run_id=firing.run_id
         )  # fmt: skip
+
+        if settings.probe_outputs:
+            for warning in probe(plan, store=self.store, workspace=self.workspace, with_workspace=False):
+                log.warning(warning, run=firing.run_id)
 
         # Before run.json: a night that exists says what it found changed.
         changes = compare(plan, store=self.store, workspace=self.workspace, settings=settings)

@@ -322,6 +322,8 @@ class Record(Value):
     marks: Marks = Marks()
     replaced: tuple[str, ...] = ()
     """Where earlier outputs of this job were copied before they were replaced."""
+    beside: tuple[str, ...] = ()
+    """Places that outputs were planned for and that something else lies at, which was not this job's to replace."""
     metadata: Mapping[str, str] = {}
     timestamps: RecordTimes
     worker: str

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from restyle import costs, gating, images, kept, results, unreadable
+from restyle import adopting, costs, gating, images, kept, results, unreadable
 from restyle.answers import Reply
 from restyle.doors import Call
 from restyle.errors import (
@@ -161,7 +161,7 @@ def call(
             return found
         elif claim.verdict == "look":
             looked, looked_at = True, time.monotonic()
-            if ended := results.look_again(work, fingerprint, prepared, tools):
+            if ended := adopting.look_again(work, fingerprint, prepared, tools):
                 return ended
 
 

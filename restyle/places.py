@@ -7,6 +7,8 @@ import posixpath
 from restyle.keys import Workspace, sample_uri
 from restyle.models import Job
 
+#: Bytes of a part of a key: file systems below S3 servers take 255, and samples add two.
+LONGEST_PART = 250
 #: The suffixes of each content type; the first is given where none of them is there.
 SUFFIXES = {"image/jpeg": (".jpg", ".jpeg"), "image/png": (".png",), "image/webp": (".webp",)}
 

@@ -7,6 +7,7 @@ from restyle.finishing import finisher, recorded
 from restyle.images import Picture
 from restyle.models import Record, RecordOutput
 from restyle.outputs import NO_MARK, Marks
+from restyle.ownership import JOB, Owner
 from restyle.places import place
 from restyle.work import Tools, Work
 
@@ -21,37 +22,49 @@ def renew(work: Work, record: Record, tools: Tools) -> Record:
     """
     suspect = record.marks.suspect if work.options.outputs.gates else ()
     marks = record.marks.model_copy(update={"suspect": suspect})
-    outputs = []
+    owner = Owner(work.message.job_id, work.message.job, record, tools.workspace, tools.store)
+    outputs, beside = [], []
     for sample in range(len(record.outputs)):
-        output, marks = _renewed(work, record, sample, marks, tools)
+        output, marks, wanted = _renewed(work, sample, marks, owner, record, tools)
         outputs.append(output)
-    if (tuple(outputs), marks) == (record.outputs, record.marks):
+        beside += [wanted] if output.uri != wanted else []
+    if (tuple(outputs), marks, tuple(beside)) == (record.outputs, record.marks, record.beside):
         return record
-    return record.model_copy(update={"outputs": tuple(outputs), "marks": marks})
+    return record.model_copy(update={"outputs": tuple(outputs), "marks": marks, "beside": tuple(beside)})
 
 
-def _renewed(work: Work, record: Record, sample: int, marks: Marks, tools: Tools) -> tuple[RecordOutput, Marks]:
-    job, options, output = work.message.job, work.options.outputs, record.outputs[sample]
+def _renewed(
+    work: Work, sample: int, marks: Marks, owner: Owner, record: Record, tools: Tools
+) -> tuple[RecordOutput, Marks, str]:
+    """A sample as this run wants it, what was done to it, and where it was to go; beside it, if that is not ours."""
+    options, output = work.options.outputs, record.outputs[sample]
     content_type = _content_type(work, record, output)
-    uri = place(job, sample, content_type, tools.workspace if marks.suspect else None)
+    wanted = _place(work, sample, content_type, marks, tools)
+    uri = wanted if wanted == output.uri else owner.place(wanted)
     if uri != output.uri and record.marks.suspect and work.options.keep_replaced:
         _keep(uri, work, tools)
     if content_type == output.content_type and not _is_marked_anew(work, record):
         if uri != output.uri:
             tools.store.copy(output.uri, uri, options.storing)
-        return output.model_copy(update={"uri": uri}), marks
+        return output.model_copy(update={"uri": uri}), marks, wanted
     stored = tools.store.find(output.uri)
     if stored is None:
-        return output, marks  # somebody removed it: there is nothing to mark
+        return output, marks, output.uri  # somebody removed it: there is nothing to mark
     picture = Picture(output.width, output.height, output.content_type)
     (finished,), made = finisher(work, tools).finish([stored.data], [picture])
-    uri = place(job, sample, finished.picture.content_type, tools.workspace if marks.suspect else None)
+    wanted = _place(work, sample, finished.picture.content_type, marks, tools)
+    uri = wanted if wanted == output.uri else owner.place(wanted)
     marks = made.model_copy(update={"suspect": marks.suspect})
-    told = stored.metadata | {"marks": marks.model_dump_json(exclude_defaults=True)}
+    told = stored.metadata | {JOB: owner.job_id, "marks": marks.model_dump_json(exclude_defaults=True)}
     tools.store.put(
         uri, finished.data, content_type=finished.picture.content_type, metadata=told, storing=options.storing
     )
-    return recorded(uri, finished), marks
+    return recorded(uri, finished), marks, wanted
+
+
+def _place(work: Work, sample: int, content_type: str, marks: Marks, tools: Tools) -> str:
+    """Where this run wants a sample."""
+    return place(work.message.job, sample, content_type, tools.workspace if marks.suspect else None)
 
 
 def _content_type(work: Work, record: Record, output: RecordOutput) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from restyle import costs, gates, images
+from restyle import costs, gates
 from restyle.answers import Answer
-from restyle.errors import InputNotFound, MalformedResponse, ObjectRefused, StoreAccessDenied
-from restyle.finishing import Finished, finisher, recorded
+from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
+from restyle.finishing import finisher, recorded
 from restyle.images import Picture, Prepared
 from restyle.keys import Workspace
 from restyle.models import (
@@ -29,11 +30,12 @@ from restyle.models import (
     utc_now,
 )
 from restyle.outputs import Marks
-from restyle.places import SUFFIXES, place
+from restyle.ownership import JOB, Owner
+from restyle.places import place
 from restyle.progress import Ended
 from restyle.renewing import renew
 from restyle.seeds import as_planned
-from restyle.store import Head, Store, Stored
+from restyle.store import Store, Stored
 from restyle.work import Called, Tools, Work
 
 JSON = "application/json"
@@ -59,7 +61,14 @@ def counts(work: Work, known: Record | None, tools: Tools) -> bool:
         return False
     if work.options.overwrite and known.run_id != work.message.run_id:
         return False
-    return not work.options.verify_outputs or all(tools.store.head(output.uri) for output in known.outputs)
+    return not work.options.verify_outputs or _are_there(work, known, tools)
+
+
+def _are_there(work: Work, known: Record, tools: Tools) -> bool:
+    """Whether the outputs of a record lie where it says, and are still this job's."""
+    owner = Owner(work.message.job_id, work.message.job, known, tools.workspace, tools.store)
+    heads = ((output.uri, owner.head(output.uri)) for output in known.outputs)
+    return all(head is not None and owner.owns(uri, head) for uri, head in heads)
 
 
 def _made_anew(work: Work, known: Record) -> bool:
@@ -98,80 +107,6 @@ def same_bytes(work: Work, known: Record | None, fingerprint: Fingerprint, tools
     return skipped(work, renewed, tools)
 
 
-def look_again(work: Work, fingerprint: Fingerprint, prepared: Prepared, tools: Tools) -> Ended | None:
-    """Looks whether somebody finished the job meanwhile: its record, or outputs of a worker that died before it."""
-    known = find_record(work.message, tools.store, tools.workspace)
-    if ended := unchanged(work, known, tools):
-        return ended
-    for aside in (None, tools.workspace):
-        for content_type in SUFFIXES:
-            first = tools.store.head(place(work.message.job, 0, content_type, aside))
-            if first and first.metadata.get("fingerprint") == fingerprint.token:
-                run_id = first.metadata.get("run_id", "")
-                if work.options.overwrite and run_id != work.message.run_id:
-                    continue
-                found = [place(work.message.job, sample, content_type, aside) for sample in range(_received(first))]
-                return _adopt(work, fingerprint, prepared, found, first.metadata, tools)
-    return None
-
-
-def _received(first: Head) -> int:
-    return int(first.metadata.get("received", "1"))
-
-
-def _adopt(
-    work: Work, fingerprint: Fingerprint, prepared: Prepared, uris: list[str], told: dict[str, str], tools: Tools
-) -> Ended | None:
-    """Writes the record that is missing for outputs that are there."""
-    job = work.message.job
-    found = []
-    for uri in uris:
-        stored = tools.store.find(uri)
-        if stored is None:
-            return None  # a sample is missing: its worker died in between, and the call is made again
-        try:
-            found.append(recorded(uri, Finished(stored.data, images.verify(stored.data))))
-        except MalformedResponse:
-            return None  # it is broken since, and as good as missing
-    cost = float(told["cost"]) if told.get("cost") else None
-    now = utc_now()
-    record = Record(
-        job_id=work.message.job_id,
-        run_id=told.get("run_id") or work.message.run_id,
-        id=job.id,
-        variant=job.variant,
-        fingerprint=fingerprint,
-        input=RecordInput(
-            uri=job.image, etag=fingerprint.etag, sha256=fingerprint.sha256, bytes=prepared.source_bytes,
-            width=prepared.source_width, height=prepared.source_height,
-        ),
-        prepared=RecordPrepared(width=prepared.width, height=prepared.height, steps=prepared.steps),
-        params=job.params,
-        outputs=tuple(found),
-        samples_expected=job.params.samples,
-        samples_received=len(found),
-        api=RecordApi(
-            url=tools.segmind.url, sandbox=work.options.sandbox, request_id=told.get("request_id") or None,
-            cost=cost, seconds=0.0, attempts=1, in_doubt=0,
-        ),
-        marks=_told_marks(told),
-        metadata=job.meta,
-        timestamps=RecordTimes(started=work.started, called=now, answered=now, stored=now),
-        worker=tools.fleet.worker,
-        version=tools.version,
-    )  # fmt: skip
-    put_record(record, tools)
-    return succeeded(record, tools) if record.run_id == work.message.run_id else skipped(work, record, tools)
-
-
-def _told_marks(told: dict[str, str]) -> Marks:
-    """What outputs themselves say was done to them; nothing where they are older than that."""
-    try:
-        return Marks.model_validate_json(told.get("marks") or "{}")
-    except ValidationError:
-        return Marks()
-
-
 # -- storing -----------------------------------------------------------------------------------------------
 
 
@@ -197,7 +132,7 @@ class Made:
 
 def store(made: Made, tools: Tools) -> Record:
     """Outputs first, record last; what stood there before is set aside first."""
-    outputs, marks, replaced = put_outputs(made, tools)
+    placed, marks, replaced = put_outputs(made, tools)
     job, answer = made.job, made.called.answer
     record = Record(
         job_id=made.work.message.job_id,
@@ -211,9 +146,10 @@ def store(made: Made, tools: Tools) -> Record:
         ),
         prepared=RecordPrepared(width=made.prepared.width, height=made.prepared.height, steps=made.prepared.steps),
         params=job.params,
-        outputs=tuple(outputs),
+        outputs=tuple(one.output for one in placed),
+        beside=tuple(one.wanted for one in placed if one.output.uri != one.wanted),
         samples_expected=job.params.samples,
-        samples_received=len(outputs),
+        samples_received=len(placed),
         api=RecordApi(
             url=tools.segmind.url, sandbox=answer.sandbox, request_id=answer.request_id, cost=answer.cost,
             remaining_credits=answer.remaining_credits, seconds=round(answer.seconds, 3),
@@ -232,35 +168,51 @@ def store(made: Made, tools: Tools) -> Record:
     return record
 
 
-def put_outputs(made: Made, tools: Tools) -> tuple[list[RecordOutput], Marks, list[str]]:
-    """Writes the finished pictures, which are let go with its end; what was done to them, and what they replace."""
+class Placed(NamedTuple):
+    """An output that was put."""
+
+    output: RecordOutput
+    wanted: str
+    """Where it was planned to go."""
+
+
+def put_outputs(made: Made, tools: Tools) -> tuple[list[Placed], Marks, list[str]]:
+    """Writes the finished pictures, which are let go with its end; what was done to them, and what they replace.
+
+    What is not this job's is not replaced: its picture is put beside it.
+    """
     job, answer = made.job, made.called.answer
     finished, marks = finisher(made.work, tools).finish(answer.images, made.pictures, made.prepared.data)
     marks = marks.model_copy(update={"suspect": made.suspect})
     aside = tools.workspace if made.suspect else None
-    outputs = [
-        recorded(place(job, sample, output.picture.content_type, aside), output)
-        for sample, output in enumerate(finished)
-    ]
-    replaced = set_aside(made, [output.uri for output in outputs], tools)
+    owner = Owner(made.work.message.job_id, job, made.known, tools.workspace, tools.store)
+    placed = []
+    for sample, one in enumerate(finished):
+        wanted = place(job, sample, one.picture.content_type, aside)
+        placed.append(Placed(recorded(owner.place(wanted, one.data), one), wanted))
+    replaced = set_aside(made, [one.output.uri for one in placed], owner, tools)
     told = {
+        JOB: owner.job_id,
         "fingerprint": made.fingerprint.token,
         "run_id": made.work.message.run_id,
-        "received": str(len(outputs)),
+        "received": str(len(placed)),
         "cost": "" if answer.cost is None else str(answer.cost),
         "request_id": answer.request_id or "",
         "marks": marks.model_dump_json(exclude_defaults=True),
     }
-    for output, one in zip(outputs, finished, strict=True):
+    for (output, _), one in zip(placed, finished, strict=True):
         tools.store.put(
             output.uri, one.data, content_type=output.content_type, metadata=told,
             storing=made.work.options.outputs.storing,
         )  # fmt: skip
-    return outputs, marks, replaced
+    return placed, marks, replaced
 
 
-def set_aside(made: Made, new: list[str], tools: Tools) -> list[str]:
-    """Copies what the new outputs replace to replaced/, and removes the record before the first of them is put."""
+def set_aside(made: Made, new: list[str], owner: Owner, tools: Tools) -> list[str]:
+    """Copies what the new outputs replace to replaced/, and removes the record before the first of them is put.
+
+    Nothing is touched that has become somebody else's since.
+    """
     if made.known is None:
         return []
     copies = []
@@ -275,16 +227,25 @@ def set_aside(made: Made, new: list[str], tools: Tools) -> list[str]:
         if made.work.options.keep_replaced:
             copy = tools.workspace.replaced(made.work.message.run_id, uri)
             # Where this is tried again, the copy is the picture of before, and the new one may be in its place.
-            if tools.store.head(copy) is None:
-                try:
-                    tools.store.copy(uri, copy)
-                except InputNotFound:
-                    continue  # somebody removed it: nothing is left to keep
+            if tools.store.head(copy) is None and not _copied(uri, copy, owner, tools):
+                continue
             copies.append(copy)
-        if uri not in new:
+        if uri not in new and (head := owner.head(uri)) and owner.owns(uri, head):
             tools.store.delete(uri)
     tools.store.delete(tools.workspace.record(made.job.id, made.job.variant))
     return copies
+
+
+def _copied(uri: str, copy: str, owner: Owner, tools: Tools) -> bool:
+    """Copies an output of before, where it is there and still this job's."""
+    head = owner.head(uri)
+    if head is None or not owner.owns(uri, head):
+        return False
+    try:
+        tools.store.copy(uri, copy)
+    except InputNotFound:
+        return False  # somebody removed it: nothing is left to keep
+    return True
 
 
 def put_record(record: Record, tools: Tools) -> None:
@@ -355,10 +316,18 @@ def skipped(work: Work, record: Record, tools: Tools) -> Ended:
             outputs=tuple(output.uri for output in renewed.outputs),
             etag=record.fingerprint.etag,
             fingerprint=record.fingerprint.token,
-            warning=gates.told(renewed.marks.suspect),
+            warning="; ".join(filter(None, (gates.told(renewed.marks.suspect), told_beside(renewed)))),
             suspect=renewed.marks.suspect,
         )
     )
+
+
+def told_beside(record: Record) -> str:
+    """What is to be said of outputs that made way for what was not theirs to replace."""
+    if not record.beside:
+        return ""
+    first = record.beside[0] + (" and others" if len(record.beside) > 1 else "")
+    return f"put beside {first}, where something lies that this job has not made"
 
 
 def _warning(record: Record, disbelieved: str = "") -> str:
@@ -368,4 +337,5 @@ def _warning(record: Record, disbelieved: str = "") -> str:
     said += [costs.doubt(disbelieved)] if disbelieved else []
     said += [gates.told(record.marks.suspect)] if record.marks.suspect else []
     said += [f"stored without its {fault}" for fault in record.marks.faults]
+    said += [told_beside(record)] if record.beside else []
     return "; ".join(said)

@@ -14,6 +14,11 @@ import structlog
 from celery import signals
 from celery.beat import Scheduler as CeleryScheduler
 
+from workers.path import is_current_folder
+
+# Celery's command has put it in front of our modules, which come from here on.
+sys.path.sort(key=is_current_folder)
+
 from config import logs
 from config.celery_app import make_celery
 from config.connections import limits, open_state, open_store

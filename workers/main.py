@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from types import FrameType
 from typing import Any
 
 from celery.apps.worker import Worker as CeleryWorker
 from kombu import serialization
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.utils.json import dumps
+
+from workers.path import is_current_folder
+
+# Celery's command has put it in front of our modules, which come from here on.
+sys.path.sort(key=is_current_folder)
 
 from config import logs
 from config.celery_app import make_celery
@@ -27,6 +34,26 @@ class Worker(CeleryWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.update(without_mingle=True, without_gossip=True, without_heartbeat=True, quiet=True)
         super().__init__(*args, **kwargs)
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        """Celery's handlers of signals, but for SIGHUP, which would start this process anew over its calls in flight.
+
+        It is SIGTERM here: a closed terminal drains.
+        """
+        before = signal.getsignal(signal.SIGHUP)
+        super().install_platform_tweaks(worker)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if before is signal.SIG_IGN else _hang_up)
+
+
+def _hang_up(_number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    drain = signal.getsignal(signal.SIGTERM)
+    if resources.tools.stopping.is_set() or not callable(drain):
+        return
+    drain(signal.SIGTERM, frame)
+    # The end of a session sends SIGTERM beside SIGHUP: it is no second signal, which would cut off the calls in flight.
+    at_once = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, at_once))
 
 
 memory.hold_little()

@@ -1,7 +1,8 @@
 """`python -m workers.supervisor N`: N worker processes that share the calls in flight; one that dies is started again.
 
 Imports nothing that costs memory. SIGTERM and SIGINT go on to every process, which drains; a second one makes them
-leave at once. Where the supervisor itself is killed, the system sends SIGTERM to its processes (Linux), which drain.
+leave at once. SIGHUP, as where its terminal is closed, is SIGTERM. Where the supervisor itself is killed, the system
+sends SIGTERM to its processes (Linux), which drain.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 #: Seconds that a process must live to count as started: what dies sooner at first would only die again.
 STARTED = 10.0
@@ -45,7 +46,7 @@ class Child:
         """Starts it, out of reach of the terminal's Ctrl-C: signals come from here, each once."""
         self.began = time.monotonic()
         self.process: subprocess.Popen[bytes] | None = subprocess.Popen(
-            [sys.executable, "-m", "workers.main"], env=self._env,
+            [sys.executable, "-P", "-m", "workers.main"], env=self._env,
             start_new_session=True, preexec_fn=_drain_with_parent,  # noqa: PLW1509 - this process has one thread
         )  # fmt: skip
 
@@ -81,18 +82,16 @@ class Child:
 
 def supervise(processes: int, concurrency: int, env: Mapping[str, str]) -> int:
     """Runs the processes until signals end them, or one cannot start at all; the exit code."""
-    received: list[int] = []
-    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(name, lambda number, _frame: received.append(number))
+    signals = Signals()
     children = [
         Child({**env, **own_address(env, number), "RESTYLE_CONCURRENCY": str(share(concurrency, processes, number))})
         for number in range(processes)
     ]
     code: int | None = None
     while True:
-        while received:
+        for number in signals.to_send():
             code = code or 0
-            _tell(children, received.pop(0))
+            _tell(children, number)
         if code is None:
             code = next((ended for child in children if (ended := child.mind()) is not None), None)
             if code is not None:
@@ -100,6 +99,36 @@ def supervise(processes: int, concurrency: int, env: Mapping[str, str]) -> int:
         elif not any(child.is_alive for child in children):
             return code
         time.sleep(0.1)
+
+
+class Signals:
+    """What the processes are to be sent for the signals that came.
+
+    SIGHUP is SIGTERM, and never makes a second signal of a first, nor a first of a second: shells send it once more to
+    what they have started, and a session's end sends SIGTERM beside it.
+    """
+
+    def __init__(self) -> None:
+        self._received: list[int] = []
+        self._is_stopping = self._is_hung_up = False
+        for name in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(name, lambda number, _frame: self._received.append(number))
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(signal.SIGHUP, lambda number, _frame: self._received.append(number))
+
+    def to_send(self) -> Iterator[int]:
+        """The signals to pass on, each once."""
+        while self._received:
+            number = self._received.pop(0)
+            if number == signal.SIGHUP:
+                if not self._is_stopping:
+                    self._is_hung_up = self._is_stopping = True
+                    yield signal.SIGTERM
+            elif self._is_hung_up:
+                self._is_hung_up = False
+            else:
+                self._is_stopping = True
+                yield number
 
 
 def _tell(children: list[Child], number: int) -> None:

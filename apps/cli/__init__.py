@@ -54,7 +54,7 @@ def main() -> None:
         from apps.cli.console import fail
         from apps.cli.exits import exit_code
 
-        fail(error.message if isinstance(error, RestyleError) else "interrupted")
+        fail(error.message if isinstance(error, RestyleError) else getattr(error, "why", "interrupted"))
         if advice := getattr(error, "next", ""):
             fail(f"next: {advice}")
         sys.exit(exit_code(error))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from apps import local
+from apps.cli.console import say
 from config.connections import limits, open_holding, open_state, open_store
 from config.settings import Settings
 from restyle import redis_server
@@ -39,7 +40,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Every part, one after the other; a fault of one hides no other."""
     try:
         own_sandbox = settings.sandbox and settings.redis_url is None
-        with local.stack(settings, worker=False, sandbox=own_sandbox) as servers:
+        with local.stack(settings, worker=False, sandbox=own_sandbox, say=say) as servers:
             return list(_parts(servers.settings))
     except RestyleError as error:
         return [Finding("stack", False, error.message, "mend this first; the rest was not looked at")]

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from apps.cli import follow, options
+from apps.cli import options
 from apps.cli.console import say
 from apps.cli.exits import INTERRUPTED, TERMINATED
+from apps.cli.signals import terminable
 from config.connections import who
 from config.settings import Settings
 from restyle.errors import ConfigurationError
@@ -102,7 +103,7 @@ class Page:
             return
         say(f"The dashboard stays at {self.url}  (Ctrl-C ends it)", "bold")
         try:
-            with follow.terminable():
+            with terminable():
                 threading.Event().wait()
         except KeyboardInterrupt:
             say("")

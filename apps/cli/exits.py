@@ -20,7 +20,7 @@ def exit_code(error: RestyleError | KeyboardInterrupt) -> int:
     """The code for an error that ended a command."""
     match error:
         case KeyboardInterrupt():
-            return INTERRUPTED
+            return int(getattr(error, "code", INTERRUPTED))
         case ConfigurationError() | ManifestError():
             return WRONG_INPUT
         case StateUnavailable() | StoreUnavailable():

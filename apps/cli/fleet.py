@@ -15,7 +15,7 @@ from apps.cli.checks import examine
 from apps.cli.console import out, print_json, say
 from apps.cli.session import is_embedded
 from config.settings import Settings
-from restyle.errors import ConfigurationError
+from restyle.errors import ConfigurationError, RestyleError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,8 +48,10 @@ def worker(
 def stop() -> None:
     """Stop the embedded stack that `restyle run --detach` left up; calls in flight end first."""
     settings = options.settings_from()
-    stopped = local.stop(settings, timeout=settings.api_timeout + 30)
-    say("Stopped." if stopped else f"Nothing is running in {settings.home}.")
+    ended, left = local.stop(settings, timeout=settings.api_timeout + 30, say=say)
+    if left:
+        raise RestyleError(f"{', '.join(left)} of {settings.home} did not end; look at {settings.home / 'logs'}")
+    say("Stopped." if ended else f"Nothing is running in {settings.home}.")
 
 
 def doctor(sandbox: options.Sandbox = False, as_json: options.Json = False) -> None:

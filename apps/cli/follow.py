@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from apps.cli.board import board
 from apps.cli.console import credits_text, print_json, say, talk
-from apps.cli.exits import INTERRUPTED, TERMINATED, run_code
+from apps.cli.exits import UNREACHABLE, exit_code, run_code
+from apps.cli.minding import Away, Minder, StackEnded
 from apps.cli.session import Session
+from apps.cli.signals import losing_terminal, terminable
 from producers.mirror import Mirror
+from producers.missing import find_missing
 from producers.watch import Snapshot, watch
-from restyle.errors import StateUnavailable, StoreUnavailable
+from restyle.errors import RestyleError, StateUnavailable, StoreUnavailable
 from restyle.models import Run, RunStatus
-from restyle.throttling import end_all
 
-#: Seconds without a living worker after which the command says so.
-LONELY = 20.0
 #: Seconds between two looks whether Redis takes writes.
 LOOK_AT_REDIS = 2.0
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: stops a command as cleanly as Ctrl-C does."""
-
-
 def to_the_end(run: Run, here: Session, *, as_json: bool, download: Path | None = None) -> int:
     """Follows a run until it has ended or needs a person; answers with the exit code."""
+    here.driving.take(run.run_id)
     with terminable(), mirrored(run, here, download):
         try:
-            last = follow(run, here)
+            with losing_terminal():
+                last = follow(run, here)
         except KeyboardInterrupt as stop:
             return interrupted(run, here, stop, as_json=as_json)
     tell(last, here)
+    if last.skipped and last.ended:
+        tell_missing(run, here)
     if as_json:
         print_json(last.model_dump(mode="json"))
     return run_code(last)
+
+
+def tell_missing(run: Run, here: Session) -> None:
+    """Says where pictures of done jobs are gone, which no run notices by itself."""
+    try:
+        missing = find_missing(here.rows(run), here.store)
+    except RestyleError:
+        return  # a look that is worth no trouble
+    if missing.uris:
+        say(
+            f"{len(missing.uris):,} of {missing.looked_at:,} pictures of skipped jobs are not there any more, such as"
+            f" {here.shown(missing.uris[0])}. To make them again: add --verify-outputs",
+            "yellow",
+        )
 
 
 @contextmanager
@@ -61,25 +74,16 @@ def mirrored(run: Run, here: Session, directory: Path | None) -> Iterator[None]:
             say(f"To copy the rest: restyle download {run.run_id} {directory}", "yellow")
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Lets SIGTERM end a command as Ctrl-C does."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        end_all()
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def follow(run: Run, here: Session) -> Snapshot:
-    """Shows the run's progress; the last snapshot is taken when no call is out any more."""
-    lonely = looked = time.monotonic()
-    begun = time.time()
+    """Shows the run's progress; the last snapshot is taken when no call is out any more.
+
+    Raises:
+        StackEnded: the embedded stack was stopped.
+        RestyleError: no worker is there, and none will come.
+        StateUnavailable, StoreUnavailable: Redis or S3 has been away for too long.
+    """
+    minder = Minder(run, here)
+    begun, looked = time.time(), time.monotonic()
     here.state.spells.listen(tell_spell)
     with board(run, here) as show:
         for now in snapshots(run, here):
@@ -87,17 +91,11 @@ def follow(run: Run, here: Session) -> Snapshot:
             if time.monotonic() - looked > LOOK_AT_REDIS:
                 looked = time.monotonic()
                 here.refusal()  # which is told, once
-            if now.workers:
-                lonely = time.monotonic()
-            elif time.monotonic() - lonely > LONELY and here.state.spells.now is None:
-                lonely = float("inf")
-                log = here.settings.home / "logs" / "worker.log"
-                hint = f"it may be failing to start: see {log}" if here.embedded else "start one: restyle worker"
-                say(f"No worker is running; {hint}", "yellow")
             if now.ended or needs_person(now, here, begun):
                 break
+            minder.look(now)
         if not now.ended:
-            settle(here)
+            settle(run, here)
             now = here.snapshot(run)
             show(now)
     return now
@@ -105,14 +103,15 @@ def follow(run: Run, here: Session) -> Snapshot:
 
 def snapshots(run: Run, here: Session) -> Iterator[Snapshot]:
     """Snapshots of a run; a Redis or S3 that goes away for a while does not end the watching."""
+    away: Away | None = None
     while True:
         try:
-            yield from watch(run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet)
-        except StateUnavailable:  # which is told, once
-            time.sleep(2)
-        except StoreUnavailable as error:
-            say(f"{error.message}; waiting for it to come back", "yellow")
-            time.sleep(2)
+            for now in watch(run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet):
+                away = None
+                yield now
+        except (StateUnavailable, StoreUnavailable) as error:
+            away = away or Away(run, here)
+            away.bear(error)
         else:
             return
 
@@ -127,40 +126,60 @@ def tell_spell(spell: StateUnavailable | None, _seconds: float) -> None:
 
 def needs_person(now: Snapshot, here: Session, begun: float) -> bool:
     """Whether a run stands still until somebody acts: an outage is sat out for a while, from this command's start."""
-    if now.suspension is None or now.suspension.reason == "held":
+    if now.suspension is None or now.suspension.reason == "workspace_held":
         return False
     if now.suspension.reason == "outage":
         return time.time() - max(begun, now.suspension.since.timestamp()) > here.settings.max_outage
     return True
 
 
-def settle(here: Session) -> None:
-    """Waits for the calls in flight to end and be stored."""
+def settle(run: Run, here: Session) -> None:
+    """Waits for the run's calls in flight to end and be stored."""
     deadline = time.monotonic() + here.settings.api_timeout + 10
-    while here.fleet.living_jobs and time.monotonic() < deadline:
+    while held(run, here) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
+def held(run: Run, here: Session) -> int:
+    """How many jobs of the run living workers have in hand."""
+    living = [name for name, beat in here.fleet.workers().items() if beat is not None]
+    places = (place for name in living for place in here.fleet.jobs_of(name).values())
+    return sum(1 for place in places if place["run"] == run.run_id)
+
+
 def interrupted(run: Run, here: Session, stop: KeyboardInterrupt, *, as_json: bool) -> int:
-    """Ctrl-C: the run is suspended and its calls in flight end; a second Ctrl-C leaves at once."""
-    code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+    """Ctrl-C: the run is suspended and its calls in flight end; a second Ctrl-C leaves at once.
+
+    A run that another command of this folder follows goes on.
+    """
+    code = exit_code(stop)
     try:
-        here.control.suspend(run.run_id, reason="interrupted", detail="stopped with Ctrl-C")
-        held = len(here.fleet.living_jobs)
+        if not here.driving.leave(run.run_id) and not isinstance(stop, StackEnded):
+            say(f"\nStopping. Run {run.run_id} goes on: another command follows it.", "bold")
+            if as_json:
+                print_json(here.snapshot(run).model_dump(mode="json"))
+            return code
+        here.control.suspend(run.run_id, reason="interrupted", detail=getattr(stop, "why", "stopped with Ctrl-C"))
+        jobs = held(run, here)
         say(
-            f"\nStopping: {held} jobs in hand end first. Ctrl-C again leaves at once." if held else "\nStopping.",
+            f"\nStopping: {jobs} jobs in hand end first. Ctrl-C again leaves at once." if jobs else "\nStopping.",
             "bold",
         )
-        settle(here)
+        settle(run, here)
         now = here.snapshot(run)
         say(f"{now.succeeded + now.skipped:,} of {now.planned:,} jobs are done and stay done.")
         if as_json:
             print_json(now.model_dump(mode="json"))
     except KeyboardInterrupt:
-        here.abandon()
-        say("Left at once: calls in flight may have been paid for and are looked into when the run goes on.", "yellow")
+        left = "calls in flight may have been paid for and are looked into when the run goes on"
+        stays = "the worker stays for other commands, and stores the calls in flight"
+        say(f"Left at once: {left if here.stack.abandon() else stays}.", "yellow")
     except (StateUnavailable, StoreUnavailable) as error:
-        say(error.message, "yellow")
+        if isinstance(stop, StackEnded):
+            say(f"The embedded stack in {here.settings.home} has ended.", "yellow")
+            code = UNREACHABLE
+        else:
+            say(error.message, "yellow")
     say(f"To go on: restyle resume {run.run_id}", "bold")
     return code
 
@@ -208,14 +227,46 @@ def print_submitted(run: Run, here: Session, *, as_json: bool) -> None:
     say(f"Watch it: restyle watch {run.run_id}", "dim")
 
 
-def leave_others(here: Session, *, but: Run | None = None) -> None:
-    """An embedded run works on nothing else: other unfinished runs are suspended, and named."""
-    for other in here.control.unfinished():
-        if but is not None and other.run_id == but.run_id:
+# -- runs beside one another -------------------------------------------------------------------------------
+
+
+def submit(run: Run, here: Session, *, detach: bool = False) -> None:
+    """Begins a planned run; stopped in between, it is suspended as it is later."""
+    if not detach:
+        here.driving.take(run.run_id)
+    try:
+        here.control.submit(run, here.feeder)
+    except KeyboardInterrupt as stop:
+        sys.exit(interrupted(run, here, stop, as_json=False))
+
+
+def hold_leftovers(here: Session, *, but: str = "") -> list[Run]:
+    """Suspends what an earlier stack of this folder has left unfinished: a command works on its own run alone.
+
+    Where the worker was up before this command came, other commands have their runs done by it: those go on.
+    """
+    worker = here.stack.worker
+    if not here.embedded or worker is None:
+        return []
+    with here.driving.planning():
+        here.driving.tidy()
+        others = [run for run in here.control.unfinished() if run.run_id != but]
+        if not worker.is_started_here:
+            return others
+        left = [run for run in others if not here.driving.is_driven(run.run_id)]
+        for run in left:
+            if not here.progress.suspensions(run.run_id):
+                here.control.suspend(run.run_id, reason="interrupted", detail="another run was started")
+    return left
+
+
+def name_others(others: list[Run], here: Session, *, but: str) -> None:
+    """Says which other runs are unfinished, and whether they go on."""
+    for run in others:
+        if run.run_id == but:
             continue
-        if not here.progress.suspensions(other.run_id):
-            here.control.suspend(other.run_id, reason="interrupted", detail="another run was started")
-        say(
-            f"Run {other.run_id} is unfinished and stays suspended; to go on with it: restyle resume {other.run_id}",
-            "dim",
-        )
+        if here.progress.suspensions(run.run_id):
+            stays = "is unfinished and stays suspended; to go on with it: restyle resume"
+            say(f"Run {run.run_id} {stays} {run.run_id}", "dim")
+        else:
+            say(f"Run {run.run_id} goes on beside this one.", "dim")

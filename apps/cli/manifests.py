@@ -11,7 +11,15 @@ from apps.cli.changes import compared, show_diff
 from apps.cli.console import print_json, say
 from apps.cli.dashboard import beside
 from apps.cli.exits import WRONG_INPUT
-from apps.cli.planning import continued, open_draft, show_draft, spend_or_stop, write_plan
+from apps.cli.planning import (
+    continued,
+    looked_into,
+    looked_into_alone,
+    open_draft,
+    show_draft,
+    spend_or_stop,
+    write_plan,
+)
 from apps.cli.session import Session, is_embedded, require_key, session
 from config.settings import Settings
 from producers.plan import Draft, PlanRequest
@@ -44,6 +52,7 @@ def run(
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
+    verify_outputs: options.VerifyOutputs = False,
     then_ask: options.ThenAsk = False,
     budget: options.Budget = None,
     max_duration: options.MaxDuration = None,
@@ -83,14 +92,13 @@ def run(
     request = options.request_from(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
         only_ids=only_ids,
-        skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
+        skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, verify_outputs=verify_outputs,
+        budget=budget, column=column,
         then_ask=then_ask, max_duration=max_duration, priority=priority,
     )  # fmt: skip
     plan = open_draft(request, settings)
     with session(settings, worker=True, detach=detach) as here, beside(settings, wanted=dashboard) as page:
-        run = None if new else continued(plan, here)
-        if run is None:
-            run = begin(request, plan, here, yes=yes)
+        run = begin(request, plan, here, yes=yes, new=new, detach=detach)
         if detach:
             follow.print_submitted(run, here, as_json=as_json)
             return
@@ -99,16 +107,23 @@ def run(
     sys.exit(code)
 
 
-def begin(request: PlanRequest, plan: Draft | None, here: Session, *, yes: bool) -> Run:
-    """Plans, asks, writes and submits; other unfinished runs of an embedded stack are left suspended."""
+def begin(request: PlanRequest, plan: Draft | None, here: Session, *, yes: bool, new: bool, detach: bool) -> Run:
+    """The unfinished run of the same plan, or a new one: plans, asks, writes and submits."""
+    others = follow.hold_leftovers(here)
     plan = plan or open_draft(request, here.settings, here)
     assert plan is not None
-    show_draft(plan, here.settings)
-    spend_or_stop(plan, here.settings, yes=yes)
-    if here.embedded:
-        follow.leave_others(here)
-    run = write_plan(plan, here)
-    here.control.submit(run, here.feeder)
+    run = None if new else continued(plan, here)
+    if run is None:
+        plan, clashes = looked_into(plan, here)
+        show_draft(plan, here.settings)
+        spend_or_stop(plan, here.settings, yes=yes, clashes=clashes)
+        with here.driving.planning():
+            # Another command of this folder may have begun it, while this one drafted or its person thought.
+            run = None if new else continued(plan, here)
+            if run is None:
+                run = write_plan(plan, here)
+                follow.submit(run, here, detach=detach)
+    follow.name_others(others, here, but=run.run_id)
     return run
 
 
@@ -156,9 +171,12 @@ def plan(
     if made is None or diff:
         with session(settings) as here:
             made = made or open_draft(request, here.settings, here)
-            if made and diff:
+            assert made is not None
+            made, _ = looked_into(made, here)
+            if diff:
                 made, told = compared(made, here)
-    assert made is not None
+    else:
+        made = looked_into_alone(made, settings)
     if as_json:
         print_json(plan_object(made, settings) | ({"diff": told.as_json()} if told else {}))
     else:
@@ -202,6 +220,7 @@ def submit(
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
+    verify_outputs: options.VerifyOutputs = False,
     then_ask: options.ThenAsk = False,
     budget: options.Budget = None,
     max_duration: options.MaxDuration = None,
@@ -232,11 +251,10 @@ def submit(
     request = options.request_from(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
         only_ids=only_ids,
-        skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
+        skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, verify_outputs=verify_outputs,
+        budget=budget, column=column,
         then_ask=then_ask, max_duration=max_duration, priority=priority,
     )  # fmt: skip
     with session(settings, holds=True) as here:
-        plan = open_draft(request, here.settings, here)
-        assert plan is not None
-        run = (None if new else continued(plan, here)) or begin(request, plan, here, yes=yes)
+        run = begin(request, None, here, yes=yes, new=new, detach=True)
         follow.print_submitted(run, here, as_json=as_json)

@@ -44,6 +44,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Redo jobs that are
 NewSeed = Annotated[
     bool, typer.Option("--new-seed", help="Derive other seeds, for another picture of the same prompt.")
 ]
+VerifyOutputs = Annotated[
+    bool,
+    typer.Option("--verify-outputs", help="Look whether pictures of done jobs are still there; redo lost ones."),
+]
 Budget = Annotated[float | None, typer.Option(help="Spend no more than this.", metavar="CREDITS", min=0)]
 MaxDuration = Annotated[
     str | None, typer.Option(help="Begin no call that would end later than this, e.g. 90m or 6h30m.", metavar="TIME")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import typer
 from rich.table import Table
 
+from apps import local
 from apps.cli.console import credits_text, say, span_text, talk
 from apps.cli.session import Session
-from config.connections import who
+from config.connections import open_store, who
 from config.settings import Settings
+from producers.clashes import Clashes, find_clashes
 from producers.plan import Draft, PlanRequest, draft
+from producers.probing import probe
 from producers.shards import write_shards
-from restyle.errors import ConfigurationError
+from restyle.errors import ConfigurationError, StoreAccessDenied, StoreUnavailable
 from restyle.keys import Workspace
 from restyle.models import Run
 
@@ -35,6 +39,42 @@ def open_draft(request: PlanRequest, settings: Settings, here: Session | None = 
         return None
     workspace = here.workspace if here else _workspace(settings)
     return draft(request, settings, workspace=workspace, store=here.store if here else None, stdin=sys.stdin.buffer)
+
+
+def looked_into(plan: Draft, here: Session) -> tuple[Draft, Clashes]:
+    """The draft with what is to be said of the places that it would write to, and what would be replaced there.
+
+    Raises:
+        ManifestError, ConfigurationError: outputs cannot be written where they are to go.
+        StoreUnavailable, StoreAccessDenied: S3 does not let anybody look.
+    """
+    warnings: list[str] = []
+    if here.settings.probe_outputs:
+        embedded = here.settings.local_s3_endpoint is not None
+        warnings = probe(plan, store=here.store, workspace=here.workspace, with_workspace=not embedded)
+    clashes = find_clashes(plan, store=here.store, workspace=here.workspace)
+    return replace(plan, warnings=[*plan.warnings, *warnings, *clashes.sentences()]), clashes
+
+
+def looked_into_alone(plan: Draft, settings: Settings) -> Draft:
+    """The same for `restyle plan`: of the embedded stack no more is started than S3, and only where it was used before.
+
+    Raises:
+        ManifestError: outputs cannot be written where they are to go.
+    """
+    found: list[str] = []
+    with local.s3(settings, say=say) as complete:
+        store = open_store(complete or settings)
+        try:
+            if settings.probe_outputs:
+                found += probe(plan, store=store, workspace=_workspace(settings), with_workspace=False)
+            if complete:
+                found += find_clashes(plan, store=store, workspace=complete.effective_workspace).sentences()
+        except (StoreUnavailable, StoreAccessDenied) as error:
+            found.append(f"what lies where outputs go was not looked at: {error.message}")
+        finally:
+            store.close()
+    return replace(plan, warnings=[*plan.warnings, *found])
 
 
 def _workspace(settings: Settings) -> Workspace:
@@ -76,13 +116,20 @@ def show_draft(plan: Draft, settings: Settings) -> None:
         say(f"… and {len(plan.problems) - 20:,} more; all of them are in the run's invalid.csv", "yellow")
 
 
-def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool) -> None:
-    """Asks once on a terminal; elsewhere a large estimate needs --yes or --budget.
+def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool, clashes: Clashes | None = None) -> None:
+    """Asks once on a terminal; elsewhere a large estimate needs --yes or --budget, replacing others' pictures --yes.
 
     Raises:
-        ConfigurationError: the estimate is above what may be spent unasked.
+        ConfigurationError: the estimate is above what may be spent unasked, or pictures would be replaced unasked.
     """
     credits = plan.estimate.credits
+    has_terminal = sys.stdin.isatty() and talk.is_terminal
+    if clashes and clashes.needs_yes and not yes:
+        if not has_terminal:
+            raise ConfigurationError(f"{clashes.sentences()[0]}. To have it so, add --yes; nothing was spent")
+        if not typer.confirm("Spend it, and have it so?", err=True):
+            raise ConfigurationError("stopped before anything was spent")
+        return
     if settings.sandbox or not plan.jobs:
         return
     if plan.request.budget is not None and credits > plan.request.budget:
@@ -92,7 +139,7 @@ def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool) -> None:
         )
     if yes or plan.request.budget is not None:
         return
-    if sys.stdin.isatty() and talk.is_terminal:
+    if has_terminal:
         if not typer.confirm("Spend it?", err=True):
             raise ConfigurationError("stopped before anything was spent")
     elif credits > settings.confirm_above:
@@ -102,15 +149,19 @@ def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool) -> None:
         )
 
 
-def continued(plan: Draft | None, here: Session) -> Run | None:
-    """The unfinished run of the same plan, resumed, where there is one."""
-    if plan is None:
-        return None
+def continued(plan: Draft, here: Session) -> Run | None:
+    """The unfinished run of the same plan, where there is one: resumed, unless another command follows it already."""
     for run in here.control.unfinished():
-        if run.plan_digest == plan.plan_digest:
+        if run.plan_digest != plan.plan_digest:
+            continue
+        is_driven = here.driving.is_driven(run.run_id)
+        here.driving.take(run.run_id)  # from here on the other command, if it ends, leaves the run going
+        if is_driven and not here.progress.suspensions(run.run_id):
+            say(f"Run {run.run_id} of this very plan is going; watching it. (--new plans afresh.)", "bold")
+        else:
             say(f"Run {run.run_id} of this very plan is unfinished: it goes on. (--new plans afresh.)", "bold")
             here.control.resume(run.run_id)
-            return run
+        return run
     return None
 
 

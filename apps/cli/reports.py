@@ -11,6 +11,7 @@ import typer
 
 from apps.cli import options
 from apps.cli.console import print_json, say
+from apps.cli.exits import SOME_FAILED
 from apps.cli.session import Session, session
 from producers.download import download as copy_outputs
 from producers.report import slice_csv, write_report
@@ -136,9 +137,11 @@ def download(
             variants=frozenset(variants) or None, only_ids=ids,
         ):  # fmt: skip
             counts[copied.state] = counts.get(copied.state, 0) + 1
-            if copied.state == "missing":
-                say(f"missing: {copied.uri}", "yellow")
+            if copied.state in {"missing", "refused"}:
+                say(f"{copied.state}: {copied.reason}", "yellow")
     print(directory)  # noqa: T201 - the datum of this command, on stdout
     if counts.get("suspect"):
         say("Suspect pictures were left out; to have them too, add --status suspect", "yellow")
     say(" · ".join(f"{count:,} {state}" for state, count in counts.items()) or "nothing to copy")
+    if counts.get("missing") or counts.get("refused"):
+        sys.exit(SOME_FAILED)

@@ -10,10 +10,11 @@ import typer
 from apps.cli import follow, options
 from apps.cli.console import print_json, say
 from apps.cli.exits import run_code
+from apps.cli.minding import Minder
 from apps.cli.planning import show_draft, spend_or_stop, write_plan
 from apps.cli.session import Session, is_embedded, session
+from apps.cli.signals import losing_terminal, terminable
 from producers.retry import Slice, retry_draft
-from producers.watch import watch
 from restyle.advice import next_step
 from restyle.models import ENDED
 
@@ -40,17 +41,20 @@ def watch_run(
     """Follow a run to its end without touching it."""
     with (
         session(options.settings_from(sandbox=sandbox, max_outage=max_outage), run_id=run_id) as here,
-        follow.terminable(),
+        terminable(),
+        losing_terminal(),
     ):
         run, begun = here.read(run_id), time.time()
         if not as_json:
             now = follow.follow(run, here)
             follow.tell(now, here)
         else:
-            for now in watch(run, store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet):
+            minder = Minder(run, here)
+            for now in follow.snapshots(run, here):
                 print_json(now.model_dump(mode="json"))
-                if follow.needs_person(now, here, begun):
+                if now.ended or follow.needs_person(now, here, begun):
                     break
+                minder.look(now)
     sys.exit(run_code(now))
 
 
@@ -84,13 +88,13 @@ def resume(
     with session(
         settings, worker=run_id is not None, run_id=run_id, detach=detach, holds=True, take_over=take_over
     ) as here:
+        others = follow.hold_leftovers(here, but=run_id or "")
         run = here.control.resume(run_id, budget=budget)
         if run is None:
             say("The fleet goes on.")
             tell_standing(here)
             return
-        if here.embedded:
-            follow.leave_others(here, but=run)
+        follow.name_others(others, here, but=run.run_id)
         if detach:
             follow.print_submitted(run, here, as_json=as_json)
             return
@@ -135,7 +139,9 @@ def approve(
         sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_outage=max_outage
     )
     with session(settings, worker=True, run_id=run_id, detach=detach) as here:
+        others = follow.hold_leftovers(here, but=run_id)
         run = here.control.approve(run_id)
+        follow.name_others(others, here, but=run_id)
         if detach:
             follow.print_submitted(run, here, as_json=as_json)
             return
@@ -201,10 +207,10 @@ def retry(
             return
         show_draft(plan, here.settings)
         spend_or_stop(plan, here.settings, yes=yes or unreadable)  # which spends nothing
-        if here.embedded:
-            follow.leave_others(here)
-        run = write_plan(plan, here)
-        here.control.submit(run, here.feeder)
+        follow.name_others(follow.hold_leftovers(here), here, but="")
+        with here.driving.planning():
+            run = write_plan(plan, here)
+            follow.submit(run, here, detach=detach)
         if detach:
             follow.print_submitted(run, here, as_json=as_json)
             return

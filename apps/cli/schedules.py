@@ -17,6 +17,7 @@ from apps import local
 from apps.cli import follow, options
 from apps.cli.console import credits_text, out, print_json, say
 from apps.cli.exits import NEEDS_PERSON, WRONG_INPUT
+from apps.cli.minding import LONELY
 from apps.cli.session import Session, is_embedded, session
 from apps.keeper import end_with_parent
 from config.reading import config_path
@@ -31,7 +32,11 @@ from restyle.firings import Ending, Firings, Settled
 
 group = typer.Typer(no_args_is_help=False, invoke_without_command=True, help="List the schedules; check or fire one.")
 
-COMMAND = [sys.executable, "-m", "celery", "-A", "workers.beat", "beat", "--scheduler", "workers.beat:Scheduler"]
+#: Celery's own command, which looks for modules in the current folder first: ours are there before it looks.
+COMMAND = [
+    sys.executable, "-P", "-c", "import workers.beat; from celery.__main__ import main; main()",
+    "-A", "workers.beat", "beat", "--scheduler", "workers.beat:Scheduler",
+]  # fmt: skip
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,7 +57,7 @@ def beat(sandbox: options.Sandbox = False) -> None:
         command = [*COMMAND, "--loglevel", settings.log_level]
         os.execve(sys.executable, command, {**os.environ, **local.environment(settings)})  # noqa: S606 - becomes the beat
     # The worker holds the workspace once something is due.
-    with session(settings, worker=True, holds=False) as here, follow.terminable():
+    with session(settings, worker=True, holds=False) as here:
         say(f"The schedules run here, with a worker of their own; its log: {settings.home / 'logs' / 'worker.log'}")
         sys.exit(_mind(here.settings))
 
@@ -171,7 +176,7 @@ def _code(settled: Settled | None) -> int:
 
 def settle(run_id: str, name: str, here: Session) -> Settled | None:
     """Waits until a firing is settled; None where it stays in the queue, behind an earlier run or without a worker."""
-    firings, said = Firings(here.state), time.monotonic() + follow.LONELY
+    firings, said = Firings(here.state), time.monotonic() + LONELY
     while firings.find(run_id) is not None:
         if time.monotonic() > said:
             if not any(beat is not None for beat in here.fleet.workers().values()):

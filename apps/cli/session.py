@@ -16,6 +16,8 @@ import typer
 
 from apps import local
 from apps.cli.console import say, talk
+from apps.cli.signals import terminable
+from apps.driving import Driving
 from config.celery_app import make_celery
 from config.connections import check_network, limits, open_holding, open_state, open_store, who
 from config.settings import Settings
@@ -41,10 +43,12 @@ class Session:
     """The workspace and the fleet as one command sees them."""
 
     settings: Settings
-    #: Whether Redis is the embedded one, so that the worker lives and dies with the command.
+    #: Whether Redis is the embedded one, so that the worker lives with the commands of its folder.
     embedded: bool
     store: Store
     state: State
+    #: This command's part in the embedded stack.
+    stack: local.Stack
 
     @property
     def workspace(self) -> Workspace:
@@ -94,12 +98,13 @@ class Session:
 
     def sandboxed(self) -> Session:
         """The sandbox's side of the same workspace, in the same S3."""
-        return connect(self.settings.model_copy(update={"sandbox": True}), self.store, embedded=self.embedded)
+        settings = self.settings.model_copy(update={"sandbox": True})
+        return connect(settings, self.store, self.stack, embedded=self.embedded)
 
-    def abandon(self) -> None:
-        """Ends the embedded worker at once, whatever it is doing."""
-        if self.embedded:
-            local.kill(self.settings)
+    @cached_property
+    def driving(self) -> Driving:
+        """Which runs the living commands of this folder follow to their end."""
+        return Driving(self.stack.home, self.embedded)
 
     def refusal(self) -> StateUnavailable | None:
         """What Redis says, where it can be read and takes no writes: nothing moves then."""
@@ -153,7 +158,7 @@ def session(
     """
     patience = Patience(lambda told: say(told, "yellow")) if patient else None
     at_once = ending_at_once() if patient else nullcontext()
-    with local.stack(settings, worker=False, sandbox=False, detach=detach) as servers, at_once:
+    with local.stack(settings, worker=False, sandbox=False, detach=detach, say=say) as servers, at_once:
         # One for both sides of the workspace, which a dashboard reads at a time.
         store = open_store(servers.settings, connections=32, patience=patience)
         embedded = is_embedded(settings)
@@ -162,13 +167,14 @@ def session(
             require_key(found)
             if embedded:
                 check_network(found)
-        here = connect(found, store, embedded=embedded)
+        here = connect(found, store, servers, embedded=embedded)
         with held(here, take_over=take_over) if (worker if holds is None else holds) else nullcontext():
             if not worker:
                 yield here
                 return
-            with local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach) as complete:
-                yield connect(complete.settings, store, embedded=embedded)
+            stack = local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach, say=say)
+            with terminable(), stack as complete:
+                yield connect(complete.settings, store, servers.with_more(complete), embedded=embedded)
 
 
 @contextmanager
@@ -228,7 +234,7 @@ def ending_at_once() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def connect(settings: Settings, store: Store, *, embedded: bool) -> Session:
+def connect(settings: Settings, store: Store, stack: local.Stack, *, embedded: bool) -> Session:
     """The doors of complete settings, Redis checked."""
     state = open_state(settings, settings.account or "")
     try:
@@ -244,7 +250,7 @@ def connect(settings: Settings, store: Store, *, embedded: bool) -> Session:
         # Without a key of its own a command looks at the account that the workers use.
         state.close()
         state = open_state(settings, str(account))
-    return Session(settings, embedded, store, state)
+    return Session(settings, embedded, store, state, stack)
 
 
 def require_key(settings: Settings) -> None:

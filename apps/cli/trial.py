@@ -13,7 +13,7 @@ from apps.cli import follow, options
 from apps.cli.console import say
 from apps.cli.dashboard import beside
 from apps.cli.manifests import begin
-from apps.cli.planning import continued, open_draft
+from apps.cli.planning import open_draft
 from apps.cli.reports import open_report
 from apps.cli.session import session
 
@@ -40,7 +40,7 @@ def demo(
     )
     with session(settings, worker=True) as here, beside(settings, wanted=dashboard) as page:
         plan = open_draft(request, settings, here)
-        run = continued(plan, here) or begin(request, plan, here, yes=True)
+        run = begin(request, plan, here, yes=True, new=False, detach=False)
         code = follow.to_the_end(run, here, as_json=False)
         if open_page:
             open_report(run, here)

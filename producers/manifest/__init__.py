@@ -49,8 +49,8 @@ class Manifest:
     variants: list[Any] | None = None
     """Its own `variants`, unchecked."""
     is_report: bool = False
-    listed: str = ""
-    """The S3 prefix whose listing it is."""
+    is_listing: bool = False
+    """Whether it is what lies in S3 rather than what somebody has chosen: a prefix, or an inventory."""
     names: tuple[str, ...] = ()
     """What the cells of `originals` are called."""
     originals: Callable[[Collection[Stand]], Iterator[tuple[Stand, list[str]]]] = lambda _stands: iter(())
@@ -103,7 +103,7 @@ def _in_s3(uri: str, store: Store | None, columns: Mapping[str, str]) -> Manifes
     if next(store.list(prefix), None) is None:
         raise wrong(uri, "there is no such object, and nothing below it")
     found = listing.prefix(prefix, store)
-    return Manifest(uri, found.entries, found.sha256, columns=frozenset(), listed=prefix)
+    return Manifest(uri, found.entries, found.sha256, columns=frozenset(), is_listing=True)
 
 
 def _of_content(content: Source, place: Place, uri: str, columns: Mapping[str, str], store: Store | None) -> Manifest:
@@ -116,7 +116,7 @@ def _of_content(content: Source, place: Place, uri: str, columns: Mapping[str, s
                 raise wrong(uri, "is an S3 Inventory; reading it needs S3, which is not open here")
             _refuse_columns(uri, columns)
             found = listing.inventory(content, inventory, store)
-            return Manifest(uri, found.entries, content.sha256, columns=frozenset())
+            return Manifest(uri, found.entries, content.sha256, columns=frozenset(), is_listing=True)
         document = Document(content, columns, lines=lines)
         reading = Reading(document.rows, place)
         return Manifest(
@@ -126,7 +126,7 @@ def _of_content(content: Source, place: Place, uri: str, columns: Mapping[str, s
     first = next(islice(content.lines(), 1), "")
     if not columns and listing.is_headerless(first):
         found = listing.keys_csv(content)
-        return Manifest(uri, found.entries, content.sha256, columns=frozenset())
+        return Manifest(uri, found.entries, content.sha256, columns=frozenset(), is_listing=True)
     table = Table(content, columns)
     reading = Reading(table.rows, place)
     return Manifest(

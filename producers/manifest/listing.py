@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +24,8 @@ from producers.manifest.source import Source, remote, wrong
 from restyle.keys import normalise_id, split_uri
 from restyle.store import Store
 
+#: What the index of a folder that restyle copies outputs to is called.
+INDEX = ".restyle-download.jsonl"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _TRUTH = frozenset({"true", "false"})
 
@@ -74,9 +78,12 @@ def folder(path: Path, name: str) -> Listing:
     root = path.absolute()
 
     def images(problems: Problems) -> Iterator[Found]:
-        others = 0
+        others = ours = 0
+        copies: dict[str, int] = {}
         for place, folders, files in os.walk(root):
             folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+            if INDEX in files:
+                copies |= copied(Path(place))
             for file in sorted(files):
                 found = Path(place, file)
                 if file.startswith(".") or not found.is_file():
@@ -85,11 +92,30 @@ def folder(path: Path, name: str) -> Listing:
                     others += 1
                     continue
                 told = found.stat()
+                if copies.get(str(found)) == told.st_size:
+                    ours += 1
+                    continue
                 relative = found.relative_to(root).as_posix()
                 yield Found(relative, str(found), "", f"{told.st_size} {told.st_mtime_ns}")
         _warn_of_others(others, problems)
+        if ours:
+            problems.warn(f"{ours:,} pictures are left out that restyle has copied there (--download)")
 
     return Listing(name, images)
+
+
+def copied(directory: Path) -> dict[str, int]:
+    """The files that restyle has copied to a folder, with their sizes, by the index that it keeps there."""
+    found: dict[str, int] = {}
+    try:
+        with (directory / INDEX).open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                with suppress(ValueError, TypeError, RecursionError):  # cut off as a process died, or not ours
+                    path, _etag, size = json.loads(line)
+                    found[str(directory / path)] = size
+    except OSError:
+        return {}
+    return found
 
 
 def prefix(uri: str, store: Store) -> Listing:
