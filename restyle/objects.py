@@ -82,6 +82,9 @@ class Objects:
         self._seconds = seconds
         self._routes: dict[str, Route] = {}
         self._lock = threading.Lock()
+        # obstore's threads, one a core unless this says otherwise, wait for the network: one does. Set here, since a
+        # worker opens its store before it has threads that may look into the environment.
+        os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
         if opened.credentials is None or opened.has_proxy or any(map(os.environ.get, _OWN)):
             return
         for operation in _OPERATIONS:
@@ -220,8 +223,6 @@ def _open(bucket: str, route: Route, opened: Opened, connections: int, seconds: 
     Raises:
         BaseError, OSError: it cannot be made.
     """
-    # A thread a core that waits for the network would be more than is used. Read when the first client is made.
-    os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
     from obstore.store import S3Store
 
     is_tls = route.base.startswith("https:")
