@@ -64,12 +64,12 @@ def call_end(error: RestyleError | None, *, alone: bool = False) -> CallEnd:
     return CallEnd("rejected")
 
 
-def recipe(job: Job) -> str:
-    """What stands for all that a job asks for, but for picture, prompt and seed: its variant and parameters.
+def recipe(run_id: str, job: Job) -> str:
+    """What stands for all that a job asks for, but for picture, prompt and seed: its run, variant and parameters.
 
     A failure that many pictures share by it is the recipe's. Prompts are left out since a row may have its own: those
-    of one variant are of one make.
+    of one variant of a run are of one make.
     """
     params = job.params.model_dump(exclude={"prompt", "negative_prompt", "seed"})
-    text = json.dumps([job.variant, params], sort_keys=True)
+    text = json.dumps([run_id, job.variant, params], sort_keys=True)
     return f"r-{hashlib.sha256(text.encode()).hexdigest()[:20]}"

@@ -217,7 +217,7 @@ class Fleet:
         used, doubts, storm, verdict = self.state.run(
             "answered", *self._at(message, token), end.kind, int(end.in_doubt), round(wait * 1000), claim.epoch,
             end.reason, error.message if error else "", limits.outage_failures, limits.outage_jobs,
-            round(limits.probe_seconds * 1000), round(limits.probe_max * 1000), recipe(message.job),
+            round(limits.probe_seconds * 1000), round(limits.probe_max * 1000), recipe(message.run_id, message.job),
             int(error is not None and error.ends_request), int(end.is_lost), f"{end.cost:.6f}",
             *(period.name for period in limits.budgets.periods()), end.cause, end.status,
             round(MOST * 1000), self._longest_call,

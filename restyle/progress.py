@@ -240,7 +240,7 @@ class Progress(Registry):
             "report", fleet.worker, message.run_id, message.shard, message.index, message.job_id, token,
             outcome.outcome.value, outcome.model_dump_json(exclude_defaults=True), ended.calls,
             f"{outcome.credits:.6f}", int(ended.wrote_record), int(ended.call_succeeded),
-            "" if ended.credits_left is None else f"{ended.credits_left:.6f}", recipe(message.job),
+            "" if ended.credits_left is None else f"{ended.credits_left:.6f}", recipe(message.run_id, message.job),
             outcome.seconds if ended.calls else 0, weight(message.job.params) if ended.calls else 0,
             *(period.name for period in fleet.limits.budgets.periods(called)), int(bool(outcome.suspect)),
             round(ended.lag * 1000), round(called.timestamp() * 1000) if called else "",

@@ -243,7 +243,7 @@ class Dispatcher(threading.Thread):
                 for job in self._feeder.hungry(run_id, shard.shard, living)
             ]
             sample = random.sample(jobs, min(len(jobs), SAMPLE))
-            found += [(run_id, shard, job, recipe(Job.model_validate_json(job[2]))) for shard, job in sample]
+            found += [(run_id, shard, job, recipe(run_id, Job.model_validate_json(job[2]))) for shard, job in sample]
         random.shuffle(found)
         return found
 

@@ -115,6 +115,24 @@ def test_a_recipe_that_fails_by_itself_fails_its_own_jobs(fleet: FleetOf, sandbo
     assert sandbox.counters()["by_status"]["500"] <= 9 * 6, "bounded tries"
 
 
+@pytest.mark.long
+def test_a_run_whose_recipe_fails_stops_no_other_run(fleet: FleetOf, sandbox: SandboxServer) -> None:
+    """An urgent run all of whose calls are answered 500 fails by itself after bounded tries, and another goes well."""
+    ids = write_catalog(fleet.command.folder, 40)
+    sandbox.control(latency=0.4)
+    sandbox.script(*["500"] * 400, prompt_contains="broken")
+    fleet = fleet.with_settings(RESTYLE_MAX_ATTEMPTS="3", RESTYLE_CONCURRENCY="4")
+    good = fleet.submit("photo of {id}", "--new")
+    rows = "".join(f"other-{number},images/{ids[number]}.jpg\n" for number in range(12))
+    (fleet.command.folder / "manifest.csv").write_text(f"id,image\n{rows}")
+    bad = fleet.submit("broken {id}", "--new", "--priority", "high")
+    with fleet.workers(2):
+        assert fleet.finished(good, within=90)["succeeded"] == 40
+        done = fleet.finished(bad, within=90)
+    assert (done["succeeded"], done["failed"]) == (0, 12)
+    assert sandbox.counters()["by_status"]["500"] <= 12 * 3 * 3
+
+
 def reasons(fleet: FleetOf) -> set[str]:
     """Why the fleet is suspended."""
     return {entry["reason"] for entry in fleet.command("status", "--json").json["suspension"]}

@@ -106,6 +106,11 @@ class Place:
         return "dawn" if self.name in "ace" else "dusk"
 
     @property
+    def recipe(self) -> str:
+        """What it has in common with others of its run."""
+        return f"{self.run} {self.variant}"
+
+    @property
     def job(self) -> str:
         """The job's id."""
         return WORKSPACE.job_id(self.name, self.variant)
@@ -625,7 +630,7 @@ class Protocol(RuleBasedStateMachine):
     def probe_failed(self, place: Place, *, is_suspect: bool) -> None:
         """A probe has failed; where none but recipes that never went well are left, it is no outage in the end."""
         self.tries = self.tries + 1 if is_suspect else 0
-        self.suspects = self.suspects | {place.variant} if is_suspect else set()
+        self.suspects = self.suspects | {place.recipe} if is_suspect else set()
         if self.tries >= PROBES:
             self.met.add("no outage")
             self.suspended.discard("outage")
@@ -647,7 +652,7 @@ class Protocol(RuleBasedStateMachine):
     def one_more_failure(self, place: Place, mine: bool, *, doubted: bool) -> bool:
         """One more failure in a row; whether it is a storm."""
         ledger = self.ledgers[place.run]
-        recipe_alone = self.fails_alone(place.variant, 1)
+        recipe_alone = self.fails_alone(place.recipe, 1)
         alone = self.fails_alone(place.job, 3) or recipe_alone
         self.unreachable = 0
         self.streak += mine and not alone
@@ -678,7 +683,7 @@ class Protocol(RuleBasedStateMachine):
         if ended.call_succeeded:
             self.streak, self.lost, self.unreachable, self.failing = 0, 0, 0, set()
             self.alike = (self.alike[0], set())
-            self.failed_at.pop(place.variant, None)
+            self.failed_at.pop(place.recipe, None)
             self.refusers.pop(worker, None)
             ledger.well.add(place.variant)
             self.good_began = max(self.good_began, began)

@@ -49,8 +49,9 @@ def a_job(variant: str = "oak", **params: object) -> Job:
 
 def test_a_recipe_is_all_but_picture_prompt_and_seed() -> None:
     """What a row has of its own makes no recipe; a parameter or a variant does."""
-    same = recipe(a_job())
-    assert recipe(a_job(seed=7, prompt="a bowl", negative_prompt="blur")) == same
-    assert recipe(a_job(strength=0.9)) != same
-    assert recipe(a_job(scheduler="DDIM")) != same
-    assert recipe(a_job("sea")) != same
+    same = recipe("run-1", a_job())
+    assert recipe("run-1", a_job(seed=7, prompt="a bowl", negative_prompt="blur")) == same
+    assert recipe("run-1", a_job(strength=0.9)) != same
+    assert recipe("run-1", a_job(scheduler="DDIM")) != same
+    assert recipe("run-1", a_job("sea")) != same
+    assert recipe("run-2", a_job()) != same, "its prompts may be others"
