@@ -226,7 +226,7 @@ def test_calls_that_outlast_a_refusal_are_nobody_elses(
     fleet = fragile.with_settings(RESTYLE_API=api)
     with fleet.workers(2) as workers:
         run_id = fleet.submit()
-        wait_until(lambda: sandbox.counters()["in_flight"] == jobs, timeout=30, description="calls in flight")
+        wait_until(lambda: sandbox.counters()["in_flight"] >= 4, timeout=30, description="calls in flight")
         with refusing(own_valkey, kind):
             Clock(6).wait()
         done = fleet.finished(run_id, within=90)
