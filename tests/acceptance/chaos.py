@@ -29,6 +29,8 @@ class Chaos:
     s3: Proxy
     sandbox: SandboxServer
     run_id: str
+    #: The Redis of somebody else, who would work in the same workspace.
+    other: Valkey
     #: Calls claimed and not yet stored when their worker was killed or Redis was emptied: these alone may be repeated.
     excused: int = 0
     story: list[str] = field(default_factory=list)
@@ -37,7 +39,7 @@ class Chaos:
         self._random = random.Random(self.seed)
         self._faults: list[Callable[[], str]] = [
             self._kill, self._kill, self._terminate, self._restart_valkey, self._empty_valkey, self._cut_s3,
-            self._storm, self._spoil, self._slow, self._double,
+            self._storm, self._spoil, self._slow, self._double, self._second_holder,
         ]  # fmt: skip
 
     def strike(self) -> None:
@@ -88,6 +90,13 @@ class Chaos:
             return f"{len(messages)} messages doubled"
         finally:
             state.close()
+
+    def _second_holder(self) -> str:
+        elsewhere = self.fleet.with_settings(RESTYLE_REDIS_URL=self.other.url)
+        refused = elsewhere.command("resume", self.run_id, "--detach", expect=None)
+        is_held, is_over = "is held by" in refused.err, "is finished" in refused.err
+        assert (refused.code, is_held or is_over) in {(3, True), (2, True)}, refused
+        return "somebody else's Redis refused"
 
     # -- S3 and the API ------------------------------------------------------------------------------------
 

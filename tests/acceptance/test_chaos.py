@@ -40,14 +40,18 @@ def test_the_invariants_hold_whatever_comes(
     """The run finishes; each output is there and decodes; nothing is paid twice but what was excused; sums add up."""
     ids = write_catalog(fleet.command.folder, jobs)
     sandbox.control(latency=0.5)
-    with running_valkey(tmp_path / "valkey") as valkey, running_proxy(s3.port) as proxy:
+    with (
+        running_valkey(tmp_path / "valkey") as valkey,
+        running_valkey(tmp_path / "other") as other,
+        running_proxy(s3.port) as proxy,
+    ):
         fleet = fleet.with_settings(
             RESTYLE_REDIS_URL=valkey.url, RESTYLE_SHARD_JOBS="50", RESTYLE_WINDOW_JOBS="150", RESTYLE_CONCURRENCY="4",
             RESTYLE_MAX_ATTEMPTS="10",
         )  # fmt: skip
         rough = fleet.with_settings(AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{proxy.port}")
         with supervised(rough.command, 3) as workers:
-            chaos = Chaos(seed, fleet, workers, valkey, proxy, sandbox, fleet.submit())
+            chaos = Chaos(seed, fleet, workers, valkey, proxy, sandbox, fleet.submit(), other)
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 chaos.strike()
