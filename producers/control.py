@@ -143,8 +143,9 @@ class Control:
             return None
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.status in ENDED:
-            again = f"; to run its failed jobs again, type: restyle retry {run_id}"
-            raise AlreadyEnded(f"run {run_id} is {run.status.value}{again}")
+            rest = " --status pending" if run.status is RunStatus.CANCELLED else ""
+            what = "do the rest of it" if rest else "run its failed jobs again"
+            raise AlreadyEnded(f"run {run_id} is {run.status.value}; to {what}, type: restyle retry {run_id}{rest}")
         if budget is not None or run.finish_by is not None:
             run = run.model_copy(update={"budget": budget or run.budget, "finish_by": None})
             write_run(run, store=self.store, workspace=self.workspace)

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from producers.enqueue import read_plan
 from producers.ledger import Ledger, add_up, read_ledger
 from producers.rows import read_results
-from producers.suspensions import read_suspension
+from producers.suspensions import keep_suspended, read_suspension
 from producers.watch import read_run
 from restyle.budgets import weight
 from restyle.errors import InputNotFound
@@ -65,10 +65,8 @@ class Count:
     def merge(self, other: Count) -> None:
         """Adds what another count has."""
         self.kinds += other.kinds
-        self.attempts += other.attempts
-        self.in_doubt += other.in_doubt
-        self.credits += other.credits
-        self.suspect += other.suspect
+        for name in ("attempts", "in_doubt", "credits", "suspect"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.unit = max(self.unit, other.unit)
         for day, credits in other.by_day.items():
             self.by_day[day] += credits
@@ -112,16 +110,16 @@ class Rebuilder:
         Raises:
             RunUnreadable: what S3 has of it cannot be read.
         """
-        if self.progress.totals(run_id) is not None:
-            return True
-        if self.calls_out(run_id):
-            return False
+        self.progress.incarnation()  # what is seen of a Redis that is emptied from here on is out of date
+        if self.progress.totals(run_id) is not None or self.calls_out(run_id):
+            return self.progress.totals(run_id) is not None
         revision = self.progress.revision(run_id)
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.finished is not None:
             return True
         suspended = read_suspension(run_id, self.store, self.workspace)
         told, closed, earlier = self.read(run, suspended.word if suspended else None)
+        keep_suspended(self.store, self.workspace, self.progress.state)  # the fleet's, before any run can be claimed
         return self.progress.restore(run, told, closed, earlier, revision=revision)
 
     def calls_out(self, run_id: str) -> bool:

@@ -86,6 +86,11 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     for reason in suspended:
         out.print(f"suspended ({reason.reason}): {reason.detail}", style="yellow", markup=False)
         out.print(f"next: {next_step(reason, sandbox=here.settings.sandbox)}", style="yellow", markup=False)
+    if workers and Periods(here.state).in_force() is None:
+        out.print(
+            "What was spent today and this month is being summed from S3: until then no call is made under a daily or"
+            " monthly budget", style="yellow", markup=False,
+        )  # fmt: skip
     if zones := other_zones(here):
         out.print(zones, style="yellow", markup=False)
     for now in unfinished:
@@ -115,16 +120,19 @@ def show_trouble(reason: str, what_next: str) -> None:
 
 
 def other_zones(here: Session) -> str:
-    """A sentence where workers or this command count days in another time zone than the fleet; else nothing."""
+    """A sentence where workers have other time zones than the one that the fleet counts days in; else nothing."""
     zone = Periods(here.state).zone()
-    beats = here.fleet.workers().values()
-    others = {str(beat["zone"]) for beat in beats if beat and "zone" in beat} | {here.settings.time_zone}
-    if not zone or others <= {zone}:
+    others = {
+        name: str(beat["zone"])
+        for name, beat in here.fleet.workers().items()
+        if beat and beat.get("zone", zone) != zone
+    }  # fmt: skip
+    if not zone or not others:
         return ""
-    told = ", ".join(sorted(others - {zone}))
+    told = ", ".join(f"{name} ({other})" for name, other in sorted(others.items()))
     return (
-        f"Days and months of budgets are counted in {zone}; RESTYLE_TIME_ZONE is also {told}: set it alike for all"
-        " workers, and restart them"
+        f"Days and months of budgets are counted in {zone}, and these workers have another RESTYLE_TIME_ZONE: {told}."
+        " Set it alike for all workers, and restart them"
     )
 
 
