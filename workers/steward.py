@@ -210,7 +210,7 @@ class Steward(threading.Thread):
 
     @property
     def _is_embedded(self) -> bool:
-        return self._resources.settings.local_redis
+        return self._resources.settings.local_redis is not None
 
     def _may_count(self, run: Run) -> bool:
         """Whether a run that is over may have spent something this month, in whatever time zone."""
