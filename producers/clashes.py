@@ -22,7 +22,7 @@ from producers.plan import Draft
 from producers.resolve import Resolved
 from producers.runs import read_runs
 from producers.uploads import Hashes
-from restyle.errors import StoreAccessDenied
+from restyle.errors import ObjectRefused, StoreAccessDenied
 from restyle.keys import Workspace
 from restyle.models import Job, Record
 from restyle.ownership import Owner
@@ -151,7 +151,7 @@ class _Looker:
     def _etag(self, uri: str) -> str:
         try:
             head = self._store.head(uri)
-        except StoreAccessDenied:
+        except (ObjectRefused, StoreAccessDenied):
             return ""
         return head.etag if head else ""
 
@@ -164,7 +164,7 @@ class _Looker:
         owner = Owner(job_id, as_planned, record, self._workspace, self._store)
         try:
             return next((uri for uri in job.places if (head := owner.head(uri)) and not owner.owns(uri, head)), "")
-        except StoreAccessDenied:
+        except (ObjectRefused, StoreAccessDenied):
             return ""
 
     def manifests(self, run_ids: set[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from producers.enqueue import Feeder
 from producers.runs import read_runs, run_ids
 from producers.suspensions import Suspended, keep_suspended, put_suspension, read_suspension, remove_suspension
 from producers.watch import read_run, write_run
-from restyle.errors import ConfigurationError, StoreAccessDenied, StoreUnavailable
+from restyle.errors import ConfigurationError, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.events import note
 from restyle.fleet import Fleet
 from restyle.holding import Holding
@@ -97,7 +97,7 @@ class Control:
         told = detail or f"suspended by {self.by}"
         try:
             self._suspend(run_id, reason, told)
-        except (StoreUnavailable, StoreAccessDenied):
+        except (StoreUnavailable, StoreAccessDenied, ObjectRefused):
             # To stop is urgent: Redis is told all the same, and the person that S3 was not.
             if run_id is None:
                 self.fleet.suspend(reason, told, self.by)

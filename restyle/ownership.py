@@ -10,7 +10,7 @@ import hashlib
 import posixpath
 from dataclasses import dataclass, field
 
-from restyle.errors import InputNotFound, InvalidImage, StoreAccessDenied
+from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.keys import Workspace, sample_uri
 from restyle.models import Job, Record
 from restyle.places import LONGEST_PART
@@ -56,7 +56,7 @@ class Owner:
         if uri not in self._heads:
             try:
                 self._heads[uri] = self.store.head(uri)
-            except StoreAccessDenied:
+            except (ObjectRefused, StoreAccessDenied):
                 self._heads[uri] = None
         return self._heads[uri]
 

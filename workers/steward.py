@@ -73,7 +73,7 @@ class Steward(threading.Thread):
         self._rebuilder = Rebuilder(self._store, self._workspace, self._progress, resources.tools.fleet)
         self._nudged, self._over = threading.Event(), threading.Event()
         self._looks = 0
-        self._process, self._since = "", 0.0
+        self._seen, self._since = ("", ""), 0.0
 
     def nudge(self) -> None:
         """The dispatcher works in this process: one more look, in its time."""
@@ -94,14 +94,18 @@ class Steward(threading.Thread):
             self._nudged.clear()
             began = time.monotonic()
             with suppress(StateUnavailable), self._troubles.of_all("Redis could not be brought in line with S3"):
-                self.look()
+                try:
+                    self.look()
+                except Exception:
+                    if not self._over.is_set():  # else the doors were closed behind it
+                        raise
             self._over.wait(max(0.0, began + pause - time.monotonic()))
 
     def look(self) -> None:
         """Brings Redis in line with S3 once."""
         server = self._server()
-        if server.process != self._process:
-            self._process, self._since = server.process, time.monotonic()
+        if (seen := (server.process, server.incarnation)) != self._seen:
+            self._seen, self._since = seen, time.monotonic()
         # What commands without a key of their own go by.
         self._state.ask("SET", self._state.key("account"), self._resources.settings.account or "")
         if keep_suspended(self._store, self._workspace, self._state):
@@ -139,7 +143,7 @@ class Steward(threading.Thread):
         return Server(str(told.get("run_id") or "unnamed"), str(stock or ""), incarnation)
 
     def _take_stock(self, server: Server) -> None:
-        """Takes up the runs that Redis has lost; of an empty one sums what all runs have spent."""
+        """Rebuilds the runs that Redis has lost; for an empty one sums what all runs have spent."""
         runs = list(read_runs(run_ids(self._store, self._workspace), self._store, self._workspace))
         known = self._known(runs)
         lost = [run for run in runs if run.finished is None and run.run_id not in known]

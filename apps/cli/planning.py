@@ -17,7 +17,7 @@ from producers.clashes import Clashes, find_clashes
 from producers.plan import Draft, PlanRequest, draft
 from producers.probing import probe
 from producers.shards import write_shards
-from restyle.errors import ConfigurationError, StoreAccessDenied, StoreUnavailable
+from restyle.errors import ConfigurationError, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.keys import Workspace
 from restyle.models import Run
 
@@ -70,7 +70,7 @@ def looked_into_alone(plan: Draft, settings: Settings) -> Draft:
                 warnings += probe(plan, store=store, workspace=_workspace(settings), with_workspace=False)
             if complete:
                 warnings += find_clashes(plan, store=store, workspace=complete.effective_workspace).sentences()
-        except (StoreUnavailable, StoreAccessDenied) as error:
+        except (StoreUnavailable, StoreAccessDenied, ObjectRefused) as error:
             warnings.append(f"what lies where outputs go was not looked at: {error.message}")
         finally:
             store.close()
