@@ -116,7 +116,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "fleet_turn": lambda: state.run("fleet_turn", "turn", 1000, "beat", "name"),
         "fleet_turn_over": lambda: state.run("fleet_turn_over", "a turn"),
         "hold": lambda: state.run(
-            "hold", "a turn", round(state.clock() * 1000), 5000, "name", "etag", "who", "1", 0, 0
+            "hold", "a turn", round(state.clock() * 1000), 5000, "name", "etag", "who", "1", 0, 0, 1, 0
         ),
         "periods": lambda: Periods(state).begin("UTC", []),
         "register": lambda: progress.register(a_run(planned=1).model_copy(update={"run_id": "another"})),
@@ -145,6 +145,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "resume": fleet.resume,
         "settle": lambda: fleet.settle(job[1], "t1", found=True),
         "spent": lambda: fleet.spent(job[1], "t1", 0.5),
+        "stock": lambda: state.run("stock", "this life", "another"),
         "submitted": lambda: fleet.submitted(job[1], "t1", "made from", "{}"),
         "suspend": lambda: fleet.suspend("operator", "words", "a person"),
         "take": lambda: fleet.take(job[2], "t2"),
@@ -172,7 +173,7 @@ def _begin(state: State) -> tuple[Fleet, Progress]:
         ("HSET", state.key("firings"), "planned", "{}", "firing", "{}"),
         ("HSET", state.key("planner:planned"), "token", "token"),
         ("SET", state.key("holder"), "0"), ("SET", state.key("fleet", "turn"), "a turn"),
-        ("HSET", state.key("stock"), "server", "this one"), ("SADD", state.key("runs"), "over"),
+        ("HSET", state.key("stock"), "server", "this one", "id", "this life"), ("SADD", state.key("runs"), "over"),
         ("HSET", state.key("run", "over"), "planned", 1, "shards", 0, "closed", 0, "status", "running"),
         ("HSET", f"{state.of_account('in an outage').account}suspension", "outage", '{"until_ms": 1, "since": 1}'),
     )  # fmt: skip
