@@ -24,8 +24,8 @@ pytestmark = pytest.mark.acceptance
 
 def servers(alone: Alone) -> dict[str, Any]:
     """What the embedded stack says of itself."""
-    told: dict[str, Any] = json.loads((alone.folder / ".restyle/run/servers.json").read_text())
-    return told
+    group: dict[str, Any] = json.loads((alone.folder / ".restyle/run/servers.json").read_text())
+    return group
 
 
 def test_a_run_sits_out_a_valkey_that_refuses(alone: Alone, sandbox: SandboxServer) -> None:
