@@ -30,8 +30,8 @@ WRITES = ("oom", "disk", "misconf", "noreplicas", "readonly")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """A Valkey that these tests may hurt; each leaves it well."""
-    with running_valkey(tmp_path_factory.mktemp("refusing")) as found:
-        yield found
+    with running_valkey(tmp_path_factory.mktemp("refusing")) as server:
+        yield server
 
 
 @pytest.fixture
