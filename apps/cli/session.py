@@ -29,7 +29,6 @@ from restyle.models import Run, utc_now
 from restyle.progress import Progress
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
-from workers.renewal import Renewal, leave
 
 
 @dataclass(frozen=True)
@@ -159,6 +158,8 @@ def held(here: Session, *, take_over: bool) -> Iterator[None]:
     Raises:
         WorkspaceHeld: another Redis is at work there.
     """
+    from workers.renewal import Renewal, leave  # few commands hold anything
+
     if take_over:
         confirm_take_over(here)
     here.holding.hold(say=lambda text: say(text, "yellow"), take_over=take_over)
