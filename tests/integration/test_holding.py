@@ -471,6 +471,7 @@ def test_a_renewal_that_came_too_late_disturbs_nobody(people: People, line: Prox
     assert not anna.holds()
 
 
+@pytest.mark.long
 def test_two_servers_over_one_disk(people: People, tmp_path: Path) -> None:
     """Two machines with a shared RESTYLE_HOME list with a delay of a second: two that came together part in seconds."""
     anna, ben = people("anna"), people("ben")
