@@ -53,7 +53,7 @@ class Limits:
 class Claim:
     """What a claim was answered: `go` means one call, now; `submitted`, that the call was begun and is to be ended."""
 
-    verdict: Literal["go", "submitted", "look", "kept", "wait"]
+    verdict: Literal["go", "submitted", "look", "parked", "wait"]
     wait: float = 0.0
     epoch: str = "0"
     #: Calls made for this job before this one, and how many of them are in doubt.

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from restyle import gating, images, kept, results
+from restyle import gating, images, parked, results
 from restyle.doors import Call
 from restyle.errors import (
     FleetError,
@@ -135,8 +135,8 @@ def call(
                     return done
         if claim.verdict == "wait":
             tools.stopping.wait(claim.wait + random.uniform(0, 0.02))
-        elif claim.verdict == "kept" and (
-            found := patiently(tools.stopping, kept.find, work.message.job_id, fingerprint.token, state)
+        elif claim.verdict == "parked" and (
+            found := patiently(tools.stopping, parked.find, work.message.job_id, fingerprint.token, state)
         ):
             return found
         elif claim.verdict == "look":
@@ -180,9 +180,9 @@ def reporting(work: Work, claim: Claim, tools: Tools) -> Iterator[None]:
 
 @step("store")
 def until_stored(made: results.Made, tools: Tools) -> Record:
-    """Stores a paid answer, however long S3 is away; meanwhile it is kept, and this process makes no new call."""
+    """Stores a paid answer, however long S3 is away; meanwhile it is parked, and this process makes no new call."""
     job_id, state = made.work.message.job_id, tools.fleet.state
-    in_redis, wait = made.called.claim.verdict == "kept", 0.2
+    in_redis, wait = made.called.claim.verdict == "parked", 0.2
     while True:
         try:
             record = results.store(made, tools)
@@ -191,7 +191,7 @@ def until_stored(made: results.Made, tools: Tools) -> Record:
             if isinstance(error, FleetError):
                 patiently(tools.stopping, tools.fleet.suspend, error.reason, error.message, tools.fleet.worker)
             made_from = made.fingerprint.token
-            in_redis = in_redis or patiently(tools.stopping, kept.keep, job_id, made.called, made_from, state)
+            in_redis = in_redis or patiently(tools.stopping, parked.park, job_id, made.called, made_from, state)
             if in_redis and tools.stopping.is_set():
                 raise Dropped("stopping") from error
             time.sleep(random.uniform(0.1, wait))
@@ -199,7 +199,7 @@ def until_stored(made: results.Made, tools: Tools) -> Record:
         else:
             tools.storing.set()
             if in_redis:
-                patiently(tools.stopping, kept.stored, job_id, state)
+                patiently(tools.stopping, parked.unpark, job_id, state)
             return record
 
 

@@ -2,7 +2,7 @@
 -- worker, run, shard, index, job, token, looked (0/1), age of the look-up (ms), max age (ms), interval (us; 0: no limit),
 -- weight (samples of 30 steps), price, ceiling (credits a sample of 30 steps; 0: none), least credits to leave,
 -- then for the day and for the month: name, budget (0: none), end (ms); and what the result is to be made from
--- -> {drop, why} | {wait, ms} | {kept} | {look} | {go, epoch, calls so far, doubts so far}
+-- -> {drop, why} | {wait, ms} | {parked} | {look} | {go, epoch, calls so far, doubts so far}
 --  | {submitted, epoch, calls so far, doubts so far, the request JSON}
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local looked, age, max_age, interval = arg(7) == '1', tonumber(arg(8)), tonumber(arg(9)), tonumber(arg(10))
@@ -19,10 +19,10 @@ local function grant(...)
     'worker', worker, 'token', token, 'epoch', epoch, ...)
 end
 
-if redis.call('EXISTS', kept_key(job)) == 1 then
+if redis.call('EXISTS', parked_key(job)) == 1 then
   grant()
   give_back(request_key(job))
-  return { 'kept' }
+  return { 'parked' }
 end
 local calls = tonumber(redis.call('HGET', shard_key(run, shard), 'c:' .. index) or 0)
 local doubts = doubts_of(run, shard, index, job)

@@ -20,7 +20,8 @@ local function lease_key(job) return workspace .. 'lease:' .. job end
 -- long as a call may take. Longer, and fast runs of a million jobs would fill Redis with it.
 local done_seconds = 600
 local function done_key(job) return workspace .. 'done:' .. job end
-local function kept_key(job) return workspace .. 'kept:' .. job end
+-- Named as in earlier versions: what those parked was paid for.
+local function parked_key(job) return workspace .. 'kept:' .. job end
 local function request_key(job) return workspace .. 'request:' .. job end
 local function lost_key(job) return workspace .. 'lost:' .. job end
 local function worker_key(worker) return workspace .. 'worker:' .. worker end

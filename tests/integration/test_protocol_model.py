@@ -125,7 +125,7 @@ class Hand:
     token: str
     claim: Claim | None = None
     #: A picture has come, and S3 would not take it.
-    kept: bool = False
+    parked: bool = False
     looked: bool = False
     #: The heartbeat was missing at some time since the claim.
     lapsed: bool = False
@@ -257,7 +257,7 @@ THEN = ["retry", "let go", "give back", "fail"]
 #: What happens every day, as often as it stands here.
 USUAL = [
     *["take"] * 8, *["claim"] * 4, *["succeed"] * 3, *["failed"] * 3, *["doubted"] * 2, "spoiled", "rejected", "skip",
-    "keep", "store kept", "tell again", "let go", "let go again", *["close"] * 2, "open", "fed", "beat",
+    "park", "store parked", "tell again", "let go", "let go again", *["close"] * 2, "open", "fed", "beat",
     "make up a beat", "late beat", "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen",
     *["probe"] * 2, "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed", "request lost",
 ]  # fmt: skip
@@ -286,7 +286,7 @@ class Protocol(RuleBasedStateMachine):
         self.lists: dict[str, dict[str, Place]] = defaultdict(dict)
         self.leases: dict[str, Lease] = {}
         self.done: set[str] = set()
-        self.kept: set[str] = set()
+        self.parked: set[str] = set()
         #: Requests in the API's queue whose ids are known: what each is made from.
         self.requests: dict[str, str] = {}
         #: The truth: requests that were accepted, or may have been, by job and run; neither stored nor over.
@@ -339,8 +339,8 @@ class Protocol(RuleBasedStateMachine):
             "submit": lambda: self.submit(pick),
             "settle": lambda: self.settle(pick, found=one),
             "succeed": lambda: self.succeed(pick),
-            "keep": lambda: self.keep(pick),
-            "store kept": lambda: self.store_kept(pick),
+            "park": lambda: self.park(pick),
+            "store parked": lambda: self.store_parked(pick),
             "skip": lambda: self.end_without_a_call(pick, SKIPPED if one else failed("invalid_image", "no picture")),
             "tell again": lambda: self.tell_again(pick),
             "let go": lambda: self.let_go(pick, give_back=one),
@@ -436,13 +436,13 @@ class Protocol(RuleBasedStateMachine):
         """Whether the fleet's suspension lets this job through."""
         return not self.suspended or (self.suspended == {"outage"} and self.probing == place.job)
 
-    def hands(self, *, calling: bool = False, kept: bool = False) -> list[tuple[str, Hand]]:
+    def hands(self, *, calling: bool = False, parked: bool = False) -> list[tuple[str, Hand]]:
         """The jobs in the hands of processes, by where they are on their way."""
         return [
             (worker, hand)
             for worker, process in self.processes.items()
             for hand in process.hands.values()
-            if (hand.claim is not None, hand.kept) == (calling, kept) or (kept and hand.kept)
+            if (hand.claim is not None, hand.parked) == (calling, parked) or (parked and hand.parked)
         ]
 
     def beaten(self, worker: str, listed: dict[str, Listed]) -> None:
@@ -552,7 +552,7 @@ class Protocol(RuleBasedStateMachine):
             if lease and lease.worker == worker:
                 del self.leases[job]
                 self.out[job].discard(lease.token)
-                calling = lease.calling and job not in self.kept and job not in self.requests
+                calling = lease.calling and job not in self.parked and job not in self.requests
             if self.is_open(place):
                 ledger.calls[place] += calling
                 ledger.doubts[place] += calling
@@ -618,7 +618,7 @@ class Protocol(RuleBasedStateMachine):
         worker = some(sorted(self.processes), pick)
         for job, hand in self.processes[worker].hands.items():
             # Perhaps its request had been accepted, and nobody was told of it.
-            if hand.claim and not hand.kept and job in self.leases and self.leases[job].token == hand.token:
+            if hand.claim and not hand.parked and job in self.leases and self.leases[job].token == hand.token:
                 self.paid.add((job, hand.place.run))
         del self.processes[worker]
         self.state.ask("DEL", self.state.key("worker", worker))
@@ -631,7 +631,7 @@ class Protocol(RuleBasedStateMachine):
         worker = some(sorted(self.processes), pick)
         process = self.processes[worker]
         for hand in list(process.hands.values()):
-            if word and hand.claim is None and not hand.kept:
+            if word and hand.claim is None and not hand.parked:
                 self.part(worker, hand, give_back=False)
             else:
                 # Its call is over, and nobody but S3 was told.
@@ -707,7 +707,7 @@ class Protocol(RuleBasedStateMachine):
                 place.message, hand.token, looked=hand.looked, looked_at=looked_at, made_from=made_from
             )
 
-        if expected not in {"go", "submitted", "look", "kept", "wait"}:
+        if expected not in {"go", "submitted", "look", "parked", "wait"}:
             with pytest.raises(Dropped, match=expected):
                 claim_it()
             del process.hands[place.job]
@@ -719,7 +719,7 @@ class Protocol(RuleBasedStateMachine):
             self.granted(worker, hand, claim)
         if claim.verdict == "look":
             hand.looked = True
-        hand.kept = claim.verdict == "kept"
+        hand.parked = claim.verdict == "parked"
 
     def verdict(self, worker: str, hand: Hand, stale: bool) -> str:
         """What a claim is answered."""
@@ -733,8 +733,8 @@ class Protocol(RuleBasedStateMachine):
             return why
         unsure = stale or ledger.calls[place] + ledger.doubted(place) > 0 or job in self.done
         lease = Lease(place, worker, hand.token)
-        if job in self.kept:
-            verdict = "kept"
+        if job in self.parked:
+            verdict = "parked"
         elif unsure and (stale or not hand.looked):
             verdict = "look"
         elif self.requests.get(job) == MADE_FROM[place.run]:
@@ -842,21 +842,21 @@ class Protocol(RuleBasedStateMachine):
         worker, hand = some(self.hands(calling=True), pick)
         self.store(worker, hand)
 
-    def keep(self, pick: int) -> None:
+    def park(self, pick: int) -> None:
         """A call brings a picture that S3 does not take."""
         if not self.hands(calling=True):
             return
         _, hand = some(self.hands(calling=True), pick)
-        hand.kept = bool(self.state.run("keep", hand.place.job, "a picture", 100))
-        self.kept |= {hand.place.job} if hand.kept else set()
+        hand.parked = bool(self.state.run("park", hand.place.job, "a picture", 100))
+        self.parked |= {hand.place.job} if hand.parked else set()
 
-    def store_kept(self, pick: int) -> None:
-        """S3 takes a kept answer."""
-        if not self.hands(kept=True):
+    def store_parked(self, pick: int) -> None:
+        """S3 takes a parked answer."""
+        if not self.hands(parked=True):
             return
-        worker, hand = some(self.hands(kept=True), pick)
-        assert bool(self.state.run("unkeep", hand.place.job)) == (hand.place.job in self.kept)
-        self.kept.discard(hand.place.job)
+        worker, hand = some(self.hands(parked=True), pick)
+        assert bool(self.state.run("unpark", hand.place.job)) == (hand.place.job in self.parked)
+        self.parked.discard(hand.place.job)
         self.store(worker, hand)
 
     def store(self, worker: str, hand: Hand) -> None:
@@ -1086,7 +1086,7 @@ class Protocol(RuleBasedStateMachine):
         self.state.ask("FLUSHALL")
         for ledger in self.ledgers.values():
             ledger.forget()
-        for lost in (self.alive, self.known, self.leases, self.lists, self.done, self.kept, self.suspended):
+        for lost in (self.alive, self.known, self.leases, self.lists, self.done, self.parked, self.suspended):
             lost.clear()
         self.requests.clear()
         # Of one whose worker died before anything was written down, nobody knows any more.

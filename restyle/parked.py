@@ -1,4 +1,4 @@
-"""Paid answers that S3 would not take: kept in Redis, where another worker or the next start finds them."""
+"""Paid answers that S3 would not take: parked in Redis, where another worker or the next start finds them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from restyle.fleet import Claim
 from restyle.state import State
 from restyle.work import Called
 
-#: Bytes of answers that Redis keeps in all; beyond them an answer waits in its worker's memory alone.
-KEPT_BYTES = 256 * 1024 * 1024
+#: Bytes of answers that Redis holds in all; beyond them an answer waits in its worker's memory alone.
+PARKED_BYTES = 256 * 1024 * 1024
+
+#: Named as in earlier versions: what those parked was paid for.
+KEY = "kept"
 
 
-def keep(job_id: str, called: Called, made_from: str, state: State) -> bool:
-    """Keeps an answer and what it was made from (`Fingerprint.token`); False where there is no more room."""
+def park(job_id: str, called: Called, made_from: str, state: State) -> bool:
+    """Parks an answer and what it was made from (`Fingerprint.token`); False where there is no more room."""
     answer = called.answer
     text = json.dumps(
         {
@@ -35,17 +38,17 @@ def keep(job_id: str, called: Called, made_from: str, state: State) -> bool:
             "doubts": called.claim.doubts,
         }
     )
-    return bool(state.run("keep", job_id, text, KEPT_BYTES))
+    return bool(state.run("park", job_id, text, PARKED_BYTES))
 
 
 def find(job_id: str, made_from: str, state: State) -> Called | None:
-    """The kept answer of a job; one to another request of it, of a run that was ended since, is let go."""
-    text = state.ask("GET", state.key("kept", job_id))
+    """The parked answer of a job; one to another request of it, of a run that was ended since, is let go."""
+    text = state.ask("GET", state.key(KEY, job_id))
     if text is None:
         return None
     told = json.loads(text)
     if told["made_from"] != made_from:
-        stored(job_id, state)
+        unpark(job_id, state)
         return None
     answer = Answer(
         images=tuple(base64.b64decode(image) for image in told["images"]),
@@ -56,7 +59,7 @@ def find(job_id: str, made_from: str, state: State) -> Called | None:
         seed=told["seed"],
         sandbox=told["sandbox"],
     )
-    claim = Claim("kept", calls=told["calls"], doubts=told["doubts"])
+    claim = Claim("parked", calls=told["calls"], doubts=told["doubts"])
     return Called(
         claim,
         answer,
@@ -66,6 +69,6 @@ def find(job_id: str, made_from: str, state: State) -> Called | None:
     )
 
 
-def stored(job_id: str, state: State) -> None:
-    """The answer is in S3: it need not be kept any more."""
-    state.run("unkeep", job_id)
+def unpark(job_id: str, state: State) -> None:
+    """The answer is in S3: it need not be parked any more."""
+    state.run("unpark", job_id)
