@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import random
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from importlib import resources
 from typing import Any, ParamSpec, TypeVar
 
 from restyle.absent import absent
+from restyle.durability import Proof
 from restyle.errors import ConfigurationError, StateUnavailable
 
 # redis-py imports OpenTelemetry's SDK where it is installed, as in the image, for metrics that are off here: 30 ms of
@@ -98,6 +100,28 @@ class State:
         return self._scripts.run(script, self.namespace, self.account, *args)
 
     @translated
+    def run_durably(self, proof: Proof | None, script: str, *args: str | float) -> tuple[Any, bool | None]:
+        """Runs a script, and waits until what it wrote is safe: its answer, and whether that was confirmed.
+
+        None: the server cannot tell. It does not know the question (Redis before 7.2), or has no append-only file.
+        """
+        if proof is None:
+            return self._scripts.run(script, self.namespace, self.account, *args), True
+        for how in (("EVALSHA", _script_names()[script]), ("EVAL", _script_texts()[script])):
+            # One connection: the proof is about what was written over it.
+            with self.redis.pipeline(transaction=False) as pipeline:
+                pipeline.execute_command(*how, 0, self.namespace, self.account, *args)  # type: ignore[no-untyped-call] # redis has no types here
+                pipeline.execute_command(*proof.words)  # type: ignore[no-untyped-call] # nor here
+                answer, confirmed = pipeline.execute(raise_on_error=False)
+            if not isinstance(answer, redis.exceptions.NoScriptError):
+                break
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(confirmed, Exception):
+            return answer, None
+        return answer, int(confirmed[0] if isinstance(confirmed, list) else confirmed) >= proof.least
+
+    @translated
     def ask(self, command: str, *args: str | float) -> Any:
         """One plain command; for reading, or where a single command is the whole change."""
         return self.redis.execute_command(command, *args)  # type: ignore[no-untyped-call] # redis has no types here
@@ -136,6 +160,12 @@ def _script_texts() -> dict[str, str]:
         for file in folder.iterdir()
         if file.name.endswith(".lua") and file.name != "prelude.lua"
     }
+
+
+@functools.cache
+def _script_names() -> dict[str, str]:
+    """The names by which Redis knows scripts that have run."""
+    return {name: hashlib.sha1(text.encode()).hexdigest() for name, text in _script_texts().items()}  # noqa: S324 - so Redis has it
 
 
 def patiently(stopping: threading.Event, ask: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

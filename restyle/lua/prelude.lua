@@ -59,12 +59,17 @@ local function hunger(run, shard) redis.call('ZADD', open_key(run), 'XX', 0, sha
 local function spent_key(period) return workspace .. 'spent:' .. period end
 local reserved_key = workspace .. 'reserved'
 
--- Credits that were billed for a call of which there is no picture.
-local function pay(run, credits, day, month)
+-- Credits that all runs together have spent.
+local function spend(credits, day, month)
   for _, period in ipairs({ day, month }) do
     redis.call('INCRBYFLOAT', spent_key(period), credits)
     redis.call('EXPIRE', spent_key(period), 40 * 86400)
   end
+end
+
+-- Credits that were billed for a call whose picture, if there is one, is nobody's outcome.
+local function pay(run, credits, day, month)
+  spend(credits, day, month)
   if redis.call('EXISTS', run_key(run)) == 0 then return 0 end
   redis.call('HINCRBYFLOAT', run_key(run), 'credits', credits)
   return 1
@@ -97,6 +102,12 @@ local function give_back(key)
   if not lost[2] then return end
   if redis.call('EXISTS', run_key(lost[1])) == 1 then redis.call('HINCRBYFLOAT', run_key(lost[1]), 'lost', -lost[2]) end
   for period in string.gmatch(lost[3], '%S+') do redis.call('INCRBYFLOAT', spent_key(period), -lost[2]) end
+end
+
+-- Writes down a request that the API's queue has accepted, for as long as its result can lie there.
+local function note_request(job, made_from, request)
+  redis.call('HSET', request_key(job), 'made_from', made_from, 'told', request)
+  redis.call('EXPIRE', request_key(job), 8 * 86400)
 end
 
 -- Gives a lease back; true where it was this token's. A replay, or a worker taken for dead, holds none.
@@ -151,6 +162,62 @@ local function drop(worker, run, shard, job, token, why)
   unlist(worker, job, token)
   if why == 'suspended' or why == 'heartbeat' then hunger(run, shard) end
   return { 'drop', why }
+end
+
+-- Which server this is. One that restarted from a file that lags, was promoted from a replica that lags, was emptied or
+-- thrown back to a snapshot has forgotten calls that are out: none is granted until those who make them have told.
+local server_key = workspace .. 'server'
+local beaten_key = workspace .. 'server:beaten'
+
+local function server_id()
+  -- Who may not ask is told by the counter alone.
+  local answer = redis.pcall('INFO', 'server')
+  return type(answer) == 'string' and string.match(answer, 'run_id:(%w+)') or ''
+end
+
+-- The name of what this server remembers, new wherever it has forgotten something: another process answers, or its
+-- counter of grants and beats is below what a worker has seen. A server that is new to everybody has forgotten nothing.
+local function recognise(seen)
+  local known = redis.call('HMGET', server_key, 'incarnation', 'id', 'counter', 'ttl', 'every', 'open')
+  local id, counter = server_id(), tonumber(known[3] or 0)
+  local is_new = not known[1] and seen == 0
+  local is_same = known[1] and known[2] == id
+  if is_same and counter >= seen then return known[1] end
+  -- Where nothing but the process has changed, those who may have calls out are known. Else they are all who live.
+  local ttl = known[4] or 15000
+  local least = (known[1] and counter >= seen) and 2 * (known[5] or 3000) or ttl
+  local next_count = string.format('%.0f', math.max(counter, seen) + 1)
+  redis.call('HSET', server_key, 'counter', next_count, 'least', least, 'most', ttl)
+  if is_same and known[6] == '0' then return known[1] end -- one more worker that has seen what is forgotten
+  local now = string.format('%.0f', now_ms())
+  local incarnation = now .. '-' .. next_count
+  redis.call('DEL', beaten_key)
+  redis.call('HSET', server_key, 'incarnation', incarnation, 'id', id, 'since', now, 'open', is_new and 1 or 0)
+  return incarnation
+end
+
+-- A run is rebuilt that this server has forgotten: where it is young, calls may be out of which nobody has told yet.
+local function has_forgotten()
+  recognise(0)
+  local server = redis.call('HMGET', server_key, 'since', 'ttl')
+  local ttl = tonumber(server[2] or 15000)
+  if now_ms() - server[1] < ttl then redis.call('HSET', server_key, 'open', 0, 'least', ttl, 'most', ttl) end
+end
+
+-- How long no call may be granted (ms), since there may be one of which this server does not know; 0: there is none.
+local function hold_after_forgetting()
+  local server = redis.call('HMGET', server_key, 'open', 'since', 'least', 'most', 'incarnation', 'recalled')
+  if server[1] ~= '0' then return 0 end
+  local now = now_ms()
+  local age = now - server[2]
+  if age < 0 then redis.call('HSET', server_key, 'since', string.format('%.0f', now)) end -- the clock was set back
+  if age < tonumber(server[3]) then return 200 end
+  -- A worker that has not beaten for so long counts as dead, here as everywhere.
+  if age < tonumber(server[4]) and #redis.call('SDIFF', workers_key, beaten_key) > 0 then return 200 end
+  -- The dispatcher has yet to read the doubts that S3 has.
+  if server[6] ~= server[5] then return 200 end
+  redis.call('HSET', server_key, 'open', 1)
+  return 0
 end
 
 local function suspend(reason, detail, by, until_ms)

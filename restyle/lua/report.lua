@@ -45,7 +45,16 @@ if left ~= '' then
   if rise <= 0 or rise > together * credits then redis.call('HSET', rate_key, 'credits', left) end
   redis.call('HSET', key, 'credits_after', redis.call('HGET', rate_key, 'credits'))
 end
-if not redis.call('ZSCORE', open_key(run), shard) then return -1 end
+if not redis.call('ZSCORE', open_key(run), shard) then
+  -- The call was paid for all the same, which is counted once however often it is said.
+  if calls > 0 and redis.call('SET', workspace .. 'paid:' .. token, 1, 'NX', 'EX', 3600) then
+    local closed = redis.call('GETBIT', closed_key(run), shard) == 1
+    -- In a shard that Redis has lost, the job is found by its record, and its credits count in the run then.
+    if closed then pay(run, credits, arg(17), arg(18)) else spend(credits, arg(17), arg(18)) end
+    if redis.call('EXISTS', run_key(run)) == 1 then redis.call('HINCRBY', run_key(run), 'attempts', calls) end
+  end
+  return -1
+end
 
 local key = shard_key(run, shard)
 -- Said before, by this very worker whose answer from Redis was lost; others may have reported in between.
@@ -65,9 +74,6 @@ if first == 1 then
 end
 if first == 1 or calls > 0 then redis.call('HINCRBYFLOAT', run_key(run), 'credits', credits) end
 if calls > 0 then
-  for n = 17, 18 do
-    redis.call('INCRBYFLOAT', spent_key(arg(n)), credits)
-    redis.call('EXPIRE', spent_key(arg(n)), 40 * 86400)
-  end
+  spend(credits, arg(17), arg(18))
 end
 return first

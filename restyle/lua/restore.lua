@@ -8,5 +8,6 @@ redis.call('HSET', run_key(run), 'status', 'running', 'planned', arg(2), 'shards
   'succeeded', arg(5), 'skipped', arg(6), 'failed', arg(7), 'attempts', arg(8), 'in_doubt', arg(9),
   'credits', arg(10), 'suspect', arg(11), 'closed', #ARGV - 13)
 for n = 12, #ARGV - 2 do redis.call('SETBIT', closed_key(run), arg(n), 1) end
+has_forgotten()
 redis.call('SADD', runs_key, run)
 return 1
