@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from producers.doubts import noted
 from producers.enqueue import Feeder
 from producers.rows import read_results
 from producers.runs import read_runs, run_ids
@@ -147,8 +148,7 @@ class Control:
         closed = sorted(int(posixpath.basename(listed.uri).partition(".")[0]) for listed in self.store.list(prefix))
         # A request that was submitted may wait for somebody to ask for it: whoever claims its job looks it up.
         for folder in ("doubt", "requests"):
-            noted = self.store.list(self.workspace.run(run.run_id, folder) + "/")
-            self.progress.doubt(run.run_id, (posixpath.basename(listed.uri).partition(".")[0] for listed in noted))
+            self.progress.doubt(run.run_id, noted(run.run_id, folder, self.store, self.workspace))
         # Living workers write down at their next beat which calls are out; nothing is fed before that.
         time.sleep(self.beat_seconds * 1.5)
         if self.progress.restore(run, replace(told, cursor=run.shards), closed):

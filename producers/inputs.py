@@ -11,7 +11,7 @@ from pathlib import Path
 from producers.census import Census, Planner
 from producers.manifest import Entry, Problems
 from restyle import images
-from restyle.errors import InputNotFound, StoreAccessDenied
+from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
 from restyle.store import Store
 
 _AT_ONCE = 16
@@ -47,7 +47,7 @@ def look(image: str, store: Store | None) -> tuple[int, int] | str:
             return images.size_of(body) or "is no picture that can be read"
     except InputNotFound:
         return "there is no such object"
-    except StoreAccessDenied as error:
+    except (StoreAccessDenied, ObjectRefused) as error:
         return f"missing, or reading it is not allowed ({error.message})"
 
 

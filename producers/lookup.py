@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby, islice
 
-from restyle.errors import StoreAccessDenied
+from restyle.errors import ObjectRefused, StoreAccessDenied
 from restyle.keys import split_uri
 from restyle.store import Store
 
@@ -53,7 +53,7 @@ def _listed(chunk: list[str], store: Store) -> tuple[dict[str, str], bool]:
                 found[listed.uri] = listed.etag
             if listed.uri >= last:
                 break
-    except StoreAccessDenied:
+    except (StoreAccessDenied, ObjectRefused):
         return found, False  # who may read an object may not always list
     return found, True
 
@@ -62,6 +62,6 @@ def _head(uri: str, store: Store) -> str | None:
     """An object's ETag; one that may not be looked at is as good as missing."""
     try:
         head = store.head(uri)
-    except StoreAccessDenied:
+    except (StoreAccessDenied, ObjectRefused):
         return None
     return head.etag if head else None

@@ -20,6 +20,7 @@ from restyle.answers import Answer
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
+    ObjectRefused,
     RateLimited,
     RequestLost,
     ResultGone,
@@ -147,7 +148,7 @@ class Queued:
         try:
             return self._await(request)
         except RequestLost:
-            with suppress(StoreUnavailable, StoreAccessDenied):
+            with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused):
                 self.store.delete(self.workspace.request(call.message.run_id, call.message.job_id))
             raise
 
@@ -161,7 +162,7 @@ class Queued:
         with suppress(StateUnavailable):
             told = tell() is not None
         # Where S3 takes nothing now, Redis alone has it, and the answer will be kept there too.
-        with suppress(StoreUnavailable, StoreAccessDenied):
+        with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused):
             note = {"made_from": call.made_from, **json.loads(request.as_json())}
             uri = self.workspace.request(call.message.run_id, call.message.job_id)
             self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
@@ -235,7 +236,7 @@ class Queued:
         if found:
             self._note(call, found)
         patiently(self.stopping, self.fleet.settle, message, call.token, found=found is not None)
-        with suppress(StoreUnavailable, StoreAccessDenied):
+        with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused):
             self.store.delete(self.workspace.doubt(message.run_id, message.job_id))
         return True
 

@@ -60,11 +60,16 @@ class Limits:
         return round(60e6 / (self.max_rpm * 0.975)) if self.max_rpm else 0
 
 
+#: What a claim is answered: `go` means one call, now; `submitted`, that the call was begun and is to be ended.
+#: `unplaced` is none: the picture was set aside by an earlier run.
+Verdict = Literal["go", "submitted", "look", "parked", "wait", "unplaced"]
+
+
 @dataclass(frozen=True)
 class Claim:
-    """What a claim was answered: `go` means one call, now; `submitted`, that the call was begun and is to be ended."""
+    """The right to a call, or what is to be done instead."""
 
-    verdict: Literal["go", "submitted", "look", "parked", "wait"]
+    verdict: Verdict
     wait: float = 0.0
     epoch: str = "0"
     #: Calls made for this job before this one, and how many of them are in doubt.

@@ -4,41 +4,78 @@ from __future__ import annotations
 
 import base64
 import json
-import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from restyle.answers import Answer
-from restyle.fleet import Claim
+from restyle.awake import elapsed
+from restyle.durability import WITHIN_MS, Proof
+from restyle.fleet import Claim, Verdict
 from restyle.state import State
 from restyle.work import Called
 
-#: Bytes of answers that Redis holds in all; beyond them an answer waits in its worker's memory alone.
+#: Bytes of answers that Redis holds in all; beyond them an answer lies on its worker's disk.
 PARKED_BYTES = 256 * 1024 * 1024
 
 #: Named as in earlier versions: what those parked was paid for.
 KEY = "kept"
 
 
-def park(job_id: str, called: Called, made_from: str, state: State) -> bool:
-    """Parks an answer and what it was made from (`Fingerprint.token`); False where there is no more room."""
+def facts(called: Called, made_from: str) -> dict[str, Any]:
+    """All of an answer but its pictures, and what it was made from (`Fingerprint.token`)."""
     answer = called.answer
-    text = json.dumps(
-        {
-            "made_from": made_from,
-            "images": [base64.b64encode(image).decode() for image in answer.images],
-            "seconds": answer.seconds,
-            "request_id": answer.request_id,
-            "cost": answer.cost,
-            "remaining_credits": answer.remaining_credits,
-            "seed": answer.seed,
-            "sandbox": answer.sandbox,
-            "called": called.called.isoformat(),
-            "answered": called.answered.isoformat(),
-            "calls": called.claim.calls,
-            "doubts": called.claim.doubts,
-        }
+    return {
+        "made_from": made_from,
+        "seconds": answer.seconds,
+        "request_id": answer.request_id,
+        "cost": answer.cost,
+        "remaining_credits": answer.remaining_credits,
+        "seed": answer.seed,
+        "sandbox": answer.sandbox,
+        "called": called.called.isoformat(),
+        "answered": called.answered.isoformat(),
+        "calls": called.claim.calls,
+        "doubts": called.claim.doubts,
+    }
+
+
+def answer_of(told: Mapping[str, Any], images: Sequence[bytes], verdict: Verdict = "parked") -> Called:
+    """The answer that `facts` told of, with its pictures."""
+    answer = Answer(
+        images=tuple(images),
+        seconds=told["seconds"],
+        request_id=told["request_id"],
+        cost=told["cost"],
+        remaining_credits=told["remaining_credits"],
+        seed=told["seed"],
+        sandbox=told["sandbox"],
     )
+    claim = Claim(verdict, calls=told["calls"], doubts=told["doubts"])
+    called, answered = (datetime.fromisoformat(told[name]) for name in ("called", "answered"))
+    return Called(claim, answer, called, answered, elapsed())
+
+
+def as_text(called: Called, made_from: str) -> str:
+    """An answer with its pictures, as Redis holds it."""
+    images = [base64.b64encode(image).decode() for image in called.answer.images]
+    return json.dumps({"images": images, **facts(called, made_from)})
+
+
+def park(job_id: str, text: str, state: State) -> bool:
+    """Parks an answer; False where there is no more room."""
     return bool(state.run("park", job_id, text, PARKED_BYTES))
+
+
+def hand_over(job_id: str, text: str, state: State) -> bool:
+    """Parks an answer for good: False where there is no room, or Redis has not got it on its disk."""
+    parked, is_durable = state.run_durably(Proof(("WAITAOF", 1, 0, WITHIN_MS)), "park", job_id, text, PARKED_BYTES)
+    return bool(parked) and is_durable is not False
+
+
+def is_parked(job_id: str, size: int, state: State) -> bool:
+    """Whether Redis still has an answer of so many bytes: it may have forgotten it since."""
+    return int(state.ask("STRLEN", state.key(KEY, job_id))) == size
 
 
 def find(job_id: str, made_from: str, state: State) -> Called | None:
@@ -50,23 +87,7 @@ def find(job_id: str, made_from: str, state: State) -> Called | None:
     if told["made_from"] != made_from:
         unpark(job_id, state)
         return None
-    answer = Answer(
-        images=tuple(base64.b64decode(image) for image in told["images"]),
-        seconds=told["seconds"],
-        request_id=told["request_id"],
-        cost=told["cost"],
-        remaining_credits=told["remaining_credits"],
-        seed=told["seed"],
-        sandbox=told["sandbox"],
-    )
-    claim = Claim("parked", calls=told["calls"], doubts=told["doubts"])
-    return Called(
-        claim,
-        answer,
-        datetime.fromisoformat(told["called"]),
-        datetime.fromisoformat(told["answered"]),
-        time.monotonic(),
-    )
+    return answer_of(told, [base64.b64decode(image) for image in told["images"]])
 
 
 def unpark(job_id: str, state: State) -> None:

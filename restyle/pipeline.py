@@ -13,30 +13,35 @@ import hashlib
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from restyle import gating, images, parked, results
+import structlog
+
+from restyle import gating, images, parked, results, unplaced
+from restyle.awake import elapsed
 from restyle.doors import Call
 from restyle.errors import (
-    FleetError,
     InputNotFound,
     InvalidImage,
     MalformedResponse,
+    ObjectRefused,
     RestyleError,
-    StoreAccessDenied,
 )
 from restyle.finishing import check_signer
 from restyle.fleet import Claim, Dropped, Storm
 from restyle.images import Picture, Prepared
-from restyle.models import Fingerprint, Record, utc_now
+from restyle.models import Fingerprint, utc_now
 from restyle.progress import Ended, failed
 from restyle.room import Hold, Parcel
 from restyle.state import patiently
 from restyle.steps import step
 from restyle.store import Stored
+from restyle.storing import until_stored
 from restyle.work import Called, Tools, Work
+
+log = structlog.get_logger("restyle.job")
 
 
 class CallFailed(Exception):
@@ -67,11 +72,14 @@ def run(work: Work, tools: Tools) -> Ended:
     if isinstance(called, Ended):
         return called
     pictures = verify(work, called, tools)
-    still_ours(work, called, tools)
-    suspect = gating.suspect(work, source, prepared, called, pictures, tools)
+    suspect = looks_wrong(work, source, prepared, called, pictures, tools)
     made = results.Made(work, known, source, fingerprint, prepared, called, pictures, suspect)
-    record = until_stored(made, tools)
-    return results.succeeded(record, tools, called)
+    stored = until_stored(made, tools)
+    if isinstance(stored, Ended):
+        return stored
+    if called.claim.verdict == "unplaced":
+        return unplaced.placed(work, stored, tools)
+    return results.succeeded(stored, tools, called)
 
 
 @step("fetch")
@@ -80,7 +88,7 @@ def fetch(work: Work, hold: Hold, tools: Tools) -> Stored:
     uri = work.message.job.image
     try:
         return tools.store.get(uri, max_bytes=images.MAX_INPUT_BYTES, admit=hold.take)
-    except StoreAccessDenied as error:
+    except ObjectRefused as error:
         raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
 
 
@@ -116,13 +124,15 @@ def call(
 ) -> Called | Ended:
     """Claims and calls; or, where the claim says to look again, finds the job done."""
     looked, judged, state = False, False, tools.fleet.state
+    if set_aside := unplaced.find(work, fingerprint.token, tools):
+        return set_aside
     while True:
         wait_for(tools.storing, tools)
         with tools.slots.one(work.options.priority):
             stop_if(tools.stopping)
             if not tools.storing.is_set():
                 continue
-            asked = time.monotonic()
+            asked = elapsed()
             claim = patiently(
                 tools.stopping, tools.fleet.claim, work.message, work.token,
                 looked=looked, looked_at=looked_at, made_from=fingerprint.token,
@@ -158,7 +168,7 @@ def judge(work: Work, ask: Call, tools: Tools) -> Ended | None:
 @step("call")
 def img2img(work: Work, ask: Call, asked: float, tools: Tools) -> Called | None:
     """One paid call; None where the claim has grown stale before it could begin."""
-    late = time.monotonic() - asked > tools.fleet.limits.call_within
+    late = elapsed() - asked > tools.fleet.limits.call_within or tools.fleet.is_outdated(ask.claim)
     if late or not tools.fleet.heart_fresh or tools.stopping.is_set():
         patiently(tools.stopping, tools.fleet.answered, work.message, work.token, ask.claim, None)
         return None
@@ -166,6 +176,17 @@ def img2img(work: Work, ask: Call, asked: float, tools: Tools) -> Called | None:
     with reporting(work, ask.claim, tools), tools.traffic.counted():
         answer = tools.segmind.img2img(ask)
     return Called(ask.claim, answer, called, utc_now(), asked)
+
+
+def looks_wrong(
+    work: Work, source: Stored, prepared: Prepared, called: Called, pictures: Sequence[Picture], tools: Tools
+) -> tuple[str, ...]:
+    """Why the pictures look wrong; a look that fails finds nothing, since the answer has been paid for."""
+    try:
+        return gating.suspect(work, source, prepared, called, pictures, tools)
+    except Exception:
+        log.exception("the pictures cannot be looked at")
+        return ()
 
 
 @contextmanager
@@ -176,45 +197,6 @@ def reporting(work: Work, claim: Claim, tools: Tools) -> Iterator[None]:
     except RestyleError as error:
         storm = patiently(tools.stopping, tools.fleet.answered, work.message, work.token, claim, error)
         raise CallFailed(error, storm) from error
-
-
-@step("store")
-def until_stored(made: results.Made, tools: Tools) -> Record:
-    """Stores a paid answer, however long S3 is away; meanwhile it is parked, and this process makes no new call."""
-    job_id, state = made.work.message.job_id, tools.fleet.state
-    in_redis, wait = made.called.claim.verdict == "parked", 0.2
-    while True:
-        try:
-            record = results.store(made, tools)
-        except RestyleError as error:  # whatever it is: what has been paid for is not thrown away
-            tools.storing.clear()
-            if isinstance(error, FleetError):
-                patiently(tools.stopping, tools.fleet.suspend, error.reason, error.message, tools.fleet.worker)
-            made_from = made.fingerprint.token
-            in_redis = in_redis or patiently(tools.stopping, parked.park, job_id, made.called, made_from, state)
-            if in_redis and tools.stopping.is_set():
-                raise Dropped("stopping") from error
-            time.sleep(random.uniform(0.1, wait))
-            wait = min(wait * 2, 5.0)
-        else:
-            tools.storing.set()
-            if in_redis:
-                patiently(tools.stopping, parked.unpark, job_id, state)
-            return record
-
-
-def still_ours(work: Work, called: Called, tools: Tools) -> None:
-    """Makes sure that nobody else does this job, where this worker may have been taken for dead during the call.
-
-    Raises:
-        Dropped: somebody does; nothing is stored, and only the cost is told.
-    """
-    fleet, message = tools.fleet, work.message
-    if not fleet.lapsed_since(called.asked) or patiently(tools.stopping, fleet.still_mine, message, work.token):
-        return
-    cost = results.cost_of(called.answer, message.job.params, tools.price)
-    patiently(tools.stopping, fleet.spent, message, work.token, cost)
-    raise Dropped("taken over", settled=True)
 
 
 def wait_for(event: threading.Event, tools: Tools) -> None:

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
-from restyle.errors import InputNotFound, RestyleError, StoreAccessDenied, StoreUnavailable
+from restyle.errors import (
+    BucketRefused,
+    InputNotFound,
+    ObjectRefused,
+    RestyleError,
+    StoreAccessDenied,
+    StoreUnavailable,
+    printable,
+)
+from restyle.keys import split_uri
+
+E = TypeVar("E", bound=Exception)
 
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+#: Whoever we are, S3 does not believe it.
 _DENIED = frozenset(
     {
-        "403", "401", "AccessDenied", "AllAccessDisabled", "AccountProblem", "ExpiredToken", "InvalidAccessKeyId",
-        "InvalidToken", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "Forbidden", "InvalidObjectState",
+        "401", "AccountProblem", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch",
+        "RequestTimeTooSkewed",
+    }
+)  # fmt: skip
+#: The bucket is another's, or another than it was taken for.
+_BUCKET = frozenset(
+    {
+        "403", "AccessDenied", "AllAccessDisabled", "Forbidden", "PermanentRedirect", "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
     }
 )  # fmt: skip
 _PASSING = frozenset(
@@ -50,7 +69,9 @@ def translate(error: Exception, uri: str) -> RestyleError | None:
             f"{uri}: no S3 credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     if isinstance(error, foreign.ParamValidationError):
-        return StoreAccessDenied(f"{uri}: S3 takes no such name: {str(error).splitlines()[-1]}")
+        why = str(error).splitlines()[-1]
+        kind = BucketRefused if "bucket" in why.lower() else ObjectRefused
+        return kind(f"{uri}: S3 takes no such name: {why}", uri)
     if isinstance(error, foreign.BotoCoreError | OSError):
         return StoreUnavailable(f"{uri}: S3 cannot be reached: {error}")
     from urllib3.exceptions import HTTPError
@@ -63,11 +84,27 @@ def _answered(error: Any, uri: str) -> RestyleError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "NoSuchBucket":
-        return StoreAccessDenied(f"{uri}: there is no such bucket; check its name")
+        return BucketRefused(f"{uri}: there is no such bucket; check its name", uri)
     if code in _MISSING or status == 404:
         return InputNotFound(f"{uri}: there is no such object")
-    if code in _DENIED or status in {401, 403}:
-        return StoreAccessDenied(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
+    if code in _DENIED or status == 401:
+        return StoreAccessDenied(f"{uri}: S3 refuses our credentials ({code}); check the AWS_* variables")
+    if code in _BUCKET or (status == 403 and not code):
+        return BucketRefused(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy", uri)
     if code in _PASSING or status >= 500 or status in {408, 429}:
         return StoreUnavailable(f"{uri}: S3 answers {status} {code}", status)
-    return StoreAccessDenied(f"{uri}: S3 refuses ({status} {code})")
+    why = printable(str(error.response.get("Error", {}).get("Message", "")), 200)
+    return ObjectRefused(f"{uri}: S3 refuses ({status} {code}) {why}".rstrip(), uri)
+
+
+def whose(error: E, workspace: str) -> E | StoreAccessDenied:
+    """A refusal that every job would get as one of the fleet: of the workspace's bucket, and of what lies below it.
+
+    Its outputs are the jobs' own: a run may ask for a form or a key that S3 does not take.
+    """
+    if not isinstance(error, ObjectRefused):
+        return error
+    own = isinstance(error, BucketRefused) and split_uri(error.uri)[0] == split_uri(workspace)[0]
+    below = error.uri.removeprefix(f"{workspace}/")
+    ours = below != error.uri and below.partition("/")[0] not in {"outputs", "suspect"}
+    return StoreAccessDenied(error.message) if own or ours else error

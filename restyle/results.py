@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from restyle import gates, images
 from restyle.answers import Answer
-from restyle.errors import InputNotFound, MalformedResponse, StoreAccessDenied
+from restyle.errors import InputNotFound, MalformedResponse, ObjectRefused
 from restyle.finishing import Finished, finisher, recorded
 from restyle.images import Picture, Prepared
 from restyle.keys import Workspace
@@ -78,7 +78,7 @@ def unchanged(work: Work, known: Record | None, tools: Tools) -> Ended | None:
     uri = work.message.job.image
     try:
         head = tools.store.head(uri)
-    except StoreAccessDenied as error:
+    except ObjectRefused as error:
         # Without leave to list, S3 says so of an object that is missing, too.
         raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
     if head is None:

@@ -13,12 +13,20 @@ import structlog
 from pydantic import ValidationError
 
 from restyle import metrics, pipeline
-from restyle.errors import FleetError, RestyleError, StateUnavailable, StoreAccessDenied, StoreUnavailable
+from restyle.errors import (
+    FleetError,
+    ObjectRefused,
+    RestyleError,
+    StateUnavailable,
+    StoreAccessDenied,
+    StoreUnavailable,
+)
 from restyle.fleet import Dropped, Storm
 from restyle.keys import is_run_id
 from restyle.models import Message, OutcomeKind, utc_now
 from restyle.pipeline import CallFailed
 from restyle.progress import Ended, failed
+from restyle.refusals import whose
 from restyle.retries import Fail, LetGo, Retry, decide
 from restyle.state import patiently
 from restyle.steps import step
@@ -96,7 +104,7 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
         except CallFailed as failure:
             error, storm, waits, tell = failure.error, failure.storm, 0, note_doubt
         except RestyleError as caught:
-            error, storm, waits, tell = caught, NO_STORM, waits + 1, suspend
+            error, storm, waits, tell = whose(caught, tools.workspace.uri), NO_STORM, waits + 1, suspend
         except Exception:
             log.exception("bug")
             return failed("bug", traceback.format_exc(limit=-5))
@@ -130,7 +138,7 @@ def note_doubt(message: Message, error: RestyleError, tools: Tools) -> None:
     while True:
         try:
             tools.store.put(uri, json.dumps(note).encode(), content_type="application/json")
-        except (StoreUnavailable, StoreAccessDenied):
+        except (StoreUnavailable, StoreAccessDenied, ObjectRefused):
             if tools.stopping.wait(random.uniform(0.2, 2.0)):
                 raise Dropped("stopping") from None
         else:

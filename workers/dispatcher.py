@@ -13,6 +13,7 @@ import time
 
 import structlog
 
+from producers.doubts import recall
 from producers.enqueue import Feeder, PlannedJob
 from restyle.errors import RestyleError, StateUnavailable
 from restyle.firings import Firings
@@ -65,6 +66,7 @@ class Dispatcher(threading.Thread):
 
     def tick(self) -> None:
         """One step for everything that is ready for one."""
+        self._recall()
         self._free_the_dead()
         reasons = {suspension.reason for suspension in self._fleet.suspensions()}
         if reasons == {"outage"}:
@@ -78,6 +80,13 @@ class Dispatcher(threading.Thread):
         if self._firings.waiting():  # else no planning is imported, 2 MB of a worker
             self._resources.starter.hand_out(self._feeder.start)
         self._trends.note()
+
+    def _recall(self) -> None:
+        """Tells a Redis that has forgotten something what S3 knows; where S3 does not tell, at the next tick."""
+        try:
+            recall(self._feeder)
+        except RestyleError as error:
+            log.warning("doubts cannot be read: no call begins before", reason=error.message)
 
     def _tell(self, run_id: str) -> None:
         """Has it told that a run stands still; nothing that goes wrong there touches the run."""

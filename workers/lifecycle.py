@@ -22,6 +22,7 @@ from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges
 from workers.health import Health, doors
 from workers.notifier import Notifier
+from workers.spooler import Spooler
 from workers.traces import open_traces
 from workers.watchdog import Watchdog
 
@@ -81,6 +82,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         settings.refeed_after,
     )  # fmt: skip
     dispatcher = Dispatcher(resources, feeder)
+    spooler = Spooler(resources)
     notifier = Notifier(resources.notifications, settings.dispatch_seconds)
     health = _health(settings, resources)
 
@@ -89,6 +91,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def leave() -> None:
         dispatcher.stop()
         notifier.stop()
+        spooler.stop()
         heart.stop()
         end_traces()
 
@@ -105,6 +108,9 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         heart.beat()
         resources.state.ask("SET", resources.state.key("account"), settings.account or "")
         heart.start()
+        # Before the dispatcher frees the jobs of dead workers: an answer that lay on disk is no call in doubt.
+        spooler.hand_on()
+        spooler.start()
         dispatcher.start()
         notifier.start()
         if health:

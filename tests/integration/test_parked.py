@@ -28,7 +28,7 @@ def test_an_answer_is_found_by_its_own_request_alone(redis_url: str) -> None:
     state = State(redis_url, namespace="restyle:parked:", account="parked")
     answer = Answer((b"picture",), 1.5, request_id="r", cost=0.02)
     called = Called(Claim("go"), answer, utc_now(), utc_now(), 0.0)
-    assert parked.park("job", called, "one prompt", state)
+    assert parked.park("job", parked.as_text(called, "one prompt"), state)
     found = parked.find("job", "one prompt", state)
     assert found is not None
     assert (found.answer.images, found.claim.verdict) == ((b"picture",), "parked")

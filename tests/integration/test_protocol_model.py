@@ -303,7 +303,19 @@ ALL = [
 PICK = st.integers(0, 35)
 FLAG = st.booleans()
 #: What happens around a loss.
-BUSY = ["take", "take", "take", "succeed", "doubted", "let go", "submit", "start", "late beat", "make up a beat", "park"]
+BUSY = [
+    "take",
+    "take",
+    "take",
+    "succeed",
+    "doubted",
+    "let go",
+    "submit",
+    "start",
+    "late beat",
+    "make up a beat",
+    "park",
+]
 AFTER = [*BUSY, "take", "take", "take", "beat", "beat", "recall", "recall", "hold passes", "claim", "claim", "loosen"]
 
 
@@ -330,7 +342,7 @@ class Protocol(RuleBasedStateMachine):
         self.told_late: set[str] = set()
         self.incarnations = itertools.count(1)
         #: What Redis had on disk a while ago, and what the model said of that.
-        self.snapshot: tuple[dict[bytes, tuple[int, bytes]], dict[str, Any]] | None = None
+        self.snapshot: tuple[dict[Any, tuple[int, Any]], dict[str, Any]] | None = None
         #: The truth: versions of the jobs' records in S3.
         self.records: Counter[str] = Counter()
         self.parked: set[str] = set()
