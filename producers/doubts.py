@@ -5,13 +5,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-import structlog
-
 from producers.enqueue import Feeder
 from restyle.keys import Workspace
 from restyle.store import Store
-
-log = structlog.get_logger("restyle.dispatcher")
 
 #: Jobs that Redis is told of, or asked about, at a time.
 _BATCH = 500
@@ -23,10 +19,13 @@ def noted(run_id: str, folder: str, store: Store, workspace: Workspace) -> Itera
         yield posixpath.basename(listed.uri).partition(".")[0]
 
 
-def recall(feeder: Feeder) -> None:
+def recall(feeder: Feeder) -> dict[str, int] | None:
     """Tells a server that has forgotten something what S3 has noted; no call is granted before.
 
     Asked at each tick of the dispatcher: as long as nothing was forgotten it is one question.
+
+    Returns:
+        How many jobs of each run it was told of; None where it has forgotten nothing.
 
     Raises:
         StoreUnavailable, StoreAccessDenied: S3 does not tell.
@@ -34,15 +33,16 @@ def recall(feeder: Feeder) -> None:
     state = feeder.progress.state
     is_open, incarnation, recalled = state.ask("HMGET", state.key("server"), "open", "incarnation", "recalled")
     if is_open != "0" or recalled == incarnation:
-        return
-    log.warning("Redis was restarted, emptied or thrown back: calls wait until all workers have told of theirs")
+        return None
+    told = {}
     for run_id in feeder.progress.unfinished():
         forgotten = [*_doubts(feeder, run_id), *_requests(feeder, run_id)]
         if jobs := set(forgotten) - _counted(feeder, run_id):
             for batch in _batches(sorted(jobs)):
                 feeder.progress.doubt(run_id, batch)
-            log.warning("Redis had forgotten calls in doubt, or requests", run=run_id, jobs=len(jobs))
+            told[run_id] = len(jobs)
     state.ask("HSET", state.key("server"), "recalled", incarnation)
+    return told
 
 
 def _doubts(feeder: Feeder, run_id: str) -> Iterator[str]:

@@ -16,14 +16,14 @@ RestyleError
 │   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
 │   └── StateUnavailable      Redis is out of reach; costs no attempt
-├── ObjectRefused             S3 refuses this object, whoever asks again: of an output, the job's own matter
-│   └── BucketRefused         its bucket is missing, or refuses us
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
-└── FleetError                true for every job: the fleet is suspended, nothing is failed for it
-    ├── OutOfCredits          402, 406: no_credits
-    ├── Unauthorized          401, 403: unauthorized
-    ├── Misconfigured         404, 405, 410, 3xx: misconfigured
-    └── StoreAccessDenied     S3 refuses our credentials, or the workspace's bucket us: misconfigured
+├── FleetError                true for every job: the fleet is suspended, nothing is failed for it
+│   ├── OutOfCredits          402, 406: no_credits
+│   ├── Unauthorized          401, 403: unauthorized
+│   ├── Misconfigured         404, 405, 410, 3xx: misconfigured
+│   └── StoreAccessDenied     S3 refuses our credentials, or the workspace's bucket us: misconfigured
+└── ObjectRefused             S3 refuses this object, however often it is asked: an output of a job fails it
+    └── BucketRefused         its bucket is missing, or refuses us
 
 An error's message says what happened, to what, and what to do next. None carries the API key or a picture.
 """

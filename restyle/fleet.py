@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-import structlog
-
 from restyle import metrics
 from restyle.awake import elapsed
 from restyle.budgets import Budgets, weight
@@ -21,8 +19,6 @@ from restyle.errors import FleetError, MalformedResponse, RateLimited, RestyleEr
 from restyle.hands import Granted, Hands, Holding
 from restyle.models import Message
 from restyle.state import State
-
-log = structlog.get_logger("restyle.fleet")
 
 #: Seconds until a claim that was not confirmed is asked for again.
 UNCONFIRMED_WAIT = 0.5
@@ -202,6 +198,9 @@ class Fleet:
     def _may_begin(self, is_durable: bool | None) -> bool:
         """Whether a call may begin by a claim; says so once where claims are not as durable as they are to be."""
         if is_durable is not self._is_durable:
+            from structlog import get_logger  # commands, which claim nothing, need not wait for it
+
+            log = get_logger("restyle.fleet")
             self._is_durable = is_durable
             told = {"durability": self.limits.durability.value}
             if is_durable is None:

@@ -89,7 +89,7 @@ def _answered(error: Any, uri: str) -> RestyleError:
         return InputNotFound(f"{uri}: there is no such object")
     if code in _DENIED or status == 401:
         return StoreAccessDenied(f"{uri}: S3 refuses our credentials ({code}); check the AWS_* variables")
-    if code in _BUCKET or (status == 403 and not code):
+    if code in _BUCKET or status == 403:
         return BucketRefused(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy", uri)
     if code in _PASSING or status >= 500 or status in {408, 429}:
         return StoreUnavailable(f"{uri}: S3 answers {status} {code}", status)

@@ -33,9 +33,10 @@ class Spooled(NamedTuple):
 class Spool:
     """The folder. Safe among threads and processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most_bytes: int = SPOOL_BYTES) -> None:
         """Nothing is made before it is needed."""
         self.folder = folder
+        self._most_bytes = most_bytes
 
     def put(self, answer: Spooled) -> Path:
         """Writes an answer down; where it lies.
@@ -46,7 +47,7 @@ class Spool:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._check_folder()
         text = json.dumps(answer._asdict()).encode()
-        if sum(path.lstat().st_size for path in self.folder.iterdir()) + len(text) > SPOOL_BYTES:
+        if sum(path.lstat().st_size for path in self.folder.iterdir()) + len(text) > self._most_bytes:
             raise OSError(f"{self.folder} has no more room")
         path = self.folder / f"{answer.job_id}.{answer.run_id}.json"
         draft = path.with_suffix(f".{os.getpid()}.part")
@@ -78,7 +79,7 @@ class Spool:
         """
         self._check_folder()
         try:
-            file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+            file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
         except FileNotFoundError:
             return False
         with file:

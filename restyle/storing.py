@@ -16,9 +16,10 @@ from pathlib import Path
 import structlog
 
 from restyle import parked, results, unplaced
-from restyle.errors import FleetError, RestyleError, StateUnavailable, StoreUnavailable
+from restyle.errors import FleetError, ObjectRefused, RestyleError, StateUnavailable, StoreUnavailable
 from restyle.fleet import Dropped
 from restyle.models import Record
+from restyle.outputs import Storing
 from restyle.progress import Ended
 from restyle.refusals import whose
 from restyle.results import Made
@@ -52,7 +53,7 @@ def until_stored(made: Made, tools: Tools) -> Record | Ended:
             answer.forget()
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is: what has been paid for is not thrown away
-            if ended := answer.refused(whose(error, tools.workspace.uri)):
+            if ended := answer.refused(_whose(error, made, tools)):
                 return ended
         else:
             tools.storing.set()
@@ -86,6 +87,13 @@ def _ours(made: Made, tools: Tools) -> Record | None:
 def _call_of(record: Record) -> tuple[object, ...]:
     """Which call a record is of; it stays the same where the record is written anew."""
     return record.run_id, record.worker, record.timestamps.called
+
+
+def _whose(error: Exception, made: Made, tools: Tools) -> Exception:
+    """Whose matter an error is. How S3 is to hold outputs is the run's own wish: what is refused for it is no sign."""
+    if made.work.options.outputs.storing != Storing() and isinstance(error, ObjectRefused):
+        return error
+    return whose(error, tools.workspace.uri)
 
 
 class _Unstored:

@@ -84,9 +84,14 @@ class Dispatcher(threading.Thread):
     def _recall(self) -> None:
         """Tells a Redis that has forgotten something what S3 knows; where S3 does not tell, at the next tick."""
         try:
-            recall(self._feeder)
+            told = recall(self._feeder)
+        except StateUnavailable:
+            raise
         except RestyleError as error:
             log.warning("doubts cannot be read: no call begins before", reason=error.message)
+        else:
+            if told is not None:
+                log.warning("Redis has forgotten something: calls wait until all workers have told theirs", doubts=told)
 
     def _tell(self, run_id: str) -> None:
         """Has it told that a run stands still; nothing that goes wrong there touches the run."""

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from restyle.errors import ConfigurationError, InputNotFound, InvalidImage, StoreAccessDenied, StoreUnavailable
+from restyle.errors import (
+    BucketRefused,
+    ConfigurationError,
+    InputNotFound,
+    InvalidImage,
+    StoreAccessDenied,
+    StoreUnavailable,
+)
 from restyle.store import EMBEDDED_BUCKET, Endpoint, Store
 from tests.support.servers import S3, running_s3
 
@@ -91,7 +98,7 @@ def test_a_missing_bucket_is_no_missing_object(s3: S3, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     store = Store()
     for _ in range(2):
-        with pytest.raises(StoreAccessDenied, match="there is no such bucket"):
+        with pytest.raises(BucketRefused, match="there is no such bucket"):
             store.get("s3://no-such-bucket/a")
     assert store._ways("no-such-bucket")[1]._routes
 
@@ -108,9 +115,9 @@ def test_a_refusal_is_told_by_the_long_way(s3: S3) -> None:
     """A key that is refused is no missing object, whichever way was taken."""
     store = Store(embedded=Endpoint(s3.endpoint.url, s3.access_key, "not-the-secret-of-it"))
     for _ in range(2):
-        with pytest.raises(StoreAccessDenied, match="refuses access"):
+        with pytest.raises(StoreAccessDenied, match="refuses our credentials"):
             store.get(URI)
-        with pytest.raises(StoreAccessDenied, match="refuses access"):
+        with pytest.raises(StoreAccessDenied, match="refuses our credentials"):
             store.put(URI, b"x", content_type="image/jpeg")
 
 

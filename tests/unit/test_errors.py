@@ -19,11 +19,13 @@ from restyle.answers import Answer, read_answer, read_error
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
+    BucketRefused,
     FleetError,
     InputNotFound,
     MalformedResponse,
     ManifestError,
     Misconfigured,
+    ObjectRefused,
     OutOfCredits,
     Problem,
     RateLimited,
@@ -241,7 +243,8 @@ def client_error(code: str, status: int) -> foreign.ClientError:
 
 
 CODES: dict[str, type[RestyleError]] = {
-    "NoSuchBucket": StoreAccessDenied,
+    "NoSuchBucket": BucketRefused,
+    **dict.fromkeys(refusals._BUCKET, BucketRefused),
     **dict.fromkeys(refusals._MISSING, InputNotFound),
     **dict.fromkeys(refusals._DENIED, StoreAccessDenied),
     **dict.fromkeys(refusals._PASSING, StoreUnavailable),
@@ -250,13 +253,17 @@ CODES: dict[str, type[RestyleError]] = {
 
 def test_a_code_of_s3_means_one_thing_only() -> None:
     """No code stands in two of the lists."""
-    assert len(CODES) == 1 + len(refusals._MISSING) + len(refusals._DENIED) + len(refusals._PASSING)
+    lists = (refusals._MISSING, refusals._BUCKET, refusals._DENIED, refusals._PASSING)
+    assert len(CODES) == 1 + sum(map(len, lists))
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_every_listed_code_is_one_leaf(code: str) -> None:
     """By its code, where the answer tells no status; a status that belongs to it changes nothing."""
-    own = {InputNotFound: (0, 404), StoreAccessDenied: (0, 400, 403), StoreUnavailable: (0, 400, 503)}
+    own = {
+        InputNotFound: (0, 404), StoreAccessDenied: (0, 400, 403), StoreUnavailable: (0, 400, 503),
+        BucketRefused: (0, 301, 400, 403),
+    }  # fmt: skip
     for status in own[CODES[code]]:
         error = refusals.translate(client_error(code, status), URI)
         assert type(error) is CODES[code]
@@ -265,22 +272,41 @@ def test_every_listed_code_is_one_leaf(code: str) -> None:
 
 def by_status(status: int) -> type[RestyleError]:
     """The leaf of an answer of S3 whose code nobody has heard of."""
-    if status == 404:
-        return InputNotFound
-    return StoreUnavailable if status >= 500 or status in {408, 429} else StoreAccessDenied
+    own = {401: StoreAccessDenied, 403: BucketRefused, 404: InputNotFound}
+    return own.get(status, StoreUnavailable if status >= 500 or status in {408, 429} else ObjectRefused)
 
 
-@pytest.mark.parametrize("code", ["", "Unheard", "XMinioServerNotInitialized", "PermanentRedirect"])
+@pytest.mark.parametrize(
+    "code", ["", "Unheard", "XMinioServerNotInitialized", "MetadataTooLarge", "KMS.DisabledException"]
+)
 def test_an_unknown_code_goes_by_its_status(code: str) -> None:
-    """100 to 599: what may pass is tried again, what will not stops the fleet, and no job fails for it."""
+    """100 to 599: what may pass is tried again, what will not is the object's own matter, or its bucket's."""
     for status in (0, *range(100, 600)):
         error = refusals.translate(client_error(code, status), URI)
         assert type(error) is by_status(status), f"{status} {code}"
+        assert not isinstance(error, ObjectRefused) or error.uri == URI
+
+
+def refused(uri: str, kind: type[ObjectRefused] = ObjectRefused) -> type[Exception]:
+    """Whose matter a refusal is, in a workspace that is a part of a bucket."""
+    return type(refusals.whose(kind("no", uri), "s3://team/restyle"))
+
+
+def test_what_is_refused_of_the_workspace_is_everybodys() -> None:
+    """Its bucket, its records and plans stop the fleet; an output is its job's matter, wherever it goes."""
+    assert refused("s3://team/restyle/outputs/a.jpg", BucketRefused) is StoreAccessDenied
+    assert refused("s3://team/elsewhere/a.jpg", BucketRefused) is StoreAccessDenied
+    assert refused("s3://team/restyle/records/a/v.json") is StoreAccessDenied
+    assert refused("s3://team/restyle/unplaced/r/j.json") is StoreAccessDenied
+    assert refused("s3://team/restyle/outputs/a.jpg") is ObjectRefused
+    assert refused("s3://team/elsewhere/a.jpg") is ObjectRefused
+    assert refused("s3://shop/a.jpg", BucketRefused) is BucketRefused
+    assert type(refusals.whose(StoreUnavailable("away"), "s3://team/restyle")) is StoreUnavailable
 
 
 def test_an_error_answer_without_fields_is_a_leaf_too() -> None:
     """Some S3 servers answer errors without a body."""
-    assert type(refusals.translate(foreign.ClientError({}, "GetObject"), URI)) is StoreAccessDenied
+    assert type(refusals.translate(foreign.ClientError({}, "GetObject"), URI)) is ObjectRefused
 
 
 @pytest.mark.parametrize(
@@ -289,7 +315,8 @@ def test_an_error_answer_without_fields_is_a_leaf_too() -> None:
         (foreign.NoCredentialsError(), StoreAccessDenied),
         (foreign.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), StoreAccessDenied),
         (foreign.CredentialRetrievalError(provider="sso", error_msg="expired"), StoreAccessDenied),
-        (foreign.ParamValidationError(report="Invalid bucket name"), StoreAccessDenied),
+        (foreign.ParamValidationError(report="Invalid bucket name"), BucketRefused),
+        (foreign.ParamValidationError(report="Invalid type for parameter Key"), ObjectRefused),
         (foreign.EndpointConnectionError(endpoint_url="http://s3"), StoreUnavailable),
         (foreign.ConnectTimeoutError(endpoint_url="http://s3"), StoreUnavailable),
         (foreign.ReadTimeoutError(endpoint_url="http://s3"), StoreUnavailable),
