@@ -98,7 +98,7 @@ def test_what_may_be_anybodys_is_not_believed(here: Spool, how: str) -> None:
 
 def test_there_is_only_so_much_room(tmp_path: Path) -> None:
     """A disk is not filled with answers: the caller keeps the rest in memory."""
-    here = Spool(tmp_path / "spool", most_bytes=400)
+    here = Spool(tmp_path / "spool", most_bytes=300)
     path = here.put(ANSWER)
     with pytest.raises(OSError, match="no more room"):
         here.put(ANSWER._replace(job_id="1" * 24))
