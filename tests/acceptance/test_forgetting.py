@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,74 @@ def test_parked_answers_survive_a_redis_that_forgot_them(
     assert (done["succeeded"], done["failed"]) == (6, 0)
     assert paid(sandbox) == (6, {})
     assert parked(fragile) == 0
+
+
+@pytest.mark.long
+def test_a_request_of_a_lost_second_is_asked_for(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
+    """`--api v2`: the requests' notes are in S3 as Redis forgets them: none is submitted a second time."""
+    write_catalog(fragile.command.folder, 10)
+    fragile = fragile.with_settings(RESTYLE_API="v2", RESTYLE_POLL_SECONDS="0.2", **BEATS)
+    with fragile.workers(3), rolling_back(own_valkey) as rollback:
+        sandbox.control(latency=6)
+        fragile.command("suspend")
+        run_id = fragile.submit()
+        Clock(1.2).wait()
+        resume(fragile)
+        prefix = fragile.workspace.run(run_id, "requests") + "/"
+        wait_until(lambda: len(list(fragile.store.list(prefix))) == 10, timeout=40, description="10 requests")
+        rollback.strike(1)
+        resume(fragile)
+        done = fragile.finished(run_id, within=90)
+    assert (done["succeeded"], done["failed"]) == (10, 0)
+    assert paid(sandbox) == (10, {})
+
+
+@pytest.mark.long
+def test_a_doubt_of_a_lost_second_is_honoured(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
+    """RESTYLE_IN_DOUBT=hold: the doubt's note is in S3 as Redis forgets it: the job is left to a person."""
+    ids = write_catalog(fragile.command.folder, 4)
+    sandbox.script("timeout", 200, prompt_contains=ids[0])
+    fragile = fragile.with_settings(RESTYLE_API_TIMEOUT="2.5", RESTYLE_IN_DOUBT="hold", **BEATS)
+    with fragile.workers(2), rolling_back(own_valkey) as rollback:
+        run_id = fragile.submit()
+        prefix = fragile.workspace.run(run_id, "doubt") + "/"
+        wait_until(lambda: list(fragile.store.list(prefix)), timeout=40, description="the note of the doubt")
+        rollback.strike(1.5)
+        done = fragile.finished(run_id, within=90)
+    assert (done["succeeded"], done["failed"], sandbox.calls) == (3, 1, 4)
+
+
+@pytest.mark.long
+def test_a_failover_to_a_replica_that_lags(
+    fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """The replica is a second behind as it takes over: what it does not know of has not begun, or is put back."""
+    with ExitStack() as stack:
+        replica = stack.enter_context(running_valkey(tmp_path / "replica"))
+        link = stack.enter_context(running_proxy(own_valkey.port))
+        address = stack.enter_context(running_proxy(own_valkey.port))
+        door, old = (State(server.url, namespace="", account="") for server in (replica, own_valkey))
+        old.ask("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+        door.ask("REPLICAOF", "127.0.0.1", str(link.port))
+        wait_until(
+            lambda: door.ask("INFO", "replication")["master_link_status"] == "up", timeout=20, description="a replica"
+        )
+        fragile = fragile.with_settings(RESTYLE_REDIS_URL=f"redis://127.0.0.1:{address.port}/0", **BEATS)
+        write_catalog(fragile.command.folder, 60)
+        sandbox.control(latency=1)
+        with fragile.workers(3):
+            run_id = fragile.submit()
+            wait_until(lambda: sandbox.charged >= 8, timeout=40, description="calls")
+            link.swallow()
+            Clock(1).wait()
+            address.cut()
+            old.close()
+            own_valkey.kill()
+            door.ask("REPLICAOF", "NO", "ONE")
+            address.target = replica.port
+            address.mend()
+            done = fragile.finished(run_id, within=120)
+        door.close()
+    assert (done["succeeded"], done["failed"]) == (60, 0)
+    assert paid(sandbox) == (60, {})
+    own_valkey.start()  # for its fixture to end
