@@ -49,7 +49,9 @@ def limits(settings: Settings) -> Limits:
     """The protocol's part of the settings."""
     return Limits(
         max_rpm=settings.effective_max_rpm,
+        heartbeat_seconds=settings.heartbeat_seconds,
         heartbeat_ttl=settings.heartbeat_ttl,
+        durability=settings.claim_durability,
         outage_failures=settings.outage_failures,
         outage_jobs=settings.outage_jobs,
         probe_seconds=settings.probe_seconds,

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from config.connections import limits, open_holding, open_state, open_store
 from config.settings import Settings
 from producers.notify import Notifications
+from restyle.aside import Aside
 from restyle.doors import Blocking, Door, Patience, Queued
 from restyle.errors import ConfigurationError
 from restyle.fleet import Dropped, Fleet
@@ -30,6 +31,7 @@ from restyle.segmind import Segmind
 from restyle.segmind_queue import SegmindQueue
 from restyle.signing import open_signer
 from restyle.slots import Slots
+from restyle.spool import Spool
 from restyle.state import State
 from restyle.store import Store
 from restyle.work import Tools
@@ -138,6 +140,8 @@ def open_resources(settings: Settings) -> Resources:
         room=Room(),
         stopping=stopping,
         storing=storing,
+        aside=Aside(store, settings.effective_workspace),
+        spool=Spool(settings.home.resolve() / "spool"),
         version=version("catalog-restyle"),
         price=settings.price,
         hold_doubts=settings.in_doubt == "hold",

@@ -889,7 +889,7 @@ class Protocol(RuleBasedStateMachine):
                 claim_it()
             self.tell(worker, hand, failed("request_rejected", "406"))
             return
-        if expected not in {"go", "submitted", "look", "kept", "wait"}:
+        if expected not in {"go", "submitted", "look", "parked", "wait"}:
             with pytest.raises(Dropped, match=expected):
                 claim_it()
             del process.hands[place.job]
