@@ -6,6 +6,7 @@ from config.settings import Settings
 from restyle.budgets import Budgets
 from restyle.errors import ConfigurationError
 from restyle.fleet import Limits
+from restyle.spool import Spool
 from restyle.state import State
 from restyle.store import Endpoint, Store
 
@@ -43,6 +44,11 @@ def limits(settings: Settings) -> Limits:
             zone=settings.time_zone,
         ),
     )
+
+
+def open_spool(settings: Settings) -> Spool:
+    """Where this machine keeps paid answers that neither S3 nor Redis takes."""
+    return Spool(settings.home.resolve() / "spool")
 
 
 def open_state(settings: Settings, account: str, *, connections: int = 64) -> State:

@@ -20,6 +20,8 @@ from restyle.hands import Granted, Hands, Holding
 from restyle.models import Message
 from restyle.state import State
 
+#: Times that a heartbeat is said to a server that has forgotten something; more are left to the next one.
+_BEATS = 3
 #: Seconds until a claim that was not confirmed is asked for again.
 UNCONFIRMED_WAIT = 0.5
 
@@ -288,8 +290,9 @@ class Fleet:
 
         To a server that has forgotten something it is said once more, by a list that was made up since.
         """
-        while not self._beat(status):
-            continue
+        for _ in range(_BEATS):
+            if self._beat(status):
+                return
 
     def _beat(self, status: dict[str, object]) -> bool:
         began, known, limits = elapsed(), self.incarnation, self.limits

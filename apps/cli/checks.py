@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from apps import local
-from config.connections import open_state, open_store
+from config.connections import open_spool, open_state, open_store
 from config.settings import Settings
 from restyle.errors import RestyleError
 from restyle.segmind import Segmind
@@ -57,6 +57,15 @@ def _parts(settings: Settings) -> Iterator[Finding]:
             " RESTYLE_IN_DOUBT",
         )
     yield _look("clock", lambda: _clock(settings), "let this machine set its clock by NTP")
+    yield from spooled(settings)
+
+
+def spooled(settings: Settings) -> Iterator[Finding]:
+    """Paid answers on this machine's disk; nothing where there are none, as nearly always."""
+    spool = open_spool(settings)
+    if waiting := spool.waiting():
+        told = f"paid answers that neither S3 nor Redis took lie in {spool.folder}: {len(waiting)}"
+        yield Finding("spool", False, told, "start a worker here, with this RESTYLE_HOME: it stores them")
 
 
 def _look(name: str, look: Callable[[], str], advice: str) -> Finding:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from apps.cli.checks import spooled
+from config.settings import load_settings
 from restyle.spool import Spool, Spooled
 
 ANSWER = Spooled("s3://b/w", "20260101T000000Z-abcdef", "0" * 24, "s3://b/w/records/a/v.json", '{"made_from": "x"}')
@@ -112,3 +114,14 @@ def test_a_file_in_the_folders_place_is_told(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="spool"):
         here.put(ANSWER)
     assert here.waiting() == []
+
+
+def test_doctor_tells_of_answers_on_disk(here: Spool) -> None:
+    """Where there are none it says nothing; else how many, where, and what to do."""
+    settings = load_settings(home=str(here.folder.parent))
+    assert list(spooled(settings)) == []
+    here.put(ANSWER)
+    (finding,) = spooled(settings)
+    assert not finding.ok
+    assert finding.told == f"paid answers that neither S3 nor Redis took lie in {here.folder}: 1"
+    assert "start a worker here" in finding.advice
