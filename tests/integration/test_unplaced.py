@@ -115,6 +115,7 @@ def test_a_bucket_that_is_not_there_fails_its_own_jobs(bench: Bench, sandbox: Sa
         shutil.rmtree(s3.folder / bucket)
 
 
+@pytest.mark.long
 def test_night_after_night_it_is_paid_for_once(bench: Bench, sandbox: SandboxServer) -> None:
     """As long as nobody mends it, further runs fail with the same words, and make no call."""
     manifest = a_manifest(bench, a="s3://shopp/a.jpg")
