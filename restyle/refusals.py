@@ -98,13 +98,12 @@ def _answered(error: Any, uri: str) -> RestyleError:
 
 
 def whose(error: E, workspace: str) -> E | StoreAccessDenied:
-    """A refusal that every job would get as one of the fleet: of the workspace's bucket, and of what lies below it.
+    """A refusal that every job would get as one of the fleet: of the workspace's bucket, and of what a run is kept in.
 
-    Its outputs are the jobs' own: a run may ask for a form or a key that S3 does not take.
+    What is named after a job is its own matter: its id may make a key that S3 does not take.
     """
     if not isinstance(error, ObjectRefused):
         return error
     own = isinstance(error, BucketRefused) and split_uri(error.uri)[0] == split_uri(workspace)[0]
-    below = error.uri.removeprefix(f"{workspace}/")
-    ours = below != error.uri and below.partition("/")[0] not in {"outputs", "suspect"}
+    ours = any(error.uri.startswith(f"{workspace}/{folder}/") for folder in ("runs", "unplaced"))
     return StoreAccessDenied(error.message) if own or ours else error

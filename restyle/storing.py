@@ -18,8 +18,10 @@ import structlog
 from restyle import parked, results, unplaced
 from restyle.errors import FleetError, ObjectRefused, RestyleError, StateUnavailable, StoreUnavailable
 from restyle.fleet import Dropped
+from restyle.keys import split_uri
 from restyle.models import Record
 from restyle.outputs import Storing
+from restyle.places import place
 from restyle.progress import Ended
 from restyle.refusals import whose
 from restyle.results import Made
@@ -34,6 +36,8 @@ log = structlog.get_logger("restyle.store")
 REFUSALS = 4
 #: Seconds until the second try, and at most between two.
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+#: Seconds for which a bucket that is not the workspace's may be out of reach while the workspace is well.
+ELSEWHERE_WITHIN = 15.0
 #: Seconds that a worker which drains waits for S3 or Redis with an answer that lies on its disk alone.
 LEAVE_WITHIN = 5.0
 
@@ -105,6 +109,8 @@ class _Unstored:
         self._in_redis = made.called.claim.verdict == "parked"
         self._on_disk: Path | None = None
         self._refusals, self._wait = 0, FIRST_WAIT
+        #: Since when its own bucket alone is out of reach.
+        self._elsewhere_since = 0.0
         self._drains_since = 0.0
 
     def refused(self, error: Exception) -> Ended | None:
@@ -113,7 +119,12 @@ class _Unstored:
         Raises:
             Dropped: this worker drains, and the answer is safe.
         """
-        if isinstance(error, StoreUnavailable | FleetError):
+        if isinstance(error, StoreUnavailable) and self._is_elsewheres():
+            self._elsewhere_since = self._elsewhere_since or time.monotonic()
+            if time.monotonic() - self._elsewhere_since > ELSEWHERE_WITHIN and (ended := self._set_aside(error)):
+                return ended
+        elif isinstance(error, StoreUnavailable | FleetError):
+            self._elsewhere_since = 0.0
             self._away(error)
         else:
             self._refusals += 1
@@ -147,6 +158,18 @@ class _Unstored:
         if isinstance(error, FleetError):
             with suppress(StateUnavailable):
                 self._tools.fleet.suspend(error.reason, error.message, self._tools.fleet.worker)
+
+    def _is_elsewheres(self) -> bool:
+        """Whether the bucket of the job's outputs alone is out of reach, as of a name that does not resolve."""
+        workspace, made = self._tools.workspace, self._made
+        uris = [place(made.job, sample, found.content_type) for sample, found in enumerate(made.pictures)]
+        if made.suspect or all(split_uri(uri)[0] == workspace.bucket for uri in uris):
+            return False
+        try:
+            self._tools.store.head(workspace.run(made.work.message.run_id))
+        except RestyleError:
+            return False
+        return True
 
     def _set_aside(self, error: Exception) -> Ended | None:
         """The picture goes below unplaced/; None: the workspace does not take it there either."""

@@ -1,7 +1,8 @@
 -- The one gate before a paid call. Checks all that could forbid it, then takes rate slot and lease together.
 -- worker, run, shard, index, job, token, looked (0/1), age of the look-up (ms), max age (ms), interval (us; 0: no limit),
 -- weight (samples of 30 steps), price, ceiling (credits a sample of 30 steps; 0: none), least credits to leave,
--- then for the day and for the month: name, budget (0: none), end (ms); and what the result is to be made from; the highest count seen
+-- then for the day and for the month: name, budget (0: none), end (ms); and what the result is to be made from,
+-- and the highest count seen
 -- -> {drop, why} | {wait, ms} | {parked} | {look}
 --  | {go, epoch, calls so far, doubts so far, number, credits set aside, periods, incarnation}
 --  | {submitted, and the same, the request JSON}

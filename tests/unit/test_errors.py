@@ -293,10 +293,11 @@ def refused(uri: str, kind: type[ObjectRefused] = ObjectRefused) -> type[Excepti
 
 
 def test_what_is_refused_of_the_workspace_is_everybodys() -> None:
-    """Its bucket, its records and plans stop the fleet; an output is its job's matter, wherever it goes."""
+    """Its bucket and its runs stop the fleet; an output and a record are their job's matter, wherever they go."""
     assert refused("s3://team/restyle/outputs/a.jpg", BucketRefused) is StoreAccessDenied
     assert refused("s3://team/elsewhere/a.jpg", BucketRefused) is StoreAccessDenied
-    assert refused("s3://team/restyle/records/a/v.json") is StoreAccessDenied
+    assert refused("s3://team/restyle/runs/r/plan/000000.jsonl.gz") is StoreAccessDenied
+    assert refused("s3://team/restyle/records/a/v.json") is ObjectRefused
     assert refused("s3://team/restyle/unplaced/r/j.json") is StoreAccessDenied
     assert refused("s3://team/restyle/outputs/a.jpg") is ObjectRefused
     assert refused("s3://team/elsewhere/a.jpg") is ObjectRefused
