@@ -80,7 +80,7 @@ class Settings(OutputSettings):
     sandbox: bool = False
     """Call the sandbox instead of the paid API, in the workspace's sandbox/ folder."""
     home: Path = Path(".restyle")
-    """Where the embedded stack keeps its state."""
+    """Where the embedded stack keeps its state, and a worker paid answers that neither S3 nor Redis takes."""
     dashboard_token: SecretStr | None = None
     """What people sign in to the dashboard with; needed where it listens beyond this machine."""
     dashboard_view_token: SecretStr | None = None

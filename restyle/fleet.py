@@ -24,6 +24,8 @@ from restyle.resets import MOST
 from restyle.state import State
 from restyle.suspensions import Suspension, read_hold, read_suspensions
 
+#: Times that a heartbeat is said to a server that has forgotten something; more are left to the next one.
+_BEATS = 3
 #: Seconds until a claim that was not confirmed is asked for again.
 UNCONFIRMED_WAIT = 0.5
 
@@ -263,8 +265,9 @@ class Fleet:
 
         To a server that has forgotten something it is said once more, by a list that was made up since.
         """
-        while not self._beat(status):
-            continue
+        for _ in range(_BEATS):
+            if self._beat(status):
+                return
 
     def _beat(self, status: dict[str, object]) -> bool:
         began, known, limits = elapsed(), self.incarnation, self.limits

@@ -26,8 +26,10 @@ from restyle.errors import (
     StoreUnavailable,
 )
 from restyle.fleet import Dropped
+from restyle.keys import split_uri
 from restyle.models import Record
 from restyle.outputs import Storing
+from restyle.places import place
 from restyle.progress import Ended
 from restyle.refusals import as_for_all
 from restyle.results import Made
@@ -42,6 +44,8 @@ log = structlog.get_logger("restyle.store")
 REFUSALS = 4
 #: Seconds until the second try, and at most between two.
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+#: Seconds for which a bucket that is not the workspace's may be out of reach while the workspace is well.
+ELSEWHERE_WITHIN = 15.0
 #: Seconds that a worker which drains waits for S3 or Redis with an answer that lies on its disk alone.
 LEAVE_WITHIN = 5.0
 
@@ -61,7 +65,6 @@ def until_stored(made: Made, tools: Tools) -> Record | Ended:
             answer.forget()
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is: what has been paid for is not thrown away
-            tools.rotation.failed(error)
             if ended := answer.refused(_whose(error, made, tools)):
                 return ended
         else:
@@ -118,6 +121,8 @@ class _Unstored:
         self._in_redis = made.called.claim.verdict == "parked"
         self._on_disk: Path | None = None
         self._refusals, self._wait = 0, FIRST_WAIT
+        #: Since when its own bucket alone is out of reach.
+        self._elsewhere_since = 0.0
         self._drains_since = 0.0
 
     def refused(self, error: Exception) -> Ended | None:
@@ -126,7 +131,12 @@ class _Unstored:
         Raises:
             Dropped: this worker drains or stands aside, and the answer is safe.
         """
-        if isinstance(error, StoreUnavailable | ClockSkewed | FleetError):
+        if isinstance(error, StoreUnavailable) and self._is_elsewheres():
+            self._elsewhere_since = self._elsewhere_since or time.monotonic()
+            if time.monotonic() - self._elsewhere_since > ELSEWHERE_WITHIN and (ended := self._set_aside(error)):
+                return ended
+        elif isinstance(error, StoreUnavailable | ClockSkewed | FleetError):
+            self._elsewhere_since = 0.0
             self._away(error)
         else:
             self._refusals += 1
@@ -157,9 +167,22 @@ class _Unstored:
         if self._wait == FIRST_WAIT:
             log.warning("S3 does not take a paid picture: it is tried again", reason=error.message)
         self._tools.storing.clear()
+        self._tools.rotation.failed(error)
         if isinstance(error, FleetError):
             with suppress(StateUnavailable):
                 self._tools.fleet.suspend(error.reason, error.message, self._tools.fleet.worker)
+
+    def _is_elsewheres(self) -> bool:
+        """Whether the bucket of the job's outputs alone is out of reach, as of a name that does not resolve."""
+        workspace, made = self._tools.workspace, self._made
+        uris = [place(made.job, sample, found.content_type) for sample, found in enumerate(made.pictures)]
+        if made.suspect or all(split_uri(uri)[0] == workspace.bucket for uri in uris):
+            return False
+        try:
+            self._tools.store.head(workspace.run(made.work.message.run_id))
+        except RestyleError:
+            return False
+        return True
 
     def _set_aside(self, error: Exception) -> Ended | None:
         """The picture goes below unplaced/; None: the workspace does not take it there either."""
@@ -167,7 +190,6 @@ class _Unstored:
             ended = unplaced.set_aside(self._made, _told(error), self._tools)
         except RestyleError as why:
             # What is refused in the workspace is everybody's matter.
-            self._tools.rotation.failed(why)
             self._away(as_for_all(why, self._tools.workspace))
             return None
         self._tools.storing.set()

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from config.connections import limits, open_holding, open_state, open_store
+from config.connections import limits, open_holding, open_spool, open_state, open_store
 from config.settings import Settings
 from producers.notify import Notifications
 from restyle.aside import Aside
@@ -31,7 +31,6 @@ from restyle.segmind import Segmind
 from restyle.segmind_queue import SegmindQueue
 from restyle.signing import open_signer
 from restyle.slots import Slots
-from restyle.spool import Spool
 from restyle.state import State
 from restyle.store import Store
 from restyle.work import Tools
@@ -141,7 +140,7 @@ def open_resources(settings: Settings) -> Resources:
         stopping=stopping,
         storing=storing,
         aside=Aside(store, settings.effective_workspace),
-        spool=Spool(settings.home.resolve() / "spool"),
+        spool=open_spool(settings),
         version=version("catalog-restyle"),
         price=settings.price,
         hold_doubts=settings.in_doubt == "hold",

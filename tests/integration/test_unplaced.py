@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from restyle import parked
 from restyle.models import Outcome
 from tasks.image import restyle_image
 from tests.support.answering import answering
@@ -21,6 +23,7 @@ from tests.support.catalog import picture
 from tests.support.refusing_s3 import Gateway, refusing
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -115,6 +118,7 @@ def test_a_bucket_that_is_not_there_fails_its_own_jobs(bench: Bench, sandbox: Sa
         shutil.rmtree(s3.folder / bucket)
 
 
+@pytest.mark.long
 def test_night_after_night_it_is_paid_for_once(bench: Bench, sandbox: SandboxServer) -> None:
     """As long as nobody mends it, further runs fail with the same words, and make no call."""
     manifest = a_manifest(bench, a="s3://shopp/a.jpg")
@@ -157,6 +161,28 @@ def test_whatever_is_refused_of_one_object_is_its_jobs(
     assert all(code in outcomes[f"{code}/default"].message for code in CODES)
     assert (sandbox.charged, bench.resources.tools.fleet.suspensions()) == (9, [])
     assert bench.resources.tools.storing.is_set()
+
+
+def test_a_bucket_that_is_out_of_reach_holds_nobody_up(
+    bench: Bench, gateway: Gateway, sandbox: SandboxServer, elsewhere: str
+) -> None:
+    """One bucket throttles, or its name does not resolve, while the workspace is well: calls of other jobs begin."""
+    gateway.refuse = refuses(f"/{elsewhere}/", 503, "SlowDown")
+    run = bench.begin(bench.plan(a_manifest(bench, a=f"s3://{elsewhere}/a.jpg", b="")))
+    here = bench.resources
+    here.tools.fleet.beat({})
+    first, second = bench.messages(run)
+    worker = threading.Thread(target=restyle_image, args=(here, first))
+    worker.start()
+    wait_until(
+        lambda: here.state.ask("EXISTS", here.state.key(parked.KEY, first["job_id"])), timeout=30, description="parked"
+    )
+    restyle_image(here, second)
+    gateway.refuse = refuses("nothing", 503, "SlowDown")
+    worker.join(30)
+    outcomes = {f"{job.id}/{job.variant}": outcome for job, outcome in bench.rows(run)() if outcome}
+    assert codes(outcomes) == {"a": "succeeded", "b": "succeeded"}
+    assert sandbox.charged == 2
 
 
 def test_an_output_of_the_workspace_that_is_refused_is_its_jobs(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from apps.cli.checks import spooled
+from config.reading import load_settings
 from restyle.spool import Spool, Spooled
 
 ANSWER = Spooled("s3://b/w", "20260101T000000Z-abcdef", "0" * 24, "s3://b/w/records/a/v.json", '{"made_from": "x"}')
@@ -22,15 +24,9 @@ def test_an_answer_is_handed_on_once(here: Spool) -> None:
     """What was put there comes back as it was; then the folder is empty."""
     assert here.waiting() == []
     path = here.put(ANSWER)
-    found: list[Spooled] = []
     assert here.waiting() == [path]
-
-    def take(answer: Spooled) -> bool:
-        found.append(answer)
-        return True
-
-    assert here.hand_on(path, take)
-    assert (found, here.waiting(), list(here.folder.iterdir())) == ([ANSWER], [], [])
+    assert here.hand_on(path, lambda answer: answer == ANSWER)
+    assert (here.waiting(), list(here.folder.iterdir())) == ([], [])
     assert not here.hand_on(path, lambda _: True)
 
 
@@ -117,3 +113,14 @@ def test_a_file_in_the_folders_place_is_told(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="spool"):
         here.put(ANSWER)
     assert here.waiting() == []
+
+
+def test_doctor_tells_of_answers_on_disk(here: Spool) -> None:
+    """Where there are none it says nothing; else how many, where, and what to do."""
+    settings = load_settings(home=str(here.folder.parent))
+    assert list(spooled(settings)) == []
+    here.put(ANSWER)
+    (finding,) = spooled(settings)
+    assert not finding.ok
+    assert finding.told == f"paid answers that neither S3 nor Redis took lie in {here.folder}: 1"
+    assert "start a worker here" in finding.advice
