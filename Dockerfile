@@ -25,7 +25,8 @@ RUN /opt/build/bin/python -m build --wheel --no-isolation \
     && /opt/restyle/bin/pip check
 
 FROM python:${PYTHON}-slim
-RUN groupadd --gid 10001 restyle && useradd --create-home --uid 10001 --gid 10001 restyle
+RUN groupadd --gid 10001 restyle && useradd --create-home --uid 10001 --gid 10001 restyle \
+    && install --directory --mode=0700 --owner=restyle --group=restyle /spool
 COPY --from=build /opt/restyle /opt/restyle
 ENV PATH=/opt/restyle/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 RESTYLE_LOG_FORMAT=json
 USER 10001:10001

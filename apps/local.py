@@ -282,8 +282,8 @@ def _valkey_config(home: Home, port: int, password: str) -> Path:
     folder = home.folder("valkey")
     lines = [
         f"port {port}", "bind 127.0.0.1", f"requirepass {password}", f'dir "{folder}"',
-        # A run survives a restart: each change is in the file within a second.
-        "appendonly yes", "appendfsync everysec", 'save ""',
+        # A run survives a restart, and a power cut: each change is on disk before it is answered.
+        "appendonly yes", "appendfsync always", 'save ""',
         "maxmemory-policy noeviction", "list-compress-depth 1", "daemonize no",
     ]  # fmt: skip
     return home.secret("valkey.conf", "\n".join(lines) + "\n")

@@ -15,6 +15,7 @@ from restyle.fleet import Fleet, Limits
 from restyle.holder import Terms, address_of
 from restyle.holding import Holding
 from restyle.redis_address import RedisAddress
+from restyle.spool import Spool
 from restyle.state import State
 from restyle.store import Endpoint, Store
 from restyle.throttling import Patience
@@ -49,7 +50,9 @@ def limits(settings: Settings) -> Limits:
     """The protocol's part of the settings."""
     return Limits(
         max_rpm=settings.effective_max_rpm,
+        heartbeat_seconds=settings.heartbeat_seconds,
         heartbeat_ttl=settings.heartbeat_ttl,
+        durability=settings.claim_durability,
         outage_failures=settings.outage_failures,
         outage_jobs=settings.outage_jobs,
         probe_seconds=settings.probe_seconds,
@@ -64,6 +67,11 @@ def limits(settings: Settings) -> Limits:
             zone=settings.time_zone,
         ),
     )
+
+
+def open_spool(settings: Settings) -> Spool:
+    """Where this machine keeps paid answers that neither S3 nor Redis takes."""
+    return Spool(settings.home.resolve() / "spool")
 
 
 def open_holding(settings: Settings, store: Store, fleet: Fleet) -> Holding:

@@ -26,6 +26,7 @@ from pydantic import (
 from config.address import Address, read_address
 from config.outputs import OutputSettings
 from config.schedules import Notify, Schedule, check_names
+from restyle.durability import Durability
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, account_id, parse_workspace
 from restyle.models import BASE_MODELS, SCHEDULERS
@@ -79,7 +80,7 @@ class Settings(OutputSettings):
     sandbox: bool = False
     """Call the sandbox instead of the paid API, in the workspace's sandbox/ folder."""
     home: Path = Path(".restyle")
-    """Where the embedded stack keeps its state."""
+    """Where the embedded stack keeps its state, and a worker paid answers that neither S3 nor Redis takes."""
     dashboard_token: SecretStr | None = None
     """What people sign in to the dashboard with; needed where it listens beyond this machine."""
     dashboard_view_token: SecretStr | None = None
@@ -107,6 +108,8 @@ class Settings(OutputSettings):
     """Seconds: no backoff is longer."""
     in_doubt: Literal["retry", "hold"] = "retry"
     """After a call whose answer was lost: call once more (retry), or leave the job to a person (hold)."""
+    claim_durability: Durability = Durability.AUTO
+    """Where a claim must be before its call begins, beside Redis's memory: auto, off, disk or replica."""
     api_timeout: float = Field(180.0, gt=0)
     """Seconds to wait for an answer; a cold start takes minutes."""
     poll_seconds: float = Field(1.0, gt=0)

@@ -6,7 +6,6 @@ Read with docs/architecture.md. A claim is the only way to a paid call; the scri
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +13,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from restyle import metrics
+from restyle.awake import elapsed
 from restyle.budgets import Budgets, weight
 from restyle.call_ends import call_end, recipe
+from restyle.durability import Durability
 from restyle.errors import RequestRejected, RestyleError
+from restyle.hands import Granted, Hands, Holding
 from restyle.models import Message
 from restyle.resets import MOST
 from restyle.state import State
 from restyle.suspensions import Suspension, read_hold, read_suspensions
+
+#: Times that a heartbeat is said to a server that has forgotten something; more are left to the next one.
+_BEATS = 3
+#: Seconds until a claim that was not confirmed is asked for again.
+UNCONFIRMED_WAIT = 0.5
 
 
 class Dropped(Exception):
@@ -37,7 +44,9 @@ class Limits:
     """The protocol's settings as values; seconds unless said otherwise."""
 
     max_rpm: int = 0
+    heartbeat_seconds: float = 3.0
     heartbeat_ttl: float = 15.0
+    durability: Durability = Durability.AUTO
     look_up_age: float = 60.0
     call_within: float = 5.0
     outage_failures: int = 10
@@ -53,11 +62,16 @@ class Limits:
         return round(60e6 / (self.max_rpm * 0.975)) if self.max_rpm else 0
 
 
+#: What a claim is answered: `go` means one call, now; `submitted`, that the call was begun and is to be ended.
+#: `unplaced` is none: the picture was set aside by an earlier run.
+Verdict = Literal["go", "submitted", "look", "parked", "wait", "unplaced"]
+
+
 @dataclass(frozen=True)
 class Claim:
-    """What a claim was answered: `go` means one call, now; `submitted`, that the call was begun and is to be ended."""
+    """The right to a call, or what is to be done instead."""
 
-    verdict: Literal["go", "submitted", "look", "kept", "wait"]
+    verdict: Verdict
     wait: float = 0.0
     epoch: str = "0"
     #: Calls made for this job before this one, and how many of them are in doubt.
@@ -65,6 +79,7 @@ class Claim:
     doubts: int = 0
     #: The request that the API's queue has for this job, as its door wrote it down.
     request: str = ""
+    granted: Granted | None = None
 
 
 @dataclass(frozen=True)
@@ -82,60 +97,6 @@ class Storm:
     singled_out: bool = False
 
 
-@dataclass(frozen=True)
-class Holding:
-    """A job in this worker's hands."""
-
-    place: str
-    token: str
-    calling_ms: int | None = None
-
-
-class Hands:
-    """The jobs that this process has taken; its heartbeat carries the list."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: dict[str, Holding] = {}
-
-    def add(self, job_id: str, holding: Holding) -> bool:
-        """Takes a job in hand; False where another thread has it."""
-        with self._lock:
-            return self._held.setdefault(job_id, holding) is holding
-
-    @contextmanager
-    def taking(self, job_id: str, holding: Holding) -> Iterator[None]:
-        """A job in hand while Redis is asked for it, and from then on, unless that fails in whatever way.
-
-        Raises:
-            Dropped: another thread has it.
-        """
-        if not self.add(job_id, holding):
-            raise Dropped("held", settled=True)
-        try:
-            yield
-        except BaseException:
-            self.remove(job_id, holding.token)
-            raise
-
-    def calling(self, job_id: str, since_ms: int | None) -> None:
-        """Notes that a call is out (or in again: None)."""
-        with self._lock:
-            if held := self._held.get(job_id):
-                self._held[job_id] = Holding(held.place, held.token, since_ms)
-
-    def remove(self, job_id: str, token: str) -> None:
-        """Parts with a job; not with what another thread has taken since."""
-        with self._lock:
-            if (held := self._held.get(job_id)) and held.token == token:
-                del self._held[job_id]
-
-    def snapshot(self) -> dict[str, Holding]:
-        """The list as it is now."""
-        with self._lock:
-            return dict(self._held)
-
-
 class Fleet:
     """One worker's view of the fleet; without a worker id, a command's view of it."""
 
@@ -147,7 +108,15 @@ class Fleet:
         #: Set by the heartbeat: whether anything suspends the fleet, and the monotonic time of the last good beat.
         self.suspended = False
         self.last_beat = 0.0
-        self._lapsed = 0.0
+        #: What the server remembers, by its name for it: another one wherever it has forgotten something.
+        self.incarnation = ""
+        #: The highest count of grants and beats that this process has seen; a server that has less has forgotten.
+        self._count = 0
+        #: Replicas that follow this server, by the last heartbeat.
+        self._replicas = 0
+        self._is_durable: bool | None = True
+        #: When the last good beat began, and when it was last found to be late; `awake.elapsed`.
+        self._beaten = self._lapsed = 0.0
 
     # -- a job's way to its call ---------------------------------------------------------------------------
 
@@ -158,13 +127,15 @@ class Fleet:
             Dropped: the job is done, held, suspended, cancelled, or its shard is not open.
         """
         place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
-        with self.hands.taking(message.job_id, Holding(place, token)):
+        with _taking(self.hands, message.job_id, Holding(place, token)):
             answer = self.state.run("take", *self._at(message, token))
             if answer[0] != "ok":
                 raise Dropped(answer[1], settled=True)
 
     def claim(self, message: Message, token: str, *, looked: bool, looked_at: float, made_from: str = "") -> Claim:
         """Asks for the right to call, or to take up a request for the same result: rate slot and lease in one.
+
+        A claim that is not yet as durable as the settings want it is given back: no call begins by it.
 
         Raises:
             Dropped: the job may not be worked on any more.
@@ -176,10 +147,10 @@ class Fleet:
         periods: list[str | float] = []
         for period in limits.budgets.periods():
             periods += [period.name, period.budget, round(period.ends.timestamp() * 1000)]
-        answer = self.state.run(
-            "claim", *self._at(message, token), int(fresh), age_ms, round(limits.look_up_age * 1000),
-            limits.interval_us, weight(message.job.params), limits.budgets.price, limits.budgets.ceiling,
-            limits.budgets.least, *periods, made_from,
+        answer, is_durable = self.state.run_durably(
+            limits.durability.proof(self._replicas), "claim", *self._at(message, token), int(fresh), age_ms,
+            round(limits.look_up_age * 1000), limits.interval_us, weight(message.job.params), limits.budgets.price,
+            limits.budgets.ceiling, limits.budgets.least, *periods, made_from, self._count,
         )  # fmt: skip
         match answer:
             case ["drop", why]:
@@ -188,14 +159,40 @@ class Fleet:
             case ["wait", wait_ms]:
                 metrics.CLAIM_WAITS.inc(wait_ms / 1000)
                 return Claim("wait", wait=wait_ms / 1000)
-            case ["go" | "submitted" as verdict, epoch, calls, doubts, *request]:
-                self.hands.calling(message.job_id, round(time.time() * 1000))
-                return Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request="".join(request))
+            case ["go" | "submitted" as verdict, epoch, calls, doubts, number, reserved, named, incarnation, *request]:
+                granted = Granted(number, reserved, named, incarnation)
+                told = "".join(request)
+                self._count = max(self._count, number)
+                self.hands.calling(message.job_id, granted)
+                self.hands.submitted(message.job_id, told, made_from)
+                claim = Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request=told, granted=granted)
+                return claim if self._may_begin(is_durable) else self._given_back(message, token, claim)
             case ["refused", told, status]:
                 raise RequestRejected(told, int(status))
             case [verdict]:
                 return Claim(verdict)
         raise AssertionError(f"claim.lua answered {answer!r}")
+
+    def _may_begin(self, is_durable: bool | None) -> bool:
+        """Whether a call may begin by a claim; says so once where claims are not as durable as they are to be."""
+        if is_durable is not self._is_durable:
+            from structlog import get_logger  # commands, which claim nothing, need not wait for it
+
+            log = get_logger("restyle.fleet")
+            self._is_durable = is_durable
+            told = {"durability": self.limits.durability.value}
+            if is_durable is None:
+                log.warning("Redis cannot tell whether a claim is durable: calls begin without that", **told)
+            elif not is_durable:
+                log.warning("claims are not durable: no call begins until Redis confirms one", **told)
+            else:
+                log.info("claims are durable again", **told)
+        return is_durable is not False
+
+    def _given_back(self, message: Message, token: str, claim: Claim) -> Claim:
+        """A claim that may be lost allows no call; it is asked for again."""
+        self.answered(message, token, claim, None)
+        return Claim("wait", wait=UNCONFIRMED_WAIT)
 
     def answered(
         self, message: Message, token: str, claim: Claim, error: RestyleError | None, *,
@@ -226,6 +223,7 @@ class Fleet:
 
     def submitted(self, message: Message, token: str, made_from: str, request: str) -> bool:
         """Notes a request that the API's queue has accepted; False where the job is another worker's by now."""
+        self.hands.submitted(message.job_id, request, made_from)
         return bool(self.state.run("submitted", *self._at(message, token), made_from, request))
 
     def has_request(self, job_id: str) -> bool:
@@ -241,10 +239,6 @@ class Fleet:
         self.hands.remove(message.job_id, token)
         self.state.run("let_go", *self._at(message, token), int(give_back))
 
-    def still_mine(self, message: Message, token: str) -> bool:
-        """Whether an answer may be stored: asked where this worker may have been taken for dead during the call."""
-        return bool(self.state.run("keep_lease", *self._at(message, token)))
-
     def spent(self, message: Message, token: str, credits: float) -> None:
         """Parts with a job that is another's by now; the call that was paid for it counts."""
         self.hands.remove(message.job_id, token)
@@ -252,28 +246,44 @@ class Fleet:
         self.state.run("spent", *self._at(message, token), f"{credits:.6f}", *periods)
 
     def lapsed_since(self, moment: float) -> bool:
-        """Whether this worker may have counted as dead at any time since then (monotonic seconds)."""
+        """Whether this worker may have counted as dead at any time since then (`awake.elapsed`)."""
         return self._lapsed > moment or not self.heart_fresh
+
+    def is_outdated(self, claim: Claim) -> bool:
+        """Whether a claim was granted by a server that has forgotten since, perhaps this very grant."""
+        return claim.granted is not None and claim.granted.incarnation != self.incarnation
 
     @property
     def heart_fresh(self) -> bool:
         """Whether the fleet must still count this worker as living."""
-        return time.monotonic() - self.last_beat < self.limits.heartbeat_ttl
+        return elapsed() - self._beaten < self.limits.heartbeat_ttl
 
     # -- heartbeats ----------------------------------------------------------------------------------------
 
     def beat(self, status: dict[str, object]) -> None:
-        """Says that this worker lives and what it holds; learns whether the fleet is suspended."""
-        began = time.monotonic()
-        held: list[str | float] = []
+        """Says that this worker lives and what it holds; learns whether the fleet is suspended.
+
+        To a server that has forgotten something it is said once more, by a list that was made up since.
+        """
+        for _ in range(_BEATS):
+            if self._beat(status):
+                return
+
+    def _beat(self, status: dict[str, object]) -> bool:
+        began, known, limits = elapsed(), self.incarnation, self.limits
+        told: list[str | float] = [round(limits.heartbeat_seconds * 1000), self._count, known]
         for job_id, holding in self.hands.snapshot().items():
-            held += [job_id, holding.place, holding.token, holding.calling_ms or ""]
-        ttl_ms = round(self.limits.heartbeat_ttl * 1000)
-        suspended, _ = self.state.run("beat", self.worker, ttl_ms, json.dumps(status), *held)
-        now = time.monotonic()
-        if self.last_beat and now - self.last_beat > self.limits.heartbeat_ttl:
+            told += [job_id, holding.place, holding.call_as_json()]
+        ttl_ms = round(limits.heartbeat_ttl * 1000)
+        last_beat = time.monotonic()
+        suspended, _, self.incarnation, count, self._replicas = self.state.run(
+            "beat", self.worker, ttl_ms, json.dumps(status), *told
+        )
+        now, self._count = elapsed(), max(self._count, count)
+        if self._beaten and now - self._beaten > limits.heartbeat_ttl:
             self._lapsed = now
-        self.suspended, self.last_beat = bool(suspended), began
+        self.suspended, self.last_beat, self._beaten = bool(suspended), last_beat, began
+        return known in {"", self.incarnation}
 
     def leave(self) -> None:
         """Ends this worker's heartbeat at once."""
@@ -369,3 +379,19 @@ class Fleet:
 
     def _at(self, message: Message, token: str) -> tuple[str | float, ...]:
         return (self.worker, message.run_id, message.shard, message.index, message.job_id, token)
+
+
+@contextmanager
+def _taking(hands: Hands, job_id: str, holding: Holding) -> Iterator[None]:
+    """A job in hand while Redis is asked for it, and from then on, unless that fails in whatever way.
+
+    Raises:
+        Dropped: another thread has it.
+    """
+    if not hands.add(job_id, holding):
+        raise Dropped("held", settled=True)
+    try:
+        yield
+    except BaseException:
+        hands.remove(job_id, holding.token)
+        raise

@@ -153,6 +153,11 @@ class Workspace:
         """Where a local input is uploaded to, by content; the suffix has its dot."""
         return self.under("inputs", f"{sha256}{suffix}")
 
+    def unplaced(self, run_id: str, job_id: str, sample: int | None = None, suffix: str = "") -> str:
+        """Where a paid picture waits whose own place S3 refuses; without a sample the note of what it is."""
+        name = f"{job_id}.json" if sample is None else f"{job_id}-{sample}{suffix}"
+        return self.under("unplaced", run_id, name)
+
     def replaced(self, run_id: str, output: str) -> str:
         """Where an output is copied before this run replaces it."""
         bucket, key = split_uri(output)

@@ -13,15 +13,17 @@ import hashlib
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from restyle import adopting, costs, gating, images, kept, results, unreadable
+import structlog
+
+from restyle import adopting, costs, gating, images, parked, results, unplaced, unreadable
 from restyle.answers import Reply
+from restyle.awake import elapsed
 from restyle.doors import Call
 from restyle.errors import (
-    FleetError,
     InputNotFound,
     InvalidImage,
     MalformedResponse,
@@ -32,17 +34,19 @@ from restyle.errors import (
 from restyle.finishing import check_signer
 from restyle.fleet import Dropped, Storm
 from restyle.images import Picture, Prepared
-from restyle.models import Fingerprint, Record, utc_now
+from restyle.models import Fingerprint, utc_now
 from restyle.progress import Ended, failed
-from restyle.refusals import as_for_all
 from restyle.room import Hold, Parcel
 from restyle.state import patiently
 from restyle.steps import step
 from restyle.store import Stored
+from restyle.storing import until_stored
 from restyle.work import Called, Tools, Work
 
 #: Seconds for which a job that has to wait for its call sleeps at a time.
 LONGEST_NAP = 1.0
+
+log = structlog.get_logger("restyle.job")
 
 
 class CallFailed(Exception):
@@ -79,12 +83,14 @@ def run(work: Work, tools: Tools) -> Ended:
     if isinstance(called, Ended):
         return called
     called, pictures = verify(work, called, fingerprint.token, tools)
-    if not work.options.reread:  # which holds no lease, since it makes no call
-        still_ours(work, called, tools)
-    suspect = gating.suspect(work, source, prepared, called, pictures, tools)
+    suspect = looks_wrong(work, source, prepared, called, pictures, tools)
     made = results.Made(work, known, source, fingerprint, prepared, called, pictures, suspect)
-    record = until_stored(made, tools)
-    return results.reread(record, tools) if work.options.reread else results.succeeded(record, tools, called)
+    stored = until_stored(made, tools)
+    if isinstance(stored, Ended):
+        return stored
+    if called.claim.verdict == "unplaced":
+        return unplaced.placed(work, stored, tools)
+    return results.reread(stored, tools) if work.options.reread else results.succeeded(stored, tools, called)
 
 
 @step("fetch")
@@ -135,13 +141,15 @@ def call(
 ) -> Called | Ended:
     """Claims and calls; or, where the claim says to look again, finds the job done."""
     looked, judged, state = False, False, tools.fleet.state
+    if set_aside := unplaced.find(work, fingerprint.token, tools):
+        return set_aside
     while True:
         wait_for(tools.storing, tools)
         with tools.slots.one(work.options.priority):
             stop_if(tools)
             if not tools.storing.is_set():
                 continue
-            asked = time.monotonic()
+            asked = elapsed()
             claim = patiently(
                 tools.stopping, tools.fleet.claim, work.message, work.token,
                 looked=looked, looked_at=looked_at, made_from=fingerprint.token,
@@ -155,8 +163,8 @@ def call(
         if claim.verdict == "wait":
             # Asked again soon, however long the wait: a resume ends it, and another's answer may.
             tools.stopping.wait(min(claim.wait, LONGEST_NAP) + random.uniform(0, 0.02))
-        elif claim.verdict == "kept" and (
-            found := patiently(tools.stopping, kept.find, work.message.job_id, fingerprint.token, state)
+        elif claim.verdict == "parked" and (
+            found := patiently(tools.stopping, parked.find, work.message.job_id, fingerprint.token, state)
         ):
             return found
         elif claim.verdict == "look":
@@ -178,7 +186,7 @@ def judge(work: Work, ask: Call, tools: Tools) -> Ended | None:
 @step("call")
 def img2img(work: Work, ask: Call, asked: float, tools: Tools) -> Called | None:
     """One paid call; None where the claim has grown stale before it could begin."""
-    late = time.monotonic() - asked > tools.fleet.limits.call_within
+    late = elapsed() - asked > tools.fleet.limits.call_within or tools.fleet.is_outdated(ask.claim)
     if late or not tools.fleet.heart_fresh or tools.stopping.is_set():
         patiently(tools.stopping, tools.fleet.answered, work.message, work.token, ask.claim, None)
         return None
@@ -187,8 +195,19 @@ def img2img(work: Work, ask: Call, asked: float, tools: Tools) -> Called | None:
         answer = tools.segmind.img2img(ask)
     tools.rotation.worked("api")
     answer = costs.judged(answer, work.message.job.params, tools.fleet.limits.budgets)
-    lag = time.monotonic() - asked - (answer.generation or 0.0)
+    lag = elapsed() - asked - (answer.generation or 0.0)
     return Called(ask.claim, answer, paid.called, utc_now(), asked, max(0.0, lag))
+
+
+def looks_wrong(
+    work: Work, source: Stored, prepared: Prepared, called: Called, pictures: Sequence[Picture], tools: Tools
+) -> tuple[str, ...]:
+    """Why the pictures look wrong; a look that fails finds nothing, since the answer has been paid for."""
+    try:
+        return gating.suspect(work, source, prepared, called, pictures, tools)
+    except Exception:
+        log.exception("the pictures cannot be looked at")
+        return ()
 
 
 @contextmanager
@@ -209,50 +228,6 @@ def reporting(paid: unreadable.Paid, tools: Tools) -> Iterator[None]:
         if storm.singled_out:
             tools.rotation.singled_out(error)
         raise CallFailed(error, storm) from error
-
-
-@step("store")
-def until_stored(made: results.Made, tools: Tools) -> Record:
-    """Stores a paid answer, however long S3 is away; meanwhile it is kept, and this process makes no new call."""
-    job_id, state = made.work.message.job_id, tools.fleet.state
-    in_redis, wait = made.called.claim.verdict == "kept", 0.2
-    while True:
-        try:
-            record = results.store(made, tools)
-        except RestyleError as error:  # whatever it is: what has been paid for is not thrown away
-            tools.storing.clear()
-            tools.rotation.failed(error)
-            refused = as_for_all(error, tools.workspace, storing=True)
-            if isinstance(refused, FleetError | ObjectRefused):
-                reason = refused.reason if isinstance(refused, FleetError) else "misconfigured"
-                patiently(tools.stopping, tools.fleet.suspend, reason, refused.message, tools.fleet.worker)
-            made_from = made.fingerprint.token
-            in_redis = in_redis or patiently(tools.stopping, kept.keep, job_id, made.called, made_from, state)
-            if in_redis and (tools.stopping.is_set() or tools.rotation.out):
-                # Whoever claims the job next finds the answer there.
-                raise Dropped("stopping" if tools.stopping.is_set() else "out of rotation") from error
-            time.sleep(random.uniform(0.1, wait))
-            wait = min(wait * 2, 5.0)
-        else:
-            tools.storing.set()
-            tools.rotation.worked("s3", "clock")
-            if in_redis:
-                patiently(tools.stopping, kept.stored, job_id, state)
-            return record
-
-
-def still_ours(work: Work, called: Called, tools: Tools) -> None:
-    """Makes sure that nobody else does this job, where this worker may have been taken for dead during the call.
-
-    Raises:
-        Dropped: somebody does; nothing is stored, and only the cost is told.
-    """
-    fleet, message = tools.fleet, work.message
-    if not fleet.lapsed_since(called.asked) or patiently(tools.stopping, fleet.still_mine, message, work.token):
-        return
-    cost = results.cost_of(called.answer, message.job.params, tools.price)
-    patiently(tools.stopping, fleet.spent, message, work.token, cost)
-    raise Dropped("taken over", settled=True)
 
 
 def wait_for(event: threading.Event, tools: Tools) -> None:

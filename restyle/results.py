@@ -14,6 +14,7 @@ from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
 from restyle.finishing import finisher, recorded
 from restyle.images import Picture, Prepared
 from restyle.keys import Workspace
+from restyle.metadata import bounded
 from restyle.models import (
     Fingerprint,
     Job,
@@ -39,6 +40,8 @@ from restyle.store import Store, Stored
 from restyle.work import Called, Tools, Work
 
 JSON = "application/json"
+#: Bytes of an output's metadata that tell what was done to it.
+MARKS_BYTES = 900
 
 
 def find_record(message: Message, store: Store, workspace: Workspace) -> Record | None:
@@ -200,6 +203,7 @@ def put_outputs(made: Made, tools: Tools) -> tuple[list[Placed], Marks, list[str
         "request_id": answer.request_id or "",
         "marks": marks.model_dump_json(exclude_defaults=True),
     }
+    told = bounded(told, longest={"marks": MARKS_BYTES})
     for (output, _), one in zip(placed, finished, strict=True):
         tools.store.put(
             output.uri, one.data, content_type=output.content_type, metadata=told,

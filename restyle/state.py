@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import redis
 
+from restyle.durability import Proof
 from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.redis_address import RedisAddress
 from restyle.redis_errors import LOGIN, code_of, drops, meaning
@@ -29,8 +30,8 @@ R = TypeVar("R")
 #: that what has begun ends, and what it held is given back. What begins anything is refused (docs/decisions/0025).
 TAKEN_WHEN_FULL = frozenset({
     "agree", "agree_fleet", "answered", "beat", "bury", "close_shard", "dispatch", "drop", "end", "fleet_turn",
-    "fleet_turn_over", "free", "hold", "keep_lease", "leave", "leave_plan", "let_go", "loosen", "report", "resume",
-    "settle", "spent", "submitted", "suspend", "unhold", "unkeep", "unreadable",
+    "fleet_turn_over", "free", "hold", "leave", "leave_plan", "let_go", "loosen", "report", "resume",
+    "settle", "spent", "submitted", "suspend", "unhold", "unpark", "unreadable",
 })  # fmt: skip
 #: A script is judged by its first write, and one that has written is not broken off. This writes nothing, and is never
 #: refused for want of memory.
@@ -69,6 +70,33 @@ class State:
             answer = self._scripts[script](args=[self.namespace, self.account, *args])
         self.spells.end(taken_when_full=script in TAKEN_WHEN_FULL)
         return answer
+
+    def run_durably(self, proof: Proof | None, script: str, *args: str | float) -> tuple[Any, bool | None]:
+        """Runs a script, and waits until what it wrote is safe: its answer, and whether that was confirmed.
+
+        None: the server cannot tell. It does not know the question (Redis before 7.2), or has no append-only file.
+
+        Raises:
+            StateUnavailable: as `run` does.
+        """
+        if proof is None:
+            return self.run(script, *args), True
+        known = self._scripts[script]
+        with self.translated():
+            for how in (("EVALSHA", known.sha), ("EVAL", known.script)):
+                # One connection: the proof is about what was written over it.
+                with self.redis.pipeline(transaction=False) as pipeline:
+                    pipeline.execute_command(*how, 0, self.namespace, self.account, *args)  # type: ignore[no-untyped-call] # redis has no types here
+                    pipeline.execute_command(*proof.words)  # type: ignore[no-untyped-call] # nor here
+                    answer, confirmed = pipeline.execute(raise_on_error=False)
+                if not isinstance(answer, redis.exceptions.NoScriptError):
+                    break
+            if isinstance(answer, Exception):
+                raise answer
+        self.spells.end(taken_when_full=script in TAKEN_WHEN_FULL)
+        if isinstance(confirmed, Exception):
+            return answer, None
+        return answer, int(confirmed[0] if isinstance(confirmed, list) else confirmed) >= proof.least
 
     def ask(self, command: str, *args: str | float) -> Any:
         """One plain command; for reading, or where a single command is the whole change."""

@@ -15,8 +15,9 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from restyle import costs, images, kept
+from restyle import costs, images, parked
 from restyle.answers import Answer, Reply, quoted, read_images, stored_text
+from restyle.awake import elapsed
 from restyle.errors import FleetError, MalformedResponse, RestyleError
 from restyle.fleet import Claim, Dropped
 from restyle.models import Fingerprint, Params, UtcTime, Value, utc_now
@@ -90,8 +91,8 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
     work, job_id, state = paid.work, paid.work.message.job_id, tools.fleet.state
     error.cost = costs.believed(error.cost, work.message.job.params, tools.fleet.limits.budgets)
     number, uri = _until_put(paid, reply, error, tools)
-    if paid.claim.verdict == "kept":
-        patiently(tools.stopping, kept.stored, job_id, state)
+    if paid.claim.verdict == "parked":
+        patiently(tools.stopping, parked.unpark, job_id, state)
     run_id = work.message.run_id
     is_accident = error.kind in ACCIDENTS
     told = f"{error.message}. The answer is kept at {uri}"
@@ -108,7 +109,7 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
 
 def _until_put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
     """Which of the job's it is, and where it lies, once S3 has taken it; meanwhile this process makes no new call."""
-    wait, parked = 0.2, False
+    wait, is_parked = 0.2, False
     while True:
         try:
             put = _put(paid, reply, error, tools)
@@ -117,8 +118,8 @@ def _until_put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools)
             if isinstance(refusal, FleetError):
                 patiently(tools.stopping, tools.fleet.suspend, refusal.reason, refusal.message, tools.fleet.worker)
             if tools.stopping.is_set():
-                parked = parked or _park(paid, reply, error, tools)
-                if parked:
+                is_parked = is_parked or _park(paid, reply, error, tools)
+                if is_parked:
                     raise Dropped("stopping") from refusal
             time.sleep(random.uniform(0.1, wait))
             wait = min(wait * 2, 5.0)
@@ -156,9 +157,9 @@ def _park(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> b
     """Leaves the answer in Redis as a paid one that S3 would not take: whoever finds it cannot read it either."""
     answer = Answer(images=(reply.body,), seconds=reply.seconds, cost=error.cost,
                     request_id=stored_text(reply.headers.get("x-request-id")))  # fmt: skip
-    called = Called(paid.claim, answer, paid.called, utc_now(), time.monotonic())
+    called = Called(paid.claim, answer, paid.called, utc_now(), elapsed())
     return patiently(
-        tools.stopping, kept.keep, paid.work.message.job_id, called, paid.made_from, tools.fleet.state
+        tools.stopping, parked.park, paid.work.message.job_id, parked.as_text(called, paid.made_from), tools.fleet.state
     )  # fmt: skip
 
 
@@ -193,8 +194,8 @@ def reread(work: Work, fingerprint: Fingerprint, tools: Tools) -> Called | Ended
             images=pictures, seconds=note.seconds, request_id=note.request_id or None, cost=note.cost,
             sandbox=note.sandbox,
         )  # fmt: skip
-        claim = Claim("kept", calls=note.calls, doubts=note.doubts)
-        return Called(claim, answer, note.called, note.answered, time.monotonic())
+        claim = Claim("parked", calls=note.calls, doubts=note.doubts)
+        return Called(claim, answer, note.called, note.answered, elapsed())
     return failed(MalformedResponse.code, why)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from restyle.answers import Answer
+from restyle.aside import Aside
 from restyle.doors import Door
 from restyle.fleet import Claim, Fleet
 from restyle.keys import Workspace
@@ -15,6 +16,7 @@ from restyle.room import Room
 from restyle.rotation import Rotation
 from restyle.signing import Signer
 from restyle.slots import Slots
+from restyle.spool import Spool
 from restyle.store import Store
 from restyle.traffic import Traffic
 
@@ -35,6 +37,10 @@ class Tools:
     stopping: threading.Event
     #: Clear while S3 takes no writes: answers that cannot be stored must not pile up.
     storing: threading.Event
+    #: What earlier runs paid for and could not place.
+    aside: Aside
+    #: Where answers lie that neither S3 nor Redis takes.
+    spool: Spool
     version: str
     #: Credits a sample of 30 steps, where the API does not tell its cost.
     price: float
@@ -75,6 +81,6 @@ class Called:
     called: datetime
     answered: datetime
     asked: float
-    """When the claim was asked for, in monotonic seconds of this process."""
+    """When the claim was asked for (`awake.elapsed`)."""
     lag: float = 0.0
     """Seconds since then in which the API was not at work on it, as far as it tells."""

@@ -13,9 +13,10 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from config.connections import limits, open_holding, open_state, open_store
+from config.connections import limits, open_holding, open_spool, open_state, open_store
 from config.settings import Settings
 from producers.notify import Notifications
+from restyle.aside import Aside
 from restyle.doors import Blocking, Door, Patience, Queued
 from restyle.errors import ConfigurationError
 from restyle.fleet import Dropped, Fleet
@@ -138,6 +139,8 @@ def open_resources(settings: Settings) -> Resources:
         room=Room(),
         stopping=stopping,
         storing=storing,
+        aside=Aside(store, settings.effective_workspace),
+        spool=open_spool(settings),
         version=version("catalog-restyle"),
         price=settings.price,
         hold_doubts=settings.in_doubt == "hold",

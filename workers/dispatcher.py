@@ -13,6 +13,7 @@ from collections import Counter
 
 import structlog
 
+from producers.doubts import recall
 from producers.enqueue import Feeder, PlannedJob
 from producers.watch import read_run, write_run
 from restyle.call_ends import recipe
@@ -93,6 +94,8 @@ class Dispatcher(threading.Thread):
                 self._tell(run_id)
             return
         self.steward.nudge()
+        with self._troubles.of_all("Redis has forgotten something, and S3 does not tell of doubts: no call begins"):
+            self._recall()
         beats = self._free_the_dead()
         with self._troubles.of_all("the day and the month of budgets could not be written down"):
             self._periods.begin(
@@ -138,6 +141,12 @@ class Dispatcher(threading.Thread):
         write_run(run.model_copy(update={"finished": utc_now()}), store=here.store, workspace=here.workspace)
         self._progress.end(run_id, RunStatus.CANCELLED)
         log.warning("ended without a report", run=run_id, reason=error.message)
+
+    def _recall(self) -> None:
+        """Tells a Redis that has forgotten something what S3 knows; where S3 does not tell, at the next tick."""
+        told = recall(self._feeder)
+        if told is not None:
+            log.warning("Redis has forgotten something: calls wait until all workers have told theirs", doubts=told)
 
     def _tell(self, run_id: str) -> None:
         """Has it told that a run stands still."""

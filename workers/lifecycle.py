@@ -27,6 +27,7 @@ from workers.gauges import Gauges
 from workers.health import Health, doors
 from workers.notifier import Notifier
 from workers.rotation import Roster
+from workers.spooler import Spooler
 from workers.traces import open_traces
 from workers.waiting import until_taken
 from workers.watchdog import EXIT, Watchdog
@@ -103,6 +104,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     dispatcher = Dispatcher(resources, feeder)
     resources.holding.notice = lambda text: log.warning("workspace", standing=text)
     renewal = Renewal(resources.holding, on_error=lambda why: log.warning("the workspace is not renewed", reason=why))
+    spooler = Spooler(resources)
     notifier = Notifier(resources.notifications, settings.dispatch_seconds)
     roster = Roster(resources, app)
     health = _health(settings, resources)
@@ -111,8 +113,9 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
 
     def end() -> None:
         end_all(
-            dispatcher.stop, notifier.stop, renewal.stop, heart.stop, lambda: leave_workspace(resources), end_traces
-        )
+            dispatcher.stop, notifier.stop, spooler.stop, renewal.stop, heart.stop, lambda: leave_workspace(resources),
+            end_traces,
+        )  # fmt: skip
 
     watchdog = Watchdog(resources, app.conf.worker_concurrency, end)
     watchdog.watch(app)
@@ -132,6 +135,9 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         until_taken(say_hello)
         heart.start()
         renewal.start()
+        # Before the dispatcher frees the jobs of dead workers: an answer that lay on disk is no call in doubt.
+        spooler.hand_on()
+        spooler.start()
         dispatcher.start()
         notifier.start()
         roster.start()

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from apps import local
 from apps.cli.console import say
-from config.connections import limits, open_holding, open_state, open_store
+from config.connections import limits, open_holding, open_spool, open_state, open_store
 from config.settings import Settings
 from restyle import redis_server
 from restyle.errors import RestyleError
@@ -69,6 +69,15 @@ def _parts(settings: Settings) -> Iterator[Finding]:
     yield _look(
         "time zone", lambda: _zone(settings), "set RESTYLE_TIME_ZONE alike here and for all workers, and restart them"
     )
+    yield from spooled(settings)
+
+
+def spooled(settings: Settings) -> Iterator[Finding]:
+    """Paid answers on this machine's disk; nothing where there are none, as nearly always."""
+    spool = open_spool(settings)
+    if waiting := spool.waiting():
+        told = f"paid answers that neither S3 nor Redis took lie in {spool.folder}: {len(waiting)}"
+        yield Finding("spool", False, told, "start a worker here, with this RESTYLE_HOME: it stores them")
 
 
 def _look(name: str, look: Callable[[], str], advice: str) -> Finding:

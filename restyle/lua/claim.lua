@@ -1,15 +1,20 @@
 -- The one gate before a paid call. Checks all that could forbid it, then takes rate slot and lease together.
 -- worker, run, shard, index, job, token, looked (0/1), age of the look-up (ms), max age (ms), interval (us; 0: no limit),
 -- weight (samples of 30 steps), price, ceiling (credits a sample of 30 steps; 0: none), least credits to leave,
--- then for the day and for the month: name, budget (0: none), end (ms); and what the result is to be made from
--- -> {drop, why} | {wait, ms} | {kept} | {look} | {go, epoch, calls so far, doubts so far}
---  | {submitted, epoch, calls so far, doubts so far, the request JSON} | {refused, what the API said, status}
+-- then for the day and for the month: name, budget (0: none), end (ms); what the result is to be made from; the highest
+-- count seen
+-- -> {drop, why} | {wait, ms} | {parked} | {look} | {refused, what the API said, status}
+--  | {go, epoch, calls so far, doubts so far, number, credits set aside, periods, incarnation}
+--  | {submitted, and the same, the request JSON}
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local looked, age, max_age, interval = arg(7) == '1', tonumber(arg(8)), tonumber(arg(9)), tonumber(arg(10))
 
 local why = barred(worker, run, shard, index, job, token)
 if not why and redis.call('HEXISTS', jobs_key(worker), job) == 0 then why = 'heartbeat' end
 if why then return drop(worker, run, shard, job, token, why) end
+local incarnation = recognise(tonumber(arg(22)))
+local wait = hold_after_forgetting()
+if wait > 0 then return { 'wait', wait } end
 
 local now = now_ms()
 -- Whose workspace it is: without a word from S3 nobody knows, and another Redis may take it. The wait holds nothing.
@@ -21,16 +26,19 @@ end
 -- What was looked up before this Redis held the workspace says nothing of what another one has done meanwhile.
 local is_old = age > now - held_since
 local epoch = redis.call('GET', epoch_key) or '0'
+-- Each grant has a number of its own: of two workers that both think they hold a job, the later one does.
 local function grant(...)
   end_lease(job)
+  local number = redis.call('HINCRBY', server_key, 'counter', 1)
   redis.call('HSET', lease_key(job), 'run', run, 'shard', shard, 'index', index,
-    'worker', worker, 'token', token, 'epoch', epoch, ...)
+    'worker', worker, 'token', token, 'epoch', epoch, 'number', number, ...)
+  return number
 end
 
-if redis.call('EXISTS', kept_key(job)) == 1 then
+if redis.call('EXISTS', parked_key(job)) == 1 then
   grant()
   give_back(request_key(job))
-  return { 'kept' }
+  return { 'parked' }
 end
 local calls = tonumber(redis.call('HGET', shard_key(run, shard), 'c:' .. index) or 0)
 local doubts = doubts_of(run, shard, index, job)
@@ -45,10 +53,11 @@ local seen = tonumber(redis.call('HGET', rate_key, 'unit') or 0)
 local estimate = weight * (ceiling > 0 and ceiling or math.max(seen, price))
 local periods = periods_of(now, arg(15), arg(18))
 local function call(verdict, ...)
-  grant('calling', now, 'reserved', string.format('%.6f', estimate), 'periods', periods)
-  redis.call('HINCRBYFLOAT', run_key(run), 'reserved', string.format('%.6f', estimate))
-  redis.call('INCRBYFLOAT', reserved_key, string.format('%.6f', estimate))
-  return { verdict, epoch, calls, doubts, ... }
+  local amount = string.format('%.6f', estimate)
+  local number = grant('calling', now, 'reserved', amount, 'periods', periods)
+  redis.call('HINCRBYFLOAT', run_key(run), 'reserved', amount)
+  redis.call('INCRBYFLOAT', reserved_key, amount)
+  return { verdict, epoch, calls, doubts, number, amount, periods, incarnation, ... }
 end
 -- The API's queue has a request for this very result: it is asked for, and nothing is begun or paid.
 local request = redis.call('HMGET', request_key(job), 'made_from', 'told')

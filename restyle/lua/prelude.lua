@@ -20,7 +20,8 @@ local function lease_key(job) return workspace .. 'lease:' .. job end
 -- long as a call may take. Longer, and fast runs of a million jobs would fill Redis with it.
 local done_seconds = 600
 local function done_key(job) return workspace .. 'done:' .. job end
-local function kept_key(job) return workspace .. 'kept:' .. job end
+-- Named as in earlier versions: what those parked was paid for.
+local function parked_key(job) return workspace .. 'kept:' .. job end
 local function request_key(job) return workspace .. 'request:' .. job end
 local function lost_key(job) return workspace .. 'lost:' .. job end
 local function worker_key(worker) return workspace .. 'worker:' .. worker end
@@ -171,6 +172,12 @@ local function give_back(key)
   spend(lost[1], lost[4], -lost[2], lost[3])
 end
 
+-- Writes down a request that the API's queue has accepted, for as long as its result can lie there.
+local function note_request(job, made_from, request)
+  redis.call('HSET', request_key(job), 'made_from', made_from, 'told', request)
+  redis.call('EXPIRE', request_key(job), 8 * 86400)
+end
+
 -- Gives a lease back; true where it was this token's. A replay, or a worker taken for dead, holds none.
 local function release(job, token, is_lost)
   if redis.call('HGET', lease_key(job), 'token') ~= token then return false end
@@ -223,6 +230,62 @@ local function drop(worker, run, shard, job, token, why)
   unlist(worker, job, token)
   if why == 'suspended' or why == 'heartbeat' or why == 'holder' then hunger(run, shard) end
   return { 'drop', why }
+end
+
+-- Which server this is. One that restarted from a file that lags, was promoted from a replica that lags, was emptied or
+-- thrown back to a snapshot has forgotten calls that are out: none is granted until those who make them have told.
+local server_key = workspace .. 'server'
+local beaten_key = workspace .. 'server:beaten'
+
+local function server_id()
+  -- Who may not ask is told by the counter alone.
+  local answer = redis.pcall('INFO', 'server')
+  return type(answer) == 'string' and string.match(answer, 'run_id:(%w+)') or ''
+end
+
+-- The name of what this server remembers, new wherever it has forgotten something: another process answers, or its
+-- counter of grants and beats is below what a worker has seen. A server that is new to everybody has forgotten nothing.
+local function recognise(seen)
+  local known = redis.call('HMGET', server_key, 'incarnation', 'id', 'counter', 'ttl', 'every', 'open')
+  local id, counter = server_id(), tonumber(known[3] or 0)
+  local is_new = not known[1] and seen == 0
+  local is_same = known[1] and known[2] == id
+  if is_same and counter >= seen then return known[1] end
+  -- Where nothing but the process has changed, those who may have calls out are known. Else they are all who live.
+  local ttl = known[4] or 15000
+  local least = (known[1] and counter >= seen) and 2 * (known[5] or 3000) or ttl
+  local next_count = string.format('%.0f', math.max(counter, seen) + 1)
+  redis.call('HSET', server_key, 'counter', next_count, 'least', least, 'most', ttl)
+  if is_same and known[6] == '0' then return known[1] end -- one more worker that has seen what is forgotten
+  local now = string.format('%.0f', now_ms())
+  local incarnation = now .. '-' .. next_count
+  redis.call('DEL', beaten_key)
+  redis.call('HSET', server_key, 'incarnation', incarnation, 'id', id, 'since', now, 'open', is_new and 1 or 0)
+  return incarnation
+end
+
+-- A run is rebuilt that this server has forgotten: where it is young, calls may be out of which nobody has told yet.
+local function has_forgotten()
+  recognise(0)
+  local server = redis.call('HMGET', server_key, 'since', 'ttl')
+  local ttl = tonumber(server[2] or 15000)
+  if now_ms() - server[1] < ttl then redis.call('HSET', server_key, 'open', 0, 'least', ttl, 'most', ttl) end
+end
+
+-- How long no call may be granted (ms), since there may be one of which this server does not know; 0: there is none.
+local function hold_after_forgetting()
+  local server = redis.call('HMGET', server_key, 'open', 'since', 'least', 'most', 'incarnation', 'recalled')
+  if server[1] ~= '0' then return 0 end
+  local now = now_ms()
+  local age = now - server[2]
+  if age < 0 then redis.call('HSET', server_key, 'since', string.format('%.0f', now)) end -- the clock was set back
+  if age < tonumber(server[3]) then return 200 end
+  -- A worker that has not beaten for so long counts as dead, here as everywhere.
+  if age < tonumber(server[4]) and #redis.call('SDIFF', workers_key, beaten_key) > 0 then return 200 end
+  -- The dispatcher has yet to read the doubts that S3 has.
+  if server[6] ~= server[5] then return 200 end
+  redis.call('HSET', server_key, 'open', 1)
+  return 0
 end
 
 -- `more` are further fields of the entry: the reason's cause, the status of the refusals, an outage's wait, where in S3

@@ -83,8 +83,9 @@ if left ~= '' then
   redis.call('HSET', key, 'credits_after', redis.call('HGET', rate_key, 'credits'))
 end
 if not redis.call('ZSCORE', open_key(run), shard) then
-  -- Its shard has closed since, and the call was paid for; of a run that Redis has lost, the record tells it.
-  if mine and calls > 0 and redis.call('HEXISTS', run_key(run), 'planned') == 1 then
+  -- Its shard has closed since, and the call was paid for; of a run or a shard that Redis has lost, the record tells it.
+  local is_lost = redis.call('HGET', run_key(run), 'status') == 'running' and redis.call('GETBIT', closed_key(run), shard) == 0
+  if mine and calls > 0 and not is_lost and redis.call('HEXISTS', run_key(run), 'planned') == 1 then
     pay(run, credits, arg(17), arg(18))
   end
   return -1

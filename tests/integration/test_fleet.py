@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from restyle.errors import ApiUnavailable, OutOfCredits, RateLimited, RequestRejected
-from restyle.fleet import Dropped, Fleet, Holding, Limits
+from restyle.fleet import Dropped, Fleet, Limits
+from restyle.hands import Holding
 from restyle.keys import Workspace
 from restyle.models import (
     Job,

@@ -16,7 +16,8 @@ import pytest
 from restyle.errors import StoreUnavailable, WorkspaceHeld
 from restyle.flags import Owner
 from restyle.fleet import Fleet, Limits
-from restyle.fleet import Holding as InHand
+from restyle.hands import Granted
+from restyle.hands import Holding as InHand
 from restyle.holder import Terms
 from restyle.holding import Holding
 from restyle.keys import Workspace
@@ -370,7 +371,7 @@ def test_a_take_over_waits_for_the_calls_in_flight(people: People) -> None:
     anna, ben = people("anna"), people("ben")
     anna.begin_run()
     fleet = Fleet(anna.state, Limits(), worker="w1")
-    fleet.hands.add("job", InHand('{"run": "r", "shard": 0, "index": 0}', "t", 1))
+    fleet.hands.add("job", InHand('{"run": "r", "shard": 0, "index": 0}', "t", Granted(1, since_ms=1)))
     fleet.beat({})
     first = anna.holding(Terms(3))
     first.hold()

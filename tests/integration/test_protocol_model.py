@@ -6,6 +6,7 @@ Redis tells: which calls are out. That no job has two of them is judged by the t
 
 from __future__ import annotations
 
+import copy
 import itertools
 import time
 from collections import Counter, defaultdict
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -30,7 +32,8 @@ from restyle.errors import (
     RequestRejected,
     RestyleError,
 )
-from restyle.fleet import Claim, Dropped, Fleet, Hands, Limits, Storm
+from restyle.fleet import Claim, Dropped, Fleet, Limits, Storm
+from restyle.hands import Hands
 from restyle.keys import Workspace
 from restyle.models import (
     Job,
@@ -140,12 +143,16 @@ class Hand:
     token: str
     claim: Claim | None = None
     #: A picture has come, and S3 would not take it.
-    kept: bool = False
+    parked: bool = False
     looked: bool = False
     #: The heartbeat was missing at some time since the claim.
     lapsed: bool = False
     #: The API's queue has accepted a request of this call.
     submitted: bool = False
+    #: Of its grant.
+    number: int = 0
+    #: The job's record as it was when the attempt began, by its version.
+    known: int = 0
 
 
 @dataclass
@@ -155,11 +162,14 @@ class Process:
     fleet: Fleet
     hands: dict[str, Hand] = field(default_factory=dict)
     #: A heartbeat made up earlier that has not reached Redis yet: what it carries, and what the model says of that.
-    late: tuple[Hands, dict[str, Listed]] | None = None
+    late: tuple[Hands, dict[str, Listed], int, str] | None = None
 
     def listed(self) -> dict[str, Listed]:
         """What a heartbeat says now."""
-        return {job: Listed(hand.place, hand.token, hand.claim is not None) for job, hand in self.hands.items()}
+        return {
+            job: Listed(hand.place, hand.token, hand.claim is not None, hand.number, hand.submitted)
+            for job, hand in self.hands.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,8 @@ class Listed:
     place: Place
     token: str
     calling: bool
+    number: int
+    submitted: bool
 
 
 @dataclass
@@ -181,8 +193,27 @@ class Lease:
     calling: bool = False
     #: Calling for longer than a heartbeat lasts.
     old: bool = False
+    number: int = 0
     #: When its call began, by the order of events; 0: a heartbeat told it, or long ago.
     began: int = 0
+
+
+@dataclass
+class Server:
+    """What the server remembers of itself."""
+
+    counter: int = 0
+    #: Changes with each loss that was recognised.
+    incarnation: int = 0
+    #: It is another process than the one that wrote this.
+    is_other: bool = False
+    #: No call is granted until all who may have one out have told of it.
+    holds: bool = False
+    recalled: bool = False
+    beaten: set[str] = field(default_factory=set)
+    #: Seconds since the loss was recognised, and how many pass at least.
+    age: int = 0
+    least: int = 0
 
 
 @dataclass
@@ -290,27 +321,43 @@ THEN = ["retry", "let go", "give back", "fail"]
 #: What happens every day, as often as it stands here.
 USUAL = [
     *["take"] * 8, *["claim"] * 4, *["succeed"] * 3, *["failed"] * 3, *["doubted"] * 2, "spoiled", "rejected", "skip",
-    "keep", "store kept", "tell again", "let go", "let go again", *["close"] * 2, "open", "fed", "beat",
+    "park", "store parked", "tell again", "let go", "let go again", *["close"] * 2, "open", "fed", "beat",
     "make up a beat", "late beat", "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen",
-    *["probe"] * 2, "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed",
-    "request lost", "unreachable",
-    "find a record", "agree",
+    *["probe"] * 2, "snapshot", "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed",
+    "request lost", "unreachable", "find a record", "agree",
 ]  # fmt: skip
 ALL = [
-    *sorted({*USUAL, *ENDINGS}), "free the living", "suspend", "suspend run", "cancel", "redis loses everything",
-    "restore", "resume", "resume run", "hold ends", "redis forgets a word", "agree too late",
+    *sorted({*USUAL, *ENDINGS}), *["snapshot", "fall back"] * 3, *["recall", "hold passes"] * 2, "hold is over",
+    "free the living", "suspend", "suspend run", "cancel", "redis loses everything", "restore", "resume", "resume run",
+    "hold ends", "redis forgets a word", "agree too late",
 ]  # fmt: skip
 
 PICK = st.integers(0, 35)
 FLAG = st.booleans()
+#: What happens around a loss.
+BUSY = [
+    "take",
+    "take",
+    "take",
+    "succeed",
+    "doubted",
+    "let go",
+    "submit",
+    "start",
+    "late beat",
+    "make up a beat",
+    "park",
+]
+AFTER = [*BUSY, "take", "take", "take", "beat", "beat", "recall", "recall", "hold passes", "claim", "claim", "loosen"]
 
 
 class Protocol(RuleBasedStateMachine):
     """Workers, a dispatcher and a person, in any order."""
 
-    def __init__(self, state: Timelapse) -> None:
+    def __init__(self, state: Timelapse, raw: redis.Redis) -> None:
         super().__init__()
         state.flush()
+        self.raw = raw
         self.state, self.progress = state, Progress(state)
         self.dispatcher = Fleet(state, LIMITS)
         self.numbers = itertools.count(1)
@@ -320,8 +367,15 @@ class Protocol(RuleBasedStateMachine):
         self.known: set[str] = set()
         self.lists: dict[str, dict[str, Place]] = defaultdict(dict)
         self.leases: dict[str, Lease] = {}
-        self.done: set[str] = set()
-        self.kept: set[str] = set()
+        #: Which run wrote a job's record last, as Redis remembers it.
+        self.done: dict[str, str] = {}
+        self.server: Server | None = None
+        self.incarnations = itertools.count(1)
+        #: What Redis had on disk a while ago, and what the model said of that.
+        self.snapshot: tuple[dict[Any, tuple[int, Any]], dict[str, Any]] | None = None
+        #: The truth: versions of the jobs' records in S3.
+        self.records: Counter[str] = Counter()
+        self.parked: set[str] = set()
         #: Requests in the API's queue whose ids are known: what each is made from.
         self.requests: dict[str, str] = {}
         #: The truth: requests that were accepted, or may have been, by job and run; neither stored nor over.
@@ -375,6 +429,21 @@ class Protocol(RuleBasedStateMachine):
         """One step of anybody, at the wrong time too."""
         self.step(move, pick, one, other)
 
+    @rule(
+        lost=st.lists(st.tuples(st.sampled_from(BUSY), PICK, FLAG, FLAG), min_size=1, max_size=6),
+        after=st.lists(st.tuples(st.sampled_from(AFTER), PICK, FLAG, FLAG), min_size=2, max_size=16),
+    )
+    def forget(self, lost: list[tuple[str, int, bool, bool]], after: list[tuple[str, int, bool, bool]]) -> None:
+        """What happens is lost, and all goes on."""
+        self.take_snapshot()
+        for moves in (lost, after):
+            for move, pick, one, other in moves:
+                if move == "take":
+                    self.take(pick, some(self.pending() or PLACES, pick), on=one or other)
+                else:
+                    self.step(move, pick, one, other)
+            self.fall_back()
+
     def step(self, move: str, pick: int, one: bool, other: bool) -> None:
         """One step, by its name; where there is nothing that it could happen to, nothing happens."""
         if move in ENDINGS:
@@ -387,8 +456,8 @@ class Protocol(RuleBasedStateMachine):
             "submit": lambda: self.submit(pick),
             "settle": lambda: self.settle(pick, found=one),
             "succeed": lambda: self.succeed(pick),
-            "keep": lambda: self.keep(pick),
-            "store kept": lambda: self.store_kept(pick),
+            "park": lambda: self.park(pick),
+            "store parked": lambda: self.store_parked(pick),
             "find a record": lambda: self.find_a_record(pick),
             "agree": lambda: self.agree(run),
             "agree too late": lambda: self.agree_too_late(run),
@@ -420,6 +489,11 @@ class Protocol(RuleBasedStateMachine):
             "resume": self.resume,
             "resume run": lambda: self.resume_run(run, frozenset({"awaiting_approval"})),
             "hold ends": self.hold_ends,
+            "snapshot": self.take_snapshot,
+            "fall back": self.fall_back,
+            "recall": self.recall,
+            "hold passes": lambda: self.hold_passes(10),
+            "hold is over": self.hold_is_over,
         }
         steps[move]()
 
@@ -430,8 +504,9 @@ class Protocol(RuleBasedStateMachine):
             self.resume_run(run, frozenset())
         self.resume()
         for worker in sorted(self.processes):
-            self.processes[worker].fleet.beat({})
-            self.beaten(worker, self.processes[worker].listed())
+            self.beat_now(worker)
+        self.recall()
+        self.hold_is_over()
         while len(self.processes) < 2:
             self.start()
         for at in SHARDS:
@@ -488,18 +563,58 @@ class Protocol(RuleBasedStateMachine):
         """Whether the fleet's suspension lets this job through."""
         return not self.suspended or (self.suspended == {"outage"} and self.probing == place.job)
 
-    def hands(self, *, calling: bool = False, kept: bool = False) -> list[tuple[str, Hand]]:
+    def hands(self, *, calling: bool = False, parked: bool = False) -> list[tuple[str, Hand]]:
         """The jobs in the hands of processes, by where they are on their way."""
         return [
             (worker, hand)
             for worker, process in self.processes.items()
             for hand in process.hands.values()
-            if (hand.claim is not None, hand.kept) == (calling, kept) or (kept and hand.kept)
+            if (hand.claim is not None, hand.parked) == (calling, parked) or (parked and hand.parked)
         ]
 
-    def beaten(self, worker: str, listed: dict[str, Listed]) -> None:
+    def recognise(self, seen: int) -> None:
+        """Each beat and each claim looks whether the server has forgotten something."""
+        server = self.server
+        if server and not server.is_other and server.counter >= seen:
+            return
+        is_new = server is None and seen == 0
+        least = 6 if server and server.counter >= seen else 600
+        counter = max(server.counter if server else 0, seen) + 1
+        if server and not server.is_other and server.holds:
+            server.counter, server.least = counter, least
+            return
+        self.server = Server(counter, next(self.incarnations), holds=not is_new, least=least)
+
+    def waits(self) -> bool:
+        """Whether no call is granted as long as calls may be out that the server does not know of."""
+        server = self.server
+        assert server
+        if not server.holds:
+            return False
+        if server.age < server.least or (server.age < 600 and self.known - server.beaten) or not server.recalled:
+            return True
+        server.holds = False
+        return False
+
+    def beat_now(self, worker: str) -> None:
+        """A heartbeat; to a server that has forgotten it is said again."""
+        process = self.processes[worker]
+        known, seen, listed = process.fleet.incarnation, process.fleet._count, process.listed()
+        process.fleet.beat({})
+        self.beaten(worker, listed, seen, known)
+        if known not in {"", process.fleet.incarnation}:
+            # By then the worker has seen what the server answered to the first.
+            assert self.server
+            self.beaten(worker, listed, self.server.counter, process.fleet.incarnation)
+
+    def beaten(self, worker: str, listed: dict[str, Listed], seen: int, known: str) -> None:
         """A heartbeat has reached Redis."""
         process = self.processes[worker]
+        self.recognise(seen)
+        server = self.server
+        assert server
+        if known in {"", process.fleet.incarnation}:
+            server.beaten.add(worker)
         self.alive.add(worker)
         self.known.add(worker)
         jobs = {job: entry.place for job, entry in listed.items()}
@@ -509,19 +624,30 @@ class Protocol(RuleBasedStateMachine):
                 jobs[job] = place
         self.lists[worker] = jobs
         for job, entry in listed.items():
-            if entry.calling and job not in self.leases and not self.over(entry.place):
-                self.leases[job] = Lease(entry.place, worker, entry.token, calling=True)
-                hand = process.hands.get(job)
-                if hand and hand.claim and hand.token == entry.token:
-                    self.out[job].add(entry.token)
-            elif entry.calling and job in self.leases and self.leases[job].token != entry.token:
+            if entry.calling and not self.over(entry.place):
+                self.put_back(worker, job, entry)
+            if entry.calling and job in self.leases and self.leases[job].token != entry.token:
                 # Somebody else was allowed to call since: this one was freed before.
                 self.out[job].discard(entry.token)
+        server.counter += 1
+
+    def put_back(self, worker: str, job: str, entry: Listed) -> None:
+        """What Redis has lost of a call, or remembers of an earlier holder, is set right."""
+        lease, hand = self.leases.get(job), self.processes[worker].hands.get(job)
+        if lease and lease.token != entry.token and lease.number >= entry.number:
+            return
+        if not lease or lease.token != entry.token:
+            self.leases[job] = Lease(entry.place, worker, entry.token, calling=True, number=entry.number)
+            if hand and hand.claim and hand.token == entry.token:
+                self.out[job].add(entry.token)
+        if self.server and self.server.holds and entry.submitted and job not in self.requests:
+            self.requests[job] = MADE_FROM[entry.place.run]
 
     def over(self, place: Place) -> bool:
-        """Whether Redis knows that the job has ended."""
+        """Whether Redis knows that the job has ended in this run."""
         ledger = self.ledgers[place.run]
-        return place.job in self.done or place in ledger.ended or (ledger.known and place.shard in ledger.closed)
+        is_done = self.done.get(place.job) == place.run
+        return is_done or place in ledger.ended or (ledger.known and place.shard in ledger.closed)
 
     def called(self, worker: str, kind: str, hand: Hand, error: RestyleError | None) -> Storm:
         """A call ended without a picture."""
@@ -679,7 +805,7 @@ class Protocol(RuleBasedStateMachine):
             self.requests.pop(place.job, None)
             self.paid -= {(place.job, run) for run in PLANS}
         if ended.wrote_record:
-            self.done.add(place.job)
+            self.done[place.job] = place.run
         if ended.call_succeeded:
             self.streak, self.lost, self.unreachable, self.failing = 0, 0, 0, set()
             self.alike = (self.alike[0], set())
@@ -692,8 +818,9 @@ class Protocol(RuleBasedStateMachine):
         if self.probing == place.job:
             self.probing = None
         if not self.is_open(place):
-            # Late, and paid for all the same.
-            ledger.credits += ended.outcome.credits if mine and ended.calls and ledger.known else 0
+            # Late, and paid for all the same; of a shard that is lost, the record tells it.
+            counts = place.shard in ledger.closed or ledger.status is not RunStatus.RUNNING
+            ledger.credits += ended.outcome.credits if mine and ended.calls and ledger.known and counts else 0
             return False
         if (place, token) in ledger.said:
             return ledger.said[place, token]
@@ -728,7 +855,7 @@ class Protocol(RuleBasedStateMachine):
             if lease and lease.worker == worker:
                 del self.leases[job]
                 self.out[job].discard(lease.token)
-                calling = lease.calling and job not in self.kept and job not in self.requests
+                calling = lease.calling and job not in self.parked and job not in self.requests
             if self.is_open(place):
                 ledger.calls[place] += calling
                 ledger.doubts[place] += calling
@@ -744,16 +871,13 @@ class Protocol(RuleBasedStateMachine):
             return
         worker = f"w{next(self.numbers)}"
         self.processes[worker] = Process(Fleet(self.state, LIMITS, worker=worker))
-        self.processes[worker].fleet.beat({})
-        self.beaten(worker, {})
+        self.beat_now(worker)
 
     def beat(self, pick: int) -> None:
         """A heartbeat; also of a worker that was taken for dead."""
         if not self.processes:
             return
-        worker = some(sorted(self.processes), pick)
-        self.processes[worker].fleet.beat({})
-        self.beaten(worker, self.processes[worker].listed())
+        self.beat_now(some(sorted(self.processes), pick))
 
     def make_up_a_beat(self, pick: int) -> None:
         """A heartbeat has read its worker's list, and is slow."""
@@ -763,7 +887,7 @@ class Protocol(RuleBasedStateMachine):
         hands = Hands()
         for job, holding in process.fleet.hands.snapshot().items():
             hands.add(job, holding)
-        process.late = (hands, process.listed())
+        process.late = (hands, process.listed(), process.fleet._count, process.fleet.incarnation)
 
     def late_beat(self, pick: int) -> None:
         """The slow heartbeat arrives, with a list of before."""
@@ -771,11 +895,13 @@ class Protocol(RuleBasedStateMachine):
             return
         worker, process = some([(name, found) for name, found in self.processes.items() if found.late], pick)
         assert process.late
-        (hands, listed), process.late = process.late, None
-        mine, process.fleet.hands = process.fleet.hands, hands
-        process.fleet.beat({})
-        process.fleet.hands = mine
-        self.beaten(worker, listed)
+        (hands, listed, seen, known), process.late = process.late, None
+        fleet = process.fleet
+        now = fleet.hands, fleet._count, fleet.incarnation
+        fleet.hands, fleet._count, fleet.incarnation = hands, seen, known
+        fleet._beat({})
+        fleet.hands, fleet._count = now[0], max(now[1], fleet._count)
+        self.beaten(worker, listed, seen, known)
 
     def lapse(self, pick: int) -> None:
         """A living worker's heartbeat does not come through for longer than it lasts."""
@@ -794,7 +920,7 @@ class Protocol(RuleBasedStateMachine):
         worker = some(sorted(self.processes), pick)
         for job, hand in self.processes[worker].hands.items():
             # Perhaps its request had been accepted, and nobody was told of it.
-            if hand.claim and not hand.kept and job in self.leases and self.leases[job].token == hand.token:
+            if hand.claim and not hand.parked and job in self.leases and self.leases[job].token == hand.token:
                 self.paid.add((job, hand.place.run))
         del self.processes[worker]
         self.state.ask("DEL", self.state.key("worker", worker))
@@ -807,7 +933,7 @@ class Protocol(RuleBasedStateMachine):
         worker = some(sorted(self.processes), pick)
         process = self.processes[worker]
         for hand in list(process.hands.values()):
-            if word and hand.claim is None and not hand.kept:
+            if word and hand.claim is None and not hand.parked:
                 self.part(worker, hand, give_back=False)
             else:
                 # Its call is over, and nobody but S3 was told.
@@ -815,8 +941,7 @@ class Protocol(RuleBasedStateMachine):
                 self.out[hand.place.job].discard(hand.token)
         process.hands.clear()
         if beat:
-            process.fleet.beat({})
-            self.beaten(worker, {})
+            self.beat_now(worker)
         process.fleet.leave()
         self.alive.discard(worker)
         if not self.lists[worker]:
@@ -828,8 +953,7 @@ class Protocol(RuleBasedStateMachine):
         for worker, process in self.processes.items():
             process.late = None
             if worker in self.alive:
-                process.fleet.beat({})
-                self.beaten(worker, process.listed())
+                self.beat_now(worker)
         for job, lease in self.leases.items():
             if lease.calling:
                 self.state.ask("HSET", self.state.key("lease", job), "calling", 1000)
@@ -855,7 +979,7 @@ class Protocol(RuleBasedStateMachine):
             return
         process.fleet.take(place.message, token)
         self.lists[worker][place.job] = place
-        hand = process.hands[place.job] = Hand(place, token)
+        hand = process.hands[place.job] = Hand(place, token, known=self.records[place.job])
         self.said = [said for said in self.said if (said[0], said[1].job) != (worker, place.job)]
         if on:
             self.ask(worker, hand, stale=False)
@@ -874,7 +998,7 @@ class Protocol(RuleBasedStateMachine):
     def ask(self, worker: str, hand: Hand, *, stale: bool) -> None:
         """One claim, as predicted."""
         process, place = self.processes[worker], hand.place
-        expected = self.verdict(worker, hand, stale)
+        expected = self.verdict(worker, hand, stale, process.fleet._count)
         looked_at = time.monotonic() - (2 * LIMITS.look_up_age if stale else 0)
 
         def claim_it() -> Claim:
@@ -889,21 +1013,21 @@ class Protocol(RuleBasedStateMachine):
                 claim_it()
             self.tell(worker, hand, failed("request_rejected", "406"))
             return
-        if expected not in {"go", "submitted", "look", "kept", "wait"}:
+        if expected not in {"go", "submitted", "look", "parked", "wait"}:
             with pytest.raises(Dropped, match=expected):
                 claim_it()
             del process.hands[place.job]
             return
         claim = claim_it()
         assert claim.verdict == expected
-        hand.lapsed = False
+        hand.lapsed = hand.lapsed and claim.verdict == "wait"
         if claim.verdict in {"go", "submitted"}:
             self.granted(worker, hand, claim)
         if claim.verdict == "look":
             hand.looked = True
-        hand.kept = claim.verdict == "kept"
+        hand.parked = claim.verdict == "parked"
 
-    def verdict(self, worker: str, hand: Hand, stale: bool) -> str:
+    def verdict(self, worker: str, hand: Hand, stale: bool, seen: int) -> str:
         """What a claim is answered."""
         place, job, ledger = hand.place, hand.place.job, self.ledgers[hand.place.run]
         why = self.barred(worker, place, hand.token) or (None if job in self.lists[worker] else "heartbeat")
@@ -913,10 +1037,13 @@ class Protocol(RuleBasedStateMachine):
             if why in {"suspended", "heartbeat"}:
                 self.hunger(place)
             return why
+        self.recognise(seen)
+        if self.waits():
+            return "wait"
         unsure = stale or ledger.calls[place] + ledger.doubted(place) > 0 or job in self.done
         lease = Lease(place, worker, hand.token)
-        if job in self.kept:
-            verdict = "kept"
+        if job in self.parked:
+            verdict = "parked"
         elif unsure and (stale or not hand.looked):
             verdict = "look"
         elif self.requests.get(job) == MADE_FROM[place.run]:
@@ -933,6 +1060,9 @@ class Protocol(RuleBasedStateMachine):
                 # Another run wants another picture: what was asked for is given up.
                 self.paid -= {(job, run) for run in PLANS if run != place.run}
         lease.began = next(self.events)
+        assert self.server
+        self.server.counter += 1
+        lease.number = hand.number = self.server.counter
         self.leases[job] = lease
         return verdict
 
@@ -1025,6 +1155,7 @@ class Protocol(RuleBasedStateMachine):
         if ending in {"doubted", "request lost"}:
             self.ledgers[place.run].noted.add(place.job)
         hand.claim, hand.looked, hand.submitted = None, False, False
+        hand.known = self.records[place.job]
         if then == "fail":
             self.tell(worker, hand, failed("api_unavailable", "500"))
         elif then != "retry":
@@ -1037,28 +1168,29 @@ class Protocol(RuleBasedStateMachine):
         worker, hand = some(self.hands(calling=True), pick)
         self.store(worker, hand)
 
-    def keep(self, pick: int) -> None:
+    def park(self, pick: int) -> None:
         """A call brings a picture that S3 does not take."""
         if not self.hands(calling=True):
             return
         _, hand = some(self.hands(calling=True), pick)
-        hand.kept = bool(self.state.run("keep", hand.place.job, "a picture", 100))
-        self.kept |= {hand.place.job} if hand.kept else set()
+        hand.parked = bool(self.state.run("park", hand.place.job, "a picture", 100))
+        self.parked |= {hand.place.job} if hand.parked else set()
 
-    def store_kept(self, pick: int) -> None:
-        """S3 takes a kept answer."""
-        if not self.hands(kept=True):
+    def store_parked(self, pick: int) -> None:
+        """S3 takes a parked answer."""
+        if not self.hands(parked=True):
             return
-        worker, hand = some(self.hands(kept=True), pick)
-        assert bool(self.state.run("unkeep", hand.place.job)) == (hand.place.job in self.kept)
-        self.kept.discard(hand.place.job)
+        worker, hand = some(self.hands(parked=True), pick)
+        assert bool(self.state.run("unpark", hand.place.job)) == (hand.place.job in self.parked)
+        self.parked.discard(hand.place.job)
         self.store(worker, hand)
 
     def store(self, worker: str, hand: Hand) -> None:
-        """Stores an answer and reports it; where this worker may have been taken for dead, it asks first."""
+        """Stores an answer and reports it; where this worker may have been taken for dead, not over a newer record."""
         fleet, place = self.processes[worker].fleet, hand.place
         self.out[place.job].discard(hand.token)
-        if not hand.lapsed or self.keeps_lease(worker, hand):
+        if not hand.lapsed or self.records[place.job] == hand.known:
+            self.records[place.job] += 1
             self.ledgers[place.run].recorded.add(place)
             self.tell(worker, hand, DONE)
             return
@@ -1067,16 +1199,6 @@ class Protocol(RuleBasedStateMachine):
         self.unlist(worker, place.job, hand.token)
         self.ledgers[place.run].credits += 0.02
         del self.processes[worker].hands[place.job]
-
-    def keeps_lease(self, worker: str, hand: Hand) -> bool:
-        """Asks whether a job is still one's own."""
-        place, lease = hand.place, self.leases.get(hand.place.job)
-        ended = self.is_open(place) and place in self.ledgers[place.run].ended
-        mine = not ended and (lease.token == hand.token if lease else place.job not in self.done)
-        assert self.processes[worker].fleet.still_mine(place.message, hand.token) == mine
-        if mine and not lease:
-            self.leases[place.job] = Lease(place, worker, hand.token, calling=True, began=next(self.events))
-        return mine
 
     def find_a_record(self, pick: int) -> None:
         """A worker finds that its job has a record of this run, written by one that has not told of it."""
@@ -1204,8 +1326,7 @@ class Protocol(RuleBasedStateMachine):
                 break
             self.free(worker, job, told)
         if comes_back and worker in self.processes:
-            self.processes[worker].fleet.beat({})
-            self.beaten(worker, self.processes[worker].listed())
+            self.beat_now(worker)
         if cut_off is None:
             self.dispatcher.bury(worker)
             if worker not in self.alive:
@@ -1347,9 +1468,10 @@ class Protocol(RuleBasedStateMachine):
         self.state.flush()
         for ledger in self.ledgers.values():
             ledger.forget()
-        for lost in (self.alive, self.known, self.leases, self.lists, self.done, self.kept, self.suspended):
+        for lost in (self.alive, self.known, self.leases, self.lists, self.done, self.parked, self.suspended):
             lost.clear()
         self.requests.clear()
+        self.server = self.snapshot = None
         # Of one whose worker died before anything was written down, nobody knows any more.
         self.paid = {
             (job, run) for job, run in self.paid if job in self.ledgers[run].noted | self.ledgers[run].requested
@@ -1374,8 +1496,7 @@ class Protocol(RuleBasedStateMachine):
             ledger.recalled = ledger.noted | ledger.requested
             for worker, process in self.processes.items():
                 process.late = None
-                process.fleet.beat({})
-                self.beaten(worker, process.listed())
+                self.beat_now(worker)
             ledger.cursor = max(ledger.opened, default=-1) + 1
             ledger.open = ledger.opened - ledger.closed
             ledger.hungry = set(ledger.open)
@@ -1385,6 +1506,7 @@ class Protocol(RuleBasedStateMachine):
             ledger.calls.update(done)
             ledger.counted |= done
             ledger.credits = round(0.02 * ledger.total(OutcomeKind.SUCCEEDED), 6)
+            self.has_forgotten()
         shards = {shard: self.fields(run, shard) for shard in ledger.open}
         earlier = Earlier(word=self.word(run), doubts=ledger.recalled, shards=shards)
         read = a_run(run, ledger.status)
@@ -1399,6 +1521,105 @@ class Protocol(RuleBasedStateMachine):
             outcome = DONE.outcome.model_dump_json()
             fields |= {f"o:{place.index}": outcome, f"c:{place.index}": "1", f"f:{place.index}": "1"}
         return fields
+
+    def has_forgotten(self) -> None:
+        """A run is rebuilt: the server may not know of calls that are out."""
+        self.recognise(0)
+        assert self.server
+        if self.server.age < 600:
+            self.server.holds, self.server.least = True, 600
+
+    # -- a server that falls back --------------------------------------------------------------------------
+
+    #: What the model says of keys of Redis, beside what a run's ledger has in S3.
+    REMEMBERED = (
+        "alive", "known", "lists", "leases", "done", "parked", "requests", "suspended", "epoch", "held_back", "streak",
+        "failing", "probing", "server", "lost", "unreachable", "good_began", "failed_at", "refused", "refusers",
+        "alike", "tries", "suspects", "allowed", "stopped_alike",
+    )  # fmt: skip
+
+    def take_snapshot(self) -> None:
+        """What Redis has now reaches its disk, or a replica."""
+        keys = [key for key in self.raw.scan_iter() if not key.startswith(b"timelapse:")]
+        dumped = {key: (max(self.raw.pttl(key), 0), self.raw.dump(key)) for key in keys}
+        remembered = {name: copy.deepcopy(getattr(self, name)) for name in self.REMEMBERED}
+        self.snapshot = (dumped, remembered | {"ledgers": copy.deepcopy(self.ledgers)})
+
+    def fall_back(self) -> None:
+        """Another process goes on with what was on disk; the workers know nothing of it."""
+        if not self.snapshot:
+            return
+        (dumped, remembered), self.snapshot = self.snapshot, None
+        self.state.flush()
+        for key, (ttl, text) in dumped.items():
+            self.raw.restore(key, ttl, text, replace=True)
+        for name in self.REMEMBERED:
+            setattr(self, name, remembered[name])
+        if self.server:
+            self.raw.hset(self.state.key("server"), "id", "another")
+            self.server.is_other = True
+        for run, ledger in remembered["ledgers"].items():
+            # The notes and the records are in S3, where nothing is lost.
+            for name in ("noted", "requested", "recorded", "opened", "word"):
+                setattr(ledger, name, getattr(self.ledgers[run], name))
+            self.ledgers[run] = ledger
+        in_hand = {
+            (job, hand.place.run): hand.token
+            for process in self.processes.values()
+            for job, hand in process.hands.items()
+        }
+        # Of a call whose worker is dead, and whose lease is lost, nobody knows.
+        leased = {lease.token for lease in self.leases.values()}
+        for tokens in self.out.values():
+            tokens.intersection_update({*in_hand.values(), *leased})
+        known = {(job, lease.place.run) for job, lease in self.leases.items() if lease.calling} | in_hand.keys()
+        self.paid = {
+            (job, run)
+            for job, run in self.paid
+            if (job, run) in known or job in self.ledgers[run].noted | self.ledgers[run].requested
+        }
+
+    def recall(self) -> None:
+        """The dispatcher reads the notes of doubts and requests that S3 has, and tells of those that Redis lacks."""
+        if not self.server or not self.server.holds or self.server.recalled:
+            return
+        for run, ledger in self.ledgers.items():
+            if not ledger.known:
+                continue
+            counted = {place.job for place in PLACES if place.run == run and self.counts(place)}
+            jobs = (ledger.noted | (ledger.requested - self.requests.keys())) - counted
+            self.progress.doubt(run, jobs)
+            ledger.recalled |= jobs
+        key = self.state.key("server")
+        self.state.ask("HSET", key, "recalled", self.state.ask("HGET", key, "incarnation"))
+        self.server.recalled = True
+
+    def counts(self, place: Place) -> bool:
+        """Whether Redis knows all that a note of this job could tell."""
+        ledger = self.ledgers[place.run]
+        return self.is_open(place) and (ledger.doubts[place] > 0 or place in ledger.ended)
+
+    def hold_passes(self, age: int) -> None:
+        """Time passes since the loss was recognised."""
+        if self.server and self.server.holds and self.server.age < age:
+            since = (self.state.now - age) * 1000
+            self.state.ask("HSET", self.state.key("server"), "since", f"{since:.0f}")
+            self.server.age = age
+
+    def hold_is_over(self) -> None:
+        """A heartbeat's whole time: who has said nothing counts as dead, and nobody knows of what it called."""
+        server = self.server
+        if not server or not server.holds:
+            return
+        self.hold_passes(1000)
+        for worker in sorted(self.processes.keys() - server.beaten):
+            self.state.ask("DEL", self.state.key("worker", worker))
+            self.alive.discard(worker)
+            for job, hand in self.processes[worker].hands.items():
+                hand.lapsed = True
+                lease = self.leases.get(job)
+                if not lease or lease.token != hand.token:
+                    self.out[job].discard(hand.token)
 
     def told(self, run: str) -> Totals:
         """The ledger by the model."""
@@ -1459,13 +1680,22 @@ class Protocol(RuleBasedStateMachine):
 
     @invariant()
     def a_call_that_is_out_is_known(self) -> None:
-        """Of no job are two calls out; and where a living worker is calling, its lease stands."""
+        """Of no job are two calls out; and where a worker that has beaten is calling, its lease stands."""
+        beaten = self.server.beaten if self.server and not self.server.is_other else set()
         for job, tokens in self.out.items():
             assert len(tokens) <= 1
-            for worker in self.alive & self.processes.keys():
+            for worker in self.alive & self.processes.keys() & beaten:
                 hand = self.processes[worker].hands.get(job)
                 if hand and hand.claim and hand.token in tokens:
                     assert self.leases[job].token == hand.token
+
+    @invariant()
+    def the_server_is_known(self) -> None:
+        """What it remembers of itself is what the model says."""
+        found = self.state.ask("HGETALL", self.state.key("server"))
+        assert bool(found) == (self.server is not None)
+        if self.server:
+            assert (int(found["counter"]), found["open"] == "0") == (self.server.counter, self.server.holds)
 
     @invariant()
     def the_suspensions_are_true(self) -> None:
@@ -1487,10 +1717,18 @@ def state(redis_url: str) -> Iterator[Timelapse]:
     state.close()
 
 
-def test_the_protocol_is_its_model(state: Timelapse) -> None:
-    """In whatever order workers, dispatcher, person, API and Redis act or die, every key is as predicted."""
+@pytest.fixture
+def raw(redis_url: str) -> Iterator[redis.Redis]:
+    """The same, for bytes that are no text."""
+    client = redis.Redis.from_url(redis_url)
+    yield client
+    client.close()
+
+
+def test_the_protocol_is_its_model(state: Timelapse, raw: redis.Redis) -> None:
+    """In whatever order workers, dispatcher, person, API and Redis act, die or forget, every key is as predicted."""
     run_state_machine_as_test(
-        lambda: Protocol(state),  # type: ignore[arg-type] # any factory will do
+        lambda: Protocol(state, raw),  # type: ignore[arg-type] # any factory will do
         settings=settings(
             max_examples=90, stateful_step_count=25, deadline=None, derandomize=True, database=None,
             suppress_health_check=list(HealthCheck),
@@ -1551,8 +1789,9 @@ FOUND: dict[str, list[tuple[str, int, bool, bool]]] = {
     ],
     "a doubt from before a loss of Redis counts at the next one": [
         ("take", 0, True, False), ("doubted", 1, False, False), ("redis loses everything", 0, False, False),
-        ("restore", 0, False, False), ("open", 0, False, False), ("take", 0, True, False),
-        ("claim", 0, False, False), ("doubted", 1, False, False),
+        ("restore", 0, False, False), ("open", 0, False, False), ("recall", 0, False, False),
+        ("hold is over", 0, False, False), ("take", 0, True, False), ("claim", 0, False, False),
+        ("doubted", 1, False, False),
     ],
 }  # fmt: skip
 
@@ -1604,9 +1843,9 @@ DECIDED: dict[str, tuple[list[tuple[str, int, bool, bool]], str]] = {
 
 
 @pytest.mark.parametrize("decided", DECIDED)
-def test_evidence_decides(state: Timelapse, decided: str) -> None:
+def test_evidence_decides(state: Timelapse, raw: redis.Redis, decided: str) -> None:
     """Each rule that goes by what happened, in a sequence that comes to it."""
-    protocol = Protocol(state)
+    protocol = Protocol(state, raw)
     steps, event = DECIDED[decided]
     for step in steps:
         protocol.step(*step)
@@ -1617,9 +1856,9 @@ def test_evidence_decides(state: Timelapse, decided: str) -> None:
 
 
 @pytest.mark.parametrize("found", FOUND)
-def test_what_once_went_wrong_goes_right(state: Timelapse, found: str) -> None:
+def test_what_once_went_wrong_goes_right(state: Timelapse, raw: redis.Redis, found: str) -> None:
     """Each sequence in which a script once broke the model, step by step."""
-    protocol = Protocol(state)
+    protocol = Protocol(state, raw)
     for step in FOUND[found]:
         protocol.step(*step)
         protocol.the_ledgers_are_true()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from restyle import kept
+from restyle import parked
 from restyle.answers import Answer
 from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.fleet import Claim, Dropped, Fleet, Limits
@@ -131,14 +131,13 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "dispatch": lambda: progress.dispatch("other", 5),
         "fire": lambda: state.run("fire", "firing", "{}", 60),
         "free": lambda: fleet.free("gone", {"run": RUN, "shard": 0, "index": 4}, job[4].job_id),
-        "keep": lambda: kept.keep(job[1].job_id, CALLED, "made from", state),
-        "keep_lease": lambda: fleet.still_mine(job[5], "t5"),
         "leave": fleet.leave,
         "leave_plan": lambda: state.run("leave_plan", "planned", "token"),
         "let_go": lambda: fleet.let_go(job[1], "t1", give_back=True),
         "loosen": lambda: fleet.loosen(job[4].job_id),
         "notice": lambda: state.run("notice", RUN, "finished", 60, "channel", "{}"),
         "open_shard": lambda: progress.open_shard(RUN, 1, 10),
+        "park": lambda: parked.park(job[1].job_id, parked.as_text(CALLED, "made from"), state),
         "probe": lambda: Fleet(state.of_account("in an outage"), Limits()).probe(job[2].job_id),
         "report": lambda: progress.report(fleet, job[1], "t1", Ended(ENDED.outcome, calls=1, wrote_record=True)),
         "restore": lambda: progress.restore(run.model_copy(update={"run_id": "lost"}), NOTHING, []),
@@ -150,7 +149,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "suspend": lambda: fleet.suspend("operator", "words", "a person"),
         "take": lambda: fleet.take(job[2], "t2"),
         "take_plan": lambda: state.run("take_plan", "firing", "worker", "token"),
-        "unkeep": lambda: kept.stored(job[3].job_id, state),
+        "unpark": lambda: parked.unpark(job[3].job_id, state),
     }
 
 
@@ -164,7 +163,7 @@ def _begin(state: State) -> tuple[Fleet, Progress]:
     for index in (0, 1):
         fleet.take(a_message(index), f"t{index}")
     fleet.claim(a_message(1), "t1", looked=True, looked_at=time.monotonic(), made_from="made from")
-    kept.keep(a_message(3).job_id, CALLED, "made from", state)
+    parked.park(a_message(3).job_id, parked.as_text(CALLED, "made from"), state)
     state.ask_all(
         ("SADD", state.key("workers"), "gone"),
         ("HSET", state.key("worker", "gone", "jobs"), a_message(4).job_id, "{}"),
@@ -213,7 +212,7 @@ def test_a_script_that_is_refused_has_changed_nothing(state: State, server: Valk
             fleet, progress = _begin(state)
     if kind == "oom":
         assert taken >= TAKEN_WHEN_FULL
-        assert not taken & {"take", "open_shard", "keep", "fire", "notice", "restore", "take_plan", "probe"}
+        assert not taken & {"take", "open_shard", "park", "fire", "notice", "restore", "take_plan", "probe"}
     else:
         assert not taken
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from producers.retry import Slice, retry_draft
+from restyle import parked
 from restyle.models import Outcome, OutcomeKind, Run
 from restyle.unreadable import Note
 from tasks.image import restyle_image
@@ -343,7 +344,7 @@ def test_an_answer_that_s3_does_not_take_is_not_lost(s3: S3, redis_url: str, san
             assert (outcome.error, sum(api.calls.values())) == ("unreadable", 2)
             assert [body for name, body in sorted(kept(bench, run).items()) if ".json" not in name] == [UNKNOWN] * 2
             (job_id,) = {name.partition(".")[0] for name in kept(bench, run)}
-            assert not tools.fleet.state.ask("EXISTS", tools.fleet.state.key("kept", job_id))
+            assert not tools.fleet.state.ask("EXISTS", tools.fleet.state.key(parked.KEY, job_id))
 
 
 def test_results_of_the_queue_are_read_and_kept_alike(s3: S3, redis_url: str, sandbox: SandboxServer) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from restyle import kept
+from restyle import parked
 from restyle.answers import Answer
 from restyle.fleet import Claim
 from restyle.models import utc_now
@@ -25,15 +25,15 @@ from tests.support.wait import wait_until
 
 def test_an_answer_is_found_by_its_own_request_alone(redis_url: str) -> None:
     """Of a run that was ended since, with another prompt, it is let go: it would be stored as what it is not."""
-    state = State(redis_url, namespace="restyle:kept:", account="kept")
+    state = State(redis_url, namespace="restyle:parked:", account="parked")
     answer = Answer((b"picture",), 1.5, request_id="r", cost=0.02)
     called = Called(Claim("go"), answer, utc_now(), utc_now(), 0.0)
-    assert kept.keep("job", called, "one prompt", state)
-    found = kept.find("job", "one prompt", state)
+    assert parked.park("job", parked.as_text(called, "one prompt"), state)
+    found = parked.find("job", "one prompt", state)
     assert found is not None
-    assert (found.answer.images, found.claim.verdict) == ((b"picture",), "kept")
-    assert kept.find("job", "another prompt", state) is None
-    assert kept.find("job", "one prompt", state) is None
+    assert (found.answer.images, found.claim.verdict) == ((b"picture",), "parked")
+    assert parked.find("job", "another prompt", state) is None
+    assert parked.find("job", "one prompt", state) is None
     assert state.ask("GET", state.key("kept_bytes")) in {"0", None}
     state.close()
 
@@ -55,7 +55,7 @@ def credentials(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def test_credentials_that_expire_during_a_call_cost_no_picture(
     s3: S3, redis_url: str, sandbox: SandboxServer, credentials: Path
 ) -> None:
-    """S3 is asked the short way, and nobody renews what it is signed with: the answer is kept until somebody does."""
+    """S3 is asked the short way, and nobody renews what it is signed with: the answer is parked until somebody does."""
     with running_bench(s3, redis_url, sandbox, workspace=f"s3://shop/{uuid4().hex}") as bench:
         manifest = f"id,image\na,{bench.put('a')}\n"
         assert [outcome.outcome.value for outcome in bench.run(manifest, prompt="first").values()] == ["succeeded"]
@@ -67,8 +67,8 @@ def test_credentials_that_expire_during_a_call_cost_no_picture(
         worker.start()
         wait_until(lambda: sandbox.counters()["in_flight"], timeout=10, description="the call")
         credentials.rename(credentials.with_suffix(".gone"))
-        key = bench.resources.state.key("kept", message["job_id"])
-        wait_until(lambda: bench.resources.state.ask("EXISTS", key), timeout=10, description="the kept answer")
+        key = bench.resources.state.key(parked.KEY, message["job_id"])
+        wait_until(lambda: bench.resources.state.ask("EXISTS", key), timeout=10, description="the parked answer")
         assert [found.reason for found in bench.resources.tools.fleet.suspensions()] != []
         credentials.with_suffix(".gone").rename(credentials)
         worker.join(20)

@@ -1,10 +1,10 @@
--- Keeps a paid answer that S3 would not take, as long as all that is kept fits.
--- job, text, limit (bytes) -> 1 kept
+-- Parks a paid answer that S3 would not take, as long as all that is parked fits.
+-- job, text, limit (bytes) -> 1 parked
 local job, text, limit = arg(1), arg(2), tonumber(arg(3))
 local total_key = workspace .. 'kept_bytes'
-local before = redis.call('STRLEN', kept_key(job))
+local before = redis.call('STRLEN', parked_key(job))
 local total = tonumber(redis.call('GET', total_key) or 0) - before + #text
 if total > limit then return 0 end
-redis.call('SET', kept_key(job), text)
+redis.call('SET', parked_key(job), text)
 redis.call('SET', total_key, total)
 return 1

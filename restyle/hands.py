@@ -1,0 +1,95 @@
+"""The jobs that a worker process has in hand, as its heartbeat tells of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What a claim was granted for its call; where Redis loses it, the heartbeat puts it back."""
+
+    #: Of two grants of one job the one with the higher number is the later.
+    number: int
+    #: Credits set aside for the call, and the names of the periods whose budgets they count in, as Redis has them.
+    reserved: str = "0"
+    periods: str = ""
+    #: What the server remembered as it granted this: `Fleet.incarnation`.
+    incarnation: str = ""
+    since_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A job in this worker's hands."""
+
+    place: str
+    token: str
+    #: Set while a call is out.
+    granted: Granted | None = None
+    #: The request that the API's queue has accepted for it, and what its result is made from.
+    request: str = ""
+    made_from: str = ""
+
+    @property
+    def calling_ms(self) -> int | None:
+        """Since when its call is out, in Unix milliseconds; None where none is."""
+        return self.granted.since_ms if self.granted else None
+
+    def call_as_json(self) -> str:
+        """The call that is out, as beat.lua reads it; empty where none is."""
+        if not (call := self.granted):
+            return ""
+        return json.dumps(
+            {
+                "token": self.token,
+                "number": call.number,
+                "reserved": call.reserved,
+                "periods": call.periods,
+                "since": call.since_ms,
+                "request": self.request,
+                "made_from": self.made_from,
+            }
+        )
+
+
+class Hands:
+    """The jobs that this process has taken. Safe among threads."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._lock = threading.Lock()
+        self._held: dict[str, Holding] = {}
+
+    def add(self, job_id: str, holding: Holding) -> bool:
+        """Takes a job in hand; False where another thread has it."""
+        with self._lock:
+            return self._held.setdefault(job_id, holding) is holding
+
+    def calling(self, job_id: str, granted: Granted | None) -> None:
+        """Notes that a call is out (or in again: None)."""
+        if granted:
+            granted = replace(granted, since_ms=round(time.time() * 1000))
+        with self._lock:
+            if held := self._held.get(job_id):
+                self._held[job_id] = Holding(held.place, held.token, granted)
+
+    def submitted(self, job_id: str, request: str, made_from: str) -> None:
+        """Notes what the API's queue has accepted for the call that is out."""
+        with self._lock:
+            if held := self._held.get(job_id):
+                self._held[job_id] = replace(held, request=request, made_from=made_from)
+
+    def remove(self, job_id: str, token: str) -> None:
+        """Parts with a job; not with what another thread has taken since."""
+        with self._lock:
+            if (held := self._held.get(job_id)) and held.token == token:
+                del self._held[job_id]
+
+    def snapshot(self) -> dict[str, Holding]:
+        """The list as it is now."""
+        with self._lock:
+            return dict(self._held)
