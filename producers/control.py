@@ -139,9 +139,10 @@ class Control:
         remove_suspension(run_id, self.store, self.workspace)
         self._agree(run, lift=True)
         reasons = self.keep_suspended()
-        if reasons and "operator" not in reasons:
-            self.fleet.resume()
-            self.note(None, "resumed", f"with run {run_id}")
+        if "operator" not in reasons:
+            self.fleet.resume()  # the balance is asked for anew, be the fleet suspended or not
+            if reasons:
+                self.note(None, "resumed", f"with run {run_id}")
         self.note(run_id, "resumed")
         return run
 
