@@ -16,10 +16,10 @@ _DECISIVE = (
 _PACE = ("concurrency", "processes", "max_rpm", "max_attempts", "api_timeout")
 
 
-def told_of_worker(settings: Settings) -> dict[str, Any]:
+def story_of_worker(settings: Settings) -> dict[str, Any]:
     """What a command has to know of a worker with these settings; of the key no more than what stands for it."""
-    told = {name: getattr(settings, name) for name in (*_DECISIVE, *_PACE)}
-    return {**told, "max_rpm": settings.effective_max_rpm, "processes": settings.effective_processes}
+    values = {name: getattr(settings, name) for name in (*_DECISIVE, *_PACE)}
+    return {**values, "max_rpm": settings.effective_max_rpm, "processes": settings.effective_processes}
 
 
 def check_worker(settings: Settings, story: Mapping[str, Any], say: Callable[[str], None]) -> None:
@@ -28,20 +28,20 @@ def check_worker(settings: Settings, story: Mapping[str, Any], say: Callable[[st
     Raises:
         ConfigurationError: it would spend another account's credits, more than this command allows, or too fast.
     """
-    wanted = told_of_worker(settings)
-    others = [name for name in _DECISIVE if story.get(name) != wanted[name]]
+    ours = story_of_worker(settings)
+    others = [name for name in _DECISIVE if story.get(name) != ours[name]]
     if "api_url" in others:
         others.remove("account")  # which is made of both
-    rpm, theirs = wanted["max_rpm"], story.get("max_rpm") or 0
+    rpm, theirs = ours["max_rpm"], story.get("max_rpm") or 0
     if rpm and (not theirs or theirs > rpm):
         others.append("max_rpm")
     if others:
         raise ConfigurationError(
             "a worker of this folder is up for another command, and would do this run too, with"
-            f" {_listed(others, story, wanted)}. Wait for its runs to end, or end it: restyle stop"
+            f" {_listed(others, story, ours)}. Wait for its runs to end, or end it: restyle stop"
         )
-    if paces := [name for name in _PACE if story.get(name) != wanted[name]]:
-        say(f"The worker of this folder is up with {_listed(paces, story, wanted)}: its own holds until it has ended")
+    if paces := [name for name in _PACE if story.get(name) != ours[name]]:
+        say(f"The worker of this folder is up with {_listed(paces, story, ours)}: its own holds until it has ended")
 
 
 def _listed(names: list[str], theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

@@ -87,7 +87,7 @@ class Groups:
     # -- joining -------------------------------------------------------------------------------------------
 
     @contextmanager
-    def joined(self, wanted: Sequence[Group], *, detach: bool) -> Iterator[list[Member]]:
+    def joined(self, groups: Sequence[Group], *, detach: bool) -> Iterator[list[Member]]:
         """Groups that are up for as long as this lasts, and longer where others use them, or they are detached.
 
         Raises:
@@ -95,7 +95,7 @@ class Groups:
             StateUnavailable: one that is ending does not end.
         """
         try:
-            members = self._join(wanted, detach=detach)
+            members = self._join(groups, detach=detach)
         except OSError as error:
             raise ConfigurationError(
                 f"the embedded stack cannot be started in {self.home.path}: {error.strerror or error}. Set RESTYLE_HOME"
@@ -106,12 +106,12 @@ class Groups:
                 leaving.callback(self._leave, member)
             yield members
 
-    def _join(self, wanted: Sequence[Group], *, detach: bool) -> list[Member]:
+    def _join(self, groups: Sequence[Group], *, detach: bool) -> list[Member]:
         while True:
             members: list[Member] = []
             try:
                 with self.home.turn("start", STARTING, TURN_TIMEOUT):
-                    for group in wanted:
+                    for group in groups:
                         members.append(self._member(group))  # noqa: PERF401 - what was joined is left where one fails
                     self._start([member for member in members if member.story is None], detach=detach)
                     for member in members if detach else ():
@@ -151,11 +151,11 @@ class Groups:
         Raises:
             StateUnavailable: it does not end in time.
         """
-        began, told = time.monotonic(), False
+        began, is_announced = time.monotonic(), False
         while is_held_alone(self.home.run(f"{name}.lock")) or is_held_alone(self.home.run(f"{name}.users")):
             waited = time.monotonic() - began
-            if waited > PATIENCE and not told:
-                told = True
+            if waited > PATIENCE and not is_announced:
+                is_announced = True
                 self.home.say(
                     "The last stack of this folder is still ending: its calls in flight are stored first. Waiting"
                 )
@@ -210,9 +210,9 @@ class Groups:
         )  # fmt: skip
         files = {name: str(self.home.run(f"{group.name}.{name}")) for name in ("lock", "users", "stays", "deaths")}
         uses = [str(self.home.run(f"{name}.users")) for name in group.uses]
-        told = {**files, "story": str(self.home.run(f"{group.name}.json")), "uses": uses, "children": made.children}
+        orders = {**files, "story": str(self.home.run(f"{group.name}.json")), "uses": uses, "children": made.children}
         assert keeper.stdin is not None
-        keeper.stdin.write(json.dumps(told).encode() + b"\n")
+        keeper.stdin.write(json.dumps(orders).encode() + b"\n")
         keeper.stdin.close()
         return keeper
 

@@ -71,12 +71,12 @@ class Home:
     # -- its groups ----------------------------------------------------------------------------------------
 
     def story(self, name: str) -> dict[str, Any] | None:
-        """What is told of a group that can be joined; None where it is not up, or is ending."""
+        """What is story of a group that can be joined; None where it is not up, or is ending."""
         try:
-            told: dict[str, Any] = json.loads(self.run(f"{name}.json").read_text())
+            story: dict[str, Any] = json.loads(self.run(f"{name}.json").read_text())
         except (OSError, ValueError):
             return None
-        return told if is_held_alone(self.run(f"{name}.lock")) else None
+        return story if is_held_alone(self.run(f"{name}.lock")) else None
 
     def signal(self, name: str) -> None:
         """Sends SIGTERM to a group's keeper, where there is one."""
@@ -90,8 +90,8 @@ class Home:
 
     def up(self) -> list[str]:
         """The groups whose keepers live, those that are ending too."""
-        found = sorted(path.stem for path in (self.path / "run").glob("*.lock"))
-        return [name for name in found if is_held_alone(self.run(f"{name}.lock"))]
+        names = sorted(path.stem for path in (self.path / "run").glob("*.lock"))
+        return [name for name in names if is_held_alone(self.run(f"{name}.lock"))]
 
     def end(self, name: str, timeout: float) -> bool:
         """Ends a group, whoever uses it; one that is ending already is waited for. True where it is gone."""
@@ -110,10 +110,10 @@ class Home:
     def deaths(self, name: str) -> dict[str, tuple[int, int | None]]:
         """How often in a row each child of a group has died soon after its start, and its last exit code."""
         try:
-            told: dict[str, tuple[int, int | None]] = json.loads(self.run(f"{name}.deaths").read_text())
+            counts: dict[str, tuple[int, int | None]] = json.loads(self.run(f"{name}.deaths").read_text())
         except (OSError, ValueError):
             return {}
-        return told
+        return counts
 
     @contextmanager
     def turn(self, name: str, why: str, timeout: float = float("inf")) -> Iterator[None]:
@@ -123,14 +123,14 @@ class Home:
             StateUnavailable: the other command has not come to its end in so many seconds.
         """
         path = self.folder("run") / f"{name}.turn"
-        lock, began, told = Lock(path), time.monotonic(), False
+        lock, began, is_announced = Lock(path), time.monotonic(), False
         try:
             while not lock.alone():
                 waited = time.monotonic() - began
                 if waited > timeout:
                     raise StateUnavailable(f"{why} for {waited:.0f} s now: look at process {path.read_text()}")
-                if waited > PATIENCE and not told:
-                    told = True
+                if waited > PATIENCE and not is_announced:
+                    is_announced = True
                     self.say(f"{why} (process {path.read_text()}). Waiting")
                 time.sleep(0.02)
             with suppress(OSError):  # on a full disk: nobody is told who has the turn

@@ -121,10 +121,10 @@ class Keeper:
 
     def _tell_deaths(self) -> None:
         """Says how often in a row each child has died, and how."""
-        told = {child.name: [child.deaths, child.process and child.process.returncode] for child in self.children}
+        counts = {child.name: [child.deaths, child.process and child.process.returncode] for child in self.children}
         draft = self.deaths.with_suffix(".draft")
         try:
-            draft.write_text(json.dumps(told))
+            draft.write_text(json.dumps(counts))
             draft.replace(self.deaths)
         except OSError:  # a full disk, which is no reason to leave the children alone
             return
@@ -161,13 +161,13 @@ def hold(path: Path) -> None:
 
 def main() -> None:
     """Reads from standard input, in one line, what to keep; holds the locks; keeps."""
-    told: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
-    hold(Path(told["lock"]))
-    if not all(Lock(Path(path)).share() for path in told["uses"]):
+    orders: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    hold(Path(orders["lock"]))
+    if not all(Lock(Path(path)).share() for path in orders["uses"]):
         sys.exit("a group that this one needs is ending")
     Keeper(
-        [Child(**child) for child in told["children"]],
-        Lock(Path(told["users"])), Path(told["story"]), Path(told["stays"]), Path(told["deaths"]),
+        [Child(**child) for child in orders["children"]],
+        Lock(Path(orders["users"])), Path(orders["story"]), Path(orders["stays"]), Path(orders["deaths"]),
     ).keep()  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from apps.fitting import check_worker, told_of_worker
+from apps.fitting import check_worker, story_of_worker
 from apps.groups import STARTING, TURN_TIMEOUT, Group, Groups, Made, Member
 from apps.home import Home, Say, tail
 from config.settings import PREFIX, TABLES, Settings
@@ -142,12 +142,12 @@ def stack(
             _refuse_older(home)
             settings = with_servers(settings, join(*servers))
         if sandbox and settings.local_sandbox is None:
-            told = join(Group(SANDBOX, partial(_sandbox, home)))
+            story = join(Group(SANDBOX, partial(_sandbox, home)))
             settings = settings.model_copy(
                 update={
                     "sandbox": True,
-                    "api_url": told["url"],
-                    "api_key": SecretStr(told["key"]),
+                    "api_url": story["url"],
+                    "api_key": SecretStr(story["key"]),
                     "local_sandbox": True,
                 }
             )
@@ -198,17 +198,17 @@ def module(name: str, *words: str) -> list[str]:
     return [sys.executable, "-P", "-m", name, *words]
 
 
-def with_servers(settings: Settings, told: Mapping[str, Any]) -> Settings:
+def with_servers(settings: Settings, story: Mapping[str, Any]) -> Settings:
     """The settings, completed with the servers that are up."""
     update: dict[str, Any] = {}
-    if settings.redis_url is None and "redis_url" in told:
-        update |= {"redis_url": SecretStr(told["redis_url"]), "local_redis": told.get("host", socket.gethostname())}
-    if settings.workspace is None and "s3_url" in told:
+    if settings.redis_url is None and "redis_url" in story:
+        update |= {"redis_url": SecretStr(story["redis_url"]), "local_redis": story.get("host", socket.gethostname())}
+    if settings.workspace is None and "s3_url" in story:
         update |= {
             "workspace": f"s3://{EMBEDDED_BUCKET}",
-            "local_s3_endpoint": told["s3_url"],
-            "local_s3_access_key": SecretStr(told["s3_access_key"]),
-            "local_s3_secret_key": SecretStr(told["s3_secret_key"]),
+            "local_s3_endpoint": story["s3_url"],
+            "local_s3_access_key": SecretStr(story["s3_access_key"]),
+            "local_s3_secret_key": SecretStr(story["s3_secret_key"]),
         }
     return settings.model_copy(update=update)
 
@@ -218,8 +218,8 @@ def with_servers(settings: Settings, told: Mapping[str, Any]) -> Settings:
 
 def _servers(settings: Settings, home: Home) -> list[Group]:
     """Valkey and the S3 server, those of them that are not configured."""
-    wanted = [(settings.redis_url, VALKEY, _valkey), (settings.workspace, S3, _s3)]
-    return [Group(name, partial(make, home)) for given, name, make in wanted if given is None]
+    parts = [(settings.redis_url, VALKEY, _valkey), (settings.workspace, S3, _s3)]
+    return [Group(name, partial(make, home)) for given, name, make in parts if given is None]
 
 
 def _refuse_older(home: Home) -> None:
@@ -245,17 +245,17 @@ def _s3(home: Home) -> Made:
             "--vfs-cache-mode", "off", "--dir-cache-time", "1s", str(home.folder("s3"))]  # fmt: skip
     # Its flag would show the credentials to everyone who can list processes.
     env = {**os.environ, "RCLONE_AUTH_KEY": f'"{pair[0]},{pair[1]}"'}
-    told = {"s3_url": url, "s3_access_key": pair[0], "s3_secret_key": pair[1]}
-    return Made([home.child("s3", argv, env=env)], told, lambda: _listens(url))
+    story = {"s3_url": url, "s3_access_key": pair[0], "s3_secret_key": pair[1]}
+    return Made([home.child("s3", argv, env=env)], story, lambda: _listens(url))
 
 
 def _sandbox(home: Home) -> Made:
     """The sandbox of the API."""
     key, port = f"SG_{secrets.token_hex(8)}", free_port()
-    told = {"url": f"http://127.0.0.1:{port}/v1/sdxl-img2img", "key": key}
+    story = {"url": f"http://127.0.0.1:{port}/v1/sdxl-img2img", "key": key}
     argv = module("apps.sandbox", "--port", str(port), "--credits", str(SANDBOX_CREDITS))
     child = home.child("sandbox", argv, env={**os.environ, "SANDBOX_API_KEY": key}, grace=3.0)
-    return Made([child], told, lambda: _listens(told["url"]))
+    return Made([child], story, lambda: _listens(story["url"]))
 
 
 def _worker_group(settings: Settings, home: Home) -> Group:
@@ -264,7 +264,7 @@ def _worker_group(settings: Settings, home: Home) -> Group:
     def make() -> Made:
         env = {**os.environ, **environment(settings)}
         child = home.child("worker", worker_command(settings), env=env, grace=settings.api_timeout + 20)
-        return Made([child], told_of_worker(settings))
+        return Made([child], story_of_worker(settings))
 
     # Its namespace tells the workspaces of one Redis apart.
     name = WORKER + settings.effective_workspace.namespace.split(":")[1]

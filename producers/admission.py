@@ -104,10 +104,10 @@ class Admission:
         def renew() -> None:
             while not over.wait(LASTS / 4):
                 with suppress(RestyleError):  # where Redis stays away, `still_alone` says so
-                    self._hold(token, LASTS)
+                    self._hold(token, LASTS, renew=True)
 
         def still_alone() -> None:
-            if not self._hold(token, LASTS):
+            if not self._hold(token, LASTS, renew=True):
                 raise ConfigurationError("Redis was away while the run was submitted; nothing was spent: try again")
 
         renewing = threading.Thread(target=renew, name="admission", daemon=True)
@@ -120,8 +120,8 @@ class Admission:
             with suppress(RestyleError):
                 self._hold(token, 0)
 
-    def _hold(self, token: str, seconds: float) -> bool:
-        return bool(self.progress.state.run("right", "admission", token, round(seconds * 1000)))
+    def _hold(self, token: str, seconds: float, *, renew: bool = False) -> bool:
+        return bool(self.progress.state.run("right", "admission", token, round(seconds * 1000), int(renew)))
 
     def _remove(self, run: Run) -> None:
         """Removes what was written of a run that does not exist; as well as it can."""

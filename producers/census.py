@@ -212,12 +212,12 @@ def take(planner: Planner, hashes: Hashes) -> Census:
     return census
 
 
-def _without_our_own(found: list[Collision], planner: Planner, census: Census) -> list[Collision]:
+def _without_our_own(collisions: list[Collision], planner: Planner, census: Census) -> list[Collision]:
     """The collisions but for those with an input that is our own output of a night before: that is no input."""
-    asked = {collision.first for collision in found if collision.kind == "input"}
-    if not asked or not planner.manifest.is_listing:
-        return found
-    images = {ordinal: entry.image for ordinal, entry in planner.entries(Problems()) if ordinal in asked}
+    in_question = {collision.first for collision in collisions if collision.kind == "input"}
+    if not in_question or not planner.manifest.is_listing:
+        return collisions
+    images = {ordinal: entry.image for ordinal, entry in planner.entries(Problems()) if ordinal in in_question}
     made = planner.made_by_us(images.values())
     census.ours = {ordinal for ordinal, image in images.items() if image in made}
     census.rejected.update(census.ours)
@@ -225,7 +225,7 @@ def _without_our_own(found: list[Collision], planner: Planner, census: Census) -
         census.problems.warn(f"{len(census.ours):,} pictures are left out that restyle has made")
     return [
         one
-        for one in found
+        for one in collisions
         if one.ordinal not in census.ours and not (one.kind == "input" and one.first in census.ours)
     ]
 

@@ -22,7 +22,7 @@ from producers.plan import Draft
 from producers.resolve import Resolved
 from producers.runs import read_runs
 from producers.uploads import Hashes
-from restyle.errors import StoreAccessDenied
+from restyle.errors import ObjectRefused, StoreAccessDenied
 from restyle.keys import Workspace
 from restyle.models import Job, Record
 from restyle.ownership import Owner
@@ -61,28 +61,28 @@ class Clashes:
 
     def sentences(self) -> list[str]:
         """What to say of them."""
-        found = []
+        sentences = []
         if self.replaced:
             ids = ", ".join(dict.fromkeys(one.id for one in self.replaced[:_EXAMPLES]))
             manifests = ", ".join(sorted({one.manifest for one in self.replaced})[:_EXAMPLES])
-            found.append(
+            sentences.append(
                 f"id {ids} was last made from {manifests}, of another picture: {self._of(self.replaced)} would replace"
                 " such pictures. Ids of their own keep both, as a column id or --column id=NAME has them"
             )
         if self.taken:
-            found.append(
+            sentences.append(
                 f"{self.taken[0]} has not been made by its job: so it is with {self._of(self.taken)}. What lies there"
                 " stays, and the new picture goes beside it"
             )
         if self.made_by_us:
-            found.append(
+            sentences.append(
                 f"{self.made_by_us[0]} was made by restyle: so it is with {self._of(self.made_by_us)}. They would be"
                 " paid for as inputs; list a prefix without outputs, or give --output a prefix of its own"
             )
-        return found
+        return sentences
 
-    def _of(self, found: Sequence[object]) -> str:
-        return f"{len(found):,} of {self.looked_at:,} jobs that were looked at"
+    def _of(self, jobs: Sequence[object]) -> str:
+        return f"{len(jobs):,} of {self.looked_at:,} jobs that were looked at"
 
 
 def find_clashes(plan: Draft, *, store: Store, workspace: Workspace) -> Clashes:
@@ -128,9 +128,9 @@ class _Looker:
 
     def record(self, job: Resolved) -> Record | None:
         """A job's record; one that cannot be read counts as none, as it does for a worker."""
-        found = self._store.find(self._workspace.record(job.entry.id, job.variant))
+        stored = self._store.find(self._workspace.record(job.entry.id, job.variant))
         try:
-            return Record.read(found.data) if found else None
+            return Record.read(stored.data) if stored else None
         except ValidationError:
             return None
 
@@ -151,7 +151,7 @@ class _Looker:
     def _etag(self, uri: str) -> str:
         try:
             head = self._store.head(uri)
-        except StoreAccessDenied:
+        except (ObjectRefused, StoreAccessDenied):
             return ""
         return head.etag if head else ""
 
@@ -164,25 +164,25 @@ class _Looker:
         owner = Owner(job_id, as_planned, record, self._workspace, self._store)
         try:
             return next((uri for uri in job.places if (head := owner.head(uri)) and not owner.owns(uri, head)), "")
-        except StoreAccessDenied:
+        except (ObjectRefused, StoreAccessDenied):
             return ""
 
     def manifests(self, run_ids: set[str]) -> dict[str, str]:
         """What each run was made from: its manifest, or that of the run that it repeats."""
-        found = {run_id: f"run {run_id}" for run_id in run_ids}
-        asked = {run_id: run_id for run_id in run_ids}
+        names = {run_id: f"run {run_id}" for run_id in run_ids}
+        repeats = {run_id: run_id for run_id in run_ids}
         for _ in range(_RETRIES):
-            runs = {run.run_id: run for run in read_runs(set(asked.values()), self._store, self._workspace)}
-            for run_id, repeated in list(asked.items()):
+            runs = {run.run_id: run for run in read_runs(set(repeats.values()), self._store, self._workspace)}
+            for run_id, repeated in list(repeats.items()):
                 run = runs.get(repeated)
                 if run is None or run.retry_of is None:
-                    found[run_id] = run.manifest.uri if run else found[run_id]
-                    del asked[run_id]
+                    names[run_id] = run.manifest.uri if run else names[run_id]
+                    del repeats[run_id]
                 else:
-                    asked[run_id] = run.retry_of
-            if not asked:
+                    repeats[run_id] = run.retry_of
+            if not repeats:
                 break
-        return found
+        return names
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -16,7 +16,7 @@ from producers.enqueue import Feeder
 from producers.runs import read_runs, run_ids
 from producers.suspensions import Suspended, keep_suspended, put_suspension, read_suspension, remove_suspension
 from producers.watch import read_run, write_run
-from restyle.errors import ConfigurationError, StoreAccessDenied, StoreUnavailable
+from restyle.errors import ConfigurationError, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.events import note
 from restyle.fleet import Fleet
 from restyle.holding import Holding
@@ -97,7 +97,7 @@ class Control:
         told = detail or f"suspended by {self.by}"
         try:
             self._suspend(run_id, reason, told)
-        except (StoreUnavailable, StoreAccessDenied):
+        except (StoreUnavailable, StoreAccessDenied, ObjectRefused):
             # To stop is urgent: Redis is told all the same, and the person that S3 was not.
             if run_id is None:
                 self.fleet.suspend(reason, told, self.by)
@@ -143,8 +143,9 @@ class Control:
             return None
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.status in ENDED:
-            again = f"; to run its failed jobs again, type: restyle retry {run_id}"
-            raise AlreadyEnded(f"run {run_id} is {run.status.value}{again}")
+            rest = " --status pending" if run.status is RunStatus.CANCELLED else ""
+            what = "do the rest of it" if rest else "run its failed jobs again"
+            raise AlreadyEnded(f"run {run_id} is {run.status.value}; to {what}, type: restyle retry {run_id}{rest}")
         if budget is not None or run.finish_by is not None:
             run = run.model_copy(update={"budget": budget or run.budget, "finish_by": None})
             write_run(run, store=self.store, workspace=self.workspace)

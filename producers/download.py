@@ -25,7 +25,7 @@ from producers.rows import Rows
 from producers.tally import SUSPECT, is_wanted, outcome_word
 from restyle.keys import escape, sample_uri
 from restyle.models import Job, Outcome, Run
-from restyle.store import Store
+from restyle.store import Head, Store
 
 #: By it the folder's pictures are known as copies, and are no inputs.
 INDEX = listing.INDEX
@@ -53,6 +53,8 @@ class Downloaded:
     bytes: int = 0
     reason: str = ""
     """Why it is missing or refused."""
+    made_since: str = ""
+    """The later run that has made it anew: it is not the picture that this run left."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,13 @@ class Wanted:
     reason: str = ""
     is_left_out: bool = False
     """It looks wrong, and such pictures were not asked for."""
+    fingerprint: str = ""
+    """Of what this run left."""
+
+    def made_since(self, head: Head) -> str:
+        """The run that has made it anew since; empty: none has, or nobody can tell."""
+        token = head.metadata.get("fingerprint", "")
+        return head.metadata.get("run_id", "") if token and self.fingerprint not in {"", token} else ""
 
 
 def download(  # noqa: PLR0913 - a copy's choices are independent, and all but three have defaults
@@ -128,7 +137,8 @@ def pictures(run: Run, job: Job, outcome: Outcome | None, *, left_out: bool) -> 
         path = f"{folder}/{name}"
         if run.options.naming and uri.startswith(root):
             path = "/".join(_portable(part) for part in uri.removeprefix(root).split("/"))
-        yield Wanted(job, uri, path, is_left_out=left_out and bool(outcome and outcome.suspect))
+        fingerprint = outcome.fingerprint if outcome else ""
+        yield Wanted(job, uri, path, "", left_out and bool(outcome and outcome.suspect), fingerprint)
     if not outputs:
         reason = f"no output: the job is {outcome_word(outcome)} in run {run.run_id}"
         yield Wanted(job, "", f"{folder}/{job.variant}", reason)
@@ -167,9 +177,9 @@ class Folder:
     def take(self, wanted: Wanted) -> Downloaded:
         """Copies one picture unless it is there."""
 
-        def became(state: State, size: int, reason: str) -> Downloaded:
+        def became(state: State, size: int, reason: str, made_since: str = "") -> Downloaded:
             job = wanted.job
-            return Downloaded(job.id, job.variant, wanted.uri, self.root / wanted.path, state, size, reason)
+            return Downloaded(job.id, job.variant, wanted.uri, self.root / wanted.path, state, size, reason, made_since)
 
         if not wanted.uri:
             return became("missing", 0, wanted.reason)
@@ -179,7 +189,7 @@ class Folder:
             return became("refused", 0, f"{wanted.path} would lie outside the folder")
         held = self._held(wanted.path)
         if held and (head := self.store.head(wanted.uri)) and held == (head.etag, head.bytes):
-            return became("unchanged", head.bytes, "")
+            return became("unchanged", head.bytes, "", wanted.made_since(head))
         found = self.store.find(wanted.uri)
         if found is None:
             return became("missing", 0, f"{wanted.uri} is not there any more")
@@ -188,7 +198,7 @@ class Folder:
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             return became("refused", 0, f"{error.filename} is in the way; move it and download again")
         self._note(wanted.path, found.etag, len(found.data))
-        return became("copied", len(found.data), "")
+        return became("copied", len(found.data), "", wanted.made_since(found))
 
     def _inside(self, path: str) -> bool:
         """Whether the file would lie in the folder, links in it followed."""

@@ -64,7 +64,7 @@ def made_by_us(uris: Collection[str], store: Store) -> set[str]:
     def is_ours(uri: str) -> bool:
         try:
             head = store.head(uri)
-        except StoreAccessDenied:
+        except (ObjectRefused, StoreAccessDenied):
             return False
         return head is not None and {"fingerprint", "run_id"} <= head.metadata.keys()
 

@@ -14,6 +14,7 @@ from restyle.errors import (
     ConfigurationError,
     InputNotFound,
     ManifestError,
+    ObjectRefused,
     Problem,
     RestyleError,
     StoreAccessDenied,
@@ -45,7 +46,7 @@ def probe(plan: Draft, *, store: Store, workspace: Workspace, with_workspace: bo
     if with_workspace:
         try:
             warnings += _probe(workspace.under("doctor"), store, None)
-        except (StoreAccessDenied, InputNotFound) as error:
+        except (StoreAccessDenied, ObjectRefused, InputNotFound) as error:
             raise ConfigurationError(
                 f"RESTYLE_WORKSPACE: {error.message}. Mend that, or create the bucket. {_LEAVE}"
             ) from None
@@ -55,7 +56,7 @@ def probe(plan: Draft, *, store: Store, workspace: Workspace, with_workspace: bo
             continue
         try:
             warnings += _probe(posixpath.dirname(job.output), store, plan.options.outputs.storing)
-        except (StoreAccessDenied, InputNotFound) as error:
+        except (StoreAccessDenied, ObjectRefused, InputNotFound) as error:
             reason = f"nothing can be written there: {error.message}. Mend that, or create the bucket. {_LEAVE}"
             entry, of_row = job.entry, bool(job.entry.output.startswith("s3://"))
             source = entry.source if of_row else "--output"
@@ -69,13 +70,13 @@ def _probe(folder: str, store: Store, storing: Storing | None) -> Sequence[str]:
     """Puts an object and removes it.
 
     Raises:
-        StoreAccessDenied, InputNotFound: there is no such bucket, or it cannot be written to.
+        StoreAccessDenied, ObjectRefused, InputNotFound: there is no such bucket, or it cannot be written to.
     """
     uri = f"{folder}/restyle-probe-{uuid4().hex}"
     warnings = []
     try:
         store.head(uri)
-    except StoreAccessDenied:
+    except (StoreAccessDenied, ObjectRefused):
         warnings.append(
             f"{folder}: S3 does not let restyle look there (s3:GetObject, s3:ListBucket): what lies there already would"
             " be replaced, whoever has made it"

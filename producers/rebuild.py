@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import json
 import posixpath
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from gzip import BadGzipFile
 
 from pydantic import ValidationError
 
 from producers.enqueue import read_plan
 from producers.ledger import Ledger, add_up, read_ledger
-from producers.rows import read_results
-from producers.suspensions import read_suspension
+from producers.rows import read_results, readable
+from producers.suspensions import keep_suspended, read_suspension
 from producers.watch import read_run
 from restyle.budgets import weight
 from restyle.errors import InputNotFound
@@ -65,10 +63,8 @@ class Count:
     def merge(self, other: Count) -> None:
         """Adds what another count has."""
         self.kinds += other.kinds
-        self.attempts += other.attempts
-        self.in_doubt += other.in_doubt
-        self.credits += other.credits
-        self.suspect += other.suspect
+        for name in ("attempts", "in_doubt", "credits", "suspect"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.unit = max(self.unit, other.unit)
         for day, credits in other.by_day.items():
             self.by_day[day] += credits
@@ -112,16 +108,16 @@ class Rebuilder:
         Raises:
             RunUnreadable: what S3 has of it cannot be read.
         """
-        if self.progress.totals(run_id) is not None:
-            return True
-        if self.calls_out(run_id):
-            return False
+        self.progress.incarnation()  # what is seen of a Redis that is emptied from here on is out of date
+        if self.progress.totals(run_id) is not None or self.calls_out(run_id):
+            return self.progress.totals(run_id) is not None
         revision = self.progress.revision(run_id)
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.finished is not None:
             return True
         suspended = read_suspension(run_id, self.store, self.workspace)
         told, closed, earlier = self.read(run, suspended.word if suspended else None)
+        keep_suspended(self.store, self.workspace, self.progress.state)  # the fleet's, before any run can be claimed
         return self.progress.restore(run, told, closed, earlier, revision=revision)
 
     def calls_out(self, run_id: str) -> bool:
@@ -142,7 +138,7 @@ class Rebuilder:
         ledger = read_ledger(run.run_id, self.store, self.workspace)
         closed = sorted(int(name) for name in self._names(run.run_id, "results") if name.isdigit())
         doubtful = {*self._names(run.run_id, "doubt"), *self._names(run.run_id, "requests")}
-        with ThreadPoolExecutor(_AT_ONCE) as pool, readable(run.run_id):
+        with ThreadPoolExecutor(_AT_ONCE) as pool, told_of(run.run_id):
             counted = dict(zip(closed, pool.map(lambda shard: self._closed(run, shard, zone), closed), strict=True))
             is_open = sorted(ledger.opened - counted.keys())
             opened = [self._open(run, shard, doubtful, zone, pool.map) for shard in is_open]
@@ -190,7 +186,8 @@ class Rebuilder:
     ) -> OpenShard:
         from restyle.results import outcome_of
 
-        jobs = [Job.model_validate_json(line) for line in read_plan(self.store, self.workspace, run.run_id, shard)]
+        with readable():
+            jobs = [Job.model_validate_json(line) for line in read_plan(self.store, self.workspace, run.run_id, shard)]
         found = OpenShard(shard, {"size": str(len(jobs))}, Count(), set(), [])
         for index, (job, record) in enumerate(zip(jobs, map_all(self._record, jobs), strict=True)):
             job_id = self.workspace.job_id(job.id, job.variant)
@@ -271,13 +268,12 @@ class Rebuilder:
 
 
 @contextmanager
-def readable(run_id: str) -> Iterator[None]:
+def told_of(run_id: str) -> Iterator[None]:
     """Says of what cannot be read that it is this run's."""
     try:
         yield
-    except (InputNotFound, ValidationError, BadGzipFile, zlib.error, EOFError) as error:
-        why = error.message if isinstance(error, InputNotFound) else f"{type(error).__name__}: {error}"[:300]
-        raise RunUnreadable(f"run {run_id} cannot be read from S3: {why}") from error
+    except (InputNotFound, RunUnreadable) as error:
+        raise RunUnreadable(f"run {run_id} cannot be rebuilt from S3: {error.message}") from error
 
 
 def _spent(found: OpenShard) -> dict[str, float]:

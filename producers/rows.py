@@ -6,11 +6,16 @@ They are read anew as often as they are needed, so memory does not grow with the
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from pydantic import ValidationError
 
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, Run, Value
+from restyle.registry import RunUnreadable
 from restyle.store import Store
 
 #: One job of a run and how it ended; None is pending.
@@ -50,6 +55,7 @@ def outcomes(
 
     Raises:
         RunPruned: the run has ended, and `restyle prune` has removed its plan.
+        RunUnreadable: a shard is damaged.
         InputNotFound: a shard of the plan is missing.
     """
     for shard in range(run.shards):
@@ -67,7 +73,9 @@ def outcomes(
             raise RunPruned(run, workspace)
         planned = planned or store.get(workspace.shard(run.run_id, shard))
         for index, line in enumerate(_lines(planned.data)):
-            yield Job.model_validate_json(line), known.get(index)
+            with readable():
+                job = Job.model_validate_json(line)
+            yield job, known.get(index)
 
 
 def read_results(store: Store, workspace: Workspace, run_id: str, shard: int) -> Iterator[Row]:
@@ -77,9 +85,24 @@ def read_results(store: Store, workspace: Workspace, run_id: str, shard: int) ->
 
 def _results(data: bytes) -> Iterator[Row]:
     for line in _lines(data):
-        result = ResultLine.read(line)
+        with readable():
+            result = ResultLine.read(line)
         yield result.job, result.outcome
 
 
 def _lines(data: bytes) -> Iterable[bytes]:
-    return gzip.decompress(data).splitlines()
+    with readable():
+        return gzip.decompress(data).splitlines()
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Says of what is no shard that the run cannot be read.
+
+    Raises:
+        RunUnreadable: it is damaged, or of another version.
+    """
+    try:
+        yield
+    except (ValidationError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise RunUnreadable(f"a shard of the run cannot be read: {type(error).__name__}: {error}"[:300]) from error

@@ -10,6 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from config.settings import Settings
+from producers.clashes import find_clashes
 from producers.control import AlreadyEnded, Control
 from producers.diff import compare, put_diff
 from producers.plan import draft
@@ -146,9 +147,13 @@ class Starter:
             firing.request, settings, workspace=self.workspace, store=self.store, run_id=firing.run_id
         )  # fmt: skip
 
+        warnings: list[str] = []
         if settings.probe_outputs:
-            for warning in probe(plan, store=self.store, workspace=self.workspace, with_workspace=False):
-                log.warning(warning, run=firing.run_id)
+            warnings += probe(plan, store=self.store, workspace=self.workspace, with_workspace=False)
+        # Nobody is there to be asked: what would be replaced goes to replaced/ first.
+        warnings += find_clashes(plan, store=self.store, workspace=self.workspace).sentences()
+        for warning in warnings:
+            log.warning("before it is queued", run=firing.run_id, warning=warning)
 
         # Before run.json: a night that exists says what it found changed.
         changes = compare(plan, store=self.store, workspace=self.workspace, settings=settings)

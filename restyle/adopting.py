@@ -36,9 +36,10 @@ def look_again(work: Work, fingerprint: Fingerprint, prepared: Prepared, tools: 
                 continue
             if work.options.overwrite and first.head.metadata.get("run_id", "") != work.message.run_id:
                 continue
-            found = [_left(work, n, content_type, aside, fingerprint, tools) for n in range(_received(first.head))]
+            samples = range(_received(first.head))
+            left = [one for n in samples if (one := _left(work, n, content_type, aside, fingerprint, tools))]
             # Where a sample is missing, its worker died in between, and the call is made again.
-            return None if None in found else _adopt(work, fingerprint, prepared, [one for one in found if one], tools)
+            return _adopt(work, fingerprint, prepared, left, tools) if len(left) == len(samples) else None
     return None
 
 
@@ -46,7 +47,7 @@ class Left(NamedTuple):
     """An output without a record."""
 
     uri: str
-    wanted: str
+    planned: str
     """Where it was planned to go."""
     head: Head
 
@@ -56,13 +57,13 @@ def _left(
 ) -> Left | None:
     """This job's sample of this very fingerprint: where it was planned, or beside what is somebody else's."""
     job_id = work.message.job_id
-    wanted = place(work.message.job, sample, content_type, aside)
-    for uri in places_of(wanted, job_id):
+    planned = place(work.message.job, sample, content_type, aside)
+    for uri in places_of(planned, job_id):
         head = tools.store.head(uri)
         if head is None:
             return None  # nothing is in the way that it would have been put beside
         if head.metadata.get("fingerprint") == fingerprint.token and head.metadata.get(JOB, job_id) == job_id:
-            return Left(uri, wanted, head)
+            return Left(uri, planned, head)
     return None
 
 
@@ -72,21 +73,21 @@ def _received(first: Head) -> int:
 
 def _adopt(work: Work, fingerprint: Fingerprint, prepared: Prepared, left: list[Left], tools: Tools) -> Ended | None:
     """Writes the record that is missing for outputs that are there."""
-    job, told = work.message.job, left[0].head.metadata
-    found = []
+    job, metadata = work.message.job, left[0].head.metadata
+    outputs = []
     for uri, _, _ in left:
         stored = tools.store.find(uri)
         if stored is None:
             return None  # it was removed meanwhile
         try:
-            found.append(recorded(uri, Finished(stored.data, images.verify(stored.data))))
+            outputs.append(recorded(uri, Finished(stored.data, images.verify(stored.data))))
         except MalformedResponse:
             return None  # it is broken since, and as good as missing
-    cost = float(told["cost"]) if told.get("cost") else None
+    cost = float(metadata["cost"]) if metadata.get("cost") else None
     now = utc_now()
     record = Record(
         job_id=work.message.job_id,
-        run_id=told.get("run_id") or work.message.run_id,
+        run_id=metadata.get("run_id") or work.message.run_id,
         id=job.id,
         variant=job.variant,
         fingerprint=fingerprint,
@@ -96,15 +97,15 @@ def _adopt(work: Work, fingerprint: Fingerprint, prepared: Prepared, left: list[
         ),
         prepared=RecordPrepared(width=prepared.width, height=prepared.height, steps=prepared.steps),
         params=job.params,
-        outputs=tuple(found),
-        beside=tuple(one.wanted for one in left if one.uri != one.wanted),
+        outputs=tuple(outputs),
+        beside=tuple(one.planned for one in left if one.uri != one.planned),
         samples_expected=job.params.samples,
-        samples_received=len(found),
+        samples_received=len(outputs),
         api=RecordApi(
-            url=tools.segmind.url, sandbox=work.options.sandbox, request_id=told.get("request_id") or None,
+            url=tools.segmind.url, sandbox=work.options.sandbox, request_id=metadata.get("request_id") or None,
             cost=cost, seconds=0.0, attempts=1, in_doubt=0,
         ),
-        marks=_told_marks(told),
+        marks=_marks_in(metadata),
         metadata=job.meta,
         timestamps=RecordTimes(started=work.started, called=now, answered=now, stored=now),
         worker=tools.fleet.worker,
@@ -114,9 +115,9 @@ def _adopt(work: Work, fingerprint: Fingerprint, prepared: Prepared, left: list[
     return succeeded(record, tools) if record.run_id == work.message.run_id else skipped(work, record, tools)
 
 
-def _told_marks(told: dict[str, str]) -> Marks:
+def _marks_in(metadata: dict[str, str]) -> Marks:
     """What outputs themselves say was done to them; nothing where they are older than that."""
     try:
-        return Marks.model_validate_json(told.get("marks") or "{}")
+        return Marks.model_validate_json(metadata.get("marks") or "{}")
     except ValidationError:
         return Marks()

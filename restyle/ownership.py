@@ -10,7 +10,7 @@ import hashlib
 import posixpath
 from dataclasses import dataclass, field
 
-from restyle.errors import InputNotFound, InvalidImage, StoreAccessDenied
+from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.keys import Workspace, sample_uri
 from restyle.models import Job, Record
 from restyle.places import LONGEST_PART
@@ -37,14 +37,14 @@ class Owner:
     #: What was looked at.
     _heads: dict[str, Head | None] = field(default_factory=dict)
 
-    def place(self, wanted: str, data: bytes = b"") -> str:
+    def place(self, planned: str, data: bytes = b"") -> str:
         """Where an output may be put: the place that was planned, or beside it where something lies that is not ours.
 
         Args:
-            wanted: the place that was planned.
+            planned: the place that was planned.
             data: what is to be put there.
         """
-        *places, last = places_of(wanted, self.job_id)
+        *places, last = places_of(planned, self.job_id)
         for uri in places:
             head = self.head(uri)
             if head is None or self.owns(uri, head, data):
@@ -56,7 +56,7 @@ class Owner:
         if uri not in self._heads:
             try:
                 self._heads[uri] = self.store.head(uri)
-            except StoreAccessDenied:
+            except (ObjectRefused, StoreAccessDenied):
                 self._heads[uri] = None
         return self._heads[uri]
 
@@ -102,9 +102,9 @@ class Owner:
             return False
 
 
-def places_of(wanted: str, job_id: str) -> tuple[str, ...]:
+def places_of(planned: str, job_id: str) -> tuple[str, ...]:
     """Where a job's output may lie: as planned, beside that, and where even that was taken."""
-    return wanted, beside(wanted, job_id[:8]), beside(wanted, job_id[:16])
+    return planned, beside(planned, job_id[:8]), beside(planned, job_id[:16])
 
 
 def beside(uri: str, name: str) -> str:

@@ -183,6 +183,11 @@ class Progress(Registry):
         """Notes that a shard's pending jobs are on the queue as of now."""
         self.state.ask("ZADD", self._run(run_id, "open"), "XX", f"{self.state.clock() * 1000:.0f}", str(shard))
 
+    def hunger(self, run_id: str) -> None:
+        """Has the pending jobs of all open shards fed again at the next tick."""
+        numbers = self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1)
+        self.state.ask_all(*(("ZADD", self._run(run_id, "open"), "XX", 0, number) for number in numbers))
+
     def fed_at(self, run_id: str, shard: int) -> float:
         """When an open shard was last fed, by Redis's clock; 0 where that is not known."""
         return float(self.state.ask("ZSCORE", self._run(run_id, "open"), str(shard)) or 0) / 1000

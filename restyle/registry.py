@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from restyle.errors import RestyleError
 from restyle.models import Run, RunStatus
@@ -141,9 +142,18 @@ class Registry:
         )
         return bool(self.state.run("restore", run.run_id, revision, text) == 1)
 
+    def incarnation(self) -> str:
+        """What tells this Redis from an empty one in its place; given to it by who asks first."""
+        key = self.state.key("stock")
+        self.state.ask("HSETNX", key, "id", uuid4().hex)
+        return str(self.state.ask("HGET", key, "id") or "")
+
     def revision(self, run_id: str) -> str:
-        """A number that changes with each word of a person on this run."""
-        return str(self.state.ask("HGET", self._run(run_id), "revision") or "0")
+        """What changes with each word of a person on this run, and with a loss of everything."""
+        identity, number = self.state.ask_all(
+            ("HGET", self.state.key("stock"), "id"), ("HGET", self._run(run_id), "revision")
+        )
+        return f"{identity or ''}/{number or 0}"
 
     def agree(self, run: Run, word: Word | None, *, revision: str = "", lift: bool = False) -> bool:
         """Brings Redis in line with what people have said of a run, which stands in S3.
@@ -179,7 +189,7 @@ class Standing:
         self.state = state
 
     def server(self) -> str:
-        """What tells this Redis from an empty one in its place; empty until stock was taken."""
+        """What tells this Redis from an empty one in its place; empty: nobody has asked yet."""
         return str(self.state.ask("HGET", self.state.key("stock"), "id") or "")
 
     def epoch(self) -> int:

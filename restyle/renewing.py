@@ -25,9 +25,9 @@ def renew(work: Work, record: Record, tools: Tools) -> Record:
     owner = Owner(work.message.job_id, work.message.job, record, tools.workspace, tools.store)
     outputs, beside = [], []
     for sample in range(len(record.outputs)):
-        output, marks, wanted = _renewed(work, sample, marks, owner, record, tools)
+        output, marks, planned = _renewed(work, sample, marks, owner, record, tools)
         outputs.append(output)
-        beside += [wanted] if output.uri != wanted else []
+        beside += [planned] if output.uri != planned else []
     if (tuple(outputs), marks, tuple(beside)) == (record.outputs, record.marks, record.beside):
         return record
     return record.model_copy(update={"outputs": tuple(outputs), "marks": marks, "beside": tuple(beside)})
@@ -39,27 +39,27 @@ def _renewed(
     """A sample as this run wants it, what was done to it, and where it was to go; beside it, if that is not ours."""
     options, output = work.options.outputs, record.outputs[sample]
     content_type = _content_type(work, record, output)
-    wanted = _place(work, sample, content_type, marks, tools)
-    uri = wanted if wanted == output.uri else owner.place(wanted)
+    planned = _place(work, sample, content_type, marks, tools)
+    uri = planned if planned == output.uri else owner.place(planned)
     if uri != output.uri and record.marks.suspect and work.options.keep_replaced:
         _keep(uri, work, tools)
     if content_type == output.content_type and not _is_marked_anew(work, record):
         if uri != output.uri:
             tools.store.copy(output.uri, uri, options.storing)
-        return output.model_copy(update={"uri": uri}), marks, wanted
+        return output.model_copy(update={"uri": uri}), marks, planned
     stored = tools.store.find(output.uri)
     if stored is None:
         return output, marks, output.uri  # somebody removed it: there is nothing to mark
     picture = Picture(output.width, output.height, output.content_type)
     (finished,), made = finisher(work, tools).finish([stored.data], [picture])
-    wanted = _place(work, sample, finished.picture.content_type, marks, tools)
-    uri = wanted if wanted == output.uri else owner.place(wanted)
+    planned = _place(work, sample, finished.picture.content_type, marks, tools)
+    uri = planned if planned == output.uri else owner.place(planned)
     marks = made.model_copy(update={"suspect": marks.suspect})
-    told = stored.metadata | {JOB: owner.job_id, "marks": marks.model_dump_json(exclude_defaults=True)}
+    metadata = stored.metadata | {JOB: owner.job_id, "marks": marks.model_dump_json(exclude_defaults=True)}
     tools.store.put(
-        uri, finished.data, content_type=finished.picture.content_type, metadata=told, storing=options.storing
+        uri, finished.data, content_type=finished.picture.content_type, metadata=metadata, storing=options.storing
     )
-    return recorded(uri, finished), marks, wanted
+    return recorded(uri, finished), marks, planned
 
 
 def _place(work: Work, sample: int, content_type: str, marks: Marks, tools: Tools) -> str:

@@ -150,7 +150,7 @@ def store(made: Made, tools: Tools) -> Record:
         prepared=RecordPrepared(width=made.prepared.width, height=made.prepared.height, steps=made.prepared.steps),
         params=job.params,
         outputs=tuple(one.output for one in placed),
-        beside=tuple(one.wanted for one in placed if one.output.uri != one.wanted),
+        beside=tuple(one.planned for one in placed if one.output.uri != one.planned),
         samples_expected=job.params.samples,
         samples_received=len(placed),
         api=RecordApi(
@@ -175,7 +175,7 @@ class Placed(NamedTuple):
     """An output that was put."""
 
     output: RecordOutput
-    wanted: str
+    planned: str
     """Where it was planned to go."""
 
 
@@ -191,8 +191,8 @@ def put_outputs(made: Made, tools: Tools) -> tuple[list[Placed], Marks, list[str
     owner = Owner(made.work.message.job_id, job, made.known, tools.workspace, tools.store)
     placed = []
     for sample, one in enumerate(finished):
-        wanted = place(job, sample, one.picture.content_type, aside)
-        placed.append(Placed(recorded(owner.place(wanted, one.data), one), wanted))
+        planned = place(job, sample, one.picture.content_type, aside)
+        placed.append(Placed(recorded(owner.place(planned, one.data), one), planned))
     replaced = set_aside(made, [one.output.uri for one in placed], owner, tools)
     told = {
         JOB: owner.job_id,
@@ -320,13 +320,13 @@ def skipped(work: Work, record: Record, tools: Tools) -> Ended:
             outputs=tuple(output.uri for output in renewed.outputs),
             etag=record.fingerprint.etag,
             fingerprint=record.fingerprint.token,
-            warning="; ".join(filter(None, (gates.told(renewed.marks.suspect), told_beside(renewed)))),
+            warning="; ".join(filter(None, (gates.told(renewed.marks.suspect), beside_text(renewed)))),
             suspect=renewed.marks.suspect,
         )
     )
 
 
-def told_beside(record: Record) -> str:
+def beside_text(record: Record) -> str:
     """What is to be said of outputs that made way for what was not theirs to replace."""
     if not record.beside:
         return ""
@@ -341,5 +341,5 @@ def _warning(record: Record, disbelieved: str = "") -> str:
     said += [costs.doubt(disbelieved)] if disbelieved else []
     said += [gates.told(record.marks.suspect)] if record.marks.suspect else []
     said += [f"stored without its {fault}" for fault in record.marks.faults]
-    said += [told_beside(record)] if record.beside else []
+    said += [beside_text(record)] if record.beside else []
     return "; ".join(said)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from mmap import mmap
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from urllib.parse import quote, urlencode
@@ -246,6 +247,9 @@ class Store:
         Raises:
             StoreAccessDenied: they are more than ten thousand, so that nobody can tell what is among them.
         """
+        return self.patiently(partial(self._glance, prefix_uri))
+
+    def _glance(self, prefix_uri: str) -> Glance:
         bucket, prefix = split_uri(prefix_uri)
         found: list[Dated] = []
         at = None

@@ -7,6 +7,7 @@ Each step is one script that refuses where a person has spoken since S3 was read
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import structlog
 
@@ -34,6 +34,8 @@ log = structlog.get_logger("restyle.steward")
 TICKS, LOOKS = 3, 10
 #: A run that Redis does not know, though Redis has lost nothing, was submitted lately: its command was cut off.
 LATELY = timedelta(days=2)
+#: One that is older than this is nobody's any more, until a person names it.
+LONG_AGO = timedelta(days=30)
 #: Requests to S3 at a time.
 _AT_ONCE = 8
 
@@ -44,6 +46,7 @@ class Server:
 
     process: str
     stock: str
+    incarnation: str
 
     @property
     def is_new(self) -> bool:
@@ -70,7 +73,7 @@ class Steward(threading.Thread):
         self._rebuilder = Rebuilder(self._store, self._workspace, self._progress, resources.tools.fleet)
         self._nudged, self._over = threading.Event(), threading.Event()
         self._looks = 0
-        self._process, self._since = "", 0.0
+        self._seen, self._since = ("", ""), 0.0
 
     def nudge(self) -> None:
         """The dispatcher works in this process: one more look, in its time."""
@@ -91,14 +94,18 @@ class Steward(threading.Thread):
             self._nudged.clear()
             began = time.monotonic()
             with suppress(StateUnavailable), self._troubles.of_all("Redis could not be brought in line with S3"):
-                self.look()
+                try:
+                    self.look()
+                except Exception:
+                    if not self._over.is_set():  # else the doors were closed behind it
+                        raise
             self._over.wait(max(0.0, began + pause - time.monotonic()))
 
     def look(self) -> None:
         """Brings Redis in line with S3 once."""
         server = self._server()
-        if server.process != self._process:
-            self._process, self._since = server.process, time.monotonic()
+        if (seen := (server.process, server.incarnation)) != self._seen:
+            self._seen, self._since = seen, time.monotonic()
         # What commands without a key of their own go by.
         self._state.ask("SET", self._state.key("account"), self._resources.settings.account or "")
         if keep_suspended(self._store, self._workspace, self._state):
@@ -130,27 +137,32 @@ class Steward(threading.Thread):
     # -- a Redis that has lost something -------------------------------------------------------------------
 
     def _server(self) -> Server:
+        incarnation = self._progress.incarnation()
         told = self._state.ask("INFO", "server")
         stock = self._state.ask("HGET", self._state.key("stock"), "server")
-        return Server(str(told.get("run_id") or "unnamed"), str(stock or ""))
+        return Server(str(told.get("run_id") or "unnamed"), str(stock or ""), incarnation)
 
     def _take_stock(self, server: Server) -> None:
-        """Takes up the runs that Redis has lost; of an empty one sums what all runs have spent."""
+        """Rebuilds the runs that Redis has lost; for an empty one sums what all runs have spent."""
         runs = list(read_runs(run_ids(self._store, self._workspace), self._store, self._workspace))
         known = self._known(runs)
         lost = [run for run in runs if run.finished is None and run.run_id not in known]
+        fell_back = [] if server.is_new or self._is_embedded else self._progress.unfinished()
         # A living worker may need so long to reach a Redis that has moved, and to write down what it is calling for.
         beaten = time.monotonic() - self._since >= self._resources.settings.heartbeat_ttl
-        if lost and not beaten:
+        if (lost or fell_back) and not beaten:
             return
         waiting = [run for run in lost if not self._restore(run)]
         if server.is_new:
             with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="steward") as pool:
                 ended = [run for run in runs if run.run_id not in known and self._may_count(run)]
                 waiting += [run for run, done in zip(ended, pool.map(self._sum, ended), strict=True) if not done]
+        for run_id in fell_back:
+            # What ended in the last second that Redis has lost is found done, and counts, once it is fed again.
+            self._progress.hunger(run_id)
         if not waiting:
-            self._state.ask("HSETNX", self._state.key("stock"), "id", uuid4().hex)
-            self._state.ask("HSET", self._state.key("stock"), "server", server.process)
+            if not self._state.run("stock", server.incarnation, server.process):
+                return
             log.info("taken stock of S3", runs=len(runs), rebuilt=[run.run_id for run in lost], new=server.is_new)
 
     def _known(self, runs: list[Run]) -> set[str]:
@@ -167,8 +179,11 @@ class Steward(threading.Thread):
                 yield run
 
     def _restore(self, run: Run) -> bool:
-        """Takes up a run; False where that has to wait. The embedded stack works on what its command names alone."""
-        if self._resources.settings.local_redis and run.status is not RunStatus.CANCELLED:
+        """Rebuilds a run; False where that has to wait. The embedded stack works on what its command names alone."""
+        if run.status is not RunStatus.CANCELLED and (self._is_embedded or run.created < utc_now() - LONG_AGO):
+            if not self._is_embedded:
+                told = {"reason": "Redis has lost it, and it is old", "next": _old(run.run_id)}
+                self._progress.note_trouble(run.run_id, json.dumps(told))
             return self._sum_lost(run)
         done = False
         with self._troubles.of_run(run.run_id, "steward"):
@@ -197,6 +212,10 @@ class Steward(threading.Thread):
             self._progress.spent_earlier(run.run_id, earlier.spent)
         return True
 
+    @property
+    def _is_embedded(self) -> bool:
+        return self._resources.settings.local_redis is not None
+
     def _may_count(self, run: Run) -> bool:
         """Whether a run that is over may have spent something this month, in whatever time zone."""
         if run.finished is None:
@@ -214,3 +233,7 @@ class Steward(threading.Thread):
             log.warning("its spending is not counted yet", run=run.run_id, reason=error.message)
             return False
         return True
+
+
+def _old(run_id: str) -> str:
+    return f"go on with it: restyle resume {run_id}; or end it: restyle cancel {run_id}"

@@ -17,7 +17,7 @@ from producers.clashes import Clashes, find_clashes
 from producers.plan import Draft, PlanRequest, draft
 from producers.probing import probe
 from producers.shards import write_shards
-from restyle.errors import ConfigurationError, StoreAccessDenied, StoreUnavailable
+from restyle.errors import ConfigurationError, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.keys import Workspace
 from restyle.models import Run
 
@@ -62,19 +62,19 @@ def looked_into_alone(plan: Draft, settings: Settings) -> Draft:
     Raises:
         ManifestError: outputs cannot be written where they are to go.
     """
-    found: list[str] = []
+    warnings: list[str] = []
     with local.s3(settings, say=say) as complete:
         store = open_store(complete or settings)
         try:
             if settings.probe_outputs:
-                found += probe(plan, store=store, workspace=_workspace(settings), with_workspace=False)
+                warnings += probe(plan, store=store, workspace=_workspace(settings), with_workspace=False)
             if complete:
-                found += find_clashes(plan, store=store, workspace=complete.effective_workspace).sentences()
-        except (StoreUnavailable, StoreAccessDenied) as error:
-            found.append(f"what lies where outputs go was not looked at: {error.message}")
+                warnings += find_clashes(plan, store=store, workspace=complete.effective_workspace).sentences()
+        except (StoreUnavailable, StoreAccessDenied, ObjectRefused) as error:
+            warnings.append(f"what lies where outputs go was not looked at: {error.message}")
         finally:
             store.close()
-    return replace(plan, warnings=[*plan.warnings, *found])
+    return replace(plan, warnings=[*plan.warnings, *warnings])
 
 
 def _workspace(settings: Settings) -> Workspace:

@@ -132,16 +132,24 @@ def download(
     with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
         run = here.read(run_id)
         counts: dict[str, int] = {}
+        anew: dict[str, int] = {}
         for copied in copy_outputs(
             run, here.rows(run), directory, store=here.store, statuses=checked(statuses),
             variants=frozenset(variants) or None, only_ids=ids,
         ):  # fmt: skip
             counts[copied.state] = counts.get(copied.state, 0) + 1
+            if copied.made_since:
+                anew[copied.made_since] = anew.get(copied.made_since, 0) + 1
             if copied.state in {"missing", "refused"}:
                 say(f"{copied.state}: {copied.reason}", "yellow")
     print(directory)  # noqa: T201 - the datum of this command, on stdout
     if counts.get("suspect"):
         say("Suspect pictures were left out; to have them too, add --status suspect", "yellow")
+    for other, count in sorted(anew.items()):
+        say(
+            f"{count:,} were made anew since by run {other}; those of this run are in the workspace's replaced/",
+            "yellow",
+        )
     say(" · ".join(f"{count:,} {state}" for state, count in counts.items()) or "nothing to copy")
     if counts.get("missing") or counts.get("refused"):
         sys.exit(SOME_FAILED)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from apps.cli import options
-from apps.cli.console import credits_text, out, print_json
+from apps.cli.console import credits_text, out, print_json, say
 from apps.cli.exits import run_code
 from apps.cli.session import Session, session
 from producers.watch import Snapshot, note_of
 from restyle.advice import next_step
-from restyle.errors import InputNotFound, RestyleError, StateUnavailable
+from restyle.errors import InputNotFound, StateUnavailable
 from restyle.holder import as_object, shown
-from restyle.models import utc_now
+from restyle.models import Run, utc_now
 from restyle.periods import Periods
 from restyle.registry import RunUnreadable
 
@@ -86,6 +86,11 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     for reason in suspended:
         out.print(f"suspended ({reason.reason}): {reason.detail}", style="yellow", markup=False)
         out.print(f"next: {next_step(reason, sandbox=here.settings.sandbox)}", style="yellow", markup=False)
+    if workers and Periods(here.state).in_force() is None:
+        out.print(
+            "What was spent today and this month is being summed from S3: until then no call is made under a daily or"
+            " monthly budget", style="yellow", markup=False,
+        )  # fmt: skip
     if zones := other_zones(here):
         out.print(zones, style="yellow", markup=False)
     for now in unfinished:
@@ -99,13 +104,23 @@ def standing(here: Session) -> tuple[list[Snapshot], dict[str, dict[str, str]]]:
     """The runs that have not ended, and those that cannot be read, with why; none keeps the others from being shown."""
     unseen, found = here.progress.troubles(), []
     for run in here.control.unfinished():
-        try:
-            found.append(here.snapshot(run))
-            unseen.pop(run.run_id, None)
-        except (InputNotFound, RunUnreadable, ValueError) as error:
-            why = error.message if isinstance(error, RestyleError) else f"{type(error).__name__}: {error}"[:300]
+        now, why = legible_snapshot(here, run)
+        if now is None:
             unseen.setdefault(run.run_id, {"reason": why, "next": f"end it: restyle cancel {run.run_id}"})
+        else:
+            found.append(now)
+            unseen.pop(run.run_id, None)
     return found, unseen
+
+
+def legible_snapshot(here: Session, run: Run) -> tuple[Snapshot | None, str]:
+    """A run as it stands now; or why what S3 has of it cannot be read."""
+    try:
+        return here.snapshot(run), ""
+    except (InputNotFound, RunUnreadable) as error:
+        return None, error.message
+    except (ValueError, KeyError) as error:
+        return None, f"{type(error).__name__}: {error}"[:300]
 
 
 def show_trouble(reason: str, what_next: str) -> None:
@@ -115,16 +130,19 @@ def show_trouble(reason: str, what_next: str) -> None:
 
 
 def other_zones(here: Session) -> str:
-    """A sentence where workers or this command count days in another time zone than the fleet; else nothing."""
+    """A sentence where workers have other time zones than the one that the fleet counts days in; else nothing."""
     zone = Periods(here.state).zone()
-    beats = here.fleet.workers().values()
-    others = {str(beat["zone"]) for beat in beats if beat and "zone" in beat} | {here.settings.time_zone}
-    if not zone or others <= {zone}:
+    others = {
+        name: str(beat["zone"])
+        for name, beat in here.fleet.workers().items()
+        if beat and beat.get("zone", zone) != zone
+    }  # fmt: skip
+    if not zone or not others:
         return ""
-    told = ", ".join(sorted(others - {zone}))
+    told = ", ".join(f"{name} ({other})" for name, other in sorted(others.items()))
     return (
-        f"Days and months of budgets are counted in {zone}; RESTYLE_TIME_ZONE is also {told}: set it alike for all"
-        " workers, and restart them"
+        f"Days and months of budgets are counted in {zone}, and these workers have another RESTYLE_TIME_ZONE: {told}."
+        " Set it alike for all workers, and restart them"
     )
 
 
@@ -166,7 +184,13 @@ def runs(
         listed = [(view, run) for view in views for run in view.control.runs(limit)]
         listed = sorted(listed, key=lambda item: item[1].run_id, reverse=True)[:limit]
         with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(lambda item: (item[0].snapshot(item[1]), item[0].settings.sandbox), listed))
+            looked = list(pool.map(lambda item: legible_snapshot(*item), listed))
+    found = []
+    for (view, run), (now, why) in zip(listed, looked, strict=True):
+        if now is None:
+            say(f"Run {run.run_id} cannot be read: {why}", "yellow")
+        else:
+            found.append((now, view.settings.sandbox))
     if as_json:
         print_json({"runs": [now.model_dump(mode="json") | {"sandbox": sand} for now, sand in found]})
         return

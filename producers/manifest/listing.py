@@ -106,16 +106,16 @@ def folder(path: Path, name: str) -> Listing:
 
 def copied(directory: Path) -> dict[str, int]:
     """The files that restyle has copied to a folder, with their sizes, by the index that it keeps there."""
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     try:
         with (directory / INDEX).open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 with suppress(ValueError, TypeError, RecursionError):  # cut off as a process died, or not ours
                     path, _etag, size = json.loads(line)
-                    found[str(directory / path)] = size
+                    sizes[str(directory / path)] = size
     except OSError:
         return {}
-    return found
+    return sizes
 
 
 def prefix(uri: str, store: Store) -> Listing:

@@ -9,7 +9,7 @@ if revision == '' then
   -- Whoever read S3 before this, and would rebuild or change the run by it, has to read it again.
   redis.call('HINCRBY', key, 'revision', 1)
   if not known then redis.call('EXPIRE', key, 86400) end
-elseif (redis.call('HGET', key, 'revision') or '0') ~= revision then
+elseif revision_of(run) ~= revision then
   return -1
 end
 if not known or redis.call('HEXISTS', key, 'ended') == 1 then return 0 end

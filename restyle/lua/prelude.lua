@@ -99,6 +99,13 @@ local reserved_key = workspace .. 'reserved'
 -- is in their sums.
 local periods_key = workspace .. 'periods'
 local summed_key = workspace .. 'summed'
+-- What tells this Redis from an empty one in its place, and of which process of it stock was taken (workers/steward.py).
+local stock_key = workspace .. 'stock'
+
+-- Changes with each word of a person on a run, and with a loss of everything: what was read in S3 before is out of date.
+local function revision_of(run)
+  return (redis.call('HGET', stock_key, 'id') or '') .. '/' .. (redis.call('HGET', run_key(run), 'revision') or '0')
+end
 
 -- The day and the month that a moment counts to, as `day month`: those in force, whatever clock and time zone a worker
 -- has; what was before them is named by the worker.

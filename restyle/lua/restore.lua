@@ -4,12 +4,12 @@
 -- -> entry); spent (period -> credits, of this run alone); shards (number -> field -> text: those that were open, with
 -- what their records tell); lost (job -> field -> text: of calls that may have been paid for); unit (credits of the
 -- dearest sample)
--- -> 1 rebuilt, 0 Redis knows it, -1 a person has had a word since S3 was read
+-- -> 1 rebuilt, 0 Redis knows it, -1 a person has had a word since S3 was read, or all was lost once more
 local run, revision, told = arg(1), arg(2), cjson.decode(arg(3))
 local key = run_key(run)
 -- Late answers may have left a word of it; only a registered run has its size.
 if redis.call('HEXISTS', key, 'planned') == 1 then return 0 end
-if revision ~= '' and (redis.call('HGET', key, 'revision') or '0') ~= revision then return -1 end
+if revision ~= '' and revision_of(run) ~= revision then return -1 end
 for name, value in pairs(told.fields) do redis.call('HSET', key, name, value) end
 redis.call('PERSIST', key)
 for _, shard in ipairs(told.closed) do redis.call('SETBIT', closed_key(run), shard, 1) end
@@ -31,5 +31,6 @@ spent_earlier(run, told.spent)
 local unit = tonumber(redis.call('HGET', rate_key, 'unit') or 0)
 if told.unit > unit then redis.call('HSET', rate_key, 'unit', string.format('%.6f', told.unit)) end
 has_forgotten()
+redis.call('HDEL', workspace .. 'troubles', run)
 redis.call('SADD', runs_key, run)
 return 1

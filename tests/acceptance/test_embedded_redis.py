@@ -22,10 +22,10 @@ from tests.support.wait import wait_until
 pytestmark = pytest.mark.acceptance
 
 
-def servers(alone: Alone) -> dict[str, Any]:
-    """What the embedded stack says of itself."""
-    told: dict[str, Any] = json.loads((alone.folder / ".restyle/run/servers.json").read_text())
-    return told
+def server(alone: Alone) -> dict[str, Any]:
+    """What the embedded Valkey's keeper says of it."""
+    story: dict[str, Any] = json.loads((alone.folder / ".restyle/run/valkey.json").read_text())
+    return story
 
 
 def test_a_run_sits_out_a_valkey_that_refuses(alone: Alone, sandbox: SandboxServer) -> None:
@@ -34,7 +34,7 @@ def test_a_run_sits_out_a_valkey_that_refuses(alone: Alone, sandbox: SandboxServ
     sandbox.control(latency=0.5)
     with alone.command.started(*RUN, "--json") as process:
         some_calls(sandbox)
-        with redis.Redis.from_url(servers(alone)["redis_url"]) as line:
+        with redis.Redis.from_url(server(alone)["redis_url"]) as line:
             line.config_set("min-replicas-to-write", 1)
             wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=30, description="calls in flight to end")
             Clock(2.5).wait()  # a look of the command at Redis falls into this

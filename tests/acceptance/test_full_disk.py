@@ -42,7 +42,6 @@ def fill(disk: Path) -> None:
                 continue
 
 
-@pytest.mark.xfail(reason="what Redis refuses (MISCONF) is not told from our own faults yet", strict=False)
 def test_a_full_disk_is_said_and_sat_out(alone: Alone, sandbox: SandboxServer, small_disk: Path) -> None:
     """No new call begins, what is paid for is stored once there is room, and status has no traceback."""
     write_catalog(alone.folder, 24)

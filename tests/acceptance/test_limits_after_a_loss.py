@@ -108,7 +108,7 @@ def test_an_approval_outlives_redis(bounded: FleetOf, proxy: Proxy, sandbox: San
 def test_a_cancelled_run_stays_so_after_redis_is_lost(bounded: FleetOf, proxy: Proxy, sandbox: SandboxServer) -> None:
     """Suspended by a person, lost by Redis, cancelled: not one call more, and its report is written."""
     write_catalog(bounded.command.folder, 40)
-    sandbox.control(latency=0.4)
+    sandbox.control(latency=2)
     with bounded.workers(1):
         run_id = bounded.submit()
         wait_until(lambda: sandbox.charged >= 8, timeout=60, description="8 calls")
@@ -126,12 +126,13 @@ def test_a_cancelled_run_stays_so_after_redis_is_lost(bounded: FleetOf, proxy: P
 def test_what_a_person_suspended_stays_suspended(bounded: FleetOf, sandbox: SandboxServer) -> None:
     """Redis forgets a suspension, of a run or of the fleet; S3 does not, until somebody types resume."""
     write_catalog(bounded.command.folder, 20)
-    sandbox.control(latency=0.4)
+    sandbox.control(latency=3)
     with bounded.workers(1):
         run_id = bounded.submit()
         wait_until(lambda: sandbox.charged >= 4, timeout=60, description="4 calls")
         bounded.command("suspend")
         bounded.command("suspend", run_id)
+        sandbox.control(latency=0.1)
         stands(bounded, run_id, "operator")
         spent = sandbox.calls
         lose_everything(bounded)

@@ -42,7 +42,7 @@ def by(fleet: FleetOf, proxy: Proxy) -> FleetOf:
 def test_a_cancel_that_was_cut_off(fleet: FleetOf, proxy: Proxy, sandbox: SandboxServer) -> None:
     """S3 has it, the answer was lost, exit 69: the run ends all the same, and nobody is told 'already' before."""
     write_catalog(fleet.command.folder, 60)
-    sandbox.control(latency=0.4)
+    sandbox.control(latency=1)
     fleet = fleet.with_settings(RESTYLE_CONCURRENCY="2", RESTYLE_SHARD_JOBS="10")
     with fleet.workers(1):
         run_id = fleet.submit()
@@ -64,10 +64,10 @@ def test_a_submit_that_is_refused_never_runs(fleet: FleetOf, proxy: Proxy, sandb
     with fleet.workers(1):
         run_id = fleet.submit("photo of {id}", "--limit", "1")
         fleet.finished(run_id, within=60)
-        sandbox.control(latency=0.4)
+        fleet.command("suspend")
         standing = fleet.submit("second {id}", "--limit", "20")
         fleet.command("suspend", standing)
-        wait_until(lambda: fleet.status(standing)["in_flight"] == 0, timeout=20, description="calls to end")
+        fleet.command("resume")
         spent = sandbox.calls
         proxy.delay = 0.5
         words = ("submit", "manifest.csv", "--prompt", "third {id}", "--yes")

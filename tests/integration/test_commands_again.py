@@ -92,7 +92,7 @@ def quiet(s3: S3, redis_url: str, sandbox: SandboxServer, to_s3: Proxy, to_redis
 @pytest.fixture
 def busy(s3: S3, redis_url: str, sandbox: SandboxServer, to_s3: Proxy, to_redis: Proxy) -> Iterator[Person]:
     """A person beside a fleet at work."""
-    sandbox.control(latency=0.3)
+    sandbox.control(latency=0.5)
     with running_works(s3, redis_url, sandbox) as works:
         yield at(works, s3, to_s3, to_redis)
 

@@ -88,6 +88,22 @@ def test_only_what_is_new(store: Store, workspace: Workspace, tmp_path: Path) ->
     assert {done.state for done in run_download(rows, tmp_path, store)} == {"unchanged"}
 
 
+def test_what_was_made_anew_since_is_told(store: Store, workspace: Workspace, tmp_path: Path) -> None:
+    """A picture that a later run has put in the place of this run's is no silent swap: its run is named."""
+    (job, outcome), (other, same) = a_row(workspace, "a"), a_row(workspace, "b")
+    for row, token in ((job, "later"), (other, "its own")):
+        metadata = {"fingerprint": token, "run_id": "20260201T000000Z-later"}
+        store.put(row.output, b"picture", content_type="image/jpeg", metadata=metadata)
+    rows: Rows = [
+        (job, outcome.model_copy(update={"fingerprint": "its own"})),
+        (other, same.model_copy(update={"fingerprint": "its own"})),
+    ]
+    for state in ("copied", "unchanged"):
+        done = run_download(rows, tmp_path, store)
+        assert [one.state for one in done] == [state] * 2
+        assert [one.made_since for one in done] == ["20260201T000000Z-later", ""]
+
+
 def test_what_looks_wrong_is_left_out(store: Store, workspace: Workspace, tmp_path: Path) -> None:
     """Suspect pictures are copied only where they are asked for."""
     (job, good), (other, bad) = a_row(workspace, "good"), a_row(workspace, "bad")

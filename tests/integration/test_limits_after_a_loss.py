@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from producers.rebuild import Rebuilder
+from producers.watch import write_run
+from restyle.models import utc_now
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
@@ -81,7 +86,7 @@ def test_a_run_that_is_over_counts_for_its_day(fleet: Fleets, sandbox: SandboxSe
         works.ended(works.submit(rows, limit=7))
         works.lose_everything()
         now = works.stands(works.submit(rows), "budget")
-        assert (now.succeeded, now.skipped) == (3, 7)
+        assert (now.succeeded, now.failed) == (3, 0)
     assert sandbox.charged == 10
 
 
@@ -155,6 +160,69 @@ def test_a_run_that_redis_has_lost_goes_on_by_itself(fleet: Fleets, sandbox: San
         now = works.ended(run_id)
     assert (now.succeeded, now.credits_spent, now.attempts, now.in_doubt) == (16, 16.0, 16, 0)
     assert (sandbox.charged, sandbox.paid_twice) == (16, {})
+
+
+@pytest.mark.parametrize("limit", ["run", "day"])
+def test_calls_that_were_out_at_the_loss_count(fleet: Fleets, sandbox: SandboxServer, limit: str) -> None:
+    """Redis is emptied twice while four calls are out, and somebody types resume: 10 of 10 credits are spent."""
+    sandbox.control(latency=0.4)
+    with fleet(heartbeat_ttl=0.5, daily_budget=10.0 if limit == "day" else 0.0) as works:
+        run_id = works.submit(works.catalog(20), budget=10 if limit == "run" else None)
+        for calls in (0, 4):
+            wait_until(
+                lambda calls=calls: sandbox.charged >= calls and sandbox.counters()["in_flight"] >= 3,  # type: ignore[misc]
+                timeout=20, description=f"{calls} calls paid for and more out",
+            )  # fmt: skip
+            works.lose_everything()
+            works.control.resume(run_id)
+        now = works.stands(run_id, "budget")
+        assert (now.succeeded, now.credits_spent, now.in_doubt) == (10, 10.0, 0)
+        assert works.spent_today() == 10.0
+    assert (sandbox.charged, sandbox.paid_twice) == (10, {})
+
+
+def test_whatever_bounds_a_run_is_rebuilt(fleet: Fleets) -> None:
+    """Its finishing time, its priority, its doubts and what they may have cost: all before its first claim."""
+    with fleet(idle=True) as works:
+        here, ends = works.resources, utc_now() + timedelta(hours=2)
+        run_id = works.submit(works.catalog(4), finish_by=ends, priority="low", budget=9)
+        job = works.bench.lines(here.run(run_id), 0)[1]
+        note = {"job_id": here.job_id(job), "noted": str(utc_now())}
+        here.store.put(here.workspace.doubt(run_id, here.job_id(job)), json.dumps(note).encode(), content_type="x/y")
+        works.lose_everything()
+        works.control.resume(run_id)
+        key = here.state.key("run", run_id)
+        found = here.state.ask("HGETALL", key)
+        told = {name: found.get(name) for name in ("priority", "budget", "lost", "status", "planned", "finish_by")}
+        assert told == {
+            "priority": "low", "budget": "9.0", "lost": "1.000000", "status": "running", "planned": "4",
+            "finish_by": None,
+        }, "resume goes on beyond its time, and a call that was lost counts as spent"  # fmt: skip
+        assert here.state.ask("SMEMBERS", f"{key}:doubts") == {here.job_id(job)}
+        works.lose_everything()
+        run = here.run(run_id).model_copy(update={"finish_by": ends})
+        write_run(run, store=here.store, workspace=here.workspace)
+        assert Rebuilder(here.store, here.workspace, here.progress, here.tools.fleet).restore(run_id)
+        assert int(here.state.ask("HGET", key, "finish_by")) == round(ends.timestamp() * 1000)
+
+
+def test_a_run_of_long_ago_waits_for_a_person(fleet: Fleets, sandbox: SandboxServer) -> None:
+    """Redis is empty and S3 has an unfinished run of 40 days ago: nothing is spent on it until somebody names it."""
+    with fleet(heartbeat_ttl=0.3, monthly_budget=100.0) as works:
+        here = works.resources
+        run = works.planned(works.catalog(3))
+        works.control.suspend(None)
+        works.control.admit(run.model_copy(update={"created": utc_now() - timedelta(days=40)}))
+        works.lose_everything()
+        works.control.resume(None)
+        trouble = wait_until(lambda: works.look(run.run_id).trouble, timeout=20, description="a word on it")
+        assert f"restyle resume {run.run_id}" in trouble.next
+        state = here.state
+        wait_until(lambda: state.ask("EXISTS", state.key("periods")), timeout=20, description="the month's sum")
+        assert (here.progress.totals(run.run_id), sandbox.calls) == (None, 0)
+        works.control.resume(run.run_id)
+        now = works.ended(run.run_id)
+        assert (now.succeeded, now.trouble) == (3, None)
 
 
 def test_what_a_record_tells_counts_once(fleet: Fleets, sandbox: SandboxServer) -> None:

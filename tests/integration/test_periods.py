@@ -14,12 +14,14 @@ from restyle.periods import Periods, names_of
 from restyle.progress import Progress
 from restyle.state import State
 from tests.integration.test_fleet import DONE, RUN, WORKSPACE, a_message, a_run
+from tests.support.holding import hold
 
 
 @pytest.fixture
 def state(redis_url: str) -> Iterator[State]:
     """The door to a real Valkey."""
     state = State(redis_url, namespace=WORKSPACE.namespace, account="account")
+    hold(state)
     yield state
     state.close()
 

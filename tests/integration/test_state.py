@@ -120,7 +120,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         ),
         "periods": lambda: Periods(state).begin("UTC", []),
         "register": lambda: progress.register(a_run(planned=1).model_copy(update={"run_id": "another"})),
-        "right": lambda: state.run("right", "admission", "token", 1000),
+        "right": lambda: state.run("right", "admission", "token", 1000, 0),
         "unhold": lambda: state.run("unhold", "", 0),
         "unreadable": lambda: state.run("unreadable", "worker", RUN, job[1].job_id, "kind", 1, "words", 3),
         "answered": lambda: fleet.answered(job[1], "t1", Claim("go"), None),

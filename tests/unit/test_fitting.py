@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.fitting import check_worker, told_of_worker
+from apps.fitting import check_worker, story_of_worker
 from config.reading import load_settings
 from config.settings import Settings
 from restyle.errors import ConfigurationError
@@ -22,8 +22,8 @@ def settings(**changed: Any) -> Settings:
 
 def story(**changed: Any) -> dict[str, Any]:
     """What the keeper of a worker with such settings tells, read again from its file."""
-    told: dict[str, Any] = json.loads(json.dumps(told_of_worker(settings(**changed))))
-    return told
+    values: dict[str, Any] = json.loads(json.dumps(story_of_worker(settings(**changed))))
+    return values
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def story(**changed: Any) -> dict[str, Any]:
 )
 def test_what_is_refused(theirs: dict[str, Any], ours: dict[str, Any], word: str) -> None:
     """Another account, way, limit of spending, or a higher rate: the promise of the command could not be kept."""
-    said: list[str] = []
+    sentences: list[str] = []
     with pytest.raises(ConfigurationError) as refused:
-        check_worker(settings(**ours), story(**theirs), said.append)
+        check_worker(settings(**ours), story(**theirs), sentences.append)
     assert word in refused.value.message
     assert "SG_" not in refused.value.message
-    assert said == []
+    assert sentences == []
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_is_refused(theirs: dict[str, Any], ours: dict[str, Any], word: str
     ],
 )
 def test_what_is_only_said(theirs: dict[str, Any], ours: dict[str, Any], words: int) -> None:
-    """What makes it slower, or more patient, is said in one sentence; what is frozen in a plan is no matter."""
-    said: list[str] = []
-    check_worker(settings(**ours), story(**theirs), said.append)
-    assert len(said) == words
+    """What makes it slower, or more patient, is sentences in one sentence; what is frozen in a plan is no matter."""
+    sentences: list[str] = []
+    check_worker(settings(**ours), story(**theirs), sentences.append)
+    assert len(sentences) == words

@@ -1,0 +1,54 @@
+"""`status` and `runs` show what can be read: what is wrong with one run hides none of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from apps.cli.session import connect
+from apps.cli.status import legible_snapshot, other_zones, standing
+from tests.support.sandbox import SandboxServer
+from tests.support.servers import S3
+from tests.support.works import Works, running_works
+
+
+@pytest.fixture
+def works(s3: S3, redis_url: str, sandbox: SandboxServer) -> Iterator[Works]:
+    """A workspace without a worker."""
+    with running_works(s3, redis_url, sandbox, idle=True) as found:
+        yield found
+
+
+def test_a_run_that_cannot_be_read_is_told_of_beside_the_others(works: Works) -> None:
+    """Redis has forgotten three runs: of one the plan is gone, of one a result is no gzip; the third is shown."""
+    here = works.resources
+    rows = works.catalog(6)
+    gone, broken, fine = (
+        works.submit(rows, only_ids=frozenset({f"item-{number:03d}", f"item-{number + 1:03d}"})) for number in (0, 2, 4)
+    )
+    works.lose_everything()
+    here.store.delete(here.workspace.shard(gone, 0))
+    here.store.put(here.workspace.results(broken, 0), b"no gzip", content_type="application/gzip")
+    command = connect(here.settings, here.store, embedded=False)
+    shown, unseen = standing(command)
+    assert [now.run_id for now in shown] == [fine]
+    assert set(unseen) == {gone, broken}
+    assert all("restyle cancel" in trouble["next"] for trouble in unseen.values())
+    assert legible_snapshot(command, here.run(fine))[0] is not None
+    command.state.close()
+
+
+def test_workers_with_another_time_zone_are_named(works: Works) -> None:
+    """One that counts days as the fleet does is not."""
+    here = works.resources
+    command = connect(here.settings, here.store, embedded=False)
+    here.tools.fleet.beat({"zone": "UTC"})
+    assert other_zones(command) == ""
+    here.state.ask("HSET", here.state.key("stock"), "server", "this one", "zone", "Europe/Berlin")
+    told = other_zones(command)
+    assert here.tools.fleet.worker in told
+    assert "Europe/Berlin" in told
+    here.tools.fleet.beat({"zone": "Europe/Berlin"})
+    assert other_zones(command) == ""
+    command.state.close()
