@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 DATE = b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
+WRITTEN = "<LastModified>2026-01-01T00:00:00Z</LastModified>"
 Headers = dict[str, str]
 Answer = Callable[[str, str, Headers, bytes], tuple[bytes, bytes]]
 
@@ -158,7 +159,7 @@ class S3(Server):
         self.last = time.monotonic()
         if verb == "PUT":
             kind = "record" if "records/" in key else "output"
-            if "runs/" in key:
+            if "runs/" in key or "fleets/" in key:
                 kind = "report" if key.endswith("report.json") else "other"
             self.count(f"PUT {kind}")
             metadata = "".join(f"{n}: {v}\r\n" for n, v in headers.items() if n.startswith("x-amz-meta-")).encode()
@@ -195,7 +196,9 @@ class S3(Server):
                 folders[prefix + rest.partition(delimiter)[0] + delimiter] = True
                 continue
             data, etag, _ = self.objects[key]
-            contents.append(f"<Contents><Key>{escape(key)}</Key><ETag>{etag}</ETag><Size>{len(data)}</Size></Contents>")
+            contents.append(
+                f"<Contents><Key>{escape(key)}</Key><ETag>{etag}</ETag><Size>{len(data)}</Size>{WRITTEN}</Contents>"
+            )
         text = "".join(contents) + "".join(
             f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in folders
         )

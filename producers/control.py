@@ -152,9 +152,10 @@ class Control:
         remove_suspension(run_id, self.store, self.workspace)
         self._agree(run, lift=True)
         reasons = self.keep_suspended()
-        if reasons and "operator" not in reasons:
-            self.fleet.resume()
-            self.note(None, "resumed", f"with run {run_id}")
+        if "operator" not in reasons:
+            self.fleet.resume()  # which ends a hold of the API's too
+            if reasons:
+                self.note(None, "resumed", f"with run {run_id}")
         self.note(run_id, "resumed")
         return run
 

@@ -34,7 +34,7 @@ class Look:
 class _Seen:
     """A record as this process has seen it."""
 
-    version: tuple[str, float]
+    version: tuple[str, float | None]
     record: FleetRecord | None
     #: Monotonic seconds.
     since: float
@@ -90,7 +90,7 @@ class Flags:
         seen = self._seen.get(name)
         if seen is None or seen.version != version:
             seen = self._seen[name] = _Seen(version, self._read(dated), now, beats=seen is not None)
-        age = None if at is None else at - dated.written
+        age = None if at is None or dated.written is None else at - dated.written
         return Rival(name, seen.record, age, now - seen.since, seen.beats)
 
     def _read(self, dated: Dated) -> FleetRecord | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from restyle.errors import RestyleError, WorkspaceHeld
+from restyle.errors import RestyleError, StoreUnavailable, WorkspaceHeld
 from restyle.flags import Flags, Look, Owner
 from restyle.fleet import Fleet
 from restyle.holder import (
@@ -35,6 +35,8 @@ from restyle.tenure import Known, Tenure
 
 #: Looks of a candidate at others that came at the same moment, and seconds between two.
 LOOKS, BETWEEN = 15, 0.2
+#: Seconds after which a command gives up where nobody is in the way and the workspace cannot be taken all the same.
+LONGEST_ENTRY = 60.0
 #: Seconds for which a command's interest in the workspace is remembered after its last word.
 INTEREST = 15.0
 
@@ -87,14 +89,21 @@ class Holding:
             self._tenure.lose_interest()
 
     def _wait_to_hold(self, met: set[str], *, patient: bool, take_over: bool, say: Callable[[str], None]) -> None:
+        until = time.monotonic() + LONGEST_ENTRY
         while (known := self._tenure.know(INTEREST)).lease <= 0:
             look = self._flags.look(known)
             if next_step(look.rivals, "", raised=False) is Step.GO_ON and self._enter(known, look):
                 return
             rival = in_the_way(look.rivals)
             if rival is None or not rival.holds:
+                if time.monotonic() > until:
+                    raise StoreUnavailable(
+                        f"{self._workspace.uri}: S3 does not list what was just written below fleets/, so that nobody"
+                        " can tell who else is at work there"
+                    )
                 time.sleep(BETWEEN)
                 continue
+            until = time.monotonic() + LONGEST_ENTRY
             if rival.name in self._tenure.know(INTEREST).names - known.names:
                 continue  # this Redis was emptied, and has learned the name of its own record again
             if not take_over and (rival.beats or not patient):
@@ -238,11 +247,12 @@ class Holding:
         """The records as they are when nobody is in the way; None where somebody stays."""
         for _ in range(LOOKS):
             look = self._flags.look(known)
-            match next_step(look.rivals, known.name, raised=True):
-                case Step.GO_ON:
-                    return look if known.name in look.mine else None
-                case Step.STEP_BACK:
-                    return None
+            step = next_step(look.rivals, known.name, raised=True)
+            # A listing without what was written here a moment ago may lack another one's too.
+            if step is Step.GO_ON and known.name in look.mine:
+                return look
+            if step is Step.STEP_BACK:
+                return None
             time.sleep(BETWEEN)
         return None
 

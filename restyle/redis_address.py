@@ -107,8 +107,8 @@ class RedisAddress:
     @property
     def tls_options(self) -> dict[str, Any]:
         """What the address says of certificates, in redis-py's words; whoever answers is checked."""
-        found = {name: value for name, value in self._server.items() if name.startswith("ssl_")}
-        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **found}
+        options = {name: value for name, value in self._server.items() if name.startswith("ssl_")}
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **options}
 
     @property
     def broker_url(self) -> str:
@@ -126,7 +126,7 @@ class RedisAddress:
     @cached_property
     def _parts(self) -> list[dict[str, Any]]:
         """What stands in each part of the address."""
-        found = []
+        parts = []
         for part in self.url.split(";"):
             try:
                 read = parse_url(f"redis://{part.strip().removeprefix(_SENTINEL)}")  # type: ignore[no-untyped-call]
@@ -135,16 +135,16 @@ class RedisAddress:
                 raise _wrong(_SENTINEL_FORM) from None
             if "host" not in read:
                 raise _wrong(_SENTINEL_FORM)
-            found.append(read)
-        return found
+            parts.append(read)
+        return parts
 
     @cached_property
     def _server(self) -> dict[str, Any]:
         """User, password, database and certificates of the servers: what any part of the address says of them."""
-        found: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         for part in reversed(self._parts):
-            found |= {name: value for name, value in part.items() if name not in {"host", "port"}}
-        return found
+            options |= {name: value for name, value in part.items() if name not in {"host", "port"}}
+        return options
 
 
 class Primary(SentinelManagedConnection):

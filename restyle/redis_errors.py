@@ -69,9 +69,9 @@ def meaning(error: RedisError) -> StateUnavailable | None:
     if not code:
         return StateUnavailable(f"Redis cannot be reached: {printable(words, 300)}", advice=_REACH)
     refuses = "refuses writes" if code in _NO_WRITES else "refuses"
-    told = words if code == "ERR" else f"{code} {words}"
+    quoted = words if code == "ERR" else f"{code} {words}"
     return StateUnavailable(
-        f"Redis {refuses}: {printable(told, 400)}", refusal=code, advice=_NEXT.get(code, _BY_ITSELF)
+        f"Redis {refuses}: {printable(quoted, 400)}", refusal=code, advice=_NEXT.get(code, _BY_ITSELF)
     )
 
 

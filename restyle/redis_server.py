@@ -30,11 +30,11 @@ class Memory:
 
 def memory(state: State) -> Memory:
     """What the server tells of its memory, by INFO, else by CONFIG: hosted ones allow one of them, or neither."""
-    told = state.peek("INFO", "memory") or {}
-    policy = told.get("maxmemory_policy") or (state.peek("CONFIG", "GET", "maxmemory-policy") or {}).get(
+    figures = state.peek("INFO", "memory") or {}
+    policy = figures.get("maxmemory_policy") or (state.peek("CONFIG", "GET", "maxmemory-policy") or {}).get(
         "maxmemory-policy", ""
     )
-    return Memory(int(told.get("used_memory", 0)), int(told.get("maxmemory", 0)), str(policy))
+    return Memory(int(figures.get("used_memory", 0)), int(figures.get("maxmemory", 0)), str(policy))
 
 
 def check(state: State) -> str:

@@ -20,7 +20,7 @@ class Spells:
         self._lock = threading.Lock()
         self._listener: Listener | None = None
         self._now: StateUnavailable | None = None
-        self._told: set[str] = set()
+        self._codes: set[str] = set()
         self._since = 0.0
 
     def listen(self, listener: Listener) -> None:
@@ -37,9 +37,9 @@ class Spells:
         with self._lock:
             if self._now is None:
                 self._since = time.monotonic()
-                self._told.clear()
-            is_new = trouble.refusal not in self._told
-            self._told.add(trouble.refusal)
+                self._codes.clear()
+            is_new = trouble.refusal not in self._codes
+            self._codes.add(trouble.refusal)
             self._now = trouble
         if is_new and self._listener:
             self._listener(trouble, 0.0)

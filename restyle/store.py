@@ -60,9 +60,9 @@ class Listed:
 
 @dataclass(frozen=True)
 class Dated(Listed):
-    """An object in a listing, with when it was written: Unix seconds by S3's clock."""
+    """An object in a listing, with when it was written: Unix seconds by S3's clock; None where it does not say."""
 
-    written: float
+    written: float | None
 
 
 @dataclass(frozen=True)
@@ -258,8 +258,9 @@ class Store:
                 with suppress(KeyError, ValueError):
                     at = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
                 for entry in page.get("Contents", ()):
-                    uri, etag = f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"')
-                    found.append(Dated(uri, etag, entry["Size"], entry["LastModified"].timestamp()))
+                    uri, etag = f"s3://{bucket}/{entry['Key']}", entry.get("ETag", "").strip('"')
+                    written = entry["LastModified"].timestamp() if "LastModified" in entry else None
+                    found.append(Dated(uri, etag, entry["Size"], written))
                 if len(found) > MOST_GLANCED:
                     raise StoreAccessDenied(f"{prefix_uri}: has too many objects; remove what does not belong there")
         return Glance(at, tuple(found))

@@ -81,8 +81,8 @@ class Heart(threading.Thread):
                 self.beat()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next heartbeat may go out
                 pause = min(pause, SOON)
-                told = log.debug if isinstance(error, StateUnavailable) else log.exception
-                told("heartbeat missed", reason=str(error))
+                write = log.debug if isinstance(error, StateUnavailable) else log.exception
+                write("heartbeat missed", reason=str(error))
 
     def stop(self) -> None:
         """Ends the heartbeat, and says goodbye so that nobody waits for it."""

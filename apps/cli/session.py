@@ -32,7 +32,6 @@ from restyle.holding import Holding
 from restyle.keys import Workspace, is_run_id
 from restyle.models import Run, utc_now
 from restyle.progress import Progress
-from restyle.renewal import Renewal, leave
 from restyle.state import State
 from restyle.store import EMBEDDED_BUCKET, Store
 from restyle.throttling import Patience, end_all
@@ -184,6 +183,8 @@ def held(here: Session, *, take_over: bool) -> Iterator[None]:
     Raises:
         WorkspaceHeld: another Redis is at work there.
     """
+    from restyle.renewal import Renewal, leave  # few commands hold anything
+
     if take_over:
         confirm_take_over(here)
     here.holding.hold(say=lambda text: say(text, "yellow"), take_over=take_over)

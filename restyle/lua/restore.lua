@@ -30,7 +30,7 @@ end
 spent_earlier(run, told.spent)
 local unit = tonumber(redis.call('HGET', rate_key, 'unit') or 0)
 if told.unit > unit then redis.call('HSET', rate_key, 'unit', string.format('%.6f', told.unit)) end
-has_forgotten()
 redis.call('HDEL', workspace .. 'troubles', run)
+has_forgotten()
 redis.call('SADD', runs_key, run)
 return 1

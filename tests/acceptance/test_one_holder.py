@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def test_two_people_run_one_manifest(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("jobs", [16, 60])
+@pytest.mark.parametrize("jobs", [40, 80])
 def test_two_fleets_with_a_redis_each(fleet: FleetOf, tmp_path: Path, sandbox: SandboxServer, jobs: int) -> None:
     """Both are given the same manifest: one works, the other's command is refused, and goes on once that is done."""
     write_catalog(fleet.command.folder, jobs)
@@ -101,6 +102,8 @@ def test_two_fleets_with_a_redis_each(fleet: FleetOf, tmp_path: Path, sandbox: S
             assert "is held by" in refused.err
             assert "Nothing was spent" in refused.err
             assert "is held by" in other.command("cancel", run_id, expect=3).err
+            doctor = other.command("doctor", "--json", expect=3).json["checks"]
+            assert [check["told"] for check in doctor if not check["ok"] and "is held by" in check["told"]], doctor
             held = other.command("status", "--json").json["holder"]
             assert (held["here"], held["redis"], held["state"]) == (False, address, "holder")
             done = fleet.finished(run_id, within=90)
@@ -171,20 +174,44 @@ def test_a_laptop_that_slept_does_not_fight(tmp_path: Path, s3: S3, sandbox: San
     assert sandbox.charged <= 60 + 8, "jobs, and the calls in flight when the lid was closed"
 
 
+def on_a_terminal(command: Command, answer: str, *args: str) -> str:
+    """What a command says to somebody who answers its question."""
+    keyboard, terminal = pty.openpty()
+    process = subprocess.Popen(
+        command.argv(*args), cwd=command.folder, env=command.environment, stdin=terminal, stderr=terminal,
+        stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    os.close(terminal)
+    text = ""
+    with suppress(OSError):  # the end of the terminal
+        while data := os.read(keyboard, 4096):
+            text += data.decode()
+            if "[y/N]" in text and answer:
+                os.write(keyboard, answer.encode())
+                answer = ""
+    os.close(keyboard)
+    assert process.wait(30) == 2
+    return " ".join(text.split())
+
+
 @pytest.mark.long
 def test_a_take_over_pays_for_nothing_twice(tmp_path: Path, s3: S3, sandbox: SandboxServer) -> None:
     """The holder that is asked to stop lets its calls end first; its command exits 3 and says who asked."""
     sandbox.control(latency=1.0)
-    with two_people(tmp_path, s3, sandbox, 60, 9) as people, people.anna.started(*RUN) as first:
+    with two_people(tmp_path, s3, sandbox, 160, 9) as people, people.anna.started(*RUN) as first:
         wait_until(lambda: sandbox.charged >= 8, timeout=60, description="work")
         (run,) = people.ben("runs", "--json").json["runs"]
+        told = on_a_terminal(people.ben, "n\n", "resume", run["run_id"], "--take-over")
+        assert "What runs there stops" in told
+        assert "Take it over?" in told
+        assert "stopped before anything was changed" in told
         taken = people.ben("resume", run["run_id"], "--take-over", "--json")
         _, err = first.communicate(timeout=60)
     assert first.returncode == 3, err
     assert "has taken" in err
     assert "asked to stop" in taken.err
     assert (taken.json["status"], taken.json["pending"], taken.json["failed"]) == ("finished", 0, 0)
-    assert (sandbox.charged, sandbox.paid_twice) == (60, {})
+    assert (sandbox.charged, sandbox.paid_twice) == (160, {})
 
 
 @pytest.mark.long

@@ -67,9 +67,9 @@ def is_well(workers: list[subprocess.Popen[str]], folder: Path, had: Sequence[in
 
 def says(done: Done, kind: str) -> None:
     """`status` quotes Redis and says what to do, in whatever way it ended."""
-    told = " ".join((done.out + done.err).split())
-    assert WORDS[kind] in told, done
-    assert "next: " in told or kind == "auth", done
+    printed = " ".join((done.out + done.err).split())
+    assert WORDS[kind] in printed, done
+    assert "next: " in printed or kind == "auth", done
     assert done.code == (2 if kind == "auth" else 0), done
 
 
@@ -154,9 +154,9 @@ def test_a_redis_that_forgets_keys_is_refused(fragile: FleetOf, own_valkey: Valk
     with redis.Redis(port=own_valkey.port) as line:
         line.config_set("maxmemory-policy", "allkeys-lru")
     with fragile.worker() as worker:
-        told = " ".join(fragile.command("doctor", expect=3).out.split())
+        printed = " ".join(fragile.command("doctor", expect=3).out.split())
         assert worker.wait(20) == 1
-    for text in (told, log_of(fragile)):
+    for text in (printed, log_of(fragile)):
         assert "allkeys-lru" in text
         assert "redis-cli CONFIG SET maxmemory-policy noeviction" in text
 
@@ -167,9 +167,9 @@ def test_a_wrong_password_at_the_start_is_a_sentence(fragile: FleetOf, own_valke
     with redis.Redis(port=own_valkey.port) as line:
         line.config_set("requirepass", "right")
     with wrong.worker() as worker:
-        told = wrong.command("status", expect=2).err
+        printed = wrong.command("status", expect=2).err
         assert worker.wait(20) == 1
-    for text in (told, log_of(wrong)):
+    for text in (printed, log_of(wrong)):
         assert "WRONGPASS" in text
         assert "RESTYLE_REDIS_URL" in text
         assert "guess-me" not in text

@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Watched]:
     """A primary, a replica, three sentinels."""
-    with watched(tmp_path / "watched") as found:
-        yield found
+    with watched(tmp_path / "watched") as servers:
+        yield servers
 
 
 @pytest.mark.timeout(300)

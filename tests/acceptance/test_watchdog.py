@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_worker_that_stops_working_ends_itself(fleet: FleetOf, sandbox: SandboxServer, fault: str, told: str) -> None:
     """It ends with a call in flight that is stored first, and says what has stopped; the next worker does the rest."""
     write_catalog(fleet.command.folder, 20)
-    quick = fleet.with_settings(RESTYLE_WATCHDOG_SECONDS="1.5", RESTYLE_CONCURRENCY="1")
+    quick = fleet.with_settings(RESTYLE_WATCHDOG_SECONDS="4", RESTYLE_CONCURRENCY="1")
     sandbox.control(latency=0.4)
     run_id = quick.submit()
     log = fleet.command.folder / "stuck.log"

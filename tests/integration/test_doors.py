@@ -416,11 +416,11 @@ def test_a_request_survives_its_note(job: Fixture) -> None:
 def test_the_id_of_what_is_billed_is_in_s3_whatever_redis_says(job: Fixture, tmp_path: Path) -> None:
     """While Redis refuses, S3 has it at once; and Redis as soon as it takes writes again, before anything is asked."""
     fleet, call = job.fleet, job.claim()
-    told = threading.Event()
+    answered = threading.Event()
 
     def ask() -> None:
         job.door.img2img(call)
-        told.set()
+        answered.set()
 
     with running_valkey(tmp_path / "valkey") as server:
         fleet.state = refused = State(server.url, namespace=job.progress.state.namespace, account="account")
@@ -431,8 +431,8 @@ def test_the_id_of_what_is_billed_is_in_s3_whatever_redis_says(job: Fixture, tmp
                 note = job.door.workspace.request(RUN, job.message.job_id)
                 wait_until(lambda: job.door.store.head(note), timeout=10, description="a note in S3")
                 assert not fleet.has_request(job.message.job_id)
-                assert not told.is_set()
-            assert told.wait(10), "the picture, once Redis has the note"
+                assert not answered.is_set()
+            assert answered.wait(10), "the picture, once Redis has the note"
             assert fleet.has_request(job.message.job_id)
             answers.join(5)
         finally:

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,7 @@ from restyle.state import State
 from restyle.store import Endpoint, Store
 from tests.integration.test_fleet import a_run
 from tests.support.proxy import Proxy, running_proxy
-from tests.support.servers import S3
+from tests.support.servers import S3, running_s3
 from tests.support.wait import wait_until
 
 #: A holder writes every 0.2 s, its lease lasts for 0.6 s, and after 0.9 s of silence it may be followed.
@@ -469,3 +470,23 @@ def test_a_renewal_that_came_too_late_disturbs_nobody(people: People, line: Prox
     until(lambda: bool(anna.reasons()), "its learning of it", first, second)
     assert ben.holds()
     assert not anna.holds()
+
+
+@pytest.mark.long
+def test_two_servers_over_one_disk(people: People, tmp_path: Path) -> None:
+    """Two machines with a shared RESTYLE_HOME list with a delay of a second: two that came together part in seconds."""
+    anna, ben = people("anna"), people("ben")
+    with running_s3(tmp_path) as one, running_s3(tmp_path) as other:
+        anna.store, ben.store = one.store, other.store
+        holdings = []
+        for redis, machine in ((anna, "aaaaaaaa"), (ben, "bbbbbbbb")):
+            redis.begin_run()
+            holdings.append(redis.holding(Terms(4.5), machine))
+            with suppress(StoreUnavailable):  # so that each server has listed the folder
+                holdings[-1].holder()
+        with ThreadPoolExecutor(2) as pool, suppress(WorkspaceHeld):
+            list(pool.map(lambda holding: holding.hold(patient=False), holdings))
+        began = time.monotonic()
+        until(lambda: not (anna.holds() and ben.holds()), "their parting", *holdings)
+        assert time.monotonic() - began < 4
+        assert anna.reasons() or ben.reasons() or anna.holds() != ben.holds()

@@ -23,25 +23,25 @@ EVICTING = (
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """A Valkey that these tests may change."""
-    with running_valkey(tmp_path_factory.mktemp("suits")) as found:
-        yield found
+    with running_valkey(tmp_path_factory.mktemp("suits")) as server:
+        yield server
 
 
 @pytest.fixture
 def line(server: Valkey) -> Iterator[redis.Redis]:
     """Somebody who may change it."""
-    with redis.Redis(port=server.port) as found:
-        yield found
-        found.config_set("maxmemory-policy", "noeviction")
-        found.config_set("maxmemory", 0)
+    with redis.Redis(port=server.port) as line:
+        yield line
+        line.config_set("maxmemory-policy", "noeviction")
+        line.config_set("maxmemory", 0)
 
 
 @pytest.fixture
 def state(server: Valkey) -> Iterator[State]:
     """The door to it."""
-    found = State(server.url, namespace="n:", account="a")
-    yield found
-    found.close()
+    state = State(server.url, namespace="n:", account="a")
+    yield state
+    state.close()
 
 
 def test_one_that_keeps_every_key_suits(state: State) -> None:
@@ -86,9 +86,9 @@ def test_a_scrape_tells_of_memory_and_refusals(server: Valkey, state: State, lin
     gauges = Gauges(state, Limits(), account="a")
 
     def scraped() -> dict[str, float]:
-        found = [metric for metric in gauges.collect() if metric.name.startswith("restyle_redis")]
+        ours = [metric for metric in gauges.collect() if metric.name.startswith("restyle_redis")]
         return {
-            metric.name.removeprefix("restyle_redis_"): sample.value for metric in found for sample in metric.samples
+            metric.name.removeprefix("restyle_redis_"): sample.value for metric in ours for sample in metric.samples
         }
 
     assert scraped().keys() == {"up", "writable", "memory_used_bytes", "evicts"}

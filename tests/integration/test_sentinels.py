@@ -23,14 +23,14 @@ from workers.foreign import TRANSPORTS
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Watched]:
     """A primary, a replica, and one sentinel that decides alone."""
-    with watched(tmp_path, sentinels=1) as found:
-        yield found
+    with watched(tmp_path, sentinels=1) as servers:
+        yield servers
 
 
 def settings_of(servers: Watched, **others: object) -> Settings:
     """The settings of a fleet on them."""
-    told = {name.removeprefix("RESTYLE_").lower(): value for name, value in servers.env.items()}
-    return Settings(**{**told, "workspace": "s3://bucket/prefix", **others})
+    given = {name.removeprefix("RESTYLE_").lower(): value for name, value in servers.env.items()}
+    return Settings(**{**given, "workspace": "s3://bucket/prefix", **others})
 
 
 def test_both_doors_follow_the_primary(servers: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,6 +139,18 @@ def test_two_planners_are_one(night: Night) -> None:
     assert not night.firings.mine(firing.run_id, token)
 
 
+def test_nothing_is_planned_while_the_workspace_may_be_anothers(night: Night) -> None:
+    """Without the hold a worker plans nothing, and the firing waits; with it, the same firing starts."""
+    firing, worker = night.fired(), night.worker("one")
+    night.state.ask("DEL", night.state.key("holder"))
+    worker.start(firing.run_id)
+    assert night.run(firing) is None
+    assert list(night.firings.waiting()) == [firing.run_id]
+    hold(night.state)
+    worker.start(firing.run_id)
+    assert night.run(firing) is not None
+
+
 def test_a_plan_that_was_cut_off_before_its_run_was_known(night: Night) -> None:
     """run.json is there, Redis knows nothing: the next try makes the very same run known."""
     firing = night.fired()

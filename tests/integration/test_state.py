@@ -30,8 +30,8 @@ WRITES = ("oom", "disk", "misconf", "noreplicas", "readonly")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """A Valkey that these tests may hurt; each leaves it well."""
-    with running_valkey(tmp_path_factory.mktemp("refusing")) as found:
-        yield found
+    with running_valkey(tmp_path_factory.mktemp("refusing")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -144,6 +144,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "resume": fleet.resume,
         "settle": lambda: fleet.settle(job[1], "t1", found=True),
         "spent": lambda: fleet.spent(job[1], "t1", 0.5),
+        "stock": lambda: state.run("stock", "this life", "another"),
         "submitted": lambda: fleet.submitted(job[1], "t1", "made from", "{}"),
         "suspend": lambda: fleet.suspend("operator", "words", "a person"),
         "take": lambda: fleet.take(job[2], "t2"),
@@ -171,7 +172,7 @@ def _begin(state: State) -> tuple[Fleet, Progress]:
         ("HSET", state.key("firings"), "planned", "{}", "firing", "{}"),
         ("HSET", state.key("planner:planned"), "token", "token"),
         ("SET", state.key("holder"), "0"), ("SET", state.key("fleet", "turn"), "a turn"),
-        ("HSET", state.key("stock"), "server", "this one"), ("SADD", state.key("runs"), "over"),
+        ("HSET", state.key("stock"), "server", "this one", "id", "this life"), ("SADD", state.key("runs"), "over"),
         ("HSET", state.key("run", "over"), "planned", 1, "shards", 0, "closed", 0, "status", "running"),
         ("HSET", f"{state.of_account('in an outage').account}suspension", "outage", '{"until_ms": 1, "since": 1}'),
     )  # fmt: skip

@@ -8,6 +8,8 @@ import pytest
 
 from apps.cli.session import connect
 from apps.cli.status import legible_snapshot, other_zones, standing
+from apps.home import Home
+from apps.local import Stack
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.works import Works, running_works
@@ -30,7 +32,7 @@ def test_a_run_that_cannot_be_read_is_told_of_beside_the_others(works: Works) ->
     works.lose_everything()
     here.store.delete(here.workspace.shard(gone, 0))
     here.store.put(here.workspace.results(broken, 0), b"no gzip", content_type="application/gzip")
-    command = connect(here.settings, here.store, embedded=False)
+    command = connect(here.settings, here.store, Stack(here.settings, Home(here.settings.home, 1.0)), embedded=False)
     shown, unseen = standing(command)
     assert [now.run_id for now in shown] == [fine]
     assert set(unseen) == {gone, broken}
@@ -42,7 +44,7 @@ def test_a_run_that_cannot_be_read_is_told_of_beside_the_others(works: Works) ->
 def test_workers_with_another_time_zone_are_named(works: Works) -> None:
     """One that counts days as the fleet does is not."""
     here = works.resources
-    command = connect(here.settings, here.store, embedded=False)
+    command = connect(here.settings, here.store, Stack(here.settings, Home(here.settings.home, 1.0)), embedded=False)
     here.tools.fleet.beat({"zone": "UTC"})
     assert other_zones(command) == ""
     here.state.ask("HSET", here.state.key("stock"), "server", "this one", "zone", "Europe/Berlin")

@@ -67,8 +67,8 @@ def _misconf(server: Valkey, line: redis.Redis) -> Callable[[], object]:
     line.bgsave()
 
     def has_failed() -> bool:
-        found = _info(line, "persistence")
-        return not found["rdb_bgsave_in_progress"] and found["rdb_last_bgsave_status"] == "err"
+        info = _info(line, "persistence")
+        return not info["rdb_bgsave_in_progress"] and info["rdb_last_bgsave_status"] == "err"
 
     wait_until(has_failed, timeout=5, description="an error")
 
@@ -164,5 +164,5 @@ def _drop_others(line: redis.Redis) -> None:
 
 
 def _info(line: redis.Redis, section: str) -> dict[str, Any]:
-    found: dict[str, Any] = line.info(section)
-    return found
+    info: dict[str, Any] = line.info(section)
+    return info

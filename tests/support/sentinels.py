@@ -41,8 +41,8 @@ class Watched:
 
     def primary(self) -> int:
         """The port of the server that most sentinels call the primary."""
-        found = [self._named_by(port) for port in self.sentinels]
-        return max(found, key=found.count)
+        ports = [self._named_by(port) for port in self.sentinels]
+        return max(ports, key=ports.count)
 
     def fail_over(self, *, behind: float) -> None:
         """Kills the primary, its replica being so many seconds behind; answers once the sentinels name another."""
@@ -115,5 +115,5 @@ def watched(folder: Path, *, sentinels: int = 3) -> Iterator[Watched]:
 
 
 def _knows_all(line: redis.Redis, sentinels: int) -> bool:
-    found: Any = line.sentinel_master(MASTER)
-    return bool(found["num-other-sentinels"] == sentinels - 1 and found["num-slaves"] == 1)
+    master: Any = line.sentinel_master(MASTER)
+    return bool(master["num-other-sentinels"] == sentinels - 1 and master["num-slaves"] == 1)

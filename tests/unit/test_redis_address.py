@@ -21,11 +21,11 @@ def test_sentinels_are_read_with_what_any_of_them_says() -> None:
     address = RedisAddress(THREE, master="shop", sentinel_username="watch", sentinel_password="secret")
     assert address.sentinels == [("h1", 26380), ("h2", 26379), ("::1", 26379)]
     pool = address.pool(4)
-    told = pool.connection_kwargs
-    assert (told["username"], told["password"], told["db"]) == ("worker", "p;a@ss", 3)
-    assert (pool.service_name, told["socket_timeout"]) == ("shop", 10.0)  # type: ignore[attr-defined] # sentinel's pool
-    asked = address.sentinel_options
-    assert (asked["username"], asked["password"], asked["retry"].get_retries()) == ("watch", "secret", 0)
+    server = pool.connection_kwargs
+    assert (server["username"], server["password"], server["db"]) == ("worker", "p;a@ss", 3)
+    assert (pool.service_name, server["socket_timeout"]) == ("shop", 10.0)  # type: ignore[attr-defined] # sentinel's pool
+    sentinel = address.sentinel_options
+    assert (sentinel["username"], sentinel["password"], sentinel["retry"].get_retries()) == ("watch", "secret", 0)
 
 
 def test_celery_is_told_the_same_of_every_sentinel() -> None:
@@ -44,8 +44,8 @@ def test_celery_asks_the_sentinels_as_we_do() -> None:
     conf = make_celery(settings).conf
     assert conf.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": "ca.pem"}
     assert conf.broker_transport_options["master_name"] == "shop"
-    asked = conf.broker_transport_options["sentinel_kwargs"]
-    assert (asked["password"], asked["ssl"], asked["ssl_ca_certs"]) == ("secret", True, "ca.pem")
+    sentinel = conf.broker_transport_options["sentinel_kwargs"]
+    assert (sentinel["password"], sentinel["ssl"], sentinel["ssl_ca_certs"]) == ("secret", True, "ca.pem")
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
