@@ -153,7 +153,7 @@ class Control:
         self._agree(run, lift=True)
         reasons = self.keep_suspended()
         if "operator" not in reasons:
-            self.fleet.resume()  # which ends a hold of the API's too
+            self.fleet.resume()  # which ends a hold of the API's, and has the balance asked for anew
             if reasons:
                 self.note(None, "resumed", f"with run {run_id}")
         self.note(run_id, "resumed")
