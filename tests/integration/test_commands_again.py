@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
@@ -71,7 +72,8 @@ def to_redis(valkey: Valkey) -> Iterator[Proxy]:
         yield found
 
 
-def at(works: Works, s3: S3, to_s3: Proxy, to_redis: Proxy) -> Person:
+@contextmanager
+def at(works: Works, s3: S3, to_s3: Proxy, to_redis: Proxy) -> Iterator[Person]:
     """The person, beside this fleet."""
     here = works.resources
     store = Store(embedded=Endpoint(f"http://127.0.0.1:{to_s3.port}", s3.access_key, s3.secret_key))
@@ -79,22 +81,26 @@ def at(works: Works, s3: S3, to_s3: Proxy, to_redis: Proxy) -> Person:
     url = f"redis://127.0.0.1:{to_redis.port}/0"
     state = State(url, namespace=here.workspace.namespace, account=account)
     fleet = Fleet(state, Limits(budgets=here.tools.fleet.limits.budgets, api_timeout=5))
-    return Person(works, to_s3, to_redis, Control(store, here.workspace, Progress(state), fleet, "me@home", 0.05))
+    try:
+        yield Person(works, to_s3, to_redis, Control(store, here.workspace, Progress(state), fleet, "me@home", 0.05))
+    finally:
+        store.close()
+        state.close()
 
 
 @pytest.fixture
 def quiet(s3: S3, redis_url: str, sandbox: SandboxServer, to_s3: Proxy, to_redis: Proxy) -> Iterator[Person]:
     """A person beside a fleet that has no worker: nobody finishes what they begin."""
-    with running_works(s3, redis_url, sandbox, idle=True) as works:
-        yield at(works, s3, to_s3, to_redis)
+    with running_works(s3, redis_url, sandbox, idle=True) as works, at(works, s3, to_s3, to_redis) as person:
+        yield person
 
 
 @pytest.fixture
 def busy(s3: S3, redis_url: str, sandbox: SandboxServer, to_s3: Proxy, to_redis: Proxy) -> Iterator[Person]:
     """A person beside a fleet at work."""
     sandbox.control(latency=0.5)
-    with running_works(s3, redis_url, sandbox) as works:
-        yield at(works, s3, to_s3, to_redis)
+    with running_works(s3, redis_url, sandbox) as works, at(works, s3, to_s3, to_redis) as person:
+        yield person
 
 
 def expect(person: Person, run_id: str, **told: str) -> None:
