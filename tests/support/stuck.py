@@ -1,7 +1,7 @@
 """Workers that stop working for real, as a bug of a library would have it: `celery -A tests.support.stuck worker`.
 
 With `STUCK=loop` Celery's loop sleeps for ever in the middle of a turn; with `STUCK=consumption` it goes on turning and
-takes no message any more. Both happen a while after the start, when the first messages are in.
+takes no message any more. Both happen a second after the first message is in.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import time
 from typing import Any
 
-from celery import bootsteps
+from celery import bootsteps, signals
 from kombu.asynchronous import Hub
 
 from workers.main import app
@@ -23,10 +23,14 @@ class Stuck(bootsteps.StartStopStep):
 
     def register_with_event_loop(self, consumer: Any, hub: Hub) -> None:
         """Lets it happen soon."""
-        if os.environ["STUCK"] == "loop":
-            hub.call_later(1.0, time.sleep, 3600)
-        else:
-            hub.call_later(1.0, consumer.task_consumer.cancel)
+
+        @signals.task_received.connect(weak=False)
+        def once(**_told: Any) -> None:
+            signals.task_received.disconnect(once)
+            if os.environ["STUCK"] == "loop":
+                hub.call_later(1.0, time.sleep, 3600)
+            else:
+                hub.call_later(1.0, consumer.task_consumer.cancel)
 
 
 app.steps["consumer"].add(Stuck)
