@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from producers.suspensions import remove_suspension
 from restyle.fleet import Fleet, Limits
 from restyle.keys import account_id
 from restyle.state import State
@@ -57,6 +58,7 @@ def parked(fleet: FleetOf) -> int:
 
 def resume(fleet: FleetOf) -> None:
     """As `restyle resume`, which takes a second to start."""
+    remove_suspension(None, fleet.store, fleet.workspace)  # else the workers would suspend by it again
     state = State(fleet.command.env["RESTYLE_REDIS_URL"], namespace=fleet.workspace.namespace, account=account(fleet))
     Fleet(state, Limits()).resume()
     state.close()
