@@ -206,6 +206,8 @@ def _of_numbers(found: list[Any]) -> bytes | None:
 def _in_text(text: str, *, links: bool) -> Item | None:
     """A picture or a link in a text that may be either; None: neither."""
     text = text.strip()
+    if not text.isascii():  # JSON may spell half of a surrogate pair, which no bytes stand for
+        text = text.encode(errors="replace").decode()
     if _LINK.fullmatch(text):
         return text if links else None
     if match := _DATA.match(text):

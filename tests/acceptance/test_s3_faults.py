@@ -78,7 +78,10 @@ def test_a_workspace_that_s3_refuses_stops_the_fleet(fleet: FleetOf, sandbox: Sa
         with own.worker() as worker:
             log = next(own.command.folder.glob("worker-*.log"))
             wait_until(lambda: "store_access_denied" in log.read_text(), timeout=40, description="a word of the worker")
-            aside.rename(bucket)
+            aside.rename(bucket)  # which the server sees when it looks anew
+            wait_until(
+                lambda: own.command("status", run_id, expect=None).code == 0, timeout=60, description="S3 is back"
+            )
             now = own.status(run_id)
             assert (now["suspension"]["reason"], now["failed"], sandbox.charged) == ("misconfigured", 0, 0)
             assert "there is no such bucket" in now["suspension"]["detail"]
