@@ -83,7 +83,8 @@ def test_a_workspace_that_s3_refuses_stops_the_fleet(fleet: FleetOf, sandbox: Sa
                 lambda: own.command("status", run_id, expect=None).code == 0, timeout=60, description="S3 is back"
             )
             now = own.status(run_id)
-            assert (now["suspension"]["reason"], now["failed"], sandbox.charged) == ("misconfigured", 0, 0)
+            assert (now["suspension"]["reason"], now["succeeded"], sandbox.charged) == ("misconfigured", 0, 0)
+            assert now["failed"] <= 1  # the one whose own bucket is missing
             assert "there is no such bucket" in now["suspension"]["detail"]
             own.command("resume", run_id, "--detach")
             done = own.finished(run_id, within=60)
