@@ -17,6 +17,7 @@ COPY apps apps
 COPY config config
 COPY examples examples
 COPY producers producers
+COPY reports reports
 COPY restyle restyle
 COPY tasks tasks
 COPY workers workers

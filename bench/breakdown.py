@@ -19,8 +19,9 @@ import pybase64
 from config import logs
 from config.celery_app import QUEUES, make_celery
 from config.reading import load_settings
-from producers.enqueue import Feeder
-from restyle import memory, steps
+from producers.dispatch.feeder import Feeder
+from restyle.runtime import allocator as memory
+from restyle.telemetry import steps
 from tasks.image import restyle_image
 from tasks.resources import Resources, open_resources
 

@@ -9,9 +9,9 @@ import time
 from config.celery_app import QUEUES, make_celery
 from config.connections import limits, open_state, open_store
 from config.reading import load_settings
-from producers.enqueue import Feeder
-from restyle.fleet import Fleet
-from restyle.progress import Progress
+from producers.dispatch.feeder import Feeder
+from restyle.coordination.fleet import Fleet
+from restyle.coordination.progress import Progress
 
 settings = load_settings(window_jobs=int(sys.argv[1]) + 1000)
 state, store = open_state(settings, settings.account or ""), open_store(settings)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.connections import redis_address
 from config.settings import Settings
-from restyle.redis_address import RedisAddress
+from restyle.coordination.redis.address import RedisAddress
 
 if TYPE_CHECKING:
     from celery import Celery

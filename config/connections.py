@@ -8,18 +8,18 @@ import socket
 from importlib.metadata import version
 
 from config.settings import Settings
-from restyle.budgets import Budgets
+from restyle.coordination.budgets import Budgets
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.redis.address import RedisAddress
+from restyle.coordination.redis.client import State
+from restyle.coordination.workspace.flags import Owner
+from restyle.coordination.workspace.holder import Terms, address_of
+from restyle.coordination.workspace.holding import Holding
 from restyle.errors import ConfigurationError
-from restyle.flags import Owner
-from restyle.fleet import Fleet, Limits
-from restyle.holder import Terms, address_of
-from restyle.holding import Holding
-from restyle.redis_address import RedisAddress
-from restyle.spool import Spool
-from restyle.state import State
-from restyle.store import Endpoint, Store
-from restyle.throttling import Patience
-from restyle.trust import authorities, check_address, proxy_for
+from restyle.http.trust import authorities, check_address, proxy_for
+from restyle.job.parked.on_disk import Spool
+from restyle.s3.store import Endpoint, Store
+from restyle.s3.throttling import Patience
 
 
 def check_network(settings: Settings) -> None:

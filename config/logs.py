@@ -8,8 +8,8 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-from restyle.absent import absent
 from restyle.errors import escaped
+from restyle.runtime.absent import absent
 
 with absent("rich"):  # which it would load for tracebacks in colour, and each worker keep in memory: 5 MB
     import structlog

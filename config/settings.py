@@ -26,7 +26,7 @@ from pydantic import (
 from config.address import Address, read_address
 from config.outputs import OutputSettings
 from config.schedules import Notify, Schedule, check_names
-from restyle.durability import Durability
+from restyle.coordination.redis.durability import Durability
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, account_id, parse_workspace
 from restyle.models import BASE_MODELS, SCHEDULERS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from restyle import metrics
+from restyle.telemetry import metrics
 from workers.gauges import FAMILIES
 
 PAGE = Path(__file__).with_name("metrics.md")

@@ -38,7 +38,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from restyle.answers import Reply
+    from restyle.segmind.responses import Reply
 
 #: What a terminal may obey, or shows in another order than it stands.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -183,7 +183,7 @@ class MalformedResponse(TransientError):
     ends_request = True
     #: Credits that the answer says it cost; None where it does not, though it may have been billed all the same.
     cost: float | None = None
-    #: The answer as it came, until it is kept (restyle/unreadable.py).
+    #: The answer as it came, until it is kept (restyle/job/parked/unreadable.py).
     reply: Reply | None = None
     #: Whether no further call is made for the job: it was paid for often enough.
     is_last = False
@@ -270,7 +270,8 @@ class FleetError(RestyleError):
     def __init__(self, message: str | None = None, http_status: int | None = None, cause: str = "") -> None:
         super().__init__(message)
         self.http_status = http_status
-        #: Which of the reason's causes it is, where the API's words tell (restyle/wording.py): what helps goes by it.
+        #: Which of the reason's causes it is, where the API's words tell (restyle/segmind/wording.py): what helps goes
+        #: by it.
         self.cause = cause
 
 

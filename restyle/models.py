@@ -235,7 +235,7 @@ class Outcome(Value):
     ended: UtcTime | None = None
     warning: str = ""
     suspect: tuple[str, ...] = ()
-    """Why its pictures look wrong, though the API answered with them: restyle/gates.py has the words."""
+    """Why its pictures look wrong, though the API answered with them: restyle/job/quality.py has the words."""
 
 
 class Message(Value):

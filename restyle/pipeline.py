@@ -19,10 +19,10 @@ from dataclasses import replace
 
 import structlog
 
-from restyle import adopting, costs, gating, images, parked, results, unplaced, unreadable
-from restyle.answers import Reply
-from restyle.awake import elapsed
-from restyle.doors import Call
+from restyle import images
+from restyle.coordination.fleet import Dropped, Storm
+from restyle.coordination.progress import Ended, failed
+from restyle.coordination.redis.client import patiently
 from restyle.errors import (
     InputNotFound,
     InvalidImage,
@@ -31,17 +31,20 @@ from restyle.errors import (
     RestyleError,
     StoreAccessDenied,
 )
-from restyle.finishing import check_signer
-from restyle.fleet import Dropped, Storm
 from restyle.images import Picture, Prepared
+from restyle.job import adopting, costs, gating, results
+from restyle.job.call import Call
+from restyle.job.context import Called, Tools, Work
+from restyle.job.finishing import check_signer
+from restyle.job.parked import in_redis as parked
+from restyle.job.parked import unplaced, unreadable
+from restyle.job.storing import until_stored
 from restyle.models import Fingerprint, utc_now
-from restyle.progress import Ended, failed
-from restyle.room import Hold, Parcel
-from restyle.state import patiently
-from restyle.steps import step
-from restyle.store import Stored
-from restyle.storing import until_stored
-from restyle.work import Called, Tools, Work
+from restyle.runtime.clock import elapsed
+from restyle.runtime.memory import Hold, Parcel
+from restyle.s3.store import Stored
+from restyle.segmind.responses import Reply
+from restyle.telemetry.steps import step
 
 #: Seconds for which a job that has to wait for its call sleeps at a time.
 LONGEST_NAP = 1.0

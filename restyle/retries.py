@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from restyle.coordination.fleet import Storm
 from restyle.errors import (
     ApiUnavailable,
     ClockSkewed,
@@ -18,7 +19,6 @@ from restyle.errors import (
     StoreUnavailable,
     TransientError,
 )
-from restyle.fleet import Storm
 
 
 @dataclass(frozen=True)

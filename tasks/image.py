@@ -12,7 +12,10 @@ from uuid import uuid4
 import structlog
 from pydantic import ValidationError
 
-from restyle import metrics, pipeline
+from restyle import pipeline
+from restyle.coordination.fleet import Dropped, Storm
+from restyle.coordination.progress import Ended, failed
+from restyle.coordination.redis.client import patiently
 from restyle.errors import (
     ApiUnavailable,
     ClockSkewed,
@@ -23,16 +26,14 @@ from restyle.errors import (
     StoreAccessDenied,
     StoreUnavailable,
 )
-from restyle.fleet import Dropped, Storm
+from restyle.job.context import Tools, Work
 from restyle.keys import is_run_id
 from restyle.models import Message, OutcomeKind, utc_now
 from restyle.pipeline import CallFailed
-from restyle.progress import Ended, failed
-from restyle.refusals import as_for_all
 from restyle.retries import Fail, LetGo, Retry, decide
-from restyle.state import patiently
-from restyle.steps import step
-from restyle.work import Tools, Work
+from restyle.s3.errors import as_for_all
+from restyle.telemetry import metrics
+from restyle.telemetry.steps import step
 from tasks.resources import Resources
 
 log = structlog.get_logger("restyle.job")

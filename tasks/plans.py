@@ -6,12 +6,12 @@ import hashlib
 import threading
 from collections import OrderedDict
 
-from producers.enqueue import read_plan
+from producers.dispatch.feeder import read_plan
+from restyle.coordination.fleet import Dropped
 from restyle.errors import InputNotFound
-from restyle.fleet import Dropped
 from restyle.keys import Workspace
 from restyle.models import Job, Message
-from restyle.store import Store
+from restyle.s3.store import Store
 
 #: Shards that are remembered, at 16 bytes a job.
 _REMEMBERED = 256

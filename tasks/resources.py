@@ -15,29 +15,29 @@ from pydantic import ValidationError
 
 from config.connections import limits, open_holding, open_spool, open_state, open_store
 from config.settings import Settings
-from producers.notify import Notifications
-from restyle.aside import Aside
-from restyle.doors import Blocking, Door, Patience, Queued
+from reports.notifications import Notifications
+from restyle.coordination.fleet import Dropped, Fleet
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
+from restyle.coordination.rotation import Rotation
+from restyle.coordination.workspace.holding import Holding
 from restyle.errors import ConfigurationError
-from restyle.fleet import Dropped, Fleet
-from restyle.holding import Holding
+from restyle.images.c2pa import open_signer
+from restyle.job.call import Blocking, Door, Patience, Queued
+from restyle.job.context import Tools
+from restyle.job.parked.aside import Aside
 from restyle.keys import Workspace
 from restyle.models import Job, Run, RunOptions
-from restyle.progress import Progress
 from restyle.retries import Policy
-from restyle.room import Room
-from restyle.rotation import Rotation
-from restyle.segmind import Segmind
-from restyle.segmind_queue import SegmindQueue
-from restyle.signing import open_signer
-from restyle.slots import Slots
-from restyle.state import State
-from restyle.store import Store
-from restyle.work import Tools
+from restyle.runtime.memory import Room
+from restyle.runtime.slots import Slots
+from restyle.s3.store import Store
+from restyle.segmind.v1 import Segmind
+from restyle.segmind.v2 import SegmindQueue
 from tasks.plans import Plans
 
 if TYPE_CHECKING:
-    from producers.start import Starter
+    from producers.scheduling.start import Starter
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Resources:
     def starter(self) -> Starter:
         """What turns firings of schedules into runs."""
         # Imported here and so kept out of the memory of every worker that is not the dispatcher.
-        from producers.start import Starter
+        from producers.scheduling.start import Starter
 
         return Starter(
             self.settings, self.workspace, self.store, self.progress, self.tools.fleet,

@@ -7,11 +7,11 @@ from typing import Any
 
 import structlog
 
-from producers.watch import read_run, rows_of, snapshot, write_run
-from restyle import memory
+from producers.runs.snapshot import read_run, rows_of, snapshot, write_run
 from restyle.errors import RestyleError, StateUnavailable
 from restyle.keys import is_run_id
 from restyle.models import RunStatus, utc_now
+from restyle.runtime import allocator as memory
 from tasks.resources import Resources
 
 log = structlog.get_logger("restyle.run")
@@ -60,7 +60,7 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
 
 def _finish(resources: Resources, run_id: str) -> None:
     # Imported here and so kept out of the memory of every worker that ends no run.
-    from producers.report import write_report
+    from reports.report import write_report
 
     store, workspace, progress = resources.store, resources.workspace, resources.progress
     run = read_run(run_id, store=store, workspace=workspace)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from restyle.state import State
+from restyle.coordination.redis.client import State
 from tests.support.sandbox import SandboxServer, running_sandbox
 from tests.support.servers import S3, Valkey, running_s3, running_valkey
 

@@ -1,7 +1,7 @@
 """`celery -A workers.beat beat --scheduler workers.beat:Scheduler`, and `restyle beat`: what fires schedules.
 
-Celery's beat gives the process and its loop; when something is due is decided by producers/beat.py, and what was fired
-is in Redis (docs/decisions/0010-beat.md). It needs no API key.
+Celery's beat gives the process and its loop; when something is due is decided by producers/scheduling/beat.py, and what
+was fired is in Redis (docs/decisions/0010-beat.md). It needs no API key.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from config.celery_app import make_celery
 from config.connections import limits, open_state, open_store
 from config.reading import load_settings
 from config.settings import Settings
-from producers.beat import Beat
+from producers.scheduling.beat import Beat
+from restyle.coordination.firings import Firings
 from restyle.errors import RestyleError
-from restyle.firings import Firings
 from workers.gauges import Gauges
 from workers.health import Health, doors
 from workers.waiting import meet

@@ -13,17 +13,17 @@ from collections import Counter
 
 import structlog
 
-from producers.doubts import recall
-from producers.enqueue import Feeder, PlannedJob
-from producers.watch import read_run, write_run
-from restyle.call_ends import recipe
+from producers.dispatch.feeder import Feeder, PlannedJob
+from producers.runs.doubts import recall
+from producers.runs.snapshot import read_run, write_run
+from restyle.coordination.call_ends import recipe
+from restyle.coordination.firings import Firings
+from restyle.coordination.fleet import Dropped
+from restyle.coordination.periods import Periods
+from restyle.coordination.progress import OpenShard, Progress, failed
+from restyle.coordination.suspensions import Suspension
 from restyle.errors import InputNotFound, RestyleError, StateUnavailable
-from restyle.firings import Firings
-from restyle.fleet import Dropped
 from restyle.models import Job, Message, RunStatus, utc_now
-from restyle.periods import Periods
-from restyle.progress import OpenShard, Progress, failed
-from restyle.suspensions import Suspension
 from tasks.resources import Resources
 from workers.steward import Steward
 from workers.trends import Trends

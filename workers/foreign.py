@@ -19,7 +19,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.transport import redis
 
-from restyle.redis_errors import RedisError, meaning
+from restyle.coordination.redis.errors import RedisError, meaning
 
 log = structlog.get_logger("restyle.foreign")
 

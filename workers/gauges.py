@@ -16,15 +16,15 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from config.celery_app import QUEUES, RUNS
-from restyle import redis_server
+from restyle.coordination.firings import Firings
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.periods import Periods
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis import server as redis_server
+from restyle.coordination.redis.client import State
+from restyle.coordination.registry import Totals, legible
 from restyle.errors import RestyleError, StateUnavailable
-from restyle.firings import Firings
-from restyle.fleet import Fleet, Limits
 from restyle.models import RunStatus
-from restyle.periods import Periods
-from restyle.progress import Progress
-from restyle.registry import Totals, legible
-from restyle.state import State
 
 log = structlog.get_logger("restyle.health")
 

@@ -18,10 +18,10 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from config.address import Address
+from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError, RestyleError
 from restyle.keys import Workspace
-from restyle.state import State
-from restyle.store import Store
+from restyle.s3.store import Store
 
 log = structlog.get_logger("restyle.health")
 

@@ -17,10 +17,10 @@ from celery import Celery, signals
 
 from config import logs
 from config.settings import Settings
-from producers.enqueue import Feeder
-from restyle import memory
+from producers.dispatch.feeder import Feeder
+from restyle.coordination.workspace.renewal import Renewal, leave
 from restyle.errors import RestyleError, StateUnavailable
-from restyle.renewal import Renewal, leave
+from restyle.runtime import allocator as memory
 from tasks.resources import Resources
 from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges

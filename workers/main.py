@@ -21,8 +21,8 @@ sys.path.sort(key=is_current_folder)
 from config import logs
 from config.celery_app import make_celery
 from config.reading import load_settings
-from restyle import memory
 from restyle.errors import RestyleError
+from restyle.runtime import allocator as memory
 from tasks.register import register
 from tasks.resources import open_resources
 from workers import foreign, lifecycle, waiting

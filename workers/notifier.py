@@ -6,7 +6,7 @@ import threading
 
 import structlog
 
-from producers.notify import Notifications
+from reports.notifications import Notifications
 from restyle.errors import RestyleError, StateUnavailable
 
 log = structlog.get_logger("restyle.notify")

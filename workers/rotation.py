@@ -14,9 +14,9 @@ import structlog
 from celery import Celery, bootsteps
 
 from config.celery_app import QUEUES, RUNS
+from restyle.coordination.rotation import Part, Trouble, is_to_leave, is_well
 from restyle.errors import ApiTimeout, ApiUnavailable, FleetError, Misconfigured, RestyleError, StateUnavailable
-from restyle.rotation import Part, Trouble, is_to_leave, is_well
-from restyle.segmind import Segmind
+from restyle.segmind.v1 import Segmind
 from tasks.resources import Resources
 
 log = structlog.get_logger("restyle.rotation")

@@ -7,10 +7,10 @@ import threading
 
 import structlog
 
-from restyle import parked
 from restyle.errors import RestyleError
+from restyle.job.parked import in_redis as parked
+from restyle.job.parked.on_disk import Spooled
 from restyle.models import Record
-from restyle.spool import Spooled
 from tasks.resources import Resources
 
 log = structlog.get_logger("restyle.spool")

@@ -18,13 +18,13 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from producers.rebuild import Rebuilder
-from producers.runs import read_runs, run_ids
-from producers.suspensions import keep_suspended, read_suspension
-from producers.watch import read_run, write_run
+from producers.runs.listing import read_runs, run_ids
+from producers.runs.rebuild import Rebuilder
+from producers.runs.snapshot import read_run, write_run
+from producers.runs.suspensions import keep_suspended, read_suspension
+from restyle.coordination.registry import RunUnreadable
 from restyle.errors import RestyleError, StateUnavailable
 from restyle.models import ENDED, Run, RunStatus, utc_now
-from restyle.registry import RunUnreadable
 from tasks.resources import Resources
 from workers.troubles import Troubles
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from restyle import steps
+from restyle.coordination.fleet import Dropped
 from restyle.errors import ConfigurationError, RestyleError
-from restyle.fleet import Dropped
+from restyle.telemetry import steps
 from tasks.resources import Resources
 
 if TYPE_CHECKING:

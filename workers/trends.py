@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from restyle import trends
-from restyle.periods import Periods
-from restyle.registry import Totals, legible
-from restyle.traffic import Answers, Kind
+from restyle.coordination import trends
+from restyle.coordination.periods import Periods
+from restyle.coordination.registry import Totals, legible
+from restyle.coordination.traffic import Answers, Kind
 from tasks.resources import Resources
 
 

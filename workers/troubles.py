@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import structlog
 
+from restyle.coordination.progress import Progress
 from restyle.errors import RestyleError, StateUnavailable, StoreUnavailable
-from restyle.progress import Progress
 
 log = structlog.get_logger("restyle.dispatcher")
 

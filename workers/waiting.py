@@ -10,9 +10,9 @@ from types import FrameType
 
 import structlog
 
-from restyle import redis_server
+from restyle.coordination.redis import server as redis_server
+from restyle.coordination.redis.client import State
 from restyle.errors import StateUnavailable
-from restyle.state import State
 
 log = structlog.get_logger("restyle.redis")
 

@@ -51,8 +51,8 @@ def main() -> None:
         app()
     except (RestyleError, KeyboardInterrupt) as error:
         # Imported at need: few commands end so, and `restyle --help` waits for neither.
-        from apps.cli.console import fail
-        from apps.cli.exits import exit_code
+        from apps.terminal.console import fail
+        from apps.terminal.exits import exit_code
 
         fail(error.message if isinstance(error, RestyleError) else getattr(error, "why", "interrupted"))
         if advice := getattr(error, "next", ""):

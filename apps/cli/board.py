@@ -15,15 +15,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from apps.cli.console import credits_text, say, span_text, talk
-from apps.cli.session import Session
-from producers.tally import VariantTally
-from producers.watch import Snapshot
+from apps.session import Session
+from apps.terminal.console import credits_text, say, span_text, talk
+from producers.runs.snapshot import Snapshot
+from producers.runs.statistics import VariantTally
 from restyle.errors import StateUnavailable, StoreUnavailable
 from restyle.models import Job, Outcome, Run, RunStatus
 
 if TYPE_CHECKING:
-    from apps.dashboard.close_up import CloseUp
+    from apps.views.run_detail import CloseUp
 
 #: Seconds between two lines where there is no terminal.
 EVERY = 10.0
@@ -106,14 +106,14 @@ class Looking:
 
     def __init__(self, run: Run, here: Session) -> None:
         # Imported here: the dashboard's own look takes its pace from this module.
-        from apps.dashboard.close_up import CloseUp
+        from apps.views.run_detail import CloseUp
 
         self._run, self._here = run, here
         self._close: CloseUp = CloseUp(here, run.run_id)
 
     def near(self, now: Snapshot) -> Near:
         """What is known by now."""
-        from apps.dashboard.look import Row
+        from apps.views.overview import Row
 
         if time.monotonic() - self._close.taken >= LOOK_EVERY or now.ended:
             with suppress(StateUnavailable, StoreUnavailable):

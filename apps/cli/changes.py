@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from apps.cli.console import credits_text, say, talk
-from apps.cli.session import Session
+from apps.session import Session
+from apps.terminal.console import credits_text, say, talk
 from config.settings import Settings
-from producers.diff import PAID, Change, Diff, compare, with_diff
-from producers.plan import Draft
+from producers.planning.compare.diff import PAID, Change, Diff, compare, with_diff
+from producers.planning.plan import Draft
 
 _TOLD = {
     Change.NEW: "new",

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
-from apps import local
-from apps.cli.console import say
+from apps.stack import local
+from apps.terminal.console import say
 from config.connections import limits, open_holding, open_spool, open_state, open_store
 from config.settings import Settings
-from restyle import redis_server
+from restyle.coordination.fleet import Fleet
+from restyle.coordination.periods import Periods
+from restyle.coordination.redis import server as redis_server
+from restyle.coordination.workspace.holder import shown
 from restyle.errors import RestyleError
-from restyle.fleet import Fleet
-from restyle.holder import shown
+from restyle.http.trust import authorities, authorities_from, proxy_for
 from restyle.models import utc_now
-from restyle.periods import Periods
-from restyle.segmind import Segmind
-from restyle.segmind_queue import CannotTell
-from restyle.trust import authorities, authorities_from, proxy_for
+from restyle.segmind.v1 import Segmind
+from restyle.segmind.v2 import CannotTell
 from tasks.resources import open_queue
 
 #: Seconds by which this machine's clock may differ from Redis's before schedules and signatures suffer.

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from apps.cli import options
-from apps.cli.console import say
-from apps.cli.exits import INTERRUPTED, TERMINATED
-from apps.cli.signals import terminable
+from apps.terminal.console import say
+from apps.terminal.exits import INTERRUPTED, TERMINATED
+from apps.terminal.signals import terminable
 from config.connections import who
 from config.settings import Settings
 from restyle.errors import ConfigurationError

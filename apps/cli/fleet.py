@@ -9,11 +9,11 @@ import typer
 from pydantic import SecretStr
 from rich.table import Table
 
-from apps import local
 from apps.cli import options
 from apps.cli.checks import examine
-from apps.cli.console import out, print_json, say
-from apps.cli.session import is_embedded
+from apps.session import is_embedded
+from apps.stack import local
+from apps.terminal.console import out, print_json, say
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError
 

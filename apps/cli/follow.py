@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from apps.cli.board import board
-from apps.cli.console import credits_text, print_json, say, talk
-from apps.cli.exits import UNREACHABLE, exit_code, run_code
 from apps.cli.minding import Away, Minder, StackEnded
-from apps.cli.session import Session
-from apps.cli.signals import losing_terminal, terminable
-from producers.mirror import Mirror
-from producers.missing import find_missing
-from producers.watch import Snapshot, watch
+from apps.session import Session
+from apps.terminal.console import credits_text, print_json, say, talk
+from apps.terminal.exits import UNREACHABLE, exit_code, run_code
+from apps.terminal.signals import losing_terminal, terminable
+from producers.runs.snapshot import Snapshot, watch
+from reports.mirror import Mirror
+from reports.missing import find_missing
 from restyle.errors import RestyleError, StateUnavailable, StoreUnavailable
 from restyle.models import Run, RunStatus
 

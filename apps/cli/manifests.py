@@ -8,9 +8,7 @@ import typer
 
 from apps.cli import follow, options
 from apps.cli.changes import compared, show_diff
-from apps.cli.console import print_json, say
 from apps.cli.dashboard import beside
-from apps.cli.exits import WRONG_INPUT
 from apps.cli.planning import (
     continued,
     looked_into,
@@ -20,9 +18,11 @@ from apps.cli.planning import (
     spend_or_stop,
     write_plan,
 )
-from apps.cli.session import Session, is_embedded, require_key, session
+from apps.session import Session, is_embedded, require_key, session
+from apps.terminal.console import print_json, say
+from apps.terminal.exits import WRONG_INPUT
 from config.settings import Settings
-from producers.plan import Draft, PlanRequest
+from producers.planning.plan import Draft, PlanRequest
 from restyle.errors import ConfigurationError
 from restyle.models import Run
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from apps.cli.console import say
-from apps.cli.session import Session
-from producers.watch import Snapshot
+from apps.session import Session
+from apps.terminal.console import say
+from producers.runs.snapshot import Snapshot
 from restyle.errors import RestyleError, StateUnavailable, StoreUnavailable
 from restyle.models import Run
 

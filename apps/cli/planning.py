@@ -8,15 +8,15 @@ from dataclasses import replace
 import typer
 from rich.table import Table
 
-from apps import local
-from apps.cli.console import credits_text, say, span_text, talk
-from apps.cli.session import Session
+from apps.session import Session
+from apps.stack import local
+from apps.terminal.console import credits_text, say, span_text, talk
 from config.connections import open_store, who
 from config.settings import Settings
-from producers.clashes import Clashes, find_clashes
-from producers.plan import Draft, PlanRequest, draft
-from producers.probing import probe
-from producers.shards import write_shards
+from producers.planning.clashes import Clashes, find_clashes
+from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.probing import probe
+from producers.planning.shards import write_shards
 from restyle.errors import ConfigurationError, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.keys import Workspace
 from restyle.models import Run

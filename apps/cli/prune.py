@@ -9,9 +9,9 @@ from datetime import timedelta
 import typer
 
 from apps.cli import options
-from apps.cli.console import print_json, say, talk
-from apps.cli.session import session
-from producers.prune import Leftover, leftovers, prunable, remove
+from apps.session import session
+from apps.terminal.console import print_json, say, talk
+from reports.prune import Leftover, leftovers, prunable, remove
 from restyle.errors import ConfigurationError
 from restyle.models import utc_now
 

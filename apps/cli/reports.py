@@ -10,12 +10,12 @@ from pathlib import Path
 import typer
 
 from apps.cli import options
-from apps.cli.console import print_json, say
-from apps.cli.exits import SOME_FAILED
-from apps.cli.session import Session, session
-from producers.download import download as copy_outputs
-from producers.report import slice_csv, write_report
-from producers.report_copy import copy_page
+from apps.session import Session, session
+from apps.terminal.console import print_json, say
+from apps.terminal.exits import SOME_FAILED
+from reports.copy import copy_page
+from reports.download import download as copy_outputs
+from reports.report import slice_csv, write_report
 from restyle.errors import ConfigurationError
 from restyle.models import Run
 

@@ -8,14 +8,14 @@ import time
 import typer
 
 from apps.cli import follow, options
-from apps.cli.console import print_json, say
-from apps.cli.exits import run_code
 from apps.cli.minding import Minder
 from apps.cli.planning import show_draft, spend_or_stop, write_plan
-from apps.cli.session import Session, is_embedded, session
-from apps.cli.signals import losing_terminal, terminable
-from producers.retry import Slice, retry_draft
-from restyle.advice import next_step
+from apps.session import Session, is_embedded, session
+from apps.terminal.console import print_json, say
+from apps.terminal.exits import run_code
+from apps.terminal.signals import losing_terminal, terminable
+from producers.planning.retry import Slice, retry_draft
+from restyle.coordination.advice import next_step
 from restyle.models import ENDED
 
 

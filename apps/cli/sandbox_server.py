@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from apps.cli.console import say
 from apps.cli.options import pairs
 from apps.sandbox.options import SandboxOptions
 from apps.sandbox.serve import serve
+from apps.terminal.console import say
 from restyle.errors import ConfigurationError
 
 

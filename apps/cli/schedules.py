@@ -13,22 +13,22 @@ from itertools import islice
 import typer
 from rich.table import Table
 
-from apps import local
 from apps.cli import follow, options
-from apps.cli.console import credits_text, out, print_json, say
-from apps.cli.exits import NEEDS_PERSON, WRONG_INPUT
 from apps.cli.minding import LONELY
-from apps.cli.session import Session, is_embedded, session
-from apps.keeper import end_with_parent
+from apps.session import Session, is_embedded, session
+from apps.stack import local
+from apps.stack.keeper import end_with_parent
+from apps.terminal.console import credits_text, out, print_json, say
+from apps.terminal.exits import NEEDS_PERSON, WRONG_INPUT
 from config.reading import config_path
 from config.schedules import Schedule
 from config.settings import Settings
-from producers.beat import Beat
-from producers.plan import draft
-from producers.schedule import fire, upcoming
-from producers.start import read_settled
+from producers.planning.plan import draft
+from producers.scheduling.beat import Beat
+from producers.scheduling.schedule import fire, upcoming
+from producers.scheduling.start import read_settled
+from restyle.coordination.firings import Ending, Firings, Settled
 from restyle.errors import ConfigurationError, RestyleError
-from restyle.firings import Ending, Firings, Settled
 
 group = typer.Typer(no_args_is_help=False, invoke_without_command=True, help="List the schedules; check or fire one.")
 

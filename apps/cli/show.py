@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from apps.cli import options, pictures
-from apps.cli.console import credits_text, out, print_json, say
-from apps.cli.exits import WRONG_INPUT
-from apps.cli.session import Session, session
-from producers.story import Chapter, Search, Story
-from producers.tally import outcome_word
-from restyle import gates, images
+from apps.session import Session, session
+from apps.terminal.console import credits_text, out, print_json, say
+from apps.terminal.exits import WRONG_INPUT
+from producers.runs.history import Chapter, Search, Story
+from producers.runs.statistics import outcome_word
+from restyle import images
 from restyle.errors import RestyleError
+from restyle.job import quality as gates
 from restyle.models import Record
 
 #: Runs that are looked through, newest first, where none is named.

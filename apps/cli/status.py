@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from apps.cli import options
-from apps.cli.console import credits_text, out, print_json, say
-from apps.cli.exits import run_code
-from apps.cli.session import Session, session
-from producers.watch import Snapshot, note_of
-from restyle.advice import next_step
+from apps.session import Session, session
+from apps.terminal.console import credits_text, out, print_json, say
+from apps.terminal.exits import run_code
+from producers.runs.snapshot import Snapshot, note_of
+from restyle.coordination.advice import next_step
+from restyle.coordination.periods import Periods
+from restyle.coordination.registry import RunUnreadable
+from restyle.coordination.workspace.holder import as_object, shown
 from restyle.errors import InputNotFound, StateUnavailable
-from restyle.holder import as_object, shown
 from restyle.models import Run, utc_now
-from restyle.periods import Periods
-from restyle.registry import RunUnreadable
 
 if TYPE_CHECKING:
     from rich.table import Table

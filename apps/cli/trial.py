@@ -10,12 +10,12 @@ from pathlib import Path
 import typer
 
 from apps.cli import follow, options
-from apps.cli.console import say
 from apps.cli.dashboard import beside
 from apps.cli.manifests import begin
 from apps.cli.planning import open_draft
 from apps.cli.reports import open_report
-from apps.cli.session import session
+from apps.session import session
+from apps.terminal.console import say
 
 
 def add_to(app: typer.Typer) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from apps.dashboard.look import Moment, Row, Side
-from producers.control import Control
-from producers.retry import Slice, retry_draft
-from producers.shards import write_shards
+from apps.views.overview import Moment, Row, Side
+from producers.planning.retry import Slice, retry_draft
+from producers.planning.shards import write_shards
+from producers.runs.control import Control
 from restyle.errors import ConfigurationError
 
 

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from apps.dashboard.identity import Identity, Refused, is_loopback
 from apps.dashboard.live import Live
-from apps.dashboard.look import Side
+from apps.views.overview import Side
 from restyle import images
 from restyle.errors import InputNotFound, RestyleError
 

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from apps.cli.session import Session
 from apps.dashboard.live import Live
+from apps.session import Session
 from workers.health import Check, doors, examine
 
 

@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar
 
-from apps.cli.session import is_embedded, session
-from apps.dashboard.close_up import CloseUp
-from apps.dashboard.look import Moment, Row, Side
+from apps.session import is_embedded, session
+from apps.views.overview import Moment, Row, Side
+from apps.views.run_detail import CloseUp
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError, StateUnavailable, StoreUnavailable
 

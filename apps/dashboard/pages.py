@@ -18,10 +18,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from apps.dashboard import actions, phrases
 from apps.dashboard.charts import Chart, chart, pace, spending
-from apps.dashboard.close_up import CloseUp
-from apps.dashboard.look import Moment, Row
 from apps.dashboard.timetable import Line
-from restyle.trends import RunPoint
+from apps.views.overview import Moment, Row
+from apps.views.run_detail import CloseUp
+from restyle.coordination.trends import RunPoint
 
 #: Runs on one page of the list.
 PER_PAGE = 50
@@ -176,5 +176,5 @@ def _asset(name: str) -> str:
 
 def asset_file(name: str) -> Traversable | None:
     """One of our files by its name: the dashboard's own, or of the look that it shares with the report."""
-    places = (resources.files(package) / "static" / name for package in ("apps.dashboard", "producers"))
+    places = (resources.files(package) / "static" / name for package in ("apps.dashboard", "reports"))
     return next((file for file in places if file.is_file()), None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from apps.cli.console import span_text
-from restyle.suspensions import Suspension
+from apps.terminal.console import span_text
+from restyle.coordination.suspensions import Suspension
 
 _WHY = {
     "operator": "a person stopped it",

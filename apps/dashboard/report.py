@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, Response
 from apps.dashboard.gallery import give
 from apps.dashboard.identity import Identity, Refused
 from apps.dashboard.live import Live
-from apps.dashboard.look import Side
-from producers.report_page import objects_of, policy, relinked
-from producers.thumbnails import FOLDER
+from apps.views.overview import Side
+from reports.page import objects_of, policy, relinked
+from reports.thumbnails import FOLDER
 
 #: The policies of pages that this version has written.
 _POLICIES = (policy(), policy(one_file=True))

@@ -13,16 +13,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from apps.cli.session import is_embedded
 from apps.dashboard import actions, health, pages, phrases
 from apps.dashboard.gallery import Gallery
 from apps.dashboard.identity import Access, Identity, Refused, Role
 from apps.dashboard.live import Live, Parts
-from apps.dashboard.look import Moment, Row, Side
 from apps.dashboard.report import Report
 from apps.dashboard.security import HEADERS, Guard, Handler, Names, only_for, read_form
 from apps.dashboard.serving import Server, serve
 from apps.dashboard.timetable import Timetable
+from apps.session import is_embedded
+from apps.views.overview import Moment, Row, Side
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError, WorkspaceHeld
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from apps.dashboard.look import Side
+from apps.views.overview import Side
 from config.schedules import Schedule
-from producers.schedule import upcoming
-from producers.start import read_settled
+from producers.scheduling.schedule import upcoming
+from producers.scheduling.start import read_settled
+from restyle.coordination.firings import Firings, Settled
 from restyle.errors import RestyleError, StateUnavailable
-from restyle.firings import Firings, Settled
 
 #: How long after a beat's last look nobody counts as looking.
 UNATTENDED = timedelta(minutes=2)

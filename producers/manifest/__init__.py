@@ -20,7 +20,7 @@ from producers.manifest.place import Place
 from producers.manifest.rows import Reading
 from producers.manifest.source import Source, wrong
 from producers.manifest.table import Table
-from restyle.store import Store
+from restyle.s3.store import Store
 
 __all__ = ["Entry", "Manifest", "Problems", "open_manifest"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from producers.manifest.cells import PARAMS, RESERVED
 
-#: What a file's header begins with when it is the report of an earlier run (producers/report.py writes it).
+#: What a file's header begins with when it is the report of an earlier run (reports/report.py writes it).
 REPORT_START = ("run_id", "job_id", "id", "variant", "image", "outcome")
 #: Columns of a report that tell how the run went, and give nothing to the next one.
 REPORT_ONLY = frozenset(

@@ -22,7 +22,7 @@ from producers.manifest.ids import DefaultIds
 from producers.manifest.place import is_image_name
 from producers.manifest.source import Source, remote, wrong
 from restyle.keys import normalise_id, split_uri
-from restyle.store import Store
+from restyle.s3.store import Store
 
 #: What the index of a folder that restyle copies outputs to is called.
 INDEX = ".restyle-download.jsonl"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, cast
 
 from producers.manifest.encoding import why_no_text, why_no_utf8
 from restyle.errors import InputNotFound, ManifestError, Problem
-from restyle.store import Store
+from restyle.s3.store import Store
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

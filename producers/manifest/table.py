@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
-from producers.formulas import unguarded
 from producers.manifest.cells import is_filled
 from producers.manifest.columns import KNOWN, REPORT_START, missing_column, missing_image, read_header
 from producers.manifest.entry import Problems, Row, Stand
+from producers.manifest.formulas import unguarded
 from producers.manifest.source import MAX_LINE, Source, wrong
 from restyle.errors import ManifestError, Problem
 

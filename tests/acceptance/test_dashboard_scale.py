@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from restyle.coordination.progress import Progress, Totals
+from restyle.coordination.redis.client import State
 from restyle.models import (
     Job,
     ManifestSource,
@@ -28,8 +30,6 @@ from restyle.models import (
     RunStatus,
     utc_now,
 )
-from restyle.progress import Progress, Totals
-from restyle.state import State
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_dashboard import dashboard
 from tests.support.catalog import picture

@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 
 from config.celery_app import FINISH_TASK, IMAGE_TASK, JOBS
+from restyle.coordination.redis.client import State
 from restyle.models import Message, Params
-from restyle.state import State
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
 from tests.support.sandbox import SandboxServer

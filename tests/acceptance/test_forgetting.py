@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from producers.suspensions import remove_suspension
-from restyle.fleet import Fleet, Limits
+from producers.runs.suspensions import remove_suspension
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.redis.client import State
 from restyle.keys import account_id
-from restyle.state import State
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
 from tests.support.clock import Clock

@@ -16,8 +16,8 @@ from typing import Literal
 
 import pytest
 
+from restyle.coordination.redis.client import _script_texts
 from restyle.models import Record, utc_now
-from restyle.state import _script_texts
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
 from tests.support.command import UNHURRIED

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from restyle.state import State
+from restyle.coordination.redis.client import State
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
 from tests.support.clock import Clock

@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from restyle.firings import Firings
+from restyle.coordination.firings import Firings
+from restyle.coordination.progress import Progress, Totals
+from restyle.coordination.redis.client import State
 from restyle.models import RunStatus
-from restyle.progress import Progress, Totals
-from restyle.state import State
-from restyle.store import EMBEDDED_BUCKET
+from restyle.s3.store import EMBEDDED_BUCKET
 from tests.acceptance.conftest import Alone, FleetOf
 from tests.support.catalog import picture
 from tests.support.command import Command

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_nightly import beats, ended
 from tests.support.catalog import VARIANTS, picture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.acceptance.conftest import Alone, FleetOf
 from tests.support.catalog import picture, write_pictures, write_rows, write_variants
 from tests.support.command import Command

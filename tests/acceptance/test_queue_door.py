@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from restyle.models import Record
-from restyle.store import Listed
+from restyle.s3.store import Listed
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_kills import has_paid, kill
 from tests.support.catalog import write_catalog

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from restyle.state import State
+from restyle.coordination.redis.client import State
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_rate import busiest
 from tests.support.catalog import write_catalog

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from producers.rows import Row
+from producers.runs.outcomes import Row
 from tests.acceptance.conftest import FleetOf
 from tests.support.accessibility import grave_faults
 from tests.support.browser import Complaints, running_browser

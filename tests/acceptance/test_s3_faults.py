@@ -95,7 +95,7 @@ def test_a_workspace_that_s3_refuses_stops_the_fleet(fleet: FleetOf, sandbox: Sa
 
 def kept(fleet: FleetOf) -> int:
     """How many answers Redis keeps."""
-    from restyle.state import State
+    from restyle.coordination.redis.client import State
 
     state = State(fleet.command.env["RESTYLE_REDIS_URL"], namespace="", account="")
     try:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from restyle.fleet import Fleet, Limits
-from restyle.state import State
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.redis.client import State
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_s3_faults import kept
 from tests.support.catalog import write_catalog

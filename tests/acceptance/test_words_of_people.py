@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from restyle.state import State
+from restyle.coordination.redis.client import State
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
 from tests.support.proxy import Proxy, running_proxy

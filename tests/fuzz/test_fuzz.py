@@ -18,11 +18,12 @@ from starlette.requests import Request
 from apps.dashboard.identity import Access
 from apps.dashboard.security import own_names
 from producers.manifest import Problems, open_manifest
-from restyle import costs, images
-from restyle.answers import read_answer
-from restyle.budgets import Budgets
+from restyle import images
+from restyle.coordination.budgets import Budgets
 from restyle.errors import InvalidImage, ManifestError, RestyleError
+from restyle.job import costs
 from restyle.models import Params, Preparation
+from restyle.segmind.responses import read_answer
 from tests.support.mutating import fuzz
 
 CORPUS = Path(__file__).parent / "corpus"

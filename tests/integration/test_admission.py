@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from config.schedules import Schedule
-from producers.schedule import fire
-from producers.watch import write_run
+from producers.runs.snapshot import write_run
+from producers.scheduling.schedule import fire
 from restyle.errors import ConfigurationError, StoreUnavailable
 from restyle.models import RunStatus, utc_now
-from restyle.store import Endpoint, Store
+from restyle.s3.store import Endpoint, Store
 from tasks import runs
 from tests.support.proxy import running_proxy
 from tests.support.sandbox import SandboxServer

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from producers.clashes import Clashes, find_clashes
-from producers.missing import find_missing
-from producers.plan import Draft, PlanRequest, draft
-from producers.probing import probe
-from producers.runs import shared_job
+from producers.planning.clashes import Clashes, find_clashes
+from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.probing import probe
+from producers.runs.listing import shared_job
+from reports.missing import find_missing
 from restyle.errors import ConfigurationError, ManifestError
 from restyle.keys import Workspace
 from tests.support.bench import Bench, running_bench

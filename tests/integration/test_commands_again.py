@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from producers.control import AlreadyEnded, Control
-from producers.suspensions import read_suspension
-from producers.watch import read_run
+from producers.runs.control import AlreadyEnded, Control
+from producers.runs.snapshot import read_run
+from producers.runs.suspensions import read_suspension
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError, StateUnavailable, StoreUnavailable
-from restyle.fleet import Fleet, Limits
 from restyle.models import Run
-from restyle.progress import Progress
-from restyle.state import State
-from restyle.store import Endpoint, Store
+from restyle.s3.store import Endpoint, Store
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3, Valkey

@@ -18,9 +18,9 @@ from starlette.requests import Request
 
 from apps.dashboard.identity import Access, Identity, Role, TrustedProxy, check_access, read_proxy
 from apps.dashboard.security import Guard, Names, own_names
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
-from restyle.progress import Progress
-from restyle.state import State
 from tests.support.dashboard import running_dashboard
 from tests.support.servers import S3
 from tests.support.shown import TOKEN, Place, environment

@@ -18,11 +18,11 @@ import pytest
 
 from apps.dashboard.gallery import can_reach
 from apps.dashboard.identity import Access, check_access
+from restyle.coordination.firings import Ending, Firings
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
-from restyle.firings import Ending, Firings
 from restyle.models import Outcome, OutcomeKind, utc_now
-from restyle.progress import Progress
-from restyle.state import State
 from tests.support.dashboard import running_dashboard
 from tests.support.servers import S3, running_valkey
 from tests.support.shown import KEY, TOKEN, Place, environment

@@ -14,25 +14,25 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from producers import diff as diffing
-from producers import lookup
-from producers.control import Control
-from producers.diff import Change, Diff, compare, put_diff, with_diff
-from producers.lookup import etags
-from producers.plan import Draft, PlanRequest, draft
-from producers.prune import leftovers, prunable, remove
-from producers.report import write_report
-from producers.retry import Slice, retry_draft
-from producers.rows import RunPruned, outcomes
-from producers.shards import write
-from producers.watch import snapshot, write_run
+from producers.planning.compare import diff as diffing
+from producers.planning.compare import lookup
+from producers.planning.compare.diff import Change, Diff, compare, put_diff, with_diff
+from producers.planning.compare.lookup import etags
+from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.retry import Slice, retry_draft
+from producers.planning.shards import write
+from producers.runs.control import Control
+from producers.runs.outcomes import RunPruned, outcomes
+from producers.runs.snapshot import snapshot, write_run
+from reports.prune import leftovers, prunable, remove
+from reports.report import write_report
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError, StoreAccessDenied
-from restyle.fleet import Fleet, Limits
 from restyle.keys import Workspace
 from restyle.models import Fingerprint, Job, Outcome, OutcomeKind, Run, RunStatus, request_digest, utc_now
-from restyle.progress import Progress
-from restyle.state import State
-from restyle.store import Listed, Store
+from restyle.s3.store import Listed, Store
 from tests.support.servers import S3
 
 SETTINGS = Settings()

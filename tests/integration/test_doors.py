@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from apps.sandbox import styles
-from restyle.answers import Answer
-from restyle.doors import Call, Patience, Queued
+from restyle.coordination.fleet import Dropped, Fleet, Limits
+from restyle.coordination.progress import Ended, Progress
+from restyle.coordination.redis.client import State
 from restyle.errors import ApiTimeout, ApiUnavailable, RequestFailed, RequestLost, RestyleError, ResultGone
-from restyle.fleet import Dropped, Fleet, Limits
+from restyle.job.call import Call, Patience, Queued
 from restyle.keys import Workspace, derived_seed
 from restyle.models import (
     Job,
@@ -32,11 +33,10 @@ from restyle.models import (
     RunStatus,
     utc_now,
 )
-from restyle.progress import Ended, Progress
-from restyle.room import Hold, Parcel, Room
-from restyle.segmind_queue import CannotTell, Request, SegmindQueue, read_request
-from restyle.state import State
-from restyle.store import Store
+from restyle.runtime.memory import Hold, Parcel, Room
+from restyle.s3.store import Store
+from restyle.segmind.responses import Answer
+from restyle.segmind.v2 import CannotTell, Request, SegmindQueue, read_request
 from tests.support.catalog import picture
 from tests.support.holding import hold
 from tests.support.proxy import running_proxy

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from producers.download import INDEX, Downloaded, download
+from reports.download import INDEX, Downloaded, download
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.support.servers import S3
 
 Rows = list[tuple[Job, Outcome | None]]

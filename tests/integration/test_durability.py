@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from restyle.durability import Durability
-from restyle.fleet import Fleet, Limits
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
+from restyle.coordination.redis.durability import Durability
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Message, Params, Run, RunOptions, RunStatus, utc_now
-from restyle.progress import Progress
-from restyle.state import State
 from tests.support.holding import hold
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.servers import Valkey, running_valkey

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from config.celery_app import QUEUES, RUNS, make_celery
-from producers.enqueue import Feeder
+from producers.dispatch.feeder import Feeder
 from restyle.errors import StateUnavailable
 from tests.support.bench import running_bench
 from tests.support.sandbox import SandboxServer

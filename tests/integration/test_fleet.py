@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from restyle.coordination.fleet import Dropped, Fleet, Limits
+from restyle.coordination.heartbeats import Holding
+from restyle.coordination.progress import Ended, Progress
+from restyle.coordination.redis.client import State
 from restyle.errors import ApiUnavailable, OutOfCredits, RateLimited, RequestRejected
-from restyle.fleet import Dropped, Fleet, Limits
-from restyle.hands import Holding
 from restyle.keys import Workspace
 from restyle.models import (
     Job,
@@ -24,8 +26,6 @@ from restyle.models import (
     RunStatus,
     utc_now,
 )
-from restyle.progress import Ended, Progress
-from restyle.state import State
 from tests.support.holding import hold
 
 WORKSPACE = Workspace("s3://bucket/team")

@@ -8,10 +8,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from restyle.budgets import Budgets
+from restyle.coordination.budgets import Budgets
+from restyle.coordination.fleet import Claim, Dropped, Fleet, Limits
+from restyle.coordination.heartbeats import Hands
+from restyle.coordination.periods import Periods
+from restyle.coordination.progress import Ended, Progress
+from restyle.coordination.redis.client import State
+from restyle.coordination.registry import Totals
 from restyle.errors import StateUnavailable
-from restyle.fleet import Claim, Dropped, Fleet, Limits
-from restyle.hands import Hands
 from restyle.keys import Workspace
 from restyle.models import (
     Job,
@@ -25,10 +29,6 @@ from restyle.models import (
     RunStatus,
     utc_now,
 )
-from restyle.periods import Periods
-from restyle.progress import Ended, Progress
-from restyle.registry import Totals
-from restyle.state import State
 from tests.support.holding import hold
 from tests.support.rollback import Rollback, rolling_back
 from tests.support.servers import running_valkey

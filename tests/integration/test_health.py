@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from config.address import Address, read_address
+from restyle.coordination.fleet import Limits
+from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
-from restyle.fleet import Limits
-from restyle.state import State
 from tests.support.servers import running_s3
 from workers.gauges import Gauges
 from workers.health import Health, doors, examine

@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.heartbeats import Granted
+from restyle.coordination.heartbeats import Holding as InHand
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
+from restyle.coordination.workspace.flags import Owner
+from restyle.coordination.workspace.holder import Terms
+from restyle.coordination.workspace.holding import Holding
+from restyle.coordination.workspace.renewal import Renewal
 from restyle.errors import StoreUnavailable, WorkspaceHeld
-from restyle.flags import Owner
-from restyle.fleet import Fleet, Limits
-from restyle.hands import Granted
-from restyle.hands import Holding as InHand
-from restyle.holder import Terms
-from restyle.holding import Holding
 from restyle.keys import Workspace
-from restyle.progress import Progress
-from restyle.renewal import Renewal
-from restyle.state import State
-from restyle.store import Endpoint, Store
+from restyle.s3.store import Endpoint, Store
 from tests.integration.test_fleet import a_run
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.servers import S3, running_s3

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from restyle.coordination.fleet import Claim, Fleet, Limits
+from restyle.coordination.progress import Progress
 from restyle.errors import ApiUnavailable, RateLimited
-from restyle.fleet import Claim, Fleet, Limits
-from restyle.progress import Progress
-from restyle.resets import MOST
+from restyle.http.rate_limits import MOST
 from tests.acceptance.test_rate import busiest
 from tests.integration.test_fleet import DONE, RUN, WORKSPACE, a_message, a_run
 from tests.support.timelapse import Timelapse

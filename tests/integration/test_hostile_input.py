@@ -23,18 +23,18 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from producers.download import INDEX, download
 from producers.manifest import Problems, open_manifest
-from producers.plan import PlanRequest, draft
-from producers.report import slice_csv, write_report
-from producers.rows import Row
-from producers.shards import write
-from producers.tally import Tally
-from producers.variants import load_variants
+from producers.planning.plan import PlanRequest, draft
+from producers.planning.shards import write
+from producers.planning.variants import load_variants
+from producers.runs.outcomes import Row
+from producers.runs.statistics import Tally
+from reports.download import INDEX, download
+from reports.report import slice_csv, write_report
 from restyle.errors import ManifestError
 from restyle.keys import Workspace, sample_uri, split_uri
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.support.catalog import picture
 from tests.support.servers import S3
 
@@ -491,7 +491,7 @@ def test_files_that_are_no_manifests(workspace: Workspace, content: bytes, why: 
 READER = """
 import resource, sys, time
 from producers.manifest import Problems, open_manifest
-from producers.variants import load_variants
+from producers.planning.variants import load_variants
 from restyle.errors import ManifestError
 name, kind = sys.argv[1:]
 before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()

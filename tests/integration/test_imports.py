@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from producers.watch import write_run
+from producers.runs.snapshot import write_run
 from restyle.models import ManifestSource, Run, RunOptions, RunStatus
 from tests.support.command import Command
 from tests.support.imports import among, imported
@@ -29,6 +29,6 @@ def test_status_imports_what_it_uses(redis_url: str, s3: S3, tmp_path: Path) -> 
     assert not among(
         found, "celery", "jinja2", "kombu", "PIL", "pydantic_settings",
         "requests", "sqlite3", "starlette", "structlog", "uvicorn",
-        "apps.cli.follow", "apps.cli.planning", "apps.dashboard", "producers.plan", "producers.report",
-        "restyle.images", "restyle.segmind", "tasks", "workers",
+        "apps.cli.follow", "apps.cli.planning", "apps.dashboard", "producers.planning.plan", "reports.report",
+        "restyle.images", "restyle.segmind.v1", "tasks", "workers",
     )  # fmt: skip

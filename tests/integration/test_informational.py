@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 import urllib3
 
-from restyle.informational import FinalResponse
+from restyle.http.informational import FinalResponse
 from tests.support.answering import answering
 from tests.support.gateway import INFORMATIONAL
 from tests.support.trickling import trickling
@@ -102,7 +102,7 @@ def test_a_slow_body_that_keeps_the_pace_is_read() -> None:
 
 
 def test_without_it_the_answers_are_mixed_up() -> None:
-    """What Python does by itself: should this fail, restyle/informational.py is needed no longer."""
+    """What Python does by itself: should this fail, restyle/http/informational.py is needed no longer."""
     with answering(INFORMATIONAL[2] + GOOD) as server:
         plain = http.client.HTTPConnection("127.0.0.1", server.port, timeout=2)
         plain.request("GET", "/")

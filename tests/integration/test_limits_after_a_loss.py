@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from producers.rebuild import Rebuilder
-from producers.watch import write_run
+from producers.runs.rebuild import Rebuilder
+from producers.runs.snapshot import write_run
 from restyle.models import utc_now
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.sandbox import SandboxServer

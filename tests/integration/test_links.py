@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from restyle.errors import ApiUnavailable, MalformedResponse
-from restyle.links import Links, is_public
+from restyle.segmind.links import Links, is_public
 from tests.support import pictures
 from tests.support.network import forget_network
 from tests.support.standin import Made, StandIn, standing_in

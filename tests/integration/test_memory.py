@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 import restyle
-from restyle import metrics
 from restyle.errors import ApiTimeout
 from restyle.models import Params
-from restyle.room import Parcel, Room
-from restyle.segmind import Segmind
-from restyle.segmind_queue import SegmindQueue
+from restyle.runtime.memory import Parcel, Room
+from restyle.segmind.v1 import Segmind
+from restyle.segmind.v2 import SegmindQueue
+from restyle.telemetry import metrics
 from tests.support.answering import answering
 from tests.support.bench import running_bench
 from tests.support.sandbox import SandboxServer

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from config.celery_app import IMAGE_TASK, JOBS, make_celery
 from config.settings import Settings
-from producers.messages import Envelope
-from restyle.state import State
+from producers.dispatch.envelope import Envelope
+from restyle.coordination.redis.client import State
 
 JOB = {"id": 'grün "<id>" <tag> <body>', "meta": {"a": "b"}}
 KWARGS = {"v": 1, "run_id": "20260101T000000Z-abcdef"}

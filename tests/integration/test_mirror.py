@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from producers.download import INDEX
-from producers.mirror import Mirror
+from reports.download import INDEX
+from reports.mirror import Mirror
 from restyle.errors import RestyleError
 from restyle.models import Run
-from restyle.store import Endpoint, Store
+from restyle.s3.store import Endpoint, Store
 from tasks.image import restyle_image
 from tests.integration.test_outputs import manifest
 from tests.support.bench import Bench, running_bench

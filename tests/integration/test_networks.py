@@ -12,12 +12,12 @@ import pytest
 
 from apps.cli.checks import Finding, examine
 from config.reading import load_settings
-from restyle import webhook
 from restyle.errors import ApiUnavailable, ConfigurationError
-from restyle.links import Links
-from restyle.segmind import Segmind
-from restyle.segmind_queue import SegmindQueue
-from restyle.wire import Wire
+from restyle.http import webhook
+from restyle.http.exchange import Wire
+from restyle.segmind.links import Links
+from restyle.segmind.v1 import Segmind
+from restyle.segmind.v2 import SegmindQueue
 from tests.support import pictures
 from tests.support.answering import answering
 from tests.support.certificates import write_authority

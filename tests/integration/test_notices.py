@@ -13,15 +13,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from config.settings import Settings
-from producers.channels import is_link_local, may_receive
-from producers.notify import Notifications
-from restyle.fleet import Fleet, Limits
+from reports.channels import is_link_local, may_receive
+from reports.notifications import Notifications
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.outbox import Notice
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
 from restyle.keys import Workspace
 from restyle.models import ManifestSource, Run, RunOptions, RunStatus, utc_now
-from restyle.notices import Notice
-from restyle.progress import Progress
-from restyle.state import State
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.support.mailbox import Mailbox, mail_server
 from tests.support.receiver import Receiver, receiving
 from tests.support.servers import S3

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restyle.errors import StoreUnavailable
-from restyle.store import EMBEDDED_BUCKET, Endpoint, Listed, Store
+from restyle.s3.store import EMBEDDED_BUCKET, Endpoint, Listed, Store
 from tests.support.gateway import INFORMATIONAL, Plan, each_ninth, running_gateway
 from tests.support.scripted import Request, answer, scripted
 from tests.support.servers import S3

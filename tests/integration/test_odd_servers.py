@@ -24,7 +24,7 @@ from restyle.errors import (
     StoreAccessDenied,
     StoreUnavailable,
 )
-from restyle.store import Endpoint, Store
+from restyle.s3.store import Endpoint, Store
 from tests.support.scripted import Answer, Request, Scripted, answer, refusal, scripted
 
 T = TypeVar("T")

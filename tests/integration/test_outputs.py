@@ -12,9 +12,9 @@ from PIL import Image
 
 from apps.sandbox import styles
 from restyle.errors import ConfigurationError, ManifestError
+from restyle.images.xmp import SOURCE_TYPE_ROOT
 from restyle.models import OutcomeKind
-from restyle.provenance import SOURCE_TYPE_ROOT
-from restyle.store import Stored
+from restyle.s3.store import Stored
 from tests.support.bench import Bench, running_bench
 from tests.support.catalog import picture
 from tests.support.pictures import decode, encode, photo

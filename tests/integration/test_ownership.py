@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from restyle.job.ownership import beside
 from restyle.models import OutcomeKind
-from restyle.ownership import beside
 from tests.support.bench import Bench, running_bench
 from tests.support.proxy import running_proxy
 from tests.support.sandbox import SandboxServer

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from restyle.fleet import Fleet, Limits
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.progress import Ended, Progress
 from restyle.models import Outcome, OutcomeKind
-from restyle.progress import Ended, Progress
 from tests.acceptance.test_rate import busiest
 from tests.integration.test_fleet import RUN, WORKSPACE, a_message, a_run
 from tests.support.timelapse import Timelapse

@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from restyle import parked
-from restyle.answers import Answer
-from restyle.fleet import Claim
+from restyle.coordination.fleet import Claim
+from restyle.coordination.redis.client import State
+from restyle.job.context import Called
+from restyle.job.parked import in_redis as parked
 from restyle.models import utc_now
-from restyle.state import State
-from restyle.work import Called
+from restyle.segmind.responses import Answer
 from tasks.image import restyle_image
 from tests.support.bench import running_bench
 from tests.support.sandbox import SandboxServer

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from restyle.budgets import Budgets
-from restyle.fleet import Fleet, Limits
-from restyle.periods import Periods, names_of
-from restyle.progress import Progress
-from restyle.state import State
+from restyle.coordination.budgets import Budgets
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.periods import Periods, names_of
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
 from tests.integration.test_fleet import DONE, RUN, WORKSPACE, a_message, a_run
 from tests.support.holding import hold
 

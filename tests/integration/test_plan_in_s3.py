@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from producers.plan import Draft, PlanRequest, draft
-from producers.report import slice_csv
-from producers.resolve import Resolved
-from producers.shards import write
+from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.resolve import Resolved
+from producers.planning.shards import write
+from reports.report import slice_csv
 from restyle.errors import ManifestError
 from restyle.keys import Workspace
 from restyle.models import Job, Run, RunStatus
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.support.pictures import corners, encode
 from tests.support.servers import S3
 

@@ -20,6 +20,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from restyle.coordination.fleet import Claim, Dropped, Fleet, Limits, Storm
+from restyle.coordination.heartbeats import Hands
+from restyle.coordination.progress import Ended, Progress, failed
+from restyle.coordination.registry import Earlier, Totals, Word
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
@@ -32,8 +36,6 @@ from restyle.errors import (
     RequestRejected,
     RestyleError,
 )
-from restyle.fleet import Claim, Dropped, Fleet, Limits, Storm
-from restyle.hands import Hands
 from restyle.keys import Workspace
 from restyle.models import (
     Job,
@@ -47,8 +49,6 @@ from restyle.models import (
     RunStatus,
     utc_now,
 )
-from restyle.progress import Ended, Progress, failed
-from restyle.registry import Earlier, Totals, Word
 from tests.support.timelapse import Timelapse
 
 WORKSPACE = Workspace("s3://bucket/model")
@@ -1801,8 +1801,8 @@ FOUND: dict[str, list[tuple[str, int, bool, bool]]] = {
 }  # fmt: skip
 
 
-#: Refusals and failures that evidence decides (restyle/lua/answered.lua), step by step; at the end the events that the
-#: model must have met on the way. Shard 1 of run-1 holds places 2 to 4.
+#: Refusals and failures that evidence decides (restyle/coordination/lua/answered.lua), step by step; at the end the
+#: events that the model must have met on the way. Shard 1 of run-1 holds places 2 to 4.
 DECIDED: dict[str, tuple[list[tuple[str, int, bool, bool]], str]] = {
     "a job that is refused again while others do well is in question, and fails alone": ([
         ("open", 1, False, False), ("take", 0, True, False), ("refused", 1, False, False), ("resume", 0, False, False),

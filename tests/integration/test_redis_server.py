@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from restyle import redis_server
+from restyle.coordination.fleet import Limits
+from restyle.coordination.redis import server as redis_server
+from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
-from restyle.fleet import Limits
-from restyle.state import State
 from tests.support.refusing import refusing
 from tests.support.servers import Valkey, running_valkey
 from workers.gauges import Gauges

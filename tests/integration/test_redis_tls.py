@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from config.celery_app import make_celery
 from config.settings import Settings
+from restyle.coordination.redis.client import State
 from restyle.errors import StateUnavailable
-from restyle.state import State
 from tests.support.certificates import write_localhost
 from tests.support.tls import tls_before
 

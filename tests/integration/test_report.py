@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from producers.report import write_report
-from producers.rows import Row, outcomes
+from producers.runs.outcomes import Row, outcomes
+from reports.report import write_report
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.support.servers import S3
 
 

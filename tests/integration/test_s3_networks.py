@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from restyle.errors import ConfigurationError, StoreUnavailable
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.support.certificates import write_authority
 from tests.support.forward import forwarding
 from tests.support.network import forget_network

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from config.celery_app import make_celery
 from config.connections import open_state
 from config.settings import Settings
+from restyle.coordination.redis.client import patiently
 from restyle.errors import ConfigurationError, StateUnavailable
-from restyle.state import patiently
 from tests.support.sentinels import Watched, watched
 from workers.foreign import TRANSPORTS
 

@@ -11,8 +11,8 @@ import c2pa
 import pytest
 
 from restyle.errors import ConfigurationError
-from restyle.provenance import SOURCE_TYPE_ROOT
-from restyle.signing import open_signer
+from restyle.images.c2pa import open_signer
+from restyle.images.xmp import SOURCE_TYPE_ROOT
 from tests.integration.test_outputs import COMPOSITE, manifest, marks_in, pixels, sent
 from tests.support.bench import running_bench
 from tests.support.certificates import write_certificate

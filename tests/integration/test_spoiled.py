@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from restyle.coordination.progress import Totals
 from restyle.models import OutcomeKind
-from restyle.progress import Totals
 from tests.support.bench import Bench, running_bench
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3

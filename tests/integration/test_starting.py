@@ -13,19 +13,19 @@ import pytest
 from config.reading import load_settings
 from config.schedules import Notify, Schedule
 from config.settings import Settings
-from producers.beat import Beat
-from producers.control import Control
-from producers.notify import Notifications
-from producers.schedule import Firing, fire
-from producers.start import Starter, read_settled
+from producers.runs.control import Control
+from producers.scheduling.beat import Beat
+from producers.scheduling.schedule import Firing, fire
+from producers.scheduling.start import Starter, read_settled
+from reports.notifications import Notifications
+from restyle.coordination.firings import Firings
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
-from restyle.firings import Firings
-from restyle.fleet import Fleet, Limits
 from restyle.keys import Workspace
 from restyle.models import Run, RunStatus
-from restyle.progress import Progress
-from restyle.state import State
-from restyle.store import EMBEDDED_BUCKET, Store
+from restyle.s3.store import EMBEDDED_BUCKET, Store
 from tests.support.catalog import picture
 from tests.support.holding import hold
 from tests.support.servers import S3

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from restyle import parked
-from restyle.answers import Answer
+from restyle.coordination.fleet import Claim, Dropped, Fleet, Limits
+from restyle.coordination.periods import Periods
+from restyle.coordination.progress import Ended, Progress, failed
+from restyle.coordination.redis.client import TAKEN_WHEN_FULL, State, _script_texts
+from restyle.coordination.registry import Totals, Word
 from restyle.errors import ConfigurationError, StateUnavailable
-from restyle.fleet import Claim, Dropped, Fleet, Limits
+from restyle.job.context import Called
+from restyle.job.parked import in_redis as parked
 from restyle.models import RunStatus
-from restyle.periods import Periods
-from restyle.progress import Ended, Progress, failed
-from restyle.registry import Totals, Word
-from restyle.state import TAKEN_WHEN_FULL, State, _script_texts
-from restyle.work import Called
+from restyle.segmind.responses import Answer
 from tests.integration.test_fleet import RUN, WORKSPACE, a_message, a_run
 from tests.support.refusing import OTHERS, REFUSALS, refusing
 from tests.support.servers import Valkey, running_valkey

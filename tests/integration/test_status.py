@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps.cli.session import connect
 from apps.cli.status import legible_snapshot, other_zones, standing
-from apps.home import Home
-from apps.local import Stack
+from apps.session import connect
+from apps.stack.home import Home
+from apps.stack.local import Stack
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.works import Works, running_works

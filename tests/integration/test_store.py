@@ -26,7 +26,7 @@ from restyle.errors import (
     StoreAccessDenied,
     StoreUnavailable,
 )
-from restyle.store import EMBEDDED_BUCKET, Endpoint, Store
+from restyle.s3.store import EMBEDDED_BUCKET, Endpoint, Store
 from tests.support.servers import S3, running_s3
 
 T = TypeVar("T")

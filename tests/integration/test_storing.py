@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from restyle.coordination.progress import failed
+from restyle.coordination.redis.client import State
+from restyle.job.results import put_record
 from restyle.models import Message, Run, utc_now
-from restyle.progress import failed
-from restyle.results import put_record
-from restyle.state import State
 from tasks.image import restyle_image
 from tests.support.bench import Bench, running_bench
 from tests.support.proxy import Proxy, running_proxy

@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from apps.cli.show import heading, line_of
-from producers.story import Chapter, Search, Story
+from producers.runs.history import Chapter, Search, Story
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, Record, Run
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.support.reports import NOON, a_run, done, failed, job_of
 from tests.support.servers import S3
 

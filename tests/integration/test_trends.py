@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from restyle import trends
-from restyle.events import events
-from restyle.fleet import Fleet, Limits
+from restyle.coordination import trends
+from restyle.coordination.events import events
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.redis.client import State
+from restyle.coordination.trends import FleetPoint, RunPoint
 from restyle.keys import Workspace
-from restyle.state import State
-from restyle.trends import FleetPoint, RunPoint
 
 RUN = "20260101T000000Z-abcdef"
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from restyle import parked
+from restyle.job.parked import in_redis as parked
 from restyle.models import Outcome
 from tasks.image import restyle_image
 from tests.support.answering import answering

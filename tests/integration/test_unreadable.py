@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from producers.retry import Slice, retry_draft
-from restyle import parked
+from producers.planning.retry import Slice, retry_draft
+from restyle.job.parked import in_redis as parked
+from restyle.job.parked.unreadable import Note
 from restyle.models import Outcome, OutcomeKind, Run
-from restyle.unreadable import Note
 from tasks.image import restyle_image
 from tests.support import pictures
 from tests.support.bench import Bench, running_bench

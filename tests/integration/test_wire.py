@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 
-from restyle import wire
 from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
-from restyle.wire import Wire
+from restyle.http import exchange as wire
+from restyle.http.exchange import Wire
 from tests.support.answering import Server, answering, speaking
 from tests.support.certificates import write_localhost
 from tests.support.network import forget_network

@@ -11,15 +11,15 @@ from typing import Any
 from config.celery_app import make_celery
 from config.reading import load_settings
 from config.settings import Settings
-from producers.enqueue import Feeder, read_plan
-from producers.plan import Draft, PlanRequest, draft
-from producers.rows import Rows
-from producers.shards import write
-from producers.watch import rows_of
+from producers.dispatch.feeder import Feeder, read_plan
+from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.shards import write
+from producers.runs.outcomes import Rows
+from producers.runs.snapshot import rows_of
+from restyle.coordination.progress import Ended
+from restyle.job.results import find_record, outcome_of
 from restyle.models import Job, Message, Outcome, Record, Run
-from restyle.progress import Ended
-from restyle.results import find_record, outcome_of
-from restyle.store import Stored
+from restyle.s3.store import Stored
 from tasks.image import restyle_image
 from tasks.resources import Resources, open_resources
 from tests.support.catalog import picture

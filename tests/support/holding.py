@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from restyle.state import State
+from restyle.coordination.redis.client import State
 
 
 def hold(state: State) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from restyle.trust import CA_VARIABLES
+from restyle.http.trust import CA_VARIABLES
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

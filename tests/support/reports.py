@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from producers.report import write_report
-from producers.rows import Row
+from producers.runs.outcomes import Row
+from reports.report import write_report
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus
-from restyle.store import EMBEDDED_BUCKET
+from restyle.s3.store import EMBEDDED_BUCKET
 from tests.support.catalog import picture
 from tests.support.servers import S3
 

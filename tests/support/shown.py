@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlencode, urlsplit
 
+from restyle.coordination.progress import Progress
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
-from restyle.progress import Progress
-from restyle.store import Store
+from restyle.s3.store import Store
 from tests.support.catalog import picture
 from tests.support.dashboard import Served
 from tests.support.servers import S3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-from restyle.state import State
+from restyle.coordination.redis.client import State
 from tests.support.holding import hold
 
 #: What the scripts take the time from, and what a test gives them in its place.
@@ -24,7 +24,7 @@ class Timelapse(State):
     def __init__(self, url: str, *, namespace: str, account: str, now: float = 1e9, step: int = 0) -> None:
         """Unix seconds, and milliseconds a look."""
         super().__init__(url, namespace=namespace, account=account)
-        folder = resources.files("restyle") / "lua"
+        folder = resources.files("restyle.coordination") / "lua"
         prelude = (folder / "prelude.lua").read_text()
         assert _ITS_OWN in prelude
         self._prelude = prelude.replace(_ITS_OWN, _OURS)

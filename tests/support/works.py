@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK, make_celery
-from producers.control import Control
-from producers.enqueue import Feeder
-from producers.shards import write_shards
-from producers.watch import Snapshot, read_run, snapshot
+from producers.dispatch.feeder import Feeder
+from producers.planning.shards import write_shards
+from producers.runs.control import Control
+from producers.runs.snapshot import Snapshot, read_run, snapshot
+from restyle.coordination.registry import RunUnreadable
 from restyle.errors import StateUnavailable
 from restyle.models import Run
-from restyle.registry import RunUnreadable
 from tasks import image, runs
 from tasks.resources import Resources
 from tests.support.bench import Bench, running_bench

@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 
-from restyle.advice import next_step
-from restyle.suspensions import _NEXT, Suspension
+from restyle.coordination.advice import next_step
+from restyle.coordination.suspensions import _NEXT, Suspension
 
 RUN = "20260101T000000Z-abcdef"
 

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from apps.cli.board import BARS, Near, Pace, draw
-from producers.tally import VariantTally
-from producers.watch import Snapshot
+from producers.runs.snapshot import Snapshot
+from producers.runs.statistics import VariantTally
 from restyle.models import RunStatus
 from tests.support.reports import NOON
 from tests.unit.test_report import a_job, failed

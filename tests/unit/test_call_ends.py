@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from restyle import errors
-from restyle.call_ends import CallEnd, call_end, recipe
+from restyle.coordination.call_ends import CallEnd, call_end, recipe
 from restyle.errors import MalformedResponse, RestyleError
 from restyle.models import Job, Params
 
@@ -35,7 +35,7 @@ SPOILED.cost = 0.02
     ],
 )
 def test_each_error_of_a_call_is_one_end(error: RestyleError | None, alone: bool, end: CallEnd) -> None:
-    """As restyle/lua/answered.lua has them."""
+    """As restyle/coordination/lua/answered.lua has them."""
     assert call_end(error, alone=alone) == end
 
 

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from restyle import costs
-from restyle.answers import MOST_STORED, Answer, read_answer
-from restyle.budgets import Budgets
+from restyle.coordination.budgets import Budgets
+from restyle.job import costs
 from restyle.models import Params
+from restyle.segmind.responses import MOST_STORED, Answer, read_answer
 from tests.support import pictures
 
 BUDGETS = Budgets(price=0.02)

@@ -14,7 +14,7 @@ import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
 from config.settings import Settings
-from restyle import metrics
+from restyle.telemetry import metrics
 from tests.support.compose import ROOT
 from tests.support.promtool import checked
 from workers.gauges import FAMILIES

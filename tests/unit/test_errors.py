@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.exceptions import IncompleteRead, ReadTimeoutError
 
-from restyle import errors, refusals
-from restyle.answers import Answer, read_answer
+from restyle import errors
+from restyle.coordination.fleet import Storm
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
@@ -37,9 +37,10 @@ from restyle.errors import (
     TransientError,
     Unauthorized,
 )
-from restyle.fleet import Storm
 from restyle.keys import Workspace
 from restyle.retries import Fail, LetGo, Policy, Retry, decide
+from restyle.s3 import errors as refusals
+from restyle.segmind.responses import Answer, read_answer
 
 KEY = "SG_0123456789abcdef"
 URI = "s3://bucket/key"
@@ -124,7 +125,7 @@ OF_ALL = {404, 405, 407, 410, 411, 412, 416, 417, 421, 426, 428, 431}
 
 
 def meant(status: int, body: str) -> type[RestyleError]:
-    """The leaf that the table of restyle/meanings.py gives for a status and a body."""
+    """The leaf that the table of restyle/segmind/refusals.py gives for a status and a body."""
     own: dict[int, type[RestyleError]] = {
         429: RateLimited, 402: OutOfCredits, 408: ApiTimeout, 401: Unauthorized, **dict.fromkeys(OF_ALL, Misconfigured),
     }  # fmt: skip

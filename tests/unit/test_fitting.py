@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.fitting import check_worker, story_of_worker
+from apps.stack.fitting import check_worker, story_of_worker
 from config.reading import load_settings
 from config.settings import Settings
 from restyle.errors import ConfigurationError

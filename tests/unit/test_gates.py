@@ -8,9 +8,10 @@ import pytest
 from PIL import Image, ImageChops, ImageEnhance, ImageOps
 
 from apps.sandbox import styles
-from restyle import gates, images
+from restyle import images
 from restyle.images import Look, Picture, Prepared
 from restyle.images.glance import glance
+from restyle.job import quality as gates
 from restyle.models import Params, Preparation
 from restyle.outputs import Gates
 from tests.support.pictures import encode, photo

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from restyle.holder import (
+from restyle.coordination.workspace.holder import (
     FleetRecord,
     Rival,
     Standing,
@@ -36,7 +36,7 @@ RIVAL = Rival("a" * 16, RECORD, age=3.0, watched=0.0, beats=False)
 
 @dataclass(frozen=True)
 class Redis:
-    """One that would hold the workspace: where it stands in restyle/holding.py's order, and what it last saw."""
+    """One that would hold the workspace: where it stands in the order of holding.py, and what it last saw."""
 
     #: The names of its records, another one each time.
     names: tuple[str, ...]

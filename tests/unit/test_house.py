@@ -19,7 +19,7 @@ from apps.cli.commands import COMMANDS, load
 from config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("apps", "config", "producers", "restyle", "tasks", "workers")
+PACKAGES = ("apps", "config", "producers", "reports", "restyle", "tasks", "workers")
 MAX_LINES = 400
 
 #: Words of a module's name that say nothing of what it is about.

@@ -70,5 +70,5 @@ def test_a_local_manifest_is_planned_without_a_client(tmp_path: Path) -> None:
     """`restyle plan` of a file loads no S3 client, no Celery, no report and no logs."""
     (tmp_path / "m.csv").write_text("image\ns3://shop/mug.jpg\n")
     found = imported(Command(tmp_path), "plan", "m.csv", "--prompt", "oil painting")
-    assert "producers.plan" in found
+    assert "producers.planning.plan" in found
     assert not among(found, "botocore", "celery", "kombu", "jinja2", "requests", "starlette", "structlog", "uvicorn")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from producers.plan import Draft, PlanRequest, draft
-from producers.resolve import Resolved
+from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.resolve import Resolved
 from restyle.errors import ManifestError
 from restyle.keys import Workspace
 from tests.support.pictures import corners, encode

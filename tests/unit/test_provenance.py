@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from restyle.provenance import mark
+from restyle.images.xmp import mark
 from tests.support import pictures
 from tests.support.pictures import corners, decode, encode, photo
 

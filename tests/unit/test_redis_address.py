@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from config.celery_app import make_celery
 from config.settings import Settings
+from restyle.coordination.redis.address import RedisAddress
 from restyle.errors import ConfigurationError
-from restyle.redis_address import RedisAddress
 
 THREE = "sentinel://worker:p%3Ba%40ss@h1:26380;sentinel://h2;sentinel://[::1]:26379/3"
 

@@ -7,7 +7,7 @@ from redis import exceptions
 from redis.connection import DefaultParser
 from redis.sentinel import MasterNotFoundError
 
-from restyle.redis_errors import drops, meaning
+from restyle.coordination.redis.errors import drops, meaning
 
 SCRIPT = " script: 6b1bf486c81ceb7edf3c093f4c48582e38c0e791, on @user_script:171."
 OLD = "Error running script (call to f_6b1bf486c81ceb7edf3c093f4c48582e38c0e791): @user_script:171: @user_script: 171: "

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from producers.report import PARAM_COLUMNS, RUN_COLUMNS, ReportLinks, slice_csv, summarise
-from producers.rows import Row
-from producers.tally import Tally
+from producers.runs.outcomes import Row
+from producers.runs.statistics import Tally
+from reports.report import PARAM_COLUMNS, RUN_COLUMNS, ReportLinks, slice_csv, summarise
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.manifest import Entry, Problems, open_manifest
-from producers.report import slice_csv
-from producers.rows import Row
+from producers.runs.outcomes import Row
+from reports.report import slice_csv
 from restyle.keys import Workspace, normalise_id
 from restyle.models import MAX_SEED, Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.charts import Timeline, latency, throughput
-from producers.gallery import Choice, Gallery
-from producers.report import ReportLinks, summarise
-from producers.report_page import relative, relinked, render
-from producers.rows import Row
-from producers.tally import Tally
+from producers.runs.charts import Timeline, latency, throughput
+from producers.runs.outcomes import Row
+from producers.runs.statistics import Tally
+from reports.gallery import Choice, Gallery
+from reports.page import relative, relinked, render
+from reports.report import ReportLinks, summarise
 from restyle.models import Job, Outcome
 from tests.support.reports import NOON
 from tests.unit.test_report import a_job, a_run, failed, succeeded

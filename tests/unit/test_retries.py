@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 
 from restyle import errors
+from restyle.coordination.fleet import Storm
 from restyle.errors import RestyleError
-from restyle.fleet import Storm
 from restyle.retries import Decision, Fail, LetGo, Policy, Retry, decide
 
 FIRST = Storm(used=1, doubts=0, running=False)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from restyle.room import Parcel, Room
+from restyle.runtime.memory import Parcel, Room
 from tests.support.wait import wait_until
 
 

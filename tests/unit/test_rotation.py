@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from restyle.coordination.rotation import LONGEST_REST, Part, Rotation, Trouble, is_to_leave, is_well, part_of
 from restyle.errors import ApiTimeout, ApiUnavailable, ClockSkewed, OutOfCredits, RestyleError, StoreUnavailable
-from restyle.rotation import LONGEST_REST, Part, Rotation, Trouble, is_to_leave, is_well, part_of
 
 PATIENCE = 5.0
 AWAY = StoreUnavailable("S3 cannot be reached")

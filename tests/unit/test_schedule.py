@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from config.reading import load_settings
 from config.schedules import Schedule
 from config.settings import Settings
-from producers.schedule import Firing, Overlap, Standing, due, fire, is_of, latest, overlapping, upcoming
+from producers.scheduling.schedule import Firing, Overlap, Standing, due, fire, is_of, latest, overlapping, upcoming
+from restyle.coordination.suspensions import Suspension
 from restyle.errors import ConfigurationError
 from restyle.models import RunStatus
-from restyle.suspensions import Suspension
 
 
 def schedule(cron: str = "15 2 * * *", **more: Any) -> Schedule:

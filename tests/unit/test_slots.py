@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from restyle.slots import Slots
+from restyle.runtime.slots import Slots
 from tests.support.wait import wait_until
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from apps.cli.checks import spooled
 from config.reading import load_settings
-from restyle.spool import Spool, Spooled
+from restyle.job.parked.on_disk import Spool, Spooled
 
 ANSWER = Spooled("s3://b/w", "20260101T000000Z-abcdef", "0" * 24, "s3://b/w/records/a/v.json", '{"made_from": "x"}')
 

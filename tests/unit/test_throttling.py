@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from restyle.errors import InputNotFound, RestyleError, StoreAccessDenied, StoreUnavailable
-from restyle.throttling import Patience, end_all
+from restyle.s3.throttling import Patience, end_all
 
 SLOW = StoreUnavailable("S3 answers 503 SlowDown", 503)
 GONE = StoreUnavailable("S3 cannot be reached")

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from restyle.coordination.traffic import Answers, Kind, Traffic, kind_of
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
@@ -15,7 +16,6 @@ from restyle.errors import (
     RequestRejected,
     RestyleError,
 )
-from restyle.traffic import Answers, Kind, Traffic, kind_of
 
 
 @pytest.mark.parametrize(

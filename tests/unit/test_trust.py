@@ -8,9 +8,9 @@ from pathlib import Path
 import certifi
 import pytest
 
-from restyle import trust
 from restyle.errors import ConfigurationError
-from restyle.trust import CA_VARIABLES, authorities, authorities_from, check_address, proxy_for
+from restyle.http import trust
+from restyle.http.trust import CA_VARIABLES, authorities, authorities_from, check_address, proxy_for
 from tests.support.certificates import write_authority
 from tests.support.network import forget_network
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restyle.errors import MalformedResponse
-from restyle.unpacking import MOST_PICTURES, unpack
+from restyle.segmind.unpacking import MOST_PICTURES, unpack
 from tests.support import pictures
 
 JPEG = pictures.encode(pictures.photo())

@@ -1,0 +1,273 @@
+"""What a command works with: settings, the embedded stack where none is configured, and the doors to S3 and Redis."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from types import FrameType
+
+import typer
+
+from apps.stack import local
+from apps.stack.driving import Driving
+from apps.terminal.console import say, talk
+from apps.terminal.signals import terminable
+from config.celery_app import make_celery
+from config.connections import check_network, limits, open_holding, open_state, open_store, who
+from config.settings import Settings
+from producers.dispatch.feeder import Feeder
+from producers.runs.control import Control
+from producers.runs.outcomes import Rows
+from producers.runs.snapshot import Snapshot, read_run, rows_of, snapshot
+from restyle.coordination.fleet import Fleet
+from restyle.coordination.progress import Progress
+from restyle.coordination.redis.client import State
+from restyle.coordination.workspace.holder import described
+from restyle.coordination.workspace.holding import Holding
+from restyle.errors import ConfigurationError, RestyleError, StateUnavailable
+from restyle.keys import Workspace, is_run_id
+from restyle.models import Run, utc_now
+from restyle.s3.store import EMBEDDED_BUCKET, Store
+from restyle.s3.throttling import Patience, end_all
+
+
+@dataclass(frozen=True)
+class Session:
+    """The workspace and the fleet as one command sees them."""
+
+    settings: Settings
+    #: Whether Redis is the embedded one, so that the worker lives with the commands of its folder.
+    embedded: bool
+    store: Store
+    state: State
+    #: This command's part in the embedded stack.
+    stack: local.Stack
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where this command's runs lie."""
+        return self.settings.effective_workspace
+
+    @cached_property
+    def progress(self) -> Progress:
+        """The shared ledger of runs."""
+        return Progress(self.state)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The fleet, seen without being a worker."""
+        return Fleet(self.state, limits(self.settings))
+
+    @cached_property
+    def control(self) -> Control:
+        """The levers."""
+        return Control(
+            self.store, self.workspace, self.progress, self.fleet, who(), self.settings.heartbeat_seconds, self.holding
+        )  # fmt: skip
+
+    @cached_property
+    def holding(self) -> Holding:
+        """What holds the workspace for this Redis."""
+        return open_holding(self.settings, self.store, self.fleet)
+
+    @cached_property
+    def feeder(self) -> Feeder:
+        """What queues a run's first window."""
+        return Feeder(
+            make_celery(self.settings), self.progress, self.fleet, self.store, self.workspace,
+            self.settings.window_jobs, self.settings.refeed_after,
+        )  # fmt: skip
+
+    def read(self, run_id: str) -> Run:
+        """A run of this workspace."""
+        return read_run(run_id, store=self.store, workspace=self.workspace)
+
+    def shown(self, uri: str) -> str:
+        """A URI as a person can open it: of the embedded bucket, the file or folder it is."""
+        prefix = f"s3://{EMBEDDED_BUCKET}/"
+        if uri.startswith(prefix) and self.settings.local_s3_endpoint:
+            return str(self.settings.home / "s3" / EMBEDDED_BUCKET / uri.removeprefix(prefix))
+        return uri
+
+    def sandboxed(self) -> Session:
+        """The sandbox's side of the same workspace, in the same S3."""
+        settings = self.settings.model_copy(update={"sandbox": True})
+        return connect(settings, self.store, self.stack, embedded=self.embedded)
+
+    @cached_property
+    def driving(self) -> Driving:
+        """Which runs the living commands of this folder follow to their end."""
+        return Driving(self.stack.home, self.embedded)
+
+    def refusal(self) -> StateUnavailable | None:
+        """What Redis says, where it can be read and takes no writes: nothing moves then."""
+        try:
+            self.state.check_writes()
+        except StateUnavailable as error:
+            return error
+        return None
+
+    def rows(self, run: Run) -> Rows:
+        """A run's jobs with their outcomes so far."""
+        return rows_of(run, store=self.store, workspace=self.workspace, progress=self.progress)
+
+    def snapshot(self, run: Run) -> Snapshot:
+        """A run as it stands now."""
+        return snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether restyle brings its own Redis, and so its own worker."""
+    return settings.redis_url is None
+
+
+@contextmanager
+def session(
+    settings: Settings,
+    *,
+    worker: bool = False,
+    run_id: str | None = None,
+    detach: bool = False,
+    patient: bool = True,
+    holds: bool | None = None,
+    take_over: bool = False,
+) -> Iterator[Session]:
+    """Opens what a command needs; what it started ends with it.
+
+    Args:
+        settings: as read.
+        worker: whether the embedded stack must have a worker. A configured fleet has its own.
+        run_id: a run that the command is about: where it is a sandbox run, the sandbox's workspace is taken.
+        detach: whether the embedded stack stays up afterwards.
+        patient: whether an S3 in trouble is waited for, with a word, rather than told at once.
+        holds: whether the command may spend or end something, so that the workspace must be this Redis's; without a
+            word, where it needs a worker.
+        take_over: whether another holder is asked to stop.
+
+    Raises:
+        WorkspaceHeld: another Redis is at work in the workspace, and the command may spend.
+        ConfigurationError: a part is neither configured nor can be started, or Redis refuses the login.
+        StateUnavailable, StoreUnavailable: a configured part cannot be reached.
+    """
+    patience = Patience(lambda told: say(told, "yellow")) if patient else None
+    at_once = ending_at_once() if patient else nullcontext()
+    with local.stack(settings, worker=False, sandbox=False, detach=detach, say=say) as servers, at_once:
+        # One for both sides of the workspace, which a dashboard reads at a time.
+        store = open_store(servers.settings, connections=32, patience=patience)
+        embedded = is_embedded(settings)
+        found = with_sandbox_run(servers.settings, run_id, store) if run_id else servers.settings
+        if worker:
+            require_key(found)
+            if embedded:
+                check_network(found)
+        here = connect(found, store, servers, embedded=embedded)
+        with held(here, take_over=take_over) if (worker if holds is None else holds) else nullcontext():
+            if not worker:
+                yield here
+                return
+            stack = local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach, say=say)
+            with terminable(), stack as complete:
+                yield connect(complete.settings, store, servers.with_more(complete), embedded=embedded)
+
+
+@contextmanager
+def held(here: Session, *, take_over: bool) -> Iterator[None]:
+    """Holds the workspace while the command lasts; an embedded Redis without a worker leaves it at the end.
+
+    Raises:
+        WorkspaceHeld: another Redis is at work there.
+    """
+    from restyle.coordination.workspace.renewal import Renewal, leave  # few commands hold anything
+
+    if take_over:
+        confirm_take_over(here)
+    here.holding.hold(say=lambda text: say(text, "yellow"), take_over=take_over)
+    renewal = Renewal(here.holding, interest=True)
+    renewal.start()
+    try:
+        yield
+    finally:
+        renewal.stop()
+        here.holding.lose_interest()
+        # Whatever goes wrong here ends by itself, only later.
+        with suppress(RestyleError):
+            if here.embedded and not any(here.fleet.workers().values()):
+                leave(here.holding, if_idle=False)
+
+
+def confirm_take_over(here: Session) -> None:
+    """Asks once on a terminal before another holder is stopped.
+
+    Raises:
+        ConfigurationError: the answer is no.
+    """
+    holder = here.holding.holder()
+    if holder is None or holder[1] or holder[0].is_silent or not (sys.stdin.isatty() and talk.is_terminal):
+        return
+    say(f"{here.workspace.uri} is held by {described(holder[0], utc_now())}. What runs there stops.", "yellow")
+    if not typer.confirm("Take it over?", err=True):
+        raise ConfigurationError("stopped before anything was changed")
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Has Ctrl-C end what other threads wait for, too: a command waits for its threads."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        end_all()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def connect(settings: Settings, store: Store, stack: local.Stack, *, embedded: bool) -> Session:
+    """The doors of complete settings, Redis checked."""
+    state = open_state(settings, settings.account or "")
+    try:
+        state.log_in()
+    except StateUnavailable:
+        if settings.local_redis in {None, socket.gethostname()}:
+            raise
+        raise ConfigurationError(
+            f"{settings.home} is in use on {settings.local_redis}, whose embedded Redis this machine does not reach."
+            " Two machines cannot share one RESTYLE_HOME: set it to a folder of this machine"
+        ) from None
+    if settings.account is None and (account := state.ask("GET", state.key("account"))):
+        # Without a key of its own a command looks at the account that the workers use.
+        state.close()
+        state = open_state(settings, str(account))
+    return Session(settings, embedded, store, state, stack)
+
+
+def require_key(settings: Settings) -> None:
+    """Raises where a worker is to be started and no key is set."""
+    if is_embedded(settings) and settings.api_key is None and not settings.sandbox:
+        raise ConfigurationError(
+            "No API key is set. Set RESTYLE_API_KEY (or SEGMIND_API_KEY, or RESTYLE_API_KEY_FILE),"
+            " or add --sandbox to try restyle without paying"
+        )
+
+
+def with_sandbox_run(settings: Settings, run_id: str, store: Store) -> Settings:
+    """The settings, turned to the sandbox's workspace where the run lies there."""
+    if settings.sandbox or not is_run_id(run_id):
+        return settings
+    workspace = settings.effective_workspace
+    if store.head(workspace.run(run_id)) is None and store.head(workspace.sandbox.run(run_id)) is not None:
+        return settings.model_copy(update={"sandbox": True})
+    return settings

@@ -1,0 +1,258 @@
+"""Groups of processes that the commands of one folder share: joined where they are up, else started; ended by the last.
+
+Each group has a keeper (apps/stack/keeper.py) and, in `$RESTYLE_HOME/run/`, four files: `<group>.lock`, which its
+keeper holds alone; `<group>.users`, which each command that uses it holds together with the others, so that the kernel
+counts them; `<group>.json`, its story, there while it can be joined (mode 0600, it holds passwords); and
+`<group>.stays`, there where it outlives its users. docs/decisions/0029 tells why.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from apps.stack.home import KILL_TIMEOUT, PATIENCE, Home, tails
+from apps.stack.locks import Lock, is_held_alone
+from restyle.errors import ConfigurationError, StateUnavailable
+
+#: Seconds that a group may take to answer.
+START_TIMEOUT = 20.0
+#: Seconds that one command may take to start or end its groups.
+TURN_TIMEOUT = 4 * START_TIMEOUT
+
+STARTING = "Another command is starting or ending the stack of this folder"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a group is started with."""
+
+    children: list[dict[str, Any]]
+    #: Its story, for those who join.
+    story: dict[str, Any]
+    #: Whether it answers.
+    answers: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group as a command wants it."""
+
+    name: str
+    make: Callable[[], Made]
+    #: Groups that its children need to their end.
+    uses: tuple[str, ...] = ()
+    #: Refuses one that is up and does not fit.
+    check: Callable[[dict[str, Any]], None] = lambda _story: None
+
+
+@dataclass
+class Member:
+    """One command's part in a group that is up."""
+
+    group: Group
+    users: Lock
+    #: None until the group is up.
+    story: dict[str, Any] | None = None
+    #: Whether this command has started it.
+    is_started_here: bool = False
+    keeper: subprocess.Popen[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        """The group's."""
+        return self.group.name
+
+
+class Ending(Exception):
+    """A group is up and can be joined no more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of one folder, as a command joins and leaves them."""
+
+    home: Home
+
+    # -- joining -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def joined(self, groups: Sequence[Group], *, detach: bool) -> Iterator[list[Member]]:
+        """Groups that are up for as long as this lasts, and longer where others use them, or they are detached.
+
+        Raises:
+            ConfigurationError: one cannot be started, or is up and does not fit.
+            StateUnavailable: one that is ending does not end.
+        """
+        try:
+            members = self._join(groups, detach=detach)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the embedded stack cannot be started in {self.home.path}: {error.strerror or error}. Set RESTYLE_HOME"
+                " to a folder on a disk of this machine that you may write to, with room on it"
+            ) from None
+        with ExitStack() as leaving:
+            for member in members:
+                leaving.callback(self._leave, member)
+            yield members
+
+    def _join(self, groups: Sequence[Group], *, detach: bool) -> list[Member]:
+        while True:
+            members: list[Member] = []
+            try:
+                with self.home.turn("start", STARTING, TURN_TIMEOUT):
+                    for group in groups:
+                        members.append(self._member(group))  # noqa: PERF401 - what was joined is left where one fails
+                    self._start([member for member in members if member.story is None], detach=detach)
+                    for member in members if detach else ():
+                        self.home.run(f"{member.name}.stays").touch()
+            except BaseException as error:
+                for member in reversed(members):
+                    self._leave(member)
+                if not isinstance(error, Ending):
+                    raise
+                self._wait_for_end(error.name)
+            else:
+                return members
+
+    def _member(self, group: Group) -> Member:
+        """A part in a group: of one that is up, or of one that is to be started.
+
+        Raises:
+            Ending: it is up and can be joined no more.
+        """
+        member = Member(group, Lock(self.home.folder("run") / f"{group.name}.users"))
+        try:
+            if not member.users.share():
+                raise Ending(group.name)
+            if is_held_alone(self.home.run(f"{group.name}.lock")):
+                member.story = self.home.story(group.name)
+                if member.story is None:
+                    raise Ending(group.name)
+                group.check(member.story)
+        except BaseException:
+            member.users.close()
+            raise
+        return member
+
+    def _wait_for_end(self, name: str) -> None:
+        """Waits until a group that is ending is gone.
+
+        Raises:
+            StateUnavailable: it does not end in time.
+        """
+        began, is_announced = time.monotonic(), False
+        while is_held_alone(self.home.run(f"{name}.lock")) or is_held_alone(self.home.run(f"{name}.users")):
+            waited = time.monotonic() - began
+            if waited > PATIENCE and not is_announced:
+                is_announced = True
+                self.home.say(
+                    "The last stack of this folder is still ending: its calls in flight are stored first. Waiting"
+                )
+            if waited > self.home.end_timeout:
+                raise StateUnavailable(
+                    f"the stack of {self.home.path} is still ending after {waited:.0f} s; look at its logs/, and type"
+                    " this again, or `restyle stop` to end it now"
+                )
+            time.sleep(0.05)
+
+    # -- starting ------------------------------------------------------------------------------------------
+
+    def _start(self, members: list[Member], *, detach: bool) -> None:
+        """Starts groups, all at a time; another port is tried where one was taken meanwhile."""
+        waiting = list(members)
+        for last in (False, False, True):
+            made = [member.group.make() for member in waiting]
+            for member, one in zip(waiting, made, strict=True):
+                member.keeper = self._keep(member.group, one, detach=detach)
+            failed = []
+            for member, one in zip(waiting, made, strict=True):
+                assert member.keeper is not None
+                if self._answers(member, one):
+                    member.story, member.is_started_here = {**one.story, "pid": member.keeper.pid}, True
+                    self.home.secret(f"{member.name}.json", json.dumps(member.story))
+                    continue
+                self._end_keeper(member.keeper)
+                failed.append(member)
+                if last:
+                    raise ConfigurationError(f"the embedded {member.name} did not start:\n{tails(one.children)}")
+            waiting = failed
+
+    def _answers(self, member: Member, made: Made) -> bool:
+        """Whether a group that was just started comes up: its keeper holds its lock, and its children answer."""
+        deadline, lock = time.monotonic() + START_TIMEOUT, self.home.run(f"{member.name}.lock")
+        while time.monotonic() < deadline and member.keeper and member.keeper.poll() is None:
+            if is_held_alone(lock) and made.answers():
+                return True
+            time.sleep(0.02)
+        return False
+
+    def _keep(self, group: Group, made: Made, *, detach: bool) -> subprocess.Popen[bytes]:
+        """Starts a group's keeper."""
+        for name in ("json", "stays"):
+            self.home.run(f"{group.name}.{name}").unlink(missing_ok=True)
+        if detach:
+            self.home.run(f"{group.name}.stays").touch()
+        keeper = subprocess.Popen(
+            # -P: no module of the current folder takes the place of ours, or of Python's.
+            [sys.executable, "-P", "-m", "apps.stack.keeper"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=self.home.log("keeper").open("ab"), start_new_session=True,
+        )  # fmt: skip
+        files = {name: str(self.home.run(f"{group.name}.{name}")) for name in ("lock", "users", "stays", "deaths")}
+        uses = [str(self.home.run(f"{name}.users")) for name in group.uses]
+        orders = {**files, "story": str(self.home.run(f"{group.name}.json")), "uses": uses, "children": made.children}
+        assert keeper.stdin is not None
+        keeper.stdin.write(json.dumps(orders).encode() + b"\n")
+        keeper.stdin.close()
+        return keeper
+
+    # -- leaving -------------------------------------------------------------------------------------------
+
+    def _leave(self, member: Member) -> None:
+        """Parts with a group; the last one ends it, and waits for its end. Ctrl-C meanwhile ends it at once."""
+        try:
+            with self.home.turn("start", STARTING, TURN_TIMEOUT):
+                # One after the other: of two that leave together, one is the last.
+                is_last = member.users.alone()
+        except StateUnavailable:  # whoever has the turn has been stopped
+            is_last = member.users.alone()
+        try:
+            if is_last and not self.home.run(f"{member.name}.stays").exists():
+                self._wait_for_keeper(member)
+        finally:
+            member.users.close()
+
+    def _wait_for_keeper(self, member: Member) -> None:
+        """Has a keeper end, and waits for it: one of this process may not have taken its lock yet."""
+        lock, own = self.home.run(f"{member.name}.lock"), member.keeper
+        try:
+            self._signal(member)
+            while is_held_alone(lock) or (own and own.poll() is None):
+                time.sleep(0.02)
+        except KeyboardInterrupt:
+            self._signal(member)
+            deadline = time.monotonic() + KILL_TIMEOUT
+            while is_held_alone(lock) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            raise
+
+    def _signal(self, member: Member) -> None:
+        if member.keeper is not None:
+            member.keeper.terminate()
+        else:
+            self.home.signal(member.name)
+
+    def _end_keeper(self, keeper: subprocess.Popen[bytes]) -> None:
+        """Ends a keeper that this process has started, and whose group nobody has joined."""
+        keeper.terminate()
+        keeper.wait()

@@ -1,0 +1,1 @@
+"""The terminal: where words go, and the signals that come from it."""

@@ -1,0 +1,83 @@
+"""How a command is told to stop: Ctrl-C, SIGTERM, the closing of its terminal, the end of its stack."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from apps.terminal.exits import TERMINATED
+from restyle.s3.throttling import end_all
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: stops a command as cleanly as Ctrl-C does."""
+
+    code = TERMINATED
+    why = "stopped with SIGTERM"
+
+
+class HungUp(Terminated):
+    """SIGHUP: the terminal was closed, which is SIGTERM with nobody left to read what is said."""
+
+    why = "its terminal was closed"
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP end a command as Ctrl-C does; what nohup has a command ignore stays ignored."""
+    terminals = [file for file in (0, 1, 2) if _is_terminal(file)]
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        end_all()
+        raise Terminated
+
+    def hang_up(_number: int, _frame: FrameType | None) -> None:
+        # Shells send it once more to what they have started, and a session's end sends SIGTERM beside it: neither is
+        # somebody's second signal, which would cut off the calls in flight.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, stop))
+        let_go(terminals)
+        end_all()
+        raise HungUp
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
+
+
+@contextmanager
+def losing_terminal() -> Iterator[None]:
+    """Takes for a closed terminal what writing to one brings, be that before its signal is looked at or after."""
+    terminals = [file for file in (0, 1, 2) if _is_terminal(file)]
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO or not terminals:
+            raise
+        let_go(terminals)
+        raise HungUp from None
+
+
+def let_go(terminals: list[int]) -> None:
+    """Has words go nowhere that went to a terminal which is gone: each would be an error."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for file in terminals:
+        os.dup2(nowhere, file)
+    os.close(nowhere)
+
+
+def _is_terminal(file: int) -> bool:
+    try:
+        return os.isatty(file)
+    except OSError:
+        return False

@@ -1,0 +1,323 @@
+"""How a workspace stands at one moment: the runs that move, and the fleet. Two round trips to Redis a look.
+
+A run that has ended changes no more, so its row is read once and kept.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.cli.board import WINDOW, Pace
+from apps.session import Session
+from config.celery_app import QUEUES
+from restyle.coordination.events import Event, ask_events, read_events
+from restyle.coordination.registry import Totals, legible, read_totals
+from restyle.coordination.suspensions import Suspension, read_hold, read_suspensions
+from restyle.coordination.traffic import Answers
+from restyle.coordination.trends import FleetPoint, RunPoint, ask_fleet, ask_run, read
+from restyle.errors import RestyleError
+from restyle.models import ENDED, Run, RunStatus
+
+#: Seconds between two listings of S3, which tell of runs that Redis has forgotten.
+LIST_EVERY = 5.0
+#: Seconds between two readings of the fleet's trend, which gets no points more often.
+TREND_EVERY = 5.0
+_THREADS = 16
+
+
+#: What the first round trip tells of the fleet: rate, suspension, the day and the month in force, Redis's clock.
+Waiting = tuple[list[str | None], dict[str, str], list[str | None], float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run as the pages show it."""
+
+    run: Run
+    side: str
+    #: None where neither Redis nor a report knows how it stands.
+    totals: Totals | None
+    reasons: tuple[Suspension, ...] = ()
+    #: Jobs ended a minute, and how long the rest takes at this pace; None before there are two looks.
+    per_minute: float | None = None
+    left: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call the run: its manifest's name, its schedule's, or the run that it does again."""
+        if self.run.retry_of:
+            return "Retry of " + self.run.retry_of
+        return self.run.schedule or posixpath.basename(self.run.manifest.uri.rstrip("/")) or self.run.manifest.uri
+
+    @property
+    def status(self) -> str:
+        """Where it stands, in one word; `lost` is an unfinished run that Redis does not know."""
+        if self.totals is None:
+            return self.run.status.value if self.run.status in ENDED else "lost"
+        if self.totals.status is not RunStatus.RUNNING or not self.reasons:
+            return self.totals.status.value
+        return "awaiting_approval" if self.reasons[0].reason == "awaiting_approval" else "suspended"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it moves no more, but for its report."""
+        return self.status in {"finished", "cancelled"}
+
+    @property
+    def average(self) -> float | None:
+        """Jobs a minute over all of a run that has ended; None of one that has not."""
+        took = (self.run.finished - self.run.created).total_seconds() if self.run.finished else 0.0
+        return self.done / took * 60 if took else None
+
+    @property
+    def done(self) -> int:
+        """Jobs with an outcome."""
+        return self.totals.planned - self.totals.pending if self.totals else 0
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker by its last heartbeat; `silent` is one whose heartbeat is missing."""
+
+    name: str
+    silent: bool
+    age: float = 0.0
+    host: str = ""
+    pid: int = 0
+    concurrency: int = 0
+    taken: int = 0
+    in_flight: int = 0
+    draining: bool = False
+    #: Why it stands aside; empty: it does not.
+    out: str = ""
+    #: Its calls of the last minute.
+    answers: Answers = field(default_factory=Answers)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One side of a workspace as it stood."""
+
+    side: str
+    taken: float
+    rows: dict[str, Row] = field(default_factory=dict)
+    workers: tuple[Worker, ...] = ()
+    reasons: tuple[Suspension, ...] = ()
+    credits_left: float | None = None
+    queued: int = 0
+    #: Seconds for which the API's rate limit still holds the fleet.
+    held: float = 0.0
+    events: tuple[Event, ...] = ()
+    #: Credits that all runs of the workspace have cost, today and this month.
+    spent_today: float = 0.0
+    spent_month: float = 0.0
+    trend: tuple[FleetPoint, ...] = ()
+    #: Why nothing newer is known.
+    trouble: str = ""
+
+    @property
+    def living(self) -> list[Worker]:
+        """The workers that live."""
+        return [worker for worker in self.workers if not worker.silent]
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are out."""
+        return sum(worker.in_flight for worker in self.living)
+
+    @property
+    def answers(self) -> Answers:
+        """The fleet's calls of the last minute."""
+        return sum((worker.answers for worker in self.living), Answers())
+
+    @property
+    def pending(self) -> int:
+        """Jobs without an outcome, of all runs that have not ended."""
+        return sum(row.totals.pending for row in self.rows.values() if row.totals and not row.ended)
+
+
+class Side:
+    """The paid side of a workspace, or its sandbox's, with what is remembered of it between two looks."""
+
+    def __init__(self, name: str, session: Session) -> None:
+        self.name = name
+        self.session = session
+        #: The ids of all runs, newest first.
+        self.ids: list[str] = []
+        self._listed = float("-inf")
+        self._runs: dict[str, Run] = {}
+        self._paces: dict[str, Pace] = {}
+        self._settled: dict[str, Row] = {}
+        self._trend: tuple[FleetPoint, ...] = ()
+        self._trend_read = float("-inf")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rows")
+
+    def look(self) -> Moment:
+        """How it stands now.
+
+        Raises:
+            StateUnavailable, StoreUnavailable: Redis or S3 is out of reach.
+        """
+        state, settings = self.session.state, self.session.settings
+        known, names, account, waiting = self._first()
+        rate, reasons, periods, clock = waiting
+        hold = read_hold(*rate[1:], now=clock)
+        if account and state.account != f"restyle:{account}:":
+            # The account that the workers use, which a dashboard without a key learns from them.
+            state.account = f"restyle:{account}:"
+            return self.look()
+        fleet_reasons = (*read_suspensions(reasons, "fleet"), *([hold] if hold else []))
+        own = (period.name for period in self.session.fleet.limits.budgets.periods())
+        days = [in_force or name for in_force, name in zip(periods, own, strict=True)]
+        told = self._ask(
+            runs=[("HGETALL", state.key("run", run_id)) for run_id in known],
+            standing=[("HGETALL", state.key("run", run_id, "suspension")) for run_id in known],
+            beats=[("GET", state.key("worker", name)) for name in names],
+            lives=[("PTTL", state.key("worker", name)) for name in names],
+            queues=[("LLEN", state.key(queue)) for queue in QUEUES.values()],
+            spent=[("GET", state.key("spent", period)) for period in days],
+            events=[ask_events(state, None)],
+            trend=[ask_fleet(state)] if time.monotonic() - self._trend_read >= TREND_EVERY else [],
+            # Of runs that are new here, so that their pace is known at once.
+            tails=[(*ask_run(state, run_id)[:2], -6, -1) for run_id in known if run_id not in self._paces],
+        )
+        tails = dict(zip((run_id for run_id in known if run_id not in self._paces), told["tails"], strict=True))
+        runs = dict(zip(known, self._threads.map(self._run, known), strict=True))
+        rows = {}
+        for run_id, found, suspended in zip(known, told["runs"], told["standing"], strict=True):
+            if run := runs[run_id]:
+                with suppress(ValueError):  # something unreadable says nothing of run.json
+                    if float(found.get("budget") or 0) != (run.budget or 0):
+                        self._runs.pop(run_id)  # run.json was written anew; the next look reads it
+                why = (*fleet_reasons, *read_suspensions(suspended, "run"))
+                rows[run_id] = self._moving(run, legible(found), why, clock, tails.get(run_id, ()))
+        self._list(known)
+        for texts in told["trend"]:
+            self._trend, self._trend_read = tuple(read(FleetPoint, texts)), time.monotonic()
+        return Moment(
+            side=self.name, taken=time.time(), rows=rows,
+            workers=tuple(
+                _worker(name, beat, left / 1000, settings.heartbeat_ttl)
+                for name, beat, left in zip(names, told["beats"], told["lives"], strict=True)
+            ),
+            reasons=fleet_reasons,
+            credits_left=None if rate[0] is None else float(rate[0]),
+            held=max(0.0, float(rate[1] or 0) / 1000 - clock),
+            queued=sum(told["queues"]), events=tuple(read_events(*told["events"])), trend=self._trend,
+            spent_today=float(told["spent"][0] or 0), spent_month=float(told["spent"][1] or 0),
+        )  # fmt: skip
+
+    def _ask(self, **commands: list[tuple[str | float, ...]]) -> dict[str, list[Any]]:
+        """Sends groups of commands in one round trip; their answers, in the same groups."""
+        answers = iter(self.session.state.ask_all(*(command for group in commands.values() for command in group)))
+        return {name: [next(answers) for _ in group] for name, group in commands.items()}
+
+    def _first(self) -> tuple[list[str], list[str], str | None, Waiting]:
+        """The round trip that tells what to ask for in the second."""
+        state = self.session.state
+        runs, workers, account, rate, reasons, periods, clock, lost = state.ask_all(
+            ("SMEMBERS", state.key("runs")), ("SMEMBERS", state.key("workers")), ("GET", state.key("account")),
+            ("HMGET", f"{state.account}rate", "credits", "hold", "limited_since", "hold_detail", "hold_by"),
+            ("HGETALL", f"{state.account}suspension"), ("HMGET", state.key("periods"), "day", "month"), ("TIME",),
+            ("HGET", state.key("fleet"), "lost"),
+        )  # fmt: skip
+        reasons |= {"workspace_held": lost} if lost else {}
+        return sorted(runs, reverse=True), sorted(workers), account, (rate, reasons, periods, float(clock[0]))
+
+    def _moving(
+        self, run: Run, totals: Totals | None, reasons: tuple[Suspension, ...], clock: float, tail: Sequence[str]
+    ) -> Row:
+        if totals is None or totals.status in ENDED:
+            return Row(run, self.name, totals)
+        if run.run_id not in self._paces:
+            self._paces[run.run_id] = pace = Pace()
+            for point in read(RunPoint, tail):
+                if clock - point.at < WINDOW:
+                    pace.add(point.done, ago=clock - point.at)
+        pace = self._paces[run.run_id]
+        pace.add(totals.planned - totals.pending)
+        if reasons or not pace.per_minute:
+            return Row(run, self.name, totals, reasons)
+        return Row(run, self.name, totals, reasons, pace.per_minute, pace.left(totals.pending))
+
+    def _list(self, known: list[str]) -> None:
+        """Every run there is: now and then by S3, in between by those that Redis knows."""
+        if time.monotonic() - self._listed > LIST_EVERY:
+            found = set(self.session.store.folders(self.session.workspace.under("runs") + "/"))
+            self._listed = time.monotonic()
+        else:
+            found = set(self.ids)
+        self.ids = sorted(found.union(known), reverse=True)
+
+    def rows(self, ids: Iterable[str], moment: Moment) -> list[Row]:
+        """The rows of these runs: those that move as of the moment, the others from memory, or read now."""
+        ids = list(ids)
+        found = self._threads.map(lambda run_id: moment.rows.get(run_id) or self._resting(run_id), ids)
+        return [row for row in found if row is not None]
+
+    def known(self, ids: Iterable[str], moment: Moment) -> list[Row]:
+        """The rows of these runs that are in memory, where nothing can be asked."""
+        found = (moment.rows.get(run_id) or self._settled.get(run_id) for run_id in ids)
+        return [row for row in found if row is not None]
+
+    def _resting(self, run_id: str) -> Row | None:
+        """A run that nothing moves; one that has ended is settled, and read no more."""
+        if row := self._settled.get(run_id):
+            return row
+        self._runs.pop(run_id, None)
+        run = self._run(run_id)
+        if run is None:
+            return None
+        found = self.session.state.ask("HGETALL", self.session.state.key("run", run_id))
+        row = Row(run, self.name, legible(found) or self._told_by_report(run))
+        if run.finished is not None:
+            self._settled[run_id] = row
+        return row
+
+    def _run(self, run_id: str) -> Run | None:
+        """A run's run.json; None where it is not written (yet), or no run."""
+        if run_id not in self._runs:
+            try:
+                self._runs[run_id] = self.session.read(run_id)
+            except (RestyleError, ValueError):
+                return None
+        return self._runs[run_id]
+
+    def _told_by_report(self, run: Run) -> Totals | None:
+        """The ledger of an ended run that Redis has forgotten."""
+        found = self.session.store.find(self.session.workspace.run(run.run_id, "report.json"))
+        if found is None:
+            return None
+        told = json.loads(found.data)
+        return read_totals(
+            {name: str(told[name]) for name in ("planned", "succeeded", "skipped", "failed", "attempts", "in_doubt")}
+            | {"status": run.status.value, "shards": str(run.shards), "credits": str(told["credits_spent"])}
+        )
+
+    def close(self) -> None:
+        """Closes the doors."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.session.store.close()
+        self.session.state.close()
+
+
+def _worker(name: str, beat: str | None, left: float, ttl: float) -> Worker:
+    """A worker by its heartbeat, which lives so many seconds longer; its own settings say how long it lives."""
+    if beat is None:
+        return Worker(name, silent=True)
+    told = json.loads(beat)
+    return Worker(
+        name, silent=False, age=max(0.0, told.get("ttl", ttl) - left), host=str(told.get("host", "")),
+        pid=int(told.get("pid", 0)),
+        concurrency=int(told.get("concurrency", 0)), taken=int(told.get("taken", 0)),
+        in_flight=int(told.get("in_flight", 0)), draining=bool(told.get("draining")),
+        out=str(told.get("out", "")),
+        answers=Answers.read(told.get("api", {})),
+    )  # fmt: skip

@@ -1,0 +1,219 @@
+"""One run from near: how each variant fares, the newest pictures, the failures with their reasons.
+
+Open shards are read from Redis, each outcome once. Shards that have closed are read from S3, newest first and a few
+at a time, so that a run of a million jobs costs a page no more than one of a hundred.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from apps.session import Session
+from apps.views.overview import Row
+from producers.dispatch.feeder import read_plan
+from producers.runs.statistics import ErrorTally, VariantTally
+from restyle.coordination.events import Event, ask_events, read_events
+from restyle.coordination.trends import RunPoint, ask_run, read
+from restyle.errors import InputNotFound
+from restyle.models import Job, Outcome, OutcomeKind
+
+PICTURES = 24
+FAILURES = 30
+#: Seconds of work on closed shards that one look may take.
+BUDGET = 0.1
+_PLANS = 16
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A job on the page, by its place in the run."""
+
+    shard: int
+    index: int
+    job: Job
+    outcome: Outcome
+
+    @property
+    def ended(self) -> datetime:
+        """When it ended; of old plans this may be unknown."""
+        return self.outcome.ended or _LONG_AGO
+
+    @property
+    def seed(self) -> int:
+        """The seed that made the picture."""
+        return self.job.params.seed if self.outcome.seed is None else self.outcome.seed
+
+
+class CloseUp:
+    """What is known of one run's jobs; grows with each look."""
+
+    def __init__(self, session: Session, run_id: str) -> None:
+        self.session = session
+        self.run_id = run_id
+        self.variants: dict[str, VariantTally] = {}
+        self.errors: dict[str, ErrorTally] = {}
+        self.pictures: list[Shown] = []
+        self.failures: list[Shown] = []
+        self.events: list[Event] = []
+        self.trend: list[RunPoint] = []
+        #: Jobs in the tallies above.
+        self.counted = 0
+        #: The monotonic time of the last look.
+        self.taken = float("-inf")
+        self._seen: dict[int, set[int]] = {}
+        self._told: dict[int, int] = {}
+        self._whole: set[int] = set()
+        self._reported = False
+        self._plans: OrderedDict[int, list[bytes]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def look(self, row: Row) -> None:
+        """Takes in what has ended since the last look."""
+        with self._lock:
+            state = self.session.state
+            opened, texts, points = state.ask_all(
+                ("ZRANGE", state.key("run", self.run_id, "open"), 0, -1), ask_events(state, self.run_id),
+                ask_run(state, self.run_id),
+            )  # fmt: skip
+            self.events = read_events(texts)
+            self.trend = read(RunPoint, points)
+            if row.ended and not self._reported:
+                self._read_report()
+            is_open = {int(shard) for shard in opened}
+            self._look_at_open(sorted(is_open))
+            self._look_at_closed(row, is_open)
+            self.taken = time.monotonic()
+
+    # -- open shards -----------------------------------------------------------------------------------------
+
+    def _look_at_open(self, shards: list[int]) -> None:
+        """Asks for the outcomes not seen yet, of the shards in which a job has ended since the last look."""
+        state = self.session.state
+        keys = {shard: state.key("run", self.run_id, "shard", str(shard)) for shard in shards}
+        counts = state.ask_all(*(("HGET", keys[shard], "n") for shard in shards)) if shards else []
+        for shard, count in zip(shards, counts, strict=True):
+            ended = int(count or 0)
+            if ended == self._told.get(shard, 0):
+                continue
+            lines, seen = self._plan(shard), self._seen.setdefault(shard, set())
+            unseen = [index for index in range(len(lines)) if index not in seen]
+            found = state.ask("HMGET", keys[shard], *(f"o:{index}" for index in unseen)) if unseen else []
+            for index, text in zip(unseen, found, strict=True):
+                if text is not None:
+                    self._take(shard, index, json.loads(lines[index]), json.loads(text))
+            self._told[shard] = ended
+
+    # -- closed shards ---------------------------------------------------------------------------------------
+
+    def _look_at_closed(self, row: Row, is_open: set[int]) -> None:
+        below = row.run.shards if row.ended or row.totals is None else row.totals.cursor
+        until = time.monotonic() + BUDGET
+        for shard in range(below - 1, -1, -1):
+            if shard in self._whole or shard in is_open:
+                continue
+            if self._satisfied(row) or time.monotonic() > until:
+                return
+            if found := self.session.store.find(self.session.workspace.results(self.run_id, shard)):
+                self._take_results(shard, found.data)
+
+    def _satisfied(self, row: Row) -> bool:
+        """Whether more shards would add nothing: the report has the tallies, and the page is full."""
+        failed = row.totals.failed if row.totals else 0
+        done = row.totals.succeeded + row.totals.skipped if row.totals else 0
+        full = len(self.failures) >= min(FAILURES, failed) and len(self.pictures) >= min(PICTURES, done)
+        return self._reported and full
+
+    def _take_results(self, shard: int, data: bytes) -> None:
+        seen = self._seen.pop(shard, set())
+        for index, text in enumerate(gzip.decompress(data).splitlines()):
+            if index not in seen:
+                line = json.loads(text)
+                if line["outcome"] is not None:
+                    self._take(shard, index, line["job"], line["outcome"])
+        self._seen.pop(shard, None)
+        self._whole.add(shard)
+
+    def _read_report(self) -> None:
+        """An ended run's report has counted everything already."""
+        found = self.session.store.find(self.session.workspace.run(self.run_id, "report.json"))
+        if found is None:
+            return
+        told = json.loads(found.data)
+        self.variants = {name: VariantTally(**counts) for name, counts in told["variants"].items()}
+        self.errors = {code: ErrorTally(**error) for code, error in told["errors"].items()}
+        self.counted = sum(tally.succeeded + tally.skipped + tally.failed for tally in self.variants.values())
+        self._reported = True
+
+    # -- one job ---------------------------------------------------------------------------------------------
+
+    def _take(self, shard: int, index: int, job: dict[str, Any], outcome: dict[str, Any]) -> None:
+        """Takes a job in. A run has millions of them, so only those that are shown become values."""
+        self._seen.setdefault(shard, set()).add(index)
+        if not self._reported:
+            self._count(str(job["variant"]), outcome)
+        failed = outcome["outcome"] == OutcomeKind.FAILED.value
+        if not failed and not outcome.get("outputs"):
+            return
+        shown, room = (self.failures, FAILURES) if failed else (self.pictures, PICTURES)
+        ended = datetime.fromisoformat(outcome["ended"]) if outcome.get("ended") else _LONG_AGO
+        if len(shown) < room or ended > shown[-1].ended:
+            shown.append(Shown(shard, index, Job.model_validate(job), Outcome.model_validate(outcome)))
+            shown.sort(key=lambda one: (one.ended, one.shard, one.index), reverse=True)
+            del shown[room:]
+
+    def _count(self, variant: str, outcome: dict[str, Any]) -> None:
+        tally = self.variants.setdefault(variant, VariantTally())
+        kind = OutcomeKind(outcome["outcome"])
+        setattr(tally, kind.value, getattr(tally, kind.value) + 1)
+        tally.credits += outcome.get("credits", 0.0)
+        self.counted += 1
+        if kind is OutcomeKind.FAILED:
+            error = self.errors.setdefault(outcome.get("error", ""), ErrorTally(message=outcome.get("message", "")))
+            error.count += 1
+
+    def picture(self, shard: int, index: int, which: str) -> tuple[str, str] | None:
+        """The URI of a job's picture, before or after, and what tells its versions apart.
+
+        None where the run has no such job, or the job no such picture.
+        """
+        with self._lock:
+            for shown in (*self.pictures, *self.failures):
+                if (shown.shard, shown.index) == (shard, index):
+                    return _uri(shown.job, shown.outcome, which)
+            try:
+                line = self._plan(shard)[index]
+            except (InputNotFound, IndexError):
+                return None
+        return _uri(Job.model_validate_json(line), self._outcome(shard, index), which)
+
+    def _outcome(self, shard: int, index: int) -> Outcome | None:
+        state = self.session.state
+        text = state.ask("HGET", state.key("run", self.run_id, "shard", str(shard)), f"o:{index}")
+        if text is not None:
+            return Outcome.read(text)
+        found = self.session.store.find(self.session.workspace.results(self.run_id, shard))
+        if found is None:
+            return None
+        told = json.loads(gzip.decompress(found.data).splitlines()[index])["outcome"]
+        return None if told is None else Outcome.model_validate(told)
+
+    def _plan(self, shard: int) -> list[bytes]:
+        if shard not in self._plans:
+            self._plans[shard] = read_plan(self.session.store, self.session.workspace, self.run_id, shard)
+            while len(self._plans) > _PLANS:
+                self._plans.popitem(last=False)
+        return self._plans[shard]
+
+
+def _uri(job: Job, outcome: Outcome | None, which: str) -> tuple[str, str] | None:
+    if which == "before":
+        return job.image, job.etag
+    return (outcome.outputs[0], f"{outcome.fingerprint} {outcome.ended}") if outcome and outcome.outputs else None

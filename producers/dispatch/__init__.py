@@ -1,0 +1,1 @@
+"""A plan becomes messages on the queue, a window at a time."""

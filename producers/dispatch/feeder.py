@@ -1,0 +1,261 @@
+"""advance(run): closes what is complete, feeds what is hungry, opens what there is room for. The only publisher.
+
+Called by the dispatcher at each tick, and once by a producer after planning. Every step may be repeated or cut off.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
+from producers.dispatch.envelope import Envelope
+from producers.dispatch.ledger import mark_opened, put_spent
+from restyle.coordination.events import note
+from restyle.coordination.fleet import Fleet
+from restyle.coordination.progress import OpenShard, Progress, Totals
+from restyle.keys import Workspace
+from restyle.models import Outcome, RunStatus
+from restyle.s3.store import Store
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+#: Shards whose jobs are kept in memory between ticks.
+CACHED_SHARDS = 32
+#: Messages written to the queue at a time.
+BATCH = 500
+#: Seconds after which a report that was queued and that no living worker writes is queued again.
+FINISH_AGAIN = 15.0
+#: However long the queue, what is pending is fed again after this many times the usual silence.
+LONGEST_PATIENCE = 10
+#: Who did it, where nobody did.
+DISPATCHER = "dispatcher"
+
+#: A job by its place in its shard, its id, and its JSON as planned.
+PlannedJob = tuple[int, str, bytes]
+
+
+def read_plan(store: Store, workspace: Workspace, run_id: str, shard: int) -> list[bytes]:
+    """The jobs of a shard as planned, each as its JSON: as values they would take ten times the memory."""
+    return gzip.decompress(store.get(workspace.shard(run_id, shard)).data).splitlines()
+
+
+@dataclass
+class Feeder:
+    """Moves runs forward."""
+
+    app: Celery
+    progress: Progress
+    fleet: Fleet
+    store: Store
+    workspace: Workspace
+    window_jobs: int
+    refeed_after: float
+    token: str = field(default_factory=lambda: uuid4().hex)
+    _plans: OrderedDict[tuple[str, int], list[bytes]] = field(default_factory=OrderedDict)
+    _envelopes: dict[tuple[str, str], Envelope] = field(default_factory=dict)
+    #: Shards that were marked as fed, and whose messages Redis did not all take: they are fed again at the next tick.
+    _cut_off: set[tuple[str, int]] = field(default_factory=set)
+    #: Jobs ended in all unfinished runs, by the monotonic time of each look.
+    _pace: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def advance(self, run_id: str) -> None:
+        """Takes every step that this run is ready for."""
+        totals = self.progress.totals(run_id)
+        if totals is None:
+            return
+        shards = self.progress.open_shards(run_id)
+        cancelled = totals.status is RunStatus.CANCELLED
+        living = self.fleet.living_jobs if cancelled else None
+        still_open = []
+        for shard in shards:
+            if self._complete(run_id, shard, living):
+                self.close(run_id, shard.shard)
+            else:
+                still_open.append(shard)
+        if not totals.approved and totals.closed == 1 and totals.shards > 1:
+            told = f"the sample is done: {totals.credits:.2f} credits for {totals.planned - totals.pending:,} jobs"
+            rest = totals.credits / max(1, totals.planned - totals.pending) * totals.pending
+            told += f"; the other {totals.pending:,} would cost about {rest:.2f}"
+            if self.progress.suspend(run_id, "awaiting_approval", told, DISPATCHER):
+                note(self.progress.state, run_id, "suspended", DISPATCHER, f"awaiting_approval: {told}")
+        if totals.status is RunStatus.RUNNING and not self._suspended(run_id):
+            self._feed_again(run_id, still_open)
+            self._open(run_id, totals, still_open)
+        self._finish(run_id, len(still_open))
+
+    def _suspended(self, run_id: str) -> bool:
+        return bool(self.fleet.suspensions() or self.progress.suspensions(run_id))
+
+    # -- closing -------------------------------------------------------------------------------------------
+
+    def _complete(self, run_id: str, shard: OpenShard, cancelled_living: set[str] | None) -> bool:
+        if shard.ended >= shard.size:
+            return True
+        if cancelled_living is None:
+            return False
+        # Of a cancelled run, a shard closes when its calls have ended: no living worker holds a job of it.
+        return not any(self.job_id(line) in cancelled_living for line in self.plan(run_id, shard.shard))
+
+    def close(self, run_id: str, shard: int) -> None:
+        """Results first, then Redis forgets: cut off in between, it is done again to the same effect."""
+        outcomes = self.progress.outcomes(run_id, shard)
+        if shard not in {found.shard for found in self.progress.open_shards(run_id)}:
+            return  # another dispatcher has closed it since, and its outcomes are in S3
+        # What its jobs cost is in S3 before Redis forgets it, and before its results say that no record need be read.
+        put_spent(run_id, shard, self.progress.spent(run_id, shard), self.store, self.workspace)
+        lines = b"\n".join(
+            b'{"job": %b, "outcome": %b}' % (line, _as_json(outcomes.get(index)))
+            for index, line in enumerate(self.plan(run_id, shard))
+        )
+        self.store.put(
+            self.workspace.results(run_id, shard),
+            gzip.compress(lines, mtime=0),
+            content_type="application/gzip",
+        )
+        self.progress.close_shard(run_id, shard)
+        self._plans.pop((run_id, shard), None)
+
+    # -- feeding -------------------------------------------------------------------------------------------
+
+    def _feed_again(self, run_id: str, shards: list[OpenShard]) -> None:
+        """Feeds what is pending and held by nobody: at once where a worker let go, else after a long silence."""
+        now, patience = self.progress.state.clock(), self._patience()
+        for shard in shards:
+            hungry = shard.fed == 0 or (run_id, shard.shard) in self._cut_off
+            if hungry or now - shard.fed > patience:
+                self.feed(run_id, shard.shard, loosen=not hungry)
+
+    def _patience(self) -> float:
+        """Seconds for which a pending job may simply be waiting in the queue: long where the queue is long."""
+        keys = [self.progress.state.key(queue) for queue in QUEUES.values()]
+        waiting = sum(self.progress.state.ask_all(*(("LLEN", key) for key in keys)))
+        done = sum(totals.planned - totals.pending for totals in self.progress.ledgers().values())
+        now = time.monotonic()
+        self._pace.append((now, done))
+        while self._pace[0][0] < now - max(self.refeed_after, 60) and len(self._pace) > 2:
+            self._pace.popleft()
+        began, first = self._pace[0]
+        if not waiting:
+            return self.refeed_after
+        rate = max(done - first, 0) / max(now - began, 1.0)
+        most = LONGEST_PATIENCE * self.refeed_after
+        return min(max(self.refeed_after, 2 * waiting / rate), most) if rate else most
+
+    def feed(self, run_id: str, shard: int, *, loosen: bool = False) -> None:
+        """Puts the pending jobs of a shard that no living worker holds on the queue."""
+        hungry = self.hungry(run_id, shard, self.fleet.living_jobs)
+        if loosen:
+            for _, job_id, _ in hungry:
+                self.fleet.loosen(job_id)
+        # Marked first: a job dropped while these are published makes the shard hungry again.
+        self._cut_off.add((run_id, shard))
+        self.progress.fed(run_id, shard)
+        self.publish(run_id, shard, hungry)
+        self._cut_off.discard((run_id, shard))
+
+    def hungry(self, run_id: str, shard: int, living: set[str]) -> list[PlannedJob]:
+        """The pending jobs of a shard that no living worker holds; a job that ends meanwhile is none of them."""
+        ended = self.progress.ended(run_id, shard)
+        return [
+            (index, job_id, line)
+            for index, line in enumerate(self.plan(run_id, shard))
+            if index not in ended and (job_id := self.job_id(line)) not in living
+        ]
+
+    def _open(self, run_id: str, totals: Totals, shards: list[OpenShard]) -> None:
+        """Opens the next shards while the window has room; first those that Redis has lost."""
+        room = self.window_jobs - sum(shard.size - shard.ended for shard in shards)
+        missing = totals.cursor - totals.closed - len(shards)
+        candidates = self.progress.gaps(run_id, totals.cursor) if missing > 0 else []
+        candidates += range(totals.cursor, totals.shards)
+        for shard in candidates:
+            if room <= 0:
+                break
+            size = len(self.plan(run_id, shard))
+            # In S3 first: whoever rebuilds the run looks for what was paid for in the shards that may have been opened.
+            mark_opened(run_id, shard, self.store, self.workspace)
+            if self.progress.open_shard(run_id, shard, size):
+                self.feed(run_id, shard)
+                room -= size
+                self._note_fed(run_id, totals, shard, size)
+
+    def _note_fed(self, run_id: str, totals: Totals, shard: int, size: int) -> None:
+        """A run's log tells of its first jobs and of its last, not of each shard between."""
+        if shard == 0 and totals.cursor == 0:
+            told = f"the first {size:,} of {totals.planned:,} jobs" if totals.shards > 1 else f"all {size:,} jobs"
+        elif shard == totals.shards - 1:
+            told = f"the last of {totals.planned:,} jobs"
+        else:
+            return
+        note(self.progress.state, run_id, "fed", DISPATCHER, told)
+
+    def publish(self, run_id: str, shard: int, jobs: Iterable[PlannedJob]) -> None:
+        """Writes messages in batches; one lost on the way is fed again later."""
+        totals = self.progress.totals(run_id)
+        queue = QUEUES[totals.priority if totals else "normal"]
+        envelope = self._envelope(queue)
+        texts = (
+            envelope.fill({"v": 1, "run_id": run_id, "shard": shard, "index": index, "job_id": job_id}, job=line)
+            for index, job_id, line in jobs
+        )
+        while several := list(islice(texts, BATCH)):
+            self.progress.state.ask("LPUSH", self.progress.state.key(queue), *several)
+
+    def _envelope(self, queue: str, task: str = IMAGE_TASK) -> Envelope:
+        """What a task's messages on this queue have in common."""
+        if (queue, task) not in self._envelopes:
+            self._envelopes[queue, task] = Envelope(self.app, task, queue)
+        return self._envelopes[queue, task]
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def _finish(self, run_id: str, still_open: int) -> None:
+        """Queues the report once every shard is closed, or all that a cancelled run had open."""
+        totals = self.progress.totals(run_id)
+        if totals is None or still_open:
+            return
+        over = totals.closed >= totals.shards if totals.status is RunStatus.RUNNING else True
+        if not over or totals.status is RunStatus.FINISHED:
+            return
+        if self.fleet.workers().get(totals.writer):
+            return  # it is being written
+        if self.progress.state.clock() - totals.finish_queued > FINISH_AGAIN:
+            self.progress.finish_queued(run_id)
+            self._send(FINISH_TASK, {"run_id": run_id})
+
+    def start(self, run_id: str) -> None:
+        """Queues the planning of a schedule's run."""
+        self._send(START_TASK, {"run_id": run_id})
+
+    # -- what the above share ------------------------------------------------------------------------------
+
+    def plan(self, run_id: str, shard: int) -> list[bytes]:
+        """A shard's jobs as `read_plan` has them, from S3 or from memory."""
+        key = (run_id, shard)
+        if key not in self._plans:
+            self._plans[key] = read_plan(self.store, self.workspace, run_id, shard)
+            while len(self._plans) > CACHED_SHARDS:
+                self._plans.popitem(last=False)
+        return self._plans[key]
+
+    def job_id(self, line: bytes) -> str:
+        """The id of a planned job."""
+        job = json.loads(line)
+        return self.workspace.job_id(job["id"], job["variant"])
+
+    def _send(self, task: str, kwargs: dict[str, Any]) -> None:
+        """Queues a task about a whole run: by the door that jobs take, with its time limits and its words."""
+        self.progress.state.ask("LPUSH", self.progress.state.key(RUNS), self._envelope(RUNS, task).fill(kwargs))
+
+
+def _as_json(outcome: Outcome | None) -> bytes:
+    return b"null" if outcome is None else outcome.model_dump_json(exclude_defaults=True).encode()

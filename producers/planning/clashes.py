@@ -1,0 +1,194 @@
+"""What a plan would replace that was made from another picture, and where something lies that is not its own.
+
+Looked for before anything is queued, at some of the jobs, evenly spread, so that a million of them take no longer: of
+more than there are looked at it is a sample. What is not found here is put beside by the workers all the same
+(restyle/job/ownership.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from producers.planning.compare.lookup import AT_ONCE, made_by_us
+from producers.planning.plan import Draft
+from producers.planning.resolve import Resolved
+from producers.planning.uploads import Hashes
+from producers.runs.listing import read_runs
+from restyle.errors import ObjectRefused, StoreAccessDenied
+from restyle.job.ownership import Owner
+from restyle.keys import Workspace
+from restyle.models import Job, Record
+from restyle.s3.store import Store
+
+#: How many are named.
+_EXAMPLES = 3
+#: How often a retry of a retry is followed back to its manifest.
+_RETRIES = 10
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A job whose id another manifest has for another picture."""
+
+    id: str
+    manifest: str
+    """What it was last made from."""
+
+
+@dataclass(frozen=True)
+class Clashes:
+    """What was found at the jobs that were looked at."""
+
+    looked_at: int
+    replaced: Sequence[Replaced] = ()
+    taken: Sequence[str] = ()
+    """Places of outputs where something lies that the job has not made."""
+    made_by_us: Sequence[str] = ()
+    """Listed pictures that restyle itself has made."""
+
+    @property
+    def needs_yes(self) -> bool:
+        """Whether somebody would lose a picture from its place, or pay for one that is no input."""
+        return bool(self.replaced or self.made_by_us)
+
+    def sentences(self) -> list[str]:
+        """What to say of them."""
+        sentences = []
+        if self.replaced:
+            ids = ", ".join(dict.fromkeys(one.id for one in self.replaced[:_EXAMPLES]))
+            manifests = ", ".join(sorted({one.manifest for one in self.replaced})[:_EXAMPLES])
+            sentences.append(
+                f"id {ids} was last made from {manifests}, of another picture: {self._of(self.replaced)} would replace"
+                " such pictures. Ids of their own keep both, as a column id or --column id=NAME has them"
+            )
+        if self.taken:
+            sentences.append(
+                f"{self.taken[0]} has not been made by its job: so it is with {self._of(self.taken)}. What lies there"
+                " stays, and the new picture goes beside it"
+            )
+        if self.made_by_us:
+            sentences.append(
+                f"{self.made_by_us[0]} was made by restyle: so it is with {self._of(self.made_by_us)}. They would be"
+                " paid for as inputs; list a prefix without outputs, or give --output a prefix of its own"
+            )
+        return sentences
+
+    def _of(self, jobs: Sequence[object]) -> str:
+        return f"{len(jobs):,} of {self.looked_at:,} jobs that were looked at"
+
+
+def find_clashes(plan: Draft, *, store: Store, workspace: Workspace) -> Clashes:
+    """Looks at some of a plan's jobs. Writes nothing.
+
+    Raises:
+        StoreUnavailable: S3 does not answer.
+        StoreAccessDenied: it lets nobody look into the workspace.
+    """
+    if not plan.spread:
+        return Clashes(0)
+    looker = _Looker(plan, store, workspace)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        records = list(pool.map(looker.record, plan.spread)) if looker.has_records else [None] * len(plan.spread)
+        pairs = list(zip(plan.spread, records, strict=True))
+        others = list(pool.map(lambda pair: pair[1] is not None and looker.is_other(*pair), pairs))
+        taken = list(pool.map(lambda pair: looker.taken(*pair), pairs)) if looker.has_own_places else []
+    runs = {record.run_id for (_, record), other in zip(pairs, others, strict=True) if other and record}
+    manifests = looker.manifests(runs)
+    replaced = [
+        Replaced(job.entry.id, manifests[record.run_id])
+        for (job, record), other in zip(pairs, others, strict=True)
+        if other and record and not _is_same(manifests[record.run_id], plan.manifest.uri)
+    ]
+    images = {job.entry.image for job in plan.spread} if plan.source and plan.source.is_listing else set()
+    return Clashes(len(plan.spread), replaced, list(filter(None, taken)), sorted(made_by_us(images, store)))
+
+
+class _Looker:
+    def __init__(self, plan: Draft, store: Store, workspace: Workspace) -> None:
+        self._plan, self._store, self._workspace = plan, store, workspace
+
+    @cached_property
+    def has_records(self) -> bool:
+        """Whether anything was ever done in the workspace."""
+        return next(iter(self._store.list(self._workspace.under("records") + "/")), None) is not None
+
+    @cached_property
+    def has_own_places(self) -> bool:
+        """Whether outputs go where others might write: by rows, naming or --output."""
+        named = self._plan.options.naming or self._plan.request.output
+        return bool(named) or any(job.entry.output for job in self._plan.spread)
+
+    def record(self, job: Resolved) -> Record | None:
+        """A job's record; one that cannot be read counts as none, as it does for a worker."""
+        stored = self._store.find(self._workspace.record(job.entry.id, job.variant))
+        try:
+            return Record.read(stored.data) if stored else None
+        except ValidationError:
+            return None
+
+    def is_other(self, job: Resolved, record: Record) -> bool:
+        """Whether a record was made from another picture than the one that is planned."""
+        image = job.entry.image
+        if image.startswith("s3://"):
+            return record.input.uri != image and record.input.etag != (job.entry.etag or self._etag(image))
+        hashes = Hashes(self._plan.home, self._workspace, create=False)
+        try:
+            sha256 = hashes.known(image) or hashlib.sha256(Path(image).read_bytes()).hexdigest()
+        except OSError:
+            return False  # told when it is uploaded
+        finally:
+            hashes.close()
+        return record.input.sha256 != sha256
+
+    def _etag(self, uri: str) -> str:
+        try:
+            head = self._store.head(uri)
+        except (ObjectRefused, StoreAccessDenied):
+            return ""
+        return head.etag if head else ""
+
+    def taken(self, job: Resolved, record: Record | None) -> str:
+        """The first of a job's places where something lies that it has not made; empty: all are its own, or free."""
+        job_id = self._workspace.job_id(job.entry.id, job.variant)
+        as_planned = Job(
+            id=job.entry.id, variant=job.variant, image=job.entry.image, params=job.params, output=job.output
+        )
+        owner = Owner(job_id, as_planned, record, self._workspace, self._store)
+        try:
+            return next((uri for uri in job.places if (head := owner.head(uri)) and not owner.owns(uri, head)), "")
+        except (ObjectRefused, StoreAccessDenied):
+            return ""
+
+    def manifests(self, run_ids: set[str]) -> dict[str, str]:
+        """What each run was made from: its manifest, or that of the run that it repeats."""
+        names = {run_id: f"run {run_id}" for run_id in run_ids}
+        repeats = {run_id: run_id for run_id in run_ids}
+        for _ in range(_RETRIES):
+            runs = {run.run_id: run for run in read_runs(set(repeats.values()), self._store, self._workspace)}
+            for run_id, repeated in list(repeats.items()):
+                run = runs.get(repeated)
+                if run is None or run.retry_of is None:
+                    names[run_id] = run.manifest.uri if run else names[run_id]
+                    del repeats[run_id]
+                else:
+                    repeats[run_id] = run.retry_of
+            if not repeats:
+                break
+        return names
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two names are those of one manifest."""
+    return one == other or _plain(one) == _plain(other)
+
+
+def _plain(uri: str) -> str:
+    return uri.rstrip("/") if uri.startswith("s3://") else posixpath.normpath(uri)

@@ -1,0 +1,334 @@
+"""`restyle plan --diff`: what changed since the earlier runs, and what it costs; no call, and hardly a record read.
+
+The results of earlier runs say what each record holds. Joined with a listing of the inputs they sort most jobs; the
+records of those that failed, are being done or are unknown are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from config.settings import Settings
+from producers.planning.compare.lookup import AT_ONCE, etags
+from producers.planning.compare.previous_runs import Known, Memory, readings
+from producers.planning.plan import Draft, estimated
+from producers.planning.uploads import Hashes
+from producers.runs.listing import read_runs, run_ids
+from producers.runs.outcomes import outcomes
+from restyle.job.seeds import as_planned
+from restyle.keys import Workspace
+from restyle.models import Job, Record, digest, request_digest
+from restyle.s3.store import Store
+
+T = TypeVar("T")
+
+#: Runs that are looked through for a comparison; and jobs named of each kind.
+_RUNS, _EXAMPLES = 500, 5
+#: From so many unknown jobs on, records/ is listed first: most of them have none.
+_WORTH_LISTING = 200
+_BATCH = 2000
+
+
+class Change(StrEnum):
+    """What a job is, compared with what is done."""
+
+    NEW = "new"
+    INPUT_CHANGED = "input_changed"
+    RECIPE_CHANGED = "recipe_changed"
+    """Its parameters, its prompt, the model or the preparation."""
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
+    """The last run of this manifest had it, and the manifest has it no longer."""
+    MISSING = "missing"
+    """Its input is not there: it will fail without a call."""
+
+
+#: What is paid for.
+PAID = frozenset({Change.NEW, Change.INPUT_CHANGED, Change.RECIPE_CHANGED})
+
+
+class Question(StrEnum):
+    """What must be looked at before a job can be sorted."""
+
+    RECORD = "record"
+    INPUT = "input"
+
+
+@dataclass
+class Group:
+    """The jobs of one kind."""
+
+    jobs: int = 0
+    samples: int = 0
+    steps: int = 0
+    credits: float = 0.0
+    """What they will cost; nothing where no call is made."""
+    examples: list[str] = field(default_factory=list)
+    """`<id>/<variant>` of the first few."""
+
+
+@dataclass(frozen=True)
+class Diff:
+    """A plan, sorted."""
+
+    groups: Mapping[Change, Group]
+    since: str | None
+    """The run by which is seen what was removed; None where there is none, or only a part of a manifest is planned."""
+    exact: bool
+    """Whether nothing is left to guess: no results that the comparison needs were pruned."""
+    records_read: int
+    """How many records had to be read."""
+
+    def as_json(self) -> dict[str, object]:
+        """As `plan --json` prints it, and a scheduled run keeps it."""
+        groups = {
+            change.value: {"jobs": group.jobs, "credits": group.credits, "examples": group.examples}
+            for change, group in self.groups.items()
+        }
+        if self.since is None:
+            groups[Change.REMOVED.value] = {"jobs": None, "credits": 0.0, "examples": []}
+        return {"since": self.since, "exact": self.exact, **groups}
+
+
+class Wanted(NamedTuple):
+    """A job as it is planned now."""
+
+    id: str
+    variant: str
+    image: str
+    etag: str
+    """Of the input, where a listing told it."""
+    request: str
+    samples: int
+    steps: int
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its input is a file that is not uploaded yet."""
+        return not self.image.startswith("s3://")
+
+
+# -- sorting -----------------------------------------------------------------------------------------------
+
+
+def change_of(wanted: Wanted, known: Known | None) -> Change | Question:
+    """What a job is by what its record is known to hold, or what must be looked at."""
+    if known is None:
+        return Question.RECORD
+    if wanted.request not in {known.request, known.planned}:
+        return Change.RECIPE_CHANGED
+    if wanted.is_local or not wanted.etag:
+        return Question.INPUT
+    return Change.UNCHANGED if known.etag == wanted.etag else Change.INPUT_CHANGED
+
+
+def change_by_input(wanted: Wanted, known: Known, found: str | None) -> Change:
+    """What a job of the same recipe is by its input: the sha256 of a local file, else the ETag; None: not there."""
+    if found is None:
+        return Change.MISSING
+    same = digest([found, known.request]) == known.token if wanted.is_local else found == known.etag
+    return Change.UNCHANGED if same else Change.INPUT_CHANGED
+
+
+# -- effects -----------------------------------------------------------------------------------------------
+
+
+def compare(plan: Draft, *, store: Store, workspace: Workspace, settings: Settings) -> Diff:
+    """Sorts the jobs of a draft. Makes no call, uploads and writes nothing.
+
+    Args:
+        plan: the draft; its jobs are streamed once.
+        store: S3.
+        workspace: where the earlier runs and the records lie.
+        settings: for prices.
+    """
+    found = readings(read_runs(run_ids(store, workspace)[:_RUNS], store, workspace), plan)
+    exact = True
+    with closing(Memory(workspace)) as memory, closing(_Sorter(plan, store, workspace)) as sorter:
+        for run in found.runs:
+            rows = partial(outcomes, run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
+            exact &= memory.read(run, rows, is_base=run is found.base)
+        for wanted in _wanted(plan):
+            sorter.sort(wanted, memory.known(wanted.id, wanted.variant))
+        sorter.ask_records()
+        sorter.ask_inputs()
+        is_compared = found.base is not None and not plan.options.partial
+        if is_compared:
+            for entry_id in plan.left_out():
+                for variant in plan.variants:
+                    memory.seen(entry_id, variant)
+            removed = sorter.groups[Change.REMOVED]
+            removed.jobs, removed.examples = memory.unseen(_EXAMPLES)
+        for change, group in sorter.groups.items():
+            if change in PAID or (plan.options.overwrite and change is Change.UNCHANGED):
+                group.credits = estimated(group.jobs, group.samples, group.steps, settings).credits
+        since = found.base.run_id if found.base and is_compared else None
+        return Diff(sorter.groups, since, exact, sorter.records_read)
+
+
+def with_diff(plan: Draft, told: Diff, settings: Settings) -> Draft:
+    """The draft with the estimate of what is really to be paid for."""
+    paid = PAID | {Change.UNCHANGED} if plan.options.overwrite else PAID
+    groups = [told.groups[change] for change in paid]
+    estimate = estimated(
+        sum(group.jobs for group in groups), sum(group.samples for group in groups),
+        sum(group.steps for group in groups), settings,
+    )  # fmt: skip
+    return replace(plan, estimate=replace(estimate, at_most=not told.exact))
+
+
+def put_diff(told: Diff, run_id: str, store: Store, workspace: Workspace) -> None:
+    """Keeps what a run found changed beside it."""
+    body = json.dumps(told.as_json(), indent=1, ensure_ascii=False).encode()
+    store.put(workspace.run(run_id, "diff.json"), body, content_type="application/json")
+
+
+def _wanted(plan: Draft) -> Iterator[Wanted]:
+    model, preparation = plan.options.model, plan.options.preparation
+    for item in plan.stream():
+        job = item if isinstance(item, Job) else item.entry
+        params = item.params
+        yield Wanted(
+            job.id, item.variant, job.image, job.etag, request_digest(params, model, preparation),
+            params.samples, params.samples * params.num_inference_steps,
+        )  # fmt: skip
+
+
+class _Sorter:
+    """Sorts jobs; those that something must be looked at for wait in a file, so that memory does not grow."""
+
+    def __init__(self, plan: Draft, store: Store, workspace: Workspace) -> None:
+        self.groups = {change: Group() for change in Change}
+        self.records_read = 0
+        self._store = store
+        self._workspace = workspace
+        self._request = partial(request_digest, model=plan.options.model, preparation=plan.options.preparation)
+        self._hashes = Hashes(plan.home, workspace, create=False)
+        self._file = sqlite3.connect("")
+        self._file.execute("PRAGMA synchronous = OFF")
+        self._file.execute("PRAGMA journal_mode = OFF")
+        job = "id TEXT, variant TEXT, image TEXT, etag TEXT, request TEXT, samples INTEGER, steps INTEGER"
+        self._file.execute(f"CREATE TABLE record (record TEXT, {job})")
+        self._file.execute(f"CREATE TABLE input ({job}, known TEXT, known_etag TEXT, token TEXT, planned TEXT)")
+
+    def sort(self, wanted: Wanted, known: Known | None) -> None:
+        """Counts a job, or lets it wait."""
+        match change_of(wanted, known):
+            case Question.RECORD:
+                record = self._workspace.record(wanted.id, wanted.variant)
+                self._file.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (record, *wanted))
+            case Question.INPUT if known:
+                told = (known.request, known.etag, known.token, known.planned)
+                self._file.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*wanted, *told))
+            case Change() as change:
+                self._count(change, wanted)
+
+    def ask_records(self) -> None:
+        """Reads the records of the jobs that wait for theirs."""
+        (waiting,) = self._file.execute("SELECT count(*) FROM record").fetchone()
+        rows: Iterable[tuple[str, Wanted]] = (
+            (row[0], Wanted(*row[1:])) for row in self._file.execute("SELECT * FROM record ORDER BY record")
+        )
+        if waiting >= _WORTH_LISTING:
+            rows = self._recorded(rows)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for batch in _batches(rows):
+                known = pool.map(self._read_record, (uri for uri, _ in batch))
+                for (_, wanted), found in zip(batch, known, strict=True):
+                    if found is None:
+                        self._count(Change.NEW, wanted)
+                    else:
+                        self.records_read += 1
+                        self.sort(wanted, found)
+
+    def ask_inputs(self) -> None:
+        """Looks at the inputs of the jobs that wait for theirs: S3's by listing, local ones by content."""
+        for pattern, looked_at in (("s3://*", self._etags), ("/*", self._hashed)):
+            images = self._file.execute(
+                "SELECT DISTINCT image FROM input WHERE image GLOB ? ORDER BY image", (pattern,)
+            )
+            found = looked_at(image for (image,) in images)
+            rows = self._file.execute("SELECT * FROM input WHERE image GLOB ? ORDER BY image", (pattern,))
+            self._sort_by(found, rows)
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        self._file.close()
+        self._hashes.close()
+
+    def _recorded(self, rows: Iterable[tuple[str, Wanted]]) -> Iterator[tuple[str, Wanted]]:
+        """Those of the jobs that a listing of records/ shows to have one."""
+        for batch in _batches(rows):
+            there = etags((uri for uri, _ in batch), self._store, confirm=False)
+            for (uri, wanted), (_, etag) in zip(batch, there, strict=True):
+                if etag is None:
+                    self._count(Change.NEW, wanted)
+                else:
+                    yield uri, wanted
+
+    def _read_record(self, uri: str) -> Known | None:
+        """What a record holds; one that cannot be read counts as none, as it does for a worker."""
+        found = self._store.find(uri)
+        try:
+            record = Record.read(found.data) if found else None
+        except ValidationError:
+            return None
+        if record is None:
+            return None
+        told, planned = record.fingerprint, as_planned(record.params, record.job_id, record.run_id)
+        anew = planned != record.params and self._request(record.params) == told.request
+        return Known(told.request, told.etag, told.token, self._request(planned) if anew else told.request)
+
+    def _sort_by(self, inputs: Iterator[tuple[str, str | None]], rows: Iterable[tuple[Any, ...]]) -> None:
+        """Sorts the jobs that wait for these inputs; both come in the order of the images."""
+        image, found = "", None
+        for row in rows:
+            wanted, known = Wanted(*row[:7]), Known(*row[7:])
+            while image != wanted.image:
+                image, found = next(inputs)
+            self._count(change_by_input(wanted, known, found), wanted)
+
+    def _etags(self, uris: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+        return etags(uris, self._store)
+
+    def _hashed(self, paths: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for batch in _batches(paths):
+                yield from zip(batch, pool.map(self._sha256, batch), strict=True)
+
+    def _sha256(self, path: str) -> str | None:
+        try:
+            if known := self._hashes.known(path):
+                return known
+            with Path(path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return None
+
+    def _count(self, change: Change, wanted: Wanted) -> None:
+        group = self.groups[change]
+        group.jobs += 1
+        group.samples += wanted.samples
+        group.steps += wanted.steps
+        if len(group.examples) < _EXAMPLES:
+            group.examples.append(f"{wanted.id}/{wanted.variant}")
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    """The items, so many at a time as fit into memory whatever their number."""
+    items = iter(items)
+    while batch := list(islice(items, _BATCH)):
+        yield batch

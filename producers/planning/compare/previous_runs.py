@@ -1,0 +1,178 @@
+"""What earlier runs left to compare a plan with: which of them to read, and the newest word on each job.
+
+Memory does not grow with the jobs: what is remembered goes to a file that SQLite removes.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from producers.planning.plan import Draft
+from producers.runs.outcomes import Rows, RunPruned
+from restyle.job.seeds import as_planned
+from restyle.keys import Workspace
+from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus, request_digest
+
+#: Without an earlier run of the same manifest, this many lines of others are read for each job, and some more: a
+#: line takes a small part of the time of a record.
+_LINES_EACH, _LINES_MORE = 20, 10_000
+_BATCH = 5000
+
+
+# -- which runs --------------------------------------------------------------------------------------------
+
+
+def same_source(run: Run, uri: str, schedule: str | None) -> bool:
+    """Whether a run planned the whole of this manifest, or of this schedule's."""
+    if run.options.partial or run.retry_of:
+        return False
+    return (schedule is not None and run.schedule == schedule) or (run.manifest.uri == uri and uri != "-")
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The runs that a plan is compared with."""
+
+    runs: Sequence[Run]
+    """Those that ended last come first; none between them is left out."""
+    base: Run | None
+    """The last one of the same manifest, by which is seen what was removed."""
+
+
+def readings(runs: Iterable[Run], plan: Draft) -> Readings:
+    """Chooses the runs to read, so that the newest word on each job is the word on its record.
+
+    They go back to the last run that finished the same manifest, since each one after it may have redone its jobs;
+    without such a one they are as many as are worth reading.
+    """
+    order = sorted(runs, key=lambda run: (run.finished is None, run.finished or run.created), reverse=True)
+    same = [run for run in order if same_source(run, plan.manifest.uri, plan.request.schedule)]
+    base = max(same, key=lambda run: run.created, default=None)
+    finished = next((run for run in same if run.status is RunStatus.FINISHED), None)
+    if needed := [order.index(run) for run in (base, finished) if run]:
+        return Readings(order[: max(needed) + 1], base)
+    room, chosen = _LINES_EACH * plan.jobs + _LINES_MORE, []
+    for run in order:
+        room -= run.planned
+        if room < 0:
+            break
+        chosen.append(run)
+    return Readings(chosen, None)
+
+
+# -- what they say -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a job's record holds."""
+
+    request: str
+    """`Fingerprint.request`."""
+    etag: str
+    token: str
+    """`Fingerprint.token`."""
+    planned: str
+    """The request that an ordinary plan makes: another where its picture was made anew (restyle/job/seeds.py)."""
+
+
+class Memory:
+    """The newest word of the results on each job."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Starts without any."""
+        self._workspace = workspace
+        self._file = sqlite3.connect("", isolation_level=None)
+        for pragma in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -65536"):
+            self._file.execute(f"PRAGMA {pragma}")
+        # Done is NULL where the record must be asked: the job failed, or is being done.
+        what = "ended REAL, done INTEGER, request TEXT, etag TEXT, token TEXT, planned TEXT"
+        self._file.execute(f"CREATE TABLE known (job INTEGER PRIMARY KEY, {what})")
+        self._file.execute("CREATE TABLE base (job INTEGER PRIMARY KEY, name TEXT)")
+        self._seen: list[tuple[int]] = []
+
+    def read(self, run: Run, rows: Rows, *, is_base: bool) -> bool:
+        """Takes in a run's results; False where they are gone, as `restyle prune` leaves them."""
+        known: list[tuple[object, ...]] = []
+        base: list[tuple[int, str]] = []
+        try:
+            for job, outcome in rows():
+                job_id = self._workspace.job_id(job.id, job.variant)
+                key = _key(job_id)
+                if is_base:
+                    base.append((key, f"{job.id}/{job.variant}"))
+                if outcome is not None or run.finished is None:
+                    known.append((key, *_word(run, job, outcome, job_id)))
+                if len(known) + len(base) >= _BATCH:
+                    self._write(known, base)
+        except RunPruned:
+            return False
+        finally:
+            self._write(known, base)
+        return True
+
+    def known(self, entry_id: str, variant: str) -> Known | None:
+        """What the results say of a job's record; None where the record itself must be asked."""
+        key = _key(self._workspace.job_id(entry_id, variant))
+        self._seen.append((key,))
+        if len(self._seen) >= _BATCH:
+            self._strike()
+        asked = "SELECT done, request, etag, token, planned FROM known WHERE job = ?"
+        found = self._file.execute(asked, (key,)).fetchone()
+        return Known(*found[1:]) if found and found[0] else None
+
+    def seen(self, entry_id: str, variant: str) -> None:
+        """Notes that the manifest still has a job."""
+        self._seen.append((_key(self._workspace.job_id(entry_id, variant)),))
+
+    def unseen(self, examples: int) -> tuple[int, list[str]]:
+        """How many jobs of the base were not asked for, and the first of them."""
+        self._strike()
+        names = self._file.execute("SELECT name FROM base ORDER BY name LIMIT ?", (examples,)).fetchall()
+        return self._file.execute("SELECT count(*) FROM base").fetchone()[0], [name for (name,) in names]
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._file.close()
+
+    def _write(self, known: list[tuple[object, ...]], base: list[tuple[int, str]]) -> None:
+        self._file.execute("BEGIN")
+        self._file.executemany(
+            "INSERT INTO known VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job) DO UPDATE SET ended = excluded.ended,"
+            " done = excluded.done, request = excluded.request, etag = excluded.etag, token = excluded.token,"
+            " planned = excluded.planned WHERE excluded.ended > known.ended",
+            known,
+        )
+        self._file.executemany("INSERT OR IGNORE INTO base VALUES (?, ?)", base)
+        self._file.execute("COMMIT")
+        known.clear()
+        base.clear()
+
+    def _strike(self) -> None:
+        self._file.execute("BEGIN")
+        self._file.executemany("DELETE FROM base WHERE job = ?", self._seen)
+        self._file.execute("COMMIT")
+        self._seen.clear()
+
+
+def _key(job_id: str) -> int:
+    return int.from_bytes(bytes.fromhex(job_id[:16]), signed=True)
+
+
+def _word(run: Run, job: Job, outcome: Outcome | None, job_id: str) -> tuple[object, ...]:
+    """What a row of the results says of a job's record; that it must be asked where the job failed or is being done."""
+    if outcome is None:
+        return math.inf, None, "", "", "", ""
+    ended = outcome.ended.timestamp() if outcome.ended else 0.0
+    if outcome.outcome is OutcomeKind.FAILED or not outcome.fingerprint:
+        return ended, None, "", "", "", ""
+    planned, made = as_planned(job.params, job_id, run.run_id), job.params
+    # One that was found done may have been made with another seed than this run asked for.
+    if outcome.seed is not None and outcome.seed != made.seed:
+        made = made.model_copy(update={"seed": outcome.seed})
+    asked = request_digest(planned, run.options.model, run.options.preparation)
+    request = asked if made is planned else request_digest(made, run.options.model, run.options.preparation)
+    return ended, 1, request, outcome.etag, outcome.fingerprint, asked

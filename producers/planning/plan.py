@@ -1,0 +1,374 @@
+"""Entries x variants become a plan: drafted first, which spends and writes nothing, then written to S3 as shards.
+
+The manifest is streamed, once to judge and count it and once to write the shards; `run.json`, written last, makes the
+run exist. What enters a fingerprint is frozen in it. Formats: docs/formats.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from config.reading import config_path
+from config.settings import Settings
+from producers.manifest import Manifest, open_manifest
+from producers.planning import first_pass as counting
+from producers.planning import naming
+from producers.planning.compare.lookup import made_by_us
+from producers.planning.first_pass import Census, Planner
+from producers.planning.inputs import check_inputs
+from producers.planning.resolve import Resolved, Resolver
+from producers.planning.uploads import Hashes
+from producers.planning.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
+from restyle.errors import ConfigurationError, ManifestError, Problem
+from restyle.images.colours import background
+from restyle.keys import Workspace, new_run_id, split_uri
+from restyle.models import Job, ManifestSource, Preparation, Run, RunOptions, digest, utc_now
+from restyle.s3.store import Store
+
+#: Seconds of a call, for estimates (research: about 8 s at 30 steps; the sandbox answers in half a second).
+CALL_SECONDS, SANDBOX_SECONDS = 8.0, 0.5
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What a user asks to be planned."""
+
+    manifest: str
+    variants: str | None = None
+    prompt: str | None = None
+    sets: Sequence[str] = ()
+    """`name=value`, each."""
+    output: str | None = None
+    limit: int | None = None
+    sample: int | None = None
+    then_ask: bool = False
+    """The sample runs first, and the rest once a person has approved."""
+    only_ids: frozenset[str] | None = None
+    """Entries of these ids alone."""
+    skip_invalid: bool = False
+    overwrite: bool = False
+    new_seed: bool = False
+    verify_outputs: bool = False
+    """Whether a job is done only where its outputs are still there."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    budget: float | None = None
+    check_inputs: bool = False
+    finish_by: datetime | None = None
+    priority: Literal["high", "normal", "low"] = "normal"
+    retry_of: str | None = None
+    schedule: str | None = None
+    """The schedule that fired it."""
+    notify: Mapping[str, Any] | None = None
+    """Who is told, in the place of `[notify]`."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan will take."""
+
+    calls: int
+    samples: int
+    credits: float
+    dollars: float
+    seconds: float
+    at_most: bool
+    """Jobs that turn out to be done already are free, and no listing told how many."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan that is judged and counted, and not written yet."""
+
+    request: PlanRequest
+    run_id: str
+    plan_digest: str
+    options: RunOptions
+    manifest: ManifestSource
+    entries: int
+    variants: tuple[str, ...]
+    jobs: int
+    uploads: int
+    upload_bytes: int
+    problems: Sequence[Problem]
+    warnings: Sequence[str]
+    estimate: Estimate
+    home: Path
+    """Where hashes of local files are remembered."""
+    stream: Callable[[], Iterator[Resolved | Job]]
+    """Streams the jobs; those of local inputs not uploaded yet."""
+    left_out: Callable[[], Iterator[str]] = lambda: iter(())
+    """Streams the ids of entries that are left out because something is wrong with them."""
+    ask_after: int = 0
+    """Jobs that run before a person is asked; 0: nobody is asked."""
+    notify: Mapping[str, Any] = field(default_factory=dict)
+    """Who is told how the run goes."""
+    sequence: bytes = b""
+    """Hash of ids and variants in their order."""
+    source: Manifest | None = None
+    """What was read; None of a retry."""
+    buckets: Mapping[str, Resolved] = field(default_factory=dict)
+    """Buckets that outputs go to, each with the first job that does."""
+    spread: Sequence[Resolved] = ()
+    """Some of the jobs, evenly spread, to be looked at before anything is queued (producers/planning/clashes.py)."""
+
+    def as_run(self, *, shards: int, by: str) -> Run:
+        """The content of run.json."""
+        return Run.model_validate(
+            {
+                "run_id": self.run_id,
+                "status": "running",
+                "created": utc_now(),
+                "manifest": self.manifest,
+                "plan_digest": self.plan_digest,
+                "options": self.options,
+                "retry_of": self.request.retry_of,
+                "schedule": self.request.schedule,
+                "notify": self.notify,
+                "shards": shards,
+                "planned": self.jobs,
+                # Those without a line are of a listing, whose entries are told by their names.
+                "invalid": len({(problem.source, problem.line or problem.reason) for problem in self.problems}),
+                "budget": self.request.budget,
+                "finish_by": self.request.finish_by,
+                "approved": not self.ask_after,
+                "by": by,
+            }
+        )
+
+
+def draft(
+    request: PlanRequest,
+    settings: Settings,
+    *,
+    workspace: Workspace,
+    store: Store | None,
+    stdin: BinaryIO | None = None,
+    run_id: str = "",
+) -> Draft:
+    """Judges and counts a manifest. Spends, uploads and writes nothing.
+
+    Args:
+        request: what is wanted.
+        settings: for prices, limits and `[defaults]`.
+        workspace: where the run will lie.
+        store: S3; None where only local files are read.
+        stdin: what the manifest `-` reads.
+        run_id: the run's id; empty makes a new one.
+
+    Raises:
+        ManifestError: bad lines, all of them, unless `skip_invalid` leaves them out.
+        ConfigurationError: options that go against each other.
+    """
+    _check_options(request, settings)
+    manifest = open_manifest(request.manifest, store=store, columns=request.columns, stdin=stdin)
+    variants = _variants(request, manifest, store)
+    run_id = run_id or new_run_id(utc_now())
+    options = RunOptions(
+        preparation=Preparation(max_side=settings.max_side, background=settings.background),
+        overwrite=request.overwrite,
+        new_seed=request.new_seed,
+        keep_replaced=settings.keep_replaced,
+        verify_outputs=request.verify_outputs,
+        sandbox=settings.sandbox,
+        priority=request.priority,
+        naming=settings.naming,
+        outputs=settings.output_options,
+        limit=request.limit,
+        sample=request.sample,
+        partial=bool(request.limit or request.only_ids is not None or (request.sample and not request.then_ask)),
+    )
+    resolver = Resolver(
+        workspace=workspace,
+        variants=variants,
+        defaults=_defaults(settings, manifest),
+        sets=_sets(request),
+        columns=manifest.columns,
+        kept=manifest.kept,
+        is_report=manifest.is_report,
+        output=request.output or "",
+        template=settings.naming,
+        form=settings.output_format,
+        sandbox=settings.sandbox,
+        new_seed=request.new_seed,
+        salt=run_id,
+    )
+    options = options.model_copy(update={"root": resolver.naming.root})
+    planner, census = _judged(
+        Planner(
+            manifest, resolver, request.limit, request.sample, request.then_ask, request.only_ids,
+            partial(made_by_us, store=store) if store else lambda _uris: set(),
+        ),
+        request, settings, store,
+    )  # fmt: skip
+    frozen = options.model_dump(exclude={"limit", "sample"})
+    asked = [request.sets, request.output, request.limit, request.sample, dict(request.columns), request.skip_invalid]
+    asked += [request.then_ask, None if request.only_ids is None else sorted(request.only_ids)]
+    recipe = [[v.name, dict(v.params)] for v in variants]
+    sha256 = manifest.sha256()
+    return Draft(
+        request=request,
+        run_id=run_id,
+        plan_digest=digest([sha256, recipe, dict(resolver.defaults), frozen, asked, workspace.uri]),
+        options=options,
+        manifest=ManifestSource(uri=manifest.uri.encode(errors="replace").decode(), sha256=sha256),
+        entries=census.entries,
+        variants=tuple(census.variants),
+        jobs=census.jobs,
+        uploads=census.uploads,
+        upload_bytes=census.upload_bytes,
+        problems=census.problems.found,
+        warnings=[*_warnings(census, request, settings), *_among_inputs(request, manifest)],
+        estimate=estimated(census.jobs, census.samples, census.steps, settings),
+        home=settings.home,
+        stream=lambda: planner.jobs(census),
+        left_out=lambda: planner.left_out(census),
+        ask_after=census.ask_after,
+        notify=request.notify if request.notify is not None else settings.notify.told,
+        sequence=census.sequence,
+        source=manifest,
+        buckets=census.buckets,
+        spread=census.spread,
+    )
+
+
+def _judged(planner: Planner, request: PlanRequest, settings: Settings, store: Store | None) -> tuple[Planner, Census]:
+    """Pass 1, with everything that is wrong told at once."""
+    alike = planner.resolver.check()
+    if alike:
+        told = {problem.column.rpartition(".")[0] for problem in alike}
+        good = [variant for variant in planner.resolver.variants if variant.name not in told]
+        if not good or any(problem.source in {"--set", "the plan"} for problem in alike):
+            raise ManifestError(alike)
+        planner = replace(planner, resolver=replace(planner.resolver, variants=good))
+    hashes = Hashes(settings.home, planner.resolver.workspace, create=False)
+    try:
+        census = counting.take(planner, hashes)
+        if request.check_inputs and not alike:
+            check_inputs(planner, census, settings.max_side, store)
+        counting.count(planner, census, hashes)
+    finally:
+        hashes.close()
+    problems = [*alike, *census.problems.found]
+    if problems and (alike or not request.skip_invalid):
+        raise ManifestError(problems)
+    if not census.jobs:
+        reason = "has nothing to run" + (": every line is bad" if problems else "")
+        reason = "has none of the ids of --only-ids" if census.unknown_ids and not problems else reason
+        raise ManifestError([*problems, Problem(request.manifest, 0, "", reason)])
+    return planner, census
+
+
+# -- what is asked for -------------------------------------------------------------------------------------
+
+
+def _check_options(request: PlanRequest, settings: Settings) -> None:
+    if request.prompt is not None and request.variants:
+        raise ConfigurationError("--prompt is a variant of its own: give it or --variants, not both")
+    if request.prompt is not None and not request.prompt.strip():
+        raise ConfigurationError("--prompt is empty")
+    names = {text.partition("=")[0].strip().lower() for text in request.sets}
+    if request.new_seed and "seed" in names:
+        raise ConfigurationError("--set seed and --new-seed both choose the seed: give one of them")
+    if request.overwrite and not request.new_seed and "seed" not in names and not settings.sandbox and not names:
+        raise ConfigurationError(
+            "--overwrite alone would pay for the same pictures again: same seed, same picture. Add --new-seed"
+        )
+    if request.output is not None:
+        try:
+            split_uri(request.output)
+        except ValueError:
+            raise ConfigurationError(f"--output {request.output}: write it as s3://bucket/prefix") from None
+    for name, number in (("--limit", request.limit), ("--sample", request.sample)):
+        if number is not None and number < 1:
+            raise ConfigurationError(f"{name} {number}: it is a number from 1 on")
+    background(settings.background)
+    if settings.naming:
+        naming.parse(settings.naming, settings.output_format)
+
+
+def _variants(request: PlanRequest, manifest: Manifest, store: Store | None) -> list[Variant]:
+    """The variants by `--prompt`, by file, or in the manifest; none where the rows say it all."""
+    if request.prompt is not None:
+        return read_variants([{"name": DEFAULT, "prompt": request.prompt}], "--prompt")
+    if request.variants:
+        return load_variants(request.variants, store=store)
+    return read_variants(manifest.variants, manifest.uri) if manifest.variants is not None else []
+
+
+def _defaults(settings: Settings, manifest: Manifest) -> dict[str, object]:
+    """Defaults of restyle.toml with the manifest's on top."""
+    faults: list[Fault] = []
+    ours = read_params(settings.defaults, faults)
+    if faults:
+        told = "\n".join(f"{config_path()}: [defaults] {name}: {reason}" for name, reason in faults)
+        raise ConfigurationError(told)
+    theirs = read_params(manifest.defaults, faults)
+    if faults:
+        raise ManifestError([Problem(manifest.uri, 0, f"defaults.{name}", reason) for name, reason in faults])
+    return ours | theirs
+
+
+def _sets(request: PlanRequest) -> dict[str, object]:
+    faults: list[Fault] = []
+    given = {name.strip(): value for name, _, value in (text.partition("=") for text in request.sets)}
+    faults += [(name, "is empty; write it as name=value") for name, value in given.items() if not value.strip()]
+    sets = read_params(given, faults)
+    if faults:
+        raise ConfigurationError("\n".join(f"--set {name}: {reason}" for name, reason in faults))
+    return sets
+
+
+# -- what it comes to --------------------------------------------------------------------------------------
+
+
+def estimated(calls: int, samples: int, steps: int, settings: Settings) -> Estimate:
+    """What so many calls will take, at most; steps are those of all samples."""
+    credits = round(steps * settings.price / 30, 6)
+    rpm, seconds = settings.effective_max_rpm, SANDBOX_SECONDS if settings.sandbox else CALL_SECONDS
+    busy = calls * seconds / settings.concurrency
+    return Estimate(
+        calls=calls,
+        samples=samples,
+        credits=credits,
+        dollars=round(credits * settings.credit_price, 6),
+        seconds=max(busy, calls * 60 / rpm + seconds) if rpm else busy,
+        at_most=True,
+    )
+
+
+def _warnings(census: Census, request: PlanRequest, settings: Settings) -> list[str]:
+    found = list(census.problems.warnings)
+    if not request.limit:
+        found += told_unknown(census.unknown_ids, "the manifest")
+    for name, known, used in (
+        ("scheduler", settings.schedulers, census.schedulers),
+        ("base_model", settings.base_models, census.base_models),
+    ):
+        found += [
+            f"{name} {value!r} is not in the published list; the API may refuse it"
+            for value in sorted(used - set(known))
+        ]
+    if request.sample and census.jobs < request.sample:
+        found.append(f"there are only {census.jobs:,} jobs to take a sample of")
+    return found
+
+
+def _among_inputs(request: PlanRequest, manifest: Manifest) -> list[str]:
+    """What to say of outputs that go where the inputs are listed."""
+    listed, outputs = f"{manifest.uri.rstrip('/')}/", f"{(request.output or '').rstrip('/')}/"
+    if not manifest.is_listing or not outputs.startswith(listed):
+        return []
+    if outputs == listed:
+        return [f"--output {request.output}: pictures go among their inputs; better choose a prefix of their own"]
+    return [f"--output {request.output} lies below {listed}: what is there is left out of the inputs, now and later"]
+
+
+def told_unknown(ids: Collection[str], place: str) -> list[str]:
+    """What to say of ids of `--only-ids` that are not there."""
+    first = ", ".join(sorted(ids)[:5]) + (", …" if len(ids) > 5 else "")
+    return [f"{len(ids):,} ids of --only-ids are not in {place}: {first}"] if ids else []

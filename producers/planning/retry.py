@@ -1,0 +1,130 @@
+"""`restyle retry RUN`: a plan of some of an earlier run's jobs, as they were planned then."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from config.settings import Settings
+from producers.planning.plan import Draft, PlanRequest, estimated, told_unknown
+from producers.runs.outcomes import Rows
+from producers.runs.statistics import SUSPECT, is_wanted
+from restyle.errors import ConfigurationError, MalformedResponse
+from restyle.keys import Workspace, derived_seed, new_run_id
+from restyle.models import Job, ManifestSource, Outcome, Run, digest, utc_now
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Which jobs of a run are wanted."""
+
+    statuses: frozenset[str]
+    """How they ended: failed, pending, succeeded, skipped; or suspect, whose pictures look wrong."""
+    errors: frozenset[str] = frozenset()
+    """With which error, where any is named; only failed jobs have one."""
+    only_ids: frozenset[str] | None = None
+    """Those of these entries alone; None is all."""
+    unreadable: bool = False
+    """Those whose paid answers could not be read; they are read again, and no call is made."""
+
+    def check(self) -> None:
+        """Raises ConfigurationError where an outcome is none, or contradicts the errors."""
+        if wrong := self.statuses - {"failed", "pending", "succeeded", "skipped", SUSPECT}:
+            told = ", ".join(sorted(wrong))
+            raise ConfigurationError(f"--status {told}: it is failed, pending, succeeded, skipped or suspect")
+        if self.unreadable and (self.errors or self.statuses != {"failed"}):
+            raise ConfigurationError("--unreadable is of failed jobs: give it without --status and --error")
+        if self.errors and self.statuses != {"failed"}:
+            raise ConfigurationError("--error is of failed jobs: give it without --status, or with --status failed")
+
+    def has(self, job: Job, outcome: Outcome | None) -> bool:
+        """Whether a job is wanted."""
+        return (
+            is_wanted(outcome, self.statuses)
+            and (not self.errors or (outcome is not None and outcome.error in self.errors))
+            and (self.only_ids is None or job.id in self.only_ids)
+            and (not self.unreadable or (outcome is not None and outcome.error == MalformedResponse.code))
+        )
+
+
+@dataclass
+class _Count:
+    """What a pass over a run's rows counts."""
+
+    jobs: int = 0
+    samples: int = 0
+    steps: int = 0
+    ids: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+    variants: dict[str, None] = field(default_factory=dict)
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def add(self, job: Job) -> None:
+        """Counts one that is wanted."""
+        self.jobs += 1
+        self.samples += job.params.samples
+        self.steps += job.params.samples * job.params.num_inference_steps
+        self.ids.add(job.id)
+        self.variants[job.variant] = None
+
+
+def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, workspace: Workspace) -> Draft:
+    """A plan of the jobs of an earlier run that are wanted; it may have none.
+
+    Args:
+        run: the earlier run; its options are kept.
+        rows: streams its jobs with their outcomes.
+        wanted: which of them.
+        settings: for prices and limits.
+        workspace: where both runs lie.
+
+    Raises:
+        ConfigurationError: there is no such outcome, or the run has no such error.
+    """
+    wanted.check()
+    count = _Count(unknown=set(wanted.only_ids or ()))
+    for job, outcome in rows():
+        count.unknown.discard(job.id)
+        if outcome and outcome.error:
+            count.errors[outcome.error] += 1
+        if wanted.has(job, outcome):
+            count.add(job)
+    if missing := wanted.errors - count.errors.keys():
+        there = ", ".join(f"{code} ({number:,})" for code, number in count.errors.most_common()) or "none"
+        raise ConfigurationError(
+            f"--error {', '.join(sorted(missing))}: no job of {run.run_id} failed so; its errors: {there}"
+        )
+    # Where the answers lie: a run that could not read them either has none of its own.
+    reread = (run.options.reread or run.run_id) if wanted.unreadable else ""
+    uri, run_id = workspace.run(run.run_id), new_run_id(utc_now())
+    ids = None if wanted.only_ids is None else sorted(wanted.only_ids)
+    return Draft(
+        request=PlanRequest(uri, retry_of=run.run_id),
+        run_id=run_id,
+        plan_digest=digest(["retry", run.run_id, sorted(wanted.statuses), sorted(wanted.errors), ids, reread]),
+        options=run.options.model_copy(update={"limit": None, "sample": None, "partial": True, "reread": reread}),
+        manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
+        entries=len(count.ids),
+        variants=tuple(count.variants),
+        jobs=count.jobs,
+        uploads=0,
+        upload_bytes=0,
+        problems=(),
+        warnings=told_unknown(count.unknown, f"run {run.run_id}"),
+        estimate=estimated(0, 0, 0, settings)
+        if reread
+        else estimated(count.jobs, count.samples, count.steps, settings),
+        home=settings.home,
+        stream=lambda: (
+            _otherwise(job, run_id, workspace) if outcome and outcome.suspect else job
+            for job, outcome in rows()
+            if wanted.has(job, outcome)
+        ),
+        notify=settings.notify.told,
+    )
+
+
+def _otherwise(job: Job, run_id: str, workspace: Workspace) -> Job:
+    """A job with another seed: what looks wrong is done, and would come out as it was."""
+    seed = derived_seed(workspace.job_id(job.id, job.variant), run_id)
+    return job.model_copy(update={"params": job.params.model_copy(update={"seed": seed})})

@@ -1,0 +1,111 @@
+"""Local inputs go to the workspace once, by content: `inputs/<sha256>.<ext>`."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import posixpath
+import sqlite3
+import threading
+from pathlib import Path
+
+from restyle.errors import ManifestError, Problem
+from restyle.keys import Workspace
+from restyle.s3.store import Store
+
+_CACHE = "hashes.sqlite"
+
+
+class Hashes:
+    """The sha256 of local files that a workspace has, remembered by path, size and time of change.
+
+    Safe among threads.
+    """
+
+    def __init__(self, home: Path, workspace: Workspace, *, create: bool) -> None:
+        """Opens the memory, or does without where it cannot be written.
+
+        Args:
+            home: the folder that restyle keeps its state in.
+            workspace: where the files were uploaded to.
+            create: whether to begin one where there is none.
+        """
+        self._lock = threading.Lock()
+        self._workspace = workspace.uri
+        file = home / _CACHE
+        try:
+            if create:
+                home.mkdir(parents=True, exist_ok=True)
+            self._open(str(file) if create or file.exists() else "")
+        except (OSError, sqlite3.Error):
+            self._open("")
+
+    def _open(self, path: str) -> None:
+        self._file = sqlite3.connect(path, check_same_thread=False, timeout=5, isolation_level=None)
+        self._file.execute("PRAGMA journal_mode = WAL")
+        self._file.execute("PRAGMA synchronous = OFF")
+        self._file.execute(
+            "CREATE TABLE IF NOT EXISTS hashes"
+            " (workspace TEXT, path TEXT, size INTEGER, changed INTEGER, sha256 TEXT, PRIMARY KEY (workspace, path))"
+        )
+
+    def known(self, path: str) -> str | None:
+        """The hash of a file that was uploaded and has not changed since.
+
+        Raises:
+            OSError: the file is not there any more.
+        """
+        told = Path(path).stat()
+        with self._lock:
+            found = self._file.execute(
+                "SELECT sha256 FROM hashes WHERE workspace = ? AND path = ? AND size = ? AND changed = ?",
+                (self._workspace, path, told.st_size, told.st_mtime_ns),
+            ).fetchone()
+        return str(found[0]) if found else None
+
+    def keep(self, path: str, size: int, changed: int, sha256: str) -> None:
+        """Remembers a file that the workspace has."""
+        with self._lock:
+            self._file.execute(
+                "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", (self._workspace, path, size, changed, sha256)
+            )
+
+    def close(self) -> None:
+        """Closes the memory."""
+        self._file.close()
+
+
+class Uploads:
+    """Carries local files to the workspace. Safe among threads."""
+
+    def __init__(self, hashes: Hashes, store: Store, workspace: Workspace) -> None:
+        """Keeps where from and where to."""
+        self._hashes = hashes
+        self._store = store
+        self._workspace = workspace
+
+    def uri(self, path: str, source: str, line: int) -> str:
+        """Where a file lies in the workspace, once it is there.
+
+        Raises:
+            ManifestError: it cannot be read any more.
+            StoreUnavailable, StoreAccessDenied: S3 does not take it.
+        """
+        suffix = posixpath.splitext(path)[1].lower()
+        try:
+            told = Path(path).stat()
+            if known := self._hashes.known(path):
+                uri = self._workspace.input(known, suffix)
+                if self._store.head(uri) is not None:
+                    return uri
+            data = Path(path).read_bytes()
+        except OSError as error:
+            reason = f"{path}: cannot be read any more: {error.strerror}"
+            raise ManifestError([Problem(source, line, "image", reason)]) from None
+        sha256 = hashlib.sha256(data).hexdigest()
+        uri = self._workspace.input(sha256, suffix)
+        if self._store.head(uri) is None:
+            kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+            self._store.put(uri, data, content_type=kind)
+        self._hashes.keep(path, told.st_size, told.st_mtime_ns, sha256)
+        return uri

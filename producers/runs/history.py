@@ -1,0 +1,131 @@
+"""The story of one job: how it ended in each run that had it, what was in doubt, and the record of what came of it.
+
+Used by `restyle show`. Runs are searched newest first; their lines are parsed only where they speak of the job.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from restyle.keys import Workspace, normalise_id
+from restyle.models import Job, Outcome, Record, Run
+from restyle.s3.store import Store
+
+_JOB_ID = re.compile(r"[0-9a-f]{24}")
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What became of the job in one run."""
+
+    run_id: str
+    job: Job
+    outcome: Outcome | None
+    """None: pending."""
+    doubt: Mapping[str, Any] | None = None
+    """The note that a call of it may have been paid for without an answer."""
+
+
+@dataclass
+class Story:
+    """One job in all the runs that were looked through, newest first."""
+
+    id: str
+    variant: str
+    job_id: str
+    record: Record | None = None
+    chapters: list[Chapter] = field(default_factory=list)
+
+    @property
+    def job(self) -> Job | None:
+        """The job as it was planned last."""
+        return self.chapters[0].job if self.chapters else None
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where stories are looked for."""
+
+    store: Store
+    workspace: Workspace
+    #: What Redis holds of an open shard: (run_id, shard) -> job index -> outcome.
+    open_outcomes: Callable[[str, int], Mapping[int, Outcome]]
+
+    def stories(self, named: str, runs: Iterable[Run], variant: str | None = None) -> list[Story]:
+        """The stories of an entry's jobs, or of one job; none where nobody knows it.
+
+        Args:
+            named: an entry's id, or a job's.
+            runs: where to look, newest first.
+            variant: this variant alone.
+        """
+        found: dict[str, Story] = {}
+        for record in self._records(named, variant):
+            found[record.job_id] = Story(record.id, record.variant, record.job_id, record)
+        for run in runs:
+            for job_id, chapter in self._chapters(named, run, variant):
+                job = chapter.job
+                if job_id not in found:
+                    found[job_id] = Story(job.id, job.variant, job_id, self._record(job.id, job.variant))
+                found[job_id].chapters.append(chapter)
+        return sorted(found.values(), key=lambda story: (story.id, story.variant))
+
+    # -- records -----------------------------------------------------------------------------------------------
+
+    def _records(self, named: str, variant: str | None) -> Iterator[Record]:
+        try:
+            folder = posixpath.dirname(self.workspace.record(normalise_id(named), "x"))
+        except ValueError:
+            return
+        for listed in self.store.list(folder + "/"):
+            name = listed.uri.removeprefix(folder + "/").removesuffix(".json")
+            # Entries whose ids go on after this one's have their records in folders below.
+            if "/" in name or (variant and name != variant):
+                continue
+            if record := self._read(listed.uri):
+                yield record
+
+    def _record(self, entry: str, variant: str) -> Record | None:
+        return self._read(self.workspace.record(entry, variant))
+
+    def _read(self, uri: str) -> Record | None:
+        found = self.store.find(uri)
+        try:
+            return Record.read(found.data) if found else None
+        except ValidationError:
+            return None
+
+    # -- runs --------------------------------------------------------------------------------------------------
+
+    def _chapters(self, named: str, run: Run, variant: str | None) -> Iterator[tuple[str, Chapter]]:
+        # As an id stands in a line of JSON, whichever way it was escaped.
+        marks = {json.dumps(named).encode(), json.dumps(named, ensure_ascii=False).encode()}
+        is_job_id = _JOB_ID.fullmatch(named) is not None
+        for shard in range(run.shards):
+            closed = self.store.find(self.workspace.results(run.run_id, shard))
+            planned = closed or self.store.find(self.workspace.shard(run.run_id, shard))
+            known: Mapping[int, Outcome] | None = None
+            for index, line in enumerate(gzip.decompress(planned.data).splitlines() if planned else ()):
+                if not is_job_id and not any(mark in line for mark in marks):
+                    continue
+                told = json.loads(line)
+                job = told["job"] if closed else told
+                job_id = self.workspace.job_id(job["id"], job["variant"])
+                if named not in {job["id"], job_id} or (variant and job["variant"] != variant):
+                    continue
+                if closed:
+                    outcome = Outcome.model_validate(told["outcome"]) if told["outcome"] else None
+                else:
+                    known = self.open_outcomes(run.run_id, shard) if known is None else known
+                    outcome = known.get(index)
+                noted = self.store.find(self.workspace.doubt(run.run_id, job_id))
+                doubt = json.loads(noted.data) if noted else None
+                yield job_id, Chapter(run.run_id, Job.model_validate(job), outcome, doubt)

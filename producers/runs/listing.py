@@ -1,0 +1,58 @@
+"""The runs of a workspace: their names by one listing, their run.json many at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+
+from pydantic import ValidationError
+
+from producers.dispatch.feeder import read_plan
+from restyle.errors import InputNotFound
+from restyle.keys import Workspace, is_run_id
+from restyle.models import Run
+from restyle.s3.store import Store
+
+#: Requests at a time; and runs that are asked for before the first of them is looked at.
+_AT_ONCE, _AHEAD = 16, 64
+
+
+def run_ids(store: Store, workspace: Workspace) -> list[str]:
+    """The names of the runs' folders, newest first; that of a plan that was never finished is among them."""
+    return sorted(filter(is_run_id, store.folders(workspace.under("runs") + "/")), reverse=True)
+
+
+def read_runs(names: Iterable[str], store: Store, workspace: Workspace) -> Iterator[Run]:
+    """Runs by name, in that order; a folder without a run.json that can be read is none."""
+
+    def read(name: str) -> Run | None:
+        found = store.find(workspace.run(name))
+        try:
+            return Run.model_validate_json(found.data) if found else None
+        except ValidationError:
+            return None
+
+    names = iter(names)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        while batch := list(islice(names, _AHEAD)):
+            yield from filter(None, pool.map(read, batch))
+
+
+def shared_job(run: Run, other: Run, store: Store, workspace: Workspace) -> str:
+    """The first job that both runs have, or the first place that both would write to; or nothing."""
+    own = workspace.under("outputs") + "/"
+
+    def keys(of: Run) -> Iterator[tuple[str, str]]:
+        for shard in range(of.shards):
+            with suppress(InputNotFound):  # of an unfinished run whose plan was removed by hand
+                for job in map(json.loads, read_plan(store, workspace, of.run_id, shard)):
+                    yield workspace.job_id(job["id"], job["variant"]), f"{job['id']} {job['variant']}"
+                    # Below its own folder a place is as much one's own as the job is, unless a template has named it.
+                    if of.options.naming or not job["output"].startswith(own):
+                        yield from ((uri, uri) for uri in job.get("outputs") or [job["output"]])
+
+    theirs = {key for key, _ in keys(other)}
+    return next((told for key, told in keys(run) if key in theirs), "")

@@ -1,0 +1,108 @@
+"""The rows of a run: each job with its outcome so far, streamed from S3, a shard at a time.
+
+They are read anew as often as they are needed, so memory does not grow with the run. Formats: docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from pydantic import ValidationError
+
+from restyle.coordination.registry import RunUnreadable
+from restyle.errors import ConfigurationError
+from restyle.keys import Workspace
+from restyle.models import Job, Outcome, Run, Value
+from restyle.s3.store import Store
+
+#: One job of a run and how it ended; None is pending.
+Row = tuple[Job, Outcome | None]
+#: The rows of a run in the plan's order; each call streams them anew.
+Rows = Callable[[], Iterator[Row]]
+
+
+class RunPruned(ConfigurationError):
+    """The jobs of this run are not known any more, but for its report."""
+
+    def __init__(self, run: Run, workspace: Workspace) -> None:
+        report = workspace.run(run.run_id, "report.csv")
+        super().__init__(
+            f"run {run.run_id} was pruned: its plan and results are gone. Its report stays, and is a manifest:"
+            f" restyle run {report}"
+        )
+
+
+class ResultLine(Value):
+    """A line of a closed shard in `results/`."""
+
+    job: Job
+    outcome: Outcome | None
+
+
+def outcomes(
+    run: Run, *, workspace: Workspace, store: Store, open_outcomes: Callable[[int], Mapping[int, Outcome]]
+) -> Iterator[Row]:
+    """Streams a run's jobs with their outcomes, a shard at a time: results/ where closed, else the plan.
+
+    Args:
+        run: the run.
+        workspace: where it lies.
+        store: S3.
+        open_outcomes: what Redis holds of a shard that is not closed: job index -> outcome.
+
+    Raises:
+        RunPruned: the run has ended, and `restyle prune` has removed its plan.
+        RunUnreadable: a shard is damaged.
+        InputNotFound: a shard of the plan is missing.
+    """
+    for shard in range(run.shards):
+        closed = workspace.results(run.run_id, shard)
+        if found := store.find(closed):
+            yield from _results(found.data)
+            continue
+        known = open_outcomes(shard)
+        # A shard that closed since the first look has lost its keys, but its results were written before that.
+        if not known and (found := store.find(closed)):
+            yield from _results(found.data)
+            continue
+        planned = store.find(workspace.shard(run.run_id, shard))
+        if planned is None and run.finished:
+            raise RunPruned(run, workspace)
+        planned = planned or store.get(workspace.shard(run.run_id, shard))
+        for index, line in enumerate(_lines(planned.data)):
+            with readable():
+                job = Job.model_validate_json(line)
+            yield job, known.get(index)
+
+
+def read_results(store: Store, workspace: Workspace, run_id: str, shard: int) -> Iterator[Row]:
+    """The jobs of a closed shard with their outcomes."""
+    return _results(store.get(workspace.results(run_id, shard)).data)
+
+
+def _results(data: bytes) -> Iterator[Row]:
+    for line in _lines(data):
+        with readable():
+            result = ResultLine.read(line)
+        yield result.job, result.outcome
+
+
+def _lines(data: bytes) -> Iterable[bytes]:
+    with readable():
+        return gzip.decompress(data).splitlines()
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Says of what is no shard that the run cannot be read.
+
+    Raises:
+        RunUnreadable: it is damaged, or of another version.
+    """
+    try:
+        yield
+    except (ValidationError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise RunUnreadable(f"a shard of the run cannot be read: {type(error).__name__}: {error}"[:300]) from error

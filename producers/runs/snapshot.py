@@ -1,0 +1,226 @@
+"""The progress of a run as a stream of snapshots; the one source of `status`, `watch`, the report and `--json`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from producers.runs.outcomes import Rows, outcomes
+from producers.runs.statistics import Tally
+from restyle.coordination.advice import next_step
+from restyle.coordination.fleet import Fleet
+from restyle.coordination.progress import Progress
+from restyle.coordination.registry import RunUnreadable, Totals
+from restyle.coordination.suspensions import Suspension
+from restyle.errors import ConfigurationError
+from restyle.keys import Workspace, is_run_id
+from restyle.models import ENDED, Run, RunStatus, UtcTime, Value
+from restyle.s3.store import Store
+
+
+class SuspensionNote(Value):
+    """Why a run stands still, since when, and what a person does about it."""
+
+    scope: str
+    reason: str
+    detail: str
+    since: UtcTime
+    until: UtcTime | None
+    by: str
+    next: str
+
+
+class Trouble(Value):
+    """Why a run cannot be moved, and what a person does about it."""
+
+    reason: str
+    next: str
+
+
+class Snapshot(Value):
+    """A run at one moment; succeeded + skipped + failed + pending = planned."""
+
+    run_id: str
+    status: RunStatus
+    planned: int
+    succeeded: int
+    skipped: int
+    failed: int
+    pending: int
+    invalid: int
+    suspect: int
+    """Of the succeeded and skipped: their pictures look wrong."""
+    in_doubt: int
+    attempts: int
+    credits_spent: float
+    credits_left: float | None
+    suspension: SuspensionNote | None
+    report: str | None
+    outputs: str
+    created: UtcTime
+    finished: UtcTime | None
+    workers: int
+    in_flight: int
+    last_error: str
+    credits_before: float | None = None
+    credits_after: float | None = None
+    trouble: Trouble | None = None
+    """What keeps the dispatcher from moving it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run moves no more."""
+        return self.status is RunStatus.FINISHED or (self.status is RunStatus.CANCELLED and self.report is not None)
+
+
+def read_run(run_id: str, *, store: Store, workspace: Workspace) -> Run:
+    """A run's run.json.
+
+    Raises:
+        ConfigurationError: there is no such run in this workspace.
+        RunUnreadable: its run.json is none that this version reads.
+    """
+    found = store.find(workspace.run(run_id)) if is_run_id(run_id) else None
+    if found is None:
+        raise ConfigurationError(f"there is no run {run_id} in {workspace.uri}; `restyle runs` lists those there are")
+    try:
+        return Run.model_validate_json(found.data)
+    except ValidationError as error:
+        why = error.errors()[0]
+        told = ".".join(str(part) for part in why["loc"])
+        raise RunUnreadable(
+            f"{workspace.run(run_id)} cannot be read by this version of restyle ({told}: {why['msg']}); the version"
+            " that planned the run reads it"
+        ) from None
+
+
+def write_run(run: Run, *, store: Store, workspace: Workspace) -> None:
+    """Writes run.json: on each change of state."""
+    text = run.model_dump_json(indent=1).encode()
+    store.put(workspace.run(run.run_id), text, content_type="application/json")
+
+
+def rows_of(run: Run, *, store: Store, workspace: Workspace, progress: Progress) -> Rows:
+    """The run's jobs with their outcomes so far, streamed anew at each call."""
+    return lambda: outcomes(
+        run, workspace=workspace, store=store, open_outcomes=lambda shard: progress.outcomes(run.run_id, shard)
+    )
+
+
+def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet) -> Snapshot:
+    """The run as it stands now."""
+    totals, trouble = _standing(run, progress)
+    totals = totals or _told(run, store, workspace, progress)
+    suspensions = [] if totals.status in ENDED else fleet.standing() + progress.suspensions(run.run_id)
+    # What a person has to see to is told before what ends by itself.
+    suspensions.sort(key=lambda suspension: suspension.ends_itself)
+    beats = [beat for beat in fleet.workers().values() if beat is not None]
+    over = totals.status is RunStatus.FINISHED or (totals.status is RunStatus.CANCELLED and run.finished is not None)
+    return Snapshot(
+        run_id=run.run_id,
+        status=_status(totals.status, suspensions),
+        planned=totals.planned,
+        succeeded=totals.succeeded,
+        skipped=totals.skipped,
+        failed=totals.failed,
+        pending=totals.pending,
+        invalid=run.invalid,
+        suspect=totals.suspect,
+        in_doubt=totals.in_doubt,
+        attempts=totals.attempts,
+        credits_spent=totals.credits,
+        credits_left=fleet.credits_left(),
+        suspension=note_of(suspensions[0], run.run_id, sandbox=run.options.sandbox) if suspensions else None,
+        report=workspace.run(run.run_id, "report.csv") if over else None,
+        outputs=workspace.under("outputs"),
+        created=run.created,
+        finished=run.finished,
+        workers=len(beats),
+        # Heartbeats tell it a moment late.
+        in_flight=min(sum(int(str(beat.get("in_flight", 0))) for beat in beats), totals.pending),
+        last_error=totals.last_error,
+        credits_before=totals.credits_before,
+        credits_after=totals.credits_after,
+        trouble=trouble,
+    )
+
+
+def _standing(run: Run, progress: Progress) -> tuple[Totals | None, Trouble | None]:
+    """The ledger as Redis has it, and what is wrong with the run."""
+    found = progress.trouble(run.run_id)
+    trouble = Trouble.model_validate(found) if found else None
+    try:
+        return progress.totals(run.run_id), trouble
+    except RunUnreadable as error:
+        return None, trouble or Trouble(
+            reason=error.message, next=f"to rebuild it from S3, type: restyle resume {run.run_id}"
+        )
+
+
+def watch(
+    run: Run, *, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet, every: float = 0.5
+) -> Iterator[Snapshot]:
+    """Snapshots until the run has ended; the caller stops earlier where a suspension needs a person."""
+    while True:
+        now = snapshot(run, store=store, workspace=workspace, progress=progress, fleet=fleet)
+        if now.status in ENDED:
+            # The report and the time of its end are in run.json, written before the status.
+            run = read_run(run.run_id, store=store, workspace=workspace)
+            now = snapshot(run, store=store, workspace=workspace, progress=progress, fleet=fleet)
+        yield now
+        if now.ended:
+            return
+        time.sleep(every)
+
+
+def _status(status: RunStatus, suspensions: list[Suspension]) -> RunStatus:
+    if status is not RunStatus.RUNNING or not suspensions:
+        return status
+    waiting = any(suspension.reason == "awaiting_approval" for suspension in suspensions)
+    return RunStatus.AWAITING_APPROVAL if waiting else RunStatus.SUSPENDED
+
+
+def note_of(suspension: Suspension, run_id: str = "", *, sandbox: bool = False) -> SuspensionNote:
+    """A suspension as commands tell it, with what is typed about it for this run, or for the fleet."""
+    return SuspensionNote(
+        scope=suspension.scope,
+        reason=suspension.reason,
+        detail=suspension.detail,
+        since=datetime.fromtimestamp(suspension.since, UTC),
+        until=datetime.fromtimestamp(suspension.until, UTC) if suspension.until else None,
+        by=suspension.by,
+        next=next_step(suspension, run_id, sandbox=sandbox),
+    )
+
+
+def _told(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
+    """The ledger where Redis does not know the run: of one that has ended its report says it, and stays for good."""
+    found = store.find(workspace.run(run.run_id, "report.json")) if run.finished else None
+    told = json.loads(found.data) if found else {}
+    if not told or told.get("finished") != run.model_dump(mode="json")["finished"]:
+        return told_by_results(run, store, workspace, progress)
+    return Totals(
+        status=run.status, planned=run.planned, shards=run.shards, closed=run.shards, cursor=run.shards,
+        succeeded=told["succeeded"], skipped=told["skipped"], failed=told["failed"], attempts=told["attempts"],
+        in_doubt=told["in_doubt"], credits=told["credits_spent"], last_error=told.get("last_error", ""),
+        credits_before=told.get("credits_before"), credits_after=told.get("credits_after"), finish_queued=0,
+        suspect=told.get("suspect", 0),
+    )  # fmt: skip
+
+
+def told_by_results(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
+    """The ledger where Redis does not know the run: what results/ say; all else is pending."""
+    tally = Tally()
+    for job, outcome in rows_of(run, store=store, workspace=workspace, progress=progress)():
+        tally.add(job, outcome)
+    told = tally.totals
+    return Totals(
+        status=run.status, planned=run.planned, shards=run.shards, closed=0, cursor=0, succeeded=told.succeeded,
+        skipped=told.skipped, failed=told.failed, attempts=tally.attempts, in_doubt=tally.in_doubt,
+        credits=round(told.credits, 6), last_error="", credits_before=None, credits_after=None, finish_queued=0,
+        suspect=told.suspect,
+    )  # fmt: skip

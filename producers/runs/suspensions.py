@@ -1,0 +1,68 @@
+"""What a person has suspended, in S3: `suspended.json` of a run or of the workspace, there as long as it stands.
+
+Redis has it too, and goes by it; a Redis that forgets lifts no suspension.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import Field, ValidationError
+
+from restyle.coordination.redis.client import State
+from restyle.coordination.registry import Standing, Word
+from restyle.keys import Workspace
+from restyle.models import UtcTime, Value, utc_now
+from restyle.s3.store import Store
+
+
+class Suspended(Value):
+    """`suspended.json`."""
+
+    reason: str
+    detail: str = ""
+    by: str = ""
+    since: UtcTime = Field(default_factory=utc_now)
+    server: str = ""
+    """Of the fleet's: the Redis that it was told, and the number of resumes that this Redis had seen by then."""
+    epoch: int = 0
+
+    def is_over(self, server: str, epoch: int) -> bool:
+        """Whether the fleet was resumed since, by the same Redis, from another workspace of the account."""
+        return bool(self.server) and self.server == server and epoch > self.epoch
+
+    @property
+    def word(self) -> Word:
+        """As Redis is told of it."""
+        return Word(self.reason, self.detail, self.by, round(self.since.timestamp() * 1000))
+
+
+def put_suspension(run_id: str | None, suspended: Suspended, store: Store, workspace: Workspace) -> None:
+    """Writes down a suspension of a run, or with None of the fleet."""
+    store.put(workspace.suspension(run_id), suspended.model_dump_json().encode(), content_type="application/json")
+
+
+def remove_suspension(run_id: str | None, store: Store, workspace: Workspace) -> None:
+    """A person lets it go on; one that is not suspended is fine."""
+    store.delete(workspace.suspension(run_id))
+
+
+def read_suspension(run_id: str | None, store: Store, workspace: Workspace) -> Suspended | None:
+    """The suspension by a person that stands; one that cannot be read stands all the same."""
+    found = store.find(workspace.suspension(run_id))
+    if found is None:
+        return None
+    try:
+        return Suspended.read(found.data)
+    except ValidationError:
+        why = f"{workspace.suspension(run_id)} cannot be read"
+        return Suspended(reason="operator", detail=why, since=datetime.fromtimestamp(0, UTC))
+
+
+def keep_suspended(store: Store, workspace: Workspace, state: State) -> bool:
+    """Brings a person's suspension of the fleet in Redis in line with S3; True where that changed anything."""
+    standing = Standing(state)
+    server, epoch, entry = standing.server(), standing.epoch(), standing.entry()
+    told = read_suspension(None, store, workspace)
+    stands = told is not None and not told.is_over(server, epoch)
+    return standing.agree(epoch, entry, told.word if told and stands else None)

@@ -1,0 +1,154 @@
+"""When schedules fire, and what a firing means while an earlier run is still going. Pure: no clock, no Redis, no S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from cronsim import CronSim
+from pydantic import Field
+
+from config.schedules import Schedule
+from config.settings import Settings
+from producers.planning.plan import PlanRequest
+from restyle.coordination.suspensions import Suspension
+from restyle.keys import new_run_id
+from restyle.models import RunStatus, UtcTime, Value
+
+#: Settings that are frozen in a plan.
+PLANNED_WITH = ("defaults", "max_side", "background", "keep_replaced", "price", "credit_price")
+
+
+class Firing(Value):
+    """One time of one schedule, with all that a worker needs to plan its run; the worker reads no restyle.toml."""
+
+    v: int = 1
+    run_id: str
+    at: UtcTime
+    missed: bool = False
+    """Nobody looked when it was due, and the schedule does not catch up."""
+    schedule: Schedule
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What else of the firing machine's settings decides what is sent: a plan must not depend on who makes it."""
+    notify: dict[str, Any] = Field(default_factory=dict)
+    """Who is told of its run."""
+
+    @property
+    def name(self) -> str:
+        """The schedule's name."""
+        return self.schedule.name
+
+    @property
+    def request(self) -> PlanRequest:
+        """What is to be planned."""
+        wanted = self.schedule
+        return PlanRequest(
+            manifest=wanted.manifest,
+            variants=wanted.variants,
+            prompt=wanted.prompt,
+            sets=tuple(f"{name}={_cell(value)}" for name, value in wanted.sets.items()),
+            output=wanted.output,
+            skip_invalid=wanted.skip_invalid,
+            budget=wanted.budget,
+            finish_by=wanted.deadline(self.at),
+            priority=wanted.priority,
+            schedule=wanted.name,
+            notify=self.notify,
+        )
+
+
+class Overlap(StrEnum):
+    """What a firing means beside an earlier run of its schedule."""
+
+    START = "start"
+    SKIP = "skip"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An unfinished run, as far as the next firing of its schedule is concerned."""
+
+    run_id: str
+    status: RunStatus
+    suspensions: Sequence[Suspension] = ()
+
+    @property
+    def going(self) -> bool:
+        """Whether it moves by itself; what its own limit or a suspension ended does not."""
+        if self.status is not RunStatus.RUNNING:
+            return False
+        return all(suspension.ends_itself for suspension in self.suspensions)
+
+
+def fire(schedule: Schedule, at: datetime, settings: Settings, *, missed: bool = False) -> Firing:
+    """A firing; its run's id is made of the time and the name, so that a second one finds it taken."""
+    at = at.astimezone(UTC).replace(microsecond=0)
+    return Firing(
+        run_id=new_run_id(at, schedule.name),
+        at=at,
+        missed=missed,
+        schedule=schedule,
+        settings={name: getattr(settings, name) for name in PLANNED_WITH},
+        notify=(schedule.notify or settings.notify).told,
+    )
+
+
+def upcoming(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    """The times after a moment at which a schedule fires, in UTC."""
+    for moment in CronSim(schedule.cron, after.astimezone(schedule.zone)):
+        if moment.astimezone(UTC) > after:
+            yield moment.astimezone(UTC)
+
+
+def latest(schedule: Schedule, since: datetime, now: datetime) -> datetime | None:
+    """The last time within (since, now] at which a schedule fires; None where there is none."""
+    # Back from now first, in growing steps: years of minutes need not be counted one by one.
+    step = timedelta(hours=1)
+    while True:
+        begin = max(since, now - step)
+        found = None
+        for moment in upcoming(schedule, begin):
+            if moment > now:
+                break
+            found = moment
+        if found or begin == since:
+            return found
+        step *= 4
+
+
+def due(settings: Settings, looked: Mapping[str, datetime], now: datetime) -> list[Firing]:
+    """What fires now. Of several times that have passed, only the last does: one run makes good for all of them.
+
+    Args:
+        settings: the schedules, and how late a firing may be without being missed.
+        looked: up to when each was looked at before; one that is new fires from its next time on.
+        now: the time by Redis.
+    """
+    grace = timedelta(seconds=settings.beat_grace)
+    found = []
+    for schedule in settings.schedule:
+        since = looked.get(schedule.name)
+        at = latest(schedule, since, now) if since is not None and since < now else None
+        if at is not None:
+            found.append(fire(schedule, at, settings, missed=not schedule.catch_up and now - at > grace))
+    return found
+
+
+def overlapping(firing: Firing, unfinished: Sequence[Standing]) -> Overlap:
+    """What to do with a firing beside the unfinished runs of its schedule; a start ends all of those first."""
+    if not any(standing.going for standing in unfinished):
+        return Overlap.START
+    return {"skip": Overlap.SKIP, "queue": Overlap.WAIT, "cancel": Overlap.START}[firing.schedule.overlap]
+
+
+def is_of(run_id: str, schedule: str) -> bool:
+    """Whether a run was started by a schedule, by its id."""
+    return run_id.partition("-")[2] == schedule
+
+
+def _cell(value: str | int | float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,197 @@
+"""From a firing to its run: who may plan it, what an earlier run means for it, and the planning on a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from pydantic import ValidationError
+
+from config.settings import Settings
+from producers.planning.clashes import find_clashes
+from producers.planning.compare.diff import compare, put_diff
+from producers.planning.plan import draft
+from producers.planning.probing import probe
+from producers.planning.shards import write_shards
+from producers.runs.control import AlreadyEnded, Control
+from producers.runs.snapshot import read_run
+from producers.scheduling.schedule import Firing, Overlap, Standing, is_of, overlapping
+from restyle.coordination.firings import Ending, Firings, Settled
+from restyle.coordination.fleet import Fleet
+from restyle.coordination.progress import Progress
+from restyle.errors import RestyleError, TransientError
+from restyle.keys import Workspace
+from restyle.models import ENDED
+from restyle.s3.store import Store
+
+log = structlog.get_logger("restyle.schedule")
+
+
+@dataclass(frozen=True)
+class Starter:
+    """What firings are turned into runs with."""
+
+    settings: Settings
+    workspace: Workspace
+    store: Store
+    progress: Progress
+    fleet: Fleet
+    #: Told of a firing that came to nothing because of an error.
+    on_error: Callable[[Firing, str], None] = lambda _firing, _why: None
+
+    @property
+    def firings(self) -> Firings:
+        """The ledger of schedules."""
+        return Firings(self.progress.state)
+
+    # -- the dispatcher's part -----------------------------------------------------------------------------
+
+    def hand_out(self, queue: Callable[[str], None]) -> None:
+        """Has every firing planned that may start; settles those that are overtaken, or skipped by their overlap."""
+        newest: dict[str, str] = {}
+        waiting = dict(self._waiting())
+        for run_id, firing in waiting.items():
+            newest[firing.name] = run_id
+        for run_id, firing in waiting.items():
+            if self._is_planned(run_id):
+                continue
+            if firing.missed:
+                continue  # its beat settles it
+            if newest[firing.name] != run_id:
+                self.settle(firing, Ending.SKIPPED, f"overtaken by {newest[firing.name]} before it could start")
+                continue
+            earlier = self.earlier(firing)
+            match overlapping(firing, earlier):
+                case Overlap.START:
+                    if self.firings.hand_out(run_id, self.settings.start_again):
+                        queue(run_id)
+                case Overlap.SKIP:
+                    going = next(standing.run_id for standing in earlier if standing.going)
+                    self.settle(firing, Ending.SKIPPED, f"{going} was still going")
+
+    def _waiting(self) -> Iterator[tuple[str, Firing]]:
+        """The firings that wait; one that cannot be read is another version's."""
+        for run_id, text in self.firings.waiting().items():
+            try:
+                yield run_id, Firing.model_validate_json(text)
+            except ValidationError as error:
+                log.debug("a firing that this version cannot read", run=run_id, reason=str(error)[:300])
+
+    def earlier(self, firing: Firing) -> list[Standing]:
+        """The unfinished runs of the firing's schedule."""
+        fleet = self.fleet.suspensions()
+        return [
+            Standing(run_id, totals.status, [*fleet, *self.progress.suspensions(run_id)])
+            for run_id, totals in self.progress.ledgers().items()
+            if is_of(run_id, firing.name) and run_id != firing.run_id and totals.status not in ENDED
+        ]
+
+    def _is_planned(self, run_id: str) -> bool:
+        """Whether a living worker is planning a run."""
+        planner = self.firings.planner(run_id)
+        return planner is not None and self.fleet.workers().get(planner) is not None
+
+    # -- the planner's part --------------------------------------------------------------------------------
+
+    def start(self, run_id: str) -> None:
+        """Plans a firing's run, once however often it is asked to; what passes by itself is left to the next try.
+
+        Raises:
+            TransientError: S3 or Redis is out of reach.
+        """
+        if not self.fleet.holds_workspace:
+            return  # the firing stays, and is handed out again
+        token = self.firings.take(run_id, self.fleet.worker)
+        text = self.firings.find(run_id) if token else None
+        if token is None or text is None:
+            return
+        firing = Firing.model_validate_json(text)
+        try:
+            self._begin(firing, token)
+            self.settle(firing, Ending.STARTED)
+        except TransientError:
+            raise
+        except RestyleError as error:
+            self._give_up(firing, error.message)
+        except Exception as error:
+            log.exception("bug")
+            self._give_up(firing, f"bug: {type(error).__name__}: {error}")
+        finally:
+            self.firings.leave(run_id, token)
+
+    def _give_up(self, firing: Firing, why: str) -> None:
+        self.on_error(firing, why)
+        self.settle(firing, Ending.NOT_STARTED, why)
+
+    def _begin(self, firing: Firing, token: str) -> None:
+        """Makes the firing's run known: as it is, or planned now from S3."""
+        control = Control(
+            self.store, self.workspace, self.progress, self.fleet, f"schedule {firing.name}",
+            self.settings.heartbeat_seconds,
+        )  # fmt: skip
+        if self.store.head(self.workspace.run(firing.run_id)) is not None:
+            # Cut off before Redis knew it; or Redis knew it, and has lost it since.
+            if self.progress.totals(firing.run_id) is None:
+                control.rebuild(read_run(firing.run_id, store=self.store, workspace=self.workspace))
+            return
+        # By S3, so that one is found that Redis has lost.
+        for earlier in control.unfinished():
+            if earlier.schedule == firing.name:
+                log.info("ended for the next run of its schedule", run=earlier.run_id, next=firing.run_id)
+                with suppress(AlreadyEnded):  # by itself, a moment ago
+                    control.cancel(earlier.run_id)
+        settings = self.settings.model_copy(update=firing.settings)
+        plan = draft(
+            firing.request, settings, workspace=self.workspace, store=self.store, run_id=firing.run_id
+        )  # fmt: skip
+
+        warnings: list[str] = []
+        if settings.probe_outputs:
+            warnings += probe(plan, store=self.store, workspace=self.workspace, with_workspace=False)
+        # Nobody is there to be asked: what would be replaced goes to replaced/ first.
+        warnings += find_clashes(plan, store=self.store, workspace=self.workspace).sentences()
+        for warning in warnings:
+            log.warning("before it is queued", run=firing.run_id, warning=warning)
+
+        # Before run.json: a night that exists says what it found changed.
+        changes = compare(plan, store=self.store, workspace=self.workspace, settings=settings)
+        put_diff(changes, firing.run_id, self.store, self.workspace)
+
+        def alone(_written: int) -> None:
+            if not self.firings.mine(firing.run_id, token):
+                raise TransientError(f"another worker plans {firing.run_id} by now")
+
+        run = write_shards(
+            plan, workspace=self.workspace, store=self.store, shard_jobs=settings.shard_jobs, by=control.by,
+            progress=alone,
+        )  # fmt: skip
+        alone(run.planned)
+        control.admit(run)
+
+    def settle(self, firing: Firing, ending: Ending, detail: str = "") -> None:
+        """Ends a firing, where everybody sees it."""
+        settled = self.firings.settle(firing.name, firing.run_id, firing.at, ending, detail)
+        if settled is None:
+            return
+        tell = log.warning if ending is Ending.NOT_STARTED else log.info
+        tell(ending.value, schedule=firing.name, run=firing.run_id, reason=detail)
+        note_settled(settled, self.store, self.workspace)
+
+
+def note_settled(settled: Settled, store: Store, workspace: Workspace) -> None:
+    """Writes how a schedule's last firing ended to S3, so that Redis's loss does not touch it; as well as it can."""
+    try:
+        store.put(
+            workspace.schedule(settled.schedule), settled.model_dump_json(indent=1).encode(),
+            content_type="application/json",
+        )  # fmt: skip
+    except RestyleError as error:
+        log.warning("how a schedule fired is not in S3", schedule=settled.schedule, reason=error.message)
+
+
+def read_settled(name: str, store: Store, workspace: Workspace) -> Settled | None:
+    """How a schedule's last firing ended, by S3."""
+    found = store.find(workspace.schedule(name))
+    return Settled.model_validate_json(found.data) if found else None

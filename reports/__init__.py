@@ -1,0 +1,1 @@
+"""What a run leaves for people: report files and pages, downloads, notifications. May import producers."""

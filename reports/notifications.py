@@ -1,0 +1,243 @@
+"""Notifications: what is told of a run, and how it goes out. Nothing here can fail or delay a run.
+
+Redis holds no more than which run, event and channel. Whom to tell is read from the run in S3; what is told is made
+from the run as it stands; mail server and hosts of webhooks are this worker's own settings, as the secrets are that go
+there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, get_args
+
+import structlog
+from pydantic import ValidationError
+
+from config.schedules import Event, Notify
+from config.settings import Settings
+from producers.runs.snapshot import Snapshot, read_run, snapshot
+from reports.channels import send
+from restyle.coordination.advice import next_step
+from restyle.coordination.fleet import Fleet
+from restyle.coordination.outbox import Notice, Notices
+from restyle.coordination.progress import Progress
+from restyle.coordination.suspensions import Suspension
+from restyle.errors import ConfigurationError, RestyleError
+from restyle.keys import Workspace
+from restyle.models import ENDED, Run, RunStatus, utc_now
+from restyle.s3.store import Store
+from restyle.telemetry import metrics
+
+if TYPE_CHECKING:
+    from producers.scheduling.schedule import Firing
+
+log = structlog.get_logger("restyle.notify")
+
+#: The second try comes after so many times RESTYLE_BACKOFF_BASE; twice as long each time, up to the longest (s).
+FIRST_WAIT, LONGEST_WAIT = 5.0, 1800.0
+#: Tries until a notice is given up: about three hours.
+TRIES = 14
+#: An outage lifts itself: it is told when it has lasted so many seconds.
+OUTAGE_PATIENCE = 300.0
+
+Payload = dict[str, Any]
+
+
+class Untrue(Exception):
+    """What a notice says is not so, or not any more: it is dropped."""
+
+
+@dataclass(frozen=True)
+class Notifications:
+    """What events are told with."""
+
+    settings: Settings
+    workspace: Workspace
+    store: Store
+    progress: Progress
+    fleet: Fleet
+    #: Suspensions that this process has put on the list: they need not be looked at again.
+    listed: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def notices(self) -> Notices:
+        """The list of what is to be sent."""
+        return Notices(self.progress.state)
+
+    # -- what happened -------------------------------------------------------------------------------------
+
+    def finished(self, run: Run) -> None:
+        """A run has ended and its report is written."""
+        self._list(run.run_id, run.notify, "finished", "finished")
+
+    def standing_still(self, run: Run) -> None:
+        """Tells each suspension of a run, the fleet's included, once."""
+        if not run.notify:
+            return
+        for suspension in self._suspensions(run.run_id):
+            if suspension.reason == "outage" and self._age(suspension) < OUTAGE_PATIENCE:
+                continue
+            event: Event = "awaiting_approval" if suspension.reason == "awaiting_approval" else "suspended"
+            name = f"{event}-{suspension.reason}-{suspension.since:.0f}"
+            if (run.run_id, name) not in self.listed:
+                self._list(run.run_id, run.notify, event, name)
+                self.listed.add((run.run_id, name))
+
+    def not_started(self, firing: Firing, why: str) -> None:
+        """A schedule's run could not be planned: why is written down in S3, and told."""
+        text = f"{firing.run_id} could not start: {why}"[:2000]
+        note = {"text": text, "schedule": firing.name, "notify": firing.notify}
+        try:
+            uri = self._not_started(firing.run_id)
+            self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
+        except RestyleError as error:
+            log.warning("why a run did not start is not in S3", run=firing.run_id, reason=error.message)
+            return
+        self._list(firing.run_id, firing.notify, "not_started", "not_started")
+
+    def _age(self, suspension: Suspension) -> float:
+        return self.progress.state.clock() - suspension.since
+
+    def _suspensions(self, run_id: str) -> list[Suspension]:
+        return [*self.fleet.suspensions(), *self.progress.suspensions(run_id)]
+
+    def _list(self, run_id: str, notify: dict[str, Any], event: Event, name: str) -> None:
+        """Puts an event on the list of what is to be sent, for each channel that has not had it."""
+        recipients = _recipients(run_id, notify)
+        if recipients is None or event not in recipients.events:
+            return
+        keys = [
+            f"{run_id}|{name}|{channel}"
+            for channel in recipients.channels
+            if self.store.head(self._note(run_id, f"{name}-{channel}")) is None
+        ]
+        self.notices.add(run_id, name, [Notice(key=key) for key in keys])
+
+    # -- sending -------------------------------------------------------------------------------------------
+
+    def send_due(self) -> None:
+        """Sends what is due, one after the other; what does not arrive is tried again later."""
+        for notice in self.notices.due():
+            if self.notices.take(notice):
+                self._send(notice)
+
+    def _send(self, notice: Notice) -> None:
+        try:
+            why = self._out(notice)
+        except Untrue as reason:
+            metrics.HINTS_DROPPED.labels("notice").inc()
+            log.warning("a notice is dropped", run=notice.run_id, notice=notice.name, reason=str(reason))
+            self.notices.done(notice)
+            return
+        except RestyleError as error:
+            why = error.message
+        except Exception as error:
+            log.exception("bug in a notification")
+            why = type(error).__name__
+        words = {"run": notice.run_id, "notice": notice.name, "channel": notice.channel}
+        if why and notice.tries + 1 < TRIES:
+            wait = min(LONGEST_WAIT, FIRST_WAIT * self.settings.backoff_base * 2**notice.tries)
+            log.warning("notification did not arrive", reason=why, again=wait, **words)
+            self.notices.again(notice, wait)
+            return
+        if why:
+            log.error("notification is given up", reason=why, **words)
+        else:
+            log.info("notified", **words)
+        self._write_down(notice, why)
+        self.notices.done(notice)
+
+    def _out(self, notice: Notice) -> str:
+        """Sends one notice; answers with why it did not arrive."""
+        recipients, payload = self._payload(notice)
+        if recipients is None or notice.channel not in recipients.channels or notice.event not in recipients.events:
+            raise Untrue("nobody wants to be told so")
+        payload = {"v": 1, "id": notice.key, "event": notice.event, "run_id": notice.run_id, **payload}
+        return send(notice.channel, recipients, payload, self.settings)
+
+    def _payload(self, notice: Notice) -> tuple[Notify | None, Payload]:
+        """Whom to tell, and what: from the run in S3, and as it stands now.
+
+        Raises:
+            Untrue: there is no such run, or it does not stand so.
+        """
+        if notice.event == "not_started":
+            return self._of_note(notice)
+        try:
+            run = read_run(notice.run_id, store=self.store, workspace=self.workspace)
+        except ConfigurationError as error:
+            raise Untrue(error.message) from None
+        if notice.event == "finished":
+            if run.status not in ENDED:
+                raise Untrue(f"the run is {run.status.value}")
+            found = self.store.find(self.workspace.run(run.run_id, "diff.json"))
+            more: Payload = {"changes": json.loads(found.data) if found else None}
+        else:
+            standing = [one for one in self._suspensions(run.run_id) if one.reason == notice.reason]
+            if not standing or round(standing[0].since) != notice.since:
+                raise Untrue("it is lifted by now")
+            step = next_step(standing[0], run.run_id, sandbox=run.options.sandbox)
+            more = {"reason": notice.reason, "next": step}
+        now = snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
+        payload = {
+            "schedule": run.schedule,
+            "at": f"{utc_now():%FT%TZ}",
+            **_of(now, notice.event, run.schedule),
+            **more,
+        }
+        return _recipients(run.run_id, run.notify), payload
+
+    def _of_note(self, notice: Notice) -> tuple[Notify | None, Payload]:
+        """What S3 keeps of a run that could not start."""
+        found = self.store.find(self._not_started(notice.run_id))
+        if found is None:
+            raise Untrue("nothing is written down of it")
+        note = json.loads(found.data)
+        payload = {
+            "schedule": note["schedule"], "at": f"{utc_now():%FT%TZ}", "text": note["text"], "status": None,
+            "next": "restyle schedules check",
+        }  # fmt: skip
+        return _recipients(notice.run_id, note["notify"]), payload
+
+    def _write_down(self, notice: Notice, why: str) -> None:
+        """Notes in S3 that an event was sent, or given up, so that Redis's loss does not have it sent again."""
+        note = {"event": notice.name, "channel": notice.channel, "arrived": not why, "reason": why,
+                "tries": notice.tries + 1}  # fmt: skip
+        uri = self._note(notice.run_id, f"{notice.name}-{notice.channel}")
+        try:
+            self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
+        except RestyleError as error:
+            log.warning("a notification's note is not in S3", run=notice.run_id, reason=error.message)
+
+    def _not_started(self, run_id: str) -> str:
+        """Where it stands why a schedule's run could not start: there is no run, and so no folder of it."""
+        return self.workspace.under("schedules", run_id, "not_started.json")
+
+    def _note(self, run_id: str, name: str) -> str:
+        return self.workspace.run(run_id, "notices", f"{name}.json")
+
+
+def _recipients(run_id: str, notify: dict[str, Any]) -> Notify | None:
+    """Whom a run wants told; None where it says nothing readable."""
+    try:
+        return Notify.read(notify)
+    except ValidationError:
+        log.warning("run.json says nothing readable of who is to be told", run=run_id)
+        return None
+
+
+def _of(now: Snapshot, event: str, schedule: str | None) -> Payload:
+    """The report's summary with links, and the same as a sentence."""
+    assert event in get_args(Event)
+    counts = f"{now.succeeded:,} succeeded, {now.skipped:,} skipped, {now.failed:,} failed, {now.pending:,} pending"
+    counts += f"; {now.suspect:,} look wrong" if now.suspect else ""
+    word = now.status.value.replace("_", " ") if event == "finished" else event.replace("_", " ")
+    reason = f" ({now.suspension.reason}: {now.suspension.detail})" if now.suspension else ""
+    text = f"{schedule or 'run'} {now.run_id} {word}{reason}: {counts}; {now.credits_spent:,.2f} credits spent"
+    links = {"outputs": now.outputs}
+    if now.report:
+        links |= {kind: now.report.replace(".csv", f".{kind}") for kind in ("csv", "json", "html")}
+    after = f"restyle retry {now.run_id}" if now.failed and now.status is RunStatus.FINISHED else ""
+    summary = now.model_dump(mode="json")
+    return {"text": text, "status": now.status.value, "summary": summary, "links": links, "next": after}

@@ -1,0 +1,243 @@
+"""The report of a run: outcomes become report.csv (which is a manifest again), report.html and report.json.
+
+The last step of the flow, run by `restyle.finish` and by `restyle report`. The rows of a run are streamed from S3 as
+often as they are needed, so memory does not grow with the run. Formats: docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import mmap
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TextIO
+
+from producers.manifest.formulas import guarded
+from producers.runs.outcomes import Row, Rows
+from producers.runs.statistics import PENDING, Tally, is_wanted
+from reports.gallery import Choice, Gallery
+from reports.page import render
+from reports.thumbnails import Album
+from restyle.keys import Workspace
+from restyle.models import Job, Outcome, OutcomeKind, Params, Run
+from restyle.s3.store import Store
+
+#: What a file's header begins with when it is a report.
+RUN_COLUMNS = (
+    "run_id", "job_id", "id", "variant", "image", "outcome", "error", "http_status", "message",
+    "attempts", "in_doubt", "credits", "seed", "output", "record", "suspect",
+)  # fmt: skip
+#: The parameters' columns; the seed stands among the run's.
+PARAM_COLUMNS = tuple(name for name in Params.model_fields if name != "seed")
+_TEMPLATES = ("prompt", "negative_prompt")
+#: Names that mean something to whoever reads a report as a manifest, so that no entry's column may have them.
+_RESERVED = frozenset((*RUN_COLUMNS, *PARAM_COLUMNS, "mark"))
+
+
+@dataclass(frozen=True)
+class ReportLinks:
+    """The s3:// URIs of a run's report."""
+
+    csv: str
+    html: str
+    json: str
+
+
+def write_report(
+    run: Run, rows: Rows, *, workspace: Workspace, store: Store, snapshot: dict[str, object]
+) -> ReportLinks:
+    """Writes report.csv, report.html and, last, report.json into the run's folder.
+
+    Args:
+        run: the run.
+        rows: its rows; streamed twice.
+        workspace: where the run lies.
+        store: S3.
+        snapshot: the object of `status --json`; beside it `credits_before`, `credits_after` (by the account) and
+            `credit_price` (US dollars a credit) where they are known.
+    """
+    links = ReportLinks(*(workspace.run(run.run_id, f"report.{kind}") for kind in ("csv", "html", "json")))
+    tally, choice = Tally(), Choice()
+    for job, outcome in rows():
+        tally.add(job, outcome)
+        choice.add(job, outcome)
+    summary = summarise(run, tally, snapshot, links)
+    if changes := store.find(workspace.run(run.run_id, "diff.json")):
+        summary["diff"] = json.loads(changes.data)  # of a scheduled run
+
+    gallery = Gallery(choice.entries, is_sample=choice.is_sample)
+    _put_csv(run, rows, tally.columns, gallery, workspace, store, links.csv)
+    pictures = Album(store, links.html).addresses(gallery.uris)
+    page = render(summary, tally, gallery, pictures, page=links.html)
+    store.put(links.html, page.encode(), content_type="text/html; charset=utf-8")
+    body = json.dumps(summary, indent=2, ensure_ascii=False)
+    store.put(links.json, body.encode(), content_type="application/json")
+    return links
+
+
+def _put_csv(
+    run: Run, rows: Rows, columns: Iterable[str], gallery: Gallery, workspace: Workspace, store: Store, uri: str
+) -> None:
+    """Writes report.csv by way of a temporary file, whose pages the system may drop: a long run takes no memory.
+
+    The gallery takes the rows that it shows on their way.
+    """
+    with tempfile.TemporaryFile() as spool:
+        text = io.TextIOWrapper(spool, encoding="utf-8", errors="backslashreplace", newline="")
+        _write_rows(run, rows(), columns, workspace, text, gallery)
+        text.detach()  # flushes, and leaves closing to the file
+        with mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            store.put(uri, mapped, content_type="text/csv; charset=utf-8")
+
+
+def summarise(run: Run, tally: Tally, snapshot: Mapping[str, object], links: ReportLinks) -> dict[str, object]:
+    """The content of report.json: the snapshot, and beside it what only the rows can tell."""
+    totals = tally.totals
+    before, after = snapshot.get("credits_before"), snapshot.get("credits_after")
+    account = None
+    if isinstance(before, int | float) and isinstance(after, int | float):
+        account = {"before": before, "after": after, "spent": _rounded(before - after)}
+    frame = run.model_dump(mode="json", include={"run_id", "status", "created", "finished", "planned", "invalid"})
+    origin = run.model_dump(mode="json", include={"manifest", "retry_of", "schedule", "by", "budget"})
+    counted = {name: count for name, count in asdict(totals).items() if name != "credits"}
+    return {
+        "schema_version": 1,
+        **frame,
+        **counted,
+        "attempts": tally.attempts,
+        "in_doubt": tally.in_doubt,
+        "credits_spent": _rounded(totals.credits),
+        "credits_left": None,
+        "suspension": None,
+        **snapshot,
+        **origin,
+        "sandbox": run.options.sandbox,
+        "credits": {"counted": _rounded(totals.credits), "account": account},
+        "variants": {
+            name: asdict(variant) | {"credits": _rounded(variant.credits)} for name, variant in tally.variants.items()
+        },
+        "errors": {
+            code: asdict(error) for code, error in sorted(tally.errors.items(), key=lambda item: -item[1].count)
+        },
+        "call_seconds": {"p50": tally.percentile(50), "p95": tally.percentile(95)},
+        "first": _stored_time(tally.first),
+        "last": _stored_time(tally.last),
+        "links": asdict(links),
+    }
+
+
+def _rounded(credits_: float) -> float:
+    """Credits without the noise that summing floats leaves."""
+    return round(credits_, 6)
+
+
+def _stored_time(time: datetime | None) -> str | None:
+    return time.isoformat().replace("+00:00", "Z") if time else None
+
+
+def slice_csv(run: Run, rows: Rows, *, workspace: Workspace, statuses: frozenset[str], out: TextIO) -> int:
+    """Writes the rows of these outcomes with the columns of the whole report; returns how many.
+
+    A file to write to must be opened with `newline=""`.
+    """
+    columns: dict[str, None] = {}
+    for job, _ in rows():
+        columns.update(dict.fromkeys(job.meta))
+    wanted = (row for row in rows() if is_wanted(row[1], statuses))
+    return _write_rows(run, wanted, columns, workspace, out)
+
+
+class _Lines:
+    """Ends lines in LF, where the csv module was told CRLF: only then does it quote a cell with a lone CR."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self.last = ""
+
+    def write(self, line: str) -> None:
+        self.last = line.removesuffix("\r\n")
+        self._out.write(self.last + "\n")
+
+
+def _write_rows(
+    run: Run,
+    rows: Iterable[Row],
+    columns: Iterable[str],
+    workspace: Workspace,
+    out: TextIO,
+    gallery: Gallery | None = None,
+) -> int:
+    columns, lines = tuple(columns), _Lines(out)
+    writer = csv.writer(lines, lineterminator="\r\n")
+    writer.writerow([*RUN_COLUMNS, *PARAM_COLUMNS, *(_cell(_column(name)) for name in columns)])
+    if gallery is not None:
+        gallery.header = lines.last
+    count = 0
+    for job, outcome in rows:
+        cells = _run_cells(run, workspace, job, outcome) | _param_cells(job.params)
+        names = (*RUN_COLUMNS, *PARAM_COLUMNS)
+        writer.writerow([*(_cell(cells[name]) for name in names), *(_cell(job.meta.get(name)) for name in columns)])
+        count += 1
+        if gallery is not None:
+            gallery.add(job, outcome, lines.last)
+    return count
+
+
+def _run_cells(run: Run, workspace: Workspace, job: Job, outcome: Outcome | None) -> dict[str, object]:
+    """The run's own cells. The seed is the planned one, so that an explicit -1 is read back as -1."""
+    cells: dict[str, object] = dict.fromkeys(RUN_COLUMNS)
+    cells |= {
+        "run_id": run.run_id,
+        "job_id": workspace.job_id(job.id, job.variant),
+        "id": job.id,
+        "variant": job.variant,
+        "image": job.image,
+        "outcome": PENDING,
+        "seed": job.params.seed,
+    }
+    if outcome is None:
+        return cells
+    done = outcome.outcome is not OutcomeKind.FAILED
+    return cells | {
+        "outcome": outcome.outcome.value,
+        "error": outcome.error,
+        "http_status": outcome.http_status,
+        "message": outcome.message or outcome.warning,
+        "attempts": outcome.attempts,
+        "in_doubt": outcome.in_doubt,
+        "credits": outcome.credits,
+        "output": outcome.outputs[0] if outcome.outputs else None,
+        "record": workspace.record(job.id, job.variant) if done else None,
+        "suspect": " ".join(outcome.suspect),
+    }
+
+
+def _param_cells(params: Params) -> dict[str, object]:
+    """The parameters; what is read back as a template has its braces doubled."""
+    cells: dict[str, object] = params.model_dump(exclude={"seed"})
+    return cells | {name: str(cells[name]).replace("{", "{{").replace("}", "}}") for name in _TEMPLATES}
+
+
+def _column(name: str) -> str:
+    """An entry's column as it stands in the header: a name that the reader would take for its own is kept apart."""
+    taken = name.lower() in _RESERVED or name.lower().startswith("meta.")
+    return f"meta.{name}" if taken else name
+
+
+def _cell(value: object) -> str:
+    """A value as text: floats at their shortest, and no text that a spreadsheet takes for a formula."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return repr(value).removesuffix(".0")
+        case str():
+            return guarded(value)
+        case _:
+            return str(value)

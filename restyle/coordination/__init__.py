@@ -1,0 +1,1 @@
+"""What the fleet shares in Redis: runs, claims, budgets, suspensions. Each change is one script (lua/)."""

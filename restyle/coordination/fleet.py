@@ -1,0 +1,397 @@
+"""What the fleet shares about calls: claims and leases, heartbeats, suspension, pacing.
+
+Read with docs/architecture.md. A claim is the only way to a paid call; the scripts are in restyle/coordination/lua/.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from restyle.coordination.budgets import Budgets, weight
+from restyle.coordination.call_ends import call_end, recipe
+from restyle.coordination.heartbeats import Granted, Hands, Holding
+from restyle.coordination.redis.client import State
+from restyle.coordination.redis.durability import Durability
+from restyle.coordination.suspensions import Suspension, read_hold, read_suspensions
+from restyle.errors import RequestRejected, RestyleError
+from restyle.http.rate_limits import MOST
+from restyle.models import Message
+from restyle.runtime.clock import elapsed
+from restyle.telemetry import metrics
+
+#: Times that a heartbeat is said to a server that has forgotten something; more are left to the next one.
+_BEATS = 3
+#: Seconds until a claim that was not confirmed is asked for again.
+UNCONFIRMED_WAIT = 0.5
+
+
+class Dropped(Exception):
+    """The message is no work for this worker now: done, held, suspended, cancelled or unknown. Acknowledge it."""
+
+    def __init__(self, why: str, *, settled: bool = False) -> None:
+        super().__init__(why)
+        #: The fleet knows already that this worker has parted with the job.
+        self.settled = settled
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The protocol's settings as values; seconds unless said otherwise."""
+
+    max_rpm: int = 0
+    heartbeat_seconds: float = 3.0
+    heartbeat_ttl: float = 15.0
+    durability: Durability = Durability.AUTO
+    look_up_age: float = 60.0
+    call_within: float = 5.0
+    outage_failures: int = 10
+    outage_jobs: int = 5
+    probe_seconds: float = 5.0
+    probe_max: float = 300.0
+    api_timeout: float = 180.0
+    budgets: Budgets = field(default_factory=Budgets)
+
+    @property
+    def interval_us(self) -> int:
+        """Microseconds between two calls of the fleet, a little above the limit's own; 0 is no limit."""
+        return round(60e6 / (self.max_rpm * 0.975)) if self.max_rpm else 0
+
+
+#: What a claim is answered: `go` means one call, now; `submitted`, that the call was begun and is to be ended.
+#: `unplaced` is none: the picture was set aside by an earlier run.
+Verdict = Literal["go", "submitted", "look", "parked", "wait", "unplaced"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to a call, or what is to be done instead."""
+
+    verdict: Verdict
+    wait: float = 0.0
+    epoch: str = "0"
+    #: Calls made for this job before this one, and how many of them are in doubt.
+    calls: int = 0
+    doubts: int = 0
+    #: The request that the API's queue has for this job, as its door wrote it down.
+    request: str = ""
+    granted: Granted | None = None
+
+
+@dataclass(frozen=True)
+class Storm:
+    """What a failed call told: calls used up, doubts, and whether others fail too."""
+
+    used: int
+    doubts: int
+    running: bool
+    #: The API refused, and the fleet stands still for it.
+    stopped: bool = False
+    #: The API refused this job with a word against all, and others do well: it waits for them to tell.
+    in_question: bool = False
+    #: The API refuses this worker, and others do well: it is to stand aside.
+    singled_out: bool = False
+
+
+class Fleet:
+    """One worker's view of the fleet; without a worker id, a command's view of it."""
+
+    def __init__(self, state: State, limits: Limits, *, worker: str = "") -> None:
+        self.state = state
+        self.limits = limits
+        self.worker = worker
+        self.hands = Hands()
+        #: Set by the heartbeat: whether anything suspends the fleet, and the monotonic time of the last good beat.
+        self.suspended = False
+        self.last_beat = 0.0
+        #: What the server remembers, by its name for it: another one wherever it has forgotten something.
+        self.incarnation = ""
+        #: The highest count of grants and beats that this process has seen; a server that has less has forgotten.
+        self._count = 0
+        #: Replicas that follow this server, by the last heartbeat.
+        self._replicas = 0
+        self._is_durable: bool | None = True
+        #: When the last good beat began, and when it was last found to be late; `awake.elapsed`.
+        self._beaten = self._lapsed = 0.0
+
+    # -- a job's way to its call ---------------------------------------------------------------------------
+
+    def take(self, message: Message, token: str) -> None:
+        """Puts the message's job on this worker's list.
+
+        Raises:
+            Dropped: the job is done, held, suspended, cancelled, or its shard is not open.
+        """
+        place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
+        with _taking(self.hands, message.job_id, Holding(place, token)):
+            answer = self.state.run("take", *self._at(message, token))
+            if answer[0] != "ok":
+                raise Dropped(answer[1], settled=True)
+
+    def claim(self, message: Message, token: str, *, looked: bool, looked_at: float, made_from: str = "") -> Claim:
+        """Asks for the right to call, or to take up a request for the same result: rate slot and lease in one.
+
+        A claim that is not yet as durable as the settings want it is given back: no call begins by it.
+
+        Raises:
+            Dropped: the job may not be worked on any more.
+            RequestRejected: the API refused the job, twice, and others do well: it is not called again.
+        """
+        limits = self.limits
+        age_ms = round((time.monotonic() - looked_at) * 1000)
+        fresh = looked and age_ms <= limits.look_up_age * 1000
+        periods: list[str | float] = []
+        for period in limits.budgets.periods():
+            periods += [period.name, period.budget, round(period.ends.timestamp() * 1000)]
+        answer, is_durable = self.state.run_durably(
+            limits.durability.proof(self._replicas), "claim", *self._at(message, token), int(fresh), age_ms,
+            round(limits.look_up_age * 1000), limits.interval_us, weight(message.job.params), limits.budgets.price,
+            limits.budgets.ceiling, limits.budgets.least, *periods, made_from, self._count,
+        )  # fmt: skip
+        match answer:
+            case ["drop", why]:
+                self.hands.remove(message.job_id, token)
+                raise Dropped(why, settled=True)
+            case ["wait", wait_ms]:
+                metrics.CLAIM_WAITS.inc(wait_ms / 1000)
+                return Claim("wait", wait=wait_ms / 1000)
+            case ["go" | "submitted" as verdict, epoch, calls, doubts, number, reserved, named, incarnation, *request]:
+                granted = Granted(number, reserved, named, incarnation)
+                told = "".join(request)
+                self._count = max(self._count, number)
+                self.hands.calling(message.job_id, granted)
+                self.hands.submitted(message.job_id, told, made_from)
+                claim = Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request=told, granted=granted)
+                return claim if self._may_begin(is_durable) else self._given_back(message, token, claim)
+            case ["refused", told, status]:
+                raise RequestRejected(told, int(status))
+            case [verdict]:
+                return Claim(verdict)
+        raise AssertionError(f"claim.lua answered {answer!r}")
+
+    def _may_begin(self, is_durable: bool | None) -> bool:
+        """Whether a call may begin by a claim; says so once where claims are not as durable as they are to be."""
+        if is_durable is not self._is_durable:
+            from structlog import get_logger  # commands, which claim nothing, need not wait for it
+
+            log = get_logger("restyle.fleet")
+            self._is_durable = is_durable
+            told = {"durability": self.limits.durability.value}
+            if is_durable is None:
+                log.warning("Redis cannot tell whether a claim is durable: calls begin without that", **told)
+            elif not is_durable:
+                log.warning("claims are not durable: no call begins until Redis confirms one", **told)
+            else:
+                log.info("claims are durable again", **told)
+        return is_durable is not False
+
+    def _given_back(self, message: Message, token: str, claim: Claim) -> Claim:
+        """A claim that may be lost allows no call; it is asked for again."""
+        self.answered(message, token, claim, None)
+        return Claim("wait", wait=UNCONFIRMED_WAIT)
+
+    def answered(
+        self, message: Message, token: str, claim: Claim, error: RestyleError | None, *,
+        fallback_wait: float = 5.0, alone: bool = False,
+    ) -> Storm:  # fmt: skip
+        """Reports a call that brought no picture (None: it was never made); the fleet draws its conclusions.
+
+        Args:
+            message: the job's.
+            token: by which the job is held.
+            claim: by which it was allowed.
+            error: how it ended.
+            fallback_wait: seconds that a 429 holds for which does not say how long.
+            alone: whether others fare better than this worker (restyle/coordination/rotation.py).
+        """
+        self.hands.calling(message.job_id, None)
+        end, limits = call_end(error, alone=alone), self.limits
+        wait = fallback_wait if end.wait is None else end.wait
+        used, doubts, storm, verdict = self.state.run(
+            "answered", *self._at(message, token), end.kind, int(end.in_doubt), round(wait * 1000), claim.epoch,
+            end.reason, error.message if error else "", limits.outage_failures, limits.outage_jobs,
+            round(limits.probe_seconds * 1000), round(limits.probe_max * 1000), recipe(message.run_id, message.job),
+            int(error is not None and error.ends_request), int(end.is_lost), f"{end.cost:.6f}",
+            *(period.name for period in limits.budgets.periods()), end.cause, end.status,
+            round(MOST * 1000), self._longest_call,
+        )  # fmt: skip
+        return Storm(used, doubts, bool(storm), verdict == 1, verdict == 2, verdict == 3)
+
+    def submitted(self, message: Message, token: str, made_from: str, request: str) -> bool:
+        """Notes a request that the API's queue has accepted; False where the job is another worker's by now."""
+        self.hands.submitted(message.job_id, request, made_from)
+        return bool(self.state.run("submitted", *self._at(message, token), made_from, request))
+
+    def has_request(self, job_id: str) -> bool:
+        """Whether the API's queue has a request for a job whose id is known."""
+        return bool(self.state.ask("EXISTS", self.state.key("request", job_id)))
+
+    def settle(self, message: Message, token: str, *, found: bool) -> None:
+        """Tells that a job's lost calls were looked up: found, or never arrived."""
+        self.state.run("settle", *self._at(message, token), int(found))
+
+    def let_go(self, message: Message, token: str, *, give_back: bool = False) -> None:
+        """Parts with a job that has no outcome, so that it is fed again; its attempts may be given back."""
+        self.hands.remove(message.job_id, token)
+        self.state.run("let_go", *self._at(message, token), int(give_back))
+
+    def spent(self, message: Message, token: str, credits: float) -> None:
+        """Parts with a job that is another's by now; the call that was paid for it counts."""
+        self.hands.remove(message.job_id, token)
+        periods = (period.name for period in self.limits.budgets.periods())
+        self.state.run("spent", *self._at(message, token), f"{credits:.6f}", *periods)
+
+    def lapsed_since(self, moment: float) -> bool:
+        """Whether this worker may have counted as dead at any time since then (`awake.elapsed`)."""
+        return self._lapsed > moment or not self.heart_fresh
+
+    def is_outdated(self, claim: Claim) -> bool:
+        """Whether a claim was granted by a server that has forgotten since, perhaps this very grant."""
+        return claim.granted is not None and claim.granted.incarnation != self.incarnation
+
+    @property
+    def heart_fresh(self) -> bool:
+        """Whether the fleet must still count this worker as living."""
+        return elapsed() - self._beaten < self.limits.heartbeat_ttl
+
+    # -- heartbeats ----------------------------------------------------------------------------------------
+
+    def beat(self, status: dict[str, object]) -> None:
+        """Says that this worker lives and what it holds; learns whether the fleet is suspended.
+
+        To a server that has forgotten something it is said once more, by a list that was made up since.
+        """
+        for _ in range(_BEATS):
+            if self._beat(status):
+                return
+
+    def _beat(self, status: dict[str, object]) -> bool:
+        began, known, limits = elapsed(), self.incarnation, self.limits
+        told: list[str | float] = [round(limits.heartbeat_seconds * 1000), self._count, known]
+        for job_id, holding in self.hands.snapshot().items():
+            told += [job_id, holding.place, holding.call_as_json()]
+        ttl_ms = round(limits.heartbeat_ttl * 1000)
+        last_beat = time.monotonic()
+        suspended, _, self.incarnation, count, self._replicas = self.state.run(
+            "beat", self.worker, ttl_ms, json.dumps(status), *told
+        )
+        now, self._count = elapsed(), max(self._count, count)
+        if self._beaten and now - self._beaten > limits.heartbeat_ttl:
+            self._lapsed = now
+        self.suspended, self.last_beat, self._beaten = bool(suspended), last_beat, began
+        return known in {"", self.incarnation}
+
+    def leave(self) -> None:
+        """Ends this worker's heartbeat at once."""
+        self.state.run("leave", self.worker)
+
+    def workers(self) -> dict[str, dict[str, object] | None]:
+        """Every known worker with the state of its heartbeat; None for one whose heartbeat is missing."""
+        names = sorted(self.state.ask("SMEMBERS", self.state.key("workers")))
+        beats = self.state.ask("MGET", *(self.state.key("worker", name) for name in names)) if names else []
+        return {name: json.loads(beat) if beat else None for name, beat in zip(names, beats, strict=True)}
+
+    def jobs_of(self, worker: str) -> dict[str, dict[str, object]]:
+        """The jobs on a worker's list: where each stands in its run."""
+        held = self.state.ask("HGETALL", self.state.key("worker", worker, "jobs"))
+        return {job_id: json.loads(place) for job_id, place in held.items()}
+
+    @property
+    def living_jobs(self) -> set[str]:
+        """Every job on the list of a worker that lives."""
+        living = [name for name, beat in self.workers().items() if beat is not None]
+        lists = self.state.ask_all(*(("HKEYS", self.state.key("worker", name, "jobs")) for name in living))
+        return {job_id for held in lists for job_id in held}
+
+    def lease(self, job_id: str) -> dict[str, str]:
+        """Who holds a job and since when it is calling; empty where nobody does."""
+        return dict(self.state.ask("HGETALL", self.state.key("lease", job_id)))
+
+    def free(self, worker: str, place: dict[str, object], job_id: str) -> tuple[bool, int, int]:
+        """Frees a job of a dead worker: whether a call was out, doubts so far, deaths before a call so far."""
+        calling, doubts, deaths = self.state.run(
+            "free", worker, str(place["run"]), str(place["shard"]), str(place["index"]), job_id
+        )
+        return bool(calling), doubts, deaths
+
+    def bury(self, worker: str) -> None:
+        """Forgets a dead worker whose jobs have all been freed; not one that has come back meanwhile."""
+        self.state.run("bury", worker)
+
+    def loosen(self, job_id: str) -> None:
+        """Frees a lease that its holder does not know of, or whose holder has left."""
+        self.state.run("loosen", job_id)
+
+    def probe(self, job_id: str, *, at_once: bool = False) -> bool:
+        """Makes this job the probe of an outage, where its wait is over (or not, at once) and no other probe is out."""
+        return bool(self.state.run("probe", job_id, self._longest_call, int(at_once)))
+
+    def failing(self) -> set[str]:
+        """The jobs and recipes that have failed of late, and not succeeded since."""
+        return set(self.state.ask("HKEYS", f"{self.state.account}failing"))
+
+    # -- suspension ----------------------------------------------------------------------------------------
+
+    def suspend(self, reason: str, detail: str, by: str, *, stored: bool = False) -> bool:
+        """Suspends the fleet for one more reason; one that is stored stands in this workspace's S3 as well."""
+        return bool(self.state.run("suspend", reason, detail, by, self.state.namespace if stored else ""))
+
+    def resume(self) -> None:
+        """Lifts every reason of the fleet's suspension; workers take up what is pending."""
+        self.state.run("resume")
+
+    def suspensions(self) -> list[Suspension]:
+        """Why the fleet stands still; empty when it runs."""
+        reasons, lost = self.state.ask_all(
+            ("HGETALL", f"{self.state.account}suspension"), ("HGET", self.state.key("fleet"), "lost")
+        )
+        entries = {**reasons, "workspace_held": lost} if lost else reasons
+        return list(read_suspensions(entries, "fleet"))
+
+    @property
+    def holds_workspace(self) -> bool:
+        """Whether S3 has said lately that this Redis holds the workspace; else no claim succeeds (holding.py)."""
+        return bool(self.state.ask("EXISTS", self.state.key("holder")))
+
+    def held(self) -> Suspension | None:
+        """The API's hold after a 429, once it lasts for more than a minute: nobody calls, and it ends by itself."""
+        told = self.state.ask("HMGET", f"{self.state.account}rate", "hold", "limited_since", "hold_detail", "hold_by")
+        return read_hold(*told, now=self.state.clock()) if told[0] else None
+
+    def standing(self) -> list[Suspension]:
+        """Why no call is made, for people: the suspensions, and a hold of the API's."""
+        held = self.held()
+        return [*self.suspensions(), *([held] if held else [])]
+
+    @property
+    def _longest_call(self) -> int:
+        """Milliseconds after which a call that nobody has told the end of has ended."""
+        return round((self.limits.api_timeout + 30) * 1000)
+
+    def credits_left(self) -> float | None:
+        """The account's credits by the last answer that told them."""
+        left = self.state.ask("HGET", f"{self.state.account}rate", "credits")
+        return float(left) if left is not None else None
+
+    def _at(self, message: Message, token: str) -> tuple[str | float, ...]:
+        return (self.worker, message.run_id, message.shard, message.index, message.job_id, token)
+
+
+@contextmanager
+def _taking(hands: Hands, job_id: str, holding: Holding) -> Iterator[None]:
+    """A job in hand while Redis is asked for it, and from then on, unless that fails in whatever way.
+
+    Raises:
+        Dropped: another thread has it.
+    """
+    if not hands.add(job_id, holding):
+        raise Dropped("held", settled=True)
+    try:
+        yield
+    except BaseException:
+        hands.remove(job_id, holding.token)
+        raise

@@ -1,0 +1,301 @@
+-- What every script begins with: the names of keys, Redis's own clock, and who may go on.
+-- ARGV[1] is the workspace's prefix, ARGV[2] the account's; a script's own arguments follow.
+-- One Redis holds everything (no cluster), so keys are made here rather than passed.
+local workspace, account = ARGV[1], ARGV[2]
+local function arg(n) return ARGV[n + 2] end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function run_key(run) return workspace .. 'run:' .. run end
+local function open_key(run) return run_key(run) .. ':open' end
+local function closed_key(run) return run_key(run) .. ':closed' end
+local function shard_key(run, shard) return run_key(run) .. ':shard:' .. shard end
+local function run_suspension_key(run) return run_key(run) .. ':suspension' end
+local function doubts_key(run) return run_key(run) .. ':doubts' end
+local function lease_key(job) return workspace .. 'lease:' .. job end
+-- How long a written record is remembered here: ten times as long as a look-up counts as fresh, and three times as
+-- long as a call may take. Longer, and fast runs of a million jobs would fill Redis with it.
+local done_seconds = 600
+local function done_key(job) return workspace .. 'done:' .. job end
+-- Named as in earlier versions: what those parked was paid for.
+local function parked_key(job) return workspace .. 'kept:' .. job end
+local function request_key(job) return workspace .. 'request:' .. job end
+local function lost_key(job) return workspace .. 'lost:' .. job end
+local function worker_key(worker) return workspace .. 'worker:' .. worker end
+local function jobs_key(worker) return workspace .. 'worker:' .. worker .. ':jobs' end
+local workers_key = workspace .. 'workers'
+local runs_key = workspace .. 'runs'
+-- Stands while S3 has said lately that this Redis holds the workspace; since when (ms). See restyle/coordination/workspace/holding.py.
+local holder_key = workspace .. 'holder'
+local fleet_key = workspace .. 'fleet'
+local names_key, beats_key, turn_key = fleet_key .. ':names', fleet_key .. ':beats', fleet_key .. ':turn'
+local suspension_key = account .. 'suspension'
+local epoch_key = account .. 'epoch'
+local rate_key = account .. 'rate'
+local streak_key = account .. 'streak'
+local probe_key = account .. 'probe'
+-- What is known of refusals and failures (docs/decisions/0024): jobs that were refused with a word against all, jobs
+-- refused alike since the last good answer, and when jobs and recipes failed while others did well.
+local refused_key = account .. 'refused'
+local alike_key = account .. 'alike'
+local failing_key = account .. 'failing'
+-- Workers whose calls were refused with a word against all, and that had no good answer since.
+local refusers_key = account .. 'refusers'
+-- Recipes of a run that are known to have gone well; beyond so many, none is told from another by that.
+local most_recipes = 500
+-- Milliseconds by which slots of the rate limit are held back at most, where calls arrived late together.
+local most_held_back = 10000
+local function allowed_key(status) return account .. 'allowed:' .. status end
+
+-- Whether somebody had a good answer to a call begun after then; one from before the clock was set back tells nothing.
+local function well_since(at)
+  local began = tonumber(redis.call('HGET', rate_key, 'good_began') or 0)
+  return began > at and began <= now_ms()
+end
+
+-- Whether a run has jobs pending that were not refused: others that can tell.
+local function has_others(run)
+  local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
+  local pending = (totals[1] or 0) - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
+  return pending > redis.call('HLEN', refused_key)
+end
+
+-- The fleet runs only when no reason stands; the probe of an outage alone may pass.
+local function fleet_suspended(job)
+  local reasons = redis.call('HKEYS', suspension_key)
+  if #reasons == 0 then return false end
+  return not (#reasons == 1 and reasons[1] == 'outage' and redis.call('GET', probe_key) == job)
+end
+
+-- Why this worker may not work on this job now; nil when it may.
+local function barred(worker, run, shard, index, job, token)
+  if redis.call('EXISTS', worker_key(worker)) == 0 then return 'heartbeat' end
+  -- Another Redis has the workspace by now, and may be calling for the same jobs.
+  if redis.call('HEXISTS', fleet_key, 'lost') == 1 then return 'holder' end
+  if redis.call('HGET', run_key(run), 'status') ~= 'running' then return 'run' end
+  if not redis.call('ZSCORE', open_key(run), shard) then return 'closed' end
+  if redis.call('HEXISTS', shard_key(run, shard), 'o:' .. index) == 1 then return 'done' end
+  if fleet_suspended(job) or redis.call('EXISTS', run_suspension_key(run)) == 1 then return 'suspended' end
+  local holder = redis.call('HGET', lease_key(job), 'token')
+  if holder and holder ~= token then return 'held' end
+  return nil
+end
+
+-- Whether there is anything here for which the workspace is to be held: runs, firings, or a command.
+local function has_work()
+  return redis.call('SCARD', runs_key) > 0 or redis.call('HLEN', workspace .. 'firings') > 0
+    or redis.call('EXISTS', fleet_key .. ':interest') == 1
+end
+
+-- A shard fed at 0 is hungry: what is pending in it is fed again at the next tick.
+local function hunger(run, shard) redis.call('ZADD', open_key(run), 'XX', 0, shard) end
+
+local function spent_key(period) return workspace .. 'spent:' .. period end
+local reserved_key = workspace .. 'reserved'
+-- The day and the month in force, written down by the dispatcher (restyle/coordination/periods.py); and the runs whose spending
+-- is in their sums.
+local periods_key = workspace .. 'periods'
+local summed_key = workspace .. 'summed'
+-- What tells this Redis from an empty one in its place, and of which process of it stock was taken (workers/steward.py).
+local stock_key = workspace .. 'stock'
+
+-- Changes with each word of a person on a run, and with a loss of everything: what was read in S3 before is out of date.
+local function revision_of(run)
+  return (redis.call('HGET', stock_key, 'id') or '') .. '/' .. (redis.call('HGET', run_key(run), 'revision') or '0')
+end
+
+-- The day and the month that a moment counts to, as `day month`: those in force, whatever clock and time zone a worker
+-- has; what was before them is named by the worker.
+local function periods_of(at, day, month)
+  local now = redis.call('HMGET', periods_key, 'day', 'day_began', 'month', 'month_began')
+  if now[1] and at >= tonumber(now[2]) then day = now[1] end
+  if now[3] and at >= tonumber(now[4]) then month = now[3] end
+  return day .. ' ' .. month
+end
+
+-- Credits spent in these periods; and in the shard while it is open, whose days go to S3 with its outcomes.
+local function spend(run, shard, credits, periods)
+  for period in string.gmatch(periods or '', '%S+') do
+    redis.call('INCRBYFLOAT', spent_key(period), credits)
+    redis.call('EXPIRE', spent_key(period), 40 * 86400)
+    if string.match(period, '^%d+%-%d+%-%d+$') and shard and redis.call('ZSCORE', open_key(run), shard) then
+      redis.call('HINCRBYFLOAT', shard_key(run, shard), 's:' .. period, credits)
+    end
+  end
+end
+
+-- What a run has spent before Redis knew it, once: as S3 tells it, by period.
+local function spent_earlier(run, amounts)
+  if redis.call('SADD', summed_key, run) == 0 then return 0 end
+  redis.call('EXPIRE', summed_key, 40 * 86400)
+  for period, credits in pairs(amounts) do spend(run, nil, credits, period) end
+  return 1
+end
+
+-- Credits that were billed for a call of which there is no picture.
+local function pay(run, credits, day, month, shard)
+  spend(run, shard, credits, periods_of(now_ms(), day, month))
+  if redis.call('EXISTS', run_key(run)) == 0 then return 0 end
+  redis.call('HINCRBYFLOAT', run_key(run), 'credits', credits)
+  return 1
+end
+
+-- Ends a lease, with what was set aside for its call; where the call may have been paid for all the same, that
+-- counts as spent, and so while a request waits in the API's queue for somebody to take it up again.
+local function end_lease(job, is_lost)
+  local lease = redis.call('HMGET', lease_key(job), 'run', 'reserved', 'periods', 'shard')
+  redis.call('DEL', lease_key(job))
+  local amount = tonumber(lease[2] or 0)
+  if amount == 0 then return end
+  redis.call('HINCRBYFLOAT', run_key(lease[1]), 'reserved', -amount)
+  redis.call('INCRBYFLOAT', reserved_key, -amount)
+  local waits = redis.call('EXISTS', request_key(job)) == 1
+  if is_lost or waits then
+    local key = is_lost and lost_key(job) or request_key(job)
+    redis.call('HINCRBYFLOAT', run_key(lease[1]), 'lost', amount)
+    spend(lease[1], lease[4], amount, lease[3])
+    redis.call('HINCRBYFLOAT', key, 'lost', amount)
+    redis.call('HSET', key, 'run', lease[1], 'periods', lease[3] or '', 'shard', lease[4] or '')
+    if is_lost then redis.call('EXPIRE', key, 8 * 86400) end
+  end
+end
+
+-- What counted as spent for a job's lost calls, or for its request, counts so no more.
+local function give_back(key)
+  local lost = redis.call('HMGET', key, 'run', 'lost', 'periods', 'shard')
+  redis.call('HDEL', key, 'run', 'lost', 'periods', 'shard')
+  if not lost[2] then return end
+  if redis.call('EXISTS', run_key(lost[1])) == 1 then redis.call('HINCRBYFLOAT', run_key(lost[1]), 'lost', -lost[2]) end
+  spend(lost[1], lost[4], -lost[2], lost[3])
+end
+
+-- Writes down a request that the API's queue has accepted, for as long as its result can lie there.
+local function note_request(job, made_from, request)
+  redis.call('HSET', request_key(job), 'made_from', made_from, 'told', request)
+  redis.call('EXPIRE', request_key(job), 8 * 86400)
+end
+
+-- Gives a lease back; true where it was this token's. A replay, or a worker taken for dead, holds none.
+local function release(job, token, is_lost)
+  if redis.call('HGET', lease_key(job), 'token') ~= token then return false end
+  end_lease(job, is_lost)
+  return true
+end
+
+-- Takes a job off a worker's list; false where another thread of that worker has its lease by now. Then this was said
+-- before, and its answer was lost: a lease that is on no list would be freed, and its job called a second time.
+local function unlist(worker, job, token)
+  local lease = redis.call('HMGET', lease_key(job), 'worker', 'token')
+  if lease[1] == worker and lease[2] ~= token then return false end
+  redis.call('HDEL', jobs_key(worker), job)
+  return true
+end
+
+-- A line of a run's log, or with nil of the fleet's (restyle/coordination/events.py).
+local function note(run, what, by, detail)
+  local key = run and run_key(run) .. ':events' or workspace .. 'events'
+  redis.call('LPUSH', key, cjson.encode({ at = now_ms() / 1000, what = what, by = by, detail = detail }))
+  redis.call('LTRIM', key, 0, 99)
+  redis.call('EXPIRE', key, 90 * 86400)
+end
+
+local function suspend_run(run, reason, detail, by, until_ms)
+  local entry = cjson.encode({ detail = detail, by = by, since = now_ms(), until_ms = until_ms or 0 })
+  if redis.call('HSETNX', run_suspension_key(run), reason, entry) == 1 then
+    note(run, 'suspended', by, reason .. ': ' .. detail)
+  end
+end
+
+-- Counts calls and doubts of a job; where its outcome was told before, the run's totals learn of them here.
+local function count(run, shard, index, calls, doubts)
+  local key = shard_key(run, shard)
+  local ended = redis.call('HEXISTS', key, 'o:' .. index) == 1
+  if calls > 0 then redis.call('HINCRBY', key, 'c:' .. index, calls) end
+  if doubts > 0 then redis.call('HINCRBY', key, 'd:' .. index, doubts) end
+  if ended and calls > 0 then redis.call('HINCRBY', run_key(run), 'attempts', calls) end
+  if ended and doubts > 0 then redis.call('HINCRBY', run_key(run), 'in_doubt', doubts) end
+end
+
+-- Lost answers of a job; those written to S3 before Redis lost the run count on.
+local function doubts_of(run, shard, index, job)
+  return tonumber(redis.call('HGET', shard_key(run, shard), 'd:' .. index) or 0)
+    + redis.call('SISMEMBER', doubts_key(run), job)
+end
+
+local function drop(worker, run, shard, job, token, why)
+  release(job, token)
+  unlist(worker, job, token)
+  if why == 'suspended' or why == 'heartbeat' or why == 'holder' then hunger(run, shard) end
+  return { 'drop', why }
+end
+
+-- Which server this is. One that restarted from a file that lags, was promoted from a replica that lags, was emptied or
+-- thrown back to a snapshot has forgotten calls that are out: none is granted until those who make them have told.
+local server_key = workspace .. 'server'
+local beaten_key = workspace .. 'server:beaten'
+
+local function server_id()
+  -- Who may not ask is told by the counter alone.
+  local answer = redis.pcall('INFO', 'server')
+  return type(answer) == 'string' and string.match(answer, 'run_id:(%w+)') or ''
+end
+
+-- The name of what this server remembers, new wherever it has forgotten something: another process answers, or its
+-- counter of grants and beats is below what a worker has seen. A server that is new to everybody has forgotten nothing.
+local function recognise(seen)
+  local known = redis.call('HMGET', server_key, 'incarnation', 'id', 'counter', 'ttl', 'every', 'open')
+  local id, counter = server_id(), tonumber(known[3] or 0)
+  local is_new = not known[1] and seen == 0
+  local is_same = known[1] and known[2] == id
+  if is_same and counter >= seen then return known[1] end
+  -- Where nothing but the process has changed, those who may have calls out are known. Else they are all who live.
+  local ttl = known[4] or 15000
+  local least = (known[1] and counter >= seen) and 2 * (known[5] or 3000) or ttl
+  local next_count = string.format('%.0f', math.max(counter, seen) + 1)
+  redis.call('HSET', server_key, 'counter', next_count, 'least', least, 'most', ttl)
+  if is_same and known[6] == '0' then return known[1] end -- one more worker that has seen what is forgotten
+  local now = string.format('%.0f', now_ms())
+  local incarnation = now .. '-' .. next_count
+  redis.call('DEL', beaten_key)
+  redis.call('HSET', server_key, 'incarnation', incarnation, 'id', id, 'since', now, 'open', is_new and 1 or 0)
+  return incarnation
+end
+
+-- A run is rebuilt that this server has forgotten: where it is young, calls may be out of which nobody has told yet.
+local function has_forgotten()
+  recognise(0)
+  local server = redis.call('HMGET', server_key, 'since', 'ttl')
+  local ttl = tonumber(server[2] or 15000)
+  if now_ms() - server[1] < ttl then redis.call('HSET', server_key, 'open', 0, 'least', ttl, 'most', ttl) end
+end
+
+-- How long no call may be granted (ms), since there may be one of which this server does not know; 0: there is none.
+local function hold_after_forgetting()
+  local server = redis.call('HMGET', server_key, 'open', 'since', 'least', 'most', 'incarnation', 'recalled')
+  if server[1] ~= '0' then return 0 end
+  local now = now_ms()
+  local age = now - server[2]
+  if age < 0 then redis.call('HSET', server_key, 'since', string.format('%.0f', now)) end -- the clock was set back
+  if age < tonumber(server[3]) then return 200 end
+  -- A worker that has not beaten for so long counts as dead, here as everywhere.
+  if age < tonumber(server[4]) and #redis.call('SDIFF', workers_key, beaten_key) > 0 then return 200 end
+  -- The dispatcher has yet to read the doubts that S3 has.
+  if server[6] ~= server[5] then return 200 end
+  redis.call('HSET', server_key, 'open', 1)
+  return 0
+end
+
+-- `more` are further fields of the entry: the reason's cause, the status of the refusals, an outage's wait, where in S3
+-- it is written down.
+local function suspend(reason, detail, by, until_ms, more)
+  if redis.call('HEXISTS', suspension_key, reason) == 1 then return 0 end
+  local entry = more or {}
+  entry.reason, entry.detail, entry.by, entry.since, entry.until_ms = reason, detail, by, now_ms(), until_ms or 0
+  redis.call('HSET', suspension_key, reason, cjson.encode(entry))
+  -- What a person does is written down with their name where they do it.
+  if reason ~= 'operator' then note(nil, 'suspended', by, reason .. ': ' .. detail) end
+  return 1
+end

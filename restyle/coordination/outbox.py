@@ -1,0 +1,141 @@
+"""What the fleet shares about notifications: those that are to be sent, each until it has arrived or is given up.
+
+Once per run and event: the mark outlives the notice. Redis's loss can lose one that was not sent yet; the note in S3
+keeps one that was sent from being sent again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Self
+
+import structlog
+from pydantic import Field, ValidationError, model_validator
+
+from restyle.coordination.redis.client import State
+from restyle.keys import is_run_id
+from restyle.models import Value
+from restyle.telemetry import metrics
+
+log = structlog.get_logger("restyle.notify")
+
+#: Seconds for which it is remembered that an event was told.
+REMEMBER = 35 * 86400
+#: Bytes of a notice.
+MAX_BYTES = 1_000
+#: Seconds after which one who was about to send it is taken for dead.
+SENDING = 90.0
+
+
+#: `<run>|<event>|<channel>`; the event of a suspension names its reason and when it began.
+_KEY = re.compile(
+    r"(?P<run>[^|]{1,100})\|(?P<name>(?P<event>finished|not_started|suspended|awaiting_approval)"
+    r"(?:-(?P<reason>[a-z_]{1,40})-(?P<since>\d{1,12}))?)\|(?P<channel>webhook|slack|email)"
+)
+
+
+class Notice(Value):
+    """One event for one channel: no more than a hint, since whoever can write to Redis can write one.
+
+    What is sent, and to whom, is read from the run in S3 when it is sent.
+    """
+
+    key: str
+    tries: int = Field(0, ge=0, le=1000)
+    due: float = 0.0
+    """By Redis's clock."""
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        parts = _KEY.fullmatch(self.key)
+        if parts is None or not is_run_id(parts["run"]):
+            raise ValueError("its key is not <run>|<event>|<channel>")
+        return self
+
+    @property
+    def run_id(self) -> str:
+        """The run that it is about."""
+        return self._part("run")
+
+    @property
+    def name(self) -> str:
+        """The event, with a suspension's reason and beginning: what it is remembered by."""
+        return self._part("name")
+
+    @property
+    def event(self) -> str:
+        """The event, as `[notify]` lists it."""
+        return self._part("event")
+
+    @property
+    def reason(self) -> str:
+        """Of a suspension, why; else empty."""
+        return self._part("reason")
+
+    @property
+    def since(self) -> int:
+        """Of a suspension, when it began, in Unix seconds; else 0."""
+        return int(self._part("since") or 0)
+
+    @property
+    def channel(self) -> str:
+        """webhook, slack or email."""
+        return self._part("channel")
+
+    def _part(self, name: str) -> str:
+        parts = _KEY.fullmatch(self.key)
+        return (parts[name] or "") if parts else ""
+
+
+class Notices:
+    """The shared list of what is to be told."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def add(self, run_id: str, event: str, notices: Sequence[Notice]) -> bool:
+        """Puts an event on the list, once; False where it was there before."""
+        fields = [part for notice in notices for part in (notice.key, notice.model_dump_json())]
+        return bool(self.state.run("notice", run_id, event, REMEMBER, *fields))
+
+    def due(self) -> list[Notice]:
+        """What is to be sent now, oldest first."""
+        found = self.state.ask("HVALS", self.state.key("notices"))
+        if not found:
+            return []
+        now = self.state.clock()
+        notices = [notice for text in found if (notice := self._read(text))]
+        return sorted((notice for notice in notices if notice.due <= now), key=lambda notice: (notice.due, notice.key))
+
+    @staticmethod
+    def _read(text: str) -> Notice | None:
+        """A notice; None where it is none, which delays no other."""
+        try:
+            return Notice.model_validate_json(text[:MAX_BYTES])
+        except ValidationError:
+            metrics.HINTS_DROPPED.labels("notice").inc()
+            log.warning("a notice cannot be read: left alone", notice=ascii(text[:200]))
+            return None
+
+    def take(self, notice: Notice) -> bool:
+        """Takes the right to send a notice."""
+        key = self.state.key("telling", notice.key)
+        if not self.state.ask("SET", key, "1", "NX", "PX", round(SENDING * 1000)):
+            return False
+        # Another may have sent it between the listing and this.
+        return bool(self.state.ask("HEXISTS", self.state.key("notices"), notice.key))
+
+    def done(self, notice: Notice) -> None:
+        """Takes a notice off the list."""
+        self.state.ask_all(
+            ("HDEL", self.state.key("notices"), notice.key), ("DEL", self.state.key("telling", notice.key))
+        )
+
+    def again(self, notice: Notice, wait: float) -> None:
+        """Leaves a notice for later."""
+        later = notice.model_copy(update={"tries": notice.tries + 1, "due": self.state.clock() + wait})
+        self.state.ask_all(
+            ("HSET", self.state.key("notices"), notice.key, later.model_dump_json()),
+            ("DEL", self.state.key("telling", notice.key)),
+        )

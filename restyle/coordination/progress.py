@@ -1,0 +1,268 @@
+"""What the fleet shares about runs: which shards are open, how jobs ended, and totals that always add up.
+
+Everything here can be rebuilt from S3 (plan, results, records); Redis holds it while a run moves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from restyle.coordination.budgets import weight
+from restyle.coordination.call_ends import recipe
+from restyle.coordination.fleet import Fleet
+from restyle.coordination.registry import Registry, RunUnreadable, Totals, read_totals
+from restyle.coordination.suspensions import Suspension, read_suspensions
+from restyle.models import Message, Outcome, OutcomeKind, Record, RunStatus, utc_now
+from restyle.telemetry import metrics
+
+__all__ = ["REMEMBER_ENDED", "Ended", "OpenShard", "Progress", "Totals", "failed", "read_totals"]
+
+#: Seconds for which Redis remembers an ended run; its report stays in S3.
+REMEMBER_ENDED = 30 * 86400
+
+
+@dataclass(frozen=True)
+class OpenShard:
+    """A shard that is out: how many of its jobs have ended, and when it was last fed (0: it is hungry)."""
+
+    shard: int
+    size: int
+    ended: int
+    fed: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended, as it is reported."""
+
+    outcome: Outcome
+    #: Calls of this last attempt that count (1 after a picture, else they were counted when they failed).
+    calls: int = 0
+    wrote_record: bool = False
+    #: The API answered with a picture: the fleet's failure streak is over.
+    call_succeeded: bool = False
+    #: Seconds between the claim and a picture in which the API was not at work on it, as far as it tells.
+    lag: float = 0.0
+    credits_left: float | None = None
+    #: The record of this run that was found, where no call was made: its cost counts for its own day.
+    found: Record | None = None
+
+
+class Progress(Registry):
+    """The shared ledger of runs."""
+
+    # -- runs ----------------------------------------------------------------------------------------------
+
+    def doubt(self, run_id: str, job_ids: Iterable[str]) -> None:
+        """Tells of jobs whose calls were in doubt before Redis lost the run."""
+        if job_ids := list(job_ids):
+            self.state.ask("SADD", self._run(run_id, "doubts"), *job_ids)
+
+    def unfinished(self) -> list[str]:
+        """The runs that the dispatcher moves, oldest first."""
+        return sorted(self.state.ask("SMEMBERS", self.state.key("runs")))
+
+    def ledgers(self) -> dict[str, Totals]:
+        """The ledgers of all unfinished runs; one that cannot be read is left out."""
+        found = {}
+        for run_id in self.unfinished():
+            try:
+                totals = self.totals(run_id)
+            except RunUnreadable:
+                continue
+            if totals is not None:
+                found[run_id] = totals
+        return found
+
+    def note_trouble(self, run_id: str, told: str) -> None:
+        """Notes what keeps a run from being moved, as JSON with `reason` and `next`; empty: nothing does."""
+        key = self.state.key("troubles")
+        self.state.ask("HSET", key, run_id, told) if told else self.state.ask("HDEL", key, run_id)
+
+    def trouble(self, run_id: str) -> dict[str, str] | None:
+        """What keeps a run from being moved: `reason` and `next`; None: nothing does."""
+        told = self.state.ask("HGET", self.state.key("troubles"), run_id)
+        return dict(json.loads(told)) if told else None
+
+    def troubles(self) -> dict[str, dict[str, str]]:
+        """The runs that cannot be moved: `reason` and `next` of each."""
+        found = self.state.ask("HGETALL", self.state.key("troubles"))
+        return {run_id: json.loads(told) for run_id, told in found.items()}
+
+    def set_status(self, run_id: str, status: RunStatus) -> None:
+        """Moves a run to another status; an ended one is no longer moved by the dispatcher."""
+        self.state.ask("HSET", self._run(run_id), "status", status.value)
+
+    def end(self, run_id: str, status: RunStatus) -> None:
+        """The report is written: the run is finished (or stays cancelled) and is forgotten after a month."""
+        self.state.run("end", run_id, status.value, REMEMBER_ENDED)
+
+    def forget(self, run_ids: Collection[str]) -> None:
+        """Removes all that Redis still has of runs that have ended."""
+        prefix, wanted = self._run(""), set(run_ids) - set(self.unfinished())
+        cursor = 0
+        while True:
+            cursor, found = self.state.ask("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 1000)
+            if gone := [key for key in found if key.removeprefix(prefix).partition(":")[0] in wanted]:
+                self.state.ask("UNLINK", *gone)
+            if int(cursor) == 0:
+                return
+
+    def finishing(self, run_id: str, worker: str) -> bool:
+        """Takes the right to write a run's report; False where the run is not over, or a living worker writes it."""
+        return bool(self.state.run("finishing", run_id, worker))
+
+    def not_finishing(self, run_id: str) -> None:
+        """Notes that nobody writes the report."""
+        self.state.ask("HSET", self._run(run_id), "writer", "")
+
+    def finish_queued(self, run_id: str) -> None:
+        """Notes that the report was queued, so that it is not queued at every tick."""
+        self.state.ask("HSET", self._run(run_id), "finish_queued", f"{self.state.clock():.3f}")
+
+    def suspend(self, run_id: str, reason: str, detail: str, by: str) -> bool:
+        """Suspends one run, for one more reason; False where it stands still for that already."""
+        entry = {"detail": detail, "by": by, "since": round(self.state.clock() * 1000)}
+        return bool(self.state.ask("HSETNX", self._run(run_id, "suspension"), reason, json.dumps(entry)))
+
+    def resume(self, run_id: str, *, keep: frozenset[str] = frozenset({"awaiting_approval"})) -> None:
+        """Lifts a run's suspension, but for the reasons to keep."""
+        reasons = [reason for reason in self.state.ask("HKEYS", self._run(run_id, "suspension")) if reason not in keep]
+        if reasons:
+            self.state.ask("HDEL", self._run(run_id, "suspension"), *reasons)
+
+    def lift(self, run_id: str, reason: str) -> None:
+        """Lifts one reason of a run's suspension."""
+        self.state.ask("HDEL", self._run(run_id, "suspension"), reason)
+
+    def suspensions(self, run_id: str) -> list[Suspension]:
+        """Why this run stands still, beside the fleet's own reasons."""
+        return list(read_suspensions(self.state.ask("HGETALL", self._run(run_id, "suspension")), "run"))
+
+    # -- shards --------------------------------------------------------------------------------------------
+
+    def open_shards(self, run_id: str) -> list[OpenShard]:
+        """The shards that are out, by number.
+
+        Raises:
+            RunUnreadable: what Redis has of one cannot be read.
+        """
+        fed = dict(self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1, "WITHSCORES"))
+        numbers = sorted(fed, key=int)
+        counts = self.state.ask_all(*(("HMGET", self._shard(run_id, int(n)), "size", "n") for n in numbers))
+        try:
+            return [
+                OpenShard(int(number), int(size), int(ended or 0), float(fed[number]) / 1000)
+                for number, (size, ended) in zip(numbers, counts, strict=True)
+                # One without a size was closed since by another dispatcher.
+                if size is not None
+            ]
+        except ValueError as error:
+            raise RunUnreadable(f"what Redis has of a shard cannot be read ({error})") from None
+
+    def open_shard(self, run_id: str, shard: int, size: int, *, probing: bool = False) -> bool:
+        """Opens a shard; False where it is open or closed already, or anything is suspended.
+
+        For a probe an outage is no hindrance.
+        """
+        return bool(self.state.run("open_shard", run_id, shard, size, int(probing)))
+
+    def gaps(self, run_id: str, cursor: int) -> list[int]:
+        """Shards below the cursor that are neither open nor closed: Redis lost them."""
+        is_open = set(self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1))
+        bits = self.state.ask_all(*(("GETBIT", self._run(run_id, "closed"), shard) for shard in range(cursor)))
+        return [shard for shard, closed in enumerate(bits) if not closed and str(shard) not in is_open]
+
+    def close_shard(self, run_id: str, shard: int) -> bool:
+        """Forgets the outcomes of a shard whose results are in S3."""
+        return bool(self.state.run("close_shard", run_id, shard))
+
+    def fed(self, run_id: str, shard: int) -> None:
+        """Notes that a shard's pending jobs are on the queue as of now."""
+        self.state.ask("ZADD", self._run(run_id, "open"), "XX", f"{self.state.clock() * 1000:.0f}", str(shard))
+
+    def hunger(self, run_id: str) -> None:
+        """Has the pending jobs of all open shards fed again at the next tick."""
+        numbers = self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1)
+        self.state.ask_all(*(("ZADD", self._run(run_id, "open"), "XX", 0, number) for number in numbers))
+
+    def fed_at(self, run_id: str, shard: int) -> float:
+        """When an open shard was last fed, by Redis's clock; 0 where that is not known."""
+        return float(self.state.ask("ZSCORE", self._run(run_id, "open"), str(shard)) or 0) / 1000
+
+    def is_sound(self, run_id: str) -> bool:
+        """Whether all that Redis has of a run can be read."""
+        kinds = {(): "hash", ("open",): "zset", ("closed",): "string", ("suspension",): "hash", ("doubts",): "set"}
+        found = self.state.ask_all(*(("TYPE", self._run(run_id, *parts)) for parts in kinds))
+        if any(kind not in {"none", wanted} for kind, wanted in zip(found, kinds.values(), strict=True)):
+            return False
+        shards = self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1)
+        found = self.state.ask_all(*(("TYPE", self._run(run_id, "shard", shard)) for shard in shards))
+        if not {*found} <= {"none", "hash"}:
+            return False
+        try:
+            self.totals(run_id)
+            self.open_shards(run_id)
+        except RunUnreadable:
+            return False
+        return True
+
+    def ended(self, run_id: str, shard: int) -> set[int]:
+        """The places of an open shard's jobs that have an outcome."""
+        fields = self.state.ask("HKEYS", self._shard(run_id, shard))
+        return {int(field[2:]) for field in fields if field.startswith("o:")}
+
+    def outcomes(self, run_id: str, shard: int) -> dict[int, Outcome]:
+        """The outcomes of an open shard so far, each with its calls and doubts."""
+        found = self.state.ask("HGETALL", self._shard(run_id, shard))
+        outcomes = {}
+        for field, text in found.items():
+            if field.startswith("o:"):
+                index = field[2:]
+                counts = {"attempts": int(found.get(f"c:{index}", 0)), "in_doubt": int(found.get(f"d:{index}", 0))}
+                outcomes[int(index)] = Outcome.read(text).model_copy(update=counts)
+        return outcomes
+
+    def spent(self, run_id: str, shard: int) -> dict[str, float]:
+        """What the jobs of an open shard have cost so far, by day."""
+        found = self.state.ask("HGETALL", self._shard(run_id, shard))
+        return {name[2:]: float(amount) for name, amount in found.items() if name.startswith("s:")}
+
+    def dispatch(self, token: str, ttl: float) -> bool:
+        """Takes or renews the dispatcher's lock; seconds."""
+        return bool(self.state.run("dispatch", token, round(ttl * 1000)))
+
+    # -- outcomes ------------------------------------------------------------------------------------------
+
+    def report(self, fleet: Fleet, message: Message, token: str, ended: Ended) -> bool:
+        """Reports how a job ended; False where it had an outcome already or its shard is not open."""
+        outcome = ended.outcome.model_copy(update={"worker": fleet.worker, "ended": utc_now()})
+        found = ended.found
+        called = found.timestamps.called if found else None
+        counted = self.state.run(
+            "report", fleet.worker, message.run_id, message.shard, message.index, message.job_id, token,
+            outcome.outcome.value, outcome.model_dump_json(exclude_defaults=True), ended.calls,
+            f"{outcome.credits:.6f}", int(ended.wrote_record), int(ended.call_succeeded),
+            "" if ended.credits_left is None else f"{ended.credits_left:.6f}", recipe(message.run_id, message.job),
+            outcome.seconds if ended.calls else 0, weight(message.job.params) if ended.calls else 0,
+            *(period.name for period in fleet.limits.budgets.periods(called)), int(bool(outcome.suspect)),
+            round(ended.lag * 1000), round(called.timestamp() * 1000) if called else "",
+            found.api.attempts if found else 0, found.api.in_doubt if found else -1,
+        )  # fmt: skip
+        fleet.hands.remove(message.job_id, token)
+        if counted == 1:
+            metrics.ended(outcome)
+        return bool(counted == 1)
+
+    def _shard(self, run_id: str, shard: int) -> str:
+        return self._run(run_id, "shard", str(shard))
+
+
+def failed(error: str, message: str, *, http_status: int | None = None, seed: int | None = None) -> Ended:
+    """An outcome that says why a job failed."""
+    outcome = Outcome(
+        outcome=OutcomeKind.FAILED, error=error, message=message[:1000], http_status=http_status, seed=seed
+    )
+    return Ended(outcome)

@@ -1,0 +1,201 @@
+"""The door to Redis: one client, the scripts, and foreign errors translated at the edge.
+
+Every change of shared state is one Lua script (restyle/coordination/lua/) or one transaction, so that it happens whole
+or not at all. What Redis refuses is StateUnavailable, in its own words (restyle/coordination/redis/errors.py).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any, ParamSpec, TypeVar
+
+import redis
+
+from restyle.coordination.redis.address import RedisAddress
+from restyle.coordination.redis.durability import Proof
+from restyle.coordination.redis.errors import LOGIN, code_of, drops, meaning
+from restyle.coordination.redis.spells import Spells
+from restyle.errors import ConfigurationError, StateUnavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Scripts that end something, that stop something, or by which a worker lives: a Redis that is full takes them, so
+#: that what has begun ends, and what it held is given back. What begins anything is refused (docs/decisions/0025).
+TAKEN_WHEN_FULL = frozenset({
+    "agree", "agree_fleet", "answered", "beat", "bury", "close_shard", "dispatch", "drop", "end", "fleet_turn",
+    "fleet_turn_over", "free", "hold", "leave", "leave_plan", "let_go", "loosen", "report", "resume",
+    "settle", "spent", "submitted", "suspend", "unhold", "unpark", "unreadable",
+})  # fmt: skip
+#: A script is judged by its first write, and one that has written is not broken off. This writes nothing, and is never
+#: refused for want of memory.
+_WRITES_WHEN_FULL = "redis.call('DEL', workspace .. 'nothing')\n"
+
+
+class State:
+    """A Redis client with the scripts loaded, bound to one workspace and one API account."""
+
+    def __init__(self, address: RedisAddress | str, *, namespace: str, account: str, connections: int = 64) -> None:
+        self.namespace = namespace
+        self.account = f"restyle:{account}:"
+        #: Tells whoever listens when Redis begins to refuse or to be silent, and when it is over.
+        self.spells = Spells()
+        where = RedisAddress(address) if isinstance(address, str) else address
+        self.redis = redis.Redis.from_pool(where.pool(connections))
+        self._scripts = {name: self.redis.register_script(text) for name, text in _script_texts().items()}
+
+    def of_account(self, account: str) -> State:
+        """The same Redis, with another account's suspension and rate."""
+        other = copy.copy(self)
+        other.account = f"restyle:{account}:"
+        return other
+
+    def key(self, *parts: str) -> str:
+        """A key of this workspace."""
+        return self.namespace + ":".join(parts)
+
+    def run(self, script: str, *args: str | float) -> Any:
+        """Runs a script with its own arguments behind the two prefixes.
+
+        Raises:
+            StateUnavailable: Redis has refused it, and nothing has changed; or its answer is lost, and it may have run.
+        """
+        with self.translated():
+            answer = self._scripts[script](args=[self.namespace, self.account, *args])
+        self.spells.end(taken_when_full=script in TAKEN_WHEN_FULL)
+        return answer
+
+    def run_durably(self, proof: Proof | None, script: str, *args: str | float) -> tuple[Any, bool | None]:
+        """Runs a script, and waits until what it wrote is safe: its answer, and whether that was confirmed.
+
+        None: the server cannot tell. It does not know the question (Redis before 7.2), or has no append-only file.
+
+        Raises:
+            StateUnavailable: as `run` does.
+        """
+        if proof is None:
+            return self.run(script, *args), True
+        known = self._scripts[script]
+        with self.translated():
+            for how in (("EVALSHA", known.sha), ("EVAL", known.script)):
+                # One connection: the proof is about what was written over it.
+                with self.redis.pipeline(transaction=False) as pipeline:
+                    pipeline.execute_command(*how, 0, self.namespace, self.account, *args)  # type: ignore[no-untyped-call] # redis has no types here
+                    pipeline.execute_command(*proof.words)  # type: ignore[no-untyped-call] # nor here
+                    answer, confirmed = pipeline.execute(raise_on_error=False)
+                if not isinstance(answer, redis.exceptions.NoScriptError):
+                    break
+            if isinstance(answer, Exception):
+                raise answer
+        self.spells.end(taken_when_full=script in TAKEN_WHEN_FULL)
+        if isinstance(confirmed, Exception):
+            return answer, None
+        return answer, int(confirmed[0] if isinstance(confirmed, list) else confirmed) >= proof.least
+
+    def ask(self, command: str, *args: str | float) -> Any:
+        """One plain command; for reading, or where a single command is the whole change."""
+        with self.translated():
+            return self.redis.execute_command(command, *args)  # type: ignore[no-untyped-call] # redis has no types here
+
+    def peek(self, command: str, *args: str | float) -> Any | None:
+        """The answer to a command that is not allowed everywhere; None where it is not."""
+        with self.translated():
+            try:
+                return self.redis.execute_command(command, *args)  # type: ignore[no-untyped-call] # nor here
+            except redis.RedisError as error:
+                if code_of(error)[0] in {"NOPERM", "ERR"}:
+                    return None
+                raise
+
+    def ask_all(self, *commands: tuple[str | float, ...]) -> list[Any]:
+        """Several plain commands in one round trip: all of them, or none."""
+        with self.translated(), self.redis.pipeline() as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call] # redis has no types here
+            return pipeline.execute()
+
+    def ping(self) -> None:
+        """Raises StateUnavailable where Redis does not answer; one that refuses writes alone does."""
+        self.ask("EXISTS", self.key("account"))
+
+    def log_in(self) -> None:
+        """The first word of a process: a login that is refused here is for a person to mend.
+
+        Raises:
+            ConfigurationError: Redis refuses user or password.
+            StateUnavailable: it does not answer, or refuses for another reason.
+        """
+        try:
+            self.ping()
+        except StateUnavailable as error:
+            if error.refusal in LOGIN:
+                raise ConfigurationError(f"{error.message}; {error.next}") from None
+            raise
+
+    def check_writes(self) -> None:
+        """Raises StateUnavailable where Redis takes no writes, though it may be read; changes nothing."""
+        self.ask("SET", self.key("nothing"), "", "XX")
+        self.spells.end()
+
+    def clock(self) -> float:
+        """Redis's own time, in Unix seconds: the only clock that shared state knows."""
+        seconds, microseconds = self.ask("TIME")
+        return float(seconds) + float(microseconds) / 1e6
+
+    def close(self) -> None:
+        """Closes the connections, those to sentinels too."""
+        self.redis.close()
+        if sentinels := getattr(self.redis.connection_pool, "sentinel_manager", None):
+            sentinels.close()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turns the errors of redis-py into ours; after some of them every connection is made anew.
+
+        Raises:
+            StateUnavailable: Redis is out of reach, or refuses.
+        """
+        try:
+            yield
+        except redis.RedisError as error:
+            unavailable = meaning(error)
+            if unavailable is None:
+                raise
+            if unavailable.refusal and drops(unavailable.refusal):
+                self.redis.connection_pool.disconnect(inuse_connections=False)
+            self.spells.begin(unavailable)
+            raise unavailable from error
+
+
+@functools.cache
+def _script_texts() -> dict[str, str]:
+    folder = resources.files("restyle.coordination") / "lua"
+    prelude = (folder / "prelude.lua").read_text()
+    texts = {
+        file.name.removesuffix(".lua"): file.read_text()
+        for file in folder.iterdir()
+        if file.name.endswith(".lua") and file.name != "prelude.lua"
+    }
+    return {
+        name: prelude + (_WRITES_WHEN_FULL if name in TAKEN_WHEN_FULL else "") + text for name, text in texts.items()
+    }
+
+
+def patiently(stopping: threading.Event, ask: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Asks Redis until it answers and takes what is written, so that work in hand outlives its restart.
+
+    Raises:
+        StateUnavailable: Redis is out of reach or refuses, and this worker drains.
+    """
+    while True:
+        try:
+            return ask(*args, **kwargs)
+        except StateUnavailable:
+            if stopping.wait(random.uniform(0.2, 1.0)):
+                raise

@@ -1,0 +1,95 @@
+"""Why the fleet or a run stands still, and what a person does about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+#: Reasons that end without a person.
+ENDS_ITSELF = frozenset({"outage", "held"})
+
+
+@dataclass(frozen=True)
+class Suspension:
+    """One reason for which the fleet or a run stands still; times are Unix seconds of Redis's clock."""
+
+    scope: Literal["fleet", "run"]
+    reason: str
+    detail: str
+    since: float
+    until: float
+    by: str
+    #: Which of the reason's causes it is (restyle/segmind/wording.py), where the API's words tell.
+    cause: str = ""
+
+    @property
+    def ends_itself(self) -> bool:
+        """Whether nobody need do anything for it to end."""
+        return self.reason in ENDS_ITSELF
+
+    @property
+    def next(self) -> str:
+        """What a person does about it."""
+        return advice(self.reason, self.cause)
+
+
+_RESUME = "then type: restyle resume"
+_NEXT = {
+    "no_credits": f"look at the account at segmind.com: credits, plan and limits; {_RESUME}",
+    "no_credits/balance": f"top up the account at segmind.com, {_RESUME}",
+    "no_credits/limit": f"raise the account's limit at segmind.com, or wait until its period is over, {_RESUME}",
+    "no_credits/team_limit": f"have the team's limit raised, or wait until its period is over, {_RESUME}",
+    "no_credits/plan": f"renew or change the plan at segmind.com, {_RESUME}",
+    "no_credits/payment": f"mend the payment at segmind.com, {_RESUME}",
+    "no_credits/account": f"ask at segmind.com what the account lacks, {_RESUME}",
+    "unauthorized": f"check RESTYLE_API_KEY (restyle doctor tells), {_RESUME}",
+    "misconfigured": f"check RESTYLE_API_URL (restyle doctor tells), {_RESUME}",
+    "misconfigured/header": f"look at what stands between here and the API: a proxy, or RESTYLE_API_URL; {_RESUME}",
+    "refused": "read what the API says and mend the manifest; to go on for the other jobs, type: restyle resume",
+    "outage": "nothing: the API is probed, and the run goes on by itself at its first good answer",
+    "held": "nothing: the API is asked again when the time is up; sooner, type: restyle resume",
+    "workspace_held": "once the workspace is free again (restyle status shows who holds it), type: restyle resume",
+    "rate_limited": f"check the account's rate limit, lower RESTYLE_MAX_RPM, {_RESUME}",
+    "operator": "when you are ready, type: restyle resume",
+    "interrupted": "to go on, type: restyle resume",
+    "budget": "raise it: restyle resume --budget CREDITS",
+    "deadline": "to go on without the time limit, type: restyle resume",
+    "unreadable": "look into unreadable/ in the workspace, install a restyle that reads such answers if there is one,"
+    " then type: restyle resume",
+    "awaiting_approval": "look at the report, then type: restyle approve (or: restyle reject)",
+}
+
+
+def advice(reason: str, cause: str = "") -> str:
+    """What a person does about a suspension for this reason, and cause of it."""
+    return _NEXT.get(f"{reason}/{cause}") or _NEXT.get(reason, "look at the reason, then type: restyle resume")
+
+
+def read_suspensions(entries: dict[str, str], scope: Literal["fleet", "run"]) -> Iterator[Suspension]:
+    """The entries of a suspension hash as values."""
+    for reason, text in sorted(entries.items()):
+        try:
+            entry = json.loads(text)
+            since, until = float(entry.get("since", 0)) / 1000, float(entry.get("until_ms", 0)) / 1000
+        except (ValueError, TypeError, AttributeError):
+            entry, since, until = {"detail": "what Redis has of it cannot be read"}, 0.0, 0.0  # it stands all the same
+        words = (str(entry.get(name, "")) for name in ("by", "cause"))
+        yield Suspension(scope, reason, str(entry.get("detail", "")), since, until, *words)
+
+
+#: Seconds from which on a hold of the API's is told like a suspension.
+_LONG = 60.0
+
+
+def read_hold(
+    until: str | None, since: str | None, detail: str | None, by: str | None, *, now: float
+) -> Suspension | None:
+    """A hold of the API's after a 429 (milliseconds, as Redis has them) as what stands still; None for a short one."""
+    ends, began = float(until or 0) / 1000, float(since or 0) / 1000
+    if ends <= now or ends - began < _LONG:
+        return None
+    told = f"held by the API until {datetime.fromtimestamp(ends, UTC):%H:%M:%S} UTC"
+    return Suspension("fleet", "held", f"{told}: {detail}" if detail else told, began, ends, by or "")

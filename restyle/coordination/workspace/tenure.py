@@ -1,0 +1,170 @@
+"""What a Redis knows of its hold on the workspace, and the turns by which its processes write its record in S3."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from restyle.coordination.redis.client import State
+from restyle.errors import RestyleError
+from restyle.models import utc_now
+
+#: Seconds after which a process that took the turn and died with it is passed over.
+TURN = 20.0
+#: Beats that a process remembers; Redis remembers as many (fleet_turn.lua).
+MOST_BEATS = 20
+
+
+@dataclass(frozen=True)
+class Known:
+    """What this Redis knows of its hold; times in milliseconds by its clock."""
+
+    now: float
+    #: What is left of the lease.
+    lease: float
+    has_work: bool
+    #: Unfinished runs, and how many the record tells of.
+    runs: int
+    noted_runs: int
+    #: Of records that it may have written; and the beats that they may bear.
+    names: frozenset[str]
+    beats: frozenset[str]
+    #: The record's name since it last took the workspace; empty: it never did.
+    name: str
+    #: That tenure's number.
+    number: int
+    #: Whether that record still says that it holds it.
+    here: bool
+    renewed: float
+    etag: str
+    who: str
+    since: str
+    #: Why the workspace is another's by now, as JSON.
+    lost: str
+
+    @property
+    def loss(self) -> dict[str, object]:
+        """Why the workspace is another's by now; empty where it is not."""
+        return dict(json.loads(self.lost)) if self.lost else {}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The right of one process to write its Redis's record now."""
+
+    token: str
+    beat: str
+    #: When it began, in milliseconds by Redis's clock: a lease counts from here.
+    begun: float
+    runs: int
+    pending: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """A holder's record as it was written."""
+
+    name: str
+    etag: str
+    who: str
+    since: str
+    number: int
+
+
+class Tenure:
+    """One process's view of it."""
+
+    def __init__(self, state: State, *, machine: str = "") -> None:
+        """A Redis that only one machine reaches is that machine's: its data on another one say nothing."""
+        self._state = state
+        self._machine = machine
+        #: What is put back where Redis has lost it: name, whether it holds (0 or 1), number.
+        self._memory: tuple[str, int, int] = ("", 0, 0)
+        self._beats: tuple[str, ...] = ()
+
+    def know(self, interest: float = 0.0) -> Known:
+        """What Redis knows; where it has lost that, what this process remembers is put back first.
+
+        Args:
+            interest: seconds for which the workspace is to be held although nothing runs yet.
+        """
+        now, lease, work, runs, flat, names, beats = self._state.run(
+            "fleet_look", round(interest * 1000), *self._memory, *self._beats
+        )
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        own = str(fields.get("name", ""))
+        if own and self._machine and not own.endswith(f"-{self._machine}"):
+            self.end()
+            own, lease, names, fields = "", 0, [], {}
+        self._beats = tuple(dict.fromkeys([*beats, *self._beats]))[:MOST_BEATS]
+        number = int(fields.get("number", 0))
+        if own:
+            self._memory = (own, int(fields.get("here", 0)), number)
+        return Known(
+            now=float(now),
+            lease=float(lease),
+            has_work=bool(work),
+            runs=int(runs),
+            noted_runs=int(fields.get("runs", -1)),
+            names=frozenset({own, *names}) - {""},
+            beats=frozenset(self._beats),
+            name=own,
+            number=number,
+            here=fields.get("here") == "1",
+            renewed=float(fields.get("renewed", 0)),
+            etag=fields.get("etag", ""),
+            who=fields.get("who", ""),
+            since=fields.get("since", utc_now().isoformat()),
+            lost=fields.get("lost", ""),
+        )
+
+    @contextmanager
+    def turn(self, name: str = "") -> Iterator[Turn | None]:
+        """This process's turn at writing, under a new name perhaps; None where another process has it."""
+        token, beat = secrets.token_hex(8), secrets.token_hex(8)
+        taken = self._state.run("fleet_turn", token, round(TURN * 1000), beat, name)
+        if not taken:
+            yield None
+            return
+        self._beats = (beat, *self._beats[: MOST_BEATS - 1])
+        try:
+            yield Turn(token, beat, *map(int, taken))
+        finally:
+            with suppress(RestyleError):
+                self._state.run("fleet_turn_over", token)
+
+    def has(self, turn: Turn) -> bool:
+        """Whether the turn is not over yet, and passed on to another process."""
+        return bool(self._state.ask("GET", self._state.key("fleet", "turn")) == turn.token)
+
+    def note(self, turn: Turn, lease: float, record: Held, *, is_renewal: bool = False, anew: bool = False) -> bool:
+        """Notes that S3 has the record as the holder's; False where that took too long.
+
+        Args:
+            turn: in which it was written.
+            lease: seconds since the turn's begin for which calls may be begun.
+            record: what was written.
+            is_renewal: whether this Redis held the workspace all the while.
+            anew: whether another Redis may have held it before.
+        """
+        return bool(
+            self._state.run(
+                "hold", turn.token, turn.begun, round(lease * 1000), record.name, record.etag, record.who,
+                record.since, int(anew), turn.runs, record.number, int(is_renewal),
+            )
+        )  # fmt: skip
+
+    def end(self, *, if_idle: bool = False) -> bool:
+        """Ends the hold of one's own accord; False where there is something to do by now, and that was to be kept."""
+        return bool(self._state.run("unhold", "", int(if_idle)))
+
+    def lose(self, why: Mapping[str, object]) -> None:
+        """Ends the hold since the workspace is another's; `detail`, `by` and `since` are shown to people."""
+        self._state.run("unhold", json.dumps(why), 0)
+
+    def lose_interest(self) -> None:
+        """Lets the workspace be left as soon as nothing else wants it."""
+        self._state.ask("DEL", self._state.key("fleet", "interest"))

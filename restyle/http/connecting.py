@@ -1,0 +1,189 @@
+"""requests' sessions whose connections know when time is up, skip 1xx answers, and say when nothing was sent.
+
+By seams that libraries offer: requests' adapter, urllib3's classes of pools and connections, http.client's response.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any, ClassVar
+
+from requests import Response, Session
+from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager, Retry
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.util.ssl_ import create_urllib3_context
+
+from restyle.http.timely import TimelyResponse
+
+#: Asked, with a new connection, before anything is sent over it; raises OSError where nothing is to be.
+Admit = Callable[[HTTPConnection], None]
+
+#: Bytes of a record of TLS: what its socket writes within one time limit.
+_RECORD = 16 * 1024
+#: Seconds of silence after which the system asks whether the other side lives, between two questions, and how many
+#: without an answer end the connection: routers forget silent connections within minutes, and a call may take as long.
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+
+
+class NotConnected(NewConnectionError):
+    """No connection came about: nothing was sent."""
+
+
+def open_session(limit: float, *, connections: int, trusted: str, admit: Admit | None = None) -> Session:
+    """A session to be shared among threads.
+
+    Args:
+        limit: seconds for an exchange, from connecting to the last byte of the answer.
+        connections: how many are kept open to each host.
+        trusted: file or directory of certificates (restyle/http/trust.py).
+        admit: is asked before anything is sent over a new connection.
+    """
+    session = _Plain()
+    session.trust_env = False  # else requests would send what a netrc has
+    session.headers.clear()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = _Adapter(limit, connections, trusted, admit)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, adapter)
+    return session
+
+
+class _Plain(Session):
+    """A session without redirects: requests would read the body of one, however long it is."""
+
+    def get_redirect_target(self, resp: Response) -> str | None:  # noqa: ARG002 - as the base class has it
+        """None."""
+        return None
+
+
+class _Adapter(HTTPAdapter):
+    """Connections of our own kind, straight and by proxies."""
+
+    def __init__(self, limit: float, connections: int, trusted: str, admit: Admit | None) -> None:
+        self._limit, self._admit = limit, admit
+        self._context = _context(trusted, Path(trusted).stat().st_mtime_ns)
+        self._making = threading.Lock()
+        super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=Retry(total=False))
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Pools of connections straight to a host."""
+        super().init_poolmanager(*args, ssl_context=self._context, socket_options=_socket_options(), **kwargs)
+        self._make_patient(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Pools of connections by a proxy; where it is spoken to by TLS, by the same rule of trust."""
+        with self._making:
+            if proxy in self.proxy_manager:
+                return self.proxy_manager[proxy]
+            if not proxy.lower().startswith("socks"):
+                kwargs["proxy_ssl_context"] = self._context
+            manager = super().proxy_manager_for(
+                proxy, ssl_context=self._context, socket_options=_socket_options(), **kwargs
+            )
+            # Where the peer is a proxy, it is the proxy that connects to hosts.
+            self._make_patient(manager, is_proxied=True)
+            return manager
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002 - the base class's
+        """Leaves the certificates to the one context: the base class has them read anew for each connection."""
+        conn.cert_reqs = "CERT_REQUIRED"
+
+    def _make_patient(self, manager: PoolManager, *, is_proxied: bool = False) -> None:
+        patience = {"limit": self._limit, "admits": (self._admit,) if self._admit and not is_proxied else ()}
+        pools: dict[str, Any] = dict(manager.pool_classes_by_scheme)
+        made = {}
+        for scheme, pool in pools.items():
+            kind = type(pool.ConnectionCls.__name__, (_Patience, pool.ConnectionCls), patience)
+            made[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": kind})
+        manager.pool_classes_by_scheme = made
+
+
+@functools.lru_cache(maxsize=4)
+def _context(trusted: str, _changed: int) -> ssl.SSLContext:
+    """Whom all connections trust: reading it for each would take longer than a call's whole CPU."""
+    context = create_urllib3_context()
+    if Path(trusted).is_dir():
+        context.load_verify_locations(capath=trusted)
+    else:
+        context.load_verify_locations(cafile=trusted)
+    return context
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    options += [
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in _KEEPALIVE.items()
+        if hasattr(socket, name)
+    ]
+    return options
+
+
+class _Patience:
+    """What makes a class of connections keep to one time limit for each exchange.
+
+    urllib3 sends within the time to connect, which many large pictures at once need not fit through a line in, and
+    counts anew with each byte that it reads.
+    """
+
+    limit: ClassVar[float]
+    admits: ClassVar[tuple[Admit, ...]] = ()
+    response_class = TimelyResponse
+    sock: Any
+    timeout: Any
+    _began = _ends = 0.0
+
+    def connect(self) -> None:
+        """Connects within its own time.
+
+        Raises:
+            NotConnected: whatever happened.
+        """
+        self._began, self._ends = time.monotonic(), 0.0
+        try:
+            super().connect()  # type: ignore[misc] # of the class of connections
+            for admit in self.admits:
+                admit(self)  # type: ignore[arg-type] # it is a connection
+        except (HTTPError, HTTPException, OSError, ValueError) as error:
+            self.close()  # type: ignore[attr-defined] # the same
+            raise NotConnected(self, str(error)) from error  # type: ignore[arg-type] # it is a connection
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Sends within what is left of the exchange's time."""
+        if self.sock is None:
+            self.connect()
+        self._ends = (self._began or time.monotonic()) + self.limit
+        self._began = 0.0
+        self.timeout = self._left()
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def send(self, data: Any) -> None:
+        """Sends bytes; over TLS record by record, since Python's limit is one for each."""
+        if not self._ends:
+            super().send(data)  # type: ignore[misc] # to a proxy, while connecting
+            return
+        size = len(data) if type(self.sock) is socket.socket else _RECORD
+        for start in range(0, len(data), size or 1):
+            self.sock.settimeout(self._left())
+            super().send(data if size >= len(data) else memoryview(data)[start : start + size])  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        """Reads the answer within what is left."""
+        self.timeout = self._left()
+        return super().getresponse()  # type: ignore[misc]
+
+    def _left(self) -> float:
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return left

@@ -1,0 +1,57 @@
+"""The door by which notifications leave over HTTP: one POST, one reason where it did not arrive. Never retries."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from restyle.errors import ConfigurationError
+from restyle.http.connecting import open_session
+from restyle.http.trust import authorities, proxy_for
+from restyle.http.unreached import cause, never_sent, unreached
+
+#: Seconds to connect, and for the whole of it up to the answer's head.
+CONNECT_TIMEOUT, TIMEOUT = 5.0, 15.0
+#: The header with the time and the signature.
+SIGNATURE = "X-Restyle-Signature"
+
+
+def sign(body: bytes, secret: str, now: int) -> str:
+    """The signature's header: `t=<Unix time>,v1=<HMAC-SHA256 of "<time>.<body>" in hex>`."""
+    told = hmac.new(secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={now},v1={told}"
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str]) -> str:
+    """Posts JSON; answers with why it did not arrive, or with nothing. The reason names the host, never the address.
+
+    An address may have a secret in it, so no more of it is told.
+    """
+    host = urlsplit(url).hostname or "?"
+    proxy = None
+    try:
+        proxy = proxy_for(url)
+        with (
+            open_session(TIMEOUT, connections=1, trusted=authorities()) as session,
+            session.post(
+                url,
+                data=body,
+                headers={"Content-Type": "application/json", "User-Agent": "restyle", **headers},
+                proxies={"http": proxy.url, "https": proxy.url} if proxy else None,
+                timeout=(CONNECT_TIMEOUT, TIMEOUT),
+                allow_redirects=False,
+                stream=True,  # the answer's body is not read, however long it is
+            ) as answer,
+        ):
+            return "" if answer.ok and answer.status_code < 300 else f"{host} answers {answer.status_code}"
+    except ConfigurationError as error:
+        return f"{host} cannot be reached: {error.message}"
+    except (requests.RequestException, HTTPError, ValueError) as error:
+        if never_sent(error):
+            return f"{host} cannot be reached: {unreached(error, proxy)}"
+        return f"{host} does not answer: {cause(error)}"

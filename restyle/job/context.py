@@ -1,0 +1,86 @@
+"""What a job is done with: the message in hand, the tools of the process, and the answer that was paid for."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from restyle.coordination.fleet import Claim, Fleet
+from restyle.coordination.rotation import Rotation
+from restyle.coordination.traffic import Traffic
+from restyle.images.c2pa import Signer
+from restyle.job.call import Door
+from restyle.job.parked.aside import Aside
+from restyle.job.parked.on_disk import Spool
+from restyle.keys import Workspace
+from restyle.models import Message, Params, RunOptions, request_digest, utc_now
+from restyle.runtime.memory import Room
+from restyle.runtime.slots import Slots
+from restyle.s3.store import Store
+from restyle.segmind.responses import Answer
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a worker process shares among its jobs."""
+
+    workspace: Workspace
+    store: Store
+    segmind: Door
+    fleet: Fleet
+    #: One a call in flight; held only for the call.
+    slots: Slots
+    #: What pictures take in memory until they are sent.
+    room: Room
+    #: Set when this worker drains: no call begins any more.
+    stopping: threading.Event
+    #: Clear while S3 takes no writes: answers that cannot be stored must not pile up.
+    storing: threading.Event
+    #: What earlier runs paid for and could not place.
+    aside: Aside
+    #: Where answers lie that neither S3 nor Redis takes.
+    spool: Spool
+    version: str
+    #: Credits a sample of 30 steps, where the API does not tell its cost.
+    price: float
+    #: Whether a job whose call may have been paid for is left to a person (RESTYLE_IN_DOUBT=hold).
+    hold_doubts: bool = False
+    #: With whose certificate outputs are signed, where a run wants that.
+    signer: Signer | None = None
+    traffic: Traffic = field(default_factory=Traffic)
+    #: Whether this worker takes jobs, or stands aside since it alone cannot do them.
+    rotation: Rotation = field(default_factory=Rotation)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A message in hand, with what its run froze for it."""
+
+    message: Message
+    token: str
+    options: RunOptions
+    started: datetime = field(default_factory=utc_now)
+
+    @property
+    def request(self) -> str:
+        """The fingerprint's part that is known before the picture is."""
+        return self.request_of(self.message.job.params)
+
+    def request_of(self, params: Params) -> str:
+        """The same, were these the job's parameters."""
+        return request_digest(params, self.options.model, self.options.preparation)
+
+
+@dataclass(frozen=True)
+class Called:
+    """A paid answer, and when it was asked for and given."""
+
+    claim: Claim
+    answer: Answer
+    called: datetime
+    answered: datetime
+    asked: float
+    """When the claim was asked for (`awake.elapsed`)."""
+    lag: float = 0.0
+    """Seconds since then in which the API was not at work on it, as far as it tells."""

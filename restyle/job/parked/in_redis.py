@@ -1,0 +1,95 @@
+"""Paid answers that S3 would not take: parked in Redis, where another worker or the next start finds them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from restyle.coordination.fleet import Claim, Verdict
+from restyle.coordination.redis.client import State
+from restyle.coordination.redis.durability import WITHIN_MS, Proof
+from restyle.job.context import Called
+from restyle.runtime.clock import elapsed
+from restyle.segmind.responses import Answer
+
+#: Bytes of answers that Redis holds in all; beyond them an answer lies on its worker's disk.
+PARKED_BYTES = 256 * 1024 * 1024
+
+#: Named as in earlier versions: what those parked was paid for.
+KEY = "kept"
+
+
+def facts(called: Called, made_from: str) -> dict[str, Any]:
+    """All of an answer but its pictures, and what it was made from (`Fingerprint.token`)."""
+    answer = called.answer
+    return {
+        "made_from": made_from,
+        "seconds": answer.seconds,
+        "request_id": answer.request_id,
+        "cost": answer.cost,
+        "remaining_credits": answer.remaining_credits,
+        "seed": answer.seed,
+        "sandbox": answer.sandbox,
+        "called": called.called.isoformat(),
+        "answered": called.answered.isoformat(),
+        "calls": called.claim.calls,
+        "doubts": called.claim.doubts,
+    }
+
+
+def answer_of(told: Mapping[str, Any], images: Sequence[bytes], verdict: Verdict = "parked") -> Called:
+    """The answer that `facts` told of, with its pictures."""
+    answer = Answer(
+        images=tuple(images),
+        seconds=told["seconds"],
+        request_id=told["request_id"],
+        cost=told["cost"],
+        remaining_credits=told["remaining_credits"],
+        seed=told["seed"],
+        sandbox=told["sandbox"],
+    )
+    claim = Claim(verdict, calls=told["calls"], doubts=told["doubts"])
+    called, answered = (datetime.fromisoformat(told[name]) for name in ("called", "answered"))
+    return Called(claim, answer, called, answered, elapsed())
+
+
+def as_text(called: Called, made_from: str) -> str:
+    """An answer with its pictures, as Redis holds it."""
+    images = [base64.b64encode(image).decode() for image in called.answer.images]
+    return json.dumps({"images": images, **facts(called, made_from)})
+
+
+def park(job_id: str, text: str, state: State) -> bool:
+    """Parks an answer; False where there is no more room."""
+    return bool(state.run("park", job_id, text, PARKED_BYTES))
+
+
+def hand_over(job_id: str, text: str, state: State) -> bool:
+    """Parks an answer for good: False where there is no room, or Redis has not got it on its disk."""
+    parked, is_durable = state.run_durably(Proof(("WAITAOF", 1, 0, WITHIN_MS)), "park", job_id, text, PARKED_BYTES)
+    return bool(parked) and is_durable is not False
+
+
+def is_parked(job_id: str, size: int, state: State) -> bool:
+    """Whether Redis still has an answer of so many bytes: it may have forgotten it since."""
+    return int(state.ask("STRLEN", state.key(KEY, job_id))) == size
+
+
+def find(job_id: str, made_from: str, state: State) -> Called | None:
+    """The parked answer of a job; one to another request of it, of a run that was ended since, is let go."""
+    text = state.ask("GET", state.key(KEY, job_id))
+    if text is None:
+        return None
+    told = json.loads(text)
+    if told["made_from"] != made_from:
+        unpark(job_id, state)
+        return None
+    return answer_of(told, [base64.b64decode(image) for image in told["images"]])
+
+
+def unpark(job_id: str, state: State) -> None:
+    """The answer is in S3: it need not be parked any more."""
+    state.run("unpark", job_id)

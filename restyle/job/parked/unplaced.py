@@ -1,0 +1,110 @@
+"""Paid pictures whose own place S3 refuses: set aside in the workspace, where the job's next run finds them.
+
+`unplaced/<run>/<job_id>-<sample>.<suffix>` are the pictures as the API sent them; `unplaced/<run>/<job_id>.json`,
+written last, says what they are. They stay there until their job has been stored.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from restyle.coordination.progress import Ended, failed
+from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied, StoreUnavailable
+from restyle.job.context import Called, Tools, Work
+from restyle.job.locations import SUFFIXES, place
+from restyle.job.parked import in_redis as parked
+from restyle.job.results import Made, cost_of, succeeded
+from restyle.models import Record
+
+log = structlog.get_logger("restyle.unplaced")
+
+#: As the outcome says it.
+CODE = "not_stored"
+#: Bytes of a note, and of a picture, that are read.
+_NOTE_BYTES, MAX_ANSWER_BYTES = 100_000, 256_000_000
+
+
+def find(work: Work, made_from: str, tools: Tools) -> Called | None:
+    """The answer to this very request of the job that an earlier run paid for and could not place."""
+    for uri in tools.aside.notes(work.message.run_id, work.message.job_id):
+        note = _read(uri, tools)
+        if note and note.get("made_from") == made_from:
+            try:
+                pictures = [tools.store.get(image, max_bytes=MAX_ANSWER_BYTES).data for image in note["images"]]
+                return parked.answer_of(note, pictures, "unplaced")
+            except (InputNotFound, InvalidImage, ValueError, KeyError, TypeError):
+                log.warning("a picture that was set aside cannot be read", uri=uri)
+    return None
+
+
+def set_aside(made: Made, reason: str, tools: Tools) -> Ended:
+    """Puts the answer's pictures below unplaced/; the job's outcome, which says where they lie.
+
+    Raises:
+        RestyleError: S3 does not take them there either.
+    """
+    message, called = made.work.message, made.called
+    if called.claim.verdict == "unplaced":
+        # They lie there already, by an earlier run that counted the call.
+        return _not_stored(made, reason, tools.aside.notes(message.run_id, message.job_id)[0])
+    images = []
+    for sample, (picture, data) in enumerate(zip(made.pictures, called.answer.images, strict=True)):
+        suffix = SUFFIXES.get(picture.content_type, ("",))[0]
+        uri = tools.workspace.unplaced(message.run_id, message.job_id, sample, suffix)
+        tools.store.put(uri, data, content_type=picture.content_type)
+        images.append(uri)
+    samples = range(len(images))
+    note = {
+        "job_id": message.job_id,
+        "run_id": message.run_id,
+        "id": made.job.id,
+        "variant": made.job.variant,
+        "wanted": [place(made.job, sample, made.pictures[sample].content_type) for sample in samples],
+        "images": images,
+        "reason": reason,
+        **parked.facts(called, made.fingerprint.token),
+    }
+    uri = tools.workspace.unplaced(message.run_id, message.job_id)
+    tools.store.put(uri, json.dumps(note, indent=1).encode(), content_type="application/json")
+    ended = _not_stored(made, reason, images[0])
+    credits = round(cost_of(called.answer, made.job.params, tools.price), 6)
+    outcome = ended.outcome.model_copy(update={"credits": credits, "seconds": called.answer.seconds})
+    left = called.answer.remaining_credits
+    return replace(ended, outcome=outcome, calls=1, call_succeeded=True, credits_left=left)
+
+
+def placed(work: Work, record: Record, tools: Tools) -> Ended:
+    """The outcome of a job whose picture has come to its place without a call; what was set aside is removed."""
+    with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused):  # what is left over hurts nobody
+        for uri in tools.aside.notes(work.message.run_id, work.message.job_id):
+            note = _read(uri, tools)
+            if note and note.get("made_from") == record.fingerprint.token:
+                for gone in (uri, *note["images"]):
+                    tools.store.delete(gone)
+    ended = succeeded(record, tools)
+    return replace(ended, outcome=ended.outcome.model_copy(update={"credits": 0.0}))
+
+
+def _not_stored(made: Made, reason: str, where: str) -> Ended:
+    told = f"{reason[:500]}. The picture was paid for and lies at {where}; mend what S3 refuses, then type:"
+    told = f"{told} restyle retry {made.work.message.run_id} (it is placed without a call)"
+    return failed(CODE, told, seed=made.job.params.seed)
+
+
+def _read(uri: str, tools: Tools) -> dict[str, Any] | None:
+    """A note; None where somebody has placed its pictures since, or it is none that we wrote."""
+    try:
+        note: dict[str, Any] = json.loads(tools.store.get(uri, max_bytes=_NOTE_BYTES).data)
+        if all(image.startswith(tools.workspace.under("unplaced") + "/") for image in note["images"]):
+            return note
+    except InputNotFound:
+        return None
+    except (InvalidImage, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    log.warning("the note of a picture that was set aside cannot be read", uri=uri)
+    return None

@@ -1,0 +1,214 @@
+"""Paid answers that nobody can read: kept as they came, paid for once more at most, and read again by a later version.
+
+They lie at `unreadable/<run>/<job_id>` in the workspace, each with a `.json` beside it that tells what it was the
+answer to; a job's second one at `<job_id>.2`. docs/decisions/0023-answers-of-the-api.md says why.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from restyle import images
+from restyle.coordination.fleet import Claim, Dropped
+from restyle.coordination.progress import Ended, failed
+from restyle.coordination.redis.client import patiently
+from restyle.errors import FleetError, MalformedResponse, RestyleError
+from restyle.job import costs
+from restyle.job.context import Called, Tools, Work
+from restyle.job.parked import in_redis as parked
+from restyle.models import Fingerprint, Params, UtcTime, Value, utc_now
+from restyle.runtime.clock import elapsed
+from restyle.segmind.responses import Answer, Reply, quoted, read_images, stored_text
+
+#: Such answers of a job after which no further call is made for it: each of them is billed.
+MOST_OF_A_JOB = 2
+#: Jobs with answers of one kind that make it the API's habit: no job gets a further call for it.
+HABIT = 3
+#: Kinds that come of the way rather than of the API, and pass: a gateway's page, half a picture, a late file. They are
+#: no habit, and a storm of them is an outage.
+ACCIDENTS = frozenset(
+    {"empty", "page", "text", "unknown bytes", "damaged picture", "broken JSON", "a link that leads nowhere"}
+)
+#: Headers that are kept, and characters of each; never those that let somebody in.
+_MOST_HEADERS, _MOST_VALUE = 60, 500
+_SECRET = ("cookie", "authorization", "authenticate", "api-key", "token", "secret")
+
+
+class Note(Value):
+    """What is known of an answer that could not be read: enough to make a record of what it may turn out to be."""
+
+    job_id: str
+    run_id: str
+    id: str
+    variant: str
+    image: str
+    params: Params
+    made_from: str
+    """`Fingerprint.token` of what was sent."""
+    why: str
+    kind: str
+    status: int
+    headers: Mapping[str, str]
+    bytes: int
+    seconds: float
+    request_id: str = ""
+    cost: float | None = None
+    sandbox: bool = False
+    called: UtcTime
+    answered: UtcTime
+    calls: int
+    doubts: int
+    worker: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Paid:
+    """A call that was paid for, as far as an answer that nobody can read is concerned."""
+
+    work: Work
+    claim: Claim
+    made_from: str
+    called: datetime = field(default_factory=utc_now)
+
+
+def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
+    """Puts the answer into S3 before anything else is done about it, and judges whether another call is worth it.
+
+    The error's message says where it lies from then on, and `is_last` whether the job gets no further call.
+
+    Raises:
+        Dropped: this worker drains, S3 takes nothing, and the answer is parked in Redis for another.
+    """
+    reply, error.reply = error.reply, None
+    if reply is None:
+        return
+    work, job_id, state = paid.work, paid.work.message.job_id, tools.fleet.state
+    error.cost = costs.believed(error.cost, work.message.job.params, tools.fleet.limits.budgets)
+    number, uri = _until_put(paid, reply, error, tools)
+    if paid.claim.verdict == "parked":
+        patiently(tools.stopping, parked.unpark, job_id, state)
+    run_id = work.message.run_id
+    is_accident = error.kind in ACCIDENTS
+    told = f"{error.message}. The answer is kept at {uri}"
+    if not is_accident:
+        told += f"; to read it with another version, without a call: restyle retry {run_id} --unreadable"
+    error.args = (told,)
+    detail = f"{HABIT} jobs in a row were answered, paid for, and no picture could be read: {told}"
+    alike, again, _ = patiently(
+        tools.stopping, state.run, "unreadable", tools.fleet.worker, run_id, job_id, error.kind, paid.claim.calls,
+        detail, 0 if is_accident else HABIT,
+    )  # fmt: skip
+    error.is_last = error.is_last or number >= MOST_OF_A_JOB or alike >= HABIT or bool(again)
+
+
+def _until_put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
+    """Which of the job's it is, and where it lies, once S3 has taken it; meanwhile this process makes no new call."""
+    wait, is_parked = 0.2, False
+    while True:
+        try:
+            put = _put(paid, reply, error, tools)
+        except RestyleError as refusal:  # whatever it is: what has been paid for is not thrown away
+            tools.storing.clear()
+            if isinstance(refusal, FleetError):
+                patiently(tools.stopping, tools.fleet.suspend, refusal.reason, refusal.message, tools.fleet.worker)
+            if tools.stopping.is_set():
+                is_parked = is_parked or _park(paid, reply, error, tools)
+                if is_parked:
+                    raise Dropped("stopping") from refusal
+            time.sleep(random.uniform(0.1, wait))
+            wait = min(wait * 2, 5.0)
+        else:
+            tools.storing.set()
+            return put
+
+
+def _put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
+    message = paid.work.message
+    number, uri = _next_place(message.run_id, message.job_id, tools)
+    tools.store.put(uri, reply.body, content_type="application/octet-stream")
+    note = Note(
+        job_id=message.job_id, run_id=message.run_id, id=message.job.id, variant=message.job.variant,
+        image=message.job.image, params=message.job.params, made_from=paid.made_from, why=error.message,
+        kind=error.kind, status=reply.status, headers=_shown(reply.headers), bytes=len(reply.body),
+        seconds=round(reply.seconds, 3), request_id=stored_text(reply.headers.get("x-request-id")) or "",
+        cost=error.cost, sandbox=paid.work.options.sandbox, called=paid.called, answered=utc_now(),
+        calls=paid.claim.calls, doubts=paid.claim.doubts, worker=tools.fleet.worker, version=tools.version,
+    )  # fmt: skip
+    tools.store.put(f"{uri}.json", note.model_dump_json(indent=1).encode(), content_type="application/json")
+    return number, uri
+
+
+def _next_place(run_id: str, job_id: str, tools: Tools) -> tuple[int, str]:
+    """The first place that is free, by the note, which is written last."""
+    for number in range(1, 10):
+        uri = tools.workspace.unreadable(run_id, job_id, number)
+        if tools.store.head(f"{uri}.json") is None:
+            break
+    return number, uri
+
+
+def _park(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> bool:
+    """Leaves the answer in Redis as a paid one that S3 would not take: whoever finds it cannot read it either."""
+    answer = Answer(images=(reply.body,), seconds=reply.seconds, cost=error.cost,
+                    request_id=stored_text(reply.headers.get("x-request-id")))  # fmt: skip
+    called = Called(paid.claim, answer, paid.called, utc_now(), elapsed())
+    return patiently(
+        tools.stopping, parked.park, paid.work.message.job_id, parked.as_text(called, paid.made_from), tools.fleet.state
+    )  # fmt: skip
+
+
+def _shown(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that may be kept."""
+    told = [
+        (name.lower()[:100], quoted(value[:_MOST_VALUE]))
+        for name, value in headers.items()
+        if not any(word in name.lower() for word in _SECRET)
+    ]
+    return dict(told[:_MOST_HEADERS])
+
+
+# -- reading again -----------------------------------------------------------------------------------------
+
+
+def reread(work: Work, fingerprint: Fingerprint, tools: Tools) -> Called | Ended:
+    """The kept answer of a job to this very request, where this version reads it; else why the job fails. No call."""
+    why = "no answer of this job is kept"
+    for note, body in _found(work.options.reread, work.message.job_id, tools):
+        if note.made_from != fingerprint.token:
+            why = "the answer that is kept was made from another picture, or with other parameters"
+            continue
+        reply = Reply(note.status, note.headers, body, note.seconds)
+        try:
+            given = read_images(reply, tools.segmind.fetch)
+            pictures = tuple(images.received(image)[0] for image in given)
+        except MalformedResponse as error:
+            why = f"this version cannot read the kept answer either: {error.message}"
+            continue
+        answer = Answer(
+            images=pictures, seconds=note.seconds, request_id=note.request_id or None, cost=note.cost,
+            sandbox=note.sandbox,
+        )  # fmt: skip
+        claim = Claim("parked", calls=note.calls, doubts=note.doubts)
+        return Called(claim, answer, note.called, note.answered, elapsed())
+    return failed(MalformedResponse.code, why)
+
+
+def _found(run_id: str, job_id: str, tools: Tools) -> Iterator[tuple[Note, bytes]]:
+    """The kept answers of a job, in the order in which they came; those that another version wrote oddly are left."""
+    for number in range(1, 10):
+        uri = tools.workspace.unreadable(run_id, job_id, number)
+        found = tools.store.find(f"{uri}.json")
+        if found is None:
+            return
+        body = tools.store.find(uri)
+        with suppress(ValidationError):
+            if body is not None:
+                yield Note.read(found.data), body.data

@@ -1,0 +1,280 @@
+"""A paid answer on its way to S3, and where it lies meanwhile, so that it outlives this process and is paid for once.
+
+In S3 it is done. Where S3 takes nothing it is parked in Redis, and where Redis takes nothing either it lies on this
+machine's disk. An object that S3 refuses by itself is its job's own matter: the picture is set aside in the workspace,
+and the job ends as `not_stored`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from restyle.coordination.fleet import Dropped
+from restyle.coordination.progress import Ended
+from restyle.coordination.redis.client import patiently
+from restyle.errors import (
+    ApiTimeout,
+    ClockSkewed,
+    FleetError,
+    ObjectRefused,
+    RestyleError,
+    StateUnavailable,
+    StoreUnavailable,
+)
+from restyle.job import results
+from restyle.job.context import Tools
+from restyle.job.locations import place
+from restyle.job.parked import in_redis as parked
+from restyle.job.parked import unplaced
+from restyle.job.parked.on_disk import Spooled
+from restyle.job.results import Made
+from restyle.keys import split_uri
+from restyle.models import Record
+from restyle.outputs import Storing
+from restyle.s3.errors import as_for_all
+from restyle.telemetry.steps import step
+
+log = structlog.get_logger("restyle.store")
+
+#: Times that an object is refused until it is believed; with the waits between them, three seconds.
+REFUSALS = 4
+#: Seconds until the second try, and at most between two.
+FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+#: Seconds for which a bucket that is not the workspace's may be out of reach while the workspace is well.
+ELSEWHERE_WITHIN = 15.0
+#: Seconds that a worker which drains waits for S3 or Redis with an answer that lies on its disk alone.
+LEAVE_WITHIN = 5.0
+
+
+@step("store")
+def until_stored(made: Made, tools: Tools) -> Record | Ended:
+    """Stores a paid answer, however long S3 is away; meanwhile this process makes no new call.
+
+    Raises:
+        Dropped: somebody else has stored the job since, or this worker drains or stands aside and the answer is safe.
+    """
+    answer = _Unstored(made, tools)
+    while True:
+        try:
+            record = _ours(made, tools) or results.store(made, tools)
+        except Dropped:
+            answer.forget()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is: what has been paid for is not thrown away
+            if ended := answer.refused(_whose(error, made, tools)):
+                return ended
+        else:
+            tools.storing.set()
+            tools.rotation.worked("s3", "clock")
+            answer.forget()
+            return record
+
+
+def _ours(made: Made, tools: Tools) -> Record | None:
+    """Where this worker may have been taken for dead during the call, looks whose the job is by its record in S3.
+
+    None: nobody has done it since, and the answer is to be stored, whatever Redis says.
+
+    Raises:
+        Dropped: somebody has; only the cost is told.
+    """
+    fleet, message = tools.fleet, made.work.message
+    # What is read again was paid for by an earlier run, and holds no lease.
+    if made.work.options.reread or not fleet.lapsed_since(made.called.asked):
+        return None
+    found = results.find_record(message, tools.store, tools.workspace)
+    if found is None or _call_of(found) == (made.known and _call_of(made.known)):
+        return None
+    if _call_of(found) == (message.run_id, fleet.worker, made.called.called):
+        return found  # it was stored, and S3's answer was lost
+    log.warning("another worker has done the job meanwhile", worker=found.worker)
+    cost = results.cost_of(made.called.answer, message.job.params, tools.price)
+    with suppress(StateUnavailable):
+        patiently(tools.stopping, fleet.spent, message, made.work.token, cost)
+    raise Dropped("taken over", settled=True)
+
+
+def _call_of(record: Record) -> tuple[object, ...]:
+    """Which call a record is of; it stays the same where the record is written anew."""
+    return record.run_id, record.worker, record.timestamps.called
+
+
+def _whose(error: Exception, made: Made, tools: Tools) -> Exception:
+    """Whose matter an error is. How S3 is to hold outputs is the run's own wish: what is refused for it is no sign."""
+    if not isinstance(error, RestyleError):
+        return error
+    if made.work.options.outputs.storing != Storing() and isinstance(error, ObjectRefused):
+        return error
+    return as_for_all(error, tools.workspace, storing=True)
+
+
+class _Unstored:
+    """An answer that S3 has not taken yet."""
+
+    def __init__(self, made: Made, tools: Tools) -> None:
+        self._made, self._tools = made, tools
+        self._size = 0
+        self._in_redis = made.called.claim.verdict == "parked"
+        self._on_disk: Path | None = None
+        self._refusals, self._wait = 0, FIRST_WAIT
+        #: Since when its own bucket alone is out of reach.
+        self._elsewhere_since = 0.0
+        self._drains_since = 0.0
+
+    def refused(self, error: Exception) -> Ended | None:
+        """S3 has not taken it: it is made safe, and after a while tried again; or the job ends without its place.
+
+        Raises:
+            Dropped: this worker drains or stands aside, and the answer is safe.
+        """
+        if isinstance(error, StoreUnavailable) and self._is_elsewheres():
+            self._elsewhere_since = self._elsewhere_since or time.monotonic()
+            if time.monotonic() - self._elsewhere_since > ELSEWHERE_WITHIN and (ended := self._set_aside(error)):
+                return ended
+        elif isinstance(error, StoreUnavailable | ClockSkewed | FleetError):
+            self._elsewhere_since = 0.0
+            self._away(error)
+        else:
+            self._refusals += 1
+            log.warning("a paid picture is refused", reason=_told(error), times=self._refusals)
+            if self._refusals >= REFUSALS and (ended := self._set_aside(error)):
+                return ended
+        # All that follows may wait, and the frames that the error came through hold a picture.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        self._make_safe()
+        self._pause()
+        return None
+
+    def forget(self) -> None:
+        """It lies in S3, or is nobody's any more."""
+        if self._in_redis:
+            with suppress(StateUnavailable):  # then whoever claims the job next finds its record beside it
+                patiently(self._tools.stopping, parked.unpark, self._job_id, self._tools.fleet.state)
+        self._off_disk()
+
+    @property
+    def _job_id(self) -> str:
+        return self._made.work.message.job_id
+
+    # -- S3 takes nothing, or not this ---------------------------------------------------------------------
+
+    def _away(self, error: RestyleError) -> None:
+        """S3 takes nothing: this process makes no new call, and where it refuses us, nobody does."""
+        if self._wait == FIRST_WAIT:
+            log.warning("S3 does not take a paid picture: it is tried again", reason=error.message)
+        self._tools.storing.clear()
+        self._tools.rotation.failed(error)
+        if isinstance(error, FleetError):
+            with suppress(StateUnavailable):
+                self._tools.fleet.suspend(error.reason, error.message, self._tools.fleet.worker)
+
+    def _is_elsewheres(self) -> bool:
+        """Whether the bucket of the job's outputs alone is out of reach, as of a name that does not resolve."""
+        workspace, made = self._tools.workspace, self._made
+        uris = [place(made.job, sample, found.content_type) for sample, found in enumerate(made.pictures)]
+        if made.suspect or all(split_uri(uri)[0] == workspace.bucket for uri in uris):
+            return False
+        try:
+            self._tools.store.head(workspace.run(made.work.message.run_id))
+        except RestyleError:
+            return False
+        return True
+
+    def _set_aside(self, error: Exception) -> Ended | None:
+        """The picture goes below unplaced/; None: the workspace does not take it there either."""
+        try:
+            ended = unplaced.set_aside(self._made, _told(error), self._tools)
+        except RestyleError as why:
+            # What is refused in the workspace is everybody's matter.
+            self._away(as_for_all(why, self._tools.workspace))
+            return None
+        self._tools.storing.set()
+        self.forget()
+        return ended
+
+    # -- meanwhile -----------------------------------------------------------------------------------------
+
+    def _make_safe(self) -> None:
+        """Has the answer lie where it outlives this process: in Redis, which may have forgotten it, else on disk."""
+        leaves = self._tools.stopping.is_set() or bool(self._tools.rotation.out)
+        try:
+            self._in_redis = self._park(for_good=leaves)
+        except Exception as error:  # noqa: BLE001 - whatever Redis says: it does not have the answer
+            self._in_redis = False
+            log.warning("a paid answer cannot be parked", reason=str(error))
+        if self._in_redis:
+            self._off_disk()
+        elif self._on_disk is None:
+            self._spool()
+
+    def _park(self, *, for_good: bool) -> bool:
+        state = self._tools.fleet.state
+        if not for_good and self._in_redis and self._size and parked.is_parked(self._job_id, self._size, state):
+            return True
+        text = parked.as_text(self._made.called, self._made.fingerprint.token)
+        self._size = len(text)
+        return (parked.hand_over if for_good else parked.park)(self._job_id, text, state)
+
+    def _spool(self) -> None:
+        made, tools = self._made, self._tools
+        text = parked.as_text(made.called, made.fingerprint.token)
+        workspace, run_id = tools.workspace, made.work.message.run_id
+        record = workspace.record(made.job.id, made.job.variant)
+        try:
+            self._on_disk = tools.spool.put(Spooled(workspace.uri, run_id, self._job_id, record, text))
+        except OSError as error:
+            log.error("a paid answer is in memory alone: S3, Redis and disk do not take it", reason=str(error))
+        else:
+            log.warning("neither S3 nor Redis takes a paid answer: it lies on disk", path=str(self._on_disk))
+
+    def _off_disk(self) -> None:
+        if self._on_disk:
+            with suppress(OSError):
+                self._on_disk.unlink(missing_ok=True)
+            self._on_disk = None
+
+    def _pause(self) -> None:
+        """Waits until the next try; a worker that drains or stands aside leaves as soon as the answer is safe.
+
+        Raises:
+            Dropped: it leaves.
+        """
+        tools = self._tools
+        drains = tools.stopping.is_set()
+        if self._in_redis and (drains or tools.rotation.out):
+            # Whoever claims the job next finds the answer there.
+            raise Dropped("stopping" if drains else "out of rotation")
+        if not drains:
+            tools.stopping.wait(random.uniform(0.1, self._wait))
+            self._wait = min(self._wait * 2, LONGEST_WAIT)
+            return
+        self._drains_since = self._drains_since or time.monotonic()
+        if self._on_disk and time.monotonic() - self._drains_since > LEAVE_WITHIN:
+            self._leave_on_disk(self._on_disk)
+        time.sleep(random.uniform(0.1, 0.5))
+
+    def _leave_on_disk(self, path: Path) -> None:
+        """Goes, with the answer where nobody but a worker here finds it: to all others the call is in doubt.
+
+        Raises:
+            Dropped: always.
+        """
+        work, called = self._made.work, self._made.called
+        log.warning("left with a paid answer on disk: a worker started here stores it", path=str(path))
+        lost = ApiTimeout(f"its answer lies on the disk of {self._tools.fleet.worker}", in_doubt=True)
+        with suppress(StateUnavailable):  # then the dispatcher frees the job of a dead worker, which says the same
+            self._tools.fleet.answered(work.message, work.token, called.claim, lost)
+        raise Dropped("stopping")
+
+
+def _told(error: Exception) -> str:
+    """The error in a sentence; of a fault of ours with its place."""
+    if isinstance(error, RestyleError):
+        return error.message
+    return "bug: " + "".join(traceback.format_exception(error, limit=-3)).strip()

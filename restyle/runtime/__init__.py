@@ -1,0 +1,1 @@
+"""The process itself: its memory, its clock, its slots."""

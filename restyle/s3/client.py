@@ -1,0 +1,163 @@
+"""boto3's client of S3, which decides where S3 is, who asks, whom to trust, and by which proxy.
+
+Imported where a client is opened, and not before.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import BotoCoreError
+from botocore.handlers import add_expect_header
+from botocore.session import Session, get_session
+
+from restyle.errors import ConfigurationError
+from restyle.http import trust
+from restyle.http.informational import FinalResponse
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from restyle.s3.store import Endpoint
+
+
+#: How OpenSSL finds a certificate in a folder.
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A client, and what it goes by, for whoever asks the same S3 in another way."""
+
+    client: S3Client
+    credentials: Any
+    """botocore's, which renew themselves; None where there are none."""
+    authorities: str
+    """The file of certificates to trust; none where S3 is plain HTTP and there is none."""
+    has_proxy: bool
+
+
+def open_client(endpoint: Endpoint | None, *, connections: int, seconds: float) -> Opened:
+    """A client of the embedded S3 server, or with None of the S3 of boto3's own chain.
+
+    Args:
+        endpoint: the embedded server, or None.
+        connections: that are kept.
+        seconds: for which a server may be silent; each request is tried three times, after pauses of seconds.
+
+    Raises:
+        ConfigurationError: AWS's own settings are wrong, or the certificates or the proxy cannot be used.
+    """
+    read_final_answers()
+    try:
+        return _opened(endpoint, connections, seconds)
+    except (BotoCoreError, ValueError) as error:
+        told = str(error).rstrip(".")
+        raise ConfigurationError(f"S3 cannot be opened: {told}. Look at the AWS_ variables and ~/.aws/config") from None
+
+
+def read_final_answers() -> None:
+    """Has botocore's connections skip what may precede an answer (`informational.py`)."""
+    for connection in (AWSHTTPConnection, AWSHTTPSConnection):
+        connection.response_class = FinalResponse  # type: ignore[assignment] # its stubs take one class alone
+
+
+def _opened(endpoint: Endpoint | None, connections: int, seconds: float) -> Opened:
+    config = Config(
+        # Who can wait for longer waits above this (`throttling.py`).
+        retries={"mode": "standard", "total_max_attempts": 3},
+        connect_timeout=5,
+        read_timeout=seconds,
+        max_pool_connections=connections,
+        tcp_keepalive=True,
+        # Links too are signed the way that every region takes.
+        signature_version="s3v4",
+        # The default adds a checksum to each request, which not every S3 server understands.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    session = get_session()
+    asked: dict[str, Any] = {"region_name": session.get_config_variable("region") or "us-east-1"}
+    if endpoint is not None:
+        asked |= {
+            "endpoint_url": endpoint.url,
+            "aws_access_key_id": endpoint.access_key,
+            "aws_secret_access_key": endpoint.secret_key,
+        }
+        client = _client(session, asked, config.merge(Config(s3={"addressing_style": "path"}, proxies={})))
+        return Opened(client, Credentials(endpoint.access_key, endpoint.secret_key), "", has_proxy=False)
+    distrust = None
+    try:
+        authorities = _trusting(session)
+    except ConfigurationError as error:
+        authorities, distrust = "", error
+    client = _client(session, asked, config)
+    if distrust and client.meta.endpoint_url.startswith("https:"):
+        raise distrust
+    proxy = trust.proxy_for(client.meta.endpoint_url)
+    if getproxies():
+        client.close()
+        client = _client(session, asked, config.merge(Config(proxies=_named(proxy, client.meta.endpoint_url))))
+    return Opened(client, session.get_credentials(), authorities, has_proxy=proxy is not None)
+
+
+def _client(session: Session, asked: dict[str, Any], config: Config) -> S3Client:
+    # As boto3 makes it, without boto3's resources and transfers, which take 2 MB and nobody asks for.
+    client = cast("S3Client", session.create_client("s3", config=config, **asked))
+    # With it botocore would read the head of an answer by itself, and take an informational one for final.
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client
+
+
+def _trusting(session: Session) -> str:
+    """Has all clients of a session, also those that fetch credentials, trust one file, and tells which.
+
+    Raises:
+        ConfigurationError: there is no such file.
+    """
+    path = str(session.get_config_variable("ca_bundle") or trust.authorities())
+    if Path(path).is_dir():
+        path = _together(path).name
+    if not Path(path).is_file():
+        raise ConfigurationError(
+            f"the certificates to trust for S3 cannot be read: {path} does not exist; see AWS_CA_BUNDLE"
+        )
+    session.set_config_variable("ca_bundle", path)
+    return path
+
+
+@functools.cache
+def _together(folder: str) -> Any:
+    """The certificates of a folder in one file, since botocore takes no folder; it is gone with the process."""
+    file = tempfile.NamedTemporaryFile(prefix="restyle-", suffix=".pem")  # noqa: SIM115 - kept for as long as it is used
+    for name in sorted(Path(folder).iterdir()):
+        if _HASHED.fullmatch(name.name) and name.is_file():
+            file.write(name.read_bytes().rstrip() + b"\n")
+    file.flush()
+    return file
+
+
+def _named(proxy: trust.Proxy | None, url: str) -> dict[str, str]:
+    """What botocore is told of proxies, since by itself it knows no networks in NO_PROXY, and no ALL_PROXY.
+
+    Raises:
+        ConfigurationError: S3 cannot be reached by this one.
+    """
+    if proxy is None:
+        return {}
+    if not proxy.url.startswith(("http:", "https:")):
+        raise ConfigurationError(
+            f"{proxy.variable} names the proxy {proxy.name}, by which S3 cannot be reached: name one that speaks HTTP"
+            f" (HTTPS_PROXY, HTTP_PROXY), or add {urlsplit(url).hostname} to NO_PROXY"
+        )
+    return {urlsplit(url).scheme: proxy.url}

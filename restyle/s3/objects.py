@@ -1,0 +1,301 @@
+"""Objects by obstore: GET, HEAD and PUT for the requests of every job, in Rust, without the interpreter's lock.
+
+boto3 stays the one authority. Where a bucket lies, in which region and style, and by whose credentials it is asked is
+learned from boto3's own requests, once S3 has answered them. What obstore is answered counts only where it is plain:
+an object, or a key that is missing. Anything else is None, and asked again by boto3, which has the error's text,
+redirects, retries and renewed credentials. What obstore is not trusted with: docs/decisions/0022-clients-of-s3.md.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from restyle.s3.replies import Head, Missing, Stored, TooLarge, plain
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+    from restyle.s3.client import Opened
+
+T = TypeVar("T")
+
+#: What of a key stands unquoted in its URL, as S3's signature demands.
+_SAFE = "/~"
+#: How S3 writes an ETag: 32 hexadecimal digits, and how many parts the object came in. obstore follows redirects; the
+#: page that a gateway leads to instead has an ETag of another form, or none.
+_ETAG = re.compile(r'"?[0-9a-fA-F]{32}(-\d+)?"?')
+#: What may stand in a header; anything else would end obstore in a panic.
+_PRINTABLE = re.compile(r"[ -~]*")
+#: Names of metadata that obstore takes for themselves, and not for headers of HTTP.
+_NAME = re.compile(r"(?!(?:content|cache|storage)-)[a-z0-9_-]+")
+#: obstore's own names of headers among an object's attributes.
+_HEADERS = frozenset(
+    {"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type", "Cache-Control", "Storage-Class"}
+)
+#: A body is taken over by so many bytes.
+_PIECE = 1024 * 1024
+#: A whole exchange may take so many times as long as a server may be silent.
+_ALL = 10
+#: Connections that are kept idle: each keeps up to 0.4 MB of what it read last.
+_IDLE = 8
+#: Errors in a row after which obstore is not asked for so many seconds: what it cannot do boto3 does at once.
+_ERRORS, _REST = 5, 60.0
+#: A proxy that is none, for all hosts but the bucket's own: a redirect to another host ends there.
+_NOWHERE = "http://127.0.0.1:1"
+#: Variables by which obstore, and no other program, would add headers.
+_OWN = ("AWS_CHECKSUM_ALGORITHM", "AWS_SERVER_SIDE_ENCRYPTION")
+_OPERATIONS = ("GetObject", "HeadObject", "PutObject")
+
+
+@dataclass
+class Route:
+    """The way to a bucket, as boto3 has gone it."""
+
+    base: str
+    """Its URL, without a slash at the end."""
+    region: str
+    store: S3Store | None = None
+    errors: int = 0
+    rests_until: float = 0.0
+
+    def is_same(self, other: Route) -> bool:
+        """Whether both lead to the same place."""
+        return (self.base, self.region) == (other.base, other.region)
+
+
+class Objects:
+    """obstore beside a boto3 client. Safe to share among threads."""
+
+    def __init__(self, opened: Opened, *, connections: int, seconds: float) -> None:
+        self._opened = opened
+        self._connections = connections
+        self._seconds = seconds
+        self._routes: dict[str, Route] = {}
+        self._lock = threading.Lock()
+        # obstore's threads, one a core unless this says otherwise, wait for the network: one does. Set here, since a
+        # worker opens its store before it has threads that may look into the environment.
+        os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
+        if opened.credentials is None or opened.has_proxy or any(map(os.environ.get, _OWN)):
+            return
+        for operation in _OPERATIONS:
+            events = opened.client.meta.events
+            events.register(f"before-parameter-build.s3.{operation}", _note)
+            events.register(f"before-sign.s3.{operation}", _learn)
+            events.register(f"after-call.s3.{operation}", self._keep)
+
+    def get(
+        self, bucket: str, key: str, *, max_bytes: int | None = None, admit: Callable[[int], None] | None = None
+    ) -> Stored | None:
+        """An object; None where boto3 must be asked.
+
+        Raises:
+            Missing: there is no such key.
+            TooLarge: it has more than `max_bytes`.
+        """
+
+        def ask(store: S3Store) -> Stored | None:
+            import obstore
+
+            try:
+                found = obstore.get(store, key)
+            except FileNotFoundError as error:
+                if "<Code>NoSuchKey</Code>" in str(error):
+                    raise Missing from None
+                raise
+            head = _head(found)
+            if head is None:
+                return None
+            if max_bytes is not None and head.bytes > max_bytes:
+                raise TooLarge(head.bytes)
+            if admit:
+                admit(head.bytes)
+            data = _body(found, head.bytes)
+            if len(data) != head.bytes:
+                return None
+            return Stored(head.etag, head.bytes, head.content_type, head.metadata, data)
+
+        return self._asked(bucket, key, ask)
+
+    def head(self, bucket: str, key: str) -> Head | None:
+        """What S3 says of an object; None where boto3 must be asked, as of one that is missing: nothing says why."""
+
+        def ask(store: S3Store) -> Head | None:
+            import obstore
+
+            return _head(obstore.get(store, key, options={"head": True}))
+
+        return self._asked(bucket, key, ask)
+
+    def put(self, bucket: str, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]) -> str | None:
+        """Writes an object and answers with its ETag; None where boto3 must do it. Metadata as it stands in headers."""
+        if not all(map(_PRINTABLE.fullmatch, (content_type, *metadata.values()))):
+            return None
+        if not all(map(_NAME.fullmatch, metadata)):
+            return None
+
+        def ask(store: S3Store) -> str | None:
+            import obstore
+
+            attributes = {**metadata, "Content-Type": content_type}
+            etag = obstore.put(store, key, data, attributes=attributes, use_multipart=False)["e_tag"] or ""
+            return etag.strip('"') if _ETAG.fullmatch(etag) else None
+
+        return self._asked(bucket, key, ask)
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self._routes.clear()
+
+    def _asked(self, bucket: str, key: str, ask: Callable[[S3Store], T | None]) -> T | None:
+        route = self._routes.get(bucket)
+        # Rust does not hear Ctrl-C: what a command asks for in its main thread goes by boto3.
+        if route is None or not _is_plain(key) or threading.current_thread() is threading.main_thread():
+            return None
+        if time.monotonic() < route.rests_until:
+            return None
+        found = None
+        try:
+            found = ask(self._store(bucket, route))
+        except (Missing, TooLarge):
+            route.errors = 0
+            raise
+        except FileNotFoundError:
+            return None
+        except BaseException as error:
+            # Whatever it was, boto3 tells; a panic of Rust's is no Exception.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+        route.errors = 0 if found is not None else route.errors + 1
+        if route.errors >= _ERRORS:
+            route.rests_until = time.monotonic() + _REST
+        return found
+
+    def _store(self, bucket: str, route: Route) -> S3Store:
+        with self._lock:
+            if route.store is None:
+                route.store = _open(bucket, route, self._opened, self._connections, self._seconds)
+            return route.store
+
+    def _keep(self, http_response: Any, context: dict[str, Any], **_: Any) -> None:
+        """Notes where botocore's request went, once S3 has answered it well."""
+        bucket, found = context.get("restyle_bucket", ""), context.get("restyle_route")
+        known = self._routes.get(bucket)
+        if found is None:
+            self._routes.pop(bucket, None)
+        elif http_response.status_code in {200, 404} and (known is None or not known.is_same(found)):
+            self._routes[bucket] = found
+
+
+def _note(params: Mapping[str, str], context: dict[str, Any], **_: Any) -> None:
+    """Hands bucket and key on to where the request is signed."""
+    context["restyle_bucket"], context["restyle_key"] = params["Bucket"], params["Key"]
+
+
+def _learn(request: Any, signing_name: str, region_name: str, signature_version: str, **_: Any) -> None:
+    """Notes where botocore sends a request, unless it is signed in a manner that obstore does not know."""
+    signing = request.context.get("signing", {})
+    ending = quote(request.context["restyle_key"], safe=_SAFE)
+    is_known = signature_version == "s3v4" and signing.get("signing_name", signing_name) == "s3"
+    route = None
+    if is_known and request.url.endswith(f"/{ending}"):
+        route = Route(request.url.removesuffix(f"/{ending}"), signing.get("region", region_name))
+    request.context["restyle_route"] = route
+
+
+def _is_plain(key: str) -> bool:
+    """Whether obstore takes a key as it is: not with parts that are empty, `.` or `..`, and no control characters."""
+    return key.isprintable() and not {"", ".", ".."} & set(key.split("/"))
+
+
+def _open(bucket: str, route: Route, opened: Opened, connections: int, seconds: float) -> S3Store:
+    """A client of a bucket with nothing left to find out for itself: what the environment says is overruled.
+
+    Raises:
+        BaseError, OSError: it cannot be made.
+    """
+    from obstore.store import S3Store
+
+    is_tls = route.base.startswith("https:")
+    options: dict[str, Any] = {
+        "allow_http": not is_tls,
+        "connect_timeout": timedelta(seconds=5),
+        # Of an answer's head, the sending of the request included; and of each piece of its body.
+        "read_timeout": timedelta(seconds=seconds),
+        "timeout": timedelta(seconds=_ALL * seconds),
+        "pool_max_idle_per_host": str(min(connections, _IDLE)),
+        "proxy_url": _NOWHERE,
+        "proxy_excludes": (urlsplit(route.base).hostname or "").strip("[]"),
+        "user_agent": "restyle",
+        "disable_system_certificates": True,
+    }
+    if is_tls:
+        options["root_certificate"] = Path(opened.authorities).read_bytes()
+    return S3Store(
+        bucket,
+        client_options=options,  # type: ignore[arg-type] # its types leave the last one out
+        retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=1)},
+        credential_provider=Renewed(opened.credentials),
+        # The bucket is in the URL already, in whichever style.
+        config={
+            "endpoint": route.base,
+            "aws_endpoint_url_s3": route.base,
+            "virtual_hosted_style_request": True,
+            "region": route.region,
+            "s3_express": False,
+            "skip_signature": False,
+            "unsigned_payload": False,
+            "request_payer": False,
+        },
+    )
+
+
+class Renewed:
+    """botocore's credentials for obstore, which asks for them again before they are a minute old."""
+
+    refresh_threshold = timedelta(0)
+
+    def __init__(self, credentials: Any) -> None:
+        self._credentials = credentials
+
+    def __call__(self) -> Any:
+        """As they are now: botocore renews what is about to expire."""
+        frozen = self._credentials.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": datetime.now(UTC) + timedelta(seconds=30),
+        }
+
+
+def _head(found: Any) -> Head | None:
+    """What an answer says of its object; None where it does not look like S3's."""
+    meta, attributes = found.meta, found.attributes
+    etag = meta["e_tag"] or ""
+    if not _ETAG.fullmatch(etag):
+        return None
+    metadata = {name: value for name, value in attributes.items() if name not in _HEADERS}
+    return Head(etag.strip('"'), meta["size"], attributes.get("Content-Type", ""), plain(metadata))
+
+
+def _body(found: Any, size: int) -> bytes:
+    """All of a body, of which there are never two copies where it is large."""
+    pieces = iter(found.stream(min_chunk_size=_PIECE))
+    first: bytes = next(pieces, b"")
+    if len(first) == size:
+        return first
+    whole = io.BytesIO()
+    whole.write(first)
+    for piece in pieces:
+        whole.write(piece)
+    return whole.getvalue()

@@ -1,0 +1,104 @@
+"""What S3's answers tell of objects, and their bodies: whole, or an error."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import unquote
+
+from restyle.errors import StoreUnavailable
+from restyle.s3.errors import translated
+
+
+@dataclass(frozen=True)
+class Head:
+    """What S3 says of an object; the ETag without its quotes, metadata keys in lower case."""
+
+    etag: str
+    bytes: int
+    content_type: str
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Stored(Head):
+    """An object with its content."""
+
+    data: bytes
+
+
+class Missing(Exception):
+    """S3 says that there is no such key."""
+
+
+class TooLarge(Exception):
+    """The object is larger than was asked for; its size in bytes."""
+
+
+class Stream(io.RawIOBase):
+    """The body of an answer to boto3, whose errors are ours."""
+
+    def __init__(self, body: Any, uri: str) -> None:
+        self._body = body
+        self._uri = uri
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """The next bytes; none only where all have come."""
+        with translated(self._uri):
+            piece = self._body.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        if not self.closed:
+            self._body.close()
+            super().close()
+
+
+def whole(answer: Any, uri: str) -> Any:
+    """The body of an answer that brings an object: no part of it that nobody asked for, no success of another kind."""
+    status = answer["ResponseMetadata"]["HTTPStatusCode"]
+    if status != 200:
+        answer["Body"].close()
+        raise StoreUnavailable(f"{uri}: S3 answers {status} instead of the object")
+    return answer["Body"]
+
+
+def read(answer: Any, uri: str, max_bytes: int | None, admit: Callable[[int], None] | None) -> bytes:
+    """The body of boto3's answer; of its size, which the answer need not tell, `admit` is told before or after.
+
+    Raises:
+        TooLarge: it has more than `max_bytes`.
+    """
+    body, size, data = whole(answer, uri), answer.get("ContentLength"), None
+    if size is None:
+        data = cast("bytes", body.read(None if max_bytes is None else max_bytes + 1))
+        size = len(data)
+    if max_bytes is not None and size > max_bytes:
+        body.close()
+        raise TooLarge(size)
+    if admit:
+        admit(size)
+    return cast("bytes", body.read()) if data is None else data
+
+
+def told(answer: Any, size: int | None = None) -> dict[str, Any]:
+    """The fields of a Head in an answer to boto3. rclone's server capitalises metadata keys and quotes no ETag."""
+    return {
+        "etag": answer.get("ETag", "").strip('"'),
+        "bytes": answer.get("ContentLength", 0) if size is None else size,
+        "content_type": answer.get("ContentType", ""),
+        "metadata": plain(answer.get("Metadata", {})),
+    }
+
+
+def plain(metadata: dict[str, str]) -> dict[str, str]:
+    """Metadata as it was before it was put into headers."""
+    return {name.lower(): unquote(value) for name, value in metadata.items()}

@@ -1,0 +1,157 @@
+"""Pictures that an answer only links to: fetched without the key, over https, and from public addresses alone.
+
+The address comes from outside. What answers at it lies beyond the API's own origin only where everybody could fetch
+it: the API's word must not have a worker read inner services, such as a cloud's metadata.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from urllib.parse import urlsplit
+
+from urllib3.connection import HTTPConnection
+
+from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
+from restyle.http.exchange import Wire
+from restyle.images import may_be_picture
+from restyle.segmind.responses import Reply, quoted
+
+#: Seconds before each try: a file may be there a moment after its address is told.
+_PAUSES = (0.0, 1.0, 3.0)
+_PORTS = {"http": 80, "https": 443}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+Origin = tuple[str, str, int]
+
+
+class Links:
+    """Fetches what lies behind links; to be shared among threads."""
+
+    def __init__(self, api_url: str, *, timeout: float, connections: int = 16, direct: bool = False) -> None:
+        self._own = origin(api_url)
+        self._wire = Wire(
+            api_url, "", timeout=timeout, connections=connections, direct=direct, admit=self._admit
+        )  # fmt: skip
+
+    def fetch(self, url: str) -> bytes:
+        """A picture that has been paid for: tried again for some seconds, since it could only be paid for once more.
+
+        Raises:
+            MalformedResponse: the address is none that is followed, or no picture is there.
+        """
+        said = ""
+        for pause in _PAUSES:
+            time.sleep(pause)
+            try:
+                reply = self.ask(url)
+            except (ApiTimeout, ApiUnavailable) as error:
+                said = error.message
+                continue
+            if reply.status == 200 and may_be_picture(reply.body):
+                return reply.body
+            said = f"it answers {reply.status}" + (" with what is no picture" if reply.status == 200 else "")
+        raise MalformedResponse(
+            f"the API links to its picture at {host_of(url)}, and it is not to be had there: {said}",
+            kind="a link that leads nowhere",
+        )
+
+    def ask(self, url: str) -> Reply:
+        """What lies behind a link, by one request.
+
+        Raises:
+            MalformedResponse: the address is none that is followed.
+            ApiUnavailable, ApiTimeout: as `Wire.ask`.
+        """
+        self._check(url)
+        reply = self._wire.ask("GET", url)
+        if 300 <= reply.status < 400:
+            raise _refusal(url, "it leads on to another, and redirects are not followed")
+        return reply
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._wire.close()
+
+    def _check(self, url: str) -> None:
+        """Raises MalformedResponse where an address is not followed."""
+        try:
+            place, parts = origin(url), urlsplit(url)
+        except ValueError:
+            raise _refusal(url, "it is no address") from None
+        if place == self._own:
+            return
+        if place[0] != "https" or parts.username is not None:
+            raise _refusal(url, "only https:// is followed")
+        # By a proxy it is the proxy that looks names up, and says where it connects to; it sees no inner address.
+        addresses = _literal(place[1]) if self._wire.proxy(url) else _addresses(place)
+        if inner := next((address for address in addresses if not is_public(address)), None):
+            raise _refusal(url, f"{inner} is an inner address")
+
+    def _admit(self, connection: HTTPConnection) -> None:
+        """Looks once more at where a connection leads: a name may stand for another address by now."""
+        scheme = "https" if connection.default_port == _PORTS["https"] else "http"
+        if (scheme, connection.host.lower(), connection.port) == self._own:
+            return
+        peer = connection.sock.getpeername()[0]
+        if not is_public(peer):
+            raise OSError(f"{peer} is an inner address")
+
+
+def origin(url: str) -> Origin:
+    """Scheme, host and port of an address.
+
+    Raises:
+        ValueError: it has none.
+    """
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme, 0)
+
+
+def host_of(url: str) -> str:
+    """The host of an address, as may be told: what follows may be a secret by which the picture is found."""
+    try:
+        return quoted(urlsplit(url).hostname or "?")
+    except ValueError:
+        return "?"
+
+
+def is_public(address: str) -> bool:
+    """Whether an address of the network is one that everybody reaches; what stands for another goes by that one."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
+        if found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return found.is_global and not found.is_multicast
+
+
+def _literal(host: str) -> list[str]:
+    """The address that a host's name itself is; none where it is a name of the outside."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return ["127.0.0.1"]
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        return []
+
+
+def _addresses(place: Origin) -> list[str]:
+    """Where a name leads; nowhere, where it cannot be looked up just now: connecting will say so."""
+    try:
+        found = socket.getaddrinfo(place[1], place[2], type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [str(address[0]) for *_, address in found]
+
+
+def _refusal(url: str, why: str) -> MalformedResponse:
+    return MalformedResponse(
+        f"the API links to its picture at {host_of(url)}, and this link is not followed: {why}",
+        kind="a link that is not followed",
+    )

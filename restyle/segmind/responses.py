@@ -1,0 +1,137 @@
+"""What the API's good answers hold: pure, of both its doors. What refusals mean: restyle/segmind/refusals.py.
+
+docs/formats.md says what the API's page leaves open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from restyle.errors import MalformedResponse
+from restyle.segmind.refusals import api_message, quoted, read_error
+from restyle.segmind.unpacking import unpack
+
+__all__ = ["SANDBOX_HEADER", "Answer", "Reply", "api_message", "quoted", "read_answer", "read_error"]
+
+#: The answer's header by which the sandbox says that it is one.
+SANDBOX_HEADER = "x-restyle-sandbox"
+#: Characters of a header that is stored: S3 takes 2 kB with an object, for all that is said of it.
+MOST_STORED = 200
+
+
+class Reply(NamedTuple):
+    """What came back, however it is to be read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    #: How long it took.
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a paid call brought; every figure is None where the API did not tell it."""
+
+    images: tuple[bytes, ...]
+    seconds: float
+    request_id: str | None = None
+    cost: float | None = None
+    remaining_credits: float | None = None
+    seed: int | None = None
+    sandbox: bool = False
+    reply: Reply | None = field(default=None, repr=False, compare=False)
+    """As it came, until its pictures are verified."""
+    disbelieved: str = ""
+    """The cost that it told, where that cannot be true (restyle/job/costs.py)."""
+    #: Seconds that the API says it was at work.
+    generation: float | None = None
+
+
+def read_answer(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    seconds: float,
+    *,
+    api_key: str = "",
+    fetch: Callable[[str], bytes] | None = None,
+) -> Answer:
+    """What an answer means; with `fetch`, pictures that it only links to are got by that.
+
+    Raises:
+        RestyleError: every status but one of 200 to 299 with pictures in it.
+    """
+    if not 200 <= status < 300:
+        raise read_error(status, headers, body, api_key)
+    cost, reply = cost_told(headers.get("x-cost")), Reply(status, headers, body, seconds)
+    try:
+        images = read_images(reply, fetch)
+    except MalformedResponse as error:
+        error.http_status, error.cost, error.reply = status, cost, reply
+        raise
+    return Answer(
+        images=images,
+        seconds=seconds,
+        request_id=stored_text(headers.get("x-request-id")),
+        cost=cost,
+        remaining_credits=credits_told(headers.get("x-remaining-credits")),
+        seed=_whole(headers.get("x-seed-value")),
+        sandbox=headers.get(SANDBOX_HEADER) is not None,
+        reply=reply,
+        generation=_number(headers.get("x-generation-time")),
+    )
+
+
+def read_images(reply: Reply, fetch: Callable[[str], bytes] | None = None) -> tuple[bytes, ...]:
+    """The pictures of a good answer, whatever form it has them in.
+
+    Raises:
+        MalformedResponse: there are none, or only links that are not, or cannot be, followed.
+    """
+    try:
+        items = unpack(reply.headers.get("content-type", ""), reply.body)
+    except MalformedResponse as error:
+        raise MalformedResponse(f"the API answers {reply.status} with {error.message}", kind=error.kind) from None
+    images = []
+    for item in items:
+        if isinstance(item, str) and fetch is None:
+            raise MalformedResponse(f"the API answers {reply.status} with a link in place of a picture", kind="a link")
+        images.append(fetch(item) if isinstance(item, str) and fetch else item)
+    return tuple(image for image in images if isinstance(image, bytes))
+
+
+def stored_text(text: str | None) -> str | None:
+    """Somebody else's words as they can be stored anywhere, in headers too: printable ASCII, 200 characters."""
+    if not text:
+        return None
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:MOST_STORED]).strip() or None
+
+
+def cost_told(text: str | None) -> float | None:
+    """Credits as an answer tells them, however odd; None where it tells none. restyle/job/costs.py judges them."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def credits_told(text: str | None) -> float | None:
+    """What is left on the account by a header, never less than nothing; None where it does not tell."""
+    found = _number(text)
+    return None if found is None else max(0.0, found)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        found = float(text) if text else None
+    except ValueError:
+        return None
+    return found if found is not None and abs(found) < 1e12 else None
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and re.fullmatch(r"-?\d{1,18}", text.strip()) else None

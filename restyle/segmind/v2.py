@@ -1,0 +1,399 @@
+"""The API's other door, v2: its queue takes a request, says how it stands, and gives the result by URL.
+
+Each function is one look: it never sleeps and never retries; restyle/job/call.py does. The key goes to the API's own
+address and to that of its request history, never to where a result lies.
+Contract: docs.segmind.com/docs/serverless-api/async-inference; Segmind's Python SDK (v2.py, generations.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from restyle import images
+from restyle.errors import (
+    ApiTimeout,
+    ApiUnavailable,
+    JobError,
+    MalformedResponse,
+    RequestFailed,
+    RestyleError,
+)
+from restyle.http.exchange import Wire
+from restyle.models import Params, utc_now
+from restyle.runtime.memory import Parcel
+from restyle.segmind.links import Links
+from restyle.segmind.responses import (
+    SANDBOX_HEADER,
+    Answer,
+    Reply,
+    api_message,
+    cost_told,
+    credits_told,
+    quoted,
+    read_error,
+    read_images,
+)
+from restyle.segmind.unpacking import unpack
+from restyle.segmind.v1 import LINK_TIMEOUT, Body
+from restyle.telemetry import metrics
+
+#: Seconds for a look; only the submit, which carries the picture, may take as long as a call.
+LOOK_TIMEOUT = LINK_TIMEOUT
+#: Seconds that a request may have taken, by the history's word.
+LONGEST = 86_400.0
+#: Rows a page of the history (its own limit), and pages that are read of it.
+PER_PAGE, MOST_PAGES = 100, 50
+#: How far the API's clock may be from ours.
+CLOCK_SLACK = timedelta(minutes=5)
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+class NotThere(Exception):
+    """The API does not know the request that it was asked for."""
+
+
+class FileGone(NotThere):
+    """The picture is made, and where it should lie there is none (404, 410), or it is kept back (403)."""
+
+
+class CannotTell(Exception):
+    """The history does not say whether a request was made: it cannot be read, or others ask for the very same."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the API's queue has accepted, and bills once it is made."""
+
+    request_id: str
+    submitted: datetime
+
+    def as_json(self) -> str:
+        """As it is written down."""
+        return json.dumps({"request_id": self.request_id, "submitted": self.submitted.isoformat()})
+
+
+def read_request(text: str | bytes) -> Request:
+    """A request as it was written down."""
+    told = json.loads(text)
+    return Request(told["request_id"], datetime.fromisoformat(told["submitted"]))
+
+
+class SegmindQueue:
+    """A client of v2, to be shared among threads."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        history_url: str = "",
+        timeout: float = 180.0,
+        connections: int = 16,
+        direct: bool = False,
+    ) -> None:
+        self.url = url
+        self._key = api_key
+        self._origin = urljoin(url, "/")
+        self._history_url = history_url
+        short = min(timeout, LOOK_TIMEOUT)
+        self._submits = Wire(url, api_key, timeout=timeout, connections=connections, direct=direct)
+        self._submit = metrics.api(self._submits.ask)
+        self._looks = Wire(url, api_key, timeout=short, connections=connections, direct=direct)
+        #: Fetches results, which lie elsewhere.
+        self.links = Links(url, timeout=short, connections=connections, direct=direct)
+
+    def submit(self, parcel: Parcel, params: Params) -> Request:
+        """Has a request accepted: the one step that is never repeated once it may have arrived.
+
+        Raises:
+            RestyleError: it was refused, by the same table as a call of v1; or in doubt where the reply was lost.
+        """
+        submitted = utc_now()
+        with Body(parcel, params) as body:
+            reply = self._submit("POST", self.url, body)
+        if not 200 <= reply.status < 300:
+            raise read_error(reply.status, reply.headers, reply.body, self._key)
+        request_id = _object(reply.body).get("request_id")
+        if not isinstance(request_id, str) or not _ID.fullmatch(request_id):
+            raise ApiTimeout("the API accepted a request and gave no id for it", reply.status, in_doubt=True)
+        return Request(request_id, submitted)
+
+    def look(self, request: Request) -> Answer | None:
+        """The result of a request; None while there is none yet.
+
+        Raises:
+            NotThere: the API knows it no more; FileGone: it does, and the picture is not there.
+            RequestFailed: it could not be made.
+            MalformedResponse: it was made, and holds no picture that can be read or fetched.
+            ApiUnavailable, ApiTimeout, RateLimited: look again; never in doubt.
+            FleetError: as a call of v1 does.
+        """
+        place = f"{self._origin}v2/requests/{request.request_id}"
+        status = self._state(self._get(f"{place}/status"))
+        if status != "COMPLETED":
+            return None
+        reply = self._get(place)
+        self._state(reply)
+        return self._result(reply, request)
+
+    def _state(self, reply: Reply) -> str:
+        """What a reply says of its request; a body that names an end counts, whatever the status above it."""
+        told = _object(reply.body)
+        state = str(told.get("status", "")).upper()
+        if state == "FAILED":
+            said = quoted(str(told.get("error") or api_message(reply.body)), self._key)
+            raise RequestFailed(f"the API could not make the picture: {said}", reply.status)
+        if reply.status == 404:
+            raise NotThere
+        if not 200 <= reply.status < 300:
+            raise _again(read_error(reply.status, reply.headers, reply.body, self._key))
+        if state not in {"QUEUED", "PROCESSING", "COMPLETED"}:
+            raise ApiUnavailable("the API does not say how the request stands", reply.status)
+        return state
+
+    def _result(self, reply: Reply, request: Request) -> Answer:
+        told = _object(reply.body)
+        metrics = told.get("metrics") if isinstance(told.get("metrics"), dict) else {}
+        assert isinstance(metrics, dict)
+        cost, taken = cost_told(str(metrics.get("cost", ""))), (utc_now() - request.submitted).total_seconds()
+        try:
+            images = read_images(reply, self._fetched)
+        except MalformedResponse as error:
+            # It is billed: a further request would be billed as well, and end no better.
+            error.http_status, error.cost, error.is_last = reply.status, cost, True
+            error.reply = error.reply or reply
+            raise
+        return Answer(
+            images=images,
+            seconds=min(_figure(metrics, "total_time") or taken, max(taken, 0.0)),
+            request_id=request.request_id,
+            cost=cost,
+            remaining_credits=credits_told(str(metrics.get("remaining_credits", ""))),
+            sandbox=reply.headers.get(SANDBOX_HEADER) is not None,
+            reply=reply,
+        )
+
+    def _fetched(self, url: str) -> bytes:
+        """A picture by its URL, by one request (restyle/segmind/links.py): without the key, no redirect followed."""
+        reply = _patient(lambda: self.links.ask(url))
+        if reply.status in {403, 404, 410}:
+            raise FileGone
+        if reply.status != 200:
+            raise ApiUnavailable(f"the result cannot be fetched: {reply.status}", reply.status)
+        try:
+            (picture,) = (item for item in unpack(reply.headers.get("content-type", ""), reply.body)[:1])
+            if isinstance(picture, str):
+                raise MalformedResponse("it is a link to another", kind="page")
+            images.received(picture)
+        except MalformedResponse as error:
+            if error.kind.startswith("format "):
+                error.reply = reply  # it would come so again
+                raise
+            # It is billed: what came of it may be a page of the file's host, and is fetched again.
+            raise ApiUnavailable(f"the result is no picture as it was fetched: {error.message}", 200) from None
+        return picture
+
+    def _get(self, url: str) -> Reply:
+        return _patient(lambda: self._looks.ask("GET", url))
+
+    # -- the account's history -----------------------------------------------------------------------------
+
+    def recall(self, request: Request) -> Answer | None:
+        """The result of a request that the queue knows no more, from the history; None while there is none yet.
+
+        Raises:
+            CannotTell: the history cannot be read, or does not know it either.
+            FileGone: its picture is gone.
+            RequestFailed, ApiUnavailable, ApiTimeout, RateLimited: as `look` does.
+        """
+        found = self._read_history(f"/{request.request_id}")
+        row = found.get("data") if isinstance(found.get("data"), dict) else found
+        assert isinstance(row, dict)
+        if row.get("request_id") != request.request_id:
+            raise CannotTell("the history does not tell of this request")
+        state = str(row.get("model_status", "")).upper()
+        if state == "FAILED":
+            raise RequestFailed(f"the API could not make the picture: {quoted(str(row.get('error')), self._key)}")
+        if state != "COMPLETED" or not isinstance(row.get("generation_url"), str):
+            return None
+        try:
+            images = (self._fetched(row["generation_url"]),)
+        except MalformedResponse as error:
+            error.is_last, error.reply = True, error.reply or Reply(200, {}, json.dumps(row).encode(), 0.0)
+            raise
+        seconds = min((_figure(row, "latency_ms") or 0.0) / 1000, LONGEST)
+        return Answer(images, seconds, request.request_id, cost=cost_told(str(row.get("credits_deduction", ""))))
+
+    def find(self, image: bytes, params: Params, since: datetime, *, is_ours: bool) -> Request | None:
+        """A request that was submitted for these parameters since then, and whose id was lost; None: there is none.
+
+        Args:
+            image: the picture as sent. The history is said to leave it out; where it does not, it decides.
+            params: as sent.
+            since: before this nothing was submitted, by our clock.
+            is_ours: whether no other job can have asked for the same parameters.
+
+        Raises:
+            CannotTell: the history cannot be read, or the request may be another job's.
+            ApiUnavailable, ApiTimeout, RateLimited: the history is out of reach just now.
+        """
+        matching = []
+        for row in self._rows(since - CLOCK_SLACK):
+            same = _asks_for(row, image, params)
+            if same is False or str(row.get("model_status", "")).upper() == "FAILED":
+                continue
+            if same is None and not is_ours:
+                raise CannotTell("other jobs ask for the same parameters: give each its own seed, or none")
+            matching.append(row)
+        if not matching:
+            return None
+        # The first that was made; else the first that will be.
+        row = min(matching, key=lambda row: (str(row.get("model_status")).upper() != "COMPLETED", _time(row)))
+        return Request(str(row["request_id"]), _time(row))
+
+    def _rows(self, since: datetime) -> Iterator[dict[str, Any]]:
+        """The account's requests since then, newest first."""
+        slug = urlsplit(self.url).path.rstrip("/").rpartition("/")[2]
+        for page in range(1, MOST_PAGES + 1):
+            asked = {
+                "page": page, "per_page": PER_PAGE, "from_date": f"{since:%Y-%m-%d}", "model_name": slug,
+                "to_date": f"{utc_now() + timedelta(days=1):%Y-%m-%d}",
+            }  # fmt: skip
+            rows = _row_list(self._read_history(f"?{urlencode(asked)}"))
+            for row in rows:
+                if _time(row) < since:
+                    return
+                if not _ID.fullmatch(str(row.get("request_id", ""))):
+                    raise CannotTell("the history tells of requests without an id")
+                yield row
+            if len(rows) < PER_PAGE:
+                return
+        raise CannotTell(f"the history has more than {MOST_PAGES * PER_PAGE:,} requests since then")
+
+    def _read_history(self, query: str) -> dict[str, Any]:
+        if not self._history_url:
+            raise CannotTell("RESTYLE_HISTORY_URL is off")
+        reply = self._get(self._history_url + query)
+        if reply.status in {408, 429} or reply.status >= 500:
+            raise _again(read_error(reply.status, reply.headers, reply.body, self._key))
+        if reply.status != 200:
+            said = quoted(api_message(reply.body), self._key)
+            raise CannotTell(f"the request history answers {reply.status}: {said}")
+        found = _json(reply.body)
+        if isinstance(found, list):
+            return {"data": found}
+        if not isinstance(found, dict):
+            # A proxy's page under a 200 tells of no requests, and that is no sign that there are none.
+            raise CannotTell("the history's page cannot be read")
+        return found
+
+    def check_history(self) -> int:
+        """How many requests the newest page of the history has.
+
+        Raises:
+            CannotTell, RestyleError: it cannot be read.
+        """
+        return len(_row_list(self._read_history("?page=1&per_page=1")))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        for wire in (self._submits, self._looks, self.links):
+            wire.close()
+
+
+# -- reading: pure -----------------------------------------------------------------------------------------
+
+
+def _patient(ask: Any) -> Reply:
+    """A look, which costs nothing and may be repeated: its errors are never in doubt."""
+    try:
+        reply: Reply = ask()
+    except ApiTimeout as error:
+        raise ApiTimeout(error.message, error.http_status) from None
+    except MalformedResponse as error:
+        if error.reply is None:  # a link that is not followed
+            raise
+        raise ApiUnavailable(error.message, error.http_status) from None  # the request stands all the same
+    return reply
+
+
+def _again(error: RestyleError) -> RestyleError:
+    """An error of a look: one that would fail the job as a wrong request only means to look again."""
+    return ApiUnavailable(error.message, error.http_status) if isinstance(error, JobError) else error
+
+
+def _json(body: bytes) -> Any:
+    """What a body says; None where it is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """A JSON object; empty where it is none."""
+    found = _json(body)
+    return found if isinstance(found, dict) else {}
+
+
+def _figure(told: Mapping[str, Any], name: str) -> float | None:
+    value = told.get(name)
+    try:
+        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+    except ValueError:
+        return None
+    return found if found is not None and 0 <= found < 1e12 else None
+
+
+def _row_list(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a page, under whatever name: the page's form is not published, its rows' is."""
+    lists = [value for value in found.values() if isinstance(value, list)]
+    if len(lists) != 1 or not all(isinstance(row, dict) for row in lists[0]):
+        raise CannotTell("the history's page cannot be read")
+    return lists[0]
+
+
+def _time(row: Mapping[str, Any]) -> datetime:
+    """When a request was submitted."""
+    for name in ("model_created", "created_at", "created"):
+        try:
+            found = datetime.fromisoformat(str(row[name]))
+        except (KeyError, ValueError):
+            continue
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    raise CannotTell("the history does not tell when its requests were made")
+
+
+def _asks_for(row: Mapping[str, Any], image: bytes, params: Params) -> bool | None:
+    """Whether a row is of this request; None where only its picture could tell, and is not there."""
+    sent = row.get("request_body")
+    if isinstance(sent, str):
+        sent = _object(sent.encode())
+    if not isinstance(sent, dict):
+        raise CannotTell("the history does not tell what was asked for")
+    wanted = {"negative_prompt": "", **params.as_sent()}
+    if not all(_equal(sent.get(name, ""), value) for name, value in wanted.items()):
+        return False
+    picture = sent.get("image")
+    if not isinstance(picture, str) or len(picture) < 1000:
+        return None
+    return picture.rpartition(",")[2] == base64.b64encode(image).decode()
+
+
+def _equal(told: Any, sent: Any) -> bool:
+    if isinstance(sent, bool):
+        return str(told).lower() == str(sent).lower()
+    if isinstance(sent, int | float):
+        try:
+            return abs(float(told) - sent) < 1e-6
+        except (TypeError, ValueError):
+            return False
+    return bool((told or "") == sent)

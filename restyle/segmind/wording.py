@@ -1,0 +1,121 @@
+"""Whose fault a refusal is, by its words: the account's, the headers', or this one request's. Pure.
+
+A job may fail alone only where the words name one of its own parameters or its picture, say what is wrong with it, and
+say nothing of money, plan, account, the account's limits or headers. All else is not clear, and whoever asks lets the
+whole fleet stop. The words are in restyle/segmind/vocabulary.toml: English ones, and those that speakers of other
+languages are likely to be answered with.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+import unicodedata
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
+
+#: "Image generation" is what the API does, and no picture of ours; nor is a type of content like image/jpeg, and what
+#: is insufficient about a picture is not the balance.
+_NOT_OURS = re.compile(
+    r"(?<!\w)(?:image|photo|picture|img)s? ?(?:generations?|service|api|endpoint|models?|to|2 ?img)(?: images?)?(?!\w)"
+    r"|img2img|(?:image|application|text|multipart)/[\w.+-]+|went wrong"
+    r"|insufficient (?=(?:image )?(?:resolution|quality|size|contrast|detail))"
+)
+#: What tells that a limit has a bound, as a parameter's has.
+_BOUND = re.compile(
+    r"[<>]=?|must be|less|greater|at (?:most|least)|between|maximum|minimum|\bm(?:ax|in)\b|range|characters|\btokens?\b"
+    r"|pixels|\b\d+ ?(?:x|px|[kmg]b)\b|\bsize\b|length|resolution|limit (?:of|is)? ?\d|hors|fuera|ausserhalb|zwischen"
+    r"|exceeds? (?:the |its )?(?:\w+ )?limit|超出|超过"
+)
+_AMOUNT = re.compile(r"[$€£¥] ?\d")
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Whose fault it is ("": not clear); of the account also which cause, and the period of a limit."""
+
+    whose: Literal["account", "header", "job", ""]
+    cause: str = ""
+    period: str = ""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The lists as patterns."""
+
+    causes: dict[str, re.Pattern[str]]
+    periods: dict[str, re.Pattern[str]]
+    header: re.Pattern[str]
+    parameter: re.Pattern[str]
+    picture: re.Pattern[str]
+    defect: re.Pattern[str]
+    bare_limit: re.Pattern[str]
+
+    def names_own(self, text: str) -> bool:
+        """Whether a text names what a request has of its own."""
+        return bool(self.parameter.search(text) or self.picture.search(text))
+
+
+def plain(text: str) -> str:
+    """A text as the lists have their words: in small letters, without accents, names taken apart."""
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    text = unicodedata.normalize("NFKD", text.casefold())
+    text = "".join(char for char in text if not unicodedata.combining(char))
+    return " ".join(unicodedata.normalize("NFC", re.sub(r"[_\-]+", " ", text)).split())
+
+
+def _pattern(lists: dict[str, list[str]]) -> re.Pattern[str]:
+    words = [re.escape(plain(word)).replace(r"\*", r"\w*") for word in lists.get("words", [])]
+    pieces = [re.escape(plain(piece)) for piece in lists.get("pieces", [])]
+    return re.compile("|".join([rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", *pieces]))
+
+
+@functools.cache
+def vocabulary() -> Vocabulary:
+    """The lists, read at the first refusal: most processes never meet one."""
+    found: dict[str, Any] = tomllib.loads(
+        (resources.files("restyle.segmind") / "vocabulary.toml").read_text(encoding="utf-8")
+    )
+    groups = {name: {key: _pattern(lists) for key, lists in found.pop(name).items()} for name in ("causes", "periods")}
+    return Vocabulary(**groups, **{name: _pattern(lists) for name, lists in found.items()})  # type: ignore[arg-type] # by name
+
+
+def blame(text: str, fields: str = "") -> Blame:
+    """Whose fault a refusal is.
+
+    Args:
+        text: what it says.
+        fields: the names of the fields that it says this of, where it is structured.
+    """
+    words, named, known = plain(text), plain(fields), vocabulary()
+    judged = _NOT_OURS.sub(" ", words)
+    if known.header.search(judged) or known.header.search(named):
+        return Blame("header", "header")
+    if cause := _cause(judged, known):
+        return Blame("account", cause, _period(words, known) if "limit" in cause else "")
+    limit, is_own = known.bare_limit.search(judged), known.names_own(judged)
+    if limit and not _BOUND.search(judged):
+        return Blame("account", "limit", _period(words, known)) if is_own else Blame("")
+    if known.parameter.search(named) or known.picture.search(named):
+        return Blame("job")
+    return Blame("job") if is_own and (limit or known.defect.search(judged)) else Blame("")
+
+
+def _cause(words: str, known: Vocabulary) -> str:
+    """Which of the account's causes a text names, a limit before all others; empty where it names none."""
+    found = {name: match.start() for name, pattern in known.causes.items() if (match := pattern.search(words))}
+    if amount := _AMOUNT.search(words):
+        found.setdefault("balance", amount.start())
+    limit = known.bare_limit.search(words)
+    if "team" in found and ("limit" in found or limit):
+        return "team_limit"
+    if "limit" in found or (found and limit and "plan" not in found):
+        return "limit"
+    cause = min(found, key=lambda name: found[name], default="")
+    return "account" if cause == "team" else cause
+
+
+def _period(words: str, known: Vocabulary) -> str:
+    return next((name for name, pattern in known.periods.items() if pattern.search(words)), "")
