@@ -40,10 +40,10 @@ from restyle.job.parked import in_redis as parked
 from restyle.job.parked import unplaced, unreadable
 from restyle.job.storing import until_stored
 from restyle.models import Fingerprint, utc_now
+from restyle.reply import Reply
 from restyle.runtime.clock import elapsed
 from restyle.runtime.memory import Hold, Parcel
 from restyle.s3.store import Stored
-from restyle.segmind.responses import Reply
 from restyle.telemetry.steps import step
 
 #: Seconds for which a job that has to wait for its call sleeps at a time.

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.cli.board import WINDOW, Pace
 from apps.session import Session
+from apps.views.pace import WINDOW, Pace
 from config.celery_app import QUEUES
 from restyle.coordination.events import Event, ask_events, read_events
 from restyle.coordination.registry import Totals, legible, read_totals

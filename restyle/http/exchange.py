@@ -22,7 +22,7 @@ from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
 from restyle.http.connecting import Admit, open_session
 from restyle.http.trust import Proxy, authorities, check_address, proxy_for
 from restyle.http.unreached import cause, forget_frames, never_sent, refused, unreached
-from restyle.segmind.responses import Reply, quoted
+from restyle.reply import Reply, quoted
 
 _CHUNK = 256 * 1024
 #: Bytes of an answer beyond which it is no picture of ours: four samples in base64 take about 20 MB.

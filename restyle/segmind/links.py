@@ -16,7 +16,7 @@ from urllib3.connection import HTTPConnection
 from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
 from restyle.http.exchange import Wire
 from restyle.images import may_be_picture
-from restyle.segmind.responses import Reply, quoted
+from restyle.reply import Reply, quoted
 
 #: Seconds before each try: a file may be there a moment after its address is told.
 _PAUSES = (0.0, 1.0, 3.0)

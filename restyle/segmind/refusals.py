@@ -31,10 +31,9 @@ from restyle.errors import (
     Unauthorized,
 )
 from restyle.http.rate_limits import reset_wait
+from restyle.reply import quoted
 from restyle.segmind.wording import Blame, blame
 
-#: Characters of somebody else's words that are quoted.
-MOST_TEXT = 300
 #: Bytes of a refusal that are read as JSON; one that echoes a picture is larger than one would think.
 _MOST_JSON = 4_000_000
 #: Characters of each text in it, how many of them, and how deep they may lie.
@@ -171,12 +170,3 @@ def _shortened(text: str) -> str:
 def _without_tags(text: str) -> str:
     text = re.sub(r"(?is)<(script|style)\b.*?(</\1>|$)", " ", text)
     return re.sub(r"<[^>]*>", " ", text)
-
-
-def quoted(text: str, api_key: str = "") -> str:
-    """Somebody else's words as one line of ours: short, printable, and without the key."""
-    if api_key:
-        text = text.replace(api_key, "***")
-    text = re.sub(r"SG_[0-9A-Za-z]{8,}", "SG_***", text)
-    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "…"

@@ -8,28 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from restyle.errors import MalformedResponse
-from restyle.segmind.refusals import api_message, quoted, read_error
+from restyle.reply import Reply
+from restyle.segmind.refusals import api_message, read_error
 from restyle.segmind.unpacking import unpack
 
-__all__ = ["SANDBOX_HEADER", "Answer", "Reply", "api_message", "quoted", "read_answer", "read_error"]
+__all__ = ["SANDBOX_HEADER", "Answer", "Reply", "api_message", "read_answer", "read_error"]
 
 #: The answer's header by which the sandbox says that it is one.
 SANDBOX_HEADER = "x-restyle-sandbox"
 #: Characters of a header that is stored: S3 takes 2 kB with an object, for all that is said of it.
 MOST_STORED = 200
-
-
-class Reply(NamedTuple):
-    """What came back, however it is to be read."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    #: How long it took.
-    seconds: float
 
 
 @dataclass(frozen=True)

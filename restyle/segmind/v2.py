@@ -27,16 +27,15 @@ from restyle.errors import (
 )
 from restyle.http.exchange import Wire
 from restyle.models import Params, utc_now
+from restyle.reply import Reply, quoted
 from restyle.runtime.memory import Parcel
 from restyle.segmind.links import Links
 from restyle.segmind.responses import (
     SANDBOX_HEADER,
     Answer,
-    Reply,
     api_message,
     cost_told,
     credits_told,
-    quoted,
     read_error,
     read_images,
 )

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from apps.cli.board import BARS, Near, Pace, draw
+from apps.cli.board import Near, draw
+from apps.views.pace import BARS, Pace
 from producers.runs.snapshot import Snapshot
 from producers.runs.statistics import VariantTally
 from restyle.models import RunStatus

@@ -12,7 +12,8 @@ import pytest
 from restyle.coordination.suspensions import advice
 from restyle.errors import FleetError, Misconfigured, OutOfCredits, RateLimited, RequestRejected, Unauthorized
 from restyle.http.rate_limits import MOST, reset_wait
-from restyle.segmind.refusals import MOST_TEXT, api_message, quoted, read_error
+from restyle.reply import MOST_TEXT, quoted
+from restyle.segmind.refusals import api_message, read_error
 
 #: Money, plan, account: the fleet stops at the first, and the cause says which it is.
 MONEY: list[tuple[str, str]] = [

@@ -24,8 +24,9 @@ from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
 from restyle.job.parked import in_redis as parked
 from restyle.models import Fingerprint, Params, UtcTime, Value, utc_now
+from restyle.reply import Reply, quoted
 from restyle.runtime.clock import elapsed
-from restyle.segmind.responses import Answer, Reply, quoted, read_images, stored_text
+from restyle.segmind.responses import Answer, read_images, stored_text
 
 #: Such answers of a job after which no further call is made for it: each of them is billed.
 MOST_OF_A_JOB = 2
