@@ -11,6 +11,7 @@ import typer
 
 from apps.cli import options
 from apps.session import Session, session
+from apps.stack.local import home_of
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import SOME_FAILED
 from reports.copy import copy_page
@@ -93,7 +94,7 @@ def open_report(run: Run, here: Session) -> None:
     uri = here.workspace.run(run.run_id, "report.html")
     page = Path(here.shown(uri))
     if not page.is_file():
-        folder = here.settings.home / "reports" / run.run_id
+        folder = home_of(here.settings).folder(f"reports/{run.run_id}")
         page = copy_page(run.run_id, folder, store=here.store, workspace=here.workspace, link=full_size(here))
     if not webbrowser.open(page.resolve().as_uri()):
         say(f"No browser could be started; the page is {page.resolve()}", "yellow")

@@ -9,6 +9,7 @@ counts them; `<group>.json`, its story, there while it can be joined (mode 0600,
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -17,8 +18,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from apps.stack.home import KILL_TIMEOUT, PATIENCE, Home, tails
+from apps.stack.home import KEEPER, KILL_TIMEOUT, PATIENCE, Home, tails
 from apps.stack.locks import Lock, is_held_alone
+from restyle import private
 from restyle.errors import ConfigurationError, StateUnavailable
 
 #: Seconds that a group may take to answer.
@@ -115,7 +117,7 @@ class Groups:
                         members.append(self._member(group))  # noqa: PERF401 - what was joined is left where one fails
                     self._start([member for member in members if member.story is None], detach=detach)
                     for member in members if detach else ():
-                        self.home.run(f"{member.name}.stays").touch()
+                        self._have_stay(member.name)
             except BaseException as error:
                 for member in reversed(members):
                     self._leave(member)
@@ -202,11 +204,11 @@ class Groups:
         for name in ("json", "stays"):
             self.home.run(f"{group.name}.{name}").unlink(missing_ok=True)
         if detach:
-            self.home.run(f"{group.name}.stays").touch()
+            self._have_stay(group.name)
         keeper = subprocess.Popen(
             # -P: no module of the current folder takes the place of ours, or of Python's.
-            [sys.executable, "-P", "-m", "apps.stack.keeper"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=self.home.log("keeper").open("ab"), start_new_session=True,
+            [sys.executable, "-P", "-m", KEEPER], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=private.open_log(self.home.log("keeper")), start_new_session=True,
         )  # fmt: skip
         files = {name: str(self.home.run(f"{group.name}.{name}")) for name in ("lock", "users", "stays", "deaths")}
         uses = [str(self.home.run(f"{name}.users")) for name in group.uses]
@@ -215,6 +217,10 @@ class Groups:
         keeper.stdin.write(json.dumps(orders).encode() + b"\n")
         keeper.stdin.close()
         return keeper
+
+    def _have_stay(self, name: str) -> None:
+        """Lets a group outlive its users."""
+        os.close(private.open_file(self.home.run(f"{name}.stays"), os.O_CREAT | os.O_WRONLY))
 
     # -- leaving -------------------------------------------------------------------------------------------
 

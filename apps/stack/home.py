@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,9 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from apps import pids
 from apps.stack.locks import Lock, is_held_alone
+from restyle import private
 from restyle.errors import StateUnavailable
 
+#: The module that keeps a group.
+KEEPER = "apps.stack.keeper"
 #: Seconds after which a command says what it waits for.
 PATIENCE = 1.5
 #: Seconds until a keeper whose patience was ended must be gone.
@@ -25,7 +28,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Home:
-    """The folder. Each group has files in its `run/` (apps/stack/groups.py)."""
+    """The folder. Each group has files in its `run/` (apps/stack/groups.py). What is not this user's is no part
+    of it.
+    """
 
     path: Path
     #: Seconds that a group may take to end, its calls in flight included.
@@ -33,11 +38,24 @@ class Home:
     say: Say = field(default=lambda _text: None)
 
     def folder(self, name: str) -> Path:
-        """A folder in it, which only its owner can enter."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self.path / name
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """A folder in it, which only its owner can enter.
+
+        Raises:
+            NotOurs: there is one of somebody else's, or open to others.
+        """
+        path = private.make_folder(self.path)
+        for part in name.split("/"):
+            path = private.make_folder(path / part)
         return path
+
+    def check(self) -> None:
+        """Makes sure that what stands there of groups was written by this user; nothing may be there yet.
+
+        Raises:
+            NotOurs: others can have written it.
+        """
+        for path in (self.path, self.path / "run"):
+            private.check_folder(path)
 
     def run(self, name: str) -> Path:
         """A file of the running stack."""
@@ -50,10 +68,7 @@ class Home:
     def secret(self, name: str, text: str) -> Path:
         """Writes a file that only its owner can read."""
         path = self.folder("run") / name
-        draft = path.with_suffix(".new")
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-        draft.replace(path)
+        private.write(path, text)
         return path
 
     def child(self, name: str, argv: list[str], *, env: dict[str, str] | None = None, **how: Any) -> dict[str, Any]:
@@ -71,25 +86,39 @@ class Home:
     # -- its groups ----------------------------------------------------------------------------------------
 
     def story(self, name: str) -> dict[str, Any] | None:
-        """What is story of a group that can be joined; None where it is not up, or is ending."""
+        """What is story of a group that can be joined; None where it is not up, or is ending.
+
+        Raises:
+            NotOurs: others can have written it.
+        """
+        self.check()
         try:
-            story: dict[str, Any] = json.loads(self.run(f"{name}.json").read_text())
+            story: dict[str, Any] = json.loads(private.read(self.run(f"{name}.json")))
         except (OSError, ValueError):
             return None
         return story if is_held_alone(self.run(f"{name}.lock")) else None
 
     def signal(self, name: str) -> None:
-        """Sends SIGTERM to a group's keeper, where there is one."""
+        """Sends SIGTERM to a group's keeper, where there is one.
+
+        Raises:
+            NotOurs: the process that stands there is no keeper of this group.
+        """
         lock = self.run(f"{name}.lock")
         try:
             if is_held_alone(lock):
                 # Keepers of older versions stand in the story alone.
-                os.kill(int(lock.read_text() or (self.story(name) or {})["pid"]), signal.SIGTERM)
+                pids.end(int(private.read(lock) or (self.story(name) or {})["pid"]), KEEPER, lock)
         except (ProcessLookupError, FileNotFoundError, ValueError, KeyError):
             return
 
     def up(self) -> list[str]:
-        """The groups whose keepers live, those that are ending too."""
+        """The groups whose keepers live, those that are ending too.
+
+        Raises:
+            NotOurs: others can have written what stands there.
+        """
+        self.check()
         names = sorted(path.stem for path in (self.path / "run").glob("*.lock"))
         return [name for name in names if is_held_alone(self.run(f"{name}.lock"))]
 
@@ -110,7 +139,7 @@ class Home:
     def deaths(self, name: str) -> dict[str, tuple[int, int | None]]:
         """How often in a row each child of a group has died soon after its start, and its last exit code."""
         try:
-            counts: dict[str, tuple[int, int | None]] = json.loads(self.run(f"{name}.deaths").read_text())
+            counts: dict[str, tuple[int, int | None]] = json.loads(private.read(self.run(f"{name}.deaths")))
         except (OSError, ValueError):
             return {}
         return counts
@@ -128,10 +157,10 @@ class Home:
             while not lock.alone():
                 waited = time.monotonic() - began
                 if waited > timeout:
-                    raise StateUnavailable(f"{why} for {waited:.0f} s now: look at process {path.read_text()}")
+                    raise StateUnavailable(f"{why} for {waited:.0f} s now: look at process {private.read(path)}")
                 if waited > PATIENCE and not is_announced:
                     is_announced = True
-                    self.say(f"{why} (process {path.read_text()}). Waiting")
+                    self.say(f"{why} (process {private.read(path)}). Waiting")
                 time.sleep(0.02)
             with suppress(OSError):  # on a full disk: nobody is told who has the turn
                 lock.write(str(os.getpid()))
@@ -148,6 +177,7 @@ def tails(children: list[dict[str, Any]], lines: int = 8) -> str:
 def tail(log: Path, lines: int) -> list[str]:
     """The last lines of a log; none where there is no log."""
     try:
-        return log.read_text(errors="replace").splitlines()[-lines:]
+        with os.fdopen(private.open_file(log, os.O_RDONLY), errors="replace") as file:
+            return file.read().splitlines()[-lines:]
     except OSError:
         return []

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from apps.stack.locks import Lock
+from restyle import private
 
 #: Bytes of a log at which a new one is begun at the next start.
 LOG_BYTES = 5_000_000
@@ -54,7 +55,7 @@ class Child:
         path = Path(self.log)
         if path.exists() and path.stat().st_size > LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
-        with path.open("ab") as log:
+        with private.open_log(path) as log:
             self.process = subprocess.Popen(
                 self.argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, preexec_fn=end_with_parent,  # noqa: PLW1509 - this process has one thread
@@ -122,10 +123,8 @@ class Keeper:
     def _tell_deaths(self) -> None:
         """Says how often in a row each child has died, and how."""
         counts = {child.name: [child.deaths, child.process and child.process.returncode] for child in self.children}
-        draft = self.deaths.with_suffix(".draft")
         try:
-            draft.write_text(json.dumps(counts))
-            draft.replace(self.deaths)
+            private.write(self.deaths, json.dumps(counts))
         except OSError:  # a full disk, which is no reason to leave the children alone
             return
 

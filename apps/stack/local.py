@@ -25,6 +25,7 @@ from apps.stack.fitting import check_worker, story_of_worker
 from apps.stack.groups import STARTING, TURN_TIMEOUT, Group, Groups, Made, Member
 from apps.stack.home import Home, Say, tail
 from config.settings import PREFIX, TABLES, Settings
+from restyle import private
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.s3.store import EMBEDDED_BUCKET
@@ -107,8 +108,12 @@ class Stack:
 
 
 def home_of(settings: Settings, say: Say = lambda _text: None) -> Home:
-    """The folder of these settings' stack."""
-    return Home(settings.home.resolve(), settings.api_timeout + END_SLACK, say)
+    """The folder of these settings' stack.
+
+    Raises:
+        NotOurs: its name is a link of somebody else's.
+    """
+    return Home(private.resolved(settings.home), settings.api_timeout + END_SLACK, say)
 
 
 @contextmanager

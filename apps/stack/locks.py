@@ -9,14 +9,20 @@ import fcntl
 import os
 from pathlib import Path
 
+from restyle import private
+
 
 class Lock:
     """An open file that several processes hold together, or one alone."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, which stays when everybody is gone; only its owner can."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        """Opens the file, which stays when everybody is gone; only its owner can.
+
+        Raises:
+            NotOurs: what has its name is a link, or somebody else's.
+        """
+        private.make_folder(path.parent)
+        self._file = private.open_file(path, os.O_CREAT | os.O_RDWR)
 
     def share(self) -> bool:
         """Holds it together with others; False where somebody holds it alone."""
@@ -57,7 +63,7 @@ class Lock:
 def is_held_alone(path: Path) -> bool:
     """Whether a process holds the lock alone; who looks so disturbs nobody else who looks."""
     try:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        file = private.open_file(path, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:

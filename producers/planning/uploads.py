@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import os
 import posixpath
 import sqlite3
 import threading
 from pathlib import Path
 
+from restyle import private
 from restyle.errors import ManifestError, Problem
 from restyle.keys import Workspace
 from restyle.s3.store import Store
@@ -23,7 +25,7 @@ class Hashes:
     """
 
     def __init__(self, home: Path, workspace: Workspace, *, create: bool) -> None:
-        """Opens the memory, or does without where it cannot be written.
+        """Opens the memory, or does without where it cannot be written, or others can have written it.
 
         Args:
             home: the folder that restyle keeps its state in.
@@ -35,9 +37,9 @@ class Hashes:
         file = home / _CACHE
         try:
             if create:
-                home.mkdir(parents=True, exist_ok=True)
-            self._open(str(file) if create or file.exists() else "")
-        except (OSError, sqlite3.Error):
+                private.make_folder(private.resolved(home))
+            self._open(_own(file, create=create))
+        except (OSError, sqlite3.Error, private.NotOurs):
             self._open("")
 
     def _open(self, path: str) -> None:
@@ -73,6 +75,16 @@ class Hashes:
     def close(self) -> None:
         """Closes the memory."""
         self._file.close()
+
+
+def _own(file: Path, *, create: bool) -> str:
+    """The file, once it is known to be this user's; empty where there is none."""
+    private.check_folder(private.resolved(file.parent))
+    try:
+        os.close(private.open_file(file, os.O_RDWR | (os.O_CREAT if create else 0)))
+    except FileNotFoundError:
+        return ""
+    return str(file)
 
 
 class Uploads:

@@ -1,0 +1,64 @@
+"""Processes by their numbers, which a file may have from anybody, and which the system gives to others later on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from restyle.private import NotOurs
+
+
+def end(pid: int, module: str, lock: Path) -> None:
+    """Sends SIGTERM to this user's own process that runs a module of ours and has the lock open, and to no other.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+        NotOurs: it is another one.
+    """
+    if sys.platform != "linux":
+        _check_words(pid, module, lock)
+        os.kill(pid, signal.SIGTERM)
+        return
+    handle = os.pidfd_open(pid)  # stands for this very process, whoever has its number afterwards
+    try:
+        if not _is_it(pid, module, lock):
+            raise _not_it(pid, lock)
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+    finally:
+        os.close(handle)
+
+
+def _is_it(pid: int, module: str, lock: Path) -> bool:
+    """Whether a process runs the module and has the lock open; of another user's process nobody can see so much."""
+    place = Path("/proc") / str(pid)
+    try:
+        if place.stat().st_uid != os.geteuid() or module.encode() not in (place / "cmdline").read_bytes().split(b"\0"):
+            return False
+        held = lock.stat()
+        return any(os.path.samestat(file.stat(), held) for file in (place / "fd").iterdir() if file.exists())
+    except PermissionError:
+        return False
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
+
+
+def _check_words(pid: int, module: str, lock: Path) -> None:
+    """The same by what `ps` says of it, where there is no /proc: its user and its words."""
+    told = subprocess.run(
+        ["/bin/ps", "-o", "uid=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    owner, _, words = told.stdout.strip().partition(" ")
+    if not words:
+        raise ProcessLookupError(pid)
+    if owner != str(os.geteuid()) or module not in words.split():
+        raise _not_it(pid, lock)
+
+
+def _not_it(pid: int, lock: Path) -> NotOurs:
+    return NotOurs(
+        f"{lock} names process {pid}, which keeps no part of this stack, and is left alone: somebody else holds this"
+        f" file; see who has it open (lsof {lock}), or set RESTYLE_HOME to a folder of your own"
+    )
