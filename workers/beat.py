@@ -25,6 +25,7 @@ from config.connections import limits, open_state, open_store
 from config.reading import load_settings
 from config.settings import Settings
 from producers.scheduling.beat import Beat
+from restyle import cores
 from restyle.coordination.firings import Firings
 from restyle.errors import RestyleError
 from workers.gauges import Gauges
@@ -103,6 +104,7 @@ def on_init(**_: Any) -> None:
     log.info("beat is up", schedules=[schedule.name for schedule in settings.schedule])
 
 
+cores.write_none()
 try:
     settings = load_settings()
     app = make_celery(settings)

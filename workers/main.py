@@ -21,6 +21,7 @@ sys.path.sort(key=is_current_folder)
 from config import logs
 from config.celery_app import make_celery
 from config.reading import load_settings
+from restyle import cores
 from restyle.errors import RestyleError
 from restyle.runtime import allocator as memory
 from tasks.register import register
@@ -57,6 +58,7 @@ def _hang_up(_number: int, frame: FrameType | None) -> None:
 
 
 memory.hold_little()
+cores.write_none()
 try:
     settings = load_settings()
     # At once, since Celery warns of things before it asks for its logs to be set up.

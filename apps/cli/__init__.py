@@ -8,6 +8,7 @@ import sys
 import typer
 
 from apps.cli.commands import MARKUP, Commands
+from restyle import cores
 from restyle.errors import RestyleError
 
 # Most of what a command makes is its libraries, which stay: Python's looks for garbage among them would be a twelfth of
@@ -47,6 +48,7 @@ def before_a_command(
 
 def main() -> None:
     """The console script: every error of ours becomes a sentence and an exit code, never a traceback."""
+    cores.write_none()
     try:
         app()
     except (RestyleError, KeyboardInterrupt) as error:

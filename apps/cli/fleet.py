@@ -9,6 +9,7 @@ import typer
 from pydantic import SecretStr
 from rich.table import Table
 
+from apps import environments
 from apps.cli import options
 from apps.cli.checks import examine
 from apps.session import is_embedded
@@ -42,7 +43,7 @@ def worker(
             "a worker belongs to a fleet: set RESTYLE_REDIS_URL and RESTYLE_WORKSPACE. `restyle run` brings its own"
         )
     command = local.worker_command(settings)
-    os.execve(sys.executable, command, {**os.environ, **local.environment(settings)})  # noqa: S606 - becomes the worker
+    os.execve(sys.executable, command, environments.of_worker(settings))  # noqa: S606 - becomes the worker
 
 
 def stop() -> None:

@@ -13,10 +13,10 @@ from itertools import islice
 import typer
 from rich.table import Table
 
+from apps import environments
 from apps.cli import follow, options
 from apps.cli.minding import LONELY
 from apps.session import Session, is_embedded, session
-from apps.stack import local
 from apps.stack.keeper import end_with_parent
 from apps.terminal.console import credits_text, out, print_json, say
 from apps.terminal.exits import NEEDS_PERSON, WRONG_INPUT
@@ -55,7 +55,7 @@ def beat(sandbox: options.Sandbox = False) -> None:
         wanted(settings)
     if not is_embedded(settings):
         command = [*COMMAND, "--loglevel", settings.log_level]
-        os.execve(sys.executable, command, {**os.environ, **local.environment(settings)})  # noqa: S606 - becomes the beat
+        os.execve(sys.executable, command, environments.of_beat(settings))  # noqa: S606 - becomes the beat
     # The worker holds the workspace once something is due.
     with session(settings, worker=True, holds=False) as here:
         say(f"The schedules run here, with a worker of their own; its log: {settings.home / 'logs' / 'worker.log'}")
@@ -64,7 +64,7 @@ def beat(sandbox: options.Sandbox = False) -> None:
 
 def _mind(settings: Settings) -> int:
     """Runs a beat beside the embedded stack until one of the two ends; answers with the exit code."""
-    env = {**os.environ, **local.environment(settings)}
+    env = environments.of_beat(settings)
     # The worker beside it tells the same figures, and has taken the address.
     env.pop("RESTYLE_HEALTH_ADDRESS", None)
     process = subprocess.Popen(

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from apps.environments import plain
 from apps.stack.home import KEEPER, KILL_TIMEOUT, PATIENCE, Home, tails
 from apps.stack.locks import Lock, is_held_alone
 from restyle import private
@@ -207,7 +208,7 @@ class Groups:
             self._have_stay(group.name)
         keeper = subprocess.Popen(
             # -P: no module of the current folder takes the place of ours, or of Python's.
-            [sys.executable, "-P", "-m", KEEPER], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            [sys.executable, "-P", "-m", KEEPER], env=plain(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
             stderr=private.open_log(self.home.log("keeper")), start_new_session=True,
         )  # fmt: skip
         files = {name: str(self.home.run(f"{group.name}.{name}")) for name in ("lock", "users", "stays", "deaths")}

@@ -71,13 +71,13 @@ class Home:
         private.write(path, text)
         return path
 
-    def child(self, name: str, argv: list[str], *, env: dict[str, str] | None = None, **how: Any) -> dict[str, Any]:
+    def child(self, name: str, argv: list[str], *, env: dict[str, str], **how: Any) -> dict[str, Any]:
         """What a keeper is told of a child."""
         defaults = {"restart": True, "grace": 10.0}
         return {
             "name": name,
             "argv": argv,
-            "env": env or dict(os.environ),
+            "env": env,
             "log": str(self.log(name)),
             **defaults,
             **how,

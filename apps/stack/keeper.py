@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 from apps.stack.locks import Lock
-from restyle import private
+from restyle import cores, private
 
 #: Bytes of a log at which a new one is begun at the next start.
 LOG_BYTES = 5_000_000
@@ -160,6 +160,7 @@ def hold(path: Path) -> None:
 
 def main() -> None:
     """Reads from standard input, in one line, what to keep; holds the locks; keeps."""
+    cores.write_none()
     orders: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     hold(Path(orders["lock"]))
     if not all(Lock(Path(path)).share() for path in orders["uses"]):

@@ -7,7 +7,6 @@ own.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import socket
@@ -21,10 +20,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from apps import environments
 from apps.stack.fitting import check_worker, story_of_worker
 from apps.stack.groups import STARTING, TURN_TIMEOUT, Group, Groups, Made, Member
 from apps.stack.home import Home, Say, tail
-from config.settings import PREFIX, TABLES, Settings
+from config.settings import Settings
 from restyle import private
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError, StateUnavailable
@@ -187,18 +187,6 @@ def stop(settings: Settings, *, timeout: float, say: Say = lambda _text: None) -
     return [name for name in names if ended[name]], [name for name in names if not ended[name]]
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """The environment in which a child process reads exactly these settings; secrets travel here, never in argv."""
-    found = {}
-    for name in Settings.model_fields.keys() - TABLES:
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        if value is not None:
-            found[f"{PREFIX}{name.upper()}"] = str(value)
-    return found
-
-
 def module(name: str, *words: str) -> list[str]:
     """What runs a module of ours; -P, so that no file of the current folder takes the place of one, or of Python's."""
     return [sys.executable, "-P", "-m", name, *words]
@@ -239,7 +227,8 @@ def _refuse_older(home: Home) -> None:
 def _valkey(home: Home) -> Made:
     port, password = free_port(), secrets.token_hex(16)
     url = f"redis://:{password}@127.0.0.1:{port}/0"
-    child = home.child("valkey", [valkey_binary(), str(_valkey_config(home, port, password))])
+    argv = [valkey_binary(), str(_valkey_config(home, port, password))]
+    child = home.child("valkey", argv, env=environments.plain())
     return Made([child], {"redis_url": url, "host": socket.gethostname()}, lambda: _redis_answers(url))
 
 
@@ -250,7 +239,7 @@ def _s3(home: Home) -> Made:
     argv = [rclone_binary(), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null",
             "--vfs-cache-mode", "off", "--dir-cache-time", "1s", str(home.folder("s3"))]  # fmt: skip
     # Its flag would show the credentials to everyone who can list processes.
-    env = {**os.environ, "RCLONE_AUTH_KEY": f'"{pair[0]},{pair[1]}"'}
+    env = environments.plain(RCLONE_AUTH_KEY=f'"{pair[0]},{pair[1]}"')
     story = {"s3_url": url, "s3_access_key": pair[0], "s3_secret_key": pair[1]}
     return Made([home.child("s3", argv, env=env)], story, lambda: _listens(url))
 
@@ -260,7 +249,7 @@ def _sandbox(home: Home) -> Made:
     key, port = f"SG_{secrets.token_hex(8)}", free_port()
     story = {"url": f"http://127.0.0.1:{port}/v1/sdxl-img2img", "key": key}
     argv = module("apps.sandbox", "--port", str(port), "--credits", str(SANDBOX_CREDITS))
-    child = home.child("sandbox", argv, env={**os.environ, "SANDBOX_API_KEY": key}, grace=3.0)
+    child = home.child("sandbox", argv, env=environments.plain(SANDBOX_API_KEY=key), grace=3.0)
     return Made([child], story, lambda: _listens(story["url"]))
 
 
@@ -268,7 +257,7 @@ def _worker_group(settings: Settings, home: Home) -> Group:
     """The worker of a workspace; it says by its heartbeat that it is there, so nobody waits for it here."""
 
     def make() -> Made:
-        env = {**os.environ, **environment(settings)}
+        env = environments.of_worker(settings)
         child = home.child("worker", worker_command(settings), env=env, grace=settings.api_timeout + 20)
         return Made([child], story_of_worker(settings))
 
