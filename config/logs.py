@@ -20,10 +20,13 @@ _TO_QUOTE = re.compile(r"[ \t=\r\n\"']")
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replaces what looks like an API key in any text field."""
+    """Replaces what looks like an API key, however deep in a value it stands."""
     for name, value in event.items():
-        if isinstance(value, str) and "SG_" in value:
-            event[name] = _KEY.sub("SG_***", value)
+        if value is None or isinstance(value, bool | int | float):
+            continue
+        text = value if isinstance(value, str) else repr(value)
+        if "SG_" in text:
+            event[name] = _KEY.sub("SG_***", text)
     return event
 
 

@@ -41,6 +41,16 @@ CALLS_A_PROCESS = 32
 TABLES = frozenset({"defaults", "schedule", "notify", "models"})
 
 
+def _has_login(url: str) -> bool:
+    """Whether an address has a user or a password, or the beginning of one where its port should be."""
+    parts = urlsplit(url)
+    try:
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return True
+    return "@" in parts.netloc
+
+
 class ModelLists(BaseModel):
     """`[models]`: names beyond the published, incomplete lists, so that they raise no warning."""
 
@@ -242,7 +252,7 @@ class Settings(OutputSettings):
     @field_validator("api_url", "history_url")
     @classmethod
     def _without_login(cls, value: str | None) -> str | None:
-        if value and "@" in urlsplit(value).netloc:
+        if value and _has_login(value):
             raise ValueError("has a user or a password in it, which would stand in records and logs; leave them out")
         return value
 
@@ -292,9 +302,10 @@ class Settings(OutputSettings):
     @property
     def sends_key_in_clear(self) -> bool:
         """Whether the API key goes over a network without TLS."""
-        url = urlsplit(self.api_url)
-        is_here = url.hostname in {"localhost", "127.0.0.1", "::1"}
-        return url.scheme == "http" and not is_here and not self.sandbox
+        history = self.effective_history_url if self.api == "v2" else ""
+        places = [urlsplit(url) for url in (self.api_url, history)]
+        beyond = [place for place in places if place.hostname not in {"localhost", "127.0.0.1", "::1"}]
+        return any(place.scheme == "http" for place in beyond) and not self.sandbox
 
     @property
     def effective_history_url(self) -> str:

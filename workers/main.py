@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from types import FrameType
@@ -63,6 +64,9 @@ try:
     settings = load_settings()
     # At once, since Celery warns of things before it asks for its logs to be set up.
     logs.configure(settings.log_format, settings.log_level)
+    if settings.sends_key_in_clear:
+        log = logging.getLogger("restyle.worker")
+        log.warning("the API key is sent in clear to %s: use https://", settings.api_url)
     app = make_celery(settings)
     resources = open_resources(settings)
     waiting.meet(resources.state)

@@ -108,6 +108,8 @@ def show_draft(plan: Draft, settings: Settings) -> None:
     pace = f"at {rpm} calls a minute" if rpm else f"at {settings.concurrency} calls in flight"
     table.add_row("time", f"about {span_text(max(1, estimate.seconds))} {pace}")
     talk.print(table)
+    if settings.sends_key_in_clear:
+        say("warning: RESTYLE_API_URL or RESTYLE_HISTORY_URL sends the API key in clear: use https://", "yellow")
     for warning in plan.warnings:
         say(f"warning: {warning}", "yellow")
     for problem in plan.problems[:20]:

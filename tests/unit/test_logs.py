@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +30,35 @@ def test_a_plain_line_is_structlogs_own(event: dict[str, Any]) -> None:
     told = {**event, "level": "info", "timestamp": "2026-01-01T00:00:00Z"}
     console = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=32)
     assert logs.plain(None, "info", dict(told)) == console(None, "info", dict(told))
+
+
+_LOG = """
+import logging, sys
+from config import logs
+logs.configure(sys.argv[1], "info")
+import structlog
+text = "\\x1b[2J\\x1b]0;x\\x07\\u202e\\x9b31m SG_0123456789abcdef"
+log = structlog.get_logger("restyle.test")
+log.info(text, run=text, several=[text], inner={text: {"deep": text}}, raw=text.encode())
+logging.getLogger("foreign").warning("%s and %s", text, [text])
+try:
+    raise ValueError(text)
+except ValueError:
+    log.exception("bug", why=text)
+    logging.getLogger("foreign").exception(text)
+"""
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_whatever_is_logged_is_harmless(log_format: str) -> None:
+    """By our loggers and by those of libraries, in values within values and in tracebacks; and no key among it."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LOG, log_format], capture_output=True, check=True, cwd=Path(logs.__file__).parents[1]
+    )
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) >= 4
+    assert [line for line in lines if not line.isprintable()] == []
+    assert "SG_0" not in done.stderr.decode()
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J\x1b]0;x\x07", "a\u202eb", "\x9b31m", "a\u2028b", "line\nbreak", "\x00"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from config.reading import load_settings
 from config.settings import Settings
 from producers.planning.plan import Draft, PlanRequest, draft
 from producers.planning.resolve import Resolved
@@ -360,7 +361,19 @@ def test_who_could_read_the_key(url: str, sandbox: bool, in_clear: bool) -> None
     assert Settings(api_url=url, sandbox=sandbox).sends_key_in_clear is in_clear
 
 
-def test_an_address_with_a_password_is_refused() -> None:
-    """It would stand in `restyle config`, in records and in logs."""
-    with pytest.raises(ValueError, match="leave them out"):
-        Settings(api_url="https://me:secret@api.example/v1/sdxl-img2img")
+@pytest.mark.parametrize("name", ["api_url", "history_url"])
+@pytest.mark.parametrize("login", ["me:secret", "secret", ":secret", "me:sec@ret", "me:sec/ret"])
+def test_an_address_with_a_password_is_refused(name: str, login: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would stand in `restyle config`, in records and in logs; nor does the refusal repeat it."""
+    monkeypatch.setenv(f"RESTYLE_{name.upper()}", f"https://{login}@api.example/v1/sdxl-img2img")
+    with pytest.raises(ConfigurationError, match="leave them out") as raised:
+        load_settings()
+    assert "sec" not in raised.value.message
+
+
+def test_the_history_too_gets_the_key() -> None:
+    """With v2, where submits are looked up."""
+    url = "http://history.example/requests"
+    assert Settings(history_url=url, api="v2").sends_key_in_clear is True
+    assert Settings(history_url=url, api="v1").sends_key_in_clear is False
+    assert Settings(history_url="off", api="v2").sends_key_in_clear is False

@@ -67,6 +67,22 @@ def test_what_names_no_sentinel_is_refused_in_a_sentence(url: str) -> None:
     assert "pw-1" not in raised.value.message
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:5432/pw-1@host:6379/0", "redis://user:5432/pw-1@host/0", "redis://:5432?pw-1@host", "redis://:pw-1",
+        "redis://us:5432#pw-1@host:6379/0", "rediss://user:pw-1/x@host", "redis://u:1/pw-1@h1", "redis:///0", "redis://",
+        "sentinel://:5432/pw-1@h1:26379;sentinel://h2", "redis://:pw-1@host:99999/0", "redis://:pw-1@[::1/0",
+    ],
+)  # fmt: skip
+def test_what_stands_in_a_password_unencoded_is_no_host(url: str) -> None:
+    """A part of it would be taken for a server's name, and be told as what cannot be reached."""
+    with pytest.raises(ConfigurationError, match="RESTYLE_REDIS_URL cannot be read") as raised:
+        RedisAddress(url).pool(4)
+    assert "pw-1" not in raised.value.message
+    assert "5432" not in raised.value.message
+
+
 def test_no_secret_is_shown() -> None:
     """An address may stand in a log."""
     shown = repr(RedisAddress(THREE, sentinel_password="secret"))

@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -75,6 +75,7 @@ class RedisAddress:
             options |= {"connection_class": kind, **self._server}
             return SentinelConnectionPool(self.master, hosts, **options)  # type: ignore[no-untyped-call] # nor here
         try:
+            _check(self.url)
             pool = redis.ConnectionPool.from_url(self.url, **options)
             str(pool.connection_kwargs.get("host", "")).encode("idna")
         except ValueError:
@@ -129,12 +130,11 @@ class RedisAddress:
         parts = []
         for part in self.url.split(";"):
             try:
-                read = parse_url(f"redis://{part.strip().removeprefix(_SENTINEL)}")  # type: ignore[no-untyped-call]
+                _check(part := f"redis://{part.strip().removeprefix(_SENTINEL)}")
+                read = parse_url(part)  # type: ignore[no-untyped-call]
                 str(read.get("host", "")).encode("idna")
             except ValueError:
                 raise _wrong(_SENTINEL_FORM) from None
-            if "host" not in read:
-                raise _wrong(_SENTINEL_FORM)
             parts.append(read)
         return parts
 
@@ -163,6 +163,13 @@ class Primary(SentinelManagedConnection):
 
 class SecurePrimary(Primary, SSLConnection):
     """The same by TLS."""
+
+
+def _check(url: str) -> None:
+    """Raises ValueError where a part of a password would be taken for a host, and told as what cannot be reached."""
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query + parts.fragment or not (parts.hostname or parts.scheme == "unix"):
+        raise ValueError
 
 
 def _wrong(why: str) -> ConfigurationError:

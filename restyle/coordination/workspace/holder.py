@@ -198,8 +198,9 @@ def address_of(redis_url: str) -> str:
     """A Redis's address for people: without scheme and password. Of several (Sentinel), each."""
     parts = []
     for url in redis_url.split(";"):
-        found = urlsplit(url if "://" in url else f"//{url}")
-        parts.append(found.netloc.rpartition("@")[2] + found.path)
+        # Behind the last @: a password may have what looks like the end of a host.
+        found = urlsplit(f"//{url.rpartition('@')[2].rpartition('://')[2]}")
+        parts.append(found.netloc + found.path)
     return ";".join(parts)[:300]
 
 
