@@ -25,6 +25,7 @@ from restyle.errors import (
     StateUnavailable,
     StoreAccessDenied,
     StoreUnavailable,
+    printable,
 )
 from restyle.job.context import Tools, Work
 from restyle.keys import is_run_id
@@ -47,10 +48,15 @@ def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
     try:
         message = Message.model_validate(kwargs)
     except ValidationError as error:
-        log.warning("message not understood", reason=error.errors()[0]["msg"][:200], version=str(kwargs.get("v"))[:20])
+        metrics.HINTS_DROPPED.labels("message").inc()
+        told = error.errors(include_input=False, include_url=False)[0]["msg"]
+        log.warning("message not understood", reason=printable(told, 200), version=ascii(kwargs.get("v"))[:20])
         return
     if not is_run_id(message.run_id) or message.job_id != resources.job_id(message.job):
-        log.warning("message is not of this workspace", run=message.run_id[:100], job=message.job_id[:100])
+        metrics.HINTS_DROPPED.labels("message").inc()
+        log.warning(
+            "message is not of this workspace", run=ascii(message.run_id[:100]), job=ascii(message.job_id[:100])
+        )
         return
     with structlog.contextvars.bound_contextvars(
         run=message.run_id,

@@ -12,6 +12,7 @@ from restyle.errors import RestyleError, StateUnavailable
 from restyle.keys import is_run_id
 from restyle.models import RunStatus, utc_now
 from restyle.runtime import allocator as memory
+from restyle.telemetry import metrics
 from tasks.resources import Resources
 
 log = structlog.get_logger("restyle.run")
@@ -19,9 +20,8 @@ log = structlog.get_logger("restyle.run")
 
 def start(resources: Resources, kwargs: dict[str, Any]) -> None:
     """Plans the run of a firing, once however often this comes; what fails is told. Never raises."""
-    run_id = str(kwargs.get("run_id", ""))
-    if not is_run_id(run_id):
-        log.warning("message not understood", run=run_id[:100])
+    run_id = _run_of(kwargs)
+    if run_id is None:
         return
     with structlog.contextvars.bound_contextvars(run=run_id):
         try:
@@ -37,9 +37,8 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
 
     Anybody may have put the message there: a run that is not over is not ended by it.
     """
-    run_id = str(kwargs.get("run_id", ""))
-    if not is_run_id(run_id):
-        log.warning("message not understood", run=run_id[:100])
+    run_id = _run_of(kwargs)
+    if run_id is None:
         return
     with structlog.contextvars.bound_contextvars(run=run_id):
         try:
@@ -56,6 +55,16 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
             log.exception("the report could not be written; it is tried again")
         with suppress(StateUnavailable):
             resources.progress.not_finishing(run_id)
+
+
+def _run_of(kwargs: dict[str, Any]) -> str | None:
+    """The run that a message names; None where that is the name of no run, and could be that of another key."""
+    run_id = kwargs.get("run_id")
+    if isinstance(run_id, str) and is_run_id(run_id):
+        return run_id
+    metrics.HINTS_DROPPED.labels("message").inc()
+    log.warning("message not understood", run=ascii(run_id)[:100])
+    return None
 
 
 def _finish(resources: Resources, run_id: str) -> None:

@@ -2,16 +2,16 @@
 
 Left to Celery 5.7, one message that is no message ends the worker, and comes back to end the next; one whose body has
 a wrong form is never acknowledged on a pool of threads and takes its place in the prefetch window for ever; and any
-"no" of Redis but a refused login ends the worker too.
+"no" of Redis but a refused login ends the worker too. What is a message: workers/envelopes.py.
 """
 
 from __future__ import annotations
 
-import binascii
 import functools
 import json
 import time
 from collections.abc import Callable
+from queue import Empty
 from typing import Any
 
 import structlog
@@ -20,11 +20,12 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.transport import redis
 
 from restyle.coordination.redis.errors import RedisError, meaning
+from restyle.errors import printable
+from restyle.telemetry import metrics
+from workers.envelopes import NotOurs, read_entry
 
 log = structlog.get_logger("restyle.foreign")
 
-#: What reading an envelope raises that has not the form which kombu writes.
-_NO_ENVELOPE = (json.JSONDecodeError, UnicodeDecodeError, binascii.Error, AttributeError, KeyError, TypeError)
 #: Seconds between two connections to the queue that do not last: the first pause, by which it grows, and the longest.
 FIRST_PAUSE, LONGER, LONGEST_PAUSE = 0.2, 0.5, 5.0
 #: Seconds for which a connection must last to count as well.
@@ -32,12 +33,32 @@ LASTS = 10.0
 
 
 class Client(redis.PrefixedStrictRedis):
-    """Kombu's client, that finds a Redis reachable where it takes writes: taking a message is one."""
+    """Kombu's client, that lets nothing in from the queue but messages of ours.
+
+    It finds a Redis reachable where it takes writes: taking a message is one.
+    """
 
     def ping(self, **_: Any) -> bool:
         """What kombu asks of each new connection."""
         self.set("nothing", "", xx=True)  # there is no such key, so that nothing changes
         return True
+
+    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+        """An answer of Redis; an entry of the queue as it may be read.
+
+        Raises:
+            Empty: the entry is no message of ours. It has left the queue with this answer.
+        """
+        answer = super().parse_response(connection, command_name, **options)
+        if command_name != "BRPOP" or not answer:
+            return answer
+        queue, entry = answer
+        try:
+            return queue, json.dumps(read_entry(entry, queue.decode()))
+        except NotOurs as error:
+            metrics.HINTS_DROPPED.labels("envelope").inc()
+            log.warning("an entry of the queue is no message: dropped", reason=_short(error), entry=ascii(entry[:200]))
+            raise Empty from None
 
 
 class Outliving:
@@ -45,13 +66,6 @@ class Outliving:
 
     #: To each of them kombu's answer is to connect anew, rather than to end the worker.
     connection_errors = (*redis.Transport.connection_errors, RedisError)
-
-    def on_readable(self, fileno: int) -> None:
-        """Reads what has come; an entry of the queue that is no message has left it already."""
-        try:
-            super().on_readable(fileno)  # type: ignore[misc] # kombu's, which comes after this
-        except _NO_ENVELOPE as error:
-            log.warning("an entry of the queue is no message: dropped", reason=_short(error))
 
 
 class _Hints:
@@ -84,13 +98,13 @@ class SentinelChannel(_Hints, redis.SentinelChannel):
     """Of whatever the sentinels call the primary."""
 
 
-class Transport(Outliving, redis.Transport):  # type: ignore[misc] # its types know of no argument
+class Transport(Outliving, redis.Transport):
     """To one server."""
 
     Channel = Channel
 
 
-class SentinelTransport(Outliving, redis.SentinelTransport):  # type: ignore[misc] # nor here
+class SentinelTransport(Outliving, redis.SentinelTransport):
     """By way of sentinels."""
 
     Channel = SentinelChannel
@@ -149,14 +163,17 @@ class Consumer(CeleryConsumer):
             try:
                 _check_body(message.payload)
             except Exception as error:  # noqa: BLE001 - decoders raise anything at bytes that anybody may have sent
-                log.warning("message not understood: dropped", reason=_short(error))
-                message.ack_log_error(log, errors)
+                drop(message, error)
                 return
             try:
                 take(message)
             except (TypeError, ValueError, KeyError, AttributeError) as error:
-                log.warning("message not understood: dropped", reason=_short(error))
-                message.ack_log_error(log, errors)
+                drop(message, error)
+
+        def drop(message: Any, error: Exception) -> None:
+            metrics.HINTS_DROPPED.labels("message").inc()
+            log.warning("message not understood: dropped", reason=_short(error))
+            message.ack_log_error(log, errors)
 
         return on_message
 
@@ -174,4 +191,4 @@ def _check_body(body: object) -> None:
 
 
 def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:200]
+    return printable(f"{type(error).__name__}: {error}", 200)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
@@ -27,7 +26,7 @@ from restyle.errors import RestyleError
 from restyle.runtime import allocator as memory
 from tasks.register import register
 from tasks.resources import open_resources
-from workers import foreign, lifecycle, waiting
+from workers import envelopes, foreign, lifecycle, waiting
 
 
 class Worker(CeleryWorker):
@@ -79,8 +78,8 @@ TRANSPORT_ALIASES.update(foreign.TRANSPORTS)
 app.conf.update(worker_consumer="workers.foreign:Consumer")
 app.Worker = app.subclass_with_self(Worker)  # type: ignore[misc] # the seam by which Celery makes its own
 register(app, resources)
-# As kombu reads it, but for its own forms of times and UUIDs, which no message of ours has: in half the time.
-serialization.register("json", dumps, json.loads, "application/json", "utf-8")
+# As kombu reads it, but for its own forms of times and UUIDs, which no message of ours has, and with bounds.
+serialization.register("json", dumps, envelopes.read_json, "application/json", "utf-8")
 
 if __name__ == "__main__":
     # As `celery -A workers.main worker`, but without Celery's command line, which would stay in memory with 8 MB.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +26,9 @@ pytestmark = pytest.mark.acceptance
 
 Kwargs = dict[str, Any]
 PICKLE = "application/x-python-serialize"
+
+#: 100 MB, packed into a message of a few hundred bytes.
+BOMB = bz2.compress(b"0" * 100_000_000)
 
 
 class Queue:
@@ -89,6 +94,12 @@ def gone(queue: Queue, worker: subprocess.Popen[str], what: str) -> None:
     wait_until(look, timeout=40, description=f"the end of: {what}")
 
 
+def peak_memory(pid: int) -> int:
+    """The most memory that a process has used, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1000
+
+
 def ours(**changes: Any) -> Kwargs:
     """A message of a run that nobody knows, well formed but for the changes."""
     job = {
@@ -147,6 +158,19 @@ FOREIGN: dict[str, Callable[[Queue], None]] = {
     "an envelope whose body is no base64": lambda queue: queue.push_raw(
         '{"body": "x", "properties": {"body_encoding": "base64", "delivery_tag": "t"}}'
     ),
+    "a number of 5,000 digits": lambda queue: queue.push_raw("9" * 5_000),
+    "an envelope nested deeply": lambda queue: queue.push_raw("[" * 20_000),
+    "an envelope of 200 kB nested deeply": lambda queue: queue.push_raw("[" * 200_000),
+    "an object of kombu's": lambda queue: queue.push_raw('{"__type__": "x", "__value__": 1}'),
+    "a decimal of kombu's": lambda queue: queue.push_raw('{"__type__": "decimal", "__value__": "abc"}'),
+    "a UUID of kombu's": lambda queue: queue.push({}, headers={"x": {"__type__": "uuid", "__value__": "abc"}}),
+    "a time of kombu's": lambda queue: queue.push({}, headers={"x": {"__type__": "datetime", "__value__": "abc"}}),
+    "a packed body": lambda queue: queue.push({}, body=BOMB, headers={"compression": "application/x-bz2"}),
+    "a body of 5,000 digits": lambda queue: queue.push({}, body=b"[[], {}, " + b"9" * 5_000 + b"]"),
+    "an envelope of 30 MB": lambda queue: queue.push_raw(b"x" * 30_000_000),
+    "a control character": lambda queue: queue.push_raw("\x1b[2J\n"),
+    "another queue's name": lambda queue: queue.push(ours(), properties={"delivery_tag": "t", "delivery_info": 5}),
+    "a tag that is a list": lambda queue: queue.push(ours(), properties={"delivery_tag": ["t"]}),
     "the report of no run": lambda queue: queue.push({"run_id": "../x"}, headers={"task": FINISH_TASK}),
     "the report of nothing": lambda queue: queue.push({}, headers={"task": FINISH_TASK}),
 }  # fmt: skip
@@ -157,14 +181,16 @@ def test_what_is_not_ours_is_dropped(fleet: FleetOf, queue: Queue, sandbox: Sand
     write_catalog(fleet.command.folder, 5)
     with fleet.worker() as worker:
         fleet.wait_for_workers(1)
-        for what, push in FOREIGN.items():
+        for push in FOREIGN.values():
             push(queue)
-            gone(queue, worker, what)
+        gone(queue, worker, "a foreign message: the last one in its log")
         assert sandbox.calls == 0
         done = fleet.finished(fleet.submit(), within=60)
         gone(queue, worker, "the good messages")
+        assert peak_memory(worker.pid) < 400
     assert (done["succeeded"], sandbox.charged) == (5, 5)
     (log,) = fleet.command.folder.glob("worker-*.log")
+    assert "\x1b" not in log.read_text(errors="replace")
     assert len(log.read_text(errors="replace")) < 200_000
 
 
