@@ -103,6 +103,11 @@ def new_run_id(now: datetime, name: str = "") -> str:
     return f"{now:%Y%m%dT%H%M%SZ}-{name or secrets.token_hex(3)}"
 
 
+def schedule_of(run_id: str) -> str:
+    """The schedule that a run's id names, where one started it."""
+    return run_id.partition("-")[2]
+
+
 def is_run_id(text: str) -> bool:
     """Whether the text has the form of a run id, so that it can be part of a key."""
     return _RUN_ID.fullmatch(text) is not None
@@ -186,6 +191,10 @@ class Workspace:
     def schedule(self, name: str) -> str:
         """How a schedule's last firing ended."""
         return self.under("schedules", f"{name}.json")
+
+    def firing(self, run_id: str) -> str:
+        """What a schedule fired, until its run is planned."""
+        return self.under("schedules", schedule_of(run_id), f"{run_id}.json")
 
     def fleet(self, name: str) -> str:
         """What a Redis says of itself: whether it holds the workspace."""

@@ -112,7 +112,7 @@ class Dispatcher(threading.Thread):
                 self._move(run_id)
             with self._troubles.of_all(f"nobody could be told how run {run_id} stands"):
                 self._tell(run_id)
-        if self._firings.waiting():  # else no planning is imported, 2 MB of a worker
+        if self._firings.names():  # else no planning is imported, 2 MB of a worker
             with self._troubles.of_all("firings of schedules could not be handed out"):
                 self._resources.starter.hand_out(self._feeder.start)
         with self._troubles.of_all("how runs fare could not be noted"):

@@ -23,10 +23,10 @@ from apps.terminal.exits import NEEDS_PERSON, WRONG_INPUT
 from config.reading import config_path
 from config.schedules import Schedule
 from config.settings import Settings
+from producers.fired import Fired
 from producers.planning.plan import draft
 from producers.scheduling.beat import Beat
 from producers.scheduling.schedule import fire, upcoming
-from producers.scheduling.start import read_settled
 from restyle.coordination.firings import Ending, Firings, Settled
 from restyle.errors import ConfigurationError, RestyleError
 
@@ -109,10 +109,10 @@ def schedules(context: typer.Context, as_json: options.Json = False, sandbox: op
     with session(settings) as here:
         last = Firings(here.state).last()
         rows = [
-            (schedule, last.get(schedule.name) or read_settled(schedule.name, here.store, here.workspace))
+            (schedule, last.get(schedule.name) or Fired(here.store, here.workspace).settled(schedule.name))
             for schedule in settings.schedule
         ]
-        waiting = list(Firings(here.state).waiting())
+        waiting = Firings(here.state).waiting()
     now = datetime.now(UTC)
     if as_json:
         print_json({"schedules": [_object(schedule, settled, now) for schedule, settled in rows], "waiting": waiting})
@@ -177,7 +177,7 @@ def _code(settled: Settled | None) -> int:
 def settle(run_id: str, name: str, here: Session) -> Settled | None:
     """Waits until a firing is settled; None where it stays in the queue, behind an earlier run or without a worker."""
     firings, said = Firings(here.state), time.monotonic() + LONELY
-    while firings.find(run_id) is not None:
+    while firings.is_waiting(run_id):
         if time.monotonic() > said:
             if not any(beat is not None for beat in here.fleet.workers().values()):
                 say("No worker is running; it is planned when one comes. Start one: restyle worker", "yellow")

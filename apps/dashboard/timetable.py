@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from apps.views.overview import Side
 from config.schedules import Schedule
+from producers.fired import Fired
 from producers.scheduling.schedule import upcoming
-from producers.scheduling.start import read_settled
 from restyle.coordination.firings import Firings, Settled
 from restyle.errors import RestyleError, StateUnavailable
 
@@ -78,7 +78,7 @@ class Timetable:
         """How the last firing ended where Redis has lost it, asked of S3 once."""
         for side in sides[:1] if name not in self._settled else ():
             try:
-                self._settled[name] = read_settled(name, side.session.store, side.session.workspace)
+                self._settled[name] = Fired(side.session.store, side.session.workspace).settled(name)
             except RestyleError:
                 return None
         return self._settled.get(name)

@@ -1,6 +1,7 @@
 """What `restyle beat` does at each tick: looks at the schedules by Redis's clock and fires what is due.
 
-A firing is claimed and kept in one step, so any number of beats may run; the dispatcher hands it to a worker.
+What fires is written to S3. Then its run's id is claimed and kept in one step, so any number of beats may run; the
+dispatcher hands it to a worker.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from datetime import UTC, datetime
 import structlog
 
 from config.settings import Settings
+from producers.fired import Fired
 from producers.scheduling.schedule import Firing, due, fire, upcoming
-from producers.scheduling.start import note_settled, read_settled
 from restyle.coordination.firings import Ending, Firings
 from restyle.errors import RestyleError
 from restyle.keys import Workspace
@@ -42,8 +43,16 @@ class Beat:
         return self._wait(now)
 
     def fire(self, firing: Firing) -> bool:
-        """Claims a firing; False where another beat was faster."""
-        return self.firings.fire(firing.run_id, firing.model_dump_json(by_alias=True))
+        """Claims a firing; False where another beat was faster, or it is over, whatever Redis says."""
+        if self.fired.over(firing):
+            return False
+        self.fired.put(firing)
+        return self.firings.fire(firing.run_id)
+
+    @property
+    def fired(self) -> Fired:
+        """What schedules fired, by S3."""
+        return Fired(self.store, self.workspace)
 
     def fire_now(self, name: str) -> Firing:
         """A firing of this moment, for `restyle schedules run`; one that is taken is answered all the same."""
@@ -54,7 +63,7 @@ class Beat:
 
     def _looked(self, now: datetime) -> dict[str, datetime]:
         """Up to when each schedule was looked at: by Redis, else by its last firing in S3; a new one as of now."""
-        looked = self.firings.looked()
+        looked = {name: at for name, at in self.firings.looked().items() if at <= now}
         for schedule in self.settings.schedule:
             if schedule.name not in looked:
                 settled = self._settled(schedule.name)
@@ -63,7 +72,7 @@ class Beat:
 
     def _settled(self, name: str) -> datetime | None:
         try:
-            settled = read_settled(name, self.store, self.workspace)
+            settled = self.fired.settled(name)
         except RestyleError as error:
             log.warning("the last firing cannot be read; taken for a new schedule", schedule=name, reason=error.message)
             return None
@@ -74,8 +83,9 @@ class Beat:
             log.info("fired", schedule=firing.name, run=firing.run_id)
             return
         detail = "nobody looked when it was due; with catch_up = true it would have been made good for"
-        if settled := self.firings.settle(firing.name, firing.run_id, firing.at, Ending.MISSED, detail):
-            note_settled(settled, self.store, self.workspace)
+        settled = firing.settled(Ending.MISSED, detail)
+        self.fired.settle(settled)
+        self.firings.settle(settled)
         log.warning("missed", schedule=firing.name, run=firing.run_id)
 
     def _wait(self, now: datetime) -> float:

@@ -6,26 +6,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, Self
 
 from cronsim import CronSim
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from config.schedules import Schedule
+from config.schedules import Notify, Schedule
 from config.settings import Settings
 from producers.planning.plan import PlanRequest
+from restyle.coordination.firings import Ending, Settled
 from restyle.coordination.suspensions import Suspension
-from restyle.keys import new_run_id
-from restyle.models import RunStatus, UtcTime, Value
+from restyle.keys import new_run_id, schedule_of
+from restyle.models import RunStatus, UtcTime, Value, utc_now
 
-#: Settings that are frozen in a plan.
+#: Settings that are frozen in a plan, and all that a firing may set.
 PLANNED_WITH = ("defaults", "max_side", "background", "keep_replaced", "price", "credit_price")
 
 
 class Firing(Value):
-    """One time of one schedule, with all that a worker needs to plan its run; the worker reads no restyle.toml."""
+    """One time of one schedule, with all that a worker needs to plan its run; the worker reads no restyle.toml.
 
-    v: int = 1
+    It is read again from S3, by the models that read it from restyle.toml.
+    """
+
+    v: Literal[1] = 1
     run_id: str
     at: UtcTime
     missed: bool = False
@@ -36,10 +40,35 @@ class Firing(Value):
     notify: dict[str, Any] = Field(default_factory=dict)
     """Who is told of its run."""
 
+    @field_validator("settings")
+    @classmethod
+    def _check_settings(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if foreign := given.keys() - set(PLANNED_WITH):
+            raise ValueError(f"no schedule may set {', '.join(sorted(foreign))}")
+        settings = Settings.model_validate(given)
+        return {name: getattr(settings, name) for name in given}
+
+    @field_validator("notify")
+    @classmethod
+    def _check_notify(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return Notify.model_validate(given).told
+
+    @model_validator(mode="after")
+    def _check_run_id(self) -> Self:
+        if self.run_id != new_run_id(self.at, self.schedule.name):
+            raise ValueError("its run's id is not made of its time and its schedule's name")
+        return self
+
     @property
     def name(self) -> str:
         """The schedule's name."""
         return self.schedule.name
+
+    def settled(self, ending: Ending, detail: str = "") -> Settled:
+        """How it ended."""
+        return Settled(
+            schedule=self.name, run_id=self.run_id, at=self.at, ending=ending, detail=detail[:2000], settled=utc_now()
+        )
 
     @property
     def request(self) -> PlanRequest:
@@ -147,7 +176,7 @@ def overlapping(firing: Firing, unfinished: Sequence[Standing]) -> Overlap:
 
 def is_of(run_id: str, schedule: str) -> bool:
     """Whether a run was started by a schedule, by its id."""
-    return run_id.partition("-")[2] == schedule
+    return schedule_of(run_id) == schedule
 
 
 def _cell(value: str | int | float | bool) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
-from pydantic import ValidationError
 
 from config.settings import Settings
+from producers.fired import Fired, Newer, Over, Unfounded
 from producers.planning.clashes import find_clashes
 from producers.planning.compare.diff import compare, put_diff
 from producers.planning.plan import draft
@@ -18,13 +18,14 @@ from producers.planning.shards import write_shards
 from producers.runs.control import AlreadyEnded, Control
 from producers.runs.snapshot import read_run
 from producers.scheduling.schedule import Firing, Overlap, Standing, is_of, overlapping
-from restyle.coordination.firings import Ending, Firings, Settled
+from restyle.coordination.firings import Ending, Firings
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.errors import RestyleError, TransientError
 from restyle.keys import Workspace
 from restyle.models import ENDED
 from restyle.s3.store import Store
+from restyle.telemetry import metrics
 
 log = structlog.get_logger("restyle.schedule")
 
@@ -46,14 +47,17 @@ class Starter:
         """The ledger of schedules."""
         return Firings(self.progress.state)
 
+    @property
+    def fired(self) -> Fired:
+        """What schedules fired, by S3."""
+        return Fired(self.store, self.workspace)
+
     # -- the dispatcher's part -----------------------------------------------------------------------------
 
     def hand_out(self, queue: Callable[[str], None]) -> None:
         """Has every firing planned that may start; settles those that are overtaken, or skipped by their overlap."""
-        newest: dict[str, str] = {}
-        waiting = dict(self._waiting())
-        for run_id, firing in waiting.items():
-            newest[firing.name] = run_id
+        waiting = {name: firing for name in self.firings.names() if (firing := self._find(name))}
+        newest = {firing.name: run_id for run_id, firing in waiting.items()}
         for run_id, firing in waiting.items():
             if self._is_planned(run_id):
                 continue
@@ -71,13 +75,21 @@ class Starter:
                     going = next(standing.run_id for standing in earlier if standing.going)
                     self.settle(firing, Ending.SKIPPED, f"{going} was still going")
 
-    def _waiting(self) -> Iterator[tuple[str, Firing]]:
-        """The firings that wait; one that cannot be read is another version's."""
-        for run_id, text in self.firings.waiting().items():
-            try:
-                yield run_id, Firing.model_validate_json(text)
-            except ValidationError as error:
-                log.debug("a firing that this version cannot read", run=run_id, reason=str(error)[:300])
+    def _find(self, name: str) -> Firing | None:
+        """The firing that a name on Redis's list stands for; one that S3 does not know is dropped."""
+        try:
+            return self.fired.find(name)
+        except Newer as why:
+            log.debug("a firing that this version cannot read", run=name, reason=str(why))
+        except Over as why:
+            # Settled in S3, and cut off before Redis knew it; or put there again by whoever can write to Redis.
+            self.firings.settle(why.settled)
+            self.firings.drop(name)
+        except Unfounded as why:
+            metrics.HINTS_DROPPED.labels("firing").inc()
+            log.warning("a firing that only Redis knows: dropped", firing=ascii(name[:200]), reason=str(why))
+            self.firings.drop(name)
+        return None
 
     def earlier(self, firing: Firing) -> list[Standing]:
         """The unfinished runs of the firing's schedule."""
@@ -104,10 +116,16 @@ class Starter:
         if not self.fleet.holds_workspace:
             return  # the firing stays, and is handed out again
         token = self.firings.take(run_id, self.fleet.worker)
-        text = self.firings.find(run_id) if token else None
-        if token is None or text is None:
+        if token is None:
             return
-        firing = Firing.model_validate_json(text)
+        try:
+            firing = self._find(run_id)
+            if firing is not None:
+                self._plan(firing, token)
+        finally:
+            self.firings.leave(run_id, token)
+
+    def _plan(self, firing: Firing, token: str) -> None:
         try:
             self._begin(firing, token)
             self.settle(firing, Ending.STARTED)
@@ -118,8 +136,6 @@ class Starter:
         except Exception as error:
             log.exception("bug")
             self._give_up(firing, f"bug: {type(error).__name__}: {error}")
-        finally:
-            self.firings.leave(run_id, token)
 
     def _give_up(self, firing: Firing, why: str) -> None:
         self.on_error(firing, why)
@@ -171,27 +187,9 @@ class Starter:
         control.admit(run)
 
     def settle(self, firing: Firing, ending: Ending, detail: str = "") -> None:
-        """Ends a firing, where everybody sees it."""
-        settled = self.firings.settle(firing.name, firing.run_id, firing.at, ending, detail)
-        if settled is None:
-            return
-        tell = log.warning if ending is Ending.NOT_STARTED else log.info
-        tell(ending.value, schedule=firing.name, run=firing.run_id, reason=detail)
-        note_settled(settled, self.store, self.workspace)
-
-
-def note_settled(settled: Settled, store: Store, workspace: Workspace) -> None:
-    """Writes how a schedule's last firing ended to S3, so that Redis's loss does not touch it; as well as it can."""
-    try:
-        store.put(
-            workspace.schedule(settled.schedule), settled.model_dump_json(indent=1).encode(),
-            content_type="application/json",
-        )  # fmt: skip
-    except RestyleError as error:
-        log.warning("how a schedule fired is not in S3", schedule=settled.schedule, reason=error.message)
-
-
-def read_settled(name: str, store: Store, workspace: Workspace) -> Settled | None:
-    """How a schedule's last firing ended, by S3."""
-    found = store.find(workspace.schedule(name))
-    return Settled.model_validate_json(found.data) if found else None
+        """Ends a firing, where everybody sees it: in S3 first, so that Redis's word cannot begin it again."""
+        settled = firing.settled(ending, detail)
+        self.fired.settle(settled)
+        if self.firings.settle(settled):
+            tell = log.warning if ending is Ending.NOT_STARTED else log.info
+            tell(ending.value, schedule=firing.name, run=firing.run_id, reason=detail)

@@ -1,21 +1,28 @@
 """What the fleet shares about schedules: how far they were looked at, firings that wait, how the last one went.
 
 A firing is kept from its claim until it is settled: its run exists, or will not. Nothing is lost by the death of a
-beat or of a worker in between, and messages are only hints here too.
+beat or of a worker in between. Only its run's id is here, and that is a hint: what fires lies in S3
+(producers/fired.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import uuid4
 
+from pydantic import Field, ValidationError
+
 from restyle.coordination.redis.client import State
-from restyle.models import UtcTime, Value, utc_now
+from restyle.keys import is_run_id
+from restyle.models import UtcTime, Value
 
 #: Seconds for which a claim is remembered; after that run.json alone says that the run exists.
 REMEMBER_CLAIM = 35 * 86400
+#: Firings that are looked at in one go; of more than that, which nobody's schedules make, any.
+MOST = 100
 
 
 class Ending(StrEnum):
@@ -34,12 +41,12 @@ class Settled(Value):
     run_id: str
     at: UtcTime
     ending: Ending
-    detail: str = ""
+    detail: str = Field("", max_length=2000)
     settled: UtcTime
 
 
 class Firings:
-    """The shared ledger of schedules; a firing is its JSON here."""
+    """The shared ledger of schedules."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -47,29 +54,39 @@ class Firings:
     # -- the beat's side -----------------------------------------------------------------------------------
 
     def looked(self) -> dict[str, datetime]:
-        """Up to when each schedule was looked at."""
-        found = self.state.ask("HGETALL", self._key("looked"))
-        return {name: datetime.fromtimestamp(float(told), UTC) for name, told in found.items()}
+        """Up to when each schedule was looked at; what cannot be read is passed over."""
+        looked = {}
+        for name, text in self.state.ask("HGETALL", self._key("looked")).items():
+            with suppress(ValueError, OverflowError, OSError):
+                looked[name] = datetime.fromtimestamp(float(text), UTC)
+        return looked
 
     def look(self, names: Iterable[str], until: datetime) -> None:
         """Notes that everything up to this moment has been fired."""
         if pairs := [part for name in names for part in (name, f"{until.timestamp():.6f}")]:
             self.state.ask("HSET", self._key("looked"), *pairs)
 
-    def fire(self, run_id: str, firing: str) -> bool:
+    def fire(self, run_id: str) -> bool:
         """Claims a firing and keeps it until it is settled; False where it was claimed before."""
-        return bool(self.state.run("fire", run_id, firing, REMEMBER_CLAIM))
+        return bool(self.state.run("fire", run_id, REMEMBER_CLAIM))
 
     # -- the workers' side ---------------------------------------------------------------------------------
 
-    def waiting(self) -> dict[str, str]:
-        """The firings that are not settled, by run id, oldest first."""
-        return dict(sorted(self.state.ask("HGETALL", self.state.key("firings")).items()))
+    def names(self) -> list[str]:
+        """What is on the list of firings that are not settled, whoever put it there."""
+        return sorted(self.state.ask("HRANDFIELD", self.state.key("firings"), MOST))
 
-    def find(self, run_id: str) -> str | None:
-        """A firing that is not settled."""
-        found = self.state.ask("HGET", self.state.key("firings"), run_id)
-        return None if found is None else str(found)
+    def waiting(self) -> list[str]:
+        """The run ids of the firings that are not settled, oldest first."""
+        return [name for name in self.names() if is_run_id(name)]
+
+    def is_waiting(self, run_id: str) -> bool:
+        """Whether a firing is not settled."""
+        return bool(self.state.ask("HEXISTS", self.state.key("firings"), run_id))
+
+    def drop(self, name: str) -> None:
+        """Takes off the list what is no firing."""
+        self.state.ask("HDEL", self.state.key("firings"), name)
 
     def hand_out(self, run_id: str, every: float) -> bool:
         """Whether to queue the planning of a run now: not within so many seconds of the last time."""
@@ -94,19 +111,19 @@ class Firings:
         """Gives the right to plan a run back."""
         self.state.run("leave_plan", run_id, token)
 
-    def settle(self, schedule: str, run_id: str, at: datetime, ending: Ending, detail: str = "") -> Settled | None:
-        """Ends a firing and keeps how; None where it was settled before."""
-        settled = Settled(
-            schedule=schedule, run_id=run_id, at=at, ending=ending, detail=detail[:2000], settled=utc_now()
-        )
+    def settle(self, settled: Settled) -> bool:
+        """Ends a firing and keeps how; False where it was settled before."""
         # Kept first: cut off in between, it is settled again to the same effect.
-        self.state.ask("HSET", self._key("last"), schedule, settled.model_dump_json())
-        return settled if self.state.ask("HDEL", self.state.key("firings"), run_id) else None
+        self.state.ask("HSET", self._key("last"), settled.schedule, settled.model_dump_json())
+        return bool(self.state.ask("HDEL", self.state.key("firings"), settled.run_id))
 
     def last(self) -> dict[str, Settled]:
-        """How the last firing of each schedule ended."""
-        found = self.state.ask("HGETALL", self._key("last"))
-        return {name: Settled.model_validate_json(text) for name, text in found.items()}
+        """How the last firing of each schedule ended; what cannot be read is passed over."""
+        last = {}
+        for name, text in self.state.ask("HGETALL", self._key("last")).items():
+            with suppress(ValidationError):
+                last[name] = Settled.model_validate_json(text)
+        return last
 
     def _key(self, part: str) -> str:
         return self.state.key("schedules", part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -89,9 +90,9 @@ def test_a_firing_beside_a_run_that_ended_a_moment_ago(works: Works) -> None:
     )
     firings, ids = here.starter.firings, list[str]()
     for _ in range(2):
-        firing = fire(schedule, utc_now(), here.settings).model_copy(update={"schedule": schedule})
-        firing = firing.model_copy(update={"run_id": f"{firing.run_id[:9]}{len(ids):06d}Z-nightly"})
-        assert firings.fire(firing.run_id, firing.model_dump_json(by_alias=True))
+        firing = fire(schedule, utc_now() + timedelta(seconds=len(ids)), here.settings)
+        here.starter.fired.put(firing)
+        assert firings.fire(firing.run_id)
         here.tools.fleet.beat({})
         here.starter.start(firing.run_id)
         ids.append(firing.run_id)

@@ -18,7 +18,7 @@ import pytest
 
 from apps.dashboard.gallery import can_reach
 from apps.dashboard.identity import Access, check_access
-from restyle.coordination.firings import Ending, Firings
+from restyle.coordination.firings import Ending, Firings, Settled
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
@@ -272,9 +272,14 @@ def test_schedules_and_who_minds_them(redis_url: str, s3: S3, tmp_path: Path, mo
         assert "s3://shop/&lt;i&gt;new.csv" in page
         firings = Firings(state)
         firings.look(["nightly"], utc_now())
-        firings.fire("20260101T021500Z-nightly", "{}")
+        firings.fire("20260101T021500Z-nightly")
         wait_until(lambda: "waits to be planned" in place.ask("/schedules").text, timeout=5, description="the firing")
-        firings.settle("nightly", "20260101T021500Z-nightly", utc_now(), Ending.STARTED)
+        firings.settle(
+            Settled(
+                schedule="nightly", run_id="20260101T021500Z-nightly", at=utc_now(), ending=Ending.STARTED,
+                settled=utc_now(),
+            )
+        )  # fmt: skip
         page = place.ask("/schedules").text
         assert 'href="/runs/20260101T021500Z-nightly"' in page
         assert "Nobody minds" not in page

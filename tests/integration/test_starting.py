@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +13,11 @@ import pytest
 from config.reading import load_settings
 from config.schedules import Notify, Schedule
 from config.settings import Settings
+from producers.fired import MAX_BYTES, Fired
 from producers.runs.control import Control
 from producers.scheduling.beat import Beat
 from producers.scheduling.schedule import Firing, fire
-from producers.scheduling.start import Starter, read_settled
+from producers.scheduling.start import Starter
 from reports.notifications import Notifications
 from restyle.coordination.firings import Firings
 from restyle.coordination.fleet import Fleet, Limits
@@ -26,6 +27,7 @@ from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Run, RunStatus
 from restyle.s3.store import EMBEDDED_BUCKET, Store
+from restyle.telemetry import metrics
 from tests.support.catalog import picture
 from tests.support.holding import hold
 from tests.support.servers import S3
@@ -49,6 +51,10 @@ class Night:
     @property
     def firings(self) -> Firings:
         return Firings(self.state)
+
+    @property
+    def fired_in_s3(self) -> Fired:
+        return Fired(self.store, self.workspace)
 
     @property
     def beat(self) -> Beat:
@@ -84,7 +90,7 @@ class Night:
     def last(self) -> tuple[str, str]:
         """How the schedule fired last, which Redis and S3 agree on."""
         settled = self.firings.last()["nightly"]
-        assert read_settled("nightly", self.store, self.workspace) == settled
+        assert self.fired_in_s3.settled("nightly") == settled
         return settled.run_id, settled.ending.value
 
 
@@ -145,7 +151,7 @@ def test_nothing_is_planned_while_the_workspace_may_be_anothers(night: Night) ->
     night.state.ask("DEL", night.state.key("holder"))
     worker.start(firing.run_id)
     assert night.run(firing) is None
-    assert list(night.firings.waiting()) == [firing.run_id]
+    assert night.firings.waiting() == [firing.run_id]
     hold(night.state)
     worker.start(firing.run_id)
     assert night.run(firing) is not None
@@ -157,6 +163,7 @@ def test_a_plan_that_was_cut_off_before_its_run_was_known(night: Night) -> None:
     night.start(firing)
     run = night.run(firing)
     night.state.ask("FLUSHALL")
+    night.store.delete(night.workspace.schedule("nightly"))
     again = night.fired()
     assert again.run_id == firing.run_id
     night.start(again)
@@ -193,7 +200,7 @@ def test_of_firings_that_wait_the_newest_stays(night: Night) -> None:
     second, third = night.fired(20, overlap="queue"), night.fired(40, overlap="queue")
     night.worker("one").hand_out(night.queued.append)
     assert night.last() == (second.run_id, "skipped")
-    assert list(night.firings.waiting()) == [third.run_id]
+    assert night.firings.waiting() == [third.run_id]
 
 
 @pytest.mark.parametrize("reason", ["operator", "budget", "deadline"])
@@ -269,7 +276,7 @@ def test_a_worker_plans_with_the_settings_of_the_beat(night: Night) -> None:
 def test_the_beat_looks_in_s3_where_redis_is_empty(night: Night) -> None:
     """How far was looked is known again from the last firing; a new schedule counts from now on."""
     assert night.beat.tick() <= night.settings.beat_seconds
-    assert night.firings.waiting() == {}
+    assert night.firings.waiting() == []
     night.start(night.fired())
     night.state.ask("FLUSHALL")
     late = night.settings.schedule[0].model_copy(update={"catch_up": True})
@@ -295,3 +302,122 @@ def test_check_of_other_runs_leaves_ended_ones_alone(night: Night) -> None:
     after = night.fired(30)
     night.start(after)
     assert json.loads(night.store.get(night.workspace.run(after.run_id)).data)["planned"] == 2
+
+
+def put(night: Night, run_id: str) -> None:
+    """Puts a name on Redis's list of firings, as anybody can who may write there."""
+    night.state.ask("HSET", night.state.key("firings"), run_id, "{}")
+
+
+def refused(night: Night, run_id: str) -> None:
+    """Nothing is planned for a name, by the dispatcher or by a message, and it leaves the list."""
+    before = metrics.HINTS_DROPPED.labels("firing")._value.get()
+    put(night, run_id)
+    night.worker("one").hand_out(night.queued.append)
+    put(night, run_id)
+    night.worker("two").start(run_id)
+    assert night.queued == []
+    assert night.firings.names() == []
+    assert night.progress.unfinished() == []
+    assert list(night.store.list(night.workspace.under("runs", ""))) == []
+    assert metrics.HINTS_DROPPED.labels("firing")._value.get() == before + 2
+
+
+@pytest.mark.parametrize(
+    "run_id", ["20260110T010000Z-nightly", "20260110T010000Z-evil", "x:suspension", "../../x", "\x1b[2J", "x" * 5_000]
+)
+def test_a_firing_that_only_redis_has_is_none(night: Night, run_id: str) -> None:
+    """What fires lies in S3: a name on Redis's list alone is dropped, logged escaped and counted, and pays nothing."""
+    refused(night, run_id)
+
+
+#: What is wrong with a firing in S3 -> how its JSON is changed.
+SPOILED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a setting that no schedule has": lambda told: told["settings"].update(api_url="https://example.invalid/"),
+    "a setting of another kind": lambda told: told["settings"].update(price="free"),
+    "a negative price": lambda told: told["settings"].update(price=-1),
+    "another run": lambda told: told.update(run_id="20260110T020000Z-nightly"),
+    "another schedule": lambda told: told["schedule"].update(name="other"),
+    "a local manifest": lambda told: told["schedule"].update(manifest="/etc/passwd"),
+    "a cron that never comes": lambda told: told["schedule"].update(cron="x"),
+    "recipients that are none": lambda told: told.update(notify={"email": {"to": []}}),
+    "no schedule": lambda told: told.pop("schedule"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED)
+def test_a_firing_that_no_schedule_makes_is_none(night: Night, what: str) -> None:
+    """A firing in S3 is read by the models that read restyle.toml, and may set what a schedule may set."""
+    firing = fire(night.settings.schedule[0], datetime(2026, 1, 10, 1, tzinfo=UTC), night.settings)
+    told = json.loads(firing.model_dump_json(by_alias=True))
+    SPOILED[what](told)
+    night.store.put(
+        night.workspace.firing(firing.run_id), json.dumps(told).encode(), content_type="application/json"
+    )  # fmt: skip
+    refused(night, firing.run_id)
+
+
+@pytest.mark.parametrize("text", [b"", b"{broken", b"[" * 50_000, b"9" * 50_000, b" " * MAX_BYTES + b"{}"])
+def test_a_firing_that_cannot_be_read_is_none(night: Night, text: bytes) -> None:
+    """Of whatever bytes lie there, few are read, and the next firing goes on."""
+    firing = fire(night.settings.schedule[0], datetime(2026, 1, 10, 1, tzinfo=UTC), night.settings)
+    night.store.put(night.workspace.firing(firing.run_id), text, content_type="application/json")
+    refused(night, firing.run_id)
+    night.start(night.fired(30))
+
+
+def test_a_newer_version_plans_its_own_firings(night: Night) -> None:
+    """A field that this version does not know is a newer beat's: the firing waits for a newer worker."""
+    firing = fire(night.settings.schedule[0], datetime(2026, 1, 10, 1, tzinfo=UTC), night.settings)
+    told = {**json.loads(firing.model_dump_json(by_alias=True)), "v": 2, "weather": "fine"}
+    night.store.put(
+        night.workspace.firing(firing.run_id), json.dumps(told).encode(), content_type="application/json"
+    )  # fmt: skip
+    put(night, firing.run_id)
+    night.worker("one").hand_out(night.queued.append)
+    night.worker("one").start(firing.run_id)
+    assert (night.queued, night.firings.names()) == ([], [firing.run_id])
+
+
+def test_a_firing_that_is_over_fires_no_more(night: Night) -> None:
+    """Put on Redis's list again, with its claim removed, a night that was skipped starts no run."""
+    night.start(night.fired())
+    after = night.fired(30)
+    night.worker("one").hand_out(night.queued.append)
+    assert night.last() == (after.run_id, "skipped")
+    night.state.ask("DEL", night.state.key("fired", after.run_id))
+    night.progress.end(night.queued[0], RunStatus.FINISHED)
+    del night.queued[:]
+    assert not night.beat.fire(after)
+    night.fired_in_s3.put(after)
+    put(night, after.run_id)
+    night.worker("one").hand_out(night.queued.append)
+    put(night, after.run_id)
+    night.worker("one").start(after.run_id)
+    assert (night.queued, night.firings.names(), night.run(after)) == ([], [], None)
+    night.start(night.fired(40))
+
+
+def test_thousands_of_forged_firings_delay_none(night: Night) -> None:
+    """Of a list that somebody fills, a bounded part is looked at in each tick, and what was fired is planned."""
+    forged = [f"20260110T01{second // 60:02d}{second % 60:02d}Z-x" for second in range(300)]
+    night.state.ask("HSET", night.state.key("firings"), *(part for name in forged for part in (name, "")))
+    firing = night.fired()
+    worker = night.worker("one")
+    for _ in range(6):
+        worker.hand_out(night.queued.append)
+    assert set(night.queued) == {firing.run_id}
+    assert night.firings.names() == [firing.run_id]
+
+
+@pytest.mark.parametrize("looked", ["never", "nan", "1e400", "9" * 400, str(4e9), "-5"])
+def test_a_beat_outlives_what_redis_says_of_its_looks(night: Night, looked: str) -> None:
+    """How far was looked is a hint: what cannot be read, or lies ahead, is asked of S3; nothing fires twice."""
+    night.start(night.fired())
+    night.state.ask("HSET", night.state.key("schedules", "looked"), "nightly", looked)
+    night.state.ask("HSET", night.state.key("schedules", "last"), "nightly", '{"schedule": 5}', "x", "\x1b")
+    night.state.ask("DEL", *(night.state.key("fired", run) for run in night.queued))
+    night.beat.tick()
+    assert night.firings.last().keys() <= {"nightly"}
+    assert all(run_id > night.queued[0] for run_id in night.firings.names())
+    assert night.firings.looked()["nightly"].timestamp() <= night.state.clock()

@@ -1,0 +1,110 @@
+"""What schedules fired, as it lies in S3 from the firing until its run is planned: `schedules/<name>/<run>.json`.
+
+Beats write it, before Redis hears of the run's id. A firing that is not there is none, whatever Redis says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from pydantic import ValidationError
+
+from producers.scheduling.schedule import Firing
+from restyle.coordination.firings import Settled
+from restyle.errors import InputNotFound, InvalidImage, RestyleError, printable
+from restyle.keys import Workspace, is_run_id
+from restyle.s3.store import Store
+
+log = structlog.get_logger("restyle.schedule")
+
+#: Bytes of a firing, and of how one ended.
+MAX_BYTES = 64_000
+
+
+class Unfounded(Exception):
+    """There is no such firing in S3 that could be planned."""
+
+
+class Over(Unfounded):
+    """It is settled, or a later one of its schedule is."""
+
+    def __init__(self, settled: Settled) -> None:
+        super().__init__("its schedule has settled it, or a later one")
+        self.settled = settled
+
+
+class Newer(Unfounded):
+    """It has fields that this version does not know: a newer worker plans it."""
+
+
+@dataclass(frozen=True)
+class Fired:
+    """The firings of a workspace, and how the last one of each schedule ended."""
+
+    store: Store
+    workspace: Workspace
+
+    def put(self, firing: Firing) -> None:
+        """Writes a firing down; one that another beat has written stays."""
+        uri = self.workspace.firing(firing.run_id)
+        if self.store.head(uri) is None:
+            text = firing.model_dump_json(by_alias=True, indent=1)
+            self.store.put(uri, text.encode(), content_type="application/json")
+
+    def find(self, run_id: str) -> Firing:
+        """The firing of a run.
+
+        Raises:
+            Unfounded: there is none that could be planned by this version.
+            TransientError: S3 does not tell.
+        """
+        if not is_run_id(run_id):
+            raise Unfounded("it is no run's id")
+        try:
+            found = self.store.get(self.workspace.firing(run_id), max_bytes=MAX_BYTES)
+        except InputNotFound:
+            raise Unfounded("no beat has written it to S3") from None
+        except InvalidImage:
+            raise Unfounded(f"it has more than {MAX_BYTES:,} bytes in S3") from None
+        firing = _read(found.data)
+        if firing.run_id != run_id:
+            raise Unfounded("what lies in S3 is another one")
+        if settled := self.over(firing):
+            raise Over(settled)
+        return firing
+
+    def over(self, firing: Firing) -> Settled | None:
+        """How a firing ended, or a later one of its schedule; None while it may start."""
+        settled = self.settled(firing.name)
+        return settled if settled is not None and settled.at >= firing.at else None
+
+    def settled(self, name: str) -> Settled | None:
+        """How a schedule's last firing ended."""
+        try:
+            found = self.store.get(self.workspace.schedule(name), max_bytes=MAX_BYTES)
+            return Settled.model_validate_json(found.data)
+        except InputNotFound:
+            return None
+        except (InvalidImage, ValidationError):
+            log.warning("how a schedule fired last cannot be read", uri=self.workspace.schedule(name))
+            return None
+
+    def settle(self, settled: Settled) -> None:
+        """Writes down how a firing ended, and removes it."""
+        uri = self.workspace.schedule(settled.schedule)
+        self.store.put(uri, settled.model_dump_json(indent=1).encode(), content_type="application/json")
+        try:
+            self.store.delete(self.workspace.firing(settled.run_id))
+        except RestyleError as error:
+            log.debug("a firing that is over stays in S3", run=settled.run_id, reason=error.message)
+
+
+def _read(data: bytes) -> Firing:
+    try:
+        return Firing.model_validate_json(data)
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False)
+        told = printable(f"what lies in S3 is no firing: {problems[0]['loc']}: {problems[0]['msg']}", 300)
+        is_newer = all(problem["type"] == "extra_forbidden" or problem["loc"] == ("v",) for problem in problems)
+        raise (Newer if is_newer else Unfounded)(told) from None
