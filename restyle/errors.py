@@ -239,6 +239,12 @@ class StateUnavailable(TransientError):
         self.next = advice
 
 
+class RunUnreadable(RestyleError):
+    """What is written down of one run cannot be read."""
+
+    code = "run_unreadable"
+
+
 class RateLimited(RestyleError):
     """The API's rate limit is reached; the fleet waits."""
 

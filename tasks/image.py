@@ -22,6 +22,7 @@ from restyle.errors import (
     FleetError,
     ObjectRefused,
     RestyleError,
+    RunUnreadable,
     StateUnavailable,
     StoreAccessDenied,
     StoreUnavailable,
@@ -70,6 +71,9 @@ def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
             _work(resources, message)
         except Dropped as why:
             log.debug("message dropped", why=str(why))
+        except RunUnreadable as error:
+            # It has no outcome: its run is told of by the dispatcher, and rebuilt by a person's word.
+            log.warning("left: what Redis has of its run is none of ours", reason=error.message)
         except StateUnavailable as error:
             # Draining without Redis: the record in S3 stands, and the dispatcher feeds what has none.
             log.warning("left without a word to Redis", reason=error.message)
@@ -112,7 +116,7 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
         try:
             resources.plans.check(message)
             return pipeline.run(Work(message, token, resources.options(message.run_id), started), tools)
-        except Dropped:
+        except (Dropped, RunUnreadable):
             raise
         except CallFailed as failure:
             error, storm, tell = failure.error, failure.storm, note_doubt

@@ -23,6 +23,7 @@ from restyle.coordination.periods import Periods
 from restyle.coordination.progress import OpenShard, Progress, failed
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import InputNotFound, RestyleError, StateUnavailable
+from restyle.keys import is_run_id
 from restyle.models import Job, Message, RunStatus, utc_now
 from tasks.resources import Resources
 from workers.steward import Steward
@@ -178,6 +179,8 @@ class Dispatcher(threading.Thread):
         jobs = self._fleet.jobs_of(worker)
         failure: Exception | None = None
         for job_id, place in jobs.items():
+            if not (is_run_id(str(place["run"])) and job_id.isalnum()):
+                continue  # nobody of ours has put it there, and it would be part of a key in S3
             try:
                 self._free_job(worker, job_id, place)
             except StateUnavailable:

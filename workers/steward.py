@@ -22,8 +22,7 @@ from producers.runs.listing import read_runs, run_ids
 from producers.runs.rebuild import Rebuilder
 from producers.runs.snapshot import read_run, write_run
 from producers.runs.suspensions import keep_suspended, read_suspension
-from restyle.coordination.registry import RunUnreadable
-from restyle.errors import RestyleError, StateUnavailable
+from restyle.errors import RestyleError, RunUnreadable, StateUnavailable
 from restyle.models import ENDED, Run, RunStatus, utc_now
 from tasks.resources import Resources
 from workers.troubles import Troubles
@@ -172,11 +171,21 @@ class Steward(threading.Thread):
 
     def _unknown(self, names: list[str]) -> Iterator[Run]:
         """The unfinished among these runs that Redis does not know."""
-        found = self._state.ask_all(*(("HEXISTS", self._state.key("run", name), "planned") for name in names))
-        unknown = [name for name, knows in zip(names, found, strict=True) if not knows]
-        for run in read_runs(unknown, self._store, self._workspace):
-            if run.finished is None:
+        found = self._state.ask_all(
+            *(("HMGET", self._state.key("run", name), "planned", "ended") for name in names),
+        )
+        moved = set(self._progress.unfinished())
+        unknown = [name for name, (planned, _) in zip(names, found, strict=True) if planned is None]
+        # Known, and on the list of nobody: somebody has taken it off.
+        unlisted = {
+            name for name, (planned, ended) in zip(names, found, strict=True)
+            if planned is not None and ended is None and name not in moved
+        }  # fmt: skip
+        for run in read_runs([*unknown, *sorted(unlisted)], self._store, self._workspace):
+            if run.finished is None and run.run_id not in unlisted:
                 yield run
+            elif run.finished is None and self._progress.register(run):
+                log.warning("moved again: it was on nobody's list", run=run.run_id)
 
     def _restore(self, run: Run) -> bool:
         """Rebuilds a run; False where that has to wait. The embedded stack works on what its command names alone."""

@@ -17,9 +17,8 @@ from apps.terminal.exits import run_code
 from producers.runs.snapshot import Snapshot, note_of
 from restyle.coordination.advice import next_step
 from restyle.coordination.periods import Periods
-from restyle.coordination.registry import RunUnreadable
 from restyle.coordination.workspace.holder import as_object, shown
-from restyle.errors import InputNotFound, StateUnavailable
+from restyle.errors import InputNotFound, RunUnreadable, StateUnavailable
 from restyle.models import Run, utc_now
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
-from restyle.coordination.registry import RunUnreadable
-from restyle.errors import ConfigurationError
+from restyle.errors import ConfigurationError, RunUnreadable
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, Run, Value
 from restyle.s3.store import Store

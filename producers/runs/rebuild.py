@@ -26,8 +26,8 @@ from restyle.coordination.budgets import weight
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods, known_zone, names_of
 from restyle.coordination.progress import Progress
-from restyle.coordination.registry import Earlier, RunUnreadable, Totals, Word
-from restyle.errors import InputNotFound
+from restyle.coordination.registry import Earlier, Totals, Word
+from restyle.errors import InputNotFound, RunUnreadable
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Record, Run
 from restyle.s3.store import Store

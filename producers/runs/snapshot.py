@@ -14,9 +14,9 @@ from producers.runs.statistics import Tally
 from restyle.coordination.advice import next_step
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
-from restyle.coordination.registry import RunUnreadable, Totals
+from restyle.coordination.registry import Totals
 from restyle.coordination.suspensions import Suspension
-from restyle.errors import ConfigurationError
+from restyle.errors import ConfigurationError, RunUnreadable
 from restyle.keys import Workspace, is_run_id
 from restyle.models import ENDED, Run, RunStatus, UtcTime, Value
 from restyle.s3.store import Store

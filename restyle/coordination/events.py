@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pydantic import ValidationError
+
 from restyle.coordination.redis.client import State
 from restyle.models import UtcTime, Value, utc_now
 
@@ -14,6 +16,8 @@ from restyle.models import UtcTime, Value, utc_now
 KEEP = 100
 #: Seconds for which they are kept after the last one.
 REMEMBER = 90 * 86400
+#: Characters of one.
+MOST = 2_000
 
 
 class Event(Value):
@@ -44,7 +48,15 @@ def ask_events(state: State, run_id: str | None) -> tuple[str, str, int, int]:
 
 def read_events(texts: Iterable[str]) -> list[Event]:
     """What that command answers, as values."""
-    return [Event.model_validate_json(text) for text in texts]
+    return [event for text in texts if (event := _read(text))]
+
+
+def _read(text: str) -> Event | None:
+    """An event; None where it is none, which hides no other."""
+    try:
+        return Event.model_validate_json(text[:MOST])
+    except ValidationError:
+        return None
 
 
 def _key(state: State, run_id: str | None) -> str:

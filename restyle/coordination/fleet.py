@@ -19,6 +19,7 @@ from restyle.coordination.redis.client import State
 from restyle.coordination.redis.durability import Durability
 from restyle.coordination.suspensions import Suspension, read_hold, read_suspensions
 from restyle.errors import RequestRejected, RestyleError
+from restyle.hints import MOST_WORKERS, read_number, read_object, read_place
 from restyle.http.rate_limits import MOST
 from restyle.models import Message
 from restyle.runtime.clock import elapsed
@@ -291,14 +292,15 @@ class Fleet:
 
     def workers(self) -> dict[str, dict[str, object] | None]:
         """Every known worker with the state of its heartbeat; None for one whose heartbeat is missing."""
-        names = sorted(self.state.ask("SMEMBERS", self.state.key("workers")))
+        names = sorted(self.state.ask("SRANDMEMBER", self.state.key("workers"), MOST_WORKERS))
         beats = self.state.ask("MGET", *(self.state.key("worker", name) for name in names)) if names else []
-        return {name: json.loads(beat) if beat else None for name, beat in zip(names, beats, strict=True)}
+        told = zip(names, beats, strict=True)
+        return {name: None if beat is None else read_object(beat) or {} for name, beat in told}
 
     def jobs_of(self, worker: str) -> dict[str, dict[str, object]]:
-        """The jobs on a worker's list: where each stands in its run."""
+        """The jobs on a worker's list: where each stands in its run; what is no place is passed over."""
         held = self.state.ask("HGETALL", self.state.key("worker", worker, "jobs"))
-        return {job_id: json.loads(place) for job_id, place in held.items()}
+        return {job_id: place for job_id, text in held.items() if (place := read_place(text))}
 
     @property
     def living_jobs(self) -> set[str]:
@@ -360,6 +362,7 @@ class Fleet:
     def held(self) -> Suspension | None:
         """The API's hold after a 429, once it lasts for more than a minute: nobody calls, and it ends by itself."""
         told = self.state.ask("HMGET", f"{self.state.account}rate", "hold", "limited_since", "hold_detail", "hold_by")
+        told[:2] = [text if read_number(text) is not None else None for text in told[:2]]
         return read_hold(*told, now=self.state.clock()) if told[0] else None
 
     def standing(self) -> list[Suspension]:
@@ -374,8 +377,7 @@ class Fleet:
 
     def credits_left(self) -> float | None:
         """The account's credits by the last answer that told them."""
-        left = self.state.ask("HGET", f"{self.state.account}rate", "credits")
-        return float(left) if left is not None else None
+        return read_number(self.state.ask("HGET", f"{self.state.account}rate", "credits"))
 
     def _at(self, message: Message, token: str) -> tuple[str | float, ...]:
         return (self.worker, message.run_id, message.shard, message.index, message.job_id, token)

@@ -24,6 +24,8 @@ log = structlog.get_logger("restyle.notify")
 REMEMBER = 35 * 86400
 #: Bytes of a notice.
 MAX_BYTES = 1_000
+#: Notices that are looked at in one go; of more than that, any.
+MOST = 1_000
 #: Seconds after which one who was about to send it is taken for dead.
 SENDING = 90.0
 
@@ -101,11 +103,11 @@ class Notices:
 
     def due(self) -> list[Notice]:
         """What is to be sent now, oldest first."""
-        found = self.state.ask("HVALS", self.state.key("notices"))
-        if not found:
+        key = self.state.key("notices")
+        if not (names := self.state.ask("HRANDFIELD", key, MOST)):
             return []
-        now = self.state.clock()
-        notices = [notice for text in found if (notice := self._read(text))]
+        now, found = self.state.clock(), self.state.ask("HMGET", key, *names)
+        notices = [notice for text in filter(None, found) if (notice := self._read(text))]
         return sorted((notice for notice in notices if notice.due <= now), key=lambda notice: (notice.due, notice.key))
 
     @staticmethod

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from restyle.coordination.budgets import weight
 from restyle.coordination.call_ends import recipe
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.registry import Registry, RunUnreadable, Totals, read_totals
+from restyle.coordination.registry import Registry, Totals, read_totals
 from restyle.coordination.suspensions import Suspension, read_suspensions
+from restyle.errors import RunUnreadable
+from restyle.hints import read_number, read_object
+from restyle.keys import is_run_id
 from restyle.models import Message, Outcome, OutcomeKind, Record, RunStatus, utc_now
 from restyle.telemetry import metrics
 
@@ -61,8 +64,8 @@ class Progress(Registry):
             self.state.ask("SADD", self._run(run_id, "doubts"), *job_ids)
 
     def unfinished(self) -> list[str]:
-        """The runs that the dispatcher moves, oldest first."""
-        return sorted(self.state.ask("SMEMBERS", self.state.key("runs")))
+        """The runs that the dispatcher moves, oldest first; what is no run's id is passed over."""
+        return sorted(filter(is_run_id, self.state.ask("SMEMBERS", self.state.key("runs"))))
 
     def ledgers(self) -> dict[str, Totals]:
         """The ledgers of all unfinished runs; one that cannot be read is left out."""
@@ -83,13 +86,13 @@ class Progress(Registry):
 
     def trouble(self, run_id: str) -> dict[str, str] | None:
         """What keeps a run from being moved: `reason` and `next`; None: nothing does."""
-        told = self.state.ask("HGET", self.state.key("troubles"), run_id)
-        return dict(json.loads(told)) if told else None
+        return _trouble(self.state.ask("HGET", self.state.key("troubles"), run_id))
 
     def troubles(self) -> dict[str, dict[str, str]]:
         """The runs that cannot be moved: `reason` and `next` of each."""
         found = self.state.ask("HGETALL", self.state.key("troubles"))
-        return {run_id: json.loads(told) for run_id, told in found.items()}
+        told = {run_id: _trouble(text) for run_id, text in found.items() if is_run_id(run_id)}
+        return {run_id: trouble for run_id, trouble in told.items() if trouble}
 
     def set_status(self, run_id: str, status: RunStatus) -> None:
         """Moves a run to another status; an ended one is no longer moved by the dispatcher."""
@@ -150,13 +153,18 @@ class Progress(Registry):
             RunUnreadable: what Redis has of one cannot be read.
         """
         fed = dict(self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1, "WITHSCORES"))
+        if foreign := [number for number in fed if not _is_number(number)]:
+            raise RunUnreadable(f"what Redis has of a shard cannot be read ({foreign[0][:100]!a} is none)")
         numbers = sorted(fed, key=int)
         counts = self.state.ask_all(*(("HMGET", self._shard(run_id, int(n)), "size", "n") for n in numbers))
+        for number, (size, _) in zip(numbers, counts, strict=True):
+            if size is None:
+                # Closed since by another dispatcher; or lost, and then it is opened again.
+                self.state.run("lose_shard", run_id, number)
         try:
             return [
                 OpenShard(int(number), int(size), int(ended or 0), float(fed[number]) / 1000)
                 for number, (size, ended) in zip(numbers, counts, strict=True)
-                # One without a size was closed since by another dispatcher.
                 if size is not None
             ]
         except ValueError as error:
@@ -212,23 +220,34 @@ class Progress(Registry):
     def ended(self, run_id: str, shard: int) -> set[int]:
         """The places of an open shard's jobs that have an outcome."""
         fields = self.state.ask("HKEYS", self._shard(run_id, shard))
-        return {int(field[2:]) for field in fields if field.startswith("o:")}
+        return {int(field[2:]) for field in fields if field.startswith("o:") and _is_number(field[2:])}
 
     def outcomes(self, run_id: str, shard: int) -> dict[int, Outcome]:
-        """The outcomes of an open shard so far, each with its calls and doubts."""
+        """The outcomes of an open shard so far, each with its calls and doubts.
+
+        Raises:
+            RunUnreadable: what Redis has of one cannot be read.
+        """
         found = self.state.ask("HGETALL", self._shard(run_id, shard))
         outcomes = {}
         for field, text in found.items():
-            if field.startswith("o:"):
-                index = field[2:]
-                counts = {"attempts": int(found.get(f"c:{index}", 0)), "in_doubt": int(found.get(f"d:{index}", 0))}
-                outcomes[int(index)] = Outcome.read(text).model_copy(update=counts)
+            index = field[2:]
+            if field.startswith("o:") and _is_number(index):
+                try:
+                    counts = {"attempts": int(found.get(f"c:{index}", 0)), "in_doubt": int(found.get(f"d:{index}", 0))}
+                    outcomes[int(index)] = Outcome.read(text).model_copy(update=counts)
+                except ValueError:
+                    raise RunUnreadable(f"what Redis has of job {index} of shard {shard} cannot be read") from None
         return outcomes
 
     def spent(self, run_id: str, shard: int) -> dict[str, float]:
         """What the jobs of an open shard have cost so far, by day."""
         found = self.state.ask("HGETALL", self._shard(run_id, shard))
-        return {name[2:]: float(amount) for name, amount in found.items() if name.startswith("s:")}
+        return {
+            name[2:]: credits
+            for name, amount in found.items()
+            if name.startswith("s:") and (credits := read_number(amount)) is not None
+        }
 
     def dispatch(self, token: str, ttl: float) -> bool:
         """Takes or renews the dispatcher's lock; seconds."""
@@ -258,6 +277,16 @@ class Progress(Registry):
 
     def _shard(self, run_id: str, shard: int) -> str:
         return self._run(run_id, "shard", str(shard))
+
+
+def _is_number(text: str) -> bool:
+    """Whether it can be a shard's number, or a job's place in one."""
+    return text.isascii() and text.isdecimal() and len(text) <= 9
+
+
+def _trouble(text: str | None) -> dict[str, str] | None:
+    told = read_object(text)
+    return {name: str(told.get(name, ""))[:1000] for name in ("reason", "next")} if told else None
 
 
 def failed(error: str, message: str, *, http_status: int | None = None, seed: int | None = None) -> Ended:

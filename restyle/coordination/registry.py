@@ -13,14 +13,8 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from restyle.coordination.redis.client import State
-from restyle.errors import RestyleError
+from restyle.errors import RunUnreadable
 from restyle.models import Run, RunStatus
-
-
-class RunUnreadable(RestyleError):
-    """What is written down of one run cannot be read."""
-
-    code = "run_unreadable"
 
 
 @dataclass(frozen=True)
@@ -86,6 +80,10 @@ class Earlier:
     shards: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     #: Credits of its dearest sample of 30 steps.
     unit: float = 0.0
+
+
+#: How urgent a run can be.
+PRIORITIES = frozenset({"high", "normal", "low"})
 
 
 class Registry:
@@ -246,6 +244,9 @@ def legible(found: Mapping[str, str]) -> Totals | None:
 
 
 def _totals(found: Mapping[str, str]) -> Totals:
+    if found.get("priority", "normal") not in PRIORITIES:
+        raise ValueError(f"its priority is {ascii(found['priority'])[:100]}")
+
     def number(name: str) -> int:
         return int(found.get(name, 0))
 

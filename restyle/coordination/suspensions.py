@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
+
+from restyle.hints import read_number, read_object
 
 #: Reasons that end without a person.
 ENDS_ITSELF = frozenset({"outage", "held"})
@@ -36,6 +37,8 @@ class Suspension:
         return advice(self.reason, self.cause)
 
 
+#: Characters of a suspension's words, and the milliseconds before which its times lie (the year 5138).
+_WORDS, _LATEST = 2_000, 1e14
 _RESUME = "then type: restyle resume"
 _NEXT = {
     "no_credits": f"look at the account at segmind.com: credits, plan and limits; {_RESUME}",
@@ -71,13 +74,17 @@ def advice(reason: str, cause: str = "") -> str:
 def read_suspensions(entries: dict[str, str], scope: Literal["fleet", "run"]) -> Iterator[Suspension]:
     """The entries of a suspension hash as values."""
     for reason, text in sorted(entries.items()):
-        try:
-            entry = json.loads(text)
-            since, until = float(entry.get("since", 0)) / 1000, float(entry.get("until_ms", 0)) / 1000
-        except (ValueError, TypeError, AttributeError):
-            entry, since, until = {"detail": "what Redis has of it cannot be read"}, 0.0, 0.0  # it stands all the same
-        words = (str(entry.get(name, "")) for name in ("by", "cause"))
-        yield Suspension(scope, reason, str(entry.get("detail", "")), since, until, *words)
+        # One that cannot be read stands all the same.
+        entry = read_object(text) or {"detail": "what Redis has of it cannot be read"}
+        since, until = (_seconds(entry.get(name)) for name in ("since", "until_ms"))
+        detail, by, cause = (str(entry.get(name, ""))[:_WORDS] for name in ("detail", "by", "cause"))
+        yield Suspension(scope, reason[:_WORDS], detail, since, until, by, cause)
+
+
+def _seconds(told: object) -> float:
+    """A time of Redis's in milliseconds as Unix seconds; 0 for none that can be."""
+    number = read_number(str(told)) or 0.0
+    return number / 1000 if 0 <= number < _LATEST else 0.0
 
 
 #: Seconds from which on a hold of the API's is told like a suspension.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from math import isfinite
 from typing import NamedTuple, TypeVar
 
 from restyle.coordination.progress import REMEMBER_ENDED
 from restyle.coordination.redis.client import State
+from restyle.hints import read_json
 
 #: Seconds between two points.
 EVERY = 5.0
@@ -58,8 +60,15 @@ def ask_fleet(state: State) -> tuple[str, str, int, int]:
 
 
 def read(kind: type[P], texts: Iterable[str]) -> list[P]:
-    """What these commands answer, as values, oldest first."""
-    return [kind(*json.loads(text)) for text in texts]
+    """What these commands answer, as values, oldest first; what is no point is passed over."""
+    points = (read_json(text) for text in texts)
+    return [kind(*point) for point in points if isinstance(point, list) and _is_point(kind, point)]
+
+
+def _is_point(kind: type[P], point: list[object]) -> bool:
+    """Whether a list has as many numbers as the kind has fields; of some, nobody knows the number."""
+    is_number = (value is None or (isinstance(value, (int, float)) and isfinite(value)) for value in point)
+    return len(point) == len(kind._fields) and all(is_number) and point[0] is not None
 
 
 def note_fleet(state: State, point: FleetPoint) -> None:
@@ -74,7 +83,8 @@ def note_runs(state: State, points: dict[str, RunPoint]) -> None:
     found = iter(state.ask_all(*ends))
     added = []
     for (run_id, point), first, last in zip(points.items(), found, found, strict=True):
-        if is_due(point.at, json.loads(first)[0] if first else None, json.loads(last)[0] if last else None):
+        ends_at = [points_[0].at if (points_ := read(RunPoint, filter(None, [end]))) else None for end in (first, last)]
+        if is_due(point.at, *ends_at):
             added.append(run_id)
     if not added:
         return

@@ -14,7 +14,7 @@ from restyle.coordination.periods import Periods
 from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import TAKEN_WHEN_FULL, State, _script_texts
 from restyle.coordination.registry import Totals, Word
-from restyle.errors import ConfigurationError, StateUnavailable
+from restyle.errors import ConfigurationError, RunUnreadable, StateUnavailable
 from restyle.job.context import Called
 from restyle.job.parked import in_redis as parked
 from restyle.models import RunStatus
@@ -50,7 +50,7 @@ def test_every_refusal_is_said_and_passes(state: State, server: Valkey, kind: st
     state.spells.listen(lambda spell, _seconds: spells.append(spell))
     state.run("take_plan", "run", "worker", "token")
     asks: list[Callable[[], object]] = [
-        lambda: state.run("fire", "run", "{}", 60),
+        lambda: state.run("fire", "run", 60),
         lambda: state.ask("SET", "some", "thing"),
         lambda: state.ask_all(("GET", "some"), ("SET", "some", "thing")),
         state.check_writes,
@@ -134,6 +134,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "leave": fleet.leave,
         "leave_plan": lambda: state.run("leave_plan", "planned", "token"),
         "let_go": lambda: fleet.let_go(job[1], "t1", give_back=True),
+        "lose_shard": lambda: state.run("lose_shard", RUN, 7),
         "loosen": lambda: fleet.loosen(job[4].job_id),
         "notice": lambda: state.run("notice", RUN, "finished", 60, "channel", "{}"),
         "open_shard": lambda: progress.open_shard(RUN, 1, 10),
@@ -169,6 +170,7 @@ def _begin(state: State) -> tuple[Fleet, Progress]:
         ("HSET", state.key("worker", "gone", "jobs"), a_message(4).job_id, "{}"),
         ("HSET", state.key("lease", a_message(4).job_id), "worker", "gone", "calling", "1", "token", "t4", "run", RUN),
         ("HSET", state.key("run", RUN, "shard", "0"), "d:1", "1"),
+        ("ZADD", state.key("run", RUN, "open"), 1, "7"),
         ("HSET", state.key("firings"), "planned", "{}", "firing", "{}"),
         ("HSET", state.key("planner:planned"), "token", "token"),
         ("SET", state.key("holder"), "0"), ("SET", state.key("fleet", "turn"), "a turn"),
@@ -226,10 +228,9 @@ def test_a_transaction_that_is_refused_has_changed_nothing(state: State, server:
 
 
 def test_a_fault_of_a_script_is_no_refusal(state: State) -> None:
-    """Somebody else's key of another kind is told as what it is, and nobody waits for it to pass."""
-    state.ask("SET", state.key("workers"), "a string")
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        state.run("bury", "worker")
+    """It is told as what it is, and nobody waits for it to pass."""
+    with pytest.raises(redis.ResponseError, match="not an integer"):
+        state.run("fire", "run", "no number")
 
 
 @pytest.mark.parametrize("fault", ["refusal", "our own"])
@@ -241,8 +242,9 @@ def test_a_job_that_could_not_be_taken_is_in_nobodys_hands(state: State, server:
         with refusing(server, "oom"), pytest.raises(StateUnavailable):
             fleet.take(a_message(2), "t2")
     else:
-        state.ask("SET", state.key("lease", a_message(2).job_id), "a string")
-        with pytest.raises(redis.ResponseError):
+        state.ask("DEL", state.key("run", RUN))
+        state.ask("SET", state.key("run", RUN), "a string")
+        with pytest.raises(RunUnreadable):
             fleet.take(a_message(2), "t2")
     assert set(fleet.hands.snapshot()) == before
 
@@ -266,10 +268,9 @@ def test_a_script_that_redis_has_forgotten_is_told_again(state: State) -> None:
 
 def test_an_error_of_a_script_leaves_the_connection_good(state: State) -> None:
     """It is raised, and the next answer is the next question's."""
-    state.ask("SET", state.key("workers"), "a string")
     before = state.ask("INFO", "clients")["connected_clients"]
     with pytest.raises(redis.ResponseError):
-        state.run("bury", "worker")
+        state.run("fire", "run", "no number")
     assert state.run("dispatch", "token", 1000) == 1
     assert state.ask("INFO", "clients")["connected_clients"] == before
 

@@ -19,8 +19,7 @@ from producers.dispatch.feeder import Feeder
 from producers.planning.shards import write_shards
 from producers.runs.control import Control
 from producers.runs.snapshot import Snapshot, read_run, snapshot
-from restyle.coordination.registry import RunUnreadable
-from restyle.errors import StateUnavailable
+from restyle.errors import RunUnreadable, StateUnavailable
 from restyle.models import Run
 from tasks import image, runs
 from tasks.resources import Resources

@@ -159,7 +159,7 @@ if rate[4] then
 end
 if interval > 0 then
   local now_us = now * 1000
-  local rank = ({ high = 0, normal = 1, low = 2 })[redis.call('HGET', run_key(run), 'priority') or 'normal']
+  local rank = ({ high = 0, normal = 1, low = 2 })[redis.call('HGET', run_key(run), 'priority') or 'normal'] or 1
   -- Slots go by priority: an urgent job that waits is let past.
   for other = 0, rank - 1 do
     local ago = now - tonumber(redis.call('HGET', rate_key, 'waits:' .. other) or 0)

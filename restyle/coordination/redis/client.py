@@ -10,7 +10,7 @@ import copy
 import functools
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any, ParamSpec, TypeVar
@@ -22,6 +22,7 @@ from restyle.coordination.redis.durability import Proof
 from restyle.coordination.redis.errors import LOGIN, code_of, drops, meaning
 from restyle.coordination.redis.spells import Spells
 from restyle.errors import ConfigurationError, StateUnavailable
+from restyle.mending import mend
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,11 +66,30 @@ class State:
 
         Raises:
             StateUnavailable: Redis has refused it, and nothing has changed; or its answer is lost, and it may have run.
+            RunUnreadable: what Redis has of a run is none of ours.
         """
+        return self._mended(lambda: self._run(script, *args), args)
+
+    def _run(self, script: str, *args: str | float) -> Any:
         with self.translated():
             answer = self._scripts[script](args=[self.namespace, self.account, *args])
         self.spells.end(taken_when_full=script in TAKEN_WHEN_FULL)
         return answer
+
+    def _parts(self, args: Iterable[str | float]) -> Iterator[str | float]:
+        """What the keys among these arguments are made of, once somebody asks."""
+        for arg in args:
+            if str(arg).startswith(self.namespace):
+                yield from str(arg).removeprefix(self.namespace).split(":")
+
+    def _mended(self, ask: Callable[[], R], args: Iterable[str | float]) -> R:
+        """Asks once more where somebody has put into Redis what a script fails by (restyle/mending.py)."""
+        try:
+            return ask()
+        except redis.ResponseError:
+            if not mend(self, args):
+                raise
+            return ask()
 
     def run_durably(self, proof: Proof | None, script: str, *args: str | float) -> tuple[Any, bool | None]:
         """Runs a script, and waits until what it wrote is safe: its answer, and whether that was confirmed.
@@ -81,6 +101,9 @@ class State:
         """
         if proof is None:
             return self.run(script, *args), True
+        return self._mended(lambda: self._run_durably(proof, script, *args), args)
+
+    def _run_durably(self, proof: Proof, script: str, *args: str | float) -> tuple[Any, bool | None]:
         known = self._scripts[script]
         with self.translated():
             for how in (("EVALSHA", known.sha), ("EVAL", known.script)):
@@ -100,6 +123,9 @@ class State:
 
     def ask(self, command: str, *args: str | float) -> Any:
         """One plain command; for reading, or where a single command is the whole change."""
+        return self._mended(lambda: self._ask(command, *args), self._parts(args))
+
+    def _ask(self, command: str, *args: str | float) -> Any:
         with self.translated():
             return self.redis.execute_command(command, *args)  # type: ignore[no-untyped-call] # redis has no types here
 
@@ -115,6 +141,10 @@ class State:
 
     def ask_all(self, *commands: tuple[str | float, ...]) -> list[Any]:
         """Several plain commands in one round trip: all of them, or none."""
+        parts = self._parts(arg for _, *args in commands for arg in args)
+        return self._mended(lambda: self._ask_all(*commands), parts)
+
+    def _ask_all(self, *commands: tuple[str | float, ...]) -> list[Any]:
         with self.translated(), self.redis.pipeline() as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call] # redis has no types here

@@ -1,0 +1,46 @@
+"""Words of Redis as values: whoever can write there can write anything, so each is read with bounds or passed over."""
+
+from __future__ import annotations
+
+import json
+import re
+from math import isfinite
+from typing import Any
+
+#: Characters of a JSON value that anybody of ours writes there, but for what is parked.
+MOST = 50_000
+#: Workers that are looked at; of more than that, which no fleet has, any.
+MOST_WORKERS = 5_000
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+def read_object(text: str | None) -> dict[str, Any] | None:
+    """A JSON object; None where it is none."""
+    value = read_json(text)
+    return value if isinstance(value, dict) else None
+
+
+def read_json(text: str | None) -> Any | None:
+    """A JSON value; None where it is none, or too long."""
+    if text is None or len(text) > MOST:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_number(text: str | None) -> float | None:
+    """A finite number; None where it is none."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+def read_place(text: str | None) -> dict[str, Any] | None:
+    """Where a job stands in its run; None where it is no such place."""
+    place = read_object(text) or {}
+    numbers = (str(place.get(name, "")) for name in ("shard", "index"))
+    return place if isinstance(place.get("run"), str) and all(map(_NUMBER.fullmatch, numbers)) else None

@@ -1,0 +1,170 @@
+"""What a script trips over in Redis, and that no version of restyle has written: removed, as if Redis had lost it.
+
+Anybody who can write to Redis can put a list where a hash belongs, or words where a number does, and the script that
+meets it would fail for every job. Where one fails, the keys that it may have read are looked at here. What is not in
+their form goes; what it held is told again by the workers' next beats, or read again in S3, as after any loss. Of a run
+nothing is removed: it is told of (RunUnreadable), and rebuilt from S3 by a person's word.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from restyle.errors import RunUnreadable
+from restyle.keys import is_run_id
+from restyle.telemetry import metrics
+
+if TYPE_CHECKING:
+    from restyle.coordination.redis.client import State
+
+log = structlog.get_logger("restyle.state")
+
+#: Fields that a hash of ours has at most, apart from those of runs.
+MOST_FIELDS = 5_000
+_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,2})?")
+#: What part of a key a script's argument can be.
+_PART = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a key holds."""
+
+    kind: str
+    #: Of a hash, the fields that are words; the others are numbers. Of a string: it is a number where this is empty.
+    words: frozenset[str] | None = None
+    #: The values are JSON objects.
+    objects: bool = False
+
+    def wrong(self, field: str, value: str) -> bool:
+        """Whether a value is none of this form."""
+        if self.objects:
+            try:
+                return not isinstance(json.loads(value), dict)
+            except (ValueError, RecursionError):
+                return True
+        return self.words is not None and field not in self.words and not _NUMBER.fullmatch(value)
+
+
+def _words(text: str = "") -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SET, _LIST, _ZSET, _STRING, _HASH = Form("set"), Form("list"), Form("zset"), Form("string"), Form("hash")
+_COUNT = Form("string", _words())
+_OBJECTS = Form("hash", objects=True)
+#: The keys of a workspace, but for those of its runs.
+WORKSPACE: dict[str, Form] = {
+    "runs": _SET, "workers": _SET, "server:beaten": _SET, "summed": _SET, "firings": _HASH, "notices": _HASH,
+    "troubles": _HASH, "fleet": _HASH, "fleet:names": _LIST, "fleet:beats": _LIST, "fleet:turn": _STRING,
+    "fleet:interest": _STRING, "stock": _HASH, "events": _LIST, "trend": _LIST, "schedules:looked": _HASH,
+    "schedules:last": _HASH, "dispatcher": _STRING, "holder": _COUNT, "reserved": _COUNT, "account": _STRING,
+    "queue:jobs": _LIST, "queue:jobs:high": _LIST, "queue:jobs:low": _LIST, "queue:runs": _LIST,
+    "server": Form("hash", _words("incarnation id recalled")), "periods": Form("hash", _words("day month zone")),
+}  # fmt: skip
+#: The keys of an account.
+ACCOUNT: dict[str, Form] = {
+    "suspension": _OBJECTS, "epoch": _COUNT, "streak": _SET, "probe": _STRING, "refused": _OBJECTS, "alike": _SET,
+    "failing": _OBJECTS, "refusers": _OBJECTS,
+    "rate": Form("hash", _words("asker alike hold_detail hold_by")),
+    "rate:asks": _STRING,
+}  # fmt: skip
+#: The keys that carry the name of a worker, a job, a period or a right.
+NAMED: dict[str, Form] = {
+    "worker:{}": _STRING, "worker:{}:jobs": _OBJECTS, "done:{}": _STRING, "kept:{}": _STRING, "spent:{}": _COUNT,
+    "right:{}": _STRING, "planner:{}": _HASH, "fired:{}": _STRING, "handed:{}": _STRING,
+    "lease:{}": Form("hash", _words("run worker token epoch periods")),
+    "request:{}": Form("hash", _words("made_from told run periods")),
+    "lost:{}": Form("hash", _words("run periods")),
+}  # fmt: skip
+#: The keys of a run.
+RUN: dict[str, Form] = {
+    "": Form("hash", _words("status priority writer last_error")), ":open": _ZSET, ":closed": _STRING,
+    ":suspension": _HASH, ":doubts": _SET, ":events": _LIST, ":trend": _LIST,
+}  # fmt: skip
+_SHARD = Form("hash", _words())
+#: Fields of runs and shards that are looked at elsewhere, by how they begin: recipes, outcomes, and what was said.
+_OTHER_FIELDS = ("ok:", "o:", "r:")
+
+
+def mend(state: State, args: Iterable[str | float]) -> bool:
+    """Removes what a script with these arguments may have tripped over; False where there is nothing of the kind.
+
+    Raises:
+        RunUnreadable: it is of a run.
+    """
+    parts = {part for arg in args for part in str(arg)[:1000].split() if _PART.fullmatch(part)}
+    removed = False
+    for key, form in _keys(state, parts):
+        removed = _check(state, key, form) or removed
+    if not removed:
+        _check_runs(state, parts)
+    return removed
+
+
+def _check_runs(state: State, parts: set[str]) -> None:
+    for run_id in filter(is_run_id, sorted(parts)):
+        shards = {f":shard:{part}": _SHARD for part in parts if part.isdecimal()}
+        for suffix, form in {**RUN, **shards}.items():
+            if fault := next(_faults(state, state.key("run", run_id) + suffix, form), None):
+                raise RunUnreadable(f"what Redis has of run {run_id} cannot be read ({fault.told})")
+
+
+def _keys(state: State, parts: set[str]) -> Iterator[tuple[str, Form]]:
+    yield from ((state.key(name), form) for name, form in WORKSPACE.items())
+    yield from ((f"{state.account}{name}", form) for name, form in ACCOUNT.items())
+    yield from ((state.key(name.format(part)), form) for part in parts for name, form in NAMED.items())
+    # A script may go over what all workers hold.
+    if state.ask("TYPE", state.key("workers")) == "set":
+        for worker in state.ask("SRANDMEMBER", state.key("workers"), MOST_FIELDS):
+            yield state.key("worker", worker), _STRING
+            yield state.key("worker", worker, "jobs"), _OBJECTS
+
+
+def _check(state: State, key: str, form: Form) -> bool:
+    """Removes what is wrong at a key; whether anything was."""
+    found = list(_faults(state, key, form))
+    for fault in found:
+        metrics.HINTS_DROPPED.labels("key").inc()
+        log.warning("something in Redis is none of ours: removed", key=ascii(key), found=fault.told)
+        if fault.field is None:
+            state.ask("UNLINK", key)
+        elif key == f"{state.account}suspension":
+            # It stands all the same: who stopped the fleet had a reason.
+            told = {"reason": fault.field, "detail": "what Redis has of it cannot be read"}
+            state.ask("HSET", key, fault.field, json.dumps(told))
+        else:
+            state.ask("HDEL", key, fault.field)
+    return bool(found)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong at a key: all of it, or one field."""
+
+    told: str
+    field: str | None = None
+
+
+def _faults(state: State, key: str, form: Form) -> Iterator[Fault]:
+    kind = state.ask("TYPE", key)
+    if kind == "none":
+        return
+    if kind != form.kind:
+        yield Fault(f"a {kind} in the place of a {form.kind}")
+    elif kind == "string" and form.words is not None:
+        if form.wrong("", text := state.ask("GETRANGE", key, 0, 200)):
+            yield Fault(ascii(text))
+    elif kind == "hash" and (form.words is not None or form.objects):
+        if state.ask("HLEN", key) > MOST_FIELDS:
+            yield Fault(f"more than {MOST_FIELDS:,} fields")
+            return
+        for field, value in state.ask("HGETALL", key).items():
+            if not field.startswith(_OTHER_FIELDS) and form.wrong(field, value):
+                yield Fault(f"{field[:100]!a}: {value[:200]!a}", field)

@@ -1,0 +1,185 @@
+"""What somebody has put into Redis in our own's place: removed where it can be told again, told where it cannot."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from restyle.coordination.fleet import Claim, Fleet, Limits
+from restyle.coordination.progress import Ended, Progress, failed
+from restyle.coordination.redis.client import State
+from restyle.coordination.trends import RunPoint, note_runs
+from restyle.errors import RunUnreadable
+from restyle.mending import ACCOUNT, NAMED, WORKSPACE, Form
+from tests.integration.test_fleet import RUN, a_message, a_run
+from tests.support.holding import hold
+
+JOB = a_message(0).job_id
+
+
+@pytest.fixture
+def state(redis_url: str) -> Iterator[State]:
+    """The door to Redis."""
+    state = State(redis_url, namespace="restyle:mending:", account="a")
+    yield state
+    state.close()
+
+
+@pytest.fixture
+def progress(state: State) -> Progress:
+    """A run of two shards, the first of them open."""
+    progress = Progress(state)
+    progress.register(a_run(planned=20, shards=2))
+    progress.open_shard(RUN, 0, 10)
+    return progress
+
+
+@pytest.fixture
+def fleet(state: State, progress: Progress) -> Fleet:
+    """A worker that lives, in a workspace that is held."""
+    fleet = Fleet(state, Limits(max_rpm=600, outage_failures=4, outage_jobs=2), worker="w")
+    fleet.beat({})
+    hold(state)
+    return fleet
+
+
+#: A way to put something there, by the kind that Redis has for it.
+PLANTS: dict[str, Callable[[State, str], object]] = {
+    "string": lambda state, key: state.ask("SET", key, "\x1b[2J"),
+    "hash": lambda state, key: state.ask("HSET", key, "x", "\x1b[2J"),
+    "list": lambda state, key: state.ask("RPUSH", key, "\x1b[2J"),
+    "set": lambda state, key: state.ask("SADD", key, "\x1b[2J"),
+    "zset": lambda state, key: state.ask("ZADD", key, 1, "\x1b[2J"),
+}
+
+
+def keys(state: State) -> dict[str, Form]:
+    """Every key of ours but those of runs, and its form."""
+    named = {
+        state.key(name.format(who)): form
+        for name, form in NAMED.items()
+        for who in (("w",) if "worker" in name else (JOB, a_message(1).job_id))
+    }
+    workspace = {state.key(name): form for name, form in WORKSPACE.items()}
+    return {**workspace, **{f"{state.account}{name}": form for name, form in ACCOUNT.items()}, **named}
+
+
+def plant(state: State, kind: str) -> None:
+    """Puts something of another kind in the place of every key but those of runs.
+
+    The hold of the workspace and what the server remembers stay: without them claims wait for steward and dispatcher.
+    """
+    for key, form in keys(state).items():
+        if form.kind != kind and not key.endswith(("holder", ":fleet", "fleet:turn", ":server")):
+            state.ask("DEL", key)
+            PLANTS[kind](state, key)
+
+
+def work(fleet: Fleet, progress: Progress) -> None:
+    """The life of a job that fails and of one that ends, and of a worker beside them."""
+    ended = failed("bug", "words")
+    for index in (0, 1):
+        token = f"t{index}"
+        fleet.beat({})
+        fleet.take(a_message(index), token)
+        granted = patiently(fleet, index)
+        fleet.answered(a_message(index), token, granted, None)
+        if patiently(fleet, index).verdict == "go":
+            progress.report(fleet, a_message(index), token, Ended(ended.outcome, calls=1, wrote_record=True))
+
+
+def patiently(fleet: Fleet, index: int) -> Claim:
+    """A claim, asked for until it is granted."""
+    message, began = a_message(index), time.monotonic()
+    while True:
+        claim = fleet.claim(message, f"t{index}", looked=True, looked_at=time.monotonic())
+        if claim.verdict == "go":
+            return claim
+        if claim.verdict == "parked":
+            fleet.state.run("unpark", message.job_id)
+        assert time.monotonic() - began < 10, claim
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_keys_of_another_kind(state: State, fleet: Fleet, progress: Progress, kind: str) -> None:
+    """A list where a hash belongs is no more than a loss: each script and each reader goes on."""
+    plant(state, kind)
+    state.ask("SADD", state.key("workers"), "w") if state.ask("TYPE", state.key("workers")) == "none" else None
+    work(fleet, progress)
+    totals = progress.totals(RUN)
+    assert totals is not None
+    plant(state, kind)
+    fleet.beat({})
+    assert fleet.workers()["w"] == {}
+    assert (progress.troubles(), fleet.suspensions(), fleet.credits_left(), fleet.held()) == ({}, [], None, None)
+    assert progress.unfinished() in ([], [RUN])
+    note_runs(state, {RUN: RunPoint(1.0, 1, 0, 0.5, None)})
+
+
+@pytest.mark.parametrize("text", ["words", "nan", "9" * 500, "", "\x00"])
+def test_fields_that_are_no_numbers(state: State, fleet: Fleet, progress: Progress, text: str) -> None:
+    """Words in the place of the rate's numbers fail no job: they go, and the next claim is granted."""
+    names = """hold hold_ms next limited_since gap asked_at credits call_ms unit lag lag_dev streak good_began waits:0
+        held_back held_back_at rounds lost unreachable credits_seen"""
+    state.ask("HSET", f"{state.account}rate", *(part for name in names.split() for part in (name, text)))
+    for key in ("reserved", "holder"):
+        state.ask("SET", state.key(key), text)
+    hold(state)
+    state.ask("SET", f"{state.account}epoch", text)
+    work(fleet, progress)
+    for reader in (fleet.credits_left, fleet.held, fleet.standing):
+        assert not reader()
+
+
+def test_a_suspension_that_cannot_be_read_stands(state: State, fleet: Fleet) -> None:
+    """Whatever is written in the place of its reason, the fleet stands still until a person lets it go on."""
+    state.ask("HSET", f"{state.account}suspension", "operator", "{", "x", "[" * 100_000)
+    assert [standing.reason for standing in fleet.suspensions()] == ["operator", "x"]
+    fleet.resume()
+    assert fleet.suspensions() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "text"),
+    [("", "budget", "much"), ("", "attempts", "some"), ("", "reserved", "x"), (":shard:0", "c:0", "x"), ("", "", "x")],
+)
+def test_what_is_wrong_with_a_run_is_told_of_it(
+    state: State, fleet: Fleet, progress: Progress, key: str, field: str, text: str
+) -> None:
+    """Of a run nothing is removed: its job is left without an outcome, and its totals say why."""
+    name = state.key("run", RUN) + key
+    if field:
+        state.ask("HSET", name, field, text)
+    else:
+        state.ask("DEL", name)
+        state.ask("SET", name, text)
+    with pytest.raises(RunUnreadable, match=RUN):
+        work(fleet, progress)
+    assert state.ask("EXISTS", name)
+    assert progress.ledgers().keys() <= {RUN}
+
+
+def test_a_shard_whose_outcomes_are_gone_is_opened_again(state: State, progress: Progress) -> None:
+    """Its key was deleted: it is open no more, and among those that are to be opened."""
+    state.ask("DEL", state.key("run", RUN, "shard", "0"))
+    assert progress.open_shards(RUN) == []
+    assert progress.gaps(RUN, 1) == [0]
+    assert progress.open_shard(RUN, 0, 10)
+
+
+def test_lists_are_read_with_bounds(state: State, fleet: Fleet, progress: Progress) -> None:
+    """Names that are none of ours, and values of megabytes, are passed over."""
+    large = "x" * 2_000_000
+    state.ask("SADD", state.key("runs"), "x:suspension", large, "../x")
+    state.ask("HSET", state.key("troubles"), RUN, large, "x", "{}")
+    state.ask("SADD", state.key("workers"), "other")
+    state.ask("SET", state.key("worker", "other"), large)
+    state.ask("HSET", state.key("worker", "other", "jobs"), "a", large, "b", json.dumps({"run": "x:y"}))
+    state.ask("ZADD", state.key("run", RUN, "open"), 1, "minus one")
+    assert progress.unfinished() == [RUN]
+    assert (progress.troubles(), fleet.jobs_of("other"), fleet.workers()["other"]) == ({}, {}, {})
+    with pytest.raises(RunUnreadable):
+        progress.open_shards(RUN)
