@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from types import FrameType
 
 import typer
 
 from apps.stack import local
 from apps.stack.driving import Driving
+from apps.stops import is_urgent
 from apps.terminal.console import say, talk
-from apps.terminal.signals import terminable
+from apps.terminal.signals import ending_at_once, terminable
 from config.celery_app import make_celery
 from config.connections import check_network, limits, open_holding, open_state, open_store, who
 from config.settings import Settings
@@ -34,7 +32,10 @@ from restyle.errors import ConfigurationError, RestyleError, StateUnavailable
 from restyle.keys import Workspace, is_run_id
 from restyle.models import Run, utc_now
 from restyle.s3.store import EMBEDDED_BUCKET, Store
-from restyle.s3.throttling import Patience, end_all
+from restyle.s3.throttling import Patience
+
+#: Seconds that the last step of holding the workspace may take as a command ends.
+STEP_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
@@ -193,12 +194,13 @@ def held(here: Session, *, take_over: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        renewal.stop()
-        here.holding.lose_interest()
-        # Whatever goes wrong here ends by itself, only later.
-        with suppress(RestyleError):
-            if here.embedded and not any(here.fleet.workers().values()):
-                leave(here.holding, if_idle=False)
+        # Whatever goes wrong here, or is left out, ends by itself, only later.
+        renewal.stop(within=0 if is_urgent() else STEP_TIMEOUT)
+        if not is_urgent():
+            here.holding.lose_interest()
+            with suppress(RestyleError):
+                if here.embedded and not any(here.fleet.workers().values()):
+                    leave(here.holding, if_idle=False)
 
 
 def confirm_take_over(here: Session) -> None:
@@ -213,26 +215,6 @@ def confirm_take_over(here: Session) -> None:
     say(f"{here.workspace.uri} is held by {described(holder[0], utc_now())}. What runs there stops.", "yellow")
     if not typer.confirm("Take it over?", err=True):
         raise ConfigurationError("stopped before anything was changed")
-
-
-@contextmanager
-def ending_at_once() -> Iterator[None]:
-    """Has Ctrl-C end what other threads wait for, too: a command waits for its threads."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        end_all()
-        if callable(before):
-            before(number, frame)
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def connect(settings: Settings, store: Store, stack: local.Stack, *, embedded: bool) -> Session:

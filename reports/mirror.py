@@ -52,11 +52,12 @@ class Mirror:
         """Begins to copy."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Copies what has arrived by now, and ends."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Copies what has arrived by now, and ends; at once, it waits for nothing."""
         self._over.set()
-        self._thread.join()
-        self._try()
+        if not at_once:
+            self._thread.join()
+            self._try()
 
     def look(self) -> None:
         """Copies what has arrived since the last look.

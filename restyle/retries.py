@@ -32,7 +32,7 @@ class Policy:
     #: Whether a lost call is looked up before the next one, so that a doubt is judged only there.
     looks_up: bool = False
 
-    def parks(self, doubts: int) -> bool:
+    def gives_up(self, doubts: int) -> bool:
         """Whether a job with so many lost calls is left to a person at once."""
         return not self.looks_up and (self.in_doubt == "hold" or doubts >= 2)
 
@@ -96,7 +96,7 @@ def _after_failure(error: TransientError, storm: Storm, waits: int, policy: Poli
     never_left = isinstance(error, StoreUnavailable | StateUnavailable)
     if never_left or (isinstance(error, ApiUnavailable) and error.never_sent):
         return Retry(policy.backoff(waits))
-    if error.in_doubt and policy.parks(storm.doubts):
+    if error.in_doubt and policy.gives_up(storm.doubts):
         return Fail("in_doubt")
     tries = max(storm.used, waits)
     if tries >= min(policy.max_attempts, error.most_attempts or policy.max_attempts):

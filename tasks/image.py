@@ -146,7 +146,7 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
 def note_doubt(message: Message, error: RestyleError, tools: Tools) -> None:
     """Where a call may have been paid for, writes that down in S3, so that Redis's loss does not touch it.
 
-    While S3 is away this waits: the job is neither called again nor parked before it is written.
+    While S3 is away this waits: the job is neither called again nor ended before it is written.
     """
     if not getattr(error, "in_doubt", False):
         return

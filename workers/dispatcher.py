@@ -200,17 +200,17 @@ class Dispatcher(threading.Thread):
         if calls and not self._fleet.has_request(job_id):
             self._note_doubt(str(place["run"]), job_id, worker, lease["calling"])
         calling, doubts, deaths = self._fleet.free(worker, place, job_id)
-        if calling and self._resources.policy.parks(doubts):
-            self._park(place, job_id, "in_doubt", f"the worker {worker} died during its call: it may be paid for")
+        if calling and self._resources.policy.gives_up(doubts):
+            self._fail(place, job_id, "in_doubt", f"the worker {worker} died during its call: it may be paid for")
         elif not calling and deaths >= DEATHS:
-            self._park(place, job_id, "worker_lost", f"{deaths} workers died with this job before its call")
+            self._fail(place, job_id, "worker_lost", f"{deaths} workers died with this job before its call")
 
     def _note_doubt(self, run_id: str, job_id: str, worker: str, calling_ms: str) -> None:
         note = f'{{"job_id": "{job_id}", "worker": "{worker}", "calling_ms": {calling_ms}, "noted": "{utc_now()}"}}'
         uri = self._resources.workspace.doubt(run_id, job_id)
         self._resources.store.put(uri, note.encode(), content_type="application/json")
 
-    def _park(self, place: dict[str, object], job_id: str, code: str, why: str) -> None:
+    def _fail(self, place: dict[str, object], job_id: str, code: str, why: str) -> None:
         run_id, shard, index = str(place["run"]), int(str(place["shard"])), int(str(place["index"]))
         line = self._feeder.plan(run_id, shard)[index]
         job = Job.model_validate_json(line)

@@ -45,7 +45,7 @@ class Server:
 
     process: str
     stock: str
-    incarnation: str
+    stock_id: str
 
     @property
     def is_new(self) -> bool:
@@ -103,7 +103,7 @@ class Steward(threading.Thread):
     def look(self) -> None:
         """Brings Redis in line with S3 once."""
         server = self._server()
-        if (seen := (server.process, server.incarnation)) != self._seen:
+        if (seen := (server.process, server.stock_id)) != self._seen:
             self._seen, self._since = seen, time.monotonic()
         # What commands without a key of their own go by.
         self._state.ask("SET", self._state.key("account"), self._resources.settings.account or "")
@@ -136,10 +136,10 @@ class Steward(threading.Thread):
     # -- a Redis that has lost something -------------------------------------------------------------------
 
     def _server(self) -> Server:
-        incarnation = self._progress.incarnation()
+        stock_id = self._progress.stock_id()
         told = self._state.ask("INFO", "server")
         stock = self._state.ask("HGET", self._state.key("stock"), "server")
-        return Server(str(told.get("run_id") or "unnamed"), str(stock or ""), incarnation)
+        return Server(str(told.get("run_id") or "unnamed"), str(stock or ""), stock_id)
 
     def _take_stock(self, server: Server) -> None:
         """Rebuilds the runs that Redis has lost; for an empty one sums what all runs have spent."""
@@ -160,7 +160,7 @@ class Steward(threading.Thread):
             # What ended in the last second that Redis has lost is found done, and counts, once it is fed again.
             self._progress.hunger(run_id)
         if not waiting:
-            if not self._state.run("stock", server.incarnation, server.process):
+            if not self._state.run("stock", server.stock_id, server.process):
                 return
             log.info("taken stock of S3", runs=len(runs), rebuilt=[run.run_id for run in lost], new=server.is_new)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from apps.cli.board import board
 from apps.cli.minding import Away, Minder, StackEnded
 from apps.session import Session
+from apps.stops import is_urgent
 from apps.terminal.console import credits_text, print_json, say, talk
 from apps.terminal.exits import UNREACHABLE, exit_code, run_code
 from apps.terminal.signals import losing_terminal, terminable
@@ -66,7 +67,7 @@ def mirrored(run: Run, here: Session, directory: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
-        mirror.stop()
+        mirror.stop(at_once=is_urgent())
         counts = " · ".join(f"{count:,} {state}" for state, count in sorted(mirror.counts.items()))
         say(f"{directory}: {counts or 'no picture yet'}")
         if mirror.trouble:
@@ -160,6 +161,8 @@ def interrupted(run: Run, here: Session, stop: KeyboardInterrupt, *, as_json: bo
                 print_json(here.snapshot(run).model_dump(mode="json"))
             return code
         here.control.suspend(run.run_id, reason="interrupted", detail=getattr(stop, "why", "stopped with Ctrl-C"))
+        if is_urgent():  # the second one came while the first was on its way here
+            raise KeyboardInterrupt
         jobs = held(run, here)
         say(
             f"\nStopping: {jobs} jobs in hand end first. Ctrl-C again leaves at once." if jobs else "\nStopping.",

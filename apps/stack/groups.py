@@ -21,6 +21,7 @@ from typing import Any
 from apps.environments import plain
 from apps.stack.home import KEEPER, KILL_TIMEOUT, PATIENCE, Home, tails
 from apps.stack.locks import Lock, is_held_alone
+from apps.stops import is_urgent
 from restyle import private
 from restyle.errors import ConfigurationError, StateUnavailable
 
@@ -228,7 +229,7 @@ class Groups:
     def _leave(self, member: Member) -> None:
         """Parts with a group; the last one ends it, and waits for its end. Ctrl-C meanwhile ends it at once."""
         try:
-            with self.home.turn("start", STARTING, TURN_TIMEOUT):
+            with self.home.turn("start", STARTING, 0 if is_urgent() else TURN_TIMEOUT):
                 # One after the other: of two that leave together, one is the last.
                 is_last = member.users.alone()
         except StateUnavailable:  # whoever has the turn has been stopped
@@ -246,6 +247,8 @@ class Groups:
             self._signal(member)
             while is_held_alone(lock) or (own and own.poll() is None):
                 time.sleep(0.02)
+                if is_urgent():
+                    self._signal(member)  # a second one ends its patience with its children
         except KeyboardInterrupt:
             self._signal(member)
             deadline = time.monotonic() + KILL_TIMEOUT

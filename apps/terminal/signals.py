@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from apps.stops import note
 from apps.terminal.exits import TERMINATED
 from restyle.s3.throttling import end_all
 
@@ -31,16 +33,18 @@ def terminable() -> Iterator[None]:
     """Lets SIGTERM and SIGHUP end a command as Ctrl-C does; what nohup has a command ignore stays ignored."""
     terminals = [file for file in (0, 1, 2) if _is_terminal(file)]
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        note(number)
         end_all()
         raise Terminated
 
-    def hang_up(_number: int, _frame: FrameType | None) -> None:
+    def hang_up(number: int, _frame: FrameType | None) -> None:
         # Shells send it once more to what they have started, and a session's end sends SIGTERM beside it: neither is
         # somebody's second signal, which would cut off the calls in flight.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, stop))
         let_go(terminals)
+        note(number)
         end_all()
         raise HungUp
 
@@ -53,6 +57,28 @@ def terminable() -> Iterator[None]:
         for number, handler in before.items():
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, handler)
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Has Ctrl-C end what other threads wait for, too: a command waits for its threads."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if before is signal.default_int_handler:  # of one within another, the outer one counts it
+            note(number)
+        end_all()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -108,7 +108,7 @@ class Rebuilder:
         Raises:
             RunUnreadable: what S3 has of it cannot be read.
         """
-        self.progress.incarnation()  # what is seen of a Redis that is emptied from here on is out of date
+        self.progress.stock_id()  # what is seen of a Redis that is emptied from here on is out of date
         if self.progress.totals(run_id) is not None or self.calls_out(run_id):
             return self.progress.totals(run_id) is not None
         revision = self.progress.revision(run_id)

@@ -140,7 +140,7 @@ class Registry:
         )
         return bool(self.state.run("restore", run.run_id, revision, text) == 1)
 
-    def incarnation(self) -> str:
+    def stock_id(self) -> str:
         """What tells this Redis from an empty one in its place; given to it by who asks first."""
         key = self.state.key("stock")
         self.state.ask("HSETNX", key, "id", uuid4().hex)
@@ -148,10 +148,10 @@ class Registry:
 
     def revision(self, run_id: str) -> str:
         """What changes with each word of a person on this run, and with a loss of everything."""
-        identity, number = self.state.ask_all(
+        stock_id, number = self.state.ask_all(
             ("HGET", self.state.key("stock"), "id"), ("HGET", self._run(run_id), "revision")
         )
-        return f"{identity or ''}/{number or 0}"
+        return f"{stock_id or ''}/{number or 0}"
 
     def agree(self, run: Run, word: Word | None, *, revision: str = "", lift: bool = False) -> bool:
         """Brings Redis in line with what people have said of a run, which stands in S3.

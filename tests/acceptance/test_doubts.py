@@ -17,7 +17,7 @@ pytestmark = pytest.mark.acceptance
 
 @pytest.mark.parametrize(("policy", "succeeded", "calls"), [("retry", 4, 5), ("hold", 3, 4)])
 def test_a_timeout_is_in_doubt(fleet: FleetOf, sandbox: SandboxServer, policy: str, succeeded: int, calls: int) -> None:
-    """`retry` calls once more, `hold` parks at once; record, report and totals tell, and credits can be reconciled."""
+    """`retry` calls once more, `hold` never; record, report and totals tell, and credits can be reconciled."""
     ids = write_catalog(fleet.command.folder, 4)
     sandbox.script("timeout", 200, prompt_contains=ids[0])
     fleet = fleet.with_settings(RESTYLE_API_TIMEOUT="1.5", RESTYLE_IN_DOUBT=policy)

@@ -65,25 +65,30 @@ def test_ctrl_c_ends_cleanly_and_resume_pays_for_the_rest(alone: Alone, sandbox:
     assert alone.command("status", run_id, "--json").json["status"] == "finished"
 
 
+#: Seconds that a call takes where nobody must wait for it, and within which a hurried command has left: on a busy
+#: machine an end takes a while too.
+A_CALL, AT_ONCE = 15, 10
+
+
 def test_a_second_ctrl_c_leaves_at_once(alone: Alone, sandbox: SandboxServer) -> None:
-    """Only the calls that were in flight may be paid for twice."""
+    """No call is waited for, and only those that were in flight may be paid for twice."""
     write_catalog(alone.folder, 12)
-    sandbox.control(latency=3)
+    sandbox.control(latency=A_CALL)
     with alone.command.started(*RUN, "--concurrency", "4") as process:
         wait_until(lambda: sandbox.counters()["in_flight"] == 4, timeout=60, description="4 calls in flight")
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)  # a person's second Ctrl-C is one of its own
         process.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        code, err = ended(process, 10)
-        assert time.monotonic() - began < 3
+        code, err = ended(process, AT_ONCE)
     assert code == 130
+    assert "Left at once" in err
     run_id = next(line.split()[-1] for line in err.splitlines() if "restyle resume" in line)
     assert processes_with(str(alone.folder)) == []
+    assert sandbox.charged == 0, "no call was waited for"
     sandbox.control(latency=0.05)
     done = alone.command("resume", run_id, "--json").json
     assert (done["status"], done["succeeded"]) == ("finished", 12)
-    wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=40, description="abandoned calls to end")
+    wait_until(lambda: sandbox.counters()["in_flight"] == 0, timeout=60, description="abandoned calls to end")
     assert sum(count - 1 for count in sandbox.paid_twice.values()) <= 4
 
 

@@ -90,7 +90,7 @@ def test_a_trouble_that_is_over_is_told_no_more(works: Works) -> None:
 
 
 def test_a_dead_worker_is_freed_job_by_job(works: Works) -> None:
-    """One of its jobs cannot be parked, since its plan is gone: the others are freed, and the worker is forgotten."""
+    """One of its jobs cannot be ended, since its plan is gone: the others are freed, and the worker is forgotten."""
     here, state = works.resources, works.resources.state
     lost = works.submit(works.catalog(6), only_ids=frozenset({"item-000"}))
     fine = works.submit(works.catalog(6), only_ids=frozenset({"item-001", "item-002"}))

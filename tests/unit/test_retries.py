@@ -84,8 +84,8 @@ def test_a_doubt_that_is_looked_up_is_judged_there(in_doubt: Literal["retry", "h
     """Where lost calls are looked up before the next one, no job is left to a person before that."""
     policy = Policy(max_attempts=5, in_doubt=in_doubt, looks_up=True)
     assert isinstance(decide(LOST, storm=DOUBTED_TWICE, waits=0, policy=policy), Retry)
-    assert not policy.parks(2)
-    assert Policy(in_doubt=in_doubt).parks(2)
+    assert not policy.gives_up(2)
+    assert Policy(in_doubt=in_doubt).gives_up(2)
 
 
 @pytest.mark.parametrize("attempt", range(1, 12))
