@@ -23,6 +23,7 @@ from restyle.coordination.periods import Periods
 from restyle.coordination.progress import OpenShard, Progress, failed
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import InputNotFound, RestyleError, StateUnavailable
+from restyle.job.parked import in_redis as parked
 from restyle.keys import is_run_id
 from restyle.models import Job, Message, RunStatus, utc_now
 from tasks.resources import Resources
@@ -38,6 +39,15 @@ Candidate = tuple[str, int, PlannedJob, str]
 SAMPLE = 200
 #: Workers that may die with a job before its call, until the job is taken for the cause.
 DEATHS = 5
+
+
+class LeftOnDisk(RestyleError):
+    """Paid answers of a run lie on the disks of workers that have ended, and nowhere else."""
+
+    next = "start a worker there, with the same RESTYLE_HOME: it hands them on, and nothing is paid again"
+
+    def __init__(self, workers: str) -> None:
+        super().__init__(f"neither S3 nor Redis took paid answers: they lie on the disk of {workers}")
 
 
 class Dispatcher(threading.Thread):
@@ -108,9 +118,13 @@ class Dispatcher(threading.Thread):
                 self._probe(standing[0])
         elif not standing:
             self._probed.clear()
+        left_on_disk = self._left_on_disk()
         for run_id in self._progress.unfinished():
             with self._troubles.of_run(run_id, "dispatcher"):
                 self._move(run_id)
+            with self._troubles.of_run(run_id, "spool"):
+                if where := left_on_disk.get(run_id):
+                    raise LeftOnDisk(", ".join(sorted(where)))
             with self._troubles.of_all(f"nobody could be told how run {run_id} stands"):
                 self._tell(run_id)
         if self._firings.names():  # else no planning is imported, 2 MB of a worker
@@ -128,6 +142,16 @@ class Dispatcher(threading.Thread):
             self._feeder.advance(run_id)
         except InputNotFound as error:
             self._write_off(run_id, error)
+
+    def _left_on_disk(self) -> dict[str, set[str]]:
+        """The workers of each run that have ended, and left paid answers where only their machines have them."""
+        found = dict[str, set[str]]()
+        if spooled := parked.spooled(self._progress.state):
+            living = {name for name, beat in self._fleet.workers().items() if beat is not None}
+            for run_id, worker in spooled:
+                if worker not in living:
+                    found.setdefault(run_id, set()).add(worker)
+        return found
 
     def _write_off(self, run_id: str, error: InputNotFound) -> None:
         """Ends a run that is cancelled and whose plan is gone: of it no report can be written.

@@ -57,7 +57,10 @@ class Spooler(threading.Thread):
         here = self._resources
         if answer.workspace != here.workspace.uri:
             return False
-        return self._is_done(answer) or parked.hand_over(answer.job_id, answer.text, here.state)
+        if self._is_done(answer):
+            parked.unpark(answer.job_id, here.state)
+            return True
+        return parked.park(answer.job_id, answer.text, here.state)
 
     def _is_done(self, answer: Spooled) -> bool:
         """Whether S3 has the job's result for this very request: somebody has paid for it once more meanwhile."""

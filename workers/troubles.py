@@ -83,6 +83,8 @@ def _reason(error: Exception) -> str:
 def _next(run_id: str, error: Exception) -> str:
     if isinstance(error, (StateUnavailable, StoreUnavailable)):
         return "nothing: it goes on when that is back"
+    if advice := getattr(error, "next", ""):
+        return str(advice)
     if not run_id:
         return "if it stays, report it"
     return f"mend that, or rebuild the run: restyle resume {run_id}; or end it: restyle cancel {run_id}"

@@ -22,12 +22,14 @@ from producers.dispatch.ledger import Ledger, add_up, read_ledger
 from producers.runs.outcomes import read_results, readable
 from producers.runs.snapshot import read_run
 from producers.runs.suspensions import keep_suspended, read_suspension
+from producers.unread import given_up, unread
 from restyle.coordination.budgets import weight
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods, known_zone, names_of
 from restyle.coordination.progress import Progress
 from restyle.coordination.registry import Earlier, Totals, Word
 from restyle.errors import InputNotFound, RunUnreadable
+from restyle.job.parked.unreadable import Note
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Record, Run
 from restyle.s3.store import Store
@@ -138,10 +140,11 @@ class Rebuilder:
         ledger = read_ledger(run.run_id, self.store, self.workspace)
         closed = sorted(int(name) for name in self._names(run.run_id, "results") if name.isdigit())
         doubtful = {*self._names(run.run_id, "doubt"), *self._names(run.run_id, "requests")}
+        notes = unread(run.run_id, self.store, self.workspace)
         with ThreadPoolExecutor(_AT_ONCE) as pool, told_of(run.run_id):
             counted = dict(zip(closed, pool.map(lambda shard: self._closed(run, shard, zone), closed), strict=True))
             is_open = sorted(ledger.opened - counted.keys())
-            opened = [self._open(run, shard, doubtful, zone, pool.map) for shard in is_open]
+            opened = [self._open(run, shard, doubtful, notes, zone, pool.map) for shard in is_open]
         total, told = Count(), Count()
         for shard, count in counted.items():
             told.merge(count)
@@ -182,35 +185,60 @@ class Rebuilder:
         return count
 
     def _open(
-        self, run: Run, shard: int, doubtful: set[str], zone: str, map_all: Callable[..., Iterator[Record | None]]
-    ) -> OpenShard:
-        from restyle.job.results import outcome_of
-
+        self, run: Run, shard: int, doubtful: set[str], notes: dict[str, list[Note]], zone: str,
+        map_all: Callable[..., Iterator[Record | None]],
+    ) -> OpenShard:  # fmt: skip
         with readable():
             jobs = [Job.model_validate_json(line) for line in read_plan(self.store, self.workspace, run.run_id, shard)]
         found = OpenShard(shard, {"size": str(len(jobs))}, Count(), set(), [])
         for index, (job, record) in enumerate(zip(jobs, map_all(self._record, jobs), strict=True)):
             job_id = self.workspace.job_id(job.id, job.variant)
+            unreadable = notes.get(job_id, [])
+            self._add_unread(found, job, unreadable, zone)
             if record is not None and record.run_id == run.run_id:
-                outcome = outcome_of(record, self.fleet.limits.budgets.price).model_copy(
-                    update={"worker": record.worker, "ended": record.timestamps.stored}
-                )
+                self._add_record(found, index, job, record, zone)
+            elif (ended := given_up(unreadable, self.workspace)) is not None:
                 found.found.add(job_id)
-                calls = {"attempts": record.api.attempts, "in_doubt": record.api.in_doubt}
-                called = record.timestamps.called
-                found.count.add(job, outcome.model_copy(update=calls), names_of(called, zone)[0])
-                found.fields |= {
-                    f"o:{index}": outcome.model_dump_json(exclude_defaults=True), f"f:{index}": "1",
-                    f"c:{index}": str(record.api.attempts), f"d:{index}": str(record.api.in_doubt),
-                }  # fmt: skip
-                if record.api.in_doubt:
-                    size = weight(job.params) * record.api.in_doubt
-                    found.lost.append(LostCalls(job_id, shard, size, called, waits=False))
-            elif job_id in doubtful:
-                noted = self._noted(run.run_id, job_id)
-                found.lost.append(LostCalls(job_id, shard, weight(job.params), noted, waits=True))
+                day = names_of(unreadable[-1].called, zone)[0]
+                found.count.add(job, ended.model_copy(update={"attempts": len(unreadable)}), day)
+                told = ended.model_dump_json(exclude_defaults=True)
+                found.fields |= {f"o:{index}": told, f"c:{index}": str(len(unreadable))}
+            else:
+                if unreadable:
+                    found.fields[f"c:{index}"] = str(len(unreadable))
+                if job_id in doubtful:
+                    noted = self._noted(run.run_id, job_id)
+                    found.lost.append(LostCalls(job_id, shard, weight(job.params), noted, waits=True))
         found.fields["n"] = str(len(found.found))
         return found
+
+    def _add_record(self, found: OpenShard, index: int, job: Job, record: Record, zone: str) -> None:
+        """Counts a job that this run has done."""
+        from restyle.job.results import outcome_of
+
+        job_id, called = self.workspace.job_id(job.id, job.variant), record.timestamps.called
+        outcome = outcome_of(record, self.fleet.limits.budgets.price).model_copy(
+            update={"worker": record.worker, "ended": record.timestamps.stored}
+        )
+        found.found.add(job_id)
+        calls = {"attempts": record.api.attempts, "in_doubt": record.api.in_doubt}
+        found.count.add(job, outcome.model_copy(update=calls), names_of(called, zone)[0])
+        found.fields |= {
+            f"o:{index}": outcome.model_dump_json(exclude_defaults=True), f"f:{index}": "1",
+            f"c:{index}": str(record.api.attempts), f"d:{index}": str(record.api.in_doubt),
+        }  # fmt: skip
+        if record.api.in_doubt:
+            size = weight(job.params) * record.api.in_doubt
+            found.lost.append(LostCalls(job_id, found.shard, size, called, waits=False))
+
+    def _add_unread(self, found: OpenShard, job: Job, notes: list[Note], zone: str) -> None:
+        """Counts what unreadable answers of a job cost, whatever became of it."""
+        for note in notes:
+            if note.cost is None:
+                found.lost.append(LostCalls(note.job_id, found.shard, weight(job.params), note.called, waits=False))
+            else:
+                found.count.credits += note.cost
+                found.count.by_day[names_of(note.called, zone)[0]] += note.cost
 
     def _settle(
         self, found: OpenShard, ledger: Ledger, price: float, zone: str, by_job: dict[str, dict[str, str]]

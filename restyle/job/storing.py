@@ -1,17 +1,15 @@
-"""A paid answer on its way to S3, and where it lies meanwhile, so that it outlives this process and is paid for once.
+"""A paid answer on its way to S3, so that it outlives this process and is paid for once.
 
-In S3 it is done. Where S3 takes nothing it is parked in Redis, and where Redis takes nothing either it lies on this
-machine's disk. An object that S3 refuses by itself is its job's own matter: the picture is set aside in the workspace,
-and the job ends as `not_stored`.
+In S3 it is done. Where S3 takes nothing it is kept elsewhere meanwhile (restyle/safekeeping.py). An object that S3
+refuses by itself is its job's own matter: the picture is set aside in the workspace, and the job ends as `not_stored`.
 """
 
 from __future__ import annotations
 
-import random
 import time
 import traceback
 from contextlib import suppress
-from pathlib import Path
+from functools import partial
 
 import structlog
 
@@ -19,7 +17,6 @@ from restyle.coordination.fleet import Dropped
 from restyle.coordination.progress import Ended
 from restyle.coordination.redis.client import patiently
 from restyle.errors import (
-    ApiTimeout,
     ClockSkewed,
     FleetError,
     ObjectRefused,
@@ -32,24 +29,20 @@ from restyle.job.context import Tools
 from restyle.job.locations import place
 from restyle.job.parked import in_redis as parked
 from restyle.job.parked import unplaced
-from restyle.job.parked.on_disk import Spooled
 from restyle.job.results import Made
 from restyle.keys import split_uri
 from restyle.models import Record
 from restyle.outputs import Storing
 from restyle.s3.errors import as_for_all
+from restyle.safekeeping import FIRST_WAIT, Safekeeping
 from restyle.telemetry.steps import step
 
 log = structlog.get_logger("restyle.store")
 
 #: Times that an object is refused until it is believed; with the waits between them, three seconds.
 REFUSALS = 4
-#: Seconds until the second try, and at most between two.
-FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 #: Seconds for which a bucket that is not the workspace's may be out of reach while the workspace is well.
 ELSEWHERE_WITHIN = 15.0
-#: Seconds that a worker which drains waits for S3 or Redis with an answer that lies on its disk alone.
-LEAVE_WITHIN = 5.0
 
 
 @step("store")
@@ -119,13 +112,11 @@ class _Unstored:
 
     def __init__(self, made: Made, tools: Tools) -> None:
         self._made, self._tools = made, tools
-        self._size = 0
-        self._in_redis = made.called.claim.verdict == "parked"
-        self._on_disk: Path | None = None
-        self._refusals, self._wait = 0, FIRST_WAIT
+        text = partial(parked.as_text, made.called, made.fingerprint.token)
+        self._safe = Safekeeping(made.work, made.called.claim, text, tools)
+        self._refusals = 0
         #: Since when its own bucket alone is out of reach.
         self._elsewhere_since = 0.0
-        self._drains_since = 0.0
 
     def refused(self, error: Exception) -> Ended | None:
         """S3 has not taken it: it is made safe, and after a while tried again; or the job ends without its place.
@@ -147,26 +138,19 @@ class _Unstored:
                 return ended
         # All that follows may wait, and the frames that the error came through hold a picture.
         error.__traceback__ = error.__context__ = error.__cause__ = None
-        self._make_safe()
-        self._pause()
+        self._safe.make_safe()
+        self._safe.pause()
         return None
 
     def forget(self) -> None:
         """It lies in S3, or is nobody's any more."""
-        if self._in_redis:
-            with suppress(StateUnavailable):  # then whoever claims the job next finds its record beside it
-                patiently(self._tools.stopping, parked.unpark, self._job_id, self._tools.fleet.state)
-        self._off_disk()
-
-    @property
-    def _job_id(self) -> str:
-        return self._made.work.message.job_id
+        self._safe.forget()
 
     # -- S3 takes nothing, or not this ---------------------------------------------------------------------
 
     def _away(self, error: RestyleError) -> None:
         """S3 takes nothing: this process makes no new call, and where it refuses us, nobody does."""
-        if self._wait == FIRST_WAIT:
+        if self._safe.wait == FIRST_WAIT:
             log.warning("S3 does not take a paid picture: it is tried again", reason=error.message)
         self._tools.storing.clear()
         self._tools.rotation.failed(error)
@@ -197,80 +181,6 @@ class _Unstored:
         self._tools.storing.set()
         self.forget()
         return ended
-
-    # -- meanwhile -----------------------------------------------------------------------------------------
-
-    def _make_safe(self) -> None:
-        """Has the answer lie where it outlives this process: in Redis, which may have forgotten it, else on disk."""
-        leaves = self._tools.stopping.is_set() or bool(self._tools.rotation.out)
-        try:
-            self._in_redis = self._park(for_good=leaves)
-        except Exception as error:  # noqa: BLE001 - whatever Redis says: it does not have the answer
-            self._in_redis = False
-            log.warning("a paid answer cannot be parked", reason=str(error))
-        if self._in_redis:
-            self._off_disk()
-        elif self._on_disk is None:
-            self._spool()
-
-    def _park(self, *, for_good: bool) -> bool:
-        state = self._tools.fleet.state
-        if not for_good and self._in_redis and self._size and parked.is_parked(self._job_id, self._size, state):
-            return True
-        text = parked.as_text(self._made.called, self._made.fingerprint.token)
-        self._size = len(text)
-        return (parked.hand_over if for_good else parked.park)(self._job_id, text, state)
-
-    def _spool(self) -> None:
-        made, tools = self._made, self._tools
-        text = parked.as_text(made.called, made.fingerprint.token)
-        workspace, run_id = tools.workspace, made.work.message.run_id
-        record = workspace.record(made.job.id, made.job.variant)
-        try:
-            self._on_disk = tools.spool.put(Spooled(workspace.uri, run_id, self._job_id, record, text))
-        except OSError as error:
-            log.error("a paid answer is in memory alone: S3, Redis and disk do not take it", reason=str(error))
-        else:
-            log.warning("neither S3 nor Redis takes a paid answer: it lies on disk", path=str(self._on_disk))
-
-    def _off_disk(self) -> None:
-        if self._on_disk:
-            with suppress(OSError):
-                self._on_disk.unlink(missing_ok=True)
-            self._on_disk = None
-
-    def _pause(self) -> None:
-        """Waits until the next try; a worker that drains or stands aside leaves as soon as the answer is safe.
-
-        Raises:
-            Dropped: it leaves.
-        """
-        tools = self._tools
-        drains = tools.stopping.is_set()
-        if self._in_redis and (drains or tools.rotation.out):
-            # Whoever claims the job next finds the answer there.
-            raise Dropped("stopping" if drains else "out of rotation")
-        if not drains:
-            tools.stopping.wait(random.uniform(0.1, self._wait))
-            self._wait = min(self._wait * 2, LONGEST_WAIT)
-            return
-        self._drains_since = self._drains_since or time.monotonic()
-        if self._on_disk and time.monotonic() - self._drains_since > LEAVE_WITHIN:
-            self._leave_on_disk(self._on_disk)
-        time.sleep(random.uniform(0.1, 0.5))
-
-    def _leave_on_disk(self, path: Path) -> None:
-        """Goes, with the answer where nobody but a worker here finds it: to all others the call is in doubt.
-
-        Raises:
-            Dropped: always.
-        """
-        work, called = self._made.work, self._made.called
-        log.warning("left with a paid answer on disk: a worker started here stores it", path=str(path))
-        lost = ApiTimeout(f"its answer lies on the disk of {self._tools.fleet.worker}", in_doubt=True)
-        with suppress(StateUnavailable):  # then the dispatcher frees the job of a dead worker, which says the same
-            self._tools.fleet.answered(work.message, work.token, called.claim, lost)
-        raise Dropped("stopping")
 
 
 def _told(error: Exception) -> str:

@@ -145,6 +145,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "resume": fleet.resume,
         "settle": lambda: fleet.settle(job[1], "t1", found=True),
         "spent": lambda: fleet.spent(job[1], "t1", 0.5),
+        "spool": lambda: parked.mark_spooled(job[1], fleet),
         "stock": lambda: state.run("stock", "this life", "another"),
         "submitted": lambda: fleet.submitted(job[1], "t1", "made from", "{}"),
         "suspend": lambda: fleet.suspend("operator", "words", "a person"),

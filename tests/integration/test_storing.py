@@ -13,6 +13,7 @@ import pytest
 
 from restyle.coordination.progress import failed
 from restyle.coordination.redis.client import State
+from restyle.job.parked import in_redis as parked
 from restyle.job.results import put_record
 from restyle.models import Message, Run, utc_now
 from tasks.image import restyle_image
@@ -128,6 +129,47 @@ def test_what_lies_on_disk_is_handed_on(
     path.chmod(0o600)
     Spooler(bench.resources).hand_on()
     assert (path.exists(), control.ask("KEYS", "*kept:*")) == (False, [])
+    control.close()
+
+
+@pytest.mark.parametrize("ending", ["drain", "death"])
+def test_what_lies_on_disk_alone_is_called_by_nobody(
+    bench: Bench, own: Valkey, sandbox: SandboxServer, s3_proxy: Proxy, ending: str
+) -> None:
+    """Redis is full as the worker ends: others leave its job alone until a worker of that machine hands it on."""
+    run, message = a_run(bench, budget=0.5)
+    here, control = bench.resources, State(own.url, namespace="", account="")
+    fleet = here.tools.fleet
+    sandbox.control(latency=0.3)
+    with working(bench, message):
+        wait_until(lambda: sandbox.counters()["in_flight"], timeout=10, description="the call")
+        s3_proxy.cut()
+        control.ask("CONFIG", "SET", "maxmemory", "1")
+        (path,) = wait_until(here.tools.spool.waiting, timeout=15, description="the answer on disk")
+        wait_until(lambda: parked.spooled(here.state), timeout=5, description="the word that it lies there")
+        if ending == "death":
+            wait_until(lambda: fleet.workers()[fleet.worker] is None, timeout=5, description="a heartbeat run out")
+            ((job_id, place),) = fleet.jobs_of(fleet.worker).items()
+            assert fleet.free(fleet.worker, place, job_id)[:2] == (False, 0)
+        text = path.read_bytes()
+        here.tools.stopping.set()
+    control.ask("CONFIG", "SET", "maxmemory", "0")
+    s3_proxy.mend()
+    here.tools.stopping.clear()
+    here.tools.storing.set()
+    assert path.read_bytes() == text
+    assert parked.spooled(here.state) == [(run.run_id, fleet.worker)]
+    bench.work(run)
+    assert (how(bench, run), sandbox.charged) == ([], 1)
+    assert float(here.state.ask("HGET", here.state.key("run", run.run_id), "lost")) > 0, "it counts as spent"
+    Spooler(here).hand_on()
+    bench.work(run)
+    assert (how(bench, run), sandbox.charged, parked.spooled(here.state)) == (["succeeded"], 1, [])
+    lost, reserved = here.state.ask("HMGET", here.state.key("run", run.run_id), "lost", "reserved")
+    assert (float(lost), float(reserved), control.ask("KEYS", "*spooled*")) == (0, 0, [])
+    totals = here.progress.totals(run.run_id)
+    assert totals is not None
+    assert (totals.in_doubt, totals.attempts) == (0, 1)
     control.close()
 
 

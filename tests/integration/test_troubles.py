@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from restyle.coordination.fleet import Fleet, Limits
+from restyle.job.parked import in_redis as parked
+from restyle.models import Message
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.wait import wait_until
@@ -85,6 +88,28 @@ def test_a_trouble_that_is_over_is_told_no_more(works: Works) -> None:
     assert trouble is not None
     assert uri in trouble.reason
     here.store.put(uri, plan.data, content_type=plan.content_type)
+    dispatcher.tick()
+    assert works.look(run_id).trouble is None
+
+
+def test_a_run_that_waits_for_answers_on_a_disk_says_so(works: Works) -> None:
+    """Their worker has ended: status names it until somebody has handed them on. One that lives does so by itself."""
+    here = works.resources
+    run_id = works.submit(works.catalog(2))
+    (job, _) = works.bench.lines(here.run(run_id), 0)
+    message = Message(run_id=run_id, shard=0, index=0, job_id=here.job_id(job), job=job)
+    dispatcher = Dispatcher(here, works.feeder)
+    here.tools.fleet.beat({})
+    parked.mark_spooled(message, here.tools.fleet)
+    dispatcher.tick()
+    assert works.look(run_id).trouble is None
+    parked.mark_spooled(message, Fleet(here.state, Limits(), worker="gone"))
+    dispatcher.tick()
+    trouble = works.look(run_id).trouble
+    assert trouble is not None
+    assert "on the disk of gone" in trouble.reason
+    assert "start a worker there" in trouble.next
+    parked.unpark(message.job_id, here.state)
     dispatcher.tick()
     assert works.look(run_id).trouble is None
 

@@ -8,18 +8,22 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from producers.dispatch.ledger import mark_opened
 from producers.planning.retry import Slice, retry_draft
+from producers.runs.rebuild import Rebuilder
 from restyle.job.parked import in_redis as parked
 from restyle.job.parked.unreadable import Note
 from restyle.models import Outcome, OutcomeKind, Run
 from tasks.image import restyle_image
 from tests.support import pictures
 from tests.support.bench import Bench, running_bench
+from tests.support.holding import hold
 from tests.support.network import forget_network
 from tests.support.proxy import running_proxy
 from tests.support.sandbox import SandboxServer
@@ -345,6 +349,59 @@ def test_an_answer_that_s3_does_not_take_is_not_lost(s3: S3, redis_url: str, san
             assert [body for name, body in sorted(kept(bench, run).items()) if ".json" not in name] == [UNKNOWN] * 2
             (job_id,) = {name.partition(".")[0] for name in kept(bench, run)}
             assert not tools.fleet.state.ask("EXISTS", tools.fleet.state.key(parked.KEY, job_id))
+
+
+def test_one_that_neither_s3_nor_redis_takes_lies_on_disk(
+    s3: S3, redis_url: str, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """From the first failure on, for a kill to find it there: what it was is known by a later version alone."""
+    with running_proxy(s3.port) as way:
+
+        def answer(_asked: dict[str, Any], _number: int) -> Made:
+            if sum(api.calls.values()) == 1:
+                way.cut()
+                bench.resources.state.ask("CONFIG", "SET", "maxmemory", "1")
+            return Made(UNKNOWN, COST)
+
+        endpoint, home = f"http://127.0.0.1:{way.port}", str(tmp_path / "home")
+        with bench_of(answer, s3, redis_url, sandbox, local_s3_endpoint=endpoint, home=home) as (bench, api):
+            run = bench.begin(bench.plan(rows(bench, 1)))
+            tools, (message,) = bench.resources.tools, bench.messages(run)
+            tools.fleet.beat({})
+            worker = threading.Thread(target=restyle_image, args=(bench.resources, message))
+            worker.start()
+            try:
+                (path,) = wait_until(tools.spool.waiting, timeout=30, description="the answer on disk")
+                assert base64.b64encode(UNKNOWN) in path.read_bytes()
+            finally:
+                bench.resources.state.ask("CONFIG", "SET", "maxmemory", "0")
+            wait_until(lambda: not tools.spool.waiting(), timeout=30, description="the answer in Redis")
+            way.mend()
+            worker.join(60)
+            assert (max(kept(bench, run).values()), tools.spool.waiting()) == (UNKNOWN, [])
+
+
+def test_they_outlive_redis(s3: S3, redis_url: str, sandbox: SandboxServer) -> None:
+    """Redis is empty: what they cost counts, and a job that brought two gets no third call."""
+    answers = {"mug-0": [UNKNOWN, UNKNOWN], "mug-1": [made()[:-200]]}
+
+    def answer(asked: dict[str, Any], number: int) -> Made:
+        given = answers[asked["prompt"].split("photo of ")[1].split()[0]]
+        return Made(given[number - 1] if number <= len(given) else made(), COST)
+
+    with bench_of(answer, s3, redis_url, sandbox) as (bench, api):
+        run, ended = begun(bench, rows(bench, 2))
+        assert sorted(outcome.outcome.value for outcome in ended.values()) == ["failed", "succeeded"]
+        here = bench.resources
+        mark_opened(run.run_id, 0, here.store, here.workspace)
+        here.state.ask("FLUSHALL")
+        hold(here.state)
+        assert Rebuilder(here.store, here.workspace, here.progress, here.tools.fleet).restore(run.run_id)
+        totals = here.progress.totals(run.run_id)
+        assert totals is not None
+        assert (totals.failed, totals.succeeded, totals.attempts, totals.credits) == (1, 1, 4, 0.08)
+        bench.work(run)
+        assert sum(api.calls.values()) == 4
 
 
 def test_results_of_the_queue_are_read_and_kept_alike(s3: S3, redis_url: str, sandbox: SandboxServer) -> None:

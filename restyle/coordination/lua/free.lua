@@ -9,8 +9,8 @@ local is_open = redis.call('ZSCORE', open_key(run), shard)
 if redis.call('HDEL', jobs_key(worker), job) == 1 or lease[1] == worker then
   if lease[1] == worker then
     end_lease(job, lease[2] and redis.call('EXISTS', parked_key(job)) == 0)
-    -- A parked answer is no doubt, and no more is a request whose id is known: whoever claims the job next takes it.
-    if lease[2] and redis.call('EXISTS', parked_key(job), request_key(job)) == 0 then calling = 1 end
+    -- A parked answer is no doubt, nor one on a disk, nor a request whose id is known: each is taken by somebody.
+    if lease[2] and redis.call('EXISTS', parked_key(job), spooled_key(job), request_key(job)) == 0 then calling = 1 end
   end
   if is_open then
     if calling == 1 then

@@ -7,4 +7,5 @@ local total = tonumber(redis.call('GET', total_key) or 0) - before + #text
 if total > limit then return 0 end
 redis.call('SET', parked_key(job), text)
 redis.call('SET', total_key, total)
+despool(job)
 return 1

@@ -34,6 +34,9 @@ local function done_key(job) return workspace .. 'done:' .. job end
 -- Named as in earlier versions: what those parked was paid for.
 local function parked_key(job) return workspace .. 'kept:' .. job end
 local function request_key(job) return workspace .. 'request:' .. job end
+-- A paid answer lies on the disk of a worker alone: the job is not called meanwhile (restyle/safekeeping.py).
+local spooled_jobs_key = workspace .. 'spooled'
+local function spooled_key(job) return spooled_jobs_key .. ':' .. job end
 local function lost_key(job) return workspace .. 'lost:' .. job end
 local function worker_key(worker) return workspace .. 'worker:' .. worker end
 local function jobs_key(worker) return workspace .. 'worker:' .. worker .. ':jobs' end
@@ -92,6 +95,7 @@ local function barred(worker, run, shard, index, job, token)
   if fleet_suspended(job) or redis.call('EXISTS', run_suspension_key(run)) == 1 then return 'suspended' end
   local holder = redis.call('HGET', lease_key(job), 'token')
   if holder and holder ~= token then return 'held' end
+  if redis.call('EXISTS', spooled_key(job)) == 1 then return 'spooled' end
   return nil
 end
 
@@ -155,7 +159,8 @@ local function pay(run, credits, day, month, shard)
 end
 
 -- Ends a lease, with what was set aside for its call; where the call may have been paid for all the same, that
--- counts as spent, and so while a request waits in the API's queue for somebody to take it up again.
+-- counts as spent, and so while a request waits in the API's queue for somebody to take it up again, or the answer on a
+-- disk for somebody to hand it on.
 local function end_lease(job, is_lost)
   local lease = redis.call('HMGET', lease_key(job), 'run', 'reserved', 'periods', 'shard')
   redis.call('DEL', lease_key(job))
@@ -163,14 +168,15 @@ local function end_lease(job, is_lost)
   if amount == 0 then return end
   redis.call('HINCRBYFLOAT', run_key(lease[1]), 'reserved', -amount)
   redis.call('INCRBYFLOAT', reserved_key, -amount)
-  local waits = redis.call('EXISTS', request_key(job)) == 1
+  local is_spooled = redis.call('EXISTS', spooled_key(job)) == 1
+  local waits = is_spooled or redis.call('EXISTS', request_key(job)) == 1
   if is_lost or waits then
-    local key = is_lost and lost_key(job) or request_key(job)
+    local key = is_spooled and spooled_key(job) or is_lost and lost_key(job) or request_key(job)
     redis.call('HINCRBYFLOAT', run_key(lease[1]), 'lost', amount)
     spend(lease[1], lease[4], amount, lease[3])
     redis.call('HINCRBYFLOAT', key, 'lost', amount)
     redis.call('HSET', key, 'run', lease[1], 'periods', lease[3] or '', 'shard', lease[4] or '')
-    if is_lost then redis.call('EXPIRE', key, 8 * 86400) end
+    if is_lost or is_spooled then redis.call('EXPIRE', key, 8 * 86400) end
   end
 end
 
@@ -181,6 +187,15 @@ local function give_back(key)
   if not lost[2] then return end
   if redis.call('EXISTS', run_key(lost[1])) == 1 then redis.call('HINCRBYFLOAT', run_key(lost[1]), 'lost', -lost[2]) end
   spend(lost[1], lost[4], -lost[2], lost[3])
+end
+
+-- An answer on a disk was handed on, or is needed no more: its job may be taken.
+local function despool(job)
+  if redis.call('SREM', spooled_jobs_key, job) == 0 then return end
+  local at = redis.call('HMGET', spooled_key(job), 'run', 'shard')
+  give_back(spooled_key(job))
+  redis.call('DEL', spooled_key(job))
+  if at[1] and at[2] then hunger(at[1], at[2]) end
 end
 
 -- Writes down a request that the API's queue has accepted, for as long as its result can lie there.

@@ -1,6 +1,7 @@
--- A parked answer has been stored.
+-- A parked answer, or one that lay on a disk, has been stored.
 -- job -> 1 it was parked
 local job = arg(1)
+despool(job)
 local size = redis.call('STRLEN', parked_key(job))
 if size == 0 then return 0 end
 redis.call('DEL', parked_key(job))

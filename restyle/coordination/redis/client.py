@@ -32,7 +32,7 @@ R = TypeVar("R")
 TAKEN_WHEN_FULL = frozenset({
     "agree", "agree_fleet", "answered", "beat", "bury", "close_shard", "dispatch", "drop", "end", "fleet_turn",
     "fleet_turn_over", "free", "hold", "leave", "leave_plan", "let_go", "loosen", "report", "resume",
-    "settle", "spent", "submitted", "suspend", "unhold", "unpark", "unreadable",
+    "settle", "spent", "spool", "submitted", "suspend", "unhold", "unpark", "unreadable",
 })  # fmt: skip
 #: A script is judged by its first write, and one that has written is not broken off. This writes nothing, and is never
 #: refused for want of memory.

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from restyle.coordination.fleet import Claim, Verdict
+from restyle.coordination.fleet import Claim, Fleet, Verdict
 from restyle.coordination.redis.client import State
 from restyle.coordination.redis.durability import WITHIN_MS, Proof
 from restyle.job.context import Called
+from restyle.models import Message
 from restyle.runtime.clock import elapsed
 from restyle.segmind.responses import Answer
 
@@ -63,12 +64,7 @@ def as_text(called: Called, made_from: str) -> str:
 
 
 def park(job_id: str, text: str, state: State) -> bool:
-    """Parks an answer; False where there is no more room."""
-    return bool(state.run("park", job_id, text, PARKED_BYTES))
-
-
-def hand_over(job_id: str, text: str, state: State) -> bool:
-    """Parks an answer for good: False where there is no room, or Redis has not got it on its disk."""
+    """Parks an answer: False where there is no room, or Redis has not got it on its disk, where it has one."""
     parked, is_durable = state.run_durably(Proof(("WAITAOF", 1, 0, WITHIN_MS)), "park", job_id, text, PARKED_BYTES)
     return bool(parked) and is_durable is not False
 
@@ -93,3 +89,19 @@ def find(job_id: str, made_from: str, state: State) -> Called | None:
 def unpark(job_id: str, state: State) -> None:
     """The answer is in S3: it need not be parked any more."""
     state.run("unpark", job_id)
+
+
+# -- answers on the disk of a worker (restyle/job/parked/on_disk.py)
+# ----------------------------------------------------
+
+
+def mark_spooled(message: Message, fleet: Fleet) -> None:
+    """Says that a paid answer lies on this worker's disk alone: the job is not called again meanwhile."""
+    fleet.state.run("spool", fleet.worker, message.run_id, message.shard, message.job_id)
+
+
+def spooled(state: State) -> list[tuple[str, str]]:
+    """The run and the worker of each answer that lies on a disk alone."""
+    jobs = sorted(state.ask("SMEMBERS", state.key("spooled")))
+    found = state.ask_all(*(("HMGET", state.key("spooled", job), "run", "worker") for job in jobs)) if jobs else []
+    return [(run_id, worker) for run_id, worker in found if run_id]

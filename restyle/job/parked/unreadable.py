@@ -6,26 +6,26 @@ answer to; a job's second one at `<job_id>.2`. docs/decisions/0023-answers-of-th
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from pydantic import ValidationError
 
 from restyle import images
-from restyle.coordination.fleet import Claim, Dropped
+from restyle.coordination.fleet import Claim
 from restyle.coordination.progress import Ended, failed
 from restyle.coordination.redis.client import patiently
-from restyle.errors import FleetError, MalformedResponse, RestyleError
+from restyle.errors import FleetError, MalformedResponse, RestyleError, StateUnavailable
 from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
 from restyle.job.parked import in_redis as parked
 from restyle.models import Fingerprint, Params, UtcTime, Value, utc_now
 from restyle.reply import Reply, quoted
 from restyle.runtime.clock import elapsed
+from restyle.safekeeping import Safekeeping
 from restyle.segmind.responses import Answer, read_images, stored_text
 
 #: Such answers of a job after which no further call is made for it: each of them is billed.
@@ -86,7 +86,7 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
     The error's message says where it lies from then on, and `is_last` whether the job gets no further call.
 
     Raises:
-        Dropped: this worker drains, S3 takes nothing, and the answer is parked in Redis for another.
+        Dropped: this worker drains or stands aside, S3 takes nothing, and the answer is safe (restyle/safekeeping.py).
     """
     reply, error.reply = error.reply, None
     if reply is None:
@@ -94,8 +94,6 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
     work, job_id, state = paid.work, paid.work.message.job_id, tools.fleet.state
     error.cost = costs.believed(error.cost, work.message.job.params, tools.fleet.limits.budgets)
     number, uri = _until_put(paid, reply, error, tools)
-    if paid.claim.verdict == "parked":
-        patiently(tools.stopping, parked.unpark, job_id, state)
     run_id = work.message.run_id
     is_accident = error.kind in ACCIDENTS
     told = f"{error.message}. The answer is kept at {uri}"
@@ -112,23 +110,28 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
 
 def _until_put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
     """Which of the job's it is, and where it lies, once S3 has taken it; meanwhile this process makes no new call."""
-    wait, is_parked = 0.2, False
+    safe = Safekeeping(paid.work, paid.claim, partial(_as_text, paid, reply, error.cost), tools)
     while True:
         try:
             put = _put(paid, reply, error, tools)
         except RestyleError as refusal:  # whatever it is: what has been paid for is not thrown away
             tools.storing.clear()
             if isinstance(refusal, FleetError):
-                patiently(tools.stopping, tools.fleet.suspend, refusal.reason, refusal.message, tools.fleet.worker)
-            if tools.stopping.is_set():
-                is_parked = is_parked or _park(paid, reply, error, tools)
-                if is_parked:
-                    raise Dropped("stopping") from refusal
-            time.sleep(random.uniform(0.1, wait))
-            wait = min(wait * 2, 5.0)
+                with suppress(StateUnavailable):
+                    tools.fleet.suspend(refusal.reason, refusal.message, tools.fleet.worker)
+            safe.make_safe()
+            safe.pause()
         else:
             tools.storing.set()
+            safe.forget()
             return put
+
+
+def _as_text(paid: Paid, reply: Reply, cost: float | None) -> str:
+    """The answer as a paid one that S3 would not take: whoever finds it cannot read it either."""
+    answer = Answer(images=(reply.body,), seconds=reply.seconds, cost=cost,
+                    request_id=stored_text(reply.headers.get("x-request-id")))  # fmt: skip
+    return parked.as_text(Called(paid.claim, answer, paid.called, utc_now(), elapsed()), paid.made_from)
 
 
 def _put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
@@ -154,16 +157,6 @@ def _next_place(run_id: str, job_id: str, tools: Tools) -> tuple[int, str]:
         if tools.store.head(f"{uri}.json") is None:
             break
     return number, uri
-
-
-def _park(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> bool:
-    """Leaves the answer in Redis as a paid one that S3 would not take: whoever finds it cannot read it either."""
-    answer = Answer(images=(reply.body,), seconds=reply.seconds, cost=error.cost,
-                    request_id=stored_text(reply.headers.get("x-request-id")))  # fmt: skip
-    called = Called(paid.claim, answer, paid.called, utc_now(), elapsed())
-    return patiently(
-        tools.stopping, parked.park, paid.work.message.job_id, parked.as_text(called, paid.made_from), tools.fleet.state
-    )  # fmt: skip
 
 
 def _shown(headers: Mapping[str, str]) -> dict[str, str]:
