@@ -6,6 +6,7 @@ often as they are needed, so memory does not grow with the run. Formats: docs/fo
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -87,6 +88,7 @@ def _put_csv(
     The gallery takes the rows that it shows on their way.
     """
     with tempfile.TemporaryFile() as spool:
+        spool.write(codecs.BOM_UTF8)  # by which spreadsheets know the encoding
         text = io.TextIOWrapper(spool, encoding="utf-8", errors="backslashreplace", newline="")
         _write_rows(run, rows(), columns, workspace, text, gallery)
         text.detach()  # flushes, and leaves closing to the file
@@ -229,7 +231,7 @@ def _column(name: str) -> str:
 
 
 def _cell(value: object) -> str:
-    """A value as text: floats at their shortest, and no text that a spreadsheet takes for a formula."""
+    """A value as text: floats at their shortest, and no text that a spreadsheet computes or changes."""
     match value:
         case None:
             return ""

@@ -57,6 +57,8 @@ def main() -> None:
         from apps.terminal.exits import exit_code
 
         fail(error.message if isinstance(error, RestyleError) else getattr(error, "why", "interrupted"))
+        for note in getattr(error, "__notes__", ()):
+            fail(note)
         if advice := getattr(error, "next", ""):
             fail(f"next: {advice}")
         sys.exit(exit_code(error))

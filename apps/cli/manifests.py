@@ -22,6 +22,7 @@ from apps.session import Session, is_embedded, require_key, session
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import WRONG_INPUT
 from config.settings import Settings
+from producers.manifest import ReadOptions
 from producers.planning.plan import Draft, PlanRequest
 from restyle.errors import ConfigurationError
 from restyle.models import Run
@@ -58,6 +59,11 @@ def run(
     max_duration: options.MaxDuration = None,
     priority: options.Priority = "normal",
     column: options.Column = None,
+    sheet: options.Sheet = "",
+    items: options.Items = "",
+    feed: options.Feed = "",
+    images: options.Images = "",
+    id_template: options.IdTemplate = "",
     max_side: options.MaxSide = None,
     form: options.Format = None,
     quality: options.Quality = None,
@@ -94,6 +100,7 @@ def run(
         only_ids=only_ids,
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, verify_outputs=verify_outputs,
         budget=budget, column=column,
+        read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template),
         then_ask=then_ask, max_duration=max_duration, priority=priority,
     )  # fmt: skip
     plan = open_draft(request, settings)
@@ -141,6 +148,11 @@ def plan(
     new_seed: options.NewSeed = False,
     budget: options.Budget = None,
     column: options.Column = None,
+    sheet: options.Sheet = "",
+    items: options.Items = "",
+    feed: options.Feed = "",
+    images: options.Images = "",
+    id_template: options.IdTemplate = "",
     max_side: options.MaxSide = None,
     form: options.Format = None,
     quality: options.Quality = None,
@@ -165,6 +177,7 @@ def plan(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
         only_ids=only_ids,
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
+        read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template),
         check_inputs=check_inputs,
     )  # fmt: skip
     made, told = open_draft(request, settings), None
@@ -204,6 +217,7 @@ def plan_object(plan: Draft, settings: Settings) -> dict[str, object]:
         "upload_bytes": plan.upload_bytes,
         "invalid": len(plan.problems),
         "warnings": plan.warnings,
+        "manifest": plan.summary.as_json(),
         "plan_digest": plan.plan_digest,
     }
 
@@ -226,6 +240,11 @@ def submit(
     max_duration: options.MaxDuration = None,
     priority: options.Priority = "normal",
     column: options.Column = None,
+    sheet: options.Sheet = "",
+    items: options.Items = "",
+    feed: options.Feed = "",
+    images: options.Images = "",
+    id_template: options.IdTemplate = "",
     max_side: options.MaxSide = None,
     form: options.Format = None,
     quality: options.Quality = None,
@@ -253,6 +272,7 @@ def submit(
         only_ids=only_ids,
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, verify_outputs=verify_outputs,
         budget=budget, column=column,
+        read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template),
         then_ask=then_ask, max_duration=max_duration, priority=priority,
     )  # fmt: skip
     with session(settings, holds=True) as here:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Manifest = Annotated[
     str,
     typer.Argument(
-        help="CSV, JSON or JSONL file (also .gz), folder, s3:// file or prefix (end it in /), or - for stdin.",
+        help="Table, workbook, JSON, feed or shop export; folder, s3:// file or prefix (end it in /), - for stdin.",
         show_default=False,
     ),
 ]
@@ -56,7 +56,27 @@ ThenAsk = Annotated[bool, typer.Option("--then-ask", help="Do the --sample first
 Priority = Annotated[str, typer.Option(help="Whose calls go first: high, normal or low.", metavar="PRIORITY")]
 Column = Annotated[
     list[str] | None,
-    typer.Option("--column", help="Rename a column, e.g. --column id=SKU; repeatable.", metavar="NAME=COLUMN"),
+    typer.Option(
+        "--column",
+        help="Rename a column, e.g. --column id=SKU or image=media[0].src; repeatable.",
+        metavar="NAME=COLUMN",
+    ),
+]
+Sheet = Annotated[str, typer.Option("--sheet", help="Sheet of a workbook; the first, if not given.", metavar="NAME")]
+Items = Annotated[
+    str, typer.Option("--items", help="Path to the entries of a JSON or XML file, e.g. products.items.", metavar="PATH")
+]
+Feed = Annotated[
+    str,
+    typer.Option(
+        "--feed", help="Take the file for this export: shopify, woocommerce, magento, merchant, none.", metavar="NAME"
+    ),
+]
+Images = Annotated[
+    str, typer.Option("--images", help="Where relative images lie: a folder, or s3://bucket/prefix/.", metavar="DIR")
+]
+IdTemplate = Annotated[
+    str, typer.Option("--id", help="Make ids of columns, e.g. '{Handle}-{Image Position}'.", metavar="TEMPLATE")
 ]
 MaxSide = Annotated[int | None, typer.Option(help="Longest side sent, in pixels; 0 sends as is.", metavar="PX", min=0)]
 Format = Annotated[

@@ -27,7 +27,8 @@ EMBEDDED_WORKSPACE = Workspace("s3://restyle-local")
 
 def needs_store(request: PlanRequest) -> bool:
     """Whether the manifest or its variants can be read only through S3."""
-    return any((source or "").startswith("s3://") for source in (request.manifest, request.variants))
+    sources = (request.manifest, request.variants, request.read.images)
+    return any((source or "").startswith("s3://") for source in sources)
 
 
 def open_draft(request: PlanRequest, settings: Settings, here: Session | None = None) -> Draft | None:
@@ -37,8 +38,20 @@ def open_draft(request: PlanRequest, settings: Settings, here: Session | None = 
     """
     if here is None and needs_store(request):
         return None
+    if here is None and request.check_inputs:
+        return _with_s3(request, settings)
     workspace = here.workspace if here else _workspace(settings)
     return draft(request, settings, workspace=workspace, store=here.store if here else None, stdin=sys.stdin.buffer)
+
+
+def _with_s3(request: PlanRequest, settings: Settings) -> Draft:
+    """The draft of a local manifest whose inputs are looked at, wherever they lie."""
+    with local.s3(settings, say=say) as complete:
+        store = open_store(complete or settings)
+        try:
+            return draft(request, settings, workspace=_workspace(settings), store=store, stdin=sys.stdin.buffer)
+        finally:
+            store.close()
 
 
 def looked_into(plan: Draft, here: Session) -> tuple[Draft, Clashes]:
@@ -89,6 +102,8 @@ def show_draft(plan: Draft, settings: Settings) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", justify="right")
     table.add_column()
+    for heading, text in plan.summary.lines():
+        table.add_row(heading, text)
     table.add_row(
         "entries", f"{plan.entries:,}" + (f"  ({len(plan.problems):,} bad lines left out)" if plan.problems else "")
     )

@@ -1,4 +1,4 @@
-"""A manifest becomes entries: CSV, JSON, JSONL (each also .gz), a folder, an S3 prefix, an S3 inventory.
+"""A manifest becomes entries: tables, workbooks, JSON, feeds, exports of shops, folders, S3 prefixes and inventories.
 
 The first step of the flow. Everything is streamed, as often as it is needed, and every bad line is told.
 Formats: docs/formats.md.
@@ -8,26 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from producers.manifest import listing, source
-from producers.manifest.document import Document
-from producers.manifest.entry import Entry, Problems, Stand
-from producers.manifest.json_text import decode, decode_first
+from producers.manifest import forms, listing, source
+from producers.manifest.entry import Entry, LeftOut, Problems, Stand
+from producers.manifest.listing import Listing
+from producers.manifest.names import names_in_folder, names_in_prefix
 from producers.manifest.place import Place
+from producers.manifest.reading import ReadOptions
 from producers.manifest.rows import Reading
 from producers.manifest.source import Source, wrong
-from producers.manifest.table import Table
 from restyle.s3.store import Store
 
-__all__ = ["Entry", "Manifest", "Problems", "open_manifest"]
-
-_LINES = (".jsonl", ".ndjson")
-_JSON = (b"{", b"[")
-#: Characters of a first line that are looked at to tell an entry a line from a document.
-_FIRST = 65536
+__all__ = ["Entry", "LeftOut", "Manifest", "Problems", "ReadOptions", "open_manifest"]
 
 
 @dataclass(frozen=True)
@@ -55,34 +49,44 @@ class Manifest:
     """What the cells of `originals` are called."""
     originals: Callable[[Collection[Stand]], Iterator[tuple[Stand, list[str]]]] = lambda _stands: iter(())
     """Streams the cells of some rows as they stand in the file."""
+    form: str = ""
+    """What it was taken for, with an article: a Shopify export, a folder."""
+    is_recognised: bool = False
+    """Whether it was taken for the export of a known program."""
+    image: str = ""
+    """What the column with the images is called in the file, where that is not `image`."""
 
 
 def open_manifest(
-    uri: str, *, store: Store | None, columns: Mapping[str, str] | None = None, stdin: BinaryIO | None = None
+    uri: str,
+    *,
+    store: Store | None,
+    columns: Mapping[str, str] | None = None,
+    stdin: BinaryIO | None = None,
+    options: ReadOptions | None = None,
 ) -> Manifest:
     """Opens a manifest by its content; entries are read when they are streamed.
 
     Args:
         uri: a local path, an s3:// URI (of a file, or of a prefix), or `-`.
         store: S3; None where only local files can be read.
-        columns: `--column`: our name -> the file's column.
+        columns: `--column` alone, where there are no other options.
         stdin: what `-` reads.
+        options: how to read it, where its content does not say it all.
 
     Raises:
         ManifestError: it cannot be read as a whole, or its header is wrong.
         StoreUnavailable, StoreAccessDenied: S3 does not give it.
     """
-    columns = columns or {}
+    options = options or ReadOptions(columns or {})
     if uri == "-":
-        return _of_content(source.standard_input(stdin), Place(str(Path.cwd())), uri, columns, store)
+        return _of_content(source.standard_input(stdin), str(Path.cwd()), uri, options, store)
     if uri.startswith("s3://"):
-        return _in_s3(uri, store, columns)
+        return _in_s3(uri, store, options)
     path = Path(uri)
     if _is_folder(path):
-        _refuse_columns(uri, columns)
-        found = listing.folder(path, uri)
-        return Manifest(uri, found.entries, found.sha256, columns=frozenset())
-    return _of_content(source.local(uri), Place(str(path.absolute().parent)), uri, columns, store)
+        return _of_listing(uri, listing.folder(path, uri), "a folder", options, is_listing=False)
+    return _of_content(source.local(uri), str(path.absolute().parent), uri, options, store)
 
 
 def _is_folder(path: Path) -> bool:
@@ -92,72 +96,65 @@ def _is_folder(path: Path) -> bool:
         return False  # told when it is opened
 
 
-def _in_s3(uri: str, store: Store | None, columns: Mapping[str, str]) -> Manifest:
+def _in_s3(uri: str, store: Store | None, options: ReadOptions) -> Manifest:
     if store is None:
         raise wrong(uri, "lies in S3, which is not open here")
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if key and not key.endswith("/") and (content := source.remote(uri, store)) is not None:
-        return _of_content(content, Place(uri.rpartition("/")[0] + "/"), uri, columns, store)
+        return _of_content(content, uri.rpartition("/")[0] + "/", uri, options, store)
     prefix = f"s3://{bucket}/{key.rstrip('/')}/" if key else f"s3://{bucket}/"
-    _refuse_columns(uri, columns)
     if next(store.list(prefix), None) is None:
         raise wrong(uri, "there is no such object, and nothing below it")
-    found = listing.prefix(prefix, store)
-    return Manifest(uri, found.entries, found.sha256, columns=frozenset(), is_listing=True)
+    return _of_listing(uri, listing.prefix(prefix, store), "an S3 prefix", options)
 
 
-def _of_content(content: Source, place: Place, uri: str, columns: Mapping[str, str], store: Store | None) -> Manifest:
-    """A manifest by what stands in it, whatever its name."""
-    start = content.head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if start in _JSON:
-        lines = start == b"{" and _is_lines(content)
-        if inventory := not lines and start == b"{" and _inventory(content):
-            if store is None:
-                raise wrong(uri, "is an S3 Inventory; reading it needs S3, which is not open here")
-            _refuse_columns(uri, columns)
-            found = listing.inventory(content, inventory, store)
-            return Manifest(uri, found.entries, content.sha256, columns=frozenset(), is_listing=True)
-        document = Document(content, columns, lines=lines)
-        reading = Reading(document.rows, place)
-        return Manifest(
-            uri, reading.entries, content.sha256, defaults=document.defaults, variants=document.variants,
-            names=("entry",), originals=document.originals,
-        )  # fmt: skip
-    first = next(islice(content.lines(), 1), "")
-    if not columns and listing.is_headerless(first):
-        found = listing.keys_csv(content)
-        return Manifest(uri, found.entries, content.sha256, columns=frozenset(), is_listing=True)
-    table = Table(content, columns)
-    reading = Reading(table.rows, place)
+def _of_listing(
+    uri: str,
+    found: Listing,
+    form: str,
+    options: ReadOptions,
+    *,
+    is_listing: bool = True,
+    sha256: Callable[[], str] | None = None,
+) -> Manifest:
+    if options.columns:
+        raise wrong(uri, "--column renames the columns of a table; this is a listing of images")
+    if given := [name for name in options.given() if (name, options.feed) != ("--feed", "none")]:
+        raise wrong(uri, f"{given[0]} is for a file that names images; this is {form}, a listing of images")
     return Manifest(
-        uri, reading.entries, content.sha256, columns=table.header.names, kept=table.header.kept_names,
-        is_report=table.is_report, names=table.names, originals=table.originals,
+        uri, found.entries, sha256 or found.sha256, columns=frozenset(), is_listing=is_listing, form=form
     )  # fmt: skip
 
 
-def _is_lines(content: Source) -> bool:
-    """Whether a JSON text that begins with an object has an entry a line."""
-    if content.name.removesuffix(".gz").lower().endswith(_LINES):
-        return True
-    with content.text() as text:
-        start = next(filter(str.strip, iter(lambda: text.readline(_FIRST), "")), "")
-    first = start.strip()
-    if not start.endswith(("\n", "\r")) and len(start) == _FIRST:
-        return False  # of a document that is written in one line
-    whole = decode_first(content.name, content.head[: content.head.find(b"{")].count(b"\n") + 1, first)
-    return isinstance(whole, dict) and "images" not in whole and "fileSchema" not in whole
+def _of_content(content: Source, beside: str, uri: str, options: ReadOptions, store: Store | None) -> Manifest:
+    """A manifest by what stands in it, whatever its name."""
+    form = forms.of(content, options, store)
+    if isinstance(form, Listing):
+        return _of_listing(uri, form, form.form, options, sha256=content.sha256)
+    try:
+        reading = Reading(
+            form.rows, _place(options.images or beside, uri, store, is_given=bool(options.images)),
+            feed=form.feed, id_template=options.id, fits=form.fits,
+        )  # fmt: skip
+    except ValueError as reason:
+        raise wrong(uri, f"--id {options.id}: {reason}") from None
+    return Manifest(
+        uri, reading.entries, content.sha256, columns=form.columns, kept=form.kept, defaults=form.defaults,
+        variants=form.variants, is_report=form.is_report, names=form.names, originals=form.originals, form=form.form,
+        image=form.image, is_recognised=form.feed is not None,
+    )  # fmt: skip
 
 
-def _inventory(content: Source) -> dict[str, Any] | None:
-    """The content of an S3 Inventory's manifest.json; None where it is none."""
-    if b'"fileSchema"' not in content.head:
-        return None
-    with content.text() as text:
-        found = decode(content.name, 1, text.read())
-    wanted = {"fileSchema", "fileFormat", "files", "destinationBucket"}
-    return found if isinstance(found, dict) and wanted <= found.keys() else None
-
-
-def _refuse_columns(uri: str, columns: Mapping[str, str]) -> None:
-    if columns:
-        raise wrong(uri, "--column renames the columns of a table; this is a listing of images")
+def _place(base: str, uri: str, store: Store | None, *, is_given: bool) -> Place:
+    """Where relative images lie: beside the manifest, or where `--images` says."""
+    if base.startswith(("https://", "http://")):
+        raise wrong(uri, f"--images {base}: pictures on the web are not fetched; name a folder, or s3://bucket/prefix/")
+    if base.startswith("s3://"):
+        prefix = f"{base.rstrip('/')}/"
+        if is_given and store is None:
+            raise wrong(uri, f"--images {base} lies in S3, which is not open here")
+        return Place(prefix, names_in_prefix(prefix, store) if store and is_given else None, is_listed=is_given)
+    folder = Path(base).absolute()
+    if is_given and not folder.is_dir():
+        raise wrong(uri, f"--images {base}: there is no such folder")
+    return Place(str(folder), names_in_folder(str(folder)))

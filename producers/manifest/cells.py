@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from producers.manifest.spoilt import INVISIBLE
 from restyle.models import Params
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _SHOWN = 40
+_UNSEEN = f"{INVISIBLE} \t\r\n\u00a0"
 
 
 def _shown(value: object) -> str:
@@ -113,8 +115,12 @@ RESERVED: Mapping[str, Callable[[object], str]] = {
 
 
 def is_filled(value: object) -> bool:
-    """Whether a cell gives something: not when it is null or blank."""
-    return value is not None and not (isinstance(value, str) and (not value or value.isspace()))
+    """Whether a cell gives something: not when it is null or blank, or has only what nobody sees."""
+    if not isinstance(value, str):
+        return value is not None
+    if not value or value.isspace():
+        return False
+    return value[0] not in _UNSEEN or bool(value.strip(_UNSEEN))
 
 
 def check_name(name: str) -> str:

@@ -27,12 +27,13 @@ KNOWN = frozenset((*PARAMS, *RESERVED))
 _META = "meta."
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A column's name without case, blanks and marks, by which the names of other programs are compared."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 #: Other names for our columns, as they stand in other tools and in haste; none is a likely column of a catalog.
-_ALIASES = {_plain(name): name for name in sorted(KNOWN)} | {
+_ALIASES = {plain(name): name for name in sorted(KNOWN)} | {
     "cfg": "guidance_scale",
     "cfgscale": "guidance_scale",
     "guidance": "guidance_scale",
@@ -41,7 +42,6 @@ _ALIASES = {_plain(name): name for name in sorted(KNOWN)} | {
     "denoising": "strength",
     "denoisingstrength": "strength",
     "imagestrength": "strength",
-    "img": "image",
     "inferencesteps": "num_inference_steps",
     "negprompt": "negative_prompt",
     "nsamples": "samples",
@@ -57,6 +57,16 @@ _ALIASES = {_plain(name): name for name in sorted(KNOWN)} | {
     "seeds": "seed",
     "steps": "num_inference_steps",
 }
+#: Other names of the column `image`, plain, as shops, feeds and databases call it. Taken where there is no `image`.
+IMAGE_ALIASES = frozenset(
+    {
+        "baseimage", "defaultimage", "featuredimage", "fotourl", "gimagelink", "imagefile", "imagehref", "imagelink",
+        "imagelinks", "imagepath", "images", "imagesrc", "imageuri", "imageuris", "imageurl", "imageurls", "img",
+        "imglink", "imgsrc", "imgurl", "mainimage", "mainimageurl", "mainpicture", "photo", "photourl", "picture",
+        "picturelink", "pictureurl", "primaryimage", "primaryimageurl", "productimage", "productimageurl",
+        "productphoto", "productpicture",
+    }
+)  # fmt: skip
 #: In shorter names (id, mark, seed) one letter makes another word.
 _SHORTEST = 5
 #: From this length on, likeness as a whole counts too.
@@ -77,6 +87,8 @@ class Header:
     """Column and reason."""
     renamed: frozenset[str] = field(default=frozenset())
     """Those columns to rename that are there."""
+    image: str = ""
+    """What the column with the images is called in the file, where that is not `image`."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -89,22 +101,26 @@ class Header:
         return frozenset(name for _, name in self.kept)
 
 
-def read_header(names: Sequence[str], renames: Mapping[str, str], *, is_report: bool = False) -> Header:
+def is_image_alias(name: str) -> bool:
+    """Whether a column is probably called `image` by others."""
+    return plain(name) in IMAGE_ALIASES
+
+
+def read_header(
+    names: Sequence[str], renames: Mapping[str, str], *, is_report: bool = False, is_export: bool = False
+) -> Header:
     """The meaning of column names.
 
     Args:
         names: as they stand in the file; blank ones have no meaning.
         renames: our name -> the file's column, which matches by its case first, then without.
         is_report: whether the columns that only a report has are to be dropped.
+        is_export: whether it is a known program's, whose names are never meant to be ours.
     """
     if len(names) > MAX_COLUMNS:
         return Header(faults=(("", f"there are {len(names):,} columns; at most {MAX_COLUMNS:,} are read"),))
-    wanted: dict[str, list[str]] = {}
-    renamed = set()
-    for target, source in renames.items():
-        if (found := _matching(source, names)) is not None:
-            wanted.setdefault(found, []).append(target)
-            renamed.add(source)
+    aliases = _image_aliases(names, renames)
+    wanted, renamed = _wanted(names, dict(renames) | ({"image": aliases[0]} if len(aliases) == 1 else {}))
     claimed = {_own_name(target)[1] for targets in wanted.values() for target in targets}
     known: list[tuple[int, str]] = []
     kept: list[tuple[int, str]] = []
@@ -123,9 +139,36 @@ def read_header(names: Sequence[str], renames: Mapping[str, str], *, is_report: 
                 continue
             seen[is_known, own] = name
             (known if is_known else kept).append((place, own))
-            if not is_known and target is name and (meant := _meant(name, own_names)):
+            if not is_known and not is_export and target is name and (meant := _meant(name, own_names)):
                 faults.append((name, f"is nearly {meant}: rename it, or keep it as metadata under meta.{name}"))
-    return Header(tuple(known), tuple(kept), tuple(faults), frozenset(renamed))
+    faults += _ambiguous(aliases)
+    image = next((names[place] for place, own in known if own == "image"), "")
+    return Header(tuple(known), tuple(kept), tuple(faults), renamed, image)
+
+
+def _wanted(names: Sequence[str], renames: Mapping[str, str]) -> tuple[dict[str, list[str]], frozenset[str]]:
+    """What each renamed column is to be called, and those columns to rename that are there."""
+    wanted: dict[str, list[str]] = {}
+    renamed = set()
+    for target, source in renames.items():
+        if (found := _matching(source, names)) is not None:
+            wanted.setdefault(found, []).append(target)
+            renamed.add(source)
+    return wanted, frozenset(renamed)
+
+
+def _ambiguous(aliases: Sequence[str]) -> list[tuple[str, str]]:
+    if len(aliases) < 2:
+        return []
+    named = " and ".join(aliases[:5])
+    return [("image", f"there is no such column, but {named}; name one: --column 'image={aliases[0]}'")]
+
+
+def _image_aliases(names: Sequence[str], renames: Mapping[str, str]) -> list[str]:
+    """The columns that are probably called `image` by others, where none is called so."""
+    if "image" in renames or "image" in map(str.lower, names):
+        return []
+    return [name for name in dict.fromkeys(names) if is_image_alias(name)]
 
 
 def _twice(name: str, other: str) -> str:
@@ -155,14 +198,16 @@ def _meant(name: str, present: frozenset[str]) -> str:
 
 def near_miss(name: str) -> str:
     """Our name that this one is nearly, or empty."""
-    plain = _plain(name)
-    if plain in _ALIASES:
-        return _ALIASES[plain]
+    typed = plain(name)
+    if typed in IMAGE_ALIASES:
+        return "image"
+    if typed in _ALIASES:
+        return _ALIASES[typed]
     for spelt, own in _ALIASES.items():
-        if _plain(own) == spelt and len(spelt) >= _SHORTEST and spelt[0] == plain[:1] and _one_slip(plain, spelt):
+        if plain(own) == spelt and len(spelt) >= _SHORTEST and spelt[0] == typed[:1] and _one_slip(typed, spelt):
             return own
-    long_names = [_plain(own) for own in KNOWN if len(_plain(own)) >= _LONG]
-    close = difflib.get_close_matches(plain[:50], long_names, 1, _ALIKE)
+    long_names = [plain(own) for own in KNOWN if len(plain(own)) >= _LONG]
+    close = difflib.get_close_matches(typed[:50], long_names, 1, _ALIKE)
     return _ALIASES[close[0]] if close else ""
 
 

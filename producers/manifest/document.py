@@ -69,12 +69,15 @@ class Document:
         cells = list(value.values())
         faults = list(header.faults)
         meta: dict[str, str] = {}
+        not_text: dict[str, str] = {}
         for place, name in header.kept:
             if reason := check_name(name):
                 faults.append((name, reason))
             elif is_filled(cells[place]):
                 try:
                     meta[name] = as_meta(cells[place])
+                    if isinstance(cells[place], list | dict):
+                        not_text[name] = f"is {'a list' if isinstance(cells[place], list) else 'an object'}"
                 except ValueError as error:
                     faults.append((name, str(error)))
         if "image" not in header.names:
@@ -85,7 +88,7 @@ class Document:
         if faults:
             return None
         given = {name: cells[place] for place, name in header.known if is_filled(cells[place])}
-        return Row(*stand, given, meta)
+        return Row(*stand, given, meta, not_text)
 
     def _values(self) -> Iterator[tuple[int, Any]]:
         if self._lines:

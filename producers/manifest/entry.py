@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from restyle.errors import ManifestError, Problem
@@ -11,6 +13,11 @@ from restyle.errors import ManifestError, Problem
 MOST_PROBLEMS = 100_000
 #: How many of too many are told.
 _SHOWN = 10
+#: How many of a kind are named where some are left out, and how many kinds are told apart.
+_NAMED, _KINDS = 3, 30
+#: How many lines of doubtful cells are named.
+_DOUBTED = 5
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,8 @@ class Entry:
     """All other filled cells."""
     etag: str
     """Where a listing tells it."""
+    not_text: Mapping[str, str] = field(default_factory=dict)
+    """Metadata that no prompt may take, with the reason."""
 
 
 #: Where a row stands: the file as messages call it, and the line.
@@ -50,6 +59,35 @@ class Row(NamedTuple):
     given: dict[str, Any]
     """Filled cells of reserved columns and parameters, by their own names."""
     meta: dict[str, str]
+    not_text: Mapping[str, str] = _NOTHING
+    """Metadata that no prompt may take, with the reason."""
+    number: int = 0
+    """Which of a product's pictures it is, where there may be several: its id ends in it."""
+    further: tuple[str, ...] = ()
+    """Pictures of the product beside its image, where the form has a place of their own for them."""
+
+
+@dataclass
+class LeftOut:
+    """What a manifest has and no entry is made of, of one kind."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+    """The names of the first few."""
+
+
+@dataclass
+class _Doubt:
+    """Cells of one kind that are probably not what somebody means."""
+
+    count: int = 0
+    last: int = -1
+    first: list[int] = field(default_factory=list)
+
+    def told(self, what: str) -> str:
+        lines = ", ".join(map(str, self.first)) + (", …" if self.count > len(self.first) else "")
+        cells = "1 cell" if self.count == 1 else f"{self.count:,} cells"
+        return what.replace("{cells}", cells).replace("{lines}", f"line{'s' * (self.count > 1)} {lines}")
 
 
 class Problems:
@@ -58,7 +96,12 @@ class Problems:
     def __init__(self) -> None:
         self._found: list[Problem] = []
         self._sorted = True
-        self.warnings: list[str] = []
+        self._warnings: list[str] = []
+        self._doubts: dict[str, _Doubt] = {}
+        self.left_out: dict[str, LeftOut] = {}
+        """By kind, a noun with `{s}` where its plural has an s."""
+        self.counts: dict[str, int] = {}
+        """What was read, by noun: rows, products, pictures."""
         self.told = 0
         """How many were told, repeated ones too."""
 
@@ -80,8 +123,38 @@ class Problems:
 
     def warn(self, text: str) -> None:
         """Notes, once, what is worth a look and stops nothing."""
-        if text not in self.warnings:
-            self.warnings.append(text)
+        if text not in self._warnings:
+            self._warnings.append(text)
+
+    def doubt(self, what: str, line: int) -> None:
+        """Notes a cell that is probably not what somebody means; those of one kind become one warning with lines.
+
+        Args:
+            what: a sentence about `{cells}` and `{lines}`.
+            line: where it stands.
+        """
+        doubt = self._doubts.setdefault(what, _Doubt())
+        if doubt.last != line or not line:  # variants of one entry share it
+            doubt.count, doubt.last = doubt.count + 1, line
+            doubt.first += [line] if len(doubt.first) < _DOUBTED else []
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is worth a look and stops nothing."""
+        return [*self._warnings, *(doubt.told(what) for what, doubt in self._doubts.items())]
+
+    def leave_out(self, kind: str, name: str) -> None:
+        """Counts what is passed over, and names the first few."""
+        if kind not in self.left_out and len(self.left_out) >= _KINDS:
+            kind = "other file{s}"
+        left_out = self.left_out.setdefault(kind, LeftOut())
+        left_out.count += 1
+        if len(left_out.first) < _NAMED:
+            left_out.first.append(name)
+
+    def count(self, noun: str, more: int = 1) -> None:
+        """Counts what was read."""
+        self.counts[noun] = self.counts.get(noun, 0) + more
 
     @property
     def found(self) -> list[Problem]:

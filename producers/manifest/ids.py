@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import sqlite3
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
+
+_NAMES = re.compile(r"\{([^{}]+)\}")
 
 
 class DefaultIds:
@@ -28,6 +31,37 @@ class DefaultIds:
     @cached_property
     def _shared(self) -> frozenset[int]:
         return shared_stems(self._keys())
+
+
+class IdTemplate:
+    """`--id`: ids made of columns, `{Handle}-{Image Position}`."""
+
+    def __init__(self, text: str) -> None:
+        """Reads the template.
+
+        Raises:
+            ValueError: it is none; the message is the reason.
+        """
+        self._parts = _NAMES.split(text)
+        if len(self._parts) == 1 or "{" in "".join(self._parts[::2]) or "}" in "".join(self._parts[::2]):
+            raise ValueError("write it of columns in braces, like {Handle}-{Image Position}")
+        self.is_numbered = "n" in self._parts[1::2]
+
+    def of(self, given: Mapping[str, object], meta: Mapping[str, str], number: int) -> str:
+        """The id of a row, not checked or normalised yet.
+
+        Raises:
+            ValueError: a column is not there or empty; the message is the reason.
+        """
+        values = {name.lower(): str(value).strip() for name, value in (*meta.items(), *given.items())}
+        values.setdefault("n", str(number or 1))
+        names = self._parts[1::2]
+        if missing := [name for name in names if not values.get(name.strip().lower())]:
+            raise ValueError(
+                f"--id uses {{{missing[0]}}}, which this row has not; it has {', '.join(sorted(values)[:20])}"
+            )
+        made = [part if place % 2 == 0 else values[part.strip().lower()] for place, part in enumerate(self._parts)]
+        return "".join(made) + (f"-{number}" if number and not self.is_numbered else "")
 
 
 def shared_stems(keys: Iterable[str]) -> frozenset[int]:

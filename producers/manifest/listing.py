@@ -9,6 +9,7 @@ import csv
 import hashlib
 import json
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,6 +27,19 @@ from restyle.s3.store import Store
 
 #: What the index of a folder that restyle copies outputs to is called.
 INDEX = ".restyle-download.jsonl"
+#: By these files a folder is known as one that restyle keeps for itself: its state, and a copied report's pictures.
+_STATE, _PAGE, _THUMBNAILS = "hashes.sqlite", "report.html", "report"
+#: Folders that systems make for themselves: what lies in them are previews, or what somebody has thrown away.
+_OF_SYSTEMS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
+)
+_HIDDEN = "hidden file{s}"
+_EMPTY = "empty file{s} (0 bytes)"
+_ARCHIVED = "archived object{s}, to be restored first"
+_COPIED = "picture{s} that restyle has copied there"
+#: Storage classes whose objects cannot be read before somebody restores them.
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS", "ARCHIVE"})
+_LONGEST_SUFFIX = 12
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _TRUTH = frozenset({"true", "false"})
 
@@ -44,14 +58,16 @@ class Found(NamedTuple):
 class Listing:
     """Images that something else lists, each time anew."""
 
-    def __init__(self, source: str, images: Callable[[Problems], Iterator[Found]]) -> None:
+    def __init__(self, source: str, images: Callable[[Problems], Iterator[Found]], form: str = "") -> None:
         """Keeps how to list.
 
         Args:
             source: what messages call it.
-            images: lists the images; what it leaves out it tells as warnings.
+            images: lists the images, and counts what it leaves out.
+            form: what it is, with its article.
         """
         self._source = source
+        self.form = form
         self._images = images
         self._ids = DefaultIds(lambda: (found.name for found in images(Problems())))
 
@@ -63,6 +79,7 @@ class Listing:
             except ValueError as reason:
                 problems.add(self._source, 0, "id", f"{found.name}: {reason}")
                 continue
+            problems.count("pictures")
             yield Entry(self._source, 0, entry_id, found.image, "", {}, "", "", {}, found.etag)
 
     def sha256(self) -> str:
@@ -74,34 +91,75 @@ class Listing:
 
 
 def folder(path: Path, name: str) -> Listing:
-    """The images of a local folder and its folders; hidden ones are passed over."""
+    """The images of a local folder and its folders; what is hidden, empty or restyle's own is passed over."""
     root = path.absolute()
 
     def images(problems: Problems) -> Iterator[Found]:
-        others = ours = 0
-        copies: dict[str, int] = {}
+        copies = copied_above(root)
         for place, folders, files in os.walk(root):
-            folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+            here = Path(place)
+            relative = here.relative_to(root)
             if INDEX in files:
-                copies |= copied(Path(place))
+                copies |= copied(here)
+            _go_into(here, relative, folders, files, problems)
             for file in sorted(files):
-                found = Path(place, file)
-                if file.startswith(".") or not found.is_file():
+                found = here / file
+                if not found.is_file():
                     continue
-                if not is_image_name(file):
-                    others += 1
-                    continue
-                told = found.stat()
-                if copies.get(str(found)) == told.st_size:
-                    ours += 1
-                    continue
-                relative = found.relative_to(root).as_posix()
-                yield Found(relative, str(found), "", f"{told.st_size} {told.st_mtime_ns}")
-        _warn_of_others(others, problems)
-        if ours:
-            problems.warn(f"{ours:,} pictures are left out that restyle has copied there (--download)")
+                stat = found.stat()
+                shown = (relative / file).as_posix()
+                if reason := why_none(shown, stat.st_size):
+                    problems.leave_out(reason, shown)
+                elif copies.get(str(found)) == stat.st_size:
+                    problems.leave_out(_COPIED, shown)
+                else:
+                    yield Found(shown, str(found), "", f"{stat.st_size} {stat.st_mtime_ns}")
 
     return Listing(name, images)
+
+
+def _go_into(here: Path, relative: Path, folders: list[str], files: list[str], problems: Problems) -> None:
+    """Leaves those folders that are gone into, in their order."""
+    kept = []
+    for name in sorted(folders):
+        shown = f"{(relative / name).as_posix()}/"
+        if _is_hidden(name):
+            problems.leave_out("hidden folder{s}", shown)
+        elif (here / name / _STATE).is_file() or (name == _THUMBNAILS and _PAGE in files):
+            problems.leave_out("folder{s} of restyle's own", shown)
+        else:
+            kept.append(name)
+    folders[:] = kept
+
+
+def why_none(name: str, size: int | None, storage_class: str = "") -> str:
+    """The kind of what is no entry of a listing, by its name below it; empty where it is one.
+
+    Args:
+        name: the path below the folder or prefix.
+        size: its bytes; None where nobody tells.
+        storage_class: S3's.
+    """
+    if any(map(_is_hidden, name.split("/"))):
+        return _HIDDEN
+    if not is_image_name(name):
+        suffix = posixpath.splitext(name)[1].lower()
+        return f"{suffix} file{{s}}" if 1 < len(suffix) <= _LONGEST_SUFFIX else "file{s} without a suffix"
+    if size == 0:
+        return _EMPTY
+    return _ARCHIVED if storage_class in _ARCHIVES else ""
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "~$")) or name.lower() in _OF_SYSTEMS
+
+
+def copied_above(directory: Path) -> dict[str, int]:
+    """What restyle has copied into a folder from above: the folder is a part of one that it downloads to."""
+    sizes: dict[str, int] = {}
+    for parent in directory.parents:
+        sizes |= copied(parent)
+    return sizes
 
 
 def copied(directory: Path) -> dict[str, int]:
@@ -123,22 +181,16 @@ def prefix(uri: str, store: Store) -> Listing:
     start = len(uri)
 
     def images(problems: Problems) -> Iterator[Found]:
-        others = 0
         for listed in store.list(uri):
             if listed.uri.endswith("/"):
                 continue  # what consoles make to show a folder
-            if is_image_name(listed.uri):
-                yield Found(listed.uri[start:], listed.uri, listed.etag, f"{listed.etag} {listed.bytes}")
+            name = listed.uri[start:]
+            if reason := why_none(name, listed.bytes, listed.storage_class):
+                problems.leave_out(reason, name)
             else:
-                others += 1
-        _warn_of_others(others, problems)
+                yield Found(name, listed.uri, listed.etag, f"{listed.etag} {listed.bytes}")
 
     return Listing(uri, images)
-
-
-def _warn_of_others(others: int, problems: Problems) -> None:
-    if others:
-        problems.warn(f"{others:,} files that are no images by their names are left out")
 
 
 # -- S3 Inventory and Batch Operations ---------------------------------------------------------------------
@@ -155,7 +207,8 @@ def is_headerless(line: str) -> bool:
 
 def keys_csv(source: Source) -> Listing:
     """A CSV of buckets and keys, as Batch Operations takes it and Inventory writes its parts."""
-    return Listing(source.name, lambda problems: _keys(source.name, source.lines(), None, problems))
+    form = "a list of buckets and keys"
+    return Listing(source.name, lambda problems: _keys(source.name, source.lines(), None, problems), form)
 
 
 def inventory(source: Source, content: dict[str, Any], store: Store) -> Listing:
@@ -174,13 +227,14 @@ def inventory(source: Source, content: dict[str, Any], store: Store) -> Listing:
     def fetched(part: str) -> Source:
         if (found := remote(part, store)) is None:
             raise wrong(source.name, f"names {part}, which is not there")
+        found.require_text()
         return found
 
     def images(problems: Problems) -> Iterator[Found]:
         for part in parts:
             yield from _keys(part, fetched(part).lines(), schema, problems)
 
-    return Listing(source.name, images)
+    return Listing(source.name, images, "an S3 Inventory")
 
 
 def _keys(name: str, lines: Iterator[str], schema: list[str] | None, problems: Problems) -> Iterator[Found]:
@@ -188,7 +242,7 @@ def _keys(name: str, lines: Iterator[str], schema: list[str] | None, problems: P
 
     ETags are not taken: an inventory may be days old, and the image another by now.
     """
-    others = versions = 0
+    versions = 0
     for number, row in _rows(name, lines):
         if len(row) < 2:
             problems.add(name, number, "", "has no bucket and key")
@@ -200,13 +254,15 @@ def _keys(name: str, lines: Iterator[str], schema: list[str] | None, problems: P
         uri = f"s3://{told.get('Bucket', row[0])}/{unquote_plus(told.get('Key', row[1]))}"
         if uri.endswith("/"):
             continue
-        if is_image_name(uri):
-            yield Found(split_uri(uri)[1], uri, "", "")
+        key = split_uri(uri)[1]
+        size = told.get("Size", "")
+        archive = told.get("IntelligentTieringAccessTier") or told.get("StorageClass", "")
+        if reason := why_none(key, int(size) if size.isdecimal() else None, archive):
+            problems.leave_out(reason, key)
         else:
-            others += 1
+            yield Found(key, uri, "", "")
     if versions:
         problems.warn(f"{name}: versions of objects are not read; the latest of each is taken")
-    _warn_of_others(others, problems)
 
 
 def _rows(name: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:

@@ -8,12 +8,18 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from producers.manifest.names import Names
 from restyle.images import MAX_INPUT_BYTES
 from restyle.images.opening import is_picture
 from restyle.keys import split_uri
 
-#: Suffixes that make an object or file of a listing an entry.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+#: Suffixes that make an object or file of a listing an entry: all that the workers read have one of these.
+SUFFIXES = frozenset(
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".apng", ".webp", ".avif", ".avifs",
+        ".tif", ".tiff", ".bmp", ".dib", ".gif",
+    }
+)  # fmt: skip
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _DATA = re.compile(r"data:[\w/+.-]*[;,]", re.IGNORECASE)
@@ -24,11 +30,20 @@ def is_image_name(name: str) -> bool:
     return posixpath.splitext(name)[1].lower() in SUFFIXES
 
 
+def names_a_picture(cell: str) -> bool:
+    """Whether a cell has the form of a picture's name or address."""
+    return bool(cell) and (is_image_name(cell) or _SCHEME.match(cell) is not None)
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the relative images of a manifest begin: a local folder, or an s3:// prefix that ends in a slash."""
 
     base: str
+    names: Names | None = None
+    """What lies there, for names that are not there."""
+    is_listed: bool = False
+    """Whether objects are looked for in that listing before anything is queued."""
 
     @property
     def is_remote(self) -> bool:
@@ -78,6 +93,31 @@ class Place:
             key = key[3:]
         return path, key.lstrip("/")
 
+    def check(self, where: str, image: str) -> None:
+        """Makes sure that there is a picture, where that can be seen at once.
+
+        Args:
+            where: its URI or path.
+            image: as the row names it.
+
+        Raises:
+            ValueError: there is none, or it cannot be sent; the message is the reason.
+        """
+        if where.startswith("s3://"):
+            if self.is_listed and self.names and where.startswith(self.base):
+                name = where.removeprefix(self.base)
+                if not self.names.has(name) and self.names.is_whole:
+                    raise ValueError(self._with_hint(f"there is no object {where}", name))
+            return
+        try:
+            check_file(where)
+        except FileNotFoundError:
+            raise ValueError(self._with_hint(f"there is no file {where}", image)) from None
+
+    def _with_hint(self, reason: str, name: str) -> str:
+        hint = self.names.meant(name) if self.names else ""
+        return f"{reason}; {hint}" if hint else reason
+
 
 def check_file(path: str) -> None:
     """Makes sure that there is a file to send; only one whose name is no picture's is opened.
@@ -85,18 +125,21 @@ def check_file(path: str) -> None:
     What is submitted is uploaded: without this, a manifest from elsewhere could name a key file and have it sent.
 
     Raises:
-        ValueError: there is none; the message is the reason.
+        FileNotFoundError: there is none.
+        ValueError: it cannot be sent; the message is the reason.
     """
     try:
         told = Path(path).stat()
     except FileNotFoundError:
-        raise ValueError(f"there is no file {path}") from None
+        raise
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if stat.S_ISDIR(told.st_mode):
         raise ValueError("is a folder; to restyle all in it, give the folder itself as the manifest")
     if not stat.S_ISREG(told.st_mode):
         raise ValueError("is no file, but a device or a pipe")
+    if not told.st_size:
+        raise ValueError("is empty (0 bytes)")
     if told.st_size > MAX_INPUT_BYTES:
         raise ValueError(f"is {told.st_size / 1e6:,.0f} MB; at most {MAX_INPUT_BYTES / 1e6:,.0f} MB can be sent")
     if not is_image_name(path) and not _begins_as_picture(path):

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 
 from producers.manifest.cells import PARAMS, RESERVED
 from producers.manifest.entry import Entry, Problems, Row
-from producers.manifest.ids import DefaultIds
-from producers.manifest.place import Place, check_file
+from producers.manifest.feeds import Feed
+from producers.manifest.ids import DefaultIds, IdTemplate
+from producers.manifest.place import Place
+from producers.manifest.several import each_its_own, pictures_in, why_not_one
+from producers.manifest.spoilt import is_error, is_shortened
 from restyle.keys import normalise_id
 
 #: What reviewers write into the column `mark`; only what is to be done again is planned.
@@ -19,6 +22,8 @@ MAX_META_BYTES = 8000
 _SMALL_META = MAX_META_BYTES // 4
 _NOTHING: dict[str, str] = dict.fromkeys(RESERVED, "")
 
+_SHORTENED = "the column id has a long number that a spreadsheet has shortened in {cells} ({lines}): format it as text"
+
 #: A column, and what is wrong with its cell.
 Fault = tuple[str, str]
 #: Streams the rows of a manifest anew; those that are none go to the problems.
@@ -28,26 +33,58 @@ Rows = Callable[[Problems], Iterator[Row]]
 class Reading:
     """The rows of one manifest as entries."""
 
-    def __init__(self, rows: Rows, place: Place) -> None:
+    def __init__(
+        self, rows: Rows, place: Place, *, feed: Feed | None = None, id_template: str = "", fits: bool = False
+    ) -> None:
+        """Keeps how to read.
+
+        Args:
+            rows: streams them.
+            place: where relative images lie.
+            feed: the export that they are of.
+            id_template: `--id`; empty: the column `id`, or the image's name.
+            fits: whether metadata that is too long is left out, where the columns are a program's and not a user's.
+
+        Raises:
+            ValueError: the template is none; the message is the reason.
+        """
         self._rows = rows
         self._place = place
+        self._feed = feed
+        self._template = IdTemplate(id_template) if id_template else None
+        self._fits = fits or feed is not None
         self._ids = DefaultIds(self._unnamed)
 
     def entries(self, problems: Problems) -> Iterator[Entry]:
         """Streams the entries; a row with a problem is none."""
-        for row in self._rows(problems):
+        for row in self._each(problems):
             faults: list[Fault] = []
             entry = self._entry(row, faults)
+            if entry is not None and not faults and is_shortened(entry.id):
+                problems.doubt(_SHORTENED, row.line)
             for column, reason in faults:
                 problems.add(row.source, row.line, column, reason)
             if entry is not None and not faults:
                 yield entry
 
+    def _each(self, problems: Problems) -> Iterator[Row]:
+        """The rows, each with one picture."""
+        rows = self._counted(self._rows(problems), problems)
+        for row in self._feed.rows(rows, problems) if self._feed else rows:
+            for one in each_its_own(row):
+                problems.count("pictures")
+                yield _fitted(one, problems) if self._fits else one
+
+    def _counted(self, rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
+        for row in rows:
+            problems.count("rows")
+            yield row
+
     def _unnamed(self) -> Iterator[str]:
         """The keys of the images of all rows without an id."""
-        for row in self._rows(Problems()):
+        for row in self._each(Problems()):
             image = row.given.get("image")
-            if "id" not in row.given and isinstance(image, str):
+            if not self._template and "id" not in row.given and isinstance(image, str):
                 try:
                     yield self._place.resolve(image.strip())[1]
                 except ValueError:
@@ -59,6 +96,8 @@ class Reading:
         params: dict[str, object] = {}
         for name, value in row.given.items():
             try:
+                if isinstance(value, str) and is_error(value):
+                    raise ValueError(_error(value))
                 if name in RESERVED:
                     words[name] = RESERVED[name](value)
                 else:
@@ -85,6 +124,7 @@ class Reading:
             mark=mark,
             meta=row.meta,
             etag="",
+            not_text={**row.not_text, **{name: _error(cell) for name, cell in row.meta.items() if is_error(cell)}},
         )
 
     def _image(self, row: Row, image: str, faults: list[Fault]) -> tuple[str, str]:
@@ -93,25 +133,46 @@ class Reading:
             if "image" not in row.given:
                 faults.append(("image", "is missing"))
             return "", ""
+        several = pictures_in(image)
         try:
             where, key = self._place.resolve(image)
-            if not where.startswith("s3://"):
-                check_file(where)
+            self._place.check(where, image)
+            if not several or not where.startswith("s3://"):
+                return where, key
         except ValueError as reason:
-            faults.append(("image", f"{image[:200]}: {reason}"))
-            return "", ""
-        return where, key
+            if not several:
+                faults.append(("image", f"{image[:200]}: {reason}"))
+                return "", ""
+        faults.append(("image", why_not_one(several)))
+        return "", ""
 
     def _id(self, row: Row, given: str, key: str, faults: list[Fault]) -> str:
         """The given id, or the one that the image's key makes."""
         try:
+            if self._template:
+                return normalise_id(self._template.of(row.given, row.meta, row.number))
             if given:
-                return normalise_id(given)
+                return normalise_id(f"{given}-{row.number}" if row.number else given)
             return normalise_id(self._ids.of(key)) if key and "id" not in row.given else ""
         except ValueError as reason:
-            hint = "" if given else "; it is made of the image's name: give the row an id of its own"
+            hint = "" if given or self._template else "; it is made of the image's name: give the row an id of its own"
             faults.append(("id", f"{reason}{hint}"))
             return ""
+
+
+def _error(cell: str) -> str:
+    return f"reads {cell.strip()[:20]}, which a spreadsheet writes where a formula has failed"
+
+
+def _fitted(row: Row, problems: Problems) -> Row:
+    """The row without its longest metadata, so that what is left fits."""
+    if _too_much(row.meta) is None:
+        return row
+    meta, not_text = dict(row.meta), dict(row.not_text)
+    while (fault := _too_much(meta)) is not None:
+        problems.leave_out("cell{s} too long to be kept", f"{fault[0]} (line {row.line})")
+        not_text[fault[0]] = f"is {len(meta.pop(fault[0])):,} characters long, too long to be kept"
+    return row._replace(meta=meta, not_text=not_text)
 
 
 def _too_much(meta: dict[str, str]) -> Fault | None:

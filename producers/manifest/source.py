@@ -53,10 +53,10 @@ class Source:
             path: where it is.
 
         Raises:
-            ManifestError: it cannot be read, is empty, or is no text.
+            ManifestError: it cannot be read, or is empty.
         """
         self.name = name
-        self._path = path
+        self.path = path
         with self._explained():
             with path.open("rb") as file:
                 self.is_gzip = file.read(2) == _GZIP
@@ -65,12 +65,19 @@ class Source:
             self._stamp = self._stat()
         if not self.head.strip(b"\xef\xbb\xbf \t\r\n"):
             raise wrong(name, "is empty")
+
+    def require_text(self) -> None:
+        """Makes sure that it can be read as text.
+
+        Raises:
+            ManifestError: it is none.
+        """
         if reason := why_no_text(self.head):
-            raise wrong(name, reason)
+            raise wrong(self.name, reason)
 
     def sha256(self) -> str:
         """Of the bytes as they lie, compressed where they are."""
-        with self._explained(), self._path.open("rb") as file:
+        with self._explained(), self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @contextmanager
@@ -107,11 +114,11 @@ class Source:
 
     def _bytes(self) -> BinaryIO:
         if not self.is_gzip:
-            return self._path.open("rb")
-        return cast("BinaryIO", io.BufferedReader(_Unpacked(self.name, self._path), _HEAD))
+            return self.path.open("rb")
+        return cast("BinaryIO", io.BufferedReader(_Unpacked(self.name, self.path), _HEAD))
 
     def _stat(self) -> tuple[int, int]:
-        found = self._path.stat()
+        found = self.path.stat()
         return found.st_size, found.st_mtime_ns
 
     @contextmanager

@@ -1,101 +1,101 @@
-"""CSV with a header row: rows with the lines they stand on. Read by __init__.py."""
+"""A table with a header row, whatever it lies in: rows with the lines they stand on. Read by __init__.py."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import islice
+from typing import Protocol
 
 from producers.manifest.cells import is_filled
-from producers.manifest.columns import KNOWN, REPORT_START, missing_column, missing_image, read_header
+from producers.manifest.columns import REPORT_START, missing_column, missing_image, read_header
 from producers.manifest.entry import Problems, Row, Stand
+from producers.manifest.feeds import Feed, feed_of
 from producers.manifest.formulas import unguarded
-from producers.manifest.source import MAX_LINE, Source, wrong
+from producers.manifest.report_rows import WrittenRows
 from restyle.errors import ManifestError, Problem
 
-DELIMITERS = ",;\t"
-#: Characters of a header that tell its delimiter; the csv module takes no longer cell than 131,072.
-_TOLD_BY = 65536
 
+class Grid(Protocol):
+    """Rows of cells, to be streamed as often as they are needed."""
 
-def delimiter_of(line: str) -> str:
-    """The delimiter that splits a header into most columns of ours, then into most cells; a comma where none does."""
+    name: str
+    """What messages call it."""
+    form: str
+    """What it is, with its article."""
 
-    def split(delimiter: str) -> tuple[int, int]:
-        cells = next(csv.reader([line[:_TOLD_BY]], delimiter=delimiter), [])
-        return sum(cell.strip().lower() in KNOWN for cell in cells), len(cells)
+    def cells(self) -> Iterator[tuple[int, list[str]]]:
+        """Rows that are not blank, with the line on which each begins."""
 
-    return max(DELIMITERS, key=split)
+    def why_no_row(self, line: int, row: Sequence[str], width: int, image: int) -> str:
+        """Why a row cannot be what somebody means; empty where it may be."""
 
 
 class Table:
-    """A CSV file whose first row names its columns."""
+    """A grid whose first row names its columns."""
 
-    def __init__(self, source: Source, renames: Mapping[str, str]) -> None:
+    def __init__(self, grid: Grid, renames: Mapping[str, str], *, feed: str = "", workspace: str = "") -> None:
         """Reads the header.
 
         Args:
-            source: the file.
+            grid: the rows.
             renames: our name -> the file's column.
+            feed: the export that it is taken for; empty: what its header says, `none`: none.
+            workspace: where it is read, for reports; empty where nobody knows.
 
         Raises:
             ManifestError: the header cannot be used; everything wrong with it is told.
         """
-        self._source = source
-        first = next((line for line in islice(source.lines(), 100) if line.strip()), "")
-        self._delimiter = delimiter_of(first)
-        self._header_line, cells = next(self._cells(), (1, []))
+        self._grid = grid
+        self._header_line, cells = next(grid.cells(), (1, []))
         names = [cell.strip() for cell in cells]
         self.is_report = tuple(names[: len(REPORT_START)]) == REPORT_START
         if self.is_report:
             names = [unguarded(name) for name in names]
         self.names = tuple(names)
-        self._width = len(names)
-        self.header = read_header(names, renames, is_report=self.is_report)
-        self._refuse_wrong_header(names, renames)
+        self._written = WrittenRows(grid.name, workspace)
+        self.feed: Feed | None = None if self.is_report else feed_of(names, feed, grid.name)
+        columns = dict(renames)
+        if self.feed:
+            columns = self.feed.renames(names, columns)
+        self.header = read_header(names, columns, is_report=self.is_report, is_export=self.feed is not None)
+        self._image = next((place for place, name in self.header.known if name == "image"), -1)
+        self._refuse_wrong_header(names, columns)
 
     def rows(self, problems: Problems) -> Iterator[Row]:
-        """Streams the rows; one that has more cells than the header is a problem."""
-        cells = self._cells()
+        """Streams the rows; one that cannot be a row of this header is a problem."""
+        known, kept, width = self.header.known, self.header.kept, len(self.names)
+        cells = self._grid.cells()
         next(cells, None)
-        known, kept = self.header.known, self.header.kept
         for line, row in cells:
             if self.is_report:
                 row = [unguarded(cell) for cell in row]  # noqa: PLW2901 - the same row, as it was written
-            if (width := len(row)) < self._width:
-                row.extend([""] * (self._width - width))
-            elif width > self._width and any(map(is_filled, row[self._width :])):
-                reason = f"the row has {width} cells, the header {self._width}; is a quote or a delimiter amiss?"
-                problems.add(self._source.name, line, "", reason)
+            row.extend([""] * (width - len(row)))
+            if reason := self._why_no_row(line, row):
+                problems.add(self._grid.name, line, "", reason)
+                continue
+            if self.is_report and (reason := self._written.why_changed(dict(zip(self.names, row, strict=False)))):
+                problems.add(self._grid.name, line, "id", reason)
                 continue
             yield Row(
-                self._source.name,
+                self._grid.name,
                 line,
                 {name: row[place] for place, name in known if is_filled(row[place])},
                 {name: row[place] for place, name in kept if is_filled(row[place])},
             )
 
+    def _why_no_row(self, line: int, row: list[str]) -> str:
+        if any("\n" in cell or "\r" in cell for cell in row) and (
+            reason := self._grid.why_no_row(line, row, len(self.names), self._image)
+        ):
+            return reason
+        width = len(self.names)
+        if len(row) > width and any(map(is_filled, row[width:])):
+            return f"the row has {len(row)} cells, the header {width}; is a quote or a delimiter amiss?"
+        return ""
+
     def originals(self, stands: Collection[Stand]) -> Iterator[tuple[Stand, list[str]]]:
         """The cells of some rows as they stand in the file."""
-        name = self._source.name
-        return (((name, line), cells) for line, cells in self._cells() if (name, line) in stands)
-
-    def _cells(self) -> Iterator[tuple[int, list[str]]]:
-        """Rows that are not blank, with the line on which each begins."""
-        reader = csv.reader(self._source.lines(), delimiter=self._delimiter, strict=True)
-        with _long_cells():
-            while True:
-                begins = reader.line_num + 1
-                try:
-                    row = next(reader, None)
-                except csv.Error as error:
-                    reason = f"the row that begins here is no CSV ({error}); is a quote left open?"
-                    raise wrong(self._source.name, reason, begins) from None
-                if row is None:
-                    return
-                if any(map(is_filled, row)):
-                    yield begins, row
+        name = self._grid.name
+        return (((name, line), cells) for line, cells in self._grid.cells() if (name, line) in stands)
 
     def _refuse_wrong_header(self, names: Sequence[str], renames: Mapping[str, str]) -> None:
         faults = list(self.header.faults)
@@ -104,19 +104,10 @@ class Table:
             for target, column in renames.items()
             if column not in self.header.renamed
         ]
-        if "image" not in self.header.names and not any(target == "image" for target in renames):
+        has_image = "image" in self.header.names or any(column == "image" for column, _ in faults)
+        if not has_image and "image" not in renames:
             faults.append(("image", missing_image(names)))
         if faults:
             raise ManifestError(
-                [Problem(self._source.name, self._header_line, column, reason) for column, reason in faults]
+                [Problem(self._grid.name, self._header_line, column, reason) for column, reason in faults]
             )
-
-
-@contextmanager
-def _long_cells() -> Iterator[None]:
-    """Lets cells be as long as a line; the csv module's own limit of 131,072 is one for the whole process."""
-    before = csv.field_size_limit(MAX_LINE)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)

@@ -7,7 +7,7 @@ run exist. What enters a fingerprint is frozen in it. Formats: docs/formats.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, Literal
 
 from config.reading import config_path
 from config.settings import Settings
-from producers.manifest import Manifest, open_manifest
+from producers.manifest import Manifest, ReadOptions, open_manifest
+from producers.manifest.cells import is_filled
 from producers.planning import first_pass as counting
 from producers.planning import naming
 from producers.planning.compare.lookup import made_by_us
@@ -24,6 +25,7 @@ from producers.planning.inputs import check_inputs
 from producers.planning.resolve import Resolved, Resolver
 from producers.planning.uploads import Hashes
 from producers.planning.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
+from producers.summary import Summary, summarised
 from restyle.errors import ConfigurationError, ManifestError, Problem
 from restyle.images.colours import background
 from restyle.keys import Workspace, new_run_id, split_uri
@@ -56,6 +58,8 @@ class PlanRequest:
     verify_outputs: bool = False
     """Whether a job is done only where its outputs are still there."""
     columns: Mapping[str, str] = field(default_factory=dict)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    """How the manifest is read, but for `columns`."""
     budget: float | None = None
     check_inputs: bool = False
     finish_by: datetime | None = None
@@ -113,6 +117,8 @@ class Draft:
     """What was read; None of a retry."""
     buckets: Mapping[str, Resolved] = field(default_factory=dict)
     """Buckets that outputs go to, each with the first job that does."""
+    summary: Summary = field(default_factory=Summary)
+    """What the manifest was taken for, and what was left out of it."""
     spread: Sequence[Resolved] = ()
     """Some of the jobs, evenly spread, to be looked at before anything is queued (producers/planning/clashes.py)."""
 
@@ -165,7 +171,8 @@ def draft(
         ConfigurationError: options that go against each other.
     """
     _check_options(request, settings)
-    manifest = open_manifest(request.manifest, store=store, columns=request.columns, stdin=stdin)
+    how = replace(request.read, columns=request.columns, workspace=workspace.uri)
+    manifest = open_manifest(request.manifest, store=store, stdin=stdin, options=how)
     variants = _variants(request, manifest, store)
     run_id = run_id or new_run_id(utc_now())
     options = RunOptions(
@@ -208,6 +215,7 @@ def draft(
     frozen = options.model_dump(exclude={"limit", "sample"})
     asked = [request.sets, request.output, request.limit, request.sample, dict(request.columns), request.skip_invalid]
     asked += [request.then_ask, None if request.only_ids is None else sorted(request.only_ids)]
+    asked += [asdict(request.read)] if request.read.given() else []
     recipe = [[v.name, dict(v.params)] for v in variants]
     sha256 = manifest.sha256()
     return Draft(
@@ -233,6 +241,7 @@ def draft(
         source=manifest,
         buckets=census.buckets,
         spread=census.spread,
+        summary=summarised(manifest, how, census.problems),
     )
 
 
@@ -255,12 +264,22 @@ def _judged(planner: Planner, request: PlanRequest, settings: Settings, store: S
         hashes.close()
     problems = [*alike, *census.problems.found]
     if problems and (alike or not request.skip_invalid):
-        raise ManifestError(problems)
+        raise _noted(ManifestError(problems), planner, request, census)
     if not census.jobs:
         reason = "has nothing to run" + (": every line is bad" if problems else "")
         reason = "has none of the ids of --only-ids" if census.unknown_ids and not problems else reason
-        raise ManifestError([*problems, Problem(request.manifest, 0, "", reason)])
+        raise _noted(ManifestError([*problems, Problem(request.manifest, 0, "", reason)]), planner, request, census)
     return planner, census
+
+
+def _noted(error: ManifestError, planner: Planner, request: PlanRequest, census: Census) -> ManifestError:
+    """The error with what the manifest was taken for, where that was not plain to see."""
+    summary = summarised(planner.manifest, request.read, census.problems)
+    lines = summary.lines()
+    if planner.manifest.is_recognised or summary.columns or summary.left_out:
+        for heading, text in lines:
+            error.add_note(f"{heading} {text}")
+    return error
 
 
 # -- what is asked for -------------------------------------------------------------------------------------
@@ -269,7 +288,7 @@ def _judged(planner: Planner, request: PlanRequest, settings: Settings, store: S
 def _check_options(request: PlanRequest, settings: Settings) -> None:
     if request.prompt is not None and request.variants:
         raise ConfigurationError("--prompt is a variant of its own: give it or --variants, not both")
-    if request.prompt is not None and not request.prompt.strip():
+    if request.prompt is not None and not is_filled(request.prompt):
         raise ConfigurationError("--prompt is empty")
     names = {text.partition("=")[0].strip().lower() for text in request.sets}
     if request.new_seed and "seed" in names:

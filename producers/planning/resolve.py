@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from producers.manifest import Entry, Problems
+from producers.manifest.cells import is_filled
+from producers.manifest.spoilt import is_nothing
 from producers.planning import prompts
 from producers.planning.naming import Naming
 from producers.planning.variants import DEFAULT, TEMPLATES, Variant, check_params
@@ -89,6 +91,7 @@ class Resolver:
             for column, reason in faults:
                 problems.add(entry.source, entry.line, column, reason)
             if job is not None and not faults:
+                self._doubt(job, problems)
                 yield job
 
     def check(self) -> list[Problem]:
@@ -159,6 +162,20 @@ class Resolver:
             faults.append(("prompt", reason))
         return Resolved(entry, variant.name, params, output, outputs)
 
+    def _doubt(self, job: Resolved, problems: Problems) -> None:
+        """Warns of cells that a prompt uses and that say nothing."""
+        entry = job.entry
+        merged = self._merged(entry, next((one for one in self.variants if one.name == job.variant), _ALONE))
+        own = str(entry.params.get("prompt", ""))
+        names = _used(merged, own)
+        cells = {name: entry.meta.get(name, "") for name in names}
+        if merged.get("prompt") == own or "prompt" in names:
+            cells["prompt"] = own
+        for name, cell in cells.items():
+            if is_nothing(cell):
+                told = f"the column {name} reads {cell.strip()} in {{cells}}, and a prompt uses it: {{lines}}"
+                problems.doubt(told, entry.line)
+
     def _merged(self, entry: Entry, variant: Variant) -> dict[str, object]:
         """The parameters by their precedence; prompts are still templates."""
         if self.is_report:
@@ -194,15 +211,23 @@ class Resolver:
                     reason = "uses {prompt}, but the row has none" if not own else "uses {prompt}, which is itself"
                     faults.append((name, reason))
                     continue
-                inner = self._rendered(prompts.parse(own), values, "prompt", faults)
+                inner = self._rendered(prompts.parse(own), values, entry.not_text, "prompt", faults)
                 values = values | {"prompt": inner}
-            merged[name] = self._rendered(template, values, name, faults).strip()
-        if not faults and not merged.get("prompt"):
+            merged[name] = self._rendered(template, values, entry.not_text, name, faults).strip()
+        if not faults and not is_filled(merged.get("prompt")):
             faults.append(("prompt", "there is none: fill the column, or give --prompt or --variants"))
 
     def _rendered(
-        self, template: prompts.Template, values: Mapping[str, str], column: str, faults: list[tuple[str, str]]
+        self,
+        template: prompts.Template,
+        values: Mapping[str, str],
+        not_text: Mapping[str, str],
+        column: str,
+        faults: list[tuple[str, str]],
     ) -> str:
+        if spoilt := [name for name in template.names if name in not_text]:
+            faults.extend((name, f"{not_text[name]}, and the {column} uses it") for name in spoilt)
+            return ""
         if missing := [name for name in template.names if name not in values]:
             for name in missing:
                 if name == "prompt":
@@ -213,6 +238,16 @@ class Resolver:
                     faults.append((column, prompts.unknown(name, {*self.kept, *values, "prompt"})))
             return ""
         return template.render(values)
+
+
+#: The variant of entries whose own cells say it all.
+_ALONE = Variant(DEFAULT, {})
+
+
+def _used(merged: Mapping[str, object], own: str) -> set[str]:
+    """The names that the templates of a job use, those of the row's own prompt too."""
+    names = {name for column in TEMPLATES for name in prompts.parse(str(merged.get(column, ""))).names}
+    return names | set(prompts.parse(own).names) if "prompt" in names else names
 
 
 def _unescaped(value: object) -> str:

@@ -16,9 +16,9 @@ from typing import Any
 
 from producers.manifest.cells import PARAMS, is_filled
 from producers.manifest.columns import near_miss
+from producers.manifest.delimited import delimiter_of
 from producers.manifest.encoding import why_no_text, why_no_utf8
 from producers.manifest.json_text import decode
-from producers.manifest.table import delimiter_of
 from producers.planning import prompts
 from restyle.errors import InputNotFound, InvalidImage, ManifestError, Problem
 from restyle.keys import check_variant_name

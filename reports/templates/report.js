@@ -156,7 +156,7 @@
   find("save").addEventListener("click", () => {
     const lines = shots.filter(markOf).map((shot) => `${rows.lines[shot.dataset.row]},${markOf(shot)}\n`);
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([`${rows.header},mark\n`, ...lines], { type: "text/csv" }));
+    link.href = URL.createObjectURL(new Blob([`\ufeff${rows.header},mark\n`, ...lines], { type: "text/csv" }));
     link.download = `marks-${run}.csv`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);

@@ -10,7 +10,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial
 from mmap import mmap
@@ -56,6 +56,8 @@ class Listed:
     uri: str
     etag: str
     bytes: int
+    storage_class: str = field(default="", kw_only=True)
+    """Empty where S3 does not say."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,10 @@ class Store:
         bucket, _ = split_uri(prefix_uri)
         for page in self._pages(prefix_uri, StartAfter=split_uri(after)[1] if after else ""):
             for entry in page.get("Contents", ()):
-                yield Listed(f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"'), entry["Size"])
+                yield Listed(
+                    f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"'), entry["Size"],
+                    storage_class=entry.get("StorageClass", ""),
+                )  # fmt: skip
 
     def glance(self, prefix_uri: str) -> Glance:
         """The few objects below a prefix, with the times that S3 gives them; one request.

@@ -194,7 +194,7 @@ def test_a_folder_of_downloads_is_no_input(bench: Bench, tmp_path: Path) -> None
     )
     plan = drafted(bench, str(tmp_path))
     assert [job.entry.id for job in plan.spread] == ["a", "b", "restyled/a/own"]
-    assert any("copied there" in warning for warning in plan.warnings)
+    assert "1 picture that restyle has copied there (restyled/a/default.jpg)" in plan.summary.lines()[-1][1]
     (copies / "a" / "default.jpg").write_bytes(picture("retouched", 128))
     assert drafted(bench, str(tmp_path)).jobs == 4
 

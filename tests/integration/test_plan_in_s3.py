@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from apps.cli.planning import open_draft
 from config.settings import Settings
+from producers.manifest import ReadOptions
 from producers.planning.plan import Draft, PlanRequest, draft
 from producers.planning.resolve import Resolved
 from producers.planning.shards import write
@@ -138,7 +140,78 @@ def test_a_prefix(store: Store, workspace: Workspace, ending: str) -> None:
     _, jobs = written(found, workspace, store)
     assert sorted(job.id for job in jobs) == ["a", "deep/b", "shoe.jpg", "shoe.png", "x+y z/ü&"]
     assert all(job.etag == etags[job.image] for job in jobs)
-    assert found.warnings == ["1 files that are no images by their names are left out"]
+    assert found.summary.lines()[-1] == ("left out", "1 .txt file (notes.txt)")
+
+
+def test_what_is_left_out_of_a_prefix(store: Store, workspace: Workspace) -> None:
+    """What is hidden or empty is no input; it is counted and named."""
+    for key in ("a.avif", ".thumbs/a.jpg", "__MACOSX/._a.jpg"):
+        put(store, workspace.under("in", key), key)
+    put(store, workspace.under("in/empty.jpg"), b"")
+    found = plan(workspace.under("in/"), workspace, store)
+    assert [job.entry.id for job in found.stream() if isinstance(job, Resolved)] == ["a"]
+    assert found.summary.lines() == [
+        ("read as", "an S3 prefix: 1 picture"),
+        ("left out", "2 hidden files (.thumbs/a.jpg, __MACOSX/._a.jpg) · 1 empty file (0 bytes) (empty.jpg)"),
+    ]
+
+
+def test_what_is_left_out_of_an_inventory(store: Store, workspace: Workspace) -> None:
+    """Its sizes and storage classes tell what is empty and what somebody would have to restore first."""
+    rows = [
+        ("a.jpg", 9, "STANDARD"),
+        ("b.jpg", 0, "STANDARD"),
+        ("c.jpg", 9, "DEEP_ARCHIVE"),
+        ("d.jpg", 9, "GLACIER_IR"),
+    ]
+    part = "".join(f'"shop","{key}","{size}","{kind}"\n' for key, size, kind in rows)
+    put(store, workspace.under("parts/1.csv.gz"), gzip.compress(part.encode()))
+    bucket, prefix = workspace.uri.removeprefix("s3://").split("/", 1)
+    content = {
+        "fileSchema": "Bucket, Key, Size, StorageClass", "fileFormat": "CSV",
+        "destinationBucket": f"arn:aws:s3:::{bucket}",
+        "files": [{"key": f"{prefix}/parts/1.csv.gz"}],
+    }  # fmt: skip
+    put(store, workspace.under("manifest.json"), json.dumps(content))
+    found = plan(workspace.under("manifest.json"), workspace, store)
+    assert [job.entry.id for job in found.stream() if isinstance(job, Resolved)] == ["a", "d"]
+    left_out = "1 empty file (0 bytes) (b.jpg) · 1 archived object, to be restored first (c.jpg)"
+    assert found.summary.lines() == [("read as", "an S3 Inventory: 2 pictures"), ("left out", left_out)]
+
+
+def test_images_below_a_prefix(store: Store, workspace: Workspace) -> None:
+    """`--images s3://…` is where relative names lie, and one that is not there is told with the one that is meant."""
+    for key in ("in/a.jpg", "in/deep/b.jpg"):
+        put(store, workspace.under(key), key)
+    read = ReadOptions(images=workspace.under("in"))
+    Path("m.csv").write_text("image\na.jpg\ndeep/b.jpg\n")
+    assert plan("m.csv", workspace, store, read=read).jobs == 2
+    Path("m.csv").write_text("image\nA.jpg\nb.jpg\nc.jpg\n")
+    with pytest.raises(ManifestError) as caught:
+        plan("m.csv", workspace, store, read=read)
+    told = [line.partition("there is no object ")[2] for line in caught.value.message.splitlines()]
+    assert told == [
+        workspace.under("in/A.jpg; did you mean a.jpg? (letter case differs)"),
+        workspace.under("in/b.jpg; did you mean deep/b.jpg? (in another folder)"),
+        workspace.under("in/c.jpg"),
+    ]
+
+
+def test_inputs_of_a_local_manifest_are_looked_at_in_s3(
+    s3: S3, store: Store, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`plan --check-inputs` opens S3 where an input lies there, also where nothing else does."""
+    put(store, workspace.under("in/a.jpg"), encode(corners()))
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    Path("m.csv").write_text(f"id,image\na,{workspace.under('in/a.jpg')}\n")
+    settings = Settings(workspace=workspace.uri)
+    found = open_draft(PlanRequest("m.csv", prompt="p", check_inputs=True), settings)
+    assert found is not None
+    assert found.jobs == 1
+    Path("m.csv").write_text(f"id,image\na,{workspace.under('in/b.jpg')}\n")
+    with pytest.raises(ManifestError, match="there is no such object"):
+        open_draft(PlanRequest("m.csv", prompt="p", check_inputs=True), settings)
 
 
 def test_a_prefix_around_the_workspace(store: Store, workspace: Workspace) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from producers.manifest import Entry, Manifest, Problems, open_manifest
+from producers.manifest import Entry, LeftOut, Manifest, Problems, ReadOptions, open_manifest
 from restyle.errors import ManifestError
 
 
@@ -21,6 +21,8 @@ class Read:
     told: list[str]
     """The problems, as `line: column: reason`."""
     warnings: list[str]
+    left_out: dict[str, LeftOut]
+    counts: dict[str, int]
 
     @property
     def images(self) -> list[str]:
@@ -38,15 +40,15 @@ class Read:
         return [entry.id for entry in self.entries]
 
 
-def read(content: str | bytes, columns: Mapping[str, str] | None = None) -> Read:
+def read(content: str | bytes, columns: Mapping[str, str] | None = None, options: ReadOptions | None = None) -> Read:
     """What comes through a pipe as a manifest; it is read twice, and must give the same both times."""
     data = content.encode() if isinstance(content, str) else content
-    return read_all(open_manifest("-", store=None, stdin=io.BytesIO(data), columns=columns))
+    return read_all(open_manifest("-", store=None, stdin=io.BytesIO(data), columns=columns, options=options))
 
 
-def read_file(uri: str) -> Read:
+def read_file(uri: str, options: ReadOptions | None = None) -> Read:
     """A local file or folder as a manifest."""
-    return read_all(open_manifest(uri, store=None))
+    return read_all(open_manifest(uri, store=None, options=options))
 
 
 def read_all(manifest: Manifest) -> Read:
@@ -55,18 +57,18 @@ def read_all(manifest: Manifest) -> Read:
     entries = list(manifest.entries(problems))
     assert list(manifest.entries(Problems())) == entries
     told = [f"{found.line}: {found.column}: {found.reason}" for found in problems.found]
-    return Read(manifest, entries, told, problems.warnings)
+    return Read(manifest, entries, told, problems.warnings, problems.left_out, problems.counts)
 
 
-def good(content: str | bytes, columns: Mapping[str, str] | None = None) -> Read:
+def good(content: str | bytes, columns: Mapping[str, str] | None = None, options: ReadOptions | None = None) -> Read:
     """A manifest that has no bad line."""
-    found = read(content, columns)
+    found = read(content, columns, options)
     assert found.told == []
     return found
 
 
-def refusal(content: str | bytes, columns: Mapping[str, str] | None = None) -> str:
+def refusal(content: str | bytes, columns: Mapping[str, str] | None = None, options: ReadOptions | None = None) -> str:
     """Why a manifest is refused as a whole."""
     with pytest.raises(ManifestError) as caught:
-        read(content, columns)
+        read(content, columns, options)
     return caught.value.message

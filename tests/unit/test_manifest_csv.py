@@ -368,7 +368,7 @@ def test_local_images_are_found_beside_the_manifest(tmp_path: Path) -> None:
     """A relative path begins at the manifest's folder, and makes the id."""
     (tmp_path / "list" / "in").mkdir(parents=True)
     for name in ("list/in/mug.jpg", "bowl.jpg"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"x")
     (tmp_path / "list" / "m.csv").write_text("image\n./in/mug.jpg\n../bowl.jpg\n")
     found = read_file("list/m.csv")
     assert found.images == [str(tmp_path / "list/in/mug.jpg"), str(tmp_path / "bowl.jpg")]

@@ -172,7 +172,7 @@ def test_what_is_no_entry(value: str) -> None:
         ({"image": None}, "image: is missing"),
         ({"image": "s3://b/x.jpg", "id": 1.5}, "id: 1.5 is not text"),
         ({"id": "x"}, "image: there is no such column among id"),
-        ({"photo": "s3://b/x.jpg"}, "image: there is no such column; if photo has the images"),
+        ({"snapshot_file": "s3://b/x.jpg"}, "image: there is no such column; if snapshot_file has the images"),
         ({}, "image: there is no such column"),
         ({"image": "s3://b/x.jpg", "strenght": 1}, "strenght: is nearly strength"),
         ({"image": "s3://b/x.jpg", "Image": "y"}, "Image: is the same column as image"),

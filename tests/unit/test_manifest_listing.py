@@ -15,11 +15,11 @@ from tests.support.manifests import good, read, read_file, refusal
 
 
 def make(folder: Path, *names: str) -> None:
-    """Empty files: a plan opens none."""
+    """Files that are no pictures: a plan opens none."""
     for name in names:
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
+        file.write_bytes(b"x")
 
 
 # -- folders -----------------------------------------------------------------------------------------------
@@ -54,12 +54,47 @@ def _walked(names: list[str]) -> list[str]:
 
 
 def test_what_is_no_image_is_left_out_and_told(tmp_path: Path) -> None:
-    """Other files are counted in one warning; folders named like pictures and broken links are nothing."""
+    """Other files are counted by kind and named; folders named like pictures and broken links are nothing."""
     make(tmp_path, "a.jpg", "notes.txt", "sub/list.csv", "noname")
     (tmp_path / "broken.jpg").symlink_to("gone.jpg")
     found = read_file(".")
     assert (found.ids, found.told) == (["a"], [])
-    assert found.warnings == ["3 files that are no images by their names are left out"]
+    assert {kind: left_out.first for kind, left_out in found.left_out.items()} == {
+        ".txt file{s}": ["notes.txt"], "file{s} without a suffix": ["noname"], ".csv file{s}": ["sub/list.csv"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".jfif", ".JPE", ".apng", ".pjpeg", ".dib", ".Tiff"])
+def test_every_suffix_of_a_picture(tmp_path: Path, suffix: str) -> None:
+    """What the workers read is a picture by its name, too."""
+    make(tmp_path, f"a{suffix}")
+    assert read_file(".").ids == ["a"]
+
+
+def test_what_is_left_out_of_a_folder(tmp_path: Path) -> None:
+    """What is hidden, empty, a system's or restyle's own is no entry; each kind is counted and named."""
+    make(
+        tmp_path, "a.jpg", "._a.jpg", "in/.DS_Store", "in/~$b.jpg", "__MACOSX/in/._a.jpg", "in/@eaDir/a.jpg/THUMB.jpg",
+        "state/hashes.sqlite", "state/s3/x/outputs/a.jpg", "sent/report.html", "sent/report/0a1b.jpg", "raw/a.CR2",
+    )  # fmt: skip
+    (tmp_path / "in/empty.png").touch()
+    found = read_file(".")
+    assert found.ids == ["a"]
+    assert {kind: (one.count, one.first) for kind, one in found.left_out.items()} == {
+        "hidden folder{s}": (2, ["__MACOSX/", "in/@eaDir/"]),
+        "hidden file{s}": (3, ["._a.jpg", "in/.DS_Store", "in/~$b.jpg"]),
+        "empty file{s} (0 bytes)": (1, ["in/empty.png"]),
+        ".cr2 file{s}": (1, ["raw/a.CR2"]),
+        "folder{s} of restyle's own": (2, ["state/", "sent/report/"]),
+        ".html file{s}": (1, ["sent/report.html"]),
+    }
+
+
+def test_a_part_of_a_folder_of_downloads(tmp_path: Path) -> None:
+    """A folder below one that restyle copies to has copies too, by the index above it."""
+    make(tmp_path, "restyled/a/oak.jpg", "restyled/a/own.jpg")
+    (tmp_path / "restyled/.restyle-download.jsonl").write_text('["a/oak.jpg", "etag", 1]\n')
+    assert read_file("restyled/a").ids == ["own"]
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
@@ -70,8 +105,8 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 def test_a_name_that_makes_no_id(tmp_path: Path) -> None:
     """A file whose name cannot become part of a key is told by its name, and the others are read."""
     make(tmp_path, "a.jpg", "b\nc.jpg")
-    with os.fdopen(os.open(os.fsencode(tmp_path) + b"/\xff.jpg", os.O_CREAT | os.O_WRONLY), "wb"):
-        pass
+    with os.fdopen(os.open(os.fsencode(tmp_path) + b"/\xff.jpg", os.O_CREAT | os.O_WRONLY), "wb") as file:
+        file.write(b"x")
     found = read_file(str(tmp_path))
     assert found.ids == ["a"]
     assert sorted(found.told) == [
@@ -130,6 +165,13 @@ def test_headerless_tables(content: str | bytes, images: list[str]) -> None:
     assert found.images == images
     assert found.ids == [image.removeprefix("s3://shop/").rpartition(".")[0] for image in images]
     assert [entry.etag for entry in found.entries] == [""] * len(images)
+
+
+def test_what_is_left_out_of_a_list_of_keys() -> None:
+    """The same as of a folder, as far as keys tell."""
+    found = good("shop,in/a.jpg\nshop,in/._a.jpg\nshop,__MACOSX/a.jpg\nshop,in/b.txt\n")
+    assert found.ids == ["in/a"]
+    assert {kind: one.count for kind, one in found.left_out.items()} == {"hidden file{s}": 2, ".txt file{s}": 1}
 
 
 def test_versions_are_told() -> None:

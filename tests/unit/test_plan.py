@@ -154,7 +154,7 @@ def test_bad_names_of_a_folder_are_counted_one_by_one(tmp_path: Path) -> None:
     """In a listing, which has no lines, each bad name is an invalid entry."""
     (tmp_path / "in").mkdir()
     for name in ("a.jpg", "b\nb.jpg", "c\nc.jpg"):
-        (tmp_path / "in" / name).touch()
+        (tmp_path / "in" / name).write_bytes(b"x")
     found = plan("in", skip_invalid=True)
     assert (found.jobs, found.uploads, found.as_run(shards=1, by="me").invalid) == (1, 1, 2)
 

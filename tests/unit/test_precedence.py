@@ -266,7 +266,8 @@ def test_each_variant_has_its_own_seed() -> None:
 # -- reports -----------------------------------------------------------------------------------------------
 
 REPORT = {
-    "run_id": "r", "job_id": "j", "id": "mug", "variant": "oak", "image": IMAGE, "outcome": "succeeded", "error": "",
+    "run_id": "r", "job_id": WORKSPACE.job_id("mug", "oak"), "id": "mug", "variant": "oak",
+    "image": IMAGE, "outcome": "succeeded", "error": "",
     "http_status": "", "message": "", "attempts": "1", "in_doubt": "0", "credits": "0.02", "seed": "7",
     "output": "s3://shop/team/outputs/mug/oak.jpg", "record": "s3://shop/team/records/mug/oak.json",
     "prompt": "a {{mug}}", "negative_prompt": "", "samples": "2", "scheduler": "DDIM", "base_model": "juggernaut",

@@ -1,0 +1,91 @@
+"""CSV and its like: cells between delimiters, with the lines that an editor counts. Read by table.py."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+
+from producers.manifest.cells import is_filled
+from producers.manifest.columns import KNOWN, is_image_alias
+from producers.manifest.place import names_a_picture
+from producers.manifest.source import MAX_LINE, Source, wrong
+
+DELIMITERS = ",;\t|"
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+#: Characters of a header that tell its delimiter; the csv module takes no longer cell than 131,072.
+_TOLD_BY = 65536
+#: From so many columns on, lines with as many cells as the header are rows, and no text with commas in it.
+_ROW_LIKE = 4
+
+
+def delimiter_of(line: str) -> str:
+    """The delimiter that splits a header into most columns of ours, then into most cells; a comma where none does."""
+
+    def split(delimiter: str) -> tuple[int, int]:
+        cells = next(csv.reader([line[:_TOLD_BY]], delimiter=delimiter), [])
+        return sum(cell.strip().lower() in KNOWN or is_image_alias(cell) for cell in cells), len(cells)
+
+    return max(DELIMITERS, key=split)
+
+
+class Delimited:
+    """A text of rows whose cells stand between delimiters."""
+
+    def __init__(self, source: Source) -> None:
+        """Sees the delimiter in the first line that is not blank."""
+        self._source = source
+        self.name = source.name
+        first = next((line for line in islice(source.lines(), 100) if line.strip()), "")
+        self._delimiter = delimiter_of(first)
+        self.form = f"a table ({_NAMES[self._delimiter]})"
+
+    def cells(self) -> Iterator[tuple[int, list[str]]]:
+        """Rows that are not blank, with the line on which each begins."""
+        reader = csv.reader(self._source.lines(), delimiter=self._delimiter, strict=True)
+        with _long_cells():
+            while True:
+                begins = reader.line_num + 1
+                try:
+                    row = next(reader, None)
+                except csv.Error as error:
+                    reason = f"the row that begins here is no CSV ({error}); is a quote left open?"
+                    raise wrong(self.name, reason, begins) from None
+                if row is None:
+                    return
+                if any(map(is_filled, row)):
+                    yield begins, row
+
+    def why_no_row(self, line: int, row: Sequence[str], width: int, image: int) -> str:
+        """Why a row cannot be what somebody means: a quote that was left open has swallowed the next ones.
+
+        Args:
+            line: where it begins.
+            row: its cells.
+            width: how many cells the header has.
+            image: which of them is the image; -1 where none is.
+        """
+        for cell in row:
+            if ("\n" in cell or "\r" in cell) and self._holds_rows(cell, width, image):
+                last = line + sum(len(one.splitlines()) - 1 for one in row if one)
+                return f"the quote that opens here swallows lines {line + 1} to {last}; is one left open?"
+        return ""
+
+    def _holds_rows(self, cell: str, width: int, image: int) -> bool:
+        """Whether the lines of a cell behind the first are rows: with a picture in its place, or all of one width."""
+        lines = [line for line in cell.splitlines()[1:] if line.strip()]
+        rows = list(csv.reader(lines, delimiter=self._delimiter))
+        if any(len(row) > image >= 0 and len(row) > 1 and names_a_picture(row[image].strip()) for row in rows):
+            return True
+        return width >= _ROW_LIKE and len(rows) > 1 and all(len(row) == width for row in rows)
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Lets cells be as long as a line; the csv module's own limit of 131,072 is one for the whole process."""
+    before = csv.field_size_limit(MAX_LINE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,197 @@
+"""Exports of shops and feeds, recognised by their columns: which is what, and which pictures are of one product.
+
+Read by table.py and document.py. The page for users: docs/guides/shops.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from producers.manifest.columns import plain
+from producers.manifest.entry import Problems, Row
+from producers.manifest.source import wrong
+
+#: What no picture has.
+NO_PICTURE = "row{s} without a picture"
+_OTHER_VIEW = "row{s} of another store view"
+_COMMA = re.compile(r"\s*,\s*")
+_SELECTED_NONE = "no_selection"
+
+Rows = Callable[[Iterator[Row], Problems], Iterator[Row]]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """An export that is known."""
+
+    name: str
+    """As `--feed` takes it."""
+    form: str
+    """What it is, with its article."""
+    signs: Sequence[frozenset[str]]
+    """Sets of columns, plain, one of which it has whole."""
+    rows: Rows
+    """Makes rows with one picture, or a list of them, out of its rows."""
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Our name -> its columns, plain, of which the first that is there is taken."""
+
+    def has(self, names: Sequence[str]) -> bool:
+        """Whether columns are those of this export."""
+        found = set(map(plain, names))
+        return any(sign <= found for sign in self.signs)
+
+    def renames(self, names: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+        """Our names with the file's columns; those that were given win."""
+        by_plain = {plain(name): name for name in reversed(names)}
+        renames: dict[str, str] = {}
+        for own, columns in self.columns.items():
+            found = next((by_plain[column] for column in columns if column in by_plain), "")
+            if found and found != own and own not in names:
+                renames |= {own: found} | ({f"meta.{found}": found} if own == "id" else {})
+        return renames | dict(given)
+
+
+def feed_of(names: Sequence[str], wanted: str, source: str) -> Feed | None:
+    """The export that these columns are of; None where they are a table of the user's own.
+
+    Raises:
+        ManifestError: it is to be taken for one that it is not.
+    """
+    if wanted == "none":
+        return None
+    if not wanted:
+        return next((feed for feed in FEEDS.values() if feed.has(names)), None)
+    if wanted not in FEEDS:
+        raise wrong(source, f"--feed {wanted}: there is no such export; there are: {', '.join(FEEDS)}, none")
+    feed = FEEDS[wanted]
+    if not feed.has(names):
+        here = frozenset(map(plain, names))
+        _, missing = min((len(sign - here), sorted(sign - here)) for sign in feed.signs)
+        raise wrong(source, f"--feed {wanted}: has no columns {', '.join(missing)}, as {feed.form} has", 1)
+    return feed
+
+
+# -- Shopify -----------------------------------------------------------------------------------------------
+
+#: Columns of a product that stand in its first row alone.
+_OF_PRODUCT = frozenset(
+    {
+        "title", "bodyhtml", "description", "vendor", "productcategory", "standardizedproducttype", "type",
+        "customproducttype", "tags", "status", "published", "publishedononlinestore", "option1name", "option2name",
+        "option3name", "seotitle", "seodescription", "giftcard", "collection",
+    }
+)  # fmt: skip
+
+
+def _cell(row: Row, *columns: str) -> str:
+    """A cell by its column's plain name; empty where it has none of these."""
+    return next((cell.strip() for name, cell in row.meta.items() if plain(name) in columns), "")
+
+
+def _shopify(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
+    """Rows that carry further images follow the product's first row, which alone has its title."""
+    handle, shared, number = "", dict[str, str](), 0
+    for row in rows:
+        of_row = _cell(row, "handle", "urlhandle") or handle
+        if of_row != handle:
+            handle, number = of_row, 0
+            shared = {name: cell for name, cell in row.meta.items() if plain(name) in _OF_PRODUCT}
+            problems.count("products")
+        if not row.given.get("image"):
+            problems.leave_out(NO_PICTURE, f"line {row.line}")
+            continue
+        number += 1
+        own_id = f"{handle}-{_cell(row, 'imageposition') or number}"
+        yield row._replace(given={"id": own_id} | row.given, meta=shared | row.meta)
+
+
+# -- WooCommerce, Magento, Merchant ------------------------------------------------------------------------
+
+
+def _listed(cell: object) -> list[str]:
+    """The pictures of a cell between commas, or of a list."""
+    parts = cell if isinstance(cell, list) else _COMMA.split(str(cell or ""))
+    return [part.strip() for part in parts if isinstance(part, str) and part.strip() not in {"", _SELECTED_NONE}]
+
+
+def _woocommerce(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
+    """A row a product, or a variation of one; all of its pictures stand in one cell, the first is the main one."""
+    for row in rows:
+        if _cell(row, "type") != "variation":
+            problems.count("products")
+        images = _listed(row.given.get("image"))
+        if not images:
+            problems.leave_out(NO_PICTURE, f"line {row.line}")
+            continue
+        own_id = _cell(row, "id")
+        yield row._replace(given=({"id": own_id} if own_id else {}) | row.given | {"image": images})
+
+
+def _magento(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
+    """A row a product and store view; the base image, and further ones between commas, by paths below media/."""
+    for row in rows:
+        if _cell(row, "storeviewcode"):
+            problems.leave_out(_OTHER_VIEW, f"line {row.line}")
+            continue
+        problems.count("products")
+        main = [image.lstrip("/") for image in _listed(row.given.get("image"))]
+        more = [image.lstrip("/") for image in _listed(_cell(row, "additionalimages"))]
+        yield from _main_and_more(row, main, more, problems)
+
+
+def _merchant(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
+    """A row, or an item, a product: its main picture, and further ones between commas."""
+    for row in rows:
+        problems.count("products")
+        more = row.further or _cell(row, "additionalimagelink", "gadditionalimagelink")
+        yield from _main_and_more(row, _listed(row.given.get("image")), _listed(more), problems)
+
+
+def _main_and_more(row: Row, main: list[str], more: list[str], problems: Problems) -> Iterator[Row]:
+    """A row for the main picture, whose id is the product's, and one for each further, numbered from 2."""
+    images = dict.fromkeys([*main, *more])
+    if not images:
+        problems.leave_out(NO_PICTURE, f"line {row.line}")
+    for number, image in enumerate(images, 1 if main else 2):
+        yield row._replace(given=row.given | {"image": image}, number=number if number > 1 else 0, further=())
+
+
+FEEDS = {
+    feed.name: feed
+    for feed in (
+        Feed(
+            "shopify",
+            "a Shopify export",
+            (frozenset({"handle", "imagesrc"}), frozenset({"urlhandle", "productimageurl"})),
+            _shopify,
+            {"image": ("imagesrc", "productimageurl")},
+        ),
+        Feed(
+            "woocommerce",
+            "a WooCommerce export",
+            (frozenset({"type", "sku", "name", "images"}), frozenset({"id", "type", "name", "images"})),
+            _woocommerce,
+            {"image": ("images",), "id": ("sku",)},
+        ),
+        Feed(
+            "magento",
+            "a Magento export",
+            (frozenset({"sku", "baseimage", "producttype"}), frozenset({"sku", "baseimage", "additionalimages"})),
+            _magento,
+            {"image": ("baseimage",), "id": ("sku",)},
+        ),
+        Feed(
+            "merchant",
+            "a Merchant feed",
+            (
+                frozenset({"id", "imagelink", "title"}),
+                frozenset({"id", "imagelink", "additionalimagelink"}),
+                frozenset({"gid", "gimagelink"}),
+            ),
+            _merchant,
+            {"image": ("imagelink", "gimagelink"), "id": ("gid",)},
+        ),
+    )
+}

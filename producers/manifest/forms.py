@@ -1,0 +1,113 @@
+"""What a file is, by its first bytes and words, and how it is read. Read by __init__.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from producers.manifest import listing
+from producers.manifest.delimited import Delimited
+from producers.manifest.document import Document
+from producers.manifest.entry import Stand
+from producers.manifest.feeds import Feed
+from producers.manifest.json_text import decode, decode_first
+from producers.manifest.listing import Listing
+from producers.manifest.reading import ReadOptions
+from producers.manifest.rows import Rows
+from producers.manifest.source import Source, wrong
+from producers.manifest.table import Grid, Table
+from restyle.s3.store import Store
+
+_LINES = (".jsonl", ".ndjson")
+_JSON = (b"{", b"[")
+#: Characters of a first line that are looked at to tell an entry a line from a document.
+_FIRST = 65536
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a file's rows are read."""
+
+    form: str
+    """What it is, with its article."""
+    rows: Rows
+    names: tuple[str, ...]
+    originals: Callable[[Collection[Stand]], Iterator[tuple[Stand, list[str]]]]
+    feed: Feed | None = None
+    columns: frozenset[str] | None = None
+    kept: frozenset[str] = frozenset()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    variants: list[Any] | None = None
+    is_report: bool = False
+    image: str = ""
+    fits: bool = False
+    """Whether metadata that is too long is left out."""
+
+
+def of(content: Source, options: ReadOptions, store: Store | None) -> Form | Listing:
+    """What a file is.
+
+    Raises:
+        ManifestError: it is nothing that can be read, or not what the options say.
+    """
+    content.require_text()
+    start = content.head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if start in _JSON:
+        return _json(content, options, store, is_object=start == b"{")
+    _refuse(options.items, "--items", content, "a table, which has columns")
+    first = next(islice(content.lines(), 1), "")
+    if not options.columns and listing.is_headerless(first):
+        return listing.keys_csv(content)
+    return _table(Delimited(content), options)
+
+
+def _table(grid: Grid, options: ReadOptions, *, fits: bool = False) -> Form:
+    table = Table(grid, options.columns, feed=options.feed, workspace=options.workspace)
+    form = "a report of restyle's" if table.is_report else table.feed.form if table.feed else grid.form
+    return Form(
+        form, table.rows, table.names, table.originals, table.feed, columns=table.header.names,
+        kept=table.header.kept_names, is_report=table.is_report, image=table.header.image, fits=fits,
+    )  # fmt: skip
+
+
+def _json(content: Source, options: ReadOptions, store: Store | None, *, is_object: bool) -> Form | Listing:
+    lines = is_object and _is_lines(content)
+    if inventory := not lines and is_object and _inventory(content):
+        if store is None:
+            raise wrong(content.name, "is an S3 Inventory; reading it needs S3, which is not open here")
+        return listing.inventory(content, inventory, store)
+    document = Document(content, options.columns, lines=lines)
+    return Form(
+        "JSON lines" if lines else "a JSON document", document.rows, ("entry",), document.originals,
+        defaults=document.defaults, variants=document.variants,
+    )  # fmt: skip
+
+
+def _refuse(given: str, option: str, content: Source, form: str) -> None:
+    if given:
+        raise wrong(content.name, f"{option} {given}: this is {form}; leave {option} out")
+
+
+def _is_lines(content: Source) -> bool:
+    """Whether a JSON text that begins with an object has an entry a line."""
+    if content.name.removesuffix(".gz").lower().endswith(_LINES):
+        return True
+    with content.text() as text:
+        start = next(filter(str.strip, iter(lambda: text.readline(_FIRST), "")), "")
+    first = start.strip()
+    if not start.endswith(("\n", "\r")) and len(start) == _FIRST:
+        return False  # of a document that is written in one line
+    whole = decode_first(content.name, content.head[: content.head.find(b"{")].count(b"\n") + 1, first)
+    return isinstance(whole, dict) and "images" not in whole and "fileSchema" not in whole
+
+
+def _inventory(content: Source) -> dict[str, Any] | None:
+    """The content of an S3 Inventory's manifest.json; None where it is none."""
+    if b'"fileSchema"' not in content.head:
+        return None
+    with content.text() as text:
+        found = decode(content.name, 1, text.read())
+    wanted = {"fileSchema", "fileFormat", "files", "destinationBucket"}
+    return found if isinstance(found, dict) and wanted <= found.keys() else None

@@ -1,0 +1,34 @@
+"""How a manifest is to be read, where its content does not say it all. Read by __init__.py and rows.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a user says of a manifest; what is empty is seen from its content."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """`--column`: our name -> the file's column, or the path to it."""
+    sheet: str = ""
+    """`--sheet`: of a workbook."""
+    items: str = ""
+    """`--items`: the path to the entries of a JSON or XML document."""
+    feed: str = ""
+    """`--feed`: the export that it is taken for, or `none`."""
+    images: str = ""
+    """`--images`: the folder or prefix where relative images lie; empty: beside the manifest."""
+    id: str = ""
+    """`--id`: what ids are made of, as a template of columns."""
+    workspace: str = ""
+    """Where it is read, for the reports of earlier runs."""
+
+    def given(self) -> list[str]:
+        """Those that were given, by the names of their options."""
+        named = {
+            "--column": bool(self.columns), "--sheet": bool(self.sheet), "--items": bool(self.items),
+            "--feed": bool(self.feed), "--images": bool(self.images), "--id": bool(self.id),
+        }  # fmt: skip
+        return [name for name, is_given in named.items() if is_given]

@@ -1,0 +1,65 @@
+"""Whether a row of a report still is the one that was written: spreadsheets change ids. Read by table.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from restyle.errors import RestyleError
+from restyle.keys import Workspace, escape, normalise_id, parse_workspace
+
+_INPUT = re.compile(r"(s3://.+)/inputs/[0-9a-f]{64}\.\w+")
+_RUN_FILE = re.compile(r"(s3://.+)/runs/[^/]+/[^/]+")
+_ADVICE = "format the column as text, or mark rows in report.xlsx or in the page of the report"
+
+
+class WrittenRows:
+    """Checks the rows of a report by their job ids."""
+
+    def __init__(self, uri: str, workspace: str) -> None:
+        """Keeps where the report may come from.
+
+        Args:
+            uri: of the report.
+            workspace: where it is read; empty where nobody knows.
+        """
+        found = _RUN_FILE.fullmatch(uri)
+        self._known = [*_sides(workspace), *([found[1]] if found else [])]
+
+    def why_changed(self, row: Mapping[str, str]) -> str:
+        """Why a row is not the one that was written; empty where it is, or where nothing tells."""
+        job_id, record, variant = row.get("job_id", ""), row.get("record", ""), row.get("variant", "")
+        if not job_id:
+            return ""
+        try:
+            entry_id = normalise_id(row.get("id", ""))
+        except (ValueError, RestyleError):
+            return ""  # told as it is read
+        if record:
+            tail = f"/records/{escape(entry_id)}/{variant}.json"
+            belongs = record.endswith(tail) and _is_of(job_id, entry_id, variant, [record.removesuffix(tail)])
+            return "" if belongs else _reason(entry_id, variant)
+        known = [*self._known, *_of_image(row.get("image", ""))]
+        if not known or _is_of(job_id, entry_id, variant, known):
+            return ""
+        return f"{_reason(entry_id, variant)}. In a report of another workspace, empty the column job_id"
+
+
+def _reason(entry_id: str, variant: str) -> str:
+    return f"{entry_id[:100]} (variant {variant[:64]}) is not the id that this row was written with: {_ADVICE}"
+
+
+def _is_of(job_id: str, entry_id: str, variant: str, workspaces: Sequence[str]) -> bool:
+    return any(Workspace(uri).job_id(entry_id, variant) == job_id for uri in workspaces)
+
+
+def _sides(uri: str) -> Iterator[str]:
+    """A workspace and its sandbox."""
+    if uri:
+        plain = parse_workspace(uri).uri.removesuffix("/sandbox")
+        yield from (plain, f"{plain}/sandbox")
+
+
+def _of_image(image: str) -> list[str]:
+    found = _INPUT.fullmatch(image)
+    return [found[1]] if found else []
