@@ -6,8 +6,8 @@ import re
 
 #: First bytes of files that are often taken for a manifest, and what to do about them.
 _KINDS = (
-    (b"PK\x03\x04", "is an Excel workbook or another ZIP file: save it as CSV UTF-8 and give that"),
-    (b"\xd0\xcf\x11\xe0", "is an old Excel workbook: save it as CSV UTF-8 and give that"),
+    (b"PK\x03\x04", "is a ZIP file and no workbook: unpack it, and give the table or the folder that is in it"),
+    (b"\xd0\xcf\x11\xe0", "is an old Office file that cannot be read: save it as .xlsx"),
     (b"PAR1", "is a Parquet file: export it as CSV or JSONL and give that"),
     (b"ORC", "is an ORC file: export it as CSV or JSONL and give that"),
     (b"SQLite format 3", "is an SQLite database: export the table as CSV and give that"),

@@ -16,6 +16,7 @@ from producers.manifest.json_text import decode, decode_first
 from producers.manifest.listing import Listing
 from producers.manifest.reading import ReadOptions
 from producers.manifest.rows import Rows
+from producers.manifest.sheets import Sheet, is_workbook
 from producers.manifest.source import Source, wrong
 from producers.manifest.table import Grid, Table
 from restyle.s3.store import Store
@@ -52,7 +53,11 @@ def of(content: Source, options: ReadOptions, store: Store | None) -> Form | Lis
     Raises:
         ManifestError: it is nothing that can be read, or not what the options say.
     """
+    if is_workbook(content):
+        _refuse(options.items, "--items", content, "a workbook, which has sheets")
+        return _table(Sheet(content, options.sheet), options)
     content.require_text()
+    _refuse(options.sheet, "--sheet", content, "no workbook")
     start = content.head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if start in _JSON:
         return _json(content, options, store, is_object=start == b"{")

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
 
+#: Digits of what is a code and no count.
+_CODE = 5
+_NAMED = 5
 _NAMES = re.compile(r"\{([^{}]+)\}")
 
 
@@ -31,6 +34,47 @@ class DefaultIds:
     @cached_property
     def _shared(self) -> frozenset[int]:
         return shared_stems(self._keys())
+
+
+class LostZeros:
+    """Ids that are probably numbers by a spreadsheet's doing: shorter than their siblings, by the zeros in front."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._first: dict[int, list[int]] = {}
+        self._padded: set[int] = set()
+        self._is_sequence = False
+
+    def add(self, entry_id: str, line: int) -> None:
+        """Looks at an id."""
+        if not (entry_id.isascii() and entry_id.isdigit()):
+            return
+        length = len(entry_id)
+        self._counts[length] = self._counts.get(length, 0) + 1
+        self._is_sequence = self._is_sequence or entry_id == "1"
+        if entry_id[0] == "0":
+            self._padded.add(length)
+        elif len(lines := self._first.setdefault(length, [])) < _NAMED:
+            lines.append(line)
+
+    def warning(self) -> str:
+        """What to say of them; empty where there is nothing to say."""
+        if not self._counts:
+            return ""
+        usual = max(self._counts, key=lambda length: (length in self._padded, self._counts[length]))
+        shorter = {length: count for length, count in self._counts.items() if length < usual}
+        count = sum(shorter.values())
+        is_code = usual >= _CODE and self._counts[usual] > count and not self._is_sequence
+        if not count or not (usual in self._padded or is_code):
+            return ""
+        lines = sorted(line for length in shorter for line in self._first.get(length, []))[:_NAMED]
+        named = ", ".join(map(str, lines))
+        named += ", …" if count > len(lines) else ""
+        told = "1 id is a number" if count == 1 else f"{count:,} ids are numbers"
+        return (
+            f"{told} with fewer digits than the others, which have {usual} (line{'s' * (count > 1)} {named}):"
+            " has a spreadsheet taken zeros off? Format the column as text"
+        )
 
 
 class IdTemplate:

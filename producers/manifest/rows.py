@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from producers.manifest.cells import PARAMS, RESERVED
 from producers.manifest.entry import Entry, Problems, Row
 from producers.manifest.feeds import Feed
-from producers.manifest.ids import DefaultIds, IdTemplate
+from producers.manifest.ids import DefaultIds, IdTemplate, LostZeros
 from producers.manifest.place import Place
 from producers.manifest.several import each_its_own, pictures_in, why_not_one
 from producers.manifest.spoilt import is_error, is_shortened
@@ -57,15 +57,20 @@ class Reading:
 
     def entries(self, problems: Problems) -> Iterator[Entry]:
         """Streams the entries; a row with a problem is none."""
+        zeros = LostZeros()
         for row in self._each(problems):
             faults: list[Fault] = []
             entry = self._entry(row, faults)
+            if "id" in row.given and not row.number:
+                zeros.add(str(row.given["id"]), row.line)
             if entry is not None and not faults and is_shortened(entry.id):
                 problems.doubt(_SHORTENED, row.line)
             for column, reason in faults:
                 problems.add(row.source, row.line, column, reason)
             if entry is not None and not faults:
                 yield entry
+        if warning := zeros.warning():
+            problems.warn(warning)
 
     def _each(self, problems: Problems) -> Iterator[Row]:
         """The rows, each with one picture."""

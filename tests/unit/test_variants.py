@@ -159,7 +159,7 @@ def test_everything_is_told_at_once() -> None:
         ("name,promt\noak,x\n", "v.csv", "oak.promt: is no parameter; did you mean prompt?"),
         ("größe".encode("cp1252"), "v.csv", "v.csv: is not UTF-8 but probably WINDOWS-1252"),
         ("name,prompt\na,b".encode("utf-16"), "v.csv", "v.csv: is not UTF-8 but probably UTF-16"),
-        (b"PK\x03\x04", "v.csv", "v.csv: is an Excel workbook"),
+        (b"PK\x03\x04", "v.csv", "v.csv: is a ZIP file and no workbook"),
     ],
 )  # fmt: skip
 def test_files_that_hold_no_variants(content: str | bytes, name: str, told: str) -> None:

@@ -1,0 +1,137 @@
+"""A program of its own: writes the rows of a workbook's sheet to a file, a JSON list a line. Started by sheets.py.
+
+A workbook may be made to need any amount of memory or time (a cell at the far end of an empty sheet is enough), so it
+is read by a process that may end for it. The library gives no errors of formulas: they become text first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import date, datetime, time
+from decimal import Decimal
+from io import BytesIO
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetVisibleEnum
+
+#: Bytes of memory and seconds of CPU that reading may take.
+_MEMORY, _SECONDS = 3_000_000_000, 600
+_XML_ERROR = re.compile(rb'(<(?:\w+:)?c\b[^>]*?\s)t="e"')
+_ODS_ERROR = re.compile(rb'(<table:table-cell\b[^>]*?)\soffice:value-type="\w+"([^>]*?\scalcext:value-type=)"error"')
+_ODS_VALUE = re.compile(rb'\soffice:(?:string-)?value="[^"]*"')
+#: What the records of a binary sheet say by one byte.
+_ERRORS = {0: "#NULL!", 7: "#DIV/0!", 15: "#VALUE!", 23: "#REF!", 29: "#NAME?", 36: "#NUM!", 42: "#N/A"}
+_CELL_ERROR, _FORMULA_ERROR, _CELL_TEXT = 3, 11, 6
+
+
+def main(path: str, sheet: str, out: str) -> dict[str, object]:
+    """Writes the rows; answers with the sheet's name and those of all, or with `error`."""
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+    try:
+        workbook = CalamineWorkbook.from_filelike(BytesIO(_with_errors(Path(path).read_bytes())))
+        names = [one.name for one in workbook.sheets_metadata if one.visible is SheetVisibleEnum.Visible]
+        names = names or workbook.sheet_names
+        chosen = sheet or (names[0] if names else "")
+        if chosen not in workbook.sheet_names:
+            return {"error": "no sheet", "sheets": workbook.sheet_names}
+        with Path(out).open("w", encoding="utf-8") as lines:
+            rows = _rows(workbook.get_sheet_by_name(chosen))
+            lines.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    except PasswordError:
+        return {"error": "is protected by a password: save it without one"}
+    except MemoryError:
+        return {"error": "needs too much memory to be read: save the sheet as CSV UTF-8"}
+    except (CalamineError, BadZipFile, OSError, ValueError, LookupError) as error:
+        return {"error": f"is no workbook that can be read ({str(error)[:200] or type(error).__name__})"}
+    return {"sheet": chosen, "sheets": names}
+
+
+def _rows(sheet: CalamineSheet) -> Iterator[list[str]]:
+    return ([_text(cell) for cell in row] for row in sheet.iter_rows())
+
+
+def _text(cell: object) -> str:
+    """A cell as the sheet shows it: whole numbers without a point, none with an exponent, days as ISO has them."""
+    match cell:
+        case str():
+            return cell.encode(errors="replace").decode()
+        case bool():
+            return str(cell).upper()
+        case float():
+            return str(int(cell)) if cell.is_integer() else format(Decimal(format(cell, ".15g")), "f")
+        case datetime() | date() | time():
+            return cell.isoformat()
+        case _:
+            return str(cell)
+
+
+def _with_errors(data: bytes) -> bytes:
+    """The workbook with text in the place of errors of formulas."""
+    if not data.startswith(b"PK"):
+        return data
+    mend: dict[str, Callable[[bytes], bytes]] = {".xml": _mended_xml, ".bin": _mended_binary}
+    with ZipFile(BytesIO(data)) as old:
+        mended: dict[str, bytes] = {}
+        for name in old.namelist():
+            is_sheet = name.startswith("xl/worksheets/") and name.count("/") == 2 and name[-4:] in mend
+            if is_sheet or name == "content.xml":
+                before = old.read(name)
+                if (after := mend[name[-4:]](before)) != before:
+                    mended[name] = after
+        if not mended:
+            return data
+        new = BytesIO()
+        with ZipFile(new, "w") as written:
+            for name in old.namelist():
+                written.writestr(name, mended.get(name) or old.read(name))
+    return new.getvalue()
+
+
+def _mended_xml(sheet: bytes) -> bytes:
+    def as_text(cell: re.Match[bytes]) -> bytes:
+        return (
+            _ODS_VALUE.sub(b"", cell[1]) + b' office:value-type="string"' + _ODS_VALUE.sub(b"", cell[2]) + b'"string"'
+        )
+
+    return _XML_ERROR.sub(rb'\1t="str"', _ODS_ERROR.sub(as_text, sheet))
+
+
+def _mended_binary(sheet: bytes) -> bytes:
+    """Records of errors as records of text: column, style, and the error's name with its length."""
+    parts, at, kept = [], 0, 0
+    while at < len(sheet):
+        begin = at
+        kind, at = _varying(sheet, at, 2)
+        size, at = _varying(sheet, at, 4)
+        if kind in {_CELL_ERROR, _FORMULA_ERROR} and size >= 9:
+            text = _ERRORS.get(sheet[at + 8], "#ERROR!").encode("utf-16-le")
+            body = sheet[at : at + 8] + struct.pack("<I", len(text) // 2) + text
+            parts += [sheet[kept:begin], bytes([_CELL_TEXT, len(body)]), body]
+            kept = at + size
+        at += size
+    return b"".join([*parts, sheet[kept:]])
+
+
+def _varying(data: bytes, at: int, most: int) -> tuple[int, int]:
+    """A number of seven bits a byte, and where it ends."""
+    number = 0
+    for place in range(most):
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            break
+    return number, at
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*sys.argv[1:4])))  # noqa: T201 - what sheets.py reads

@@ -1,0 +1,121 @@
+"""Workbooks as manifests: cells as their sheet shows them, and what a spreadsheet does to ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from producers.manifest import ReadOptions, open_manifest
+from restyle.errors import ManifestError
+from tests.support.manifests import good, read, refusal
+from tests.support.workbooks import Cell, ods, xlsb, xlsx
+
+KINDS = (xlsx, xlsb, ods)
+ROWS: list[list[Cell]] = [
+    ["id", "image", "strength", "title", "sold", "since"],
+    ["0017", "s3://b/a.jpg", 0.5, "Mug", True, None],
+    [None, None, None, None, None, None],
+    ["x", "s3://b/b.jpg", None, 4006381333931, None, date(2026, 1, 31)],
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cells_are_text_as_the_sheet_shows_it(kind: Callable[..., bytes]) -> None:
+    """Ids keep their zeros, whole numbers have no point, none has an exponent, days are ISO; lines are the sheet's."""
+    found = good(kind(ROWS))
+    assert (found.ids, found.lines) == (["0017", "x"], [2, 4])
+    assert found.entries[0].params == {"strength": 0.5}
+    assert found.entries[0].meta == {"title": "Mug", "sold": "TRUE"}
+    since = "46053" if kind is xlsb else "2026-01-31"  # which is written without a style
+    assert found.entries[1].meta == {"title": "4006381333931", "since": since}
+    assert found.manifest.form == "a workbook, sheet Products"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers(kind: Callable[..., bytes]) -> None:
+    """As they are shown, whatever a computer makes of them."""
+    shown = {17: "17", 1e-7: "0.0000001", 1e20: "1" + "0" * 20, 0.1 + 0.2: "0.3", -2.5: "-2.5"}
+    found = good(kind([["image", "n"], *(["s3://b/a.jpg", number] for number in shown)]))
+    assert [entry.meta["n"] for entry in found.entries] == list(shown.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_failed_formulas_are_bad_lines_where_they_are_used(kind: Callable[..., bytes]) -> None:
+    """They are no empty cells: a parameter that failed is no default, an id that failed is no picture's name."""
+    errors = ["#N/A", "#DIV/0!", "#REF!"]
+    bad: list[list[Cell]] = [["a", "s3://b/a.jpg", error, error] for error in errors]
+    told = read(kind([["id", "image", "strength", "other"], *bad, [errors[0], "s3://b/b.jpg", 0.5, None]])).told
+    assert [line.partition(", which")[0] for line in told] == [
+        *(f"{line}: strength: reads {error}" for line, error in enumerate(errors, 2)), "5: id: reads #N/A",
+    ]  # fmt: skip
+
+
+def test_sheets_by_name() -> None:
+    """The first that is not hidden, or the one that is named; a name that is none is told with those there are."""
+    book = xlsx(ROWS, before=["Notes"])
+    assert good(book).ids == ["0017", "x"]
+    assert good(book, options=ReadOptions(sheet="Products")).ids == ["0017", "x"]
+    assert "--sheet products: there is no such sheet; did you mean Products?" in refusal(
+        book, options=ReadOptions(sheet="products")
+    )
+    assert "there are: Notes, Products" in refusal(book, options=ReadOptions(sheet="zzz"))
+    assert "--sheet A: this is no workbook" in refusal("image\na.jpg\n", options=ReadOptions(sheet="A"))
+
+
+@pytest.mark.parametrize("name", ["m.xlsx", "m.xlsm", "m.csv", "m"])
+def test_a_workbook_is_known_by_what_is_in_it(name: str) -> None:
+    """Whatever its name says."""
+    Path(name).write_bytes(xlsx(ROWS))
+    assert open_manifest(name, store=None).form == "a workbook, sheet Products"
+
+
+def test_lost_zeros_are_warned_of() -> None:
+    """A number among longer ids was a longer one before a spreadsheet took its zeros off; a count from 1 was not."""
+    rows: list[list[Cell]] = [["id", "image"], ["0042", "s3://b/a.jpg"], [17, "s3://b/b.jpg"], ["4711", "s3://b/c.jpg"]]
+    (warning,) = good(xlsx(rows)).warnings
+    assert warning.startswith("1 id is a number with fewer digits than the others, which have 4 (line 3)")
+    codes = [str(4006381333931 + n) for n in range(9)]
+    table = "id,image\n" + "".join(f"{code},s3://b/{n}.jpg\n" for n, code in enumerate([*codes, "638133393"]))
+    assert "which have 13 (line 11)" in good(table).warnings[0]
+    counted = "id,image\n" + "".join(f"{n},s3://b/{n}.jpg\n" for n in range(1, 1200))
+    assert good(counted).warnings == []
+
+
+# -- what is no workbook -----------------------------------------------------------------------------------
+
+
+def test_other_zip_files_are_told() -> None:
+    """A ZIP file of something else says what to do with it."""
+    out = BytesIO()
+    with ZipFile(out, "w") as file:
+        file.writestr("a.csv", "image\n")
+    assert "is a ZIP file and no workbook: unpack it" in refusal(out.getvalue())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_workbooks_are_told(kind: Callable[..., bytes]) -> None:
+    """Cut off, or with bytes overwritten: a sentence, never a traceback."""
+    data = kind(ROWS)
+    for broken in (data[: len(data) // 2], data[:200] + b"\xff" * 300 + data[500:]):
+        with pytest.raises(ManifestError, match=r"-:?[0-9]*:? (is|has|needs)"):
+            read(broken)
+
+
+def test_a_sheet_that_needs_all_memory_ends_its_reader_alone() -> None:
+    """A cell at the far end of an empty sheet would make a table of 17 thousand million cells: it is told."""
+    data = xlsx([["image"], ["a.jpg"]])
+    out = BytesIO()
+    with ZipFile(BytesIO(data)) as old, ZipFile(out, "w") as new:
+        for name in old.namelist():
+            part = old.read(name)
+            if name.startswith("xl/worksheets/"):
+                part = part.replace(
+                    b"</sheetData>", b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+                )
+            new.writestr(name, part)
+    assert "save the sheet as CSV UTF-8" in refusal(out.getvalue())
