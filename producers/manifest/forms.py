@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from producers.manifest import listing
+from producers.manifest.columns import is_image_alias
 from producers.manifest.delimited import Delimited
 from producers.manifest.document import Document
 from producers.manifest.entry import Stand
@@ -78,15 +79,15 @@ def _table(grid: Grid, options: ReadOptions, *, fits: bool = False) -> Form:
 
 
 def _json(content: Source, options: ReadOptions, store: Store | None, *, is_object: bool) -> Form | Listing:
-    lines = is_object and _is_lines(content)
-    if inventory := not lines and is_object and _inventory(content):
+    lines = is_object and not options.items and _is_lines(content, options)
+    if inventory := not lines and not options.items and is_object and _inventory(content):
         if store is None:
             raise wrong(content.name, "is an S3 Inventory; reading it needs S3, which is not open here")
         return listing.inventory(content, inventory, store)
-    document = Document(content, options.columns, lines=lines)
+    document = Document(content, options.columns, lines=lines, items_at=options.items)
     return Form(
         "JSON lines" if lines else "a JSON document", document.rows, ("entry",), document.originals,
-        defaults=document.defaults, variants=document.variants,
+        defaults=document.defaults, variants=document.variants, fits=bool(options.items),
     )  # fmt: skip
 
 
@@ -95,17 +96,30 @@ def _refuse(given: str, option: str, content: Source, form: str) -> None:
         raise wrong(content.name, f"{option} {given}: this is {form}; leave {option} out")
 
 
-def _is_lines(content: Source) -> bool:
+def _is_lines(content: Source, options: ReadOptions) -> bool:
     """Whether a JSON text that begins with an object has an entry a line."""
     if content.name.removesuffix(".gz").lower().endswith(_LINES):
         return True
     with content.text() as text:
-        start = next(filter(str.strip, iter(lambda: text.readline(_FIRST), "")), "")
+        lines = filter(str.strip, iter(lambda: text.readline(_FIRST), ""))
+        start, is_only = next(lines, ""), next(lines, None) is None
     first = start.strip()
     if not start.endswith(("\n", "\r")) and len(start) == _FIRST:
         return False  # of a document that is written in one line
     whole = decode_first(content.name, content.head[: content.head.find(b"{")].count(b"\n") + 1, first)
-    return isinstance(whole, dict) and "images" not in whole and "fileSchema" not in whole
+    if not isinstance(whole, dict) or "fileSchema" in whole:
+        return False
+    # One line alone may be a document, written without line ends.
+    return not (is_only and _frames(whole, options)) and "images" not in whole
+
+
+def _frames(value: dict[str, Any], options: ReadOptions) -> bool:
+    """Whether an object is rather a document with lists of entries than an entry."""
+    if options.columns or any(name.lower() == "image" or is_image_alias(name) for name in value):
+        return False
+    return any(isinstance(one, list) and one and isinstance(one[0], dict) for one in value.values()) or any(
+        isinstance(one, dict) and _frames(one, options) for one in value.values()
+    )
 
 
 def _inventory(content: Source) -> dict[str, Any] | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NoReturn, TextIO
 
 from producers.manifest.source import MAX_LINE, wrong
 
 _CHUNK = 1 << 16
 _DIGITS = 1000
+_DEEPEST = 200
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -138,6 +140,34 @@ class JsonText:
             line = self.line
             yield line, self.value()
             more = self.take(",]") == ","
+
+    def positions(self) -> Iterator[int]:
+        """The places of the array that begins here; whoever reads them takes each one's value before the next."""
+        self.take("[")
+        more, number = self.peek() != "]" or not self.take("]"), 0
+        while more:
+            self.peek()
+            yield number
+            number += 1
+            more = self.take(",]") == ","
+
+    def skip(self, depth: int = 0) -> None:
+        """Goes past the next value, however long it is.
+
+        Raises:
+            ManifestError: it is no JSON, or nested too deeply.
+        """
+        start = self.peek()
+        if start not in {"[", "{"}:
+            self.value()
+            return
+        with suppress(ValueError, RecursionError):  # it goes on behind the buffer, or is told as it is gone through
+            self._move(_DECODER.raw_decode(self._buffer, self._at)[1])
+            return
+        if depth > _DEEPEST:
+            raise wrong(self._name, "is nested too deeply", self.line)
+        for _ in self.positions() if start == "[" else self.members():
+            self.skip(depth + 1)
 
     def members(self) -> Iterator[str]:
         """The keys of the object that begins here; whoever reads them takes each one's value before the next."""
