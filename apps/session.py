@@ -13,9 +13,9 @@ import typer
 
 from apps.stack import local
 from apps.stack.driving import Driving
-from apps.stops import is_urgent
 from apps.terminal.console import say, talk
 from apps.terminal.signals import ending_at_once, terminable
+from apps.terminal.stops import is_urgent
 from config.celery_app import make_celery
 from config.connections import check_network, limits, open_holding, open_state, open_store, who
 from config.settings import Settings

@@ -25,9 +25,9 @@ from config.connections import limits, open_state, open_store
 from config.reading import load_settings
 from config.settings import Settings
 from producers.scheduling.beat import Beat
-from restyle import cores
 from restyle.coordination.firings import Firings
 from restyle.errors import RestyleError
+from restyle.runtime import cores
 from workers.gauges import Gauges
 from workers.health import Health, doors
 from workers.waiting import meet

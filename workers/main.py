@@ -21,9 +21,9 @@ sys.path.sort(key=is_current_folder)
 from config import logs
 from config.celery_app import make_celery
 from config.reading import load_settings
-from restyle import cores
 from restyle.errors import RestyleError
 from restyle.runtime import allocator as memory
+from restyle.runtime import cores
 from tasks.register import register
 from tasks.resources import open_resources
 from workers import envelopes, foreign, lifecycle, waiting

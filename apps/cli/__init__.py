@@ -8,8 +8,8 @@ import sys
 import typer
 
 from apps.cli.commands import MARKUP, Commands
-from restyle import cores
 from restyle.errors import RestyleError
+from restyle.runtime import cores
 
 # Most of what a command makes is its libraries, which stay: Python's looks for garbage among them would be a twelfth of
 # a short command's CPU.

@@ -9,11 +9,10 @@ import typer
 from pydantic import SecretStr
 from rich.table import Table
 
-from apps import environments
 from apps.cli import options
 from apps.cli.checks import examine
 from apps.session import is_embedded
-from apps.stack import local
+from apps.stack import environments, local
 from apps.terminal.console import out, print_json, say
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError

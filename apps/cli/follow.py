@@ -11,10 +11,10 @@ from pathlib import Path
 from apps.cli.board import board
 from apps.cli.minding import Away, Minder, StackEnded
 from apps.session import Session
-from apps.stops import is_urgent
 from apps.terminal.console import credits_text, print_json, say, talk
 from apps.terminal.exits import UNREACHABLE, exit_code, run_code
 from apps.terminal.signals import losing_terminal, terminable
+from apps.terminal.stops import is_urgent
 from producers.runs.snapshot import Snapshot, watch
 from reports.mirror import Mirror
 from reports.missing import find_missing

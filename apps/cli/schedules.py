@@ -13,19 +13,19 @@ from itertools import islice
 import typer
 from rich.table import Table
 
-from apps import environments
 from apps.cli import follow, options
 from apps.cli.minding import LONELY
 from apps.session import Session, is_embedded, session
+from apps.stack import environments
 from apps.stack.keeper import end_with_parent
 from apps.terminal.console import credits_text, out, print_json, say
 from apps.terminal.exits import NEEDS_PERSON, WRONG_INPUT
 from config.reading import config_path
 from config.schedules import Schedule
 from config.settings import Settings
-from producers.fired import Fired
 from producers.planning.plan import draft
 from producers.scheduling.beat import Beat
+from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import fire, upcoming
 from restyle.coordination.firings import Ending, Firings, Settled
 from restyle.errors import ConfigurationError, RestyleError

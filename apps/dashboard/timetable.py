@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from apps.views.overview import Side
 from config.schedules import Schedule
-from producers.fired import Fired
+from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import upcoming
 from restyle.coordination.firings import Firings, Settled
 from restyle.errors import RestyleError, StateUnavailable

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from apps import pids
+from apps.stack import pids
 from apps.stack.locks import Lock, is_held_alone
-from restyle import private
 from restyle.errors import StateUnavailable
+from restyle.runtime import private
 
 #: The module that keeps a group.
 KEEPER = "apps.stack.keeper"
@@ -28,8 +28,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Home:
-    """The folder. Each group has files in its `run/` (apps/stack/groups.py). What is not this user's is no part
-    of it.
+    """The folder, of which nothing is believed that is not this user's.
+
+    Each group has files in its `run/` (apps/stack/groups.py).
     """
 
     path: Path

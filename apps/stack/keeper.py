@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 from apps.stack.locks import Lock
-from restyle import cores, private
+from restyle.runtime import cores, private
 
 #: Bytes of a log at which a new one is begun at the next start.
 LOG_BYTES = 5_000_000

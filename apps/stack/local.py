@@ -20,14 +20,14 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from apps import environments
+from apps.stack import environments
 from apps.stack.fitting import check_worker, story_of_worker
 from apps.stack.groups import STARTING, TURN_TIMEOUT, Group, Groups, Made, Member
 from apps.stack.home import Home, Say, tail
 from config.settings import Settings
-from restyle import private
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError, StateUnavailable
+from restyle.runtime import private
 from restyle.s3.store import EMBEDDED_BUCKET
 
 #: Credits on the account of an embedded sandbox: enough for any trial.

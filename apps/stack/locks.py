@@ -9,7 +9,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from restyle import private
+from restyle.runtime import private
 
 
 class Lock:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from apps.stops import note
 from apps.terminal.exits import TERMINATED
+from apps.terminal.stops import note
 from restyle.s3.throttling import end_all
 
 

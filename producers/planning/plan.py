@@ -23,9 +23,9 @@ from producers.planning.compare.lookup import made_by_us
 from producers.planning.first_pass import Census, Planner
 from producers.planning.inputs import check_inputs
 from producers.planning.resolve import Resolved, Resolver
+from producers.planning.summary import Summary, summarised
 from producers.planning.uploads import Hashes
 from producers.planning.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
-from producers.summary import Summary, summarised
 from restyle.errors import ConfigurationError, ManifestError, Problem
 from restyle.images.colours import background
 from restyle.keys import Workspace, new_run_id, split_uri

@@ -10,9 +10,9 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from restyle import private
 from restyle.errors import ManifestError, Problem
 from restyle.keys import Workspace
+from restyle.runtime import private
 from restyle.s3.store import Store
 
 _CACHE = "hashes.sqlite"

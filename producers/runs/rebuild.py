@@ -22,7 +22,7 @@ from producers.dispatch.ledger import Ledger, add_up, read_ledger
 from producers.runs.outcomes import read_results, readable
 from producers.runs.snapshot import read_run
 from producers.runs.suspensions import keep_suspended, read_suspension
-from producers.unread import given_up, unread
+from producers.runs.unread import given_up, unread
 from restyle.coordination.budgets import weight
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods, known_zone, names_of

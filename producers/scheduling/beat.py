@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import structlog
 
 from config.settings import Settings
-from producers.fired import Fired
+from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import Firing, due, fire, upcoming
 from restyle.coordination.firings import Ending, Firings
 from restyle.errors import RestyleError

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import structlog
 
 from config.settings import Settings
-from producers.fired import Fired, Newer, Over, Unfounded
 from producers.planning.clashes import find_clashes
 from producers.planning.compare.diff import compare, put_diff
 from producers.planning.plan import draft
@@ -17,6 +16,7 @@ from producers.planning.probing import probe
 from producers.planning.shards import write_shards
 from producers.runs.control import AlreadyEnded, Control
 from producers.runs.snapshot import read_run
+from producers.scheduling.fired import Fired, Newer, Over, Unfounded
 from producers.scheduling.schedule import Firing, Overlap, Standing, is_of, overlapping
 from restyle.coordination.firings import Ending, Firings
 from restyle.coordination.fleet import Fleet

@@ -2,7 +2,7 @@
 
 A firing is kept from its claim until it is settled: its run exists, or will not. Nothing is lost by the death of a
 beat or of a worker in between. Only its run's id is here, and that is a hint: what fires lies in S3
-(producers/fired.py).
+(producers/scheduling/fired.py).
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ from typing import Literal
 from restyle.coordination.budgets import Budgets, weight
 from restyle.coordination.call_ends import call_end, recipe
 from restyle.coordination.heartbeats import Granted, Hands, Holding
+from restyle.coordination.hints import MOST_WORKERS, read_number, read_object, read_place
 from restyle.coordination.redis.client import State
 from restyle.coordination.redis.durability import Durability
 from restyle.coordination.suspensions import Suspension, read_hold, read_suspensions
 from restyle.errors import RequestRejected, RestyleError
-from restyle.hints import MOST_WORKERS, read_number, read_object, read_place
 from restyle.http.rate_limits import MOST
 from restyle.models import Message
 from restyle.runtime.clock import elapsed

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from restyle.coordination.budgets import weight
 from restyle.coordination.call_ends import recipe
 from restyle.coordination.fleet import Fleet
+from restyle.coordination.hints import read_number, read_object
 from restyle.coordination.registry import Registry, Totals, read_totals
 from restyle.coordination.suspensions import Suspension, read_suspensions
 from restyle.errors import RunUnreadable
-from restyle.hints import read_number, read_object
 from restyle.keys import is_run_id
 from restyle.models import Message, Outcome, OutcomeKind, Record, RunStatus, utc_now
 from restyle.telemetry import metrics

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import NamedTuple, TypeVar
 
+from restyle.coordination.hints import read_json
 from restyle.coordination.progress import REMEMBER_ENDED
 from restyle.coordination.redis.client import State
-from restyle.hints import read_json
 
 #: Seconds between two points.
 EVERY = 5.0

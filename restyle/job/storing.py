@@ -1,7 +1,8 @@
 """A paid answer on its way to S3, so that it outlives this process and is paid for once.
 
-In S3 it is done. Where S3 takes nothing it is kept elsewhere meanwhile (restyle/safekeeping.py). An object that S3
-refuses by itself is its job's own matter: the picture is set aside in the workspace, and the job ends as `not_stored`.
+In S3 it is done. Where S3 takes nothing it is kept elsewhere meanwhile (restyle/job/parked/safekeeping.py). An object
+that S3 refuses by itself is its job's own matter: the picture is set aside in the workspace, and the job ends as
+`not_stored`.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from restyle.job.context import Tools
 from restyle.job.locations import place
 from restyle.job.parked import in_redis as parked
 from restyle.job.parked import unplaced
+from restyle.job.parked.safekeeping import FIRST_WAIT, Safekeeping
 from restyle.job.results import Made
 from restyle.keys import split_uri
 from restyle.models import Record
 from restyle.outputs import Storing
 from restyle.s3.errors import as_for_all
-from restyle.safekeeping import FIRST_WAIT, Safekeeping
 from restyle.telemetry.steps import step
 
 log = structlog.get_logger("restyle.store")

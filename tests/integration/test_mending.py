@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from restyle.coordination.fleet import Claim, Fleet, Limits
+from restyle.coordination.mending import ACCOUNT, NAMED, WORKSPACE, Form
 from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import State
 from restyle.coordination.trends import RunPoint, note_runs
 from restyle.errors import RunUnreadable
-from restyle.mending import ACCOUNT, NAMED, WORKSPACE, Form
 from tests.integration.test_fleet import RUN, a_message, a_run
 from tests.support.holding import hold
 

@@ -13,9 +13,9 @@ import pytest
 from config.reading import load_settings
 from config.schedules import Notify, Schedule
 from config.settings import Settings
-from producers.fired import MAX_BYTES, Fired
 from producers.runs.control import Control
 from producers.scheduling.beat import Beat
+from producers.scheduling.fired import MAX_BYTES, Fired
 from producers.scheduling.schedule import Firing, fire
 from producers.scheduling.start import Starter
 from reports.notifications import Notifications

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from apps import pids
+from apps.stack import pids
 from apps.stack.home import Home
 from apps.stack.locks import Lock, is_held_alone
-from restyle import private
 from restyle.keys import Workspace
-from restyle.private import NotOurs
+from restyle.runtime import private
+from restyle.runtime.private import NotOurs
 
 OTHER = 54321
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can lay down what belongs to another user")

@@ -5,7 +5,7 @@ local workspace, account = ARGV[1], ARGV[2]
 local function arg(n) return ARGV[n + 2] end
 
 -- A number that Redis holds as text. Words in its place are somebody else's: the script ends there, and what it tripped
--- over is looked for (restyle/mending.py).
+-- over is looked for (restyle/coordination/mending.py).
 local to_number = tonumber
 local function tonumber(text)
   local number = to_number(text)
@@ -34,7 +34,7 @@ local function done_key(job) return workspace .. 'done:' .. job end
 -- Named as in earlier versions: what those parked was paid for.
 local function parked_key(job) return workspace .. 'kept:' .. job end
 local function request_key(job) return workspace .. 'request:' .. job end
--- A paid answer lies on the disk of a worker alone: the job is not called meanwhile (restyle/safekeeping.py).
+-- A paid answer lies on the disk of a worker alone: the job is not called meanwhile (restyle/job/parked/safekeeping.py).
 local spooled_jobs_key = workspace .. 'spooled'
 local function spooled_key(job) return spooled_jobs_key .. ':' .. job end
 local function lost_key(job) return workspace .. 'lost:' .. job end

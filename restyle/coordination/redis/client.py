@@ -17,12 +17,12 @@ from typing import Any, ParamSpec, TypeVar
 
 import redis
 
+from restyle.coordination.mending import mend
 from restyle.coordination.redis.address import RedisAddress
 from restyle.coordination.redis.durability import Proof
 from restyle.coordination.redis.errors import LOGIN, code_of, drops, meaning
 from restyle.coordination.redis.spells import Spells
 from restyle.errors import ConfigurationError, StateUnavailable
-from restyle.mending import mend
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,7 +83,7 @@ class State:
                 yield from str(arg).removeprefix(self.namespace).split(":")
 
     def _mended(self, ask: Callable[[], R], args: Iterable[str | float]) -> R:
-        """Asks once more where somebody has put into Redis what a script fails by (restyle/mending.py)."""
+        """Asks once more where somebody has put into Redis what a script fails by (restyle/coordination/mending.py)."""
         try:
             return ask()
         except redis.ResponseError:

@@ -22,10 +22,10 @@ from restyle.errors import FleetError, MalformedResponse, RestyleError, StateUna
 from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
 from restyle.job.parked import in_redis as parked
+from restyle.job.parked.safekeeping import Safekeeping
 from restyle.models import Fingerprint, Params, UtcTime, Value, utc_now
 from restyle.reply import Reply, quoted
 from restyle.runtime.clock import elapsed
-from restyle.safekeeping import Safekeeping
 from restyle.segmind.responses import Answer, read_images, stored_text
 
 #: Such answers of a job after which no further call is made for it: each of them is billed.
@@ -86,7 +86,7 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
     The error's message says where it lies from then on, and `is_last` whether the job gets no further call.
 
     Raises:
-        Dropped: this worker drains or stands aside, S3 takes nothing, and the answer is safe (restyle/safekeeping.py).
+        Dropped: this worker drains or stands aside, S3 takes nothing, and the answer is safe (safekeeping.py).
     """
     reply, error.reply = error.reply, None
     if reply is None:

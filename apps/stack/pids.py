@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from restyle.private import NotOurs
+from restyle.runtime.private import NotOurs
 
 
 def end(pid: int, module: str, lock: Path) -> None:
