@@ -80,14 +80,11 @@ class Fired:
         return settled if settled is not None and settled.at >= firing.at else None
 
     def settled(self, name: str) -> Settled | None:
-        """How a schedule's last firing ended."""
+        """How a schedule's last firing ended; None where that is not known."""
         try:
             found = self.store.get(self.workspace.schedule(name), max_bytes=MAX_BYTES)
             return Settled.model_validate_json(found.data)
-        except InputNotFound:
-            return None
-        except (InvalidImage, ValidationError):
-            log.warning("how a schedule fired last cannot be read", uri=self.workspace.schedule(name))
+        except (InputNotFound, InvalidImage, ValidationError):
             return None
 
     def settle(self, settled: Settled) -> None:

@@ -14,16 +14,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
-
 from restyle.errors import RunUnreadable
 from restyle.keys import is_run_id
 from restyle.telemetry import metrics
 
 if TYPE_CHECKING:
     from restyle.coordination.redis.client import State
-
-log = structlog.get_logger("restyle.state")
 
 #: Fields that a hash of ours has at most, apart from those of runs.
 MOST_FIELDS = 5_000
@@ -132,7 +128,7 @@ def _check(state: State, key: str, form: Form) -> bool:
     found = list(_faults(state, key, form))
     for fault in found:
         metrics.HINTS_DROPPED.labels("key").inc()
-        log.warning("something in Redis is none of ours: removed", key=ascii(key), found=fault.told)
+        _tell(key, fault)
         if fault.field is None:
             state.ask("UNLINK", key)
         elif key == f"{state.account}suspension":
@@ -142,6 +138,15 @@ def _check(state: State, key: str, form: Form) -> bool:
         else:
             state.ask("HDEL", key, fault.field)
     return bool(found)
+
+
+def _tell(key: str, fault: Fault) -> None:
+    """Logs what is removed; a command, whose words are about something else, leaves that to the workers."""
+    import structlog  # commands need not wait for it
+
+    if structlog.is_configured():
+        log = structlog.get_logger("restyle.state")
+        log.warning("something in Redis is none of ours: removed", key=ascii(key), found=fault.told)
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class Valkey:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    options: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -74,6 +75,7 @@ class Valkey:
         command = [
             str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
             "--save", "", "--appendonly", "yes", "--logfile", str(self.folder / "valkey.log"),
+            *self.options,
         ]  # fmt: skip
         self.process = subprocess.Popen(command, preexec_fn=_meet_a_full_disk)  # noqa: PLW1509 - one thread forks here
         answers(self.port)
@@ -96,10 +98,10 @@ class Valkey:
 
 
 @contextmanager
-def running_valkey(folder: Path) -> Iterator[Valkey]:
+def running_valkey(folder: Path, *options: str) -> Iterator[Valkey]:
     """A Valkey of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = Valkey(folder, free_port())
+    server = Valkey(folder, free_port(), options=options)
     server.start()
     try:
         yield server

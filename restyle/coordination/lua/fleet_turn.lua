@@ -1,7 +1,8 @@
 -- Takes the turn at writing this Redis's record in S3, with a beat that it will bear, and a name where it gets a new one.
 -- turn, for how long (ms), beat, name ('': the one it has)
 -- -> {} another process has it | {now, unfinished runs, jobs without an outcome in them}
-if not redis.call('SET', turn_key, arg(1), 'NX', 'PX', arg(2)) then return {} end
+if holder_of(turn_key) then return {} end
+redis.call('SET', turn_key, arg(1), 'PX', arg(2))
 redis.call('LPUSH', beats_key, arg(3))
 redis.call('LTRIM', beats_key, 0, 19)
 if arg(4) ~= '' then

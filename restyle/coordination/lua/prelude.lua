@@ -20,6 +20,12 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Who has a lock; one that does not end within ten minutes is none of ours.
+local function holder_of(lock)
+  local left = redis.call('PTTL', lock)
+  return left >= 0 and left <= 600000 and redis.call('GET', lock)
+end
+
 local function run_key(run) return workspace .. 'run:' .. run end
 local function open_key(run) return run_key(run) .. ':open' end
 local function closed_key(run) return run_key(run) .. ':closed' end

@@ -34,6 +34,8 @@ TAKEN_WHEN_FULL = frozenset({
     "fleet_turn_over", "free", "hold", "leave", "leave_plan", "let_go", "loosen", "report", "resume",
     "settle", "spent", "spool", "submitted", "suspend", "unhold", "unpark", "unreadable",
 })  # fmt: skip
+#: Times that Redis is mended for one question: somebody may be at it all the while.
+_MENDED = 3
 #: A script is judged by its first write, and one that has written is not broken off. This writes nothing, and is never
 #: refused for want of memory.
 _WRITES_WHEN_FULL = "redis.call('DEL', workspace .. 'nothing')\n"
@@ -83,13 +85,15 @@ class State:
                 yield from str(arg).removeprefix(self.namespace).split(":")
 
     def _mended(self, ask: Callable[[], R], args: Iterable[str | float]) -> R:
-        """Asks once more where somebody has put into Redis what a script fails by (restyle/coordination/mending.py)."""
-        try:
-            return ask()
-        except redis.ResponseError:
-            if not mend(self, args):
-                raise
-            return ask()
+        """Asks again where somebody has put into Redis what a script fails by (restyle/mending.py)."""
+        for _ in range(_MENDED):
+            try:
+                return ask()
+            except redis.ResponseError:
+                args = tuple(args)  # what they are made of is looked at here alone
+                if not mend(self, args):
+                    raise
+        return ask()
 
     def run_durably(self, proof: Proof | None, script: str, *args: str | float) -> tuple[Any, bool | None]:
         """Runs a script, and waits until what it wrote is safe: its answer, and whether that was confirmed.

@@ -40,7 +40,7 @@ _NEXT = {
     "BUSY": f"{_BY_ITSELF}; or end the script that keeps Redis busy: redis-cli SCRIPT KILL",
     "NOAUTH": _CHECK_LOGIN,
     "WRONGPASS": _CHECK_LOGIN,
-    "NOPERM": "allow the user of RESTYLE_REDIS_URL every command on the keys restyle:* (ACL SETUSER)",
+    "NOPERM": "allow the user of RESTYLE_REDIS_URL what it needs on the keys restyle:* (deploy/redis/users.acl)",
     "ERR": "look at what Redis says; work goes on by itself once it has passed",
     **dict.fromkeys(("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN"), _NO_CLUSTER),
 }

@@ -1,0 +1,145 @@
+"""The Redis users of deploy/redis/users.acl: each kind of process does its work with its own keys, and no more."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+
+from restyle.keys import Workspace
+from tests.acceptance.conftest import FleetOf
+from tests.acceptance.test_nightly import put, schedule
+from tests.support.catalog import write_catalog
+from tests.support.command import Command
+from tests.support.dashboard import running_dashboard
+from tests.support.sandbox import SandboxServer
+from tests.support.servers import S3, Valkey, running_valkey
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+FILE = Path(__file__).parents[2] / "deploy" / "redis" / "users.acl"
+ROLES = ("worker", "submitter", "beat", "dashboard")
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A Valkey with the users of the file, and one of the test's own that may do everything."""
+
+    server: Valkey
+    passwords: dict[str, str]
+
+    def url(self, role: str) -> str:
+        """The address for a kind of process."""
+        return f"redis://{role}:{self.passwords[role]}@127.0.0.1:{self.server.port}/0"
+
+    def client(self, role: str) -> redis.Redis:
+        """A bare client of this user."""
+        return redis.Redis.from_url(self.url(role), decode_responses=True)
+
+    @property
+    def refused(self) -> list[str]:
+        """What was refused to whom."""
+        return [
+            f"{entry['username']}: {entry['context']} {entry['object']}" for entry in self.client("admin").acl_log()
+        ]
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Guarded]:
+    """The file as it is shipped, but for its secrets."""
+    passwords = {role: secrets.token_hex(8) for role in (*ROLES, "admin")}
+    text = FILE.read_text()
+    for role in ROLES:
+        text = re.sub(rf"^(user {role} on )>\S+", rf"\1>{passwords[role]}", text, flags=re.MULTILINE)
+    assert "choose" not in text
+    users = tmp_path / "users.acl"
+    users.write_text(f"{text}user admin on >{passwords['admin']} ~* &* +@all\n")
+    with running_valkey(tmp_path / "valkey", "--aclfile", str(users)) as server:
+        yield Guarded(server, passwords)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, guarded: Guarded, s3: S3, sandbox: SandboxServer) -> FleetOf:
+    """Commands as the submitter."""
+    env = {
+        "RESTYLE_REDIS_URL": guarded.url("submitter"), "RESTYLE_WORKSPACE": s3.workspace.uri,
+        "RESTYLE_API_URL": sandbox.url, "RESTYLE_API_KEY": sandbox.api_key, **s3.env,
+    }  # fmt: skip
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    return FleetOf(Command(folder, env), s3.store, Workspace(env["RESTYLE_WORKSPACE"]))
+
+
+@pytest.mark.long
+def test_a_whole_run_under_the_users(
+    fleet: FleetOf, guarded: Guarded, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Submit, suspend, resume, cancel, status, a schedule, a beat and a page: nothing is refused to any of them."""
+    write_catalog(fleet.command.folder, 5)
+    command, images = fleet.command, fleet.workspace.under("in") + "/"
+    put(fleet, images, ("x", "y"))
+    schedule(command, images, cron="* * * * *", catch_up=True)
+    worker = fleet.with_settings(RESTYLE_REDIS_URL=guarded.url("worker"))
+    with worker.worker():
+        worker.wait_for_workers(1)
+        command("suspend")
+        first = fleet.submit()
+        command("resume")
+        assert fleet.finished(first, within=90)["succeeded"] == 5
+        assert command("schedules", "run", "nightly").out
+        with beating(fleet.with_settings(RESTYLE_REDIS_URL=guarded.url("beat"))) as beat:
+            wait_until(
+                lambda: "nightly" in (guarded.client("admin").hgetall(f"{fleet.workspace.namespace}schedules:looked")),
+                timeout=30, description="the beat's look",
+            )  # fmt: skip
+            assert beat.poll() is None
+        command("runs", "--json")
+        for name, value in {**command.env, "RESTYLE_REDIS_URL": guarded.url("dashboard")}.items():
+            monkeypatch.setenv(name, value)
+        with running_dashboard() as page, urllib.request.urlopen(f"{page.url}/runs/{first}") as answer:
+            assert first in answer.read().decode()
+    assert guarded.refused == []
+    assert sandbox.charged == 7
+
+
+@contextmanager
+def beating(fleet: FleetOf) -> Iterator[subprocess.Popen[bytes]]:
+    """`restyle beat` beside the test."""
+    process = subprocess.Popen(
+        fleet.command.argv("beat"), cwd=fleet.command.folder, env=fleet.command.environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_user_may_no_more_than_its_work(guarded: Guarded, role: str) -> None:
+    """No other keys, no server's commands, and of what holds calls only a worker may write."""
+    client = guarded.client(role)
+    for words in (("FLUSHALL",), ("CONFIG", "SET", "maxmemory", "1"), ("KEYS", "*"), ("SET", "other", "x"),
+                  ("GET", "other"), ("ACL", "LIST"), ("SHUTDOWN",), ("MONITOR",), ("DUMP", "restyle:0:x")):  # fmt: skip
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*words)  # type: ignore[no-untyped-call] # redis has no types here
+    for key in ("restyle:0:lease:x", "restyle:0:kept:x", "restyle:0:done:x", "restyle:0:notices", "restyle:0:worker:w"):
+        if role == "worker":
+            client.delete(key)
+            continue
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.delete(key)
+    if role in ("beat", "dashboard"):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.lpush("restyle:0:queue:jobs", "x")
