@@ -183,3 +183,23 @@ def test_lists_are_read_with_bounds(state: State, fleet: Fleet, progress: Progre
     assert (progress.troubles(), fleet.jobs_of("other"), fleet.workers()["other"]) == ({}, {}, {})
     with pytest.raises(RunUnreadable):
         progress.open_shards(RUN)
+
+
+@pytest.mark.parametrize("ends", [(), ("EX", 10**8)])
+def test_a_lock_without_an_end_is_nobodys(state: State, progress: Progress, ends: tuple[str, ...]) -> None:
+    """Somebody has put it there so that no run is moved: it is taken like one that is free."""
+    for name in ("dispatcher", "right:admission", "fleet:turn"):
+        state.ask("SET", state.key(name), "somebody", *ends)
+    assert progress.dispatch("token", 5)
+    assert state.run("right", "admission", "token", 1000, 0) == 1
+    assert state.run("fleet_turn", "turn", 1000, "beat", "") != []
+    assert not progress.dispatch("other", 5)
+
+
+def test_a_run_that_is_not_over_is_not_ended_by_a_message(state: State, fleet: Fleet, progress: Progress) -> None:
+    """The right to write its end is taken in the step that sees all its shards closed; a key beside it is no run."""
+    assert not progress.finishing(RUN, "w")
+    for name in (f"{RUN}:suspension", "../x", "x"):
+        assert not progress.finishing(name, "w")
+    assert state.ask("EXISTS", state.key("run", RUN, "suspension")) == 0
+    fleet.beat({})
