@@ -6,6 +6,7 @@ import re
 import socket
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -121,8 +122,11 @@ def test_a_run_outlives_whoever_writes_to_redis(
 
 
 def ended(here: FleetOf, run_id: str) -> list[str]:
-    """Waits for a run's end, as a person does who reads what it says: why it stood still meanwhile."""
-    said: list[str] = []
+    """Waits for a run's end, as a person does who reads what it says: why it stood still meanwhile.
+
+    One that is silent for long is resumed too: whoever erases the list of runs has the fleet take itself for idle.
+    """
+    said, began = list[str](), time.monotonic()
 
     def look() -> bool:
         now = here.command("status", run_id, "--json", expect=None)
@@ -132,7 +136,7 @@ def ended(here: FleetOf, run_id: str) -> list[str]:
         reason = (told.get("trouble") or told.get("suspension") or {}).get("reason", "")
         if reason and reason not in said:
             said.append(reason)
-        if reason:
+        if reason or time.monotonic() - began > 20:
             here.command("resume", run_id, expect=None)
         return False
 
