@@ -6,6 +6,7 @@ is read; and it comes from outside, so the work for it is bounded.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ from restyle.images import may_be_picture
 MOST_LEVELS, MOST_VALUES, MOST_GROUPS = 12, 4_000_000, 20_000
 #: Pictures of an answer; a call asks for four at most.
 MOST_PICTURES = 16
+#: Bytes of an answer in which pictures are spelled: four samples in base64 take about 20 MB.
+MOST_TEXT = 32 * 1024 * 1024
+#: Bytes of a text beyond which each of its characters is kept as one byte: nothing of a picture is beyond ASCII.
+_LONG = 1_000_000
 
 #: Where answers have their pictures, the likeliest first; bytes before links. From Segmind's own answers and the
 #: common shapes of others (OpenAI, Stability, Replicate, fal, Hugging Face); in lower case, without - and _.
@@ -37,13 +42,13 @@ _NOT_OURS = re.compile(
     r"input|init|source|original|request|mask|thumb|preview|prompt|control|avatar|logo|log|param|error"
 )
 _LINK = re.compile(r"https?://[^\s\"'<>\\]{3,4000}", re.IGNORECASE)
-_SPACE = re.compile(r"\s+")
+_SPACE = b" \t\n\r\v\f"
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)", re.IGNORECASE | re.DOTALL)
 #: A text shorter than that is a word, not a picture: the smallest GIF takes 35 bytes.
 _SHORTEST = 40
 
 #: The other alphabet of base64 in the usual one (RFC 4648, 5).
-_STANDARD = {ord("-"): "+", ord("_"): "/"}
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 _DATA = re.compile(r"data:[\w/+.;=\-\s\"]*,", re.IGNORECASE)
 
 Item = bytes | str
@@ -64,6 +69,8 @@ def unpack(content_type: str, body: bytes) -> list[Item]:
         raise MalformedResponse("an HTML page", kind="page")
     if parts := list(_parts(content_type, body)):
         return parts
+    if len(body) > MOST_TEXT:
+        raise MalformedResponse(f"{len(body):,} bytes that are no picture, more than text may be", kind="too large")
     text = _text(body)
     if text is None:
         raise MalformedResponse(f"{len(body):,} bytes that are no picture", kind="unknown bytes")
@@ -81,7 +88,7 @@ def _parts(content_type: str, body: bytes) -> Iterator[Item]:
     found = re.search(r'multipart/[^;]+;.*?boundary="?([^";,\s]{1,70})', content_type, re.IGNORECASE)
     if not found:
         return
-    for part in body.split(b"--" + found.group(1).encode())[1 : MOST_PICTURES + 1]:
+    for part in body.split(b"--" + found.group(1).encode(), MOST_PICTURES + 1)[1 : MOST_PICTURES + 1]:
         head, _, content = part.partition(b"\r\n\r\n" if b"\r\n\r\n" in part else b"\n\n")
         content = content.removesuffix(b"\n").removesuffix(b"\r")
         told = re.search(rb"content-type:\s*([^\r\n]+)", head, re.IGNORECASE)
@@ -96,13 +103,15 @@ def _parts(content_type: str, body: bytes) -> Iterator[Item]:
 
 def _text(body: bytes) -> str | None:
     """The body as text without a mark of its order; None where it is none."""
+    encoding = json.detect_encoding(body)
+    body = body.removeprefix(codecs.BOM_UTF8)
+    head = body[:4000].decode(encoding, "ignore").removeprefix("\ufeff").strip()
     try:
-        text = body.decode(json.detect_encoding(body))
+        text = body.decode("latin-1" if encoding.startswith("utf-8") and len(body) > _LONG else encoding)
     except ValueError:
-        text = body.decode("latin-1")
-    text = text.removeprefix("\ufeff").strip()
-    strange = sum(not char.isprintable() and not char.isspace() for char in text[:1000])
-    return text if strange == 0 else None
+        text = head = body.decode("latin-1")
+    strange = sum(not char.isprintable() and not char.isspace() for char in head[:1000])
+    return text.removeprefix("\ufeff").strip() if strange == 0 else None
 
 
 # -- JSON --------------------------------------------------------------------------------------------------
@@ -125,7 +134,7 @@ def _in_json(text: str, level: int = 0) -> list[Item]:
 
 def _in_lines(text: str) -> list[Item]:
     """The pictures in the last line that has any, where each is JSON of its own, as answers are streamed."""
-    for given in reversed(text.splitlines()[-MOST_PICTURES:]):
+    for given in reversed(text.rsplit("\n", MOST_PICTURES)[-MOST_PICTURES:]):
         line = given.removeprefix("data:").strip()
         if line.startswith("{") and line != text:
             try:
@@ -226,7 +235,8 @@ def _decoded(text: str) -> bytes | None:
         text = unquote_to_bytes(text).decode("latin-1")
     if text.startswith(("b'", 'b"')):  # as Python shows bytes
         text = text[2:-1]
-    text = _SPACE.sub("", text.replace("\\n", "").replace("\\r", "")).rstrip("=")
+    spelled = text.encode("ascii", "replace").replace(b"\\n", b"").replace(b"\\r", b"")
+    spelled = spelled.translate(_STANDARD, _SPACE).rstrip(b"=")
     with suppress(ValueError):
-        return pybase64.b64decode(text.translate(_STANDARD) + "=" * (-len(text) % 4), validate=True)
+        return pybase64.b64decode(spelled + b"=" * (-len(spelled) % 4), validate=True)
     return None
