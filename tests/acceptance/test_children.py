@@ -87,17 +87,24 @@ def test_each_child_of_a_run_has_its_own_secrets(alone: Alone, sandbox: SandboxS
 
 
 def test_a_beat_and_a_dashboard(fleet: FleetOf) -> None:
-    """A beat has no key and sends nothing; neither leaves a core, nor does Celery's own command."""
+    """A beat has no key and sends nothing; neither leaves a core, nor does Celery's own command.
+
+    A worker says where its key goes in clear.
+    """
     folder, env = fleet.command.folder, fleet.command.env
     (folder / "restyle.toml").write_text(SCHEDULE)
     command = Command(folder, {**SECRETS, **env})
     dashboard = ("dashboard", "--port", "0")
-    with command.started("beat"), command.started(*dashboard), fleet.worker(plain=True):
+    # An address that is this machine's, and not by its usual name: nothing leaves it.
+    elsewhere = fleet.with_settings(RESTYLE_API_URL="http://127.0.0.2:1/v1/sdxl-img2img")
+    with command.started("beat"), command.started(*dashboard), elsewhere.worker(plain=True):
         several = having(folder, beat=1, dashboard=1, worker=1)
         for secret in (MAIL, TOKEN, "SG_of_another_account", env["RESTYLE_API_KEY"]):
             assert "beat" not in who_has(secret, several), secret
         assert "beat" in who_has(env["AWS_SECRET_ACCESS_KEY"], several)
         wait_until(lambda: sealed(several), timeout=20, description="processes that leave no core")
+        (log,) = folder.glob("worker-*.log")
+        wait_until(lambda: "sent in clear" in log.read_text(), timeout=20, description="a word on the key")
 
 
 def having(folder: Path, **counts: int) -> dict[str, list[Path]]:

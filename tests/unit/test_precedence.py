@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from apps.cli.planning import show_draft
 from config.reading import load_settings
 from config.settings import Settings
 from producers.planning.plan import Draft, PlanRequest, draft
@@ -360,6 +361,13 @@ def test_a_report_row_of_a_variant_that_is_gone() -> None:
 def test_who_could_read_the_key(url: str, sandbox: bool, in_clear: bool) -> None:
     """Over a network without TLS, but on this machine or in the sandbox."""
     assert Settings(api_url=url, sandbox=sandbox).sends_key_in_clear is in_clear
+
+
+def test_a_plan_says_where_the_key_goes_in_clear(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is spent, and only where it does."""
+    for url, is_told in (("http://api.example/v1/sdxl-img2img", True), ("https://api.example/v1/sdxl-img2img", False)):
+        show_draft(planned(row={"prompt": "p"}), Settings(api_url=url))
+        assert ("sends the API key in clear" in capsys.readouterr().err) is is_told
 
 
 @pytest.mark.parametrize("name", ["api_url", "history_url"])
