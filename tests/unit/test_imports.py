@@ -25,8 +25,8 @@ def test_what_needs_no_command_imports_none(words: list[str], code: int, tmp_pat
     """Help and the version leave settings, Redis, S3, pictures and Celery alone."""
     found = imported(Command(tmp_path), *words, expect=code)
     assert not among(found, *COSTLY)
-    # Of the domain the errors alone, to turn them into exit codes.
-    assert {module for module in found if module.startswith("restyle.")} == {"restyle.errors"}
+    # Of the domain no more than turns errors into exit codes, and has no core written.
+    assert {module for module in found if module.startswith("restyle.")} == {"restyle.cores", "restyle.errors"}
 
 
 def test_a_wrong_name_loads_no_command(tmp_path: Path) -> None:
