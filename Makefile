@@ -34,10 +34,10 @@ check: $(VENV)/.dev  ## Lint, format, types, layers, house rules
 test: check  ## check, then every test
 	@$(BIN)/pytest --quiet --numprocesses 3 --dist worksteal
 
-lowest:  ## Unit and integration tests with the lowest versions that pyproject.toml allows
+lowest:  ## Unit, integration and protocol tests with the lowest versions that pyproject.toml allows
 	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.dev
 	@.venv-lowest/bin/python .ci/lowest
-	@.venv-lowest/bin/pytest --quiet --numprocesses 3 --dist worksteal tests/unit tests/integration
+	@.venv-lowest/bin/pytest --quiet --numprocesses 3 --dist worksteal tests/unit tests/integration tests/protocol
 
 acceptance: $(VENV)/.dev  ## Every proof with the real command and real workers, the long ones too (about 40 minutes)
 	@$(BIN)/pytest -m "acceptance or long" tests/acceptance

@@ -12,7 +12,10 @@ from typing import Any
 
 from restyle.coordination.redis.client import State
 from tests.acceptance.conftest import FleetOf
+from tests.support.gateway import Gateway, each_ninth
 from tests.support.proxy import Proxy
+from tests.support.refusing import REFUSALS, refusing
+from tests.support.rollback import Rollback
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import Valkey
 from tests.support.supervised import Supervised
@@ -27,6 +30,9 @@ class Chaos:
     workers: list[Supervised]
     valkey: Valkey
     s3: Proxy
+    #: What stands between the workers and that.
+    gateway: Gateway
+    rollback: Rollback
     sandbox: SandboxServer
     run_id: str
     #: The Redis of somebody else, who would work in the same workspace.
@@ -39,7 +45,8 @@ class Chaos:
         self._random = random.Random(self.seed)
         self._faults: list[Callable[[], str]] = [
             self._kill, self._kill, self._terminate, self._restart_valkey, self._empty_valkey, self._cut_s3,
-            self._storm, self._spoil, self._slow, self._double, self._second_holder,
+            self._storm, self._spoil, self._slow, self._double, self._second_holder, self._throw_back, self._refuse,
+            self._odd_gateway,
         ]  # fmt: skip
 
     def strike(self) -> None:
@@ -76,10 +83,24 @@ class Chaos:
         self.excused += len(self.fleet.calling())
         self.valkey.kill()
         self.valkey.start(empty=True)
+        self.rollback.forget()
         for process in processes:
             signal_to(process.pid, signal.SIGCONT)
         self.fleet.command("resume", self.run_id, "--detach", expect=None)
         return "Valkey restarted empty, and resume"
+
+    def _throw_back(self) -> str:
+        """Nothing is excused: living workers put back what was forgotten before another call is granted."""
+        seconds = self._random.uniform(0.3, 2)
+        time.sleep(seconds + 0.2)  # that long there must be something to go back to
+        self.rollback.strike(seconds)
+        return f"Valkey thrown back by {seconds:.1f} s"
+
+    def _refuse(self) -> str:
+        kind = self._random.choice(REFUSALS)
+        with refusing(self.valkey, kind):
+            time.sleep(self._random.uniform(0.5, 3))
+        return f"Valkey refusing: {kind}"
 
     def _double(self) -> str:
         state = State(self.valkey.url, namespace="", account="")
@@ -106,6 +127,12 @@ class Chaos:
         self.s3.mend()
         return "S3 cut off"
 
+    def _odd_gateway(self) -> str:
+        self.gateway.plan = odd
+        time.sleep(self._random.uniform(1, 4))
+        self.gateway.plan = as_it_is
+        return "an odd gateway before S3"
+
     def _storm(self) -> str:
         return self._for_a_while("a storm of 500s", rates={"500": 0.9, "503": 0.1})
 
@@ -122,6 +149,16 @@ class Chaos:
         time.sleep(self._random.uniform(1, 4))
         self.sandbox.control(**{name: before[name] for name in changes})
         return told
+
+
+def as_it_is(_number: int) -> str:
+    """A gateway that is none."""
+    return ""
+
+
+def odd(number: int) -> str:
+    """One that does all that gateways do."""
+    return "cut" if number % 11 == 0 else each_ninth(number)
 
 
 def signal_to(pid: int, number: int) -> None:

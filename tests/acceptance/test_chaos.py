@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from restyle import images
-from tests.acceptance.chaos import Chaos
+from tests.acceptance.chaos import Chaos, as_it_is
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
+from tests.support.gateway import running_gateway
 from tests.support.proxy import running_proxy
+from tests.support.rollback import rolling_back
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3, running_valkey
 from tests.support.supervised import supervised
@@ -44,14 +46,17 @@ def test_the_invariants_hold_whatever_comes(
         running_valkey(tmp_path / "valkey") as valkey,
         running_valkey(tmp_path / "other") as other,
         running_proxy(s3.port) as proxy,
+        running_gateway(proxy.port, as_it_is) as gateway,
+        rolling_back(valkey) as rollback,
     ):
         fleet = fleet.with_settings(
             RESTYLE_REDIS_URL=valkey.url, RESTYLE_SHARD_JOBS="50", RESTYLE_WINDOW_JOBS="150", RESTYLE_CONCURRENCY="4",
             RESTYLE_MAX_ATTEMPTS="10",
         )  # fmt: skip
-        rough = fleet.with_settings(AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{proxy.port}")
+        rough = fleet.with_settings(AWS_ENDPOINT_URL_S3=gateway.url)
         with supervised(rough.command, 3) as workers:
-            chaos = Chaos(seed, fleet, workers, valkey, proxy, sandbox, fleet.submit(), other)
+            run_id = fleet.submit()
+            chaos = Chaos(seed, fleet, workers, valkey, proxy, gateway, rollback, sandbox, run_id, other)
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 chaos.strike()

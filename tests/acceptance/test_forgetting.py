@@ -72,6 +72,7 @@ def account(fleet: FleetOf) -> str:
 @pytest.mark.parametrize(
     ("seconds", "trials"), [(1.0, 1), *(pytest.param(lost, 7, marks=pytest.mark.long) for lost in (0.5, 1.0, 2.0))]
 )
+@pytest.mark.timeout(900)
 def test_claims_of_a_lost_second_are_paid_once(
     fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer, seconds: float, trials: int
 ) -> None:

@@ -44,4 +44,5 @@ def test_a_failover_needs_no_hand(fleet: FleetOf, servers: Watched, sandbox: San
     sys.stderr.write(f"{behind} s behind: {sandbox.charged} paid for {jobs}, {done['in_doubt']} in doubt\n")
     assert (done["succeeded"], done["failed"]) == (jobs, 0)
     assert sandbox.charged <= jobs + (2 * slots if behind else slots)
+    assert sandbox.charged - jobs <= done["in_doubt"], "what is paid for again is in doubt, never silent"
     assert not [secret for secret in (PASSWORD, "of%3Bservers", SENTINEL_PASSWORD) if secret in logs]

@@ -38,6 +38,10 @@ class Rollback:
         self._sizes.clear()
         self.valkey.start()
 
+    def forget(self) -> None:
+        """The server was emptied: what its file was before is nothing to go back to."""
+        self._sizes.clear()
+
     def close(self) -> None:
         """Notes no more."""
         self._over.set()

@@ -30,6 +30,8 @@ class Timelapse(State):
         self._prelude = prelude.replace(_ITS_OWN, _OURS)
         self._folder = folder
         self._loaded: dict[str, str] = {}
+        #: How often anything was asked of Redis.
+        self.asked = 0
         self.ask("SET", "timelapse:step", step)
         self.set(now)
         hold(self)
@@ -40,6 +42,11 @@ class Timelapse(State):
             text = self._prelude + (self._folder / f"{script}.lua").read_text()
             self._loaded[script] = self.ask("SCRIPT LOAD", text)
         return self.ask("EVALSHA", self._loaded[script], 0, self.namespace, self.account, *args)
+
+    def ask(self, command: str, *args: str | float) -> Any:
+        """One plain command."""
+        self.asked += 1
+        return super().ask(command, *args)
 
     def set(self, now: float) -> None:
         """Sets the clock."""
