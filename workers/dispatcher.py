@@ -145,13 +145,13 @@ class Dispatcher(threading.Thread):
 
     def _left_on_disk(self) -> dict[str, set[str]]:
         """The workers of each run that have ended, and left paid answers where only their machines have them."""
-        found = dict[str, set[str]]()
+        left = dict[str, set[str]]()
         if spooled := parked.spooled(self._progress.state):
             living = {name for name, beat in self._fleet.workers().items() if beat is not None}
             for run_id, worker in spooled:
                 if worker not in living:
-                    found.setdefault(run_id, set()).add(worker)
-        return found
+                    left.setdefault(run_id, set()).add(worker)
+        return left
 
     def _write_off(self, run_id: str, error: InputNotFound) -> None:
         """Ends a run that is cancelled and whose plan is gone: of it no report can be written.

@@ -125,8 +125,10 @@ def _banner(
     found = row.reasons if row else [reason for moment in moments for reason in moment.reasons]
     reasons = list({(reason.scope, reason.reason, reason.since): reason for reason in found}.values())
     troubles = {moment.trouble for moment in moments if moment.trouble}
-    lonely = row is not None and row.status == "running" and not moments[0].living
+    refusals = {moment.refusal for moment in moments if moment.refusal}
+    lonely = row is not None and row.status == "running" and not moments[0].living and not refusals
     return _render("parts/banner.html.j2", reasons=reasons, here=here, troubles=troubles, row=row, lonely=lonely,
+                   refusals=sorted(refusals),
                    embedded=embedded, unattended=unattended)  # fmt: skip
 
 

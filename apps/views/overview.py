@@ -29,6 +29,8 @@ from restyle.models import ENDED, Run, RunStatus
 LIST_EVERY = 5.0
 #: Seconds between two readings of the fleet's trend, which gets no points more often.
 TREND_EVERY = 5.0
+#: Seconds between two looks whether Redis takes writes.
+WRITES_EVERY = 3.0
 _THREADS = 16
 
 
@@ -121,6 +123,8 @@ class Moment:
     trend: tuple[FleetPoint, ...] = ()
     #: Why nothing newer is known.
     trouble: str = ""
+    #: What Redis says, and what is to be done, where it can be read and takes no writes.
+    refusal: tuple[str, str] | None = None
 
     @property
     def living(self) -> list[Worker]:
@@ -157,6 +161,8 @@ class Side:
         self._settled: dict[str, Row] = {}
         self._trend: tuple[FleetPoint, ...] = ()
         self._trend_read = float("-inf")
+        self._refusal: tuple[str, str] | None = None
+        self._refusal_read = float("-inf")
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rows")
 
     def look(self) -> Moment:
@@ -212,7 +218,14 @@ class Side:
             held=max(0.0, float(rate[1] or 0) / 1000 - clock),
             queued=sum(told["queues"]), events=tuple(read_events(*told["events"])), trend=self._trend,
             spent_today=float(told["spent"][0] or 0), spent_month=float(told["spent"][1] or 0),
+            refusal=self._refused(),
         )  # fmt: skip
+
+    def _refused(self) -> tuple[str, str] | None:
+        if time.monotonic() - self._refusal_read >= WRITES_EVERY:
+            error = self.session.refusal()
+            self._refusal, self._refusal_read = (error.message, error.next) if error else None, time.monotonic()
+        return self._refusal
 
     def _ask(self, **commands: list[tuple[str | float, ...]]) -> dict[str, list[Any]]:
         """Sends groups of commands in one round trip; their answers, in the same groups."""

@@ -201,8 +201,8 @@ class Rebuilder:
                 found.found.add(job_id)
                 day = names_of(unreadable[-1].called, zone)[0]
                 found.count.add(job, ended.model_copy(update={"attempts": len(unreadable)}), day)
-                told = ended.model_dump_json(exclude_defaults=True)
-                found.fields |= {f"o:{index}": told, f"c:{index}": str(len(unreadable))}
+                outcome = ended.model_dump_json(exclude_defaults=True)
+                found.fields |= {f"o:{index}": outcome, f"c:{index}": str(len(unreadable))}
             else:
                 if unreadable:
                     found.fields[f"c:{index}"] = str(len(unreadable))

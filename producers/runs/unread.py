@@ -18,14 +18,14 @@ def unread(run_id: str, store: Store, workspace: Workspace) -> dict[str, list[No
     """The notes of a run's unreadable answers, by job, in the order in which they came."""
     notes: dict[str, list[Note]] = defaultdict(list)
     for listed in store.list(workspace.under("unreadable", run_id) + "/"):
-        found = store.find(listed.uri) if listed.uri.endswith(".json") else None
+        stored = store.find(listed.uri) if listed.uri.endswith(".json") else None
         try:
-            note = Note.read(found.data) if found else None
+            note = Note.read(stored.data) if stored else None
         except ValidationError:
             continue  # another version's
         if note and note.run_id == run_id:
             notes[note.job_id].append(note)
-    return {job_id: sorted(found, key=lambda note: note.answered) for job_id, found in notes.items()}
+    return {job_id: sorted(group, key=lambda note: note.answered) for job_id, group in notes.items()}
 
 
 def given_up(notes: list[Note], workspace: Workspace) -> Outcome | None:

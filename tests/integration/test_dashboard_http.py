@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +25,8 @@ from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
 from restyle.models import Outcome, OutcomeKind, utc_now
 from tests.support.dashboard import running_dashboard
-from tests.support.servers import S3, running_valkey
+from tests.support.refusing import refusing
+from tests.support.servers import S3, Valkey, running_valkey
 from tests.support.shown import KEY, TOKEN, Place, environment
 from tests.support.wait import wait_until
 
@@ -73,6 +75,22 @@ def test_every_answer_has_the_headers(place: Place) -> None:
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?! src=\"/static/)|https?://", answer.text), path
         assert KEY not in answer.text
     assert place.ask("/runs/none").status == 404
+
+
+def test_a_redis_that_refuses_is_told(place: Place, valkey: Valkey) -> None:
+    """It can be read, and takes no writes, so nothing moves: each page says so in Redis's words, until it is over."""
+    run = place.add_run()
+    pages = ("/", "/fleet", f"/runs/{run.run_id}")
+
+    def is_told(page: str) -> bool:
+        return "NOREPLICAS" in place.ask(page).text
+
+    with refusing(valkey, "noreplicas"):
+        for page in pages:
+            wait_until(partial(is_told, page), timeout=15, description="the banner")
+            assert "takes no writes" in place.ask(page).text
+            assert "<b>Next:</b>" in place.ask(page).text
+    wait_until(lambda: not is_told("/"), timeout=15, description="the end of it")
 
 
 def test_other_names_of_the_host_are_refused(place: Place) -> None:

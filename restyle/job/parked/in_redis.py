@@ -103,5 +103,5 @@ def mark_spooled(message: Message, fleet: Fleet) -> None:
 def spooled(state: State) -> list[tuple[str, str]]:
     """The run and the worker of each answer that lies on a disk alone."""
     jobs = sorted(state.ask("SMEMBERS", state.key("spooled")))
-    found = state.ask_all(*(("HMGET", state.key("spooled", job), "run", "worker") for job in jobs)) if jobs else []
-    return [(run_id, worker) for run_id, worker in found if run_id]
+    places = state.ask_all(*(("HMGET", state.key("spooled", job), "run", "worker") for job in jobs)) if jobs else []
+    return [(run_id, worker) for run_id, worker in places if run_id]
