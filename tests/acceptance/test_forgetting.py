@@ -160,6 +160,41 @@ def test_a_drain_without_redis_and_s3_leaves_answers_on_disk(
 
 
 @pytest.mark.long
+def test_answers_on_the_disk_of_one_machine_are_called_by_no_other(
+    fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer, s3_proxy: Proxy, tmp_path: Path
+) -> None:
+    """S3 is away and Redis full at SIGTERM: a worker elsewhere does the other jobs, and one here hands on the rest."""
+    write_catalog(fragile.command.folder, 12)
+    sandbox.control(latency=5)
+    line = State(own_valkey.url, namespace="", account="")
+    cut_off = fragile.with_settings(AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{s3_proxy.port}")
+    with cut_off.worker() as worker:
+        fragile.wait_for_workers(1)
+        run_id = fragile.submit()
+        wait_until(lambda: sandbox.counters()["in_flight"] == 8, timeout=30, description="8 calls in flight")
+        s3_proxy.cut()
+        line.ask("CONFIG", "SET", "maxmemory", "1")
+        assert terminate(worker) == 0
+    line.ask("CONFIG", "SET", "maxmemory", "0")
+    line.close()
+    sandbox.control(latency=0.02)
+    elsewhere = fragile.with_settings(RESTYLE_HOME=str(tmp_path / "elsewhere"), RESTYLE_REFEED_AFTER="1")
+    with elsewhere.worker():
+
+        def is_stuck() -> bool:
+            now = fragile.status(run_id)
+            return now["succeeded"] == 4 and now["trouble"] is not None
+
+        wait_until(is_stuck, timeout=60, description="4 jobs, and a word about the others")
+        assert (fragile.status(run_id)["pending"], fragile.status(run_id)["in_doubt"]) == (8, 0)
+        assert "on the disk of" in fragile.status(run_id)["trouble"]["reason"]
+        with fragile.worker():
+            done = fragile.finished(run_id, within=60)
+    assert (done["succeeded"], done["failed"], done["in_doubt"]) == (12, 0, 0)
+    assert paid(sandbox) == (12, {})
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("lost", ["everything", "a second"])
 def test_parked_answers_survive_a_redis_that_forgot_them(
     fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer, s3_proxy: Proxy, lost: str
