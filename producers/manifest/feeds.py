@@ -112,7 +112,7 @@ def _shopify(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
 
 def _listed(cell: object) -> list[str]:
     """The pictures of a cell between commas, or of a list."""
-    parts = cell if isinstance(cell, list) else _COMMA.split(str(cell or ""))
+    parts = cell if isinstance(cell, list | tuple) else _COMMA.split(str(cell or ""))
     return [part.strip() for part in parts if isinstance(part, str) and part.strip() not in {"", _SELECTED_NONE}]
 
 

@@ -12,6 +12,7 @@ from producers.manifest.columns import is_image_alias
 from producers.manifest.delimited import Delimited
 from producers.manifest.document import Document
 from producers.manifest.entry import Stand
+from producers.manifest.feed_xml import XmlFeed
 from producers.manifest.feeds import Feed
 from producers.manifest.json_text import decode, decode_first
 from producers.manifest.listing import Listing
@@ -62,6 +63,8 @@ def of(content: Source, options: ReadOptions, store: Store | None) -> Form | Lis
     start = content.head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if start in _JSON:
         return _json(content, options, store, is_object=start == b"{")
+    if start == b"<":
+        return _xml(content, options)
     _refuse(options.items, "--items", content, "a table, which has columns")
     first = next(islice(content.lines(), 1), "")
     if not options.columns and listing.is_headerless(first):
@@ -89,6 +92,11 @@ def _json(content: Source, options: ReadOptions, store: Store | None, *, is_obje
         "JSON lines" if lines else "a JSON document", document.rows, ("entry",), document.originals,
         defaults=document.defaults, variants=document.variants, fits=bool(options.items),
     )  # fmt: skip
+
+
+def _xml(content: Source, options: ReadOptions) -> Form:
+    feed = XmlFeed(content, options.columns, items_at=options.items, feed=options.feed)
+    return Form(feed.form, feed.rows, ("item",), feed.originals, feed.feed, fits=True)
 
 
 def _refuse(given: str, option: str, content: Source, form: str) -> None:

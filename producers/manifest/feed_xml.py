@@ -1,0 +1,192 @@
+"""XML feeds: items of RSS, entries of Atom, or elements by a path; their leaves are columns. Memory does not grow.
+
+Read by forms.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, TextIO
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, iterparse
+
+from producers.manifest.cells import is_filled
+from producers.manifest.columns import Header, is_image_alias, missing_image, read_header
+from producers.manifest.entry import Problems, Row, Stand
+from producers.manifest.feeds import FEEDS, Feed
+from producers.manifest.source import MAX_LINE, Source, wrong
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+#: Elements that are entries where no path says which.
+_ITEMS = frozenset({"item", "entry"})
+#: Characters that are read at a time, within a line.
+_CHUNK = 16384
+_DEEPEST = 100
+_GOOGLE = "{http://base.google.com/ns/1.0}"
+_FURTHER = "additional_image_link"
+
+
+class _Lines:
+    """A text that is read a line at a time at most, so that the line of each element is known."""
+
+    def __init__(self, name: str, text: TextIO) -> None:
+        self._name, self._text = name, text
+        self.line, self._ended = 0, True
+        self._since = 0
+
+    def read(self, _size: int = -1) -> str:
+        """The next line, or a part of it."""
+        part = self._text.readline(_CHUNK)
+        self.line += self._ended
+        self._ended = part.endswith("\n")
+        self._since += len(part)
+        if self._since > MAX_LINE:
+            raise wrong(self._name, f"an element is longer than {MAX_LINE:,} characters", self.line)
+        return part
+
+    def rest(self) -> None:
+        """Begins to count an element's characters anew."""
+        self._since = 0
+
+
+class XmlFeed:
+    """The items of an XML file, one at a time."""
+
+    def __init__(self, source: Source, renames: Mapping[str, str], *, items_at: str, feed: str) -> None:
+        """Looks at the first item.
+
+        Args:
+            source: the file.
+            renames: our name -> the name of an element.
+            items_at: the path to the items, by names of elements below the root; empty: those of RSS and Atom.
+            feed: the export that it is taken for; empty: what its elements say, `none`: none.
+
+        Raises:
+            ManifestError: it is no XML, or has no items.
+        """
+        self._source = source
+        self._path = tuple(items_at.split(".")) if items_at else ()
+        self._renames = dict(renames)
+        self._header = lru_cache(maxsize=1000)(self._read_header)
+        seen: list[str] = []
+        first = next(self._items(seen), None)
+        if first is None:
+            named = f"--items {items_at}: leads to no element" if items_at else "has neither <item> nor <entry>"
+            likely = min((path for path in seen if seen.count(path) > 1), key=lambda path: path.count("."), default="")
+            hint = f"; give --items {likely}" if likely and likely != items_at else ""
+            named += f"; its elements are {', '.join(dict.fromkeys(seen))[:200]}{hint}"
+            raise wrong(source.name, f"is XML, but {named}")
+        is_merchant = feed == "merchant" or (not feed and "image_link" in first[1])
+        self.feed: Feed | None = FEEDS["merchant"] if is_merchant else None
+        if feed not in {"", "none", "merchant"}:
+            raise wrong(source.name, f"--feed {feed}: this is XML; --feed takes merchant or none for it")
+        self.form = self.feed.form if self.feed else "an XML document"
+
+    def rows(self, problems: Problems) -> Iterator[Row]:
+        """Streams the rows; an item without a picture's element is a problem, unless it is of a feed."""
+        for line, cells, further in self._items([]):
+            header: Header = self._header(tuple(cells))
+            texts = list(cells.values())
+            faults = list(header.faults)
+            if "image" not in header.names and not self.feed:
+                faults.append(("image", missing_image(tuple(cells))))
+            for column, reason in faults:
+                problems.add(self._source.name, line, column, reason)
+            if not faults:
+                known = {name: texts[place] for place, name in header.known if is_filled(texts[place])}
+                kept = {name: texts[place] for place, name in header.kept if is_filled(texts[place])}
+                yield Row(self._source.name, line, known, kept, further=further)
+
+    def originals(self, stands: Collection[Stand]) -> Iterator[tuple[Stand, list[str]]]:
+        """The texts of some items."""
+        name = self._source.name
+        return (
+            ((name, line), [" | ".join(f"{key}: {text}" for key, text in cells.items())])
+            for line, cells, _ in self._items([])
+            if (name, line) in stands
+        )
+
+    def _read_header(self, names: tuple[str, ...]) -> Header:
+        renames = self._renames
+        if self.feed:
+            renames = self.feed.renames(names, renames)
+        return read_header(names, renames, is_export=self.feed is not None)
+
+    def _items(self, seen: list[str]) -> Iterator[tuple[int, dict[str, str], tuple[str, ...]]]:
+        """The items with the lines on which they begin; notes the paths of the first elements that it sees."""
+        name = self._source.name
+        with self._source.text() as text:
+            lines, stack, begins = _Lines(name, text), list["Element"](), list[int]()
+            try:
+                for event, element in iterparse(lines, events=("start", "end"), forbid_dtd=True):
+                    if event == "start":
+                        stack.append(element)
+                        begins.append(lines.line)
+                        if len(stack) > _DEEPEST:
+                            raise wrong(name, "is nested too deeply", lines.line)
+                        continue
+                    path = tuple(_local(one.tag) for one in stack[1:])
+                    stack.pop()
+                    line = begins.pop()
+                    if len(seen) < _DEEPEST and path:
+                        seen.append(".".join(path))
+                    if self._is_item(path):
+                        yield line, *_leaves(element)
+                    if self._is_item(path) or not any(self._is_item(path[:end]) for end in range(len(path))):
+                        lines.rest()
+                        if stack:
+                            stack[-1].remove(element)
+            except ParseError as error:
+                raise wrong(name, f"is no XML: {error.msg}", lines.line) from None
+            except DefusedXmlException as error:
+                kind = type(error).__name__
+                raise wrong(name, f"has a document type or entities of its own, which are not read ({kind})") from None
+
+    def _is_item(self, path: tuple[str, ...]) -> bool:
+        return path == self._path if self._path else bool(path) and path[-1] in _ITEMS
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def _leaves(item: Element) -> tuple[dict[str, str], tuple[str, ...]]:
+    """An item's texts by the names of their elements, those of Google before others; and its further pictures."""
+    cells: dict[str, str] = {}
+    further: list[str] = []
+    google: set[str] = set()
+    for path, element in _walk(item, ""):
+        text = (element.text or "").strip()
+        name = f"{path}{_local(element.tag)}"
+        if name in {"enclosure", "content", "thumbnail"} and not text:
+            name, text = "picture", element.get("url", "") if _is_picture(element) else ""
+        elif name == "link" and not text:
+            text = element.get("href", "")
+        if not text:
+            continue
+        if name == _FURTHER:
+            further += [part.strip() for part in text.split(",") if part.strip()]
+        elif element.tag.startswith(_GOOGLE) or name not in cells:
+            if name in google:
+                continue
+            cells[name] = text
+            google |= {name} if element.tag.startswith(_GOOGLE) else set()
+    if any(is_image_alias(name) and name != "picture" for name in cells):
+        cells.pop("picture", None)
+    return cells, tuple(further)
+
+
+def _walk(item: Element, before: str) -> Iterator[tuple[str, Element]]:
+    for element in item:
+        if len(element):
+            yield from _walk(element, f"{before}{_local(element.tag)}.")
+        else:
+            yield before, element
+
+
+def _is_picture(element: Element) -> bool:
+    return element.get("type", "image/").startswith("image/") and element.get("medium", "image") == "image"
