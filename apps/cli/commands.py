@@ -42,6 +42,10 @@ COMMANDS = {
         "reports",
         "Write a run's report (CSV, JSON, HTML), of the run so far where it has not ended; any slice is a manifest.",
     ),
+    "export": (
+        "export",
+        "Print the manifest's rows with a run's pictures in them, to import where they came from.",
+    ),
     "download": ("reports", "Copy a run's outputs to a folder; only what is new."),
     "prune": (
         "prune",

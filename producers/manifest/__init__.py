@@ -51,8 +51,10 @@ class Manifest:
     """Streams the cells of some rows as they stand in the file."""
     form: str = ""
     """What it was taken for, with an article: a Shopify export, a folder."""
-    is_recognised: bool = False
-    """Whether it was taken for the export of a known program."""
+    feed: str = ""
+    """The known export that it was taken for."""
+    is_table: bool = False
+    """Whether it has rows of cells below a header."""
     image: str = ""
     """What the column with the images is called in the file, where that is not `image`."""
 
@@ -133,7 +135,7 @@ def _of_content(content: Source, beside: str, uri: str, options: ReadOptions, st
         return _of_listing(uri, form, form.form, options, sha256=content.sha256)
     try:
         reading = Reading(
-            form.rows, _place(options.images or beside, uri, store, is_given=bool(options.images)),
+            form.rows, _place(options, beside, uri, store),
             feed=form.feed, id_template=options.id, fits=form.fits,
         )  # fmt: skip
     except ValueError as reason:
@@ -141,12 +143,13 @@ def _of_content(content: Source, beside: str, uri: str, options: ReadOptions, st
     return Manifest(
         uri, reading.entries, content.sha256, columns=form.columns, kept=form.kept, defaults=form.defaults,
         variants=form.variants, is_report=form.is_report, names=form.names, originals=form.originals, form=form.form,
-        image=form.image, is_recognised=form.feed is not None,
+        image=form.image, feed=form.feed.name if form.feed else "", is_table=form.columns is not None,
     )  # fmt: skip
 
 
-def _place(base: str, uri: str, store: Store | None, *, is_given: bool) -> Place:
+def _place(options: ReadOptions, beside: str, uri: str, store: Store | None) -> Place:
     """Where relative images lie: beside the manifest, or where `--images` says."""
+    base, is_given = options.images or beside, bool(options.images)
     if base.startswith(("https://", "http://")):
         raise wrong(uri, f"--images {base}: pictures on the web are not fetched; name a folder, or s3://bucket/prefix/")
     if base.startswith("s3://"):
@@ -157,4 +160,4 @@ def _place(base: str, uri: str, store: Store | None, *, is_given: bool) -> Place
     folder = Path(base).absolute()
     if is_given and not folder.is_dir():
         raise wrong(uri, f"--images {base}: there is no such folder")
-    return Place(str(folder), names_in_folder(str(folder)))
+    return Place(str(folder), names_in_folder(str(folder)), is_checked=options.has_pictures)

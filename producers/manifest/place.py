@@ -42,6 +42,8 @@ class Place:
     base: str
     names: Names | None = None
     """What lies there, for names that are not there."""
+    is_checked: bool = True
+    """Whether files are looked for."""
     is_listed: bool = False
     """Whether objects are looked for in that listing before anything is queued."""
 
@@ -108,6 +110,8 @@ class Place:
                 name = where.removeprefix(self.base)
                 if not self.names.has(name) and self.names.is_whole:
                     raise ValueError(self._with_hint(f"there is no object {where}", name))
+            return
+        if not self.is_checked:
             return
         try:
             check_file(where)

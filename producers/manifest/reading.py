@@ -22,6 +22,8 @@ class ReadOptions:
     """`--images`: the folder or prefix where relative images lie; empty: beside the manifest."""
     id: str = ""
     """`--id`: what ids are made of, as a template of columns."""
+    has_pictures: bool = True
+    """Whether pictures must be there: those of a run that is over need not."""
     workspace: str = ""
     """Where it is read, for the reports of earlier runs."""
 

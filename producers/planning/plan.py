@@ -276,7 +276,7 @@ def _noted(error: ManifestError, planner: Planner, request: PlanRequest, census:
     """The error with what the manifest was taken for, where that was not plain to see."""
     summary = summarised(planner.manifest, request.read, census.problems)
     lines = summary.lines()
-    if planner.manifest.is_recognised or summary.columns or summary.left_out:
+    if planner.manifest.feed or summary.columns or summary.left_out:
         for heading, text in lines:
             error.add_note(f"{heading} {text}")
     return error

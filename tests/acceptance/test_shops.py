@@ -8,13 +8,14 @@ import pytest
 
 from tests.acceptance.conftest import Alone
 from tests.support import exports
+from tests.support.catalog import write_pictures
 from tests.support.pages import Page, typed
 from tests.support.workbooks import xlsx
 
 pytestmark = pytest.mark.acceptance
 
 
-@pytest.mark.page("docs/guides/shops.md", "From your shop", "Workbooks and databases")
+@pytest.mark.page("docs/guides/shops.md", "From your shop", "Workbooks and databases", "Back into the shop")
 def test_the_page(alone: Alone, page: Page) -> None:
     """A plan says what it took a file for, and reads workbooks and JSON by their options."""
     (alone.folder / "products_export.csv").write_text(exports.shopify("s3://shop/p/"))
@@ -30,3 +31,17 @@ def test_the_page(alone: Alone, page: Page) -> None:
         typed(alone.command, of_workbook).err.split()
     )
     assert "read as a JSON document: 2 rows, 2 pictures" in " ".join(typed(alone.command, of_json).err.split())
+
+    write_pictures(alone.folder, ["oak-mug"])
+    (alone.folder / "products_export.csv").write_text(
+        "Handle,Title,Image Src,Image Position,Variant SKU\noak-mug,Oak Mug,oak-mug.jpg,1,0017\noak-mug,,,,0018\n"
+    )
+    run = alone.command("run", "products_export.csv", "--prompt", "photo of {Title}", "--yes", "--json").json
+    (alone.folder / "oak-mug.jpg").unlink()  # it was uploaded
+    (export,) = page.commands("Back into the shop")
+    typed(alone.command, export.replace("RUN", run["run_id"]))
+    assert (alone.folder / "import.csv").read_text().splitlines() == [
+        "Handle,Title,Image Src,Image Position,Variant SKU",
+        "oak-mug,Oak Mug,https://cdn.example.com/restyled/oak-mug-1/default.jpg,1,0017",
+        "oak-mug,,,,0018",
+    ]

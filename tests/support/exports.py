@@ -57,7 +57,7 @@ def shopify(base: str) -> str:
         "Variant Image",
         "Status",
     ]
-    rows = []
+    rows: list[dict[str, str]] = []
     for (name, addresses), variants in zip(pictures(base).items(), _VARIANTS, strict=True):
         for number in range(max(len(addresses), variants)):
             row = {"Handle": name}
@@ -113,7 +113,7 @@ def magento(base: str) -> str:
         "additional_image_labels",
         "qty",
     ]
-    rows = []
+    rows: list[dict[str, str]] = []
     for name, addresses in pictures(base).items():
         row = {
             "sku": name, "attribute_set_code": "Default", "product_type": "simple", "name": name, "price": "12.5000",
