@@ -89,7 +89,7 @@ def test_the_readme(alone: Alone, page: Page, sandbox: SandboxServer) -> None:
     assert "report.html" in (alone.folder / "opened").read_text()
     said = [typed(command, with_run(command, line)).out for line in others]
     assert "mug-41" in said[0]
-    assert len(said) == 4
+    assert len(said) == 5
     assert len(list((alone.folder / "restyled").rglob("*.jpg"))) == 44
     assert (sandbox.charged, sandbox.paid_twice) == (44, {})
 
