@@ -8,8 +8,6 @@ import re
 _KINDS = (
     (b"PK\x03\x04", "is a ZIP file and no workbook: unpack it, and give the table or the folder that is in it"),
     (b"\xd0\xcf\x11\xe0", "is an old Office file that cannot be read: save it as .xlsx"),
-    (b"PAR1", "is a Parquet file: export it as CSV or JSONL and give that"),
-    (b"ORC", "is an ORC file: export it as CSV or JSONL and give that"),
     (b"SQLite format 3", "is an SQLite database: export the table as CSV and give that"),
     (b"\x28\xb5\x2f\xfd", "is compressed by zstd: only gzip is read, so decompress it first"),
     (b"BZh", "is compressed by bzip2: only gzip is read, so decompress it first"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from producers.manifest import listing
+from producers.manifest import columnar, listing, sheets
 from producers.manifest.columns import is_image_alias
 from producers.manifest.delimited import Delimited
 from producers.manifest.document import Document
@@ -18,7 +18,6 @@ from producers.manifest.json_text import decode, decode_first
 from producers.manifest.listing import Listing
 from producers.manifest.reading import ReadOptions
 from producers.manifest.rows import Rows
-from producers.manifest.sheets import Sheet, is_workbook
 from producers.manifest.source import Source, wrong
 from producers.manifest.table import Grid, Table
 from restyle.s3.store import Store
@@ -55,9 +54,12 @@ def of(content: Source, options: ReadOptions, store: Store | None) -> Form | Lis
     Raises:
         ManifestError: it is nothing that can be read, or not what the options say.
     """
-    if is_workbook(content):
+    if sheets.is_workbook(content):
         _refuse(options.items, "--items", content, "a workbook, which has sheets")
-        return _table(Sheet(content, options.sheet), options)
+        return _table(sheets.rows_of(content, options.sheet), options)
+    if columnar.kind_of(content):
+        _refuse(options.items, "--items", content, "a table, which has columns")
+        return _table(columnar.rows_of(content), options, fits=True)
     content.require_text()
     _refuse(options.sheet, "--sheet", content, "no workbook")
     start = content.head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]

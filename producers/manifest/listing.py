@@ -13,15 +13,18 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+from producers.manifest import columnar
+from producers.manifest.columns import plain
 from producers.manifest.entry import Entry, Problems
 from producers.manifest.ids import DefaultIds
 from producers.manifest.place import is_image_name
 from producers.manifest.source import Source, remote, wrong
+from producers.manifest.spooled import Spooled
 from restyle.keys import normalise_id, split_uri
 from restyle.s3.store import Store
 
@@ -41,6 +44,14 @@ _COPIED = "picture{s} that restyle has copied there"
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS", "ARCHIVE"})
 _LONGEST_SUFFIX = 12
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+#: Columns of an inventory as Parquet and ORC have them, plain, by the names that CSV has.
+_SCHEMA = {
+    name.lower(): name
+    for name in (
+        "Bucket", "Key", "Size", "VersionId", "IsLatest", "IsDeleteMarker", "StorageClass",
+        "IntelligentTieringAccessTier",
+    )
+}  # fmt: skip
 _TRUTH = frozenset({"true", "false"})
 
 
@@ -208,7 +219,8 @@ def is_headerless(line: str) -> bool:
 def keys_csv(source: Source) -> Listing:
     """A CSV of buckets and keys, as Batch Operations takes it and Inventory writes its parts."""
     form = "a list of buckets and keys"
-    return Listing(source.name, lambda problems: _keys(source.name, source.lines(), None, problems), form)
+    rows = partial(_rows, source.name)
+    return Listing(source.name, lambda problems: _keys(source.name, rows(source.lines()), None, problems), form)
 
 
 def inventory(source: Source, content: dict[str, Any], store: Store) -> Listing:
@@ -217,8 +229,9 @@ def inventory(source: Source, content: dict[str, Any], store: Store) -> Listing:
     Raises:
         ManifestError: it is one of another format than CSV.
     """
-    if content.get("fileFormat") != "CSV":
-        raise wrong(source.name, f"is an S3 Inventory in {content.get('fileFormat')}; only CSV is read")
+    form = content.get("fileFormat")
+    if form not in {"CSV", "Parquet", "ORC"}:
+        raise wrong(source.name, f"is an S3 Inventory in {form}; CSV, Parquet and ORC are read")
     schema = [name.strip() for name in str(content["fileSchema"]).split(",")]
     bucket = str(content["destinationBucket"]).removeprefix("arn:aws:s3:::")
     parts = [f"s3://{bucket}/{part['key']}" for part in content["files"]]
@@ -227,23 +240,39 @@ def inventory(source: Source, content: dict[str, Any], store: Store) -> Listing:
     def fetched(part: str) -> Source:
         if (found := remote(part, store)) is None:
             raise wrong(source.name, f"names {part}, which is not there")
-        found.require_text()
         return found
+
+    @cache
+    def rows(part: str) -> Spooled:
+        return columnar.rows_of(fetched(part))
 
     def images(problems: Problems) -> Iterator[Found]:
         for part in parts:
-            yield from _keys(part, fetched(part).lines(), schema, problems)
+            if form == "CSV":
+                fetched(part).require_text()
+                yield from _keys(part, _rows(part, fetched(part).lines()), schema, problems)
+            else:
+                found = rows(part).cells()
+                names = [_SCHEMA.get(plain(name), name) for name in next(found, (0, []))[1]]
+                yield from _keys(part, found, names, problems, is_encoded=False)
 
     return Listing(source.name, images, "an S3 Inventory")
 
 
-def _keys(name: str, lines: Iterator[str], schema: list[str] | None, problems: Problems) -> Iterator[Found]:
-    """The images among rows of buckets and keys, whose keys are URL-encoded.
+def _keys(
+    name: str,
+    rows: Iterator[tuple[int, list[str]]],
+    schema: list[str] | None,
+    problems: Problems,
+    *,
+    is_encoded: bool = True,
+) -> Iterator[Found]:
+    """The images among rows of buckets and keys; in CSV, keys are URL-encoded.
 
     ETags are not taken: an inventory may be days old, and the image another by now.
     """
     versions = 0
-    for number, row in _rows(name, lines):
+    for number, row in rows:
         if len(row) < 2:
             problems.add(name, number, "", "has no bucket and key")
             continue
@@ -251,7 +280,8 @@ def _keys(name: str, lines: Iterator[str], schema: list[str] | None, problems: P
         if told.get("IsLatest", "true") == "false" or told.get("IsDeleteMarker", "false") == "true":
             continue
         versions += bool(told.get("VersionId"))
-        uri = f"s3://{told.get('Bucket', row[0])}/{unquote_plus(told.get('Key', row[1]))}"
+        key = told.get("Key", row[1])
+        uri = f"s3://{told.get('Bucket', row[0])}/{unquote_plus(key) if is_encoded else key}"
         if uri.endswith("/"):
             continue
         key = split_uri(uri)[1]

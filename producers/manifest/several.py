@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,14 @@ def pictures_in(cell: str) -> list[str]:
     return named if "\n" in text or "\r" in text else []
 
 
+def _list(cell: str) -> object:
+    """A cell that is a list of JSON, as one; else the cell."""
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+
+
 def _bare(part: str) -> str:
     return part.strip(" \t\r\n,;|[]\"'")
 
@@ -47,6 +56,8 @@ def why_not_one(pictures: Sequence[str]) -> str:
 def each_its_own(row: Row) -> Iterator[Row]:
     """A row for each picture of a row whose image is a list, numbered from 1; other rows as they are."""
     images = row.given.get("image")
+    if isinstance(images, str) and images.startswith("[") and images.endswith("]"):
+        images = _list(images)
     if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
         yield row
         return

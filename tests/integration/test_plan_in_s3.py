@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import orc, parquet
 
 from apps.cli.planning import open_draft
 from config.settings import Settings
@@ -179,6 +181,29 @@ def test_what_is_left_out_of_an_inventory(store: Store, workspace: Workspace) ->
     assert found.summary.lines() == [("read as", "an S3 Inventory: 2 pictures"), ("left out", left_out)]
 
 
+@pytest.mark.parametrize("form", ["Parquet", "ORC"])
+def test_an_inventory_in_columns(store: Store, workspace: Workspace, form: str) -> None:
+    """Parquet and ORC have the same rows, with keys as they are."""
+    table = pa.table(
+        {
+            "bucket": ["shop"] * 4, "key": ["a+b c.jpg", "b.jpg", "gone.jpg", "c.txt"], "size": [9, 0, 9, 9],
+            "is_latest": [True, True, False, True], "is_delete_marker": [False] * 4, "storage_class": ["STANDARD"] * 4,
+        }
+    )  # fmt: skip
+    part = io.BytesIO()
+    (parquet if form == "Parquet" else orc).write_table(table, part)
+    put(store, workspace.under("parts/1"), part.getvalue())
+    bucket, prefix = workspace.uri.removeprefix("s3://").split("/", 1)
+    content = {
+        "fileSchema": "message s3.inventory {}", "fileFormat": form, "destinationBucket": f"arn:aws:s3:::{bucket}",
+        "files": [{"key": f"{prefix}/parts/1"}],
+    }  # fmt: skip
+    put(store, workspace.under("manifest.json"), json.dumps(content))
+    found = plan(workspace.under("manifest.json"), workspace, store)
+    assert [job.entry.image for job in found.stream() if isinstance(job, Resolved)] == ["s3://shop/a+b c.jpg"]
+    assert found.summary.lines()[-1] == ("left out", "1 empty file (0 bytes) (b.jpg) · 1 .txt file (c.txt)")
+
+
 def test_images_below_a_prefix(store: Store, workspace: Workspace) -> None:
     """`--images s3://…` is where relative names lie, and one that is not there is told with the one that is meant."""
     for key in ("in/a.jpg", "in/deep/b.jpg"):
@@ -272,7 +297,7 @@ def test_an_inventory(store: Store, workspace: Workspace) -> None:
             {},
             r"1\.csv\.gz:2: the row that begins here is no CSV",
         ),
-        (b"PAR1", {"fileFormat": "Parquet"}, "is an S3 Inventory in Parquet; only CSV is read"),
+        (b"PAR1", {"fileFormat": "Parquet"}, "is no Parquet file that can be read"),
         (b"", {"files": []}, "has nothing to run"),
     ],
 )

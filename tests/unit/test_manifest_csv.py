@@ -220,7 +220,7 @@ def test_cells_of_another_type(name: str, cell: str) -> None:
         (TABLE.encode() + "é".encode()[:1], "-:4: is not UTF-8"),
         (TABLE.replace("Mug", "M\0ug").encode(), "-:2: has a NUL byte, which no text has"),
         (b"PK\x03\x04 and more", "is a ZIP file and no workbook: unpack it"),
-        (b"PAR1 and more", "is a Parquet file"),
+        (b"PAR1 and more", "is no Parquet file that can be read"),
         (b"\xff\xd8\xff\xe0 and more", "is a picture: give the folder that it is in"),
         (b"image,title\ns3://b/a.jpg," + b"x" * 1_000_001, "-:2: the line is longer than 1,000,000 characters"),
     ],

@@ -118,4 +118,4 @@ def test_a_sheet_that_needs_all_memory_ends_its_reader_alone() -> None:
                     b"</sheetData>", b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
                 )
             new.writestr(name, part)
-    assert "save the sheet as CSV UTF-8" in refusal(out.getvalue())
+    assert "needs too much memory or time to be read: save it as CSV UTF-8" in refusal(out.getvalue())

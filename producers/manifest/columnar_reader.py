@@ -1,0 +1,91 @@
+"""A program of its own: writes the rows of a Parquet or ORC file to a file, a JSON list a line. Started by columnar.py.
+
+Rows are read in batches, and only columns that can be text.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date, datetime, time
+from decimal import Decimal
+from math import isfinite
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import orc, parquet
+
+#: Bytes of memory and seconds of CPU that reading may take.
+_MEMORY, _SECONDS = 4_000_000_000, 1200
+_BATCH = 1000
+_MAX_COLUMNS = 1000
+
+
+def main(path: str, kind: str, out: str) -> dict[str, object]:
+    """Writes header and rows; answers with the columns that are left out, or with `error`."""
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+    try:
+        file = parquet.ParquetFile(path) if kind == "Parquet" else orc.ORCFile(path)
+        schema = file.schema_arrow if kind == "Parquet" else file.schema
+        if len(schema) > _MAX_COLUMNS:
+            return {"error": f"has {len(schema):,} columns; at most {_MAX_COLUMNS:,} are read"}
+        names = [field.name for field in schema if _is_text(field.type)]
+        with Path(out).open("w", encoding="utf-8") as lines:
+            lines.write(f"{json.dumps(names)}\n")
+            for batch in _batches(file, names, kind):
+                columns = [batch.column(place).to_pylist() for place in range(len(names))]
+                lines.writelines(f"{json.dumps([*map(_text, row)])}\n" for row in zip(*columns, strict=True))
+    except MemoryError:
+        return {"error": "needs too much memory to be read: write it in smaller row groups, or as JSONL"}
+    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
+        return {"error": f"is no {kind} file that can be read ({str(error)[:200]})"}
+    return {"left_out": [field.name for field in schema if not _is_text(field.type)]}
+
+
+def _batches(file: parquet.ParquetFile | orc.ORCFile, names: list[str], kind: str) -> Iterator[pa.RecordBatch]:
+    if kind == "Parquet":
+        yield from file.iter_batches(batch_size=_BATCH, columns=names, use_threads=False)
+        return
+    for stripe in range(file.nstripes):
+        whole = file.read_stripe(stripe, columns=names)
+        yield from (whole.slice(start, _BATCH) for start in range(0, whole.num_rows, _BATCH))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a column's cells can be text: all but bytes and objects; lists of text are lists of pictures."""
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return bool(pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type))
+    if pa.types.is_nested(kind):
+        return False
+    return not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _text(cell: object) -> str:
+    if cell is None or isinstance(cell, str):
+        return cell or ""
+    match cell:
+        case bool():
+            return str(cell).lower()
+        case list():
+            return json.dumps([one for one in cell if one])
+        case float() if not isfinite(cell):
+            return ""
+        case float():
+            return str(int(cell)) if cell.is_integer() else format(Decimal(repr(cell)), "f")
+        case Decimal():
+            return format(cell, "f")
+        case datetime() | date() | time():
+            return cell.isoformat()
+        case _:
+            return str(cell)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*sys.argv[1:4])))  # noqa: T201 - what columnar.py reads

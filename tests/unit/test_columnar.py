@@ -1,0 +1,103 @@
+"""Parquet and ORC as manifests: cells as text, several pictures in a list, columns that are none, memory, damage."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import orc, parquet
+
+from producers.manifest import Problems, ReadOptions, open_manifest
+from restyle.errors import ManifestError
+from tests.support.manifests import good, read, refusal
+
+
+def parquet_of(columns: dict[str, Any], **options: Any) -> bytes:
+    """A Parquet file."""
+    out = BytesIO()
+    parquet.write_table(pa.table(columns), out, **options)
+    return out.getvalue()
+
+
+def orc_of(columns: dict[str, Any]) -> bytes:
+    """An ORC file."""
+    out = BytesIO()
+    orc.write_table(pa.table(columns), out)
+    return out.getvalue()
+
+
+KINDS = (parquet_of, orc_of)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cells_become_text(kind: Callable[..., bytes]) -> None:
+    """Numbers have no exponent, days are ISO, what is missing is empty; bytes and objects are left out and named."""
+    found = good(
+        kind(
+            {
+                "id": ["0017", "b"], "image": ["s3://b/a.jpg", "s3://b/b.jpg"], "strength": [0.5, None],
+                "n": [1e-7, float("nan")], "ean": [4006381333931, None], "day": [date(2026, 1, 31), None],
+                "price": [Decimal("12.50"), None], "sold": [True, None], "raw": [b"x", b"y"], "o": [{"x": 1}, {"x": 2}],
+            }
+        )
+    )  # fmt: skip
+    assert (found.ids, found.lines) == (["0017", "b"], [1, 2])
+    assert found.entries[0].params == {"strength": 0.5}
+    assert found.entries[0].meta == {
+        "n": "0.0000001", "ean": "4006381333931", "day": "2026-01-31", "price": "12.50", "sold": "true",
+    }  # fmt: skip
+    assert found.entries[1].meta == {}
+    name = "a Parquet" if kind is parquet_of else "an ORC"
+    assert found.manifest.form == f"{name} file, without its columns of bytes or objects (raw, o)"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_list_of_pictures(kind: Callable[..., bytes]) -> None:
+    """A column of lists is an entry for each picture."""
+    found = good(kind({"id": ["a", "b"], "images": [["s3://b/1.jpg", "s3://b/2.jpg"], ["s3://b/3.jpg"]]}))
+    assert found.ids == ["a-1", "a-2", "b-1"]
+
+
+def test_bad_rows_are_told_by_their_number() -> None:
+    """The first row is number 1."""
+    assert read(parquet_of({"id": ["a", "b"], "image": ["s3://b/a.jpg", None]})).told == ["2: image: is missing"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_files(kind: Callable[..., bytes]) -> None:
+    """Cut off, or overwritten: a sentence, and never the end of the command."""
+    data = kind({"image": ["s3://b/a.jpg"] * 100})
+    for broken in (data[: len(data) // 2], data[:20] + b"\xff" * 40 + data[60:], data[:4]):
+        with pytest.raises(ManifestError, match=r"-: (is|has|needs) "):
+            read(broken)
+
+
+def test_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not installed, a sentence says how to install it."""
+    data = parquet_of({"image": ["s3://b/a.jpg"]})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    told = refusal(data)
+    assert told == "-: is a Parquet file; to have it read, install pyarrow: pip install 'catalog-restyle[parquet]'"
+
+
+def test_a_long_file_takes_no_memory() -> None:
+    """Rows are held one at a time, whatever the file holds."""
+    names = [f"s3://b/{n}.jpg" for n in range(20_000)]
+    Path("m.parquet").write_bytes(
+        parquet_of({"id": [name[7:] for name in names], "image": names, "text": ["x" * 200] * len(names)})
+    )
+    manifest = open_manifest("m.parquet", store=None, options=ReadOptions())
+    tracemalloc.start()
+    count = sum(1 for _ in zip(range(5000), manifest.entries(Problems()), strict=False))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 5000
+    assert peak < 1_000_000
