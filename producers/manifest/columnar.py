@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
-from producers.manifest import columnar_reader
 from producers.manifest.source import Source, wrong
 from producers.manifest.spooled import Spooled
 
 _KINDS = {b"PAR1": "Parquet", b"ORC": "ORC"}
+#: Never imported here: it needs pyarrow.
+_READER = str(Path(__file__).with_name("columnar_reader.py"))
 _INSTALL = "to have it read, install pyarrow: pip install 'catalog-restyle[parquet]'"
 
 
@@ -33,7 +35,7 @@ def rows_of(source: Source) -> Spooled:
     kind = kind_of(source)
     if not _is_installed():
         raise wrong(source.name, f"is {'an' if kind == 'ORC' else 'a'} {kind} file; {_INSTALL}")
-    rows = Spooled(source, columnar_reader.__file__, kind, first_line=0)
+    rows = Spooled(source, _READER, kind, first_line=0)
     if error := rows.told.get("error"):
         raise wrong(source.name, str(error))
     left_out = rows.told["left_out"]

@@ -12,7 +12,6 @@ from producers.manifest.columns import is_image_alias
 from producers.manifest.delimited import Delimited
 from producers.manifest.document import Document
 from producers.manifest.entry import Stand
-from producers.manifest.feed_xml import XmlFeed
 from producers.manifest.feeds import Feed
 from producers.manifest.json_text import decode, decode_first
 from producers.manifest.listing import Listing
@@ -97,6 +96,8 @@ def _json(content: Source, options: ReadOptions, store: Store | None, *, is_obje
 
 
 def _xml(content: Source, options: ReadOptions) -> Form:
+    from producers.manifest.feed_xml import XmlFeed  # few manifests are XML
+
     feed = XmlFeed(content, options.columns, items_at=options.items, feed=options.feed)
     return Form(feed.form, feed.rows, ("item",), feed.originals, feed.feed, fits=True)
 

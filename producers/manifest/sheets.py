@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from producers.manifest import workbook_reader
 from producers.manifest.source import Source, wrong
 from producers.manifest.spooled import Spooled
 
+#: Never imported here: what it reads with is needed by no worker.
+_READER = str(Path(__file__).with_name("workbook_reader.py"))
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _PARTS = frozenset({"xl/workbook.xml", "xl/workbook.bin"})
 _ODS = b"application/vnd.oasis.opendocument.spreadsheet"
@@ -43,7 +45,7 @@ def rows_of(source: Source, sheet: str) -> Spooled:
     Raises:
         ManifestError: it cannot be read, or has no such sheet.
     """
-    rows = Spooled(source, workbook_reader.__file__, sheet, first_line=1)
+    rows = Spooled(source, _READER, sheet, first_line=1)
     error = str(rows.told.get("error", ""))
     if error == "no sheet":
         close = difflib.get_close_matches(sheet, rows.told["sheets"], 1)

@@ -83,7 +83,7 @@ def test_damaged_files(kind: Callable[..., bytes]) -> None:
 def test_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is not installed, a sentence says how to install it."""
     data = parquet_of({"image": ["s3://b/a.jpg"]})
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not there
     told = refusal(data)
     assert told == "-: is a Parquet file; to have it read, install pyarrow: pip install 'catalog-restyle[parquet]'"
 
