@@ -34,6 +34,8 @@ RUN_COLUMNS = (
 )  # fmt: skip
 #: The parameters' columns; the seed stands among the run's.
 PARAM_COLUMNS = tuple(name for name in Params.model_fields if name != "seed")
+#: Whole numbers from which on a spreadsheet writes 1E+11.
+_SHORTENED = 10**11
 _TEMPLATES = ("prompt", "negative_prompt")
 #: Names that mean something to whoever reads a report as a manifest, so that no entry's column may have them.
 _RESERVED = frozenset((*RUN_COLUMNS, *PARAM_COLUMNS, "mark"))
@@ -175,12 +177,12 @@ def _write_rows(
 ) -> int:
     columns, lines = tuple(columns), _Lines(out)
     writer = csv.writer(lines, lineterminator="\r\n")
-    writer.writerow([*RUN_COLUMNS, *PARAM_COLUMNS, *(_cell(_column(name)) for name in columns)])
+    writer.writerow([*RUN_COLUMNS, *PARAM_COLUMNS, *(_cell(column_name(name)) for name in columns)])
     if gallery is not None:
         gallery.header = lines.last
     count = 0
     for job, outcome in rows:
-        cells = _run_cells(run, workspace, job, outcome) | _param_cells(job.params)
+        cells = run_cells(run, workspace, job, outcome) | param_cells(job.params)
         names = (*RUN_COLUMNS, *PARAM_COLUMNS)
         writer.writerow([*(_cell(cells[name]) for name in names), *(_cell(job.meta.get(name)) for name in columns)])
         count += 1
@@ -189,7 +191,7 @@ def _write_rows(
     return count
 
 
-def _run_cells(run: Run, workspace: Workspace, job: Job, outcome: Outcome | None) -> dict[str, object]:
+def run_cells(run: Run, workspace: Workspace, job: Job, outcome: Outcome | None) -> dict[str, object]:
     """The run's own cells. The seed is the planned one, so that an explicit -1 is read back as -1."""
     cells: dict[str, object] = dict.fromkeys(RUN_COLUMNS)
     cells |= {
@@ -218,13 +220,13 @@ def _run_cells(run: Run, workspace: Workspace, job: Job, outcome: Outcome | None
     }
 
 
-def _param_cells(params: Params) -> dict[str, object]:
+def param_cells(params: Params) -> dict[str, object]:
     """The parameters; what is read back as a template has its braces doubled."""
     cells: dict[str, object] = params.model_dump(exclude={"seed"})
     return cells | {name: str(cells[name]).replace("{", "{{").replace("}", "}}") for name in _TEMPLATES}
 
 
-def _column(name: str) -> str:
+def column_name(name: str) -> str:
     """An entry's column as it stands in the header: a name that the reader would take for its own is kept apart."""
     taken = name.lower() in _RESERVED or name.lower().startswith("meta.")
     return f"meta.{name}" if taken else name
@@ -237,6 +239,8 @@ def _cell(value: object) -> str:
             return ""
         case bool():
             return "true" if value else "false"
+        case int() if value >= _SHORTENED:
+            return guarded(str(value))
         case float():
             return repr(value).removesuffix(".0")
         case str():

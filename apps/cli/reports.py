@@ -61,6 +61,9 @@ def report(
         help="With --to: lead to pictures in full size by links that S3 has signed. For a day, whoever has the folder"
         " can follow them.",
     ),
+    xlsx: Path | None = typer.Option(
+        None, "--xlsx", help="Write it as a workbook to this file, to mark rows in.", metavar="FILE"
+    ),
     as_json: options.Json = False,
     sandbox: options.Sandbox = False,
 ) -> None:
@@ -71,6 +74,12 @@ def report(
         if wanted:
             count = slice_csv(run, here.rows(run), workspace=here.workspace, statuses=wanted, out=sys.stdout)
             say(f"{count:,} jobs", "dim")
+            return
+        if xlsx:
+            from producers.report_sheet import write_sheet  # few reports are workbooks
+
+            count = write_sheet(run, here.rows(run), workspace=here.workspace, file=xlsx)
+            say(f"{xlsx}: {count:,} rows; mark them, and run the file again: restyle run {xlsx}")
             return
         now = here.snapshot(run)
         links = write_report(

@@ -36,7 +36,7 @@ class Delimited:
     def __init__(self, source: Source) -> None:
         """Sees the delimiter in the first line that is not blank."""
         self._source = source
-        self.name = source.name
+        self.name, self.is_guarded = source.name, True
         first = next((line for line in islice(source.lines(), 100) if line.strip()), "")
         self._delimiter = delimiter_of(first)
         self.form = f"a table ({_NAMES[self._delimiter]})"

@@ -37,7 +37,7 @@ class Spooled:
         Raises:
             ManifestError: it cannot be read.
         """
-        self.name, self.form = source.name, ""
+        self.name, self.form, self.is_guarded = source.name, "", False
         self._first_line = first_line
         descriptor, self._rows = tempfile.mkstemp(prefix="restyle-rows-")
         os.close(descriptor)

@@ -21,6 +21,8 @@ class Grid(Protocol):
     """What messages call it."""
     form: str
     """What it is, with its article."""
+    is_guarded: bool
+    """Whether reports have apostrophes before what a spreadsheet would change."""
 
     def cells(self) -> Iterator[tuple[int, list[str]]]:
         """Rows that are not blank, with the line on which each begins."""
@@ -48,7 +50,8 @@ class Table:
         self._header_line, cells = next(grid.cells(), (1, []))
         names = [cell.strip() for cell in cells]
         self.is_report = tuple(names[: len(REPORT_START)]) == REPORT_START
-        if self.is_report:
+        self._is_guarded = self.is_report and grid.is_guarded
+        if self._is_guarded:
             names = [unguarded(name) for name in names]
         self.names = tuple(names)
         self._written = WrittenRows(grid.name, workspace)
@@ -66,7 +69,7 @@ class Table:
         cells = self._grid.cells()
         next(cells, None)
         for line, row in cells:
-            if self.is_report:
+            if self._is_guarded:
                 row = [unguarded(cell) for cell in row]  # noqa: PLW2901 - the same row, as it was written
             row.extend([""] * (width - len(row)))
             if reason := self._why_no_row(line, row):

@@ -11,8 +11,12 @@ from zipfile import ZipFile
 import pytest
 
 from producers.manifest import ReadOptions, open_manifest
-from restyle.errors import ManifestError
-from tests.support.manifests import good, read, refusal
+from producers.report_sheet import write_sheet
+from restyle.errors import ConfigurationError, ManifestError
+from restyle.keys import Workspace
+from restyle.models import Params
+from tests.support.manifests import good, read, read_file, refusal
+from tests.support.reports import a_run, done, failed, job_of
 from tests.support.workbooks import Cell, ods, xlsb, xlsx
 
 KINDS = (xlsx, xlsb, ods)
@@ -84,6 +88,29 @@ def test_lost_zeros_are_warned_of() -> None:
     assert "which have 13 (line 11)" in good(table).warnings[0]
     counted = "id,image\n" + "".join(f"{n},s3://b/{n}.jpg\n" for n in range(1, 1200))
     assert good(counted).warnings == []
+
+
+# -- the report as a workbook ------------------------------------------------------------------------------
+
+
+def test_the_report_as_a_workbook(tmp_path: Path) -> None:
+    """Whatever an id, a prompt or a column is, it comes back from the workbook as it was, and belongs to its row."""
+    workspace = Workspace("s3://shop/team")
+    ids = ["0017", "4006381333931", "1-2", "=1+1", "'quoted", "true", "mug"]
+    params = Params(prompt="-{x}", seed=999_999_999_999_999, strength=0.1)
+    jobs = [
+        job_of(workspace, f"{n}", "oak", id=name, params=params, meta={"title": name, "mark": "x"})
+        for n, name in enumerate(ids)
+    ]
+    rows = [(job, done(job) if n % 2 else failed()) for n, job in enumerate(jobs)]
+    file = tmp_path / "r.xlsx"
+    assert write_sheet(a_run(workspace, len(ids)), lambda: iter(rows), workspace=workspace, file=file) == len(ids)
+    found = read_file(str(file), ReadOptions(workspace=workspace.uri))
+    assert (found.told, found.ids, found.manifest.form) == ([], ids, "a report of restyle's")
+    assert [entry.meta["title"] for entry in found.entries] == ids
+    assert Params(**found.entries[0].params | {"prompt": "-{x}"}) == params
+    with pytest.raises(ConfigurationError, match="a sheet 1,048,575 rows"):
+        write_sheet(a_run(workspace, 2_000_000), lambda: iter(rows), workspace=workspace, file=file)
 
 
 # -- what is no workbook -----------------------------------------------------------------------------------
