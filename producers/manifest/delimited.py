@@ -69,7 +69,7 @@ class Delimited:
         for cell in row:
             if ("\n" in cell or "\r" in cell) and self._holds_rows(cell, width, image):
                 last = line + sum(len(one.splitlines()) - 1 for one in row if one)
-                return f"the quote that opens here swallows lines {line + 1} to {last}; is one left open?"
+                return f"the quote that opens here swallows lines {line} to {last}; is one left open?"
         return ""
 
     def _holds_rows(self, cell: str, width: int, image: int) -> bool:

@@ -88,13 +88,13 @@ _QUOTE = 'id,image,prompt\ntv-1,1.jpg,"TV of 27 inch on oak\ntv-2,2.jpg,sofa in 
 @pytest.mark.parametrize(
     ("content", "lines"),
     [
-        (_QUOTE, "3 to 4"),
-        (_QUOTE.replace("\n", "\r\n"), "3 to 4"),
-        (_QUOTE.replace(",", ";"), "3 to 4"),
-        (_QUOTE.replace(",", "\t"), "3 to 4"),
-        (_QUOTE.replace("1.jpg", "s3://b/1.jpg").replace("2.jpg", "s3://b/2"), "3 to 4"),
-        ('id,image,a,b\nx,s3://b/x,"1,2\ny,s3://b/y,3,4\nz,s3://b/z,5,6"\n', "3 to 4"),
-        ('image,title\ns3://b/1.jpg,"27 inch\ns3://b/2.jpg,oak\ns3://b/3.jpg,""best"" oak"\n', "3 to 4"),
+        (_QUOTE, "2 to 4"),
+        (_QUOTE.replace("\n", "\r\n"), "2 to 4"),
+        (_QUOTE.replace(",", ";"), "2 to 4"),
+        (_QUOTE.replace(",", "\t"), "2 to 4"),
+        (_QUOTE.replace("1.jpg", "s3://b/1.jpg").replace("2.jpg", "s3://b/2"), "2 to 4"),
+        ('id,image,a,b\nx,s3://b/x,"1,2\ny,s3://b/y,3,4\nz,s3://b/z,5,6"\n', "2 to 4"),
+        ('image,title\ns3://b/1.jpg,"27 inch\ns3://b/2.jpg,oak\ns3://b/3.jpg,""best"" oak"\n', "2 to 4"),
     ],
 )
 def test_a_quote_that_swallows_rows(content: str, lines: str) -> None:
