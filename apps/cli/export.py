@@ -10,8 +10,8 @@ import typer
 from apps.cli import options
 from apps.session import session
 from apps.terminal.console import say
-from producers.export import LIKES, Outputs, export, read_marks
 from producers.manifest import ReadOptions, open_manifest
+from reports.export import LIKES, Outputs, export, read_marks
 from restyle.errors import ConfigurationError
 
 

@@ -76,7 +76,7 @@ def report(
             say(f"{count:,} jobs", "dim")
             return
         if xlsx:
-            from producers.report_sheet import write_sheet  # few reports are workbooks
+            from reports.sheet import write_sheet  # few reports are workbooks
 
             count = write_sheet(run, here.rows(run), workspace=here.workspace, file=xlsx)
             say(f"{xlsx}: {count:,} rows; mark them, and run the file again: restyle run {xlsx}")

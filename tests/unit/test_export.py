@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from producers.export import Exported, Outputs, export, read_marks
 from producers.manifest import Manifest, Problems, ReadOptions, open_manifest
 from producers.runs.outcomes import Row
+from reports.export import Exported, Outputs, export, read_marks
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import RunOptions

@@ -134,6 +134,15 @@ def test_documented_defaults_are_the_defaults() -> None:
         assert shown in {text, text.removesuffix(".0")}, name
 
 
+def test_every_proof_of_the_security_page_exists() -> None:
+    """Each module and each test that docs/security.md names is there."""
+    page, names = read("docs/security.md"), {path.name for path in tracked()}
+    proofs, modules_named = set(re.findall(r"test_\w+\.py", page)), set(re.findall(r"`(\w+/[\w/]+\.\w+)`", page))
+    assert proofs
+    assert sorted(name for name in proofs if name not in names) == []
+    assert sorted(name for name in modules_named if not (ROOT / name).exists()) == []
+
+
 def test_every_command_is_documented() -> None:
     """Each command of `restyle` is named in the README or under docs/."""
     pages = [read("README.md"), *(path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md"))]

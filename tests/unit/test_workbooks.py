@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from producers.manifest import ReadOptions, open_manifest
-from producers.report_sheet import write_sheet
+from reports.sheet import write_sheet
 from restyle.errors import ConfigurationError, ManifestError
 from restyle.keys import Workspace
 from restyle.models import Params

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
 
-from producers.export_rows import Product, as_products, header_like, row_like
 from producers.manifest import Entry, Manifest, Problems
 from producers.manifest.entry import Stand
 from producers.manifest.formulas import unguarded
 from producers.runs.outcomes import Rows
 from producers.runs.statistics import is_wanted
+from reports.export_rows import Product, as_products, header_like, row_like
 from restyle.errors import ConfigurationError
 from restyle.keys import normalise_id
 from restyle.models import Run
