@@ -63,7 +63,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize(
     "options", [(), pytest.param(("--overwrite", "--new-seed"), marks=pytest.mark.long)], ids=["plain", "overwrite"]
 )
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.long), "after"])
 def test_killed_around_the_record(
     fleet: FleetOf, sandbox: SandboxServer, s3_proxy: Proxy, when: Literal["before", "after"], options: tuple[str, ...]
 ) -> None:

@@ -56,7 +56,8 @@ def test_each_job_has_its_own_picture(fleet: FleetOf, sandbox: SandboxServer, ga
     assert min(gateway.answered[kind] for kind in ("informational", "split", "close", "throttle")) > jobs / 8
 
 
-@pytest.mark.parametrize("jobs", [5, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("jobs", [5, 60])
 def test_commands_sit_out_an_s3_that_throttles(
     fleet: FleetOf, sandbox: SandboxServer, gateway: Gateway, tmp_path: Path, jobs: int
 ) -> None:
