@@ -28,10 +28,10 @@ from restyle.errors import (
     StoreUnavailable,
     printable,
 )
+from restyle.job.call import CallFailed
 from restyle.job.context import Tools, Work
 from restyle.keys import is_run_id
 from restyle.models import Message, OutcomeKind, utc_now
-from restyle.pipeline import CallFailed
 from restyle.retries import Fail, LetGo, Retry, decide
 from restyle.s3.errors import as_for_all
 from restyle.telemetry import metrics

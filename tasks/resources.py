@@ -23,8 +23,8 @@ from restyle.coordination.rotation import Rotation
 from restyle.coordination.workspace.holding import Holding
 from restyle.errors import ConfigurationError
 from restyle.images.c2pa import open_signer
-from restyle.job.call import Blocking, Door, Patience, Queued
 from restyle.job.context import Tools
+from restyle.job.modes import Blocking, Door, Patience, Queued
 from restyle.job.parked.aside import Aside
 from restyle.keys import Workspace
 from restyle.models import Job, Run, RunOptions

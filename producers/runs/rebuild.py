@@ -214,7 +214,7 @@ class Rebuilder:
 
     def _add_record(self, found: OpenShard, index: int, job: Job, record: Record, zone: str) -> None:
         """Counts a job that this run has done."""
-        from restyle.job.results import outcome_of
+        from restyle.job.outcomes import outcome_of
 
         job_id, called = self.workspace.job_id(job.id, job.variant), record.timestamps.called
         outcome = outcome_of(record, self.fleet.limits.budgets.price).model_copy(

@@ -16,10 +16,12 @@ from restyle.images import Prepared
 from restyle.job.context import Tools, Work
 from restyle.job.finishing import Finished, recorded
 from restyle.job.locations import SUFFIXES, place
+from restyle.job.lookup import find_record, unchanged
 from restyle.job.ownership import JOB, places_of
-from restyle.job.results import find_record, put_record, skipped, succeeded, unchanged
+from restyle.job.records import Placed, Placement, build_record, put_record
+from restyle.job.reuse import reuse
 from restyle.keys import Workspace
-from restyle.models import Fingerprint, Record, RecordApi, RecordInput, RecordPrepared, RecordTimes, utc_now
+from restyle.models import Fingerprint, RecordApi, RecordTimes, utc_now
 from restyle.outputs import Marks
 from restyle.s3.store import Head
 
@@ -27,8 +29,8 @@ from restyle.s3.store import Head
 def look_again(work: Work, fingerprint: Fingerprint, prepared: Prepared, tools: Tools) -> Ended | None:
     """Looks whether somebody finished the job meanwhile: its record, or outputs of a worker that died before it."""
     known = find_record(work.message, tools.store, tools.workspace)
-    if ended := unchanged(work, known, tools):
-        return ended
+    if record := unchanged(work, known, tools):
+        return reuse(work, record, tools)
     for aside in (None, tools.workspace):
         for content_type in SUFFIXES:
             first = _left(work, 0, content_type, aside, fingerprint, tools)
@@ -73,46 +75,28 @@ def _received(first: Head) -> int:
 
 def _adopt(work: Work, fingerprint: Fingerprint, prepared: Prepared, left: list[Left], tools: Tools) -> Ended | None:
     """Writes the record that is missing for outputs that are there."""
-    job, metadata = work.message.job, left[0].head.metadata
+    metadata = left[0].head.metadata
     outputs = []
-    for uri, _, _ in left:
+    for uri, planned, _ in left:
         stored = tools.store.find(uri)
         if stored is None:
             return None  # it was removed meanwhile
         try:
-            outputs.append(recorded(uri, Finished(stored.data, images.verify(stored.data))))
+            finished = Finished(stored.data, images.verify(stored.data))
         except MalformedResponse:
             return None  # it is broken since, and as good as missing
+        outputs.append(Placed(recorded(uri, finished), planned))
     cost = float(metadata["cost"]) if metadata.get("cost") else None
     now = utc_now()
-    record = Record(
-        job_id=work.message.job_id,
-        run_id=metadata.get("run_id") or work.message.run_id,
-        id=job.id,
-        variant=job.variant,
-        fingerprint=fingerprint,
-        input=RecordInput(
-            uri=job.image, etag=fingerprint.etag, sha256=fingerprint.sha256, bytes=prepared.source_bytes,
-            width=prepared.source_width, height=prepared.source_height,
-        ),
-        prepared=RecordPrepared(width=prepared.width, height=prepared.height, steps=prepared.steps),
-        params=job.params,
-        outputs=tuple(outputs),
-        beside=tuple(one.planned for one in left if one.uri != one.planned),
-        samples_expected=job.params.samples,
-        samples_received=len(outputs),
-        api=RecordApi(
-            url=tools.segmind.url, sandbox=work.options.sandbox, request_id=metadata.get("request_id") or None,
-            cost=cost, seconds=0.0, attempts=1, in_doubt=0,
-        ),
-        marks=_marks_in(metadata),
-        metadata=job.meta,
-        timestamps=RecordTimes(started=work.started, called=now, answered=now, stored=now),
-        worker=tools.fleet.worker,
-        version=tools.version,
+    placement = Placement(outputs, _marks_in(metadata), run_id=metadata.get("run_id", ""))
+    api = RecordApi(
+        url=tools.segmind.url, sandbox=work.options.sandbox, request_id=metadata.get("request_id") or None,
+        cost=cost, seconds=0.0, attempts=1, in_doubt=0,
     )  # fmt: skip
+    times = RecordTimes(started=work.started, called=now, answered=now, stored=now)
+    record = build_record(work, fingerprint, prepared, placement, api, times, tools)
     put_record(record, tools)
-    return succeeded(record, tools) if record.run_id == work.message.run_id else skipped(work, record, tools)
+    return reuse(work, record, tools)
 
 
 def _marks_in(metadata: dict[str, str]) -> Marks:

@@ -10,7 +10,7 @@ from restyle.coordination.fleet import Claim, Fleet
 from restyle.coordination.rotation import Rotation
 from restyle.coordination.traffic import Traffic
 from restyle.images.c2pa import Signer
-from restyle.job.call import Door
+from restyle.job.modes import Door
 from restyle.job.parked.aside import Aside
 from restyle.job.parked.on_disk import Spool
 from restyle.keys import Workspace

@@ -1,18 +1,52 @@
-"""Outputs of an earlier run, brought to where and to how this run wants them: copied or made anew, never called."""
+"""What is done with a record that answers a job: its outputs are brought to where and to how this run wants them.
+
+They are copied or made anew, and never called for.
+"""
 
 from __future__ import annotations
 
+from restyle.coordination.progress import Ended
 from restyle.errors import InputNotFound
 from restyle.images import Picture
 from restyle.job.context import Tools, Work
 from restyle.job.finishing import finisher, recorded
 from restyle.job.locations import place
+from restyle.job.outcomes import skipped, succeeded
 from restyle.job.ownership import JOB, Owner
-from restyle.models import Record, RecordOutput
+from restyle.job.records import put_record
+from restyle.models import Fingerprint, Record, RecordOutput
 from restyle.outputs import NO_MARK, Marks
 
 #: What can be turned into another form; a lossy WebP is not made worse still.
 _SOURCES = frozenset({"image/jpeg", "image/png"})
+
+
+def reuse(work: Work, record: Record, tools: Tools) -> Ended:
+    """The outcome of a job that is done: by this run, or by an earlier one, whose outputs it takes over."""
+    if record.run_id == work.message.run_id:
+        return succeeded(record, tools)
+    return take_over(work, record, tools)
+
+
+def reuse_changed(work: Work, record: Record, fingerprint: Fingerprint, tools: Tools) -> Ended:
+    """The same where the input's ETag has changed and its bytes have not: the record learns the new ETag."""
+    etag = fingerprint.etag
+    renewed = record.model_copy(
+        update={
+            "fingerprint": fingerprint.model_copy(update={"request": record.fingerprint.request}),
+            "input": record.input.model_copy(update={"etag": etag}),
+        }
+    )
+    put_record(renewed, tools)
+    return take_over(work, renewed, tools)
+
+
+def take_over(work: Work, record: Record, tools: Tools) -> Ended:
+    """The outcome of a job that an earlier run did; outputs that are wanted elsewhere or otherwise are made so."""
+    renewed = renew(work, record, tools)
+    if renewed is not record:
+        put_record(renewed, tools)
+    return skipped(renewed)
 
 
 def renew(work: Work, record: Record, tools: Tools) -> Record:

@@ -25,13 +25,14 @@ from restyle.errors import (
     StateUnavailable,
     StoreUnavailable,
 )
-from restyle.job import results
+from restyle.job.commit import Made, store
 from restyle.job.context import Tools
 from restyle.job.locations import place
+from restyle.job.lookup import find_record
+from restyle.job.outcomes import cost_of
 from restyle.job.parked import in_redis as parked
 from restyle.job.parked import unplaced
 from restyle.job.parked.safekeeping import FIRST_WAIT, Safekeeping
-from restyle.job.results import Made
 from restyle.keys import split_uri
 from restyle.models import Record
 from restyle.outputs import Storing
@@ -56,7 +57,7 @@ def until_stored(made: Made, tools: Tools) -> Record | Ended:
     answer = _Unstored(made, tools)
     while True:
         try:
-            record = _ours(made, tools) or results.store(made, tools)
+            record = _ours(made, tools) or store(made, tools)
         except Dropped:
             answer.forget()
             raise
@@ -82,13 +83,13 @@ def _ours(made: Made, tools: Tools) -> Record | None:
     # What is read again was paid for by an earlier run, and holds no lease.
     if made.work.options.reread or not fleet.lapsed_since(made.called.asked):
         return None
-    found = results.find_record(message, tools.store, tools.workspace)
+    found = find_record(message, tools.store, tools.workspace)
     if found is None or _call_of(found) == (made.known and _call_of(made.known)):
         return None
     if _call_of(found) == (message.run_id, fleet.worker, made.called.called):
         return found  # it was stored, and S3's answer was lost
     log.warning("another worker has done the job meanwhile", worker=found.worker)
-    cost = results.cost_of(made.called.answer, message.job.params, tools.price)
+    cost = cost_of(made.called.answer, message.job.params, tools.price)
     with suppress(StateUnavailable):
         patiently(tools.stopping, fleet.spent, message, made.work.token, cost)
     raise Dropped("taken over", settled=True)

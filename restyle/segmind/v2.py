@@ -1,6 +1,6 @@
 """The API's other door, v2: its queue takes a request, says how it stands, and gives the result by URL.
 
-Each function is one look: it never sleeps and never retries; restyle/job/call.py does. The key goes to the API's own
+Each function is one look: it never sleeps and never retries; restyle/job/modes.py does. The key goes to the API's own
 address and to that of its request history, never to where a result lies.
 Contract: docs.segmind.com/docs/serverless-api/async-inference; Segmind's Python SDK (v2.py, generations.py).
 """

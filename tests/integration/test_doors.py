@@ -19,7 +19,7 @@ from restyle.coordination.fleet import Dropped, Fleet, Limits
 from restyle.coordination.progress import Ended, Progress
 from restyle.coordination.redis.client import State
 from restyle.errors import ApiTimeout, ApiUnavailable, RequestFailed, RequestLost, RestyleError, ResultGone
-from restyle.job.call import Call, Patience, Queued
+from restyle.job.modes import Call, Patience, Queued
 from restyle.keys import Workspace, derived_seed
 from restyle.models import (
     Job,

@@ -14,7 +14,7 @@ import pytest
 from restyle.coordination.progress import failed
 from restyle.coordination.redis.client import State
 from restyle.job.parked import in_redis as parked
-from restyle.job.results import put_record
+from restyle.job.records import put_record
 from restyle.models import Message, Run, utc_now
 from tasks.image import restyle_image
 from tests.support.bench import Bench, running_bench

@@ -17,7 +17,8 @@ from producers.planning.shards import write
 from producers.runs.outcomes import Rows
 from producers.runs.snapshot import rows_of
 from restyle.coordination.progress import Ended
-from restyle.job.results import find_record, outcome_of
+from restyle.job.lookup import find_record
+from restyle.job.outcomes import outcome_of
 from restyle.models import Job, Message, Outcome, Record, Run
 from restyle.s3.store import Stored
 from tasks.image import restyle_image

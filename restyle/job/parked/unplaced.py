@@ -15,10 +15,11 @@ import structlog
 
 from restyle.coordination.progress import Ended, failed
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied, StoreUnavailable
+from restyle.job.commit import Made
 from restyle.job.context import Called, Tools, Work
 from restyle.job.locations import SUFFIXES, place
+from restyle.job.outcomes import cost_of, succeeded
 from restyle.job.parked import in_redis as parked
-from restyle.job.results import Made, cost_of, succeeded
 from restyle.models import Record
 
 log = structlog.get_logger("restyle.unplaced")
