@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from producers.manifest.cells import PARAMS, RESERVED
 from producers.manifest.entry import Entry, Problems, Row
@@ -10,7 +10,7 @@ from producers.manifest.feeds import Feed
 from producers.manifest.ids import DefaultIds, IdTemplate, LostZeros
 from producers.manifest.place import Place
 from producers.manifest.several import each_its_own, pictures_in, why_not_one
-from producers.manifest.spoilt import is_error, is_shortened
+from producers.manifest.spoilt import ERROR_STARTS, is_error, is_shortened
 from restyle.keys import normalise_id
 
 #: What reviewers write into the column `mark`; only what is to be done again is planned.
@@ -101,7 +101,7 @@ class Reading:
         params: dict[str, object] = {}
         for name, value in row.given.items():
             try:
-                if isinstance(value, str) and is_error(value):
+                if isinstance(value, str) and value[0] in ERROR_STARTS and is_error(value):
                     raise ValueError(_error(value))
                 if name in RESERVED:
                     words[name] = RESERVED[name](value)
@@ -129,7 +129,7 @@ class Reading:
             mark=mark,
             meta=row.meta,
             etag="",
-            not_text={**row.not_text, **{name: _error(cell) for name, cell in row.meta.items() if is_error(cell)}},
+            not_text=_not_text(row),
         )
 
     def _image(self, row: Row, image: str, faults: list[Fault]) -> tuple[str, str]:
@@ -163,6 +163,12 @@ class Reading:
             hint = "" if given or self._template else "; it is made of the image's name: give the row an id of its own"
             faults.append(("id", f"{reason}{hint}"))
             return ""
+
+
+def _not_text(row: Row) -> Mapping[str, str]:
+    """Metadata that no prompt may take, with the reason."""
+    errors = [name for name, cell in row.meta.items() if cell[:1] in ERROR_STARTS and is_error(cell)]
+    return {**row.not_text, **{name: _error(row.meta[name]) for name in errors}} if errors else row.not_text
 
 
 def _error(cell: str) -> str:

@@ -12,6 +12,7 @@ from producers.manifest.place import is_image_name
 
 _ADDRESS = re.compile(r"(?:s3|https?)://", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s*[|;,\r\n]+\s*")
+_MARKS = frozenset("|;,\r\n")
 _SHOWN = 3
 
 
@@ -20,6 +21,8 @@ def pictures_in(cell: str) -> list[str]:
 
     A comma, a bar or a semicolon alone makes no list: an object's key may have them.
     """
+    if cell.count("://") < 2 and _MARKS.isdisjoint(cell):
+        return []
     text = cell.strip()
     starts = [found.start() for found in _ADDRESS.finditer(text)]
     if len(starts) > 1:
@@ -56,8 +59,8 @@ def why_not_one(pictures: Sequence[str]) -> str:
 def each_its_own(row: Row) -> Iterator[Row]:
     """A row for each picture of a row whose image is a list, numbered from 1; other rows as they are."""
     images = row.given.get("image")
-    if isinstance(images, str) and images.startswith("[") and images.endswith("]"):
-        images = _list(images)
+    if isinstance(images, str):
+        images = _list(images) if images[0] == "[" and images[-1] == "]" else None
     if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
         yield row
         return

@@ -18,6 +18,8 @@ _WORDS = frozenset(
         "[object object]", "-nan", "1.#qnan", "(none)", "(blank)",
     }
 )  # fmt: skip
+#: How these begin.
+ERROR_STARTS = frozenset("#Ee")
 _SHORTENED = re.compile(r"[+-]?[0-9]([.,][0-9]+)?[eE]\+[0-9]{1,3}")
 #: Characters that nobody sees, and that no cell is filled by.
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
@@ -25,7 +27,7 @@ INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 
 def is_error(text: str) -> bool:
     """Whether a cell is what a spreadsheet writes for a formula that failed."""
-    return text[:1] in {"#", "E", "e"} and _ERRORS.fullmatch(text.strip()) is not None
+    return text[:1] in ERROR_STARTS and _ERRORS.fullmatch(text.strip()) is not None
 
 
 def is_nothing(text: str) -> bool:
@@ -35,4 +37,4 @@ def is_nothing(text: str) -> bool:
 
 def is_shortened(text: str) -> bool:
     """Whether an id is a long number as a spreadsheet shortens it: 4.00638E+12."""
-    return _SHORTENED.fullmatch(text) is not None
+    return "+" in text and _SHORTENED.fullmatch(text) is not None

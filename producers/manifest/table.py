@@ -71,7 +71,8 @@ class Table:
         for line, row in cells:
             if self._is_guarded:
                 row = [unguarded(cell) for cell in row]  # noqa: PLW2901 - the same row, as it was written
-            row.extend([""] * (width - len(row)))
+            if len(row) < width:
+                row.extend([""] * (width - len(row)))
             if reason := self._why_no_row(line, row):
                 problems.add(self._grid.name, line, "", reason)
                 continue
@@ -86,11 +87,9 @@ class Table:
             )
 
     def _why_no_row(self, line: int, row: list[str]) -> str:
-        if any("\n" in cell or "\r" in cell for cell in row) and (
-            reason := self._grid.why_no_row(line, row, len(self.names), self._image)
-        ):
+        text, width = "".join(row), len(self.names)
+        if ("\n" in text or "\r" in text) and (reason := self._grid.why_no_row(line, row, width, self._image)):
             return reason
-        width = len(self.names)
         if len(row) > width and any(map(is_filled, row[width:])):
             return f"the row has {len(row)} cells, the header {width}; is a quote or a delimiter amiss?"
         return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from restyle.keys import Workspace
 from restyle.models import Job, Record
 from restyle.s3.store import Store
 
+#: What outputs say of their origin, and the bytes of a local picture in which it is looked for.
+_MARKED = re.compile(rb'CreatorTool="restyle\b')
+_LOOKED_INTO = 4_000_000
 #: How many are named.
 _EXAMPLES = 3
 #: How often a retry of a retry is followed back to its manifest.
@@ -77,7 +81,7 @@ class Clashes:
         if self.made_by_us:
             sentences.append(
                 f"{self.made_by_us[0]} was made by restyle: so it is with {self._of(self.made_by_us)}. They would be"
-                " paid for as inputs; list a prefix without outputs, or give --output a prefix of its own"
+                " paid for as inputs; name a folder or prefix without outputs, or give --output a prefix of its own"
             )
         return sentences
 
@@ -107,8 +111,19 @@ def find_clashes(plan: Draft, *, store: Store, workspace: Workspace) -> Clashes:
         for (job, record), other in zip(pairs, others, strict=True)
         if other and record and not _is_same(manifests[record.run_id], plan.manifest.uri)
     ]
-    images = {job.entry.image for job in plan.spread} if plan.source and plan.source.is_listing else set()
-    return Clashes(len(plan.spread), replaced, list(filter(None, taken)), sorted(made_by_us(images, store)))
+    listed = {job.entry.image for job in plan.spread} if plan.source and not plan.source.names else set()
+    local = {image for image in listed if not image.startswith("s3://")}
+    ours = sorted({*made_by_us(listed - local, store), *filter(_is_copy, local)})
+    return Clashes(len(plan.spread), replaced, list(filter(None, taken)), ours)
+
+
+def _is_copy(path: str) -> bool:
+    """Whether a local picture is a copy of an output, by the mark of origin in it."""
+    try:
+        with Path(path).open("rb") as file:
+            return _MARKED.search(file.read(_LOOKED_INTO)) is not None
+    except OSError:
+        return False  # told when it is uploaded
 
 
 class _Looker:

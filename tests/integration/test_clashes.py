@@ -199,6 +199,18 @@ def test_a_folder_of_downloads_is_no_input(bench: Bench, tmp_path: Path) -> None
     assert drafted(bench, str(tmp_path)).jobs == 4
 
 
+def test_copies_of_outputs_that_no_index_knows(bench: Bench, tmp_path: Path) -> None:
+    """Outputs that somebody has copied into a folder by other means are told by their mark of origin."""
+    write_pictures(tmp_path / "in", ["a", "b"])
+    done(bench, drafted(bench, str(tmp_path / "in")))
+    here = bench.resources
+    (copied,) = [one.uri for one in here.store.list(here.workspace.under("outputs/a/"))]
+    (tmp_path / "in" / "c.jpg").write_bytes(here.store.get(copied).data)
+    found = clashes(bench, drafted(bench, str(tmp_path / "in")))
+    assert found.made_by_us == [str(tmp_path / "in" / "c.jpg")]
+    assert found.needs_yes
+
+
 # -- whether it may ----------------------------------------------------------------------------------------
 
 
