@@ -69,7 +69,7 @@ class XmlFeed:
             ManifestError: it is no XML, or has no items.
         """
         self._source = source
-        self._path = tuple(items_at.split(".")) if items_at else ()
+        self._path = items_at.split(".") if items_at else []
         self._renames = dict(renames)
         self._header = lru_cache(maxsize=1000)(self._read_header)
         seen: list[str] = []
@@ -78,7 +78,8 @@ class XmlFeed:
             named = f"--items {items_at}: leads to no element" if items_at else "has neither <item> nor <entry>"
             likely = min((path for path in seen if seen.count(path) > 1), key=lambda path: path.count("."), default="")
             hint = f"; give --items {likely}" if likely and likely != items_at else ""
-            named += f"; its elements are {', '.join(dict.fromkeys(seen))[:200]}{hint}"
+            elements = ", ".join(dict.fromkeys(seen))[:200]
+            named += f"; its elements are {elements}{hint}" if seen else ", and no other element"
             raise wrong(source.name, f"is XML, but {named}")
         is_merchant = feed == "merchant" or (not feed and "image_link" in first[1])
         self.feed: Feed | None = FEEDS["merchant"] if is_merchant else None
@@ -120,33 +121,34 @@ class XmlFeed:
         """The items with the lines on which they begin; notes the paths of the first elements that it sees."""
         name = self._source.name
         with self._source.text() as text:
-            lines, stack, begins = _Lines(name, text), list["Element"](), list[int]()
+            lines, stack, path = _Lines(name, text), list["Element"](), list[str]()
+            depth = begins = 0  # of the item that is being read, and the line on which it begins
             try:
                 for event, element in iterparse(lines, events=("start", "end"), forbid_dtd=True):
                     if event == "start":
+                        path += [_local(element.tag)] if stack else []
                         stack.append(element)
-                        begins.append(lines.line)
+                        if not depth and self._is_item(path):
+                            depth, begins = len(stack), lines.line
                         if len(stack) > _DEEPEST:
                             raise wrong(name, "is nested too deeply", lines.line)
                         continue
-                    path = tuple(_local(one.tag) for one in stack[1:])
+                    seen += [".".join(path)] if path and len(seen) < _DEEPEST else []
+                    if depth == len(stack):
+                        yield begins, *_leaves(element)
+                        depth = 0
                     stack.pop()
-                    line = begins.pop()
-                    if len(seen) < _DEEPEST and path:
-                        seen.append(".".join(path))
-                    if self._is_item(path):
-                        yield line, *_leaves(element)
-                    if self._is_item(path) or not any(self._is_item(path[:end]) for end in range(len(path))):
+                    del path[-1:]
+                    if not depth and stack:
                         lines.rest()
-                        if stack:
-                            stack[-1].remove(element)
+                        stack[-1].remove(element)
             except ParseError as error:
                 raise wrong(name, f"is no XML: {error.msg}", lines.line) from None
             except DefusedXmlException as error:
                 kind = type(error).__name__
                 raise wrong(name, f"has a document type or entities of its own, which are not read ({kind})") from None
 
-    def _is_item(self, path: tuple[str, ...]) -> bool:
+    def _is_item(self, path: list[str]) -> bool:
         return path == self._path if self._path else bool(path) and path[-1] in _ITEMS
 
 

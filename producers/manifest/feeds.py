@@ -119,7 +119,7 @@ def _listed(cell: object) -> list[str]:
 def _woocommerce(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
     """A row a product, or a variation of one; all of its pictures stand in one cell, the first is the main one."""
     for row in rows:
-        if _cell(row, "type") != "variation":
+        if _cell(row, "type", "typ") != "variation":
             problems.count("products")
         images = _listed(row.given.get("image"))
         if not images:
@@ -171,9 +171,13 @@ FEEDS = {
         Feed(
             "woocommerce",
             "a WooCommerce export",
-            (frozenset({"type", "sku", "name", "images"}), frozenset({"id", "type", "name", "images"})),
+            (
+                frozenset({"type", "sku", "name", "images"}),
+                frozenset({"id", "type", "name", "images"}),
+                frozenset({"typ", "artikelnummer", "name", "bilder"}),  # it writes the language of its shop
+            ),
             _woocommerce,
-            {"image": ("images",), "id": ("sku",)},
+            {"image": ("images", "bilder"), "id": ("sku", "artikelnummer")},
         ),
         Feed(
             "magento",
