@@ -94,7 +94,9 @@ class Document:
             one = dict(value)
             for target, path in self._paths.items():
                 one.pop(target, None)
-                if (found := json_path.value_at(value, json_path.of_element(path, each, place))) is not MISSING:
+                if (column := self._renames[target]) in value:  # a key may have dots
+                    one[target] = value[column]
+                elif (found := json_path.value_at(value, json_path.of_element(path, each, place))) is not MISSING:
                     one[target] = found
             yield (number if None in each and chosen else 0), one
 

@@ -166,11 +166,10 @@ class Resolver:
         """Warns of cells that a prompt uses and that say nothing."""
         entry = job.entry
         merged = self._merged(entry, next((one for one in self.variants if one.name == job.variant), _ALONE))
-        own = str(entry.params.get("prompt", ""))
-        names = _used(merged, own)
+        own = {name: str(entry.params.get(name, "")) for name in TEMPLATES}
+        names = _used(merged, own["prompt"])
         cells = {name: entry.meta.get(name, "") for name in names}
-        if merged.get("prompt") == own or "prompt" in names:
-            cells["prompt"] = own
+        cells |= {name: cell for name, cell in own.items() if merged.get(name) == cell or name in names}
         for name, cell in cells.items():
             if is_nothing(cell):
                 told = f"the column {name} reads {cell.strip()} in {{cells}}, and a prompt uses it: {{lines}}"

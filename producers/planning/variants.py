@@ -9,6 +9,7 @@ import csv
 import io
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -200,7 +201,24 @@ def _of_csv(uri: str, text: str) -> list[dict[str, Any]]:
     delimiter = delimiter_of(text.partition("\n")[0])
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="too many cells", strict=True)
     try:
-        found = [{key.strip().lower(): value for key, value in row.items() if value} for row in rows]
+        found = []
+        for row in rows:
+            if any(_swallows(cell, delimiter) for cell in row.values()):
+                reason = "a quote that opens in this variant or before swallows the next ones; is one left open?"
+                raise ManifestError([Problem(uri, rows.line_num, "", reason)])
+            found.append({key.strip().lower(): value for key, value in row.items() if value})
     except csv.Error as error:
         raise ManifestError([Problem(uri, rows.line_num, "", f"is neither JSON nor CSV: {error}")]) from None
     return [row for row in found if row]
+
+
+def _swallows(cell: object, delimiter: str) -> bool:
+    """Whether one of a cell's further lines begins as a variant does: a name and a delimiter, and no text's comma."""
+    if not isinstance(cell, str) or "\n" not in cell:
+        return False
+    for line in cell.splitlines()[1:]:
+        name, found, rest = line.partition(delimiter)
+        with suppress(ValueError):
+            if found and rest[:1] != " " and check_variant_name(name.strip()) == name.strip():
+                return True
+    return False

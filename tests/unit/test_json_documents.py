@@ -102,6 +102,12 @@ def test_paths_that_lead_nowhere(path: str, told: str) -> None:
         assert told in refusal(json.dumps(SHOP), options=options(path, image="media[0].src"))
 
 
+def test_a_key_may_have_dots() -> None:
+    """A column that is there as it is written is no path."""
+    text = json.dumps([{"a.pic": "s3://b/1.jpg", "a": {"pic": "s3://b/2.jpg"}}])
+    assert good(text, {"image": "a.pic"}).images == ["s3://b/1.jpg"]
+
+
 def test_columns_that_lead_nowhere() -> None:
     """An image or id that an entry has not is its bad line; another column that no entry has is told once."""
     told = read(json.dumps(SHOP), options=options(image="media[1].src", id="sku", title="name.de")).told

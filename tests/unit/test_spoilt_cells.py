@@ -61,6 +61,12 @@ def test_words_for_nothing_are_warned_of_where_they_are_used(cell: str) -> None:
     ]
 
 
+def test_a_negative_prompt_of_nothing() -> None:
+    """The row's own is used as much as its prompt."""
+    (warning,) = plan("id,image,negative_prompt\na,s3://b/a.jpg,nan\n", "a mug").warnings
+    assert warning == "the column negative_prompt reads nan in 1 cell, and a prompt uses it: line 2"
+
+
 def test_lists_and_objects_of_json_are_no_text() -> None:
     """Where a prompt uses them they are bad lines; false is a word for nothing."""
     titles = (("a", list[str]()), ("b", dict[str, str]()))
@@ -109,6 +115,15 @@ def test_text_of_several_lines_stays_text(cell: str) -> None:
     """Line breaks and commas are no rows by themselves."""
     (entry,) = good(f'id,image,title\na,s3://b/a.jpg,"{cell}"\n').entries
     assert entry.meta["title"] == cell
+
+
+def test_a_quote_that_swallows_variants() -> None:
+    """The same in a variants file, where one prompt would be paid for with the text of others."""
+    Path("v.csv").write_text('name,prompt\noak,"27 inch\nsea,by the sea\nsky,in ""the"" sky"\n')
+    with pytest.raises(ManifestError, match=r"v\.csv:4: a quote that opens in this variant or before swallows"):
+        plan("id,image\na,s3://b/a.jpg\n", None, variants="v.csv")
+    Path("v.csv").write_text('name,prompt\noak,"27 inch,\nsoft, warm light"\n')
+    assert plan("id,image\na,s3://b/a.jpg\n", None, variants="v.csv").jobs == 1
 
 
 # -- several pictures --------------------------------------------------------------------------------------
