@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 from producers.manifest.cells import is_filled
-from producers.manifest.columns import REPORT_START, missing_column, missing_image, read_header
+from producers.manifest.columns import REPORT_START, is_image_alias, missing_column, missing_image, read_header
 from producers.manifest.entry import Problems, Row, Stand
 from producers.manifest.feeds import Feed, feed_of
 from producers.manifest.formulas import unguarded
 from producers.manifest.report_rows import WrittenRows
 from restyle.errors import ManifestError, Problem
+
+#: Rows in which a header is looked for where the first is none.
+_TITLES = 20
 
 
 class Grid(Protocol):
@@ -99,6 +103,13 @@ class Table:
         name = self._grid.name
         return (((name, line), cells) for line, cells in self._grid.cells() if (name, line) in stands)
 
+    def _header_further_down(self) -> str:
+        """What to say where titles stand above the header; empty where none is seen."""
+        for line, row in islice(self._grid.cells(), 1, _TITLES):
+            if any(cell.strip().lower() == "image" or is_image_alias(cell) for cell in row):
+                return f"there is no such column; line {line} looks like the header: remove what stands above it"
+        return ""
+
     def _refuse_wrong_header(self, names: Sequence[str], renames: Mapping[str, str]) -> None:
         faults = list(self.header.faults)
         faults += [
@@ -108,7 +119,7 @@ class Table:
         ]
         has_image = "image" in self.header.names or any(column == "image" for column, _ in faults)
         if not has_image and "image" not in renames:
-            faults.append(("image", missing_image(names)))
+            faults.append(("image", self._header_further_down() or missing_image(names)))
         if faults:
             raise ManifestError(
                 [Problem(self._grid.name, self._header_line, column, reason) for column, reason in faults]

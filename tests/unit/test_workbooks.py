@@ -78,6 +78,13 @@ def test_a_workbook_is_known_by_what_is_in_it(name: str) -> None:
     assert open_manifest(name, store=None).form == "a workbook, sheet Products"
 
 
+def test_titles_above_the_header_are_told() -> None:
+    """Which line looks like the header is said, of sheets and of CSV."""
+    rows: list[list[Cell]] = [["Product list 2026"], [], ["id", "Image"], ["0017", "s3://b/a.jpg"]]
+    assert "-:1: image: there is no such column; line 3 looks like the header" in refusal(xlsx(rows))
+    assert "line 3 looks like the header" in refusal("Product list\n\nid,image_link\na,s3://b/a.jpg\n")
+
+
 def test_lost_zeros_are_warned_of() -> None:
     """A number among longer ids was a longer one before a spreadsheet took its zeros off; a count from 1 was not."""
     rows: list[list[Cell]] = [["id", "image"], ["0042", "s3://b/a.jpg"], [17, "s3://b/b.jpg"], ["4711", "s3://b/c.jpg"]]
