@@ -17,8 +17,8 @@ from typing import TextIO
 from urllib.parse import quote
 
 from producers.manifest import Entry, Manifest, Problems
+from producers.manifest.cells.formulas import unguarded
 from producers.manifest.entry import Stand
-from producers.manifest.formulas import unguarded
 from producers.runs.outcomes import Rows
 from producers.runs.statistics import is_wanted
 from reports.export_rows import Product, as_products, header_like, row_like

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from producers.manifest import Entry
-from producers.manifest.columns import plain
+from producers.manifest.cells.columns import plain
 
 #: Columns of a picture in a row that is a product's, too.
 _OF_PICTURE = frozenset({"imagesrc", "productimageurl", "imageposition", "imagealttext"})

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TextIO
 
-from producers.manifest.formulas import guarded
+from producers.manifest.cells.formulas import guarded
 from producers.runs.outcomes import Row, Rows
 from producers.runs.statistics import PENDING, Tally, is_wanted
 from reports.gallery import Choice, Gallery

@@ -9,12 +9,6 @@ from pydantic import SecretStr
 
 from config.settings import PREFIX, TABLES, Settings
 
-#: What any program may need of a machine: where things are, in which language and zone it speaks.
-_PLAIN = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "LD_LIBRARY_PATH",
-     "DYLD_LIBRARY_PATH", "VIRTUAL_ENV"}
-)  # fmt: skip
-_PLAIN_PREFIXES = ("LC_", "PYTHON")
 #: Where a process of ours reads its settings from; all others it gets as they are.
 _KEPT = f"{PREFIX}CONFIG"
 
@@ -22,14 +16,6 @@ _KEPT = f"{PREFIX}CONFIG"
 _DASHBOARD = frozenset(name for name in Settings.model_fields if name.startswith("dashboard_"))
 #: A beat calls nobody and sends nothing.
 _BEAT = _DASHBOARD | {"api_key", "api_key_file", "smtp_password", "notify_secret", "notify_slack"}
-
-
-def plain(**more: str) -> dict[str, str]:
-    """For a program that needs nothing of restyle: servers of others, and what keeps them."""
-    given = {
-        name: value for name, value in os.environ.items() if name in _PLAIN or name.startswith(_PLAIN_PREFIXES)
-    }  # fmt: skip
-    return {**given, **more}
 
 
 def of_worker(settings: Settings) -> dict[str, str]:

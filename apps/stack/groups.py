@@ -18,12 +18,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from apps.stack.environments import plain
 from apps.stack.home import KEEPER, KILL_TIMEOUT, PATIENCE, Home, tails
 from apps.stack.locks import Lock, is_held_alone
 from apps.terminal.stops import is_urgent
 from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.runtime import private
+from restyle.runtime.environment import plain
 
 #: Seconds that a group may take to answer.
 START_TIMEOUT = 20.0

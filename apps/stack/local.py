@@ -28,6 +28,7 @@ from config.settings import Settings
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.runtime import private
+from restyle.runtime.environment import plain
 from restyle.s3.store import EMBEDDED_BUCKET
 
 #: Credits on the account of an embedded sandbox: enough for any trial.
@@ -228,7 +229,7 @@ def _valkey(home: Home) -> Made:
     port, password = free_port(), secrets.token_hex(16)
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     argv = [valkey_binary(), str(_valkey_config(home, port, password))]
-    child = home.child("valkey", argv, env=environments.plain())
+    child = home.child("valkey", argv, env=plain())
     return Made([child], {"redis_url": url, "host": socket.gethostname()}, lambda: _redis_answers(url))
 
 
@@ -239,7 +240,7 @@ def _s3(home: Home) -> Made:
     argv = [rclone_binary(), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null",
             "--vfs-cache-mode", "off", "--dir-cache-time", "1s", str(home.folder("s3"))]  # fmt: skip
     # Its flag would show the credentials to everyone who can list processes.
-    env = environments.plain(RCLONE_AUTH_KEY=f'"{pair[0]},{pair[1]}"')
+    env = plain(RCLONE_AUTH_KEY=f'"{pair[0]},{pair[1]}"')
     story = {"s3_url": url, "s3_access_key": pair[0], "s3_secret_key": pair[1]}
     return Made([home.child("s3", argv, env=env)], story, lambda: _listens(url))
 
@@ -249,7 +250,7 @@ def _sandbox(home: Home) -> Made:
     key, port = f"SG_{secrets.token_hex(8)}", free_port()
     story = {"url": f"http://127.0.0.1:{port}/v1/sdxl-img2img", "key": key}
     argv = module("apps.sandbox", "--port", str(port), "--credits", str(SANDBOX_CREDITS))
-    child = home.child("sandbox", argv, env=environments.plain(SANDBOX_API_KEY=key), grace=3.0)
+    child = home.child("sandbox", argv, env=plain(SANDBOX_API_KEY=key), grace=3.0)
     return Made([child], story, lambda: _listens(story["url"]))
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from producers.manifest.columns import plain
+from producers.manifest.cells.columns import plain
 from producers.manifest.entry import Problems, Row
 from producers.manifest.source import wrong
 

@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from producers.manifest import columnar, listing, sheets
-from producers.manifest.columns import is_image_alias
-from producers.manifest.delimited import Delimited
-from producers.manifest.document import Document
+from producers.manifest import listing
+from producers.manifest.cells.columns import is_image_alias
+from producers.manifest.documents.document import Document
+from producers.manifest.documents.json_text import decode, decode_first
 from producers.manifest.entry import Stand
 from producers.manifest.feeds import Feed
-from producers.manifest.json_text import decode, decode_first
 from producers.manifest.listing import Listing
 from producers.manifest.reading import ReadOptions
 from producers.manifest.rows import Rows
 from producers.manifest.source import Source, wrong
-from producers.manifest.table import Grid, Table
+from producers.manifest.tables import columnar, sheets
+from producers.manifest.tables.delimited import Delimited
+from producers.manifest.tables.table import Grid, Table
 from restyle.s3.store import Store
 
 _LINES = (".jsonl", ".ndjson")
@@ -96,7 +97,7 @@ def _json(content: Source, options: ReadOptions, store: Store | None, *, is_obje
 
 
 def _xml(content: Source, options: ReadOptions) -> Form:
-    from producers.manifest.feed_xml import XmlFeed  # few manifests are XML
+    from producers.manifest.documents.feed_xml import XmlFeed  # few manifests are XML
 
     feed = XmlFeed(content, options.columns, items_at=options.items, feed=options.feed)
     return Form(feed.form, feed.rows, ("item",), feed.originals, feed.feed, fits=True)

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from producers.manifest import columnar
-from producers.manifest.columns import plain
+from producers.manifest.cells.columns import plain
 from producers.manifest.entry import Entry, Problems
 from producers.manifest.ids import DefaultIds
 from producers.manifest.place import is_image_name
 from producers.manifest.source import Source, remote, wrong
-from producers.manifest.spooled import Spooled
+from producers.manifest.tables import columnar
+from producers.manifest.tables.spooled import Spooled
 from restyle.keys import normalise_id, split_uri
 from restyle.s3.store import Store
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from producers.manifest.cells import PARAMS, RESERVED
+from producers.manifest.cells.several import each_its_own, pictures_in, why_not_one
+from producers.manifest.cells.spoilt import ERROR_STARTS, is_error, is_shortened
+from producers.manifest.cells.values import PARAMS, RESERVED
 from producers.manifest.entry import Entry, Problems, Row
 from producers.manifest.feeds import Feed
 from producers.manifest.ids import DefaultIds, IdTemplate, LostZeros
 from producers.manifest.place import Place
-from producers.manifest.several import each_its_own, pictures_in, why_not_one
-from producers.manifest.spoilt import ERROR_STARTS, is_error, is_shortened
 from restyle.keys import normalise_id
 
 #: What reviewers write into the column `mark`; only what is to be done again is planned.

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal
 from config.reading import config_path
 from config.settings import Settings
 from producers.manifest import Manifest, ReadOptions, open_manifest
-from producers.manifest.cells import is_filled
+from producers.manifest.cells.values import is_filled
 from producers.planning import first_pass as counting
 from producers.planning import naming
 from producers.planning.compare.lookup import made_by_us

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from producers.manifest.cells import PARAMS, RESERVED
+from producers.manifest.cells.values import PARAMS, RESERVED
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 #: Columns that templates do not take: they say how a picture is made, not what is on it.

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from producers.manifest import Entry, Problems
-from producers.manifest.cells import is_filled
-from producers.manifest.spoilt import is_nothing
+from producers.manifest.cells.spoilt import is_nothing
+from producers.manifest.cells.values import is_filled
 from producers.planning import prompts
 from producers.planning.naming import Naming
 from producers.planning.variants import DEFAULT, TEMPLATES, Variant, check_params

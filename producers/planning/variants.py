@@ -15,11 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from producers.manifest.cells import PARAMS, is_filled
-from producers.manifest.columns import near_miss
-from producers.manifest.delimited import delimiter_of
+from producers.manifest.cells.columns import near_miss
+from producers.manifest.cells.values import PARAMS, is_filled
+from producers.manifest.documents.json_text import decode
 from producers.manifest.encoding import why_no_text, why_no_utf8
-from producers.manifest.json_text import decode
+from producers.manifest.tables.delimited import delimiter_of
 from producers.planning import prompts
 from restyle.errors import InputNotFound, InvalidImage, ManifestError, Problem
 from restyle.keys import check_variant_name

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.manifest.formulas import guarded, unguarded
+from producers.manifest.cells.formulas import guarded, unguarded
 
 
 @pytest.mark.parametrize(

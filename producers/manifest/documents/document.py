@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from producers.manifest import json_path
-from producers.manifest.cells import as_meta, check_name, is_filled
-from producers.manifest.columns import Header, missing_image, read_header
+from producers.manifest.cells.columns import Header, missing_image, read_header
+from producers.manifest.cells.values import as_meta, check_name, is_filled
+from producers.manifest.documents import json_path
+from producers.manifest.documents.json_items import items, lists_in
+from producers.manifest.documents.json_path import MISSING, Path
+from producers.manifest.documents.json_text import JsonText, decode
 from producers.manifest.entry import Problems, Row, Stand
-from producers.manifest.json_items import items, lists_in
-from producers.manifest.json_path import MISSING, Path
-from producers.manifest.json_text import JsonText, decode
 from producers.manifest.source import Source, wrong
 
 _PARTS = ("defaults", "variants", "images")

@@ -7,7 +7,7 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from producers.manifest.source import Source, wrong
-from producers.manifest.spooled import Spooled
+from producers.manifest.tables.spooled import Spooled
 
 #: Never imported here: what it reads with is needed by no worker.
 _READER = str(Path(__file__).with_name("workbook_reader.py"))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TextIO
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
-from producers.manifest.cells import is_filled
-from producers.manifest.columns import Header, is_image_alias, missing_image, read_header
+from producers.manifest.cells.columns import Header, is_image_alias, missing_image, read_header
+from producers.manifest.cells.values import is_filled
 from producers.manifest.entry import Problems, Row, Stand
 from producers.manifest.feeds import FEEDS, Feed
 from producers.manifest.source import MAX_LINE, Source, wrong

@@ -9,8 +9,8 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
-from producers.manifest.json_path import Path, shown
-from producers.manifest.json_text import JsonText
+from producers.manifest.documents.json_path import Path, shown
+from producers.manifest.documents.json_text import JsonText
 from producers.manifest.source import wrong
 
 _DEEPEST, _MOST = 4, 5

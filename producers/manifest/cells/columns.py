@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from producers.manifest.cells import PARAMS, RESERVED
+from producers.manifest.cells.values import PARAMS, RESERVED
 
 #: What a file's header begins with when it is the report of an earlier run (reports/report.py writes it).
 REPORT_START = ("run_id", "job_id", "id", "variant", "image", "outcome")

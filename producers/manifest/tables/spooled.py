@@ -16,10 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from producers.manifest.cells import is_filled
+from producers.manifest.cells.values import is_filled
 from producers.manifest.source import Source, wrong
-
-_SECRET = ("RESTYLE_", "SEGMIND_", "AWS_")
+from restyle.runtime.environment import plain
 
 
 class Spooled:
@@ -43,8 +42,7 @@ class Spooled:
         os.close(descriptor)
         weakref.finalize(self, Path(self._rows).unlink, missing_ok=True)
         command = [sys.executable, "-P", reader, str(source.path), argument, self._rows]
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(_SECRET)}
-        done = subprocess.run(command, capture_output=True, check=False, env=plain)
+        done = subprocess.run(command, capture_output=True, check=False, env=plain())
         try:
             self.told: dict[str, Any] = json.loads(done.stdout)
         except ValueError:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from producers.manifest.source import Source, wrong
-from producers.manifest.spooled import Spooled
+from producers.manifest.tables.spooled import Spooled
 
 _KINDS = {b"PAR1": "Parquet", b"ORC": "ORC"}
 #: Never imported here: it needs pyarrow.

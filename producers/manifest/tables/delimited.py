@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
-from producers.manifest.cells import is_filled
-from producers.manifest.columns import KNOWN, is_image_alias
+from producers.manifest.cells.columns import KNOWN, is_image_alias
+from producers.manifest.cells.values import is_filled
 from producers.manifest.place import names_a_picture
 from producers.manifest.source import MAX_LINE, Source, wrong
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from producers.manifest.spoilt import INVISIBLE
+from producers.manifest.cells.spoilt import INVISIBLE
 from restyle.models import Params
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
-from producers.manifest.cells import is_filled
-from producers.manifest.columns import REPORT_START, is_image_alias, missing_column, missing_image, read_header
+from producers.manifest.cells.columns import REPORT_START, is_image_alias, missing_column, missing_image, read_header
+from producers.manifest.cells.formulas import unguarded
+from producers.manifest.cells.values import is_filled
 from producers.manifest.entry import Problems, Row, Stand
 from producers.manifest.feeds import Feed, feed_of
-from producers.manifest.formulas import unguarded
-from producers.manifest.report_rows import WrittenRows
+from producers.manifest.tables.report_rows import WrittenRows
 from restyle.errors import ManifestError, Problem
 
 #: Rows in which a header is looked for where the first is none.

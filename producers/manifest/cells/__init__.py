@@ -1,0 +1,1 @@
+"""What columns mean, and what the values in their cells become."""
