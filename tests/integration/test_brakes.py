@@ -222,18 +222,18 @@ def test_one_bad_variant_of_three_stops_that_variant_only(
     s3: S3, redis_url: str, sandbox: SandboxServer, three: str
 ) -> None:
     """However small the window, the others are done; then the run stands still, until a person takes the limit off."""
-    sandbox.script(*["black"] * 200, prompt_contains="bad")
-    with running_works(s3, redis_url, sandbox, window_jobs=12, refeed_after=0.3) as works:
-        run_id = works.submit(works.catalog(30), prompt=None, variants=three)
+    sandbox.script(*["black"] * 40, prompt_contains="bad")
+    with running_works(s3, redis_url, sandbox, window_jobs=8, refeed_after=0.3) as works:
+        run_id = works.submit(works.catalog(34), prompt=None, variants=three)
         now = works.stands(run_id, "suspect")
         assert 20 <= now.suspect < 20 + 4, "those that were out may end"
-        assert (now.succeeded - now.suspect, now.pending) == (60, 30 - now.suspect)
+        assert (now.succeeded - now.suspect, now.pending) == (68, 34 - now.suspect)
         assert [(brake.variant, brake.reason) for brake in now.braked] == [("bad", "suspect")]
-        assert sandbox.calls == 60 + now.suspect
+        assert sandbox.calls == 68 + now.suspect
         works.control.resume(run_id, limits={"max_suspects": "0"})
         done = works.ended(run_id)
-    assert (done.succeeded, done.suspect, done.braked, done.suspension) == (90, 30, (), None)
-    assert (sandbox.calls, sandbox.paid_twice) == (90, {})
+    assert (done.succeeded, done.suspect, done.braked, done.suspension) == (102, 34, (), None)
+    assert (sandbox.calls, sandbox.paid_twice) == (102, {})
 
 
 @pytest.mark.long
