@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from restyle.coordination.brakes import BrakeLimit
 from restyle.keys import split_uri
 
 Event = Literal["finished", "suspended", "awaiting_approval", "not_started"]
@@ -159,6 +160,8 @@ class Schedule(Table):
     overlap: Literal["skip", "queue", "cancel"] = "skip"
     catch_up: bool = False
     skip_invalid: bool = False
+    max_failures: BrakeLimit | None = None
+    max_suspects: BrakeLimit | None = None
     priority: Literal["high", "normal", "low"] = "normal"
     notify: Notify | None = None
     """In the place of `[notify]`."""

@@ -26,6 +26,7 @@ from pydantic import (
 from config.address import Address, read_address
 from config.outputs import OutputSettings
 from config.schedules import Notify, Schedule, check_names
+from restyle.coordination.brakes import BrakeLimit
 from restyle.coordination.redis.durability import Durability
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, account_id, parse_workspace
@@ -134,6 +135,14 @@ class Settings(OutputSettings):
     """Credits that all runs of the workspace may spend in a day; 0: no limit."""
     monthly_budget: float = Field(0.0, ge=0)
     """Credits that all runs of the workspace may spend in a month; 0: no limit."""
+    max_failures: BrakeLimit = "50%"
+    """A variant stops when so many of its last 50 jobs failed alike; a number is of all jobs of a run; 0: never."""
+    max_suspects: BrakeLimit = "50%"
+    """The same of pictures that look wrong."""
+    allow_suspects: bool = False
+    """End with 0 though pictures look wrong."""
+    allow_invalid: bool = False
+    """End with 0 though bad lines were left out by --skip-invalid."""
     time_zone: str = "UTC"
     """Where a day and a month of the budgets begin, e.g. Europe/Berlin."""
     max_price: float = Field(0.0, ge=0)

@@ -159,6 +159,10 @@ class RunOptions(Value):
     reread: str = ""
     """The run whose unreadable answers are read again; no call is made."""
     priority: Literal["high", "normal", "low"] = "normal"
+    max_failures: str = "50%"
+    """How many jobs may fail, as a number or a share; 0: any (restyle/coordination/brakes.py)."""
+    max_suspects: str = "50%"
+    """How many pictures may look wrong."""
     naming: str = ""
     """The template that outputs are named by; empty: `{id}/{variant}`."""
     root: str = ""
@@ -192,6 +196,8 @@ class Run(Value):
     schedule: str | None = None
     shards: int
     planned: int
+    variants: int = 0
+    """How many its jobs are of; 0: not known."""
     invalid: int = 0
     budget: float | None = None
     """Credits that it may spend."""

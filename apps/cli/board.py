@@ -98,11 +98,16 @@ def facts(now: Snapshot, pace: Pace, price: float) -> list[str]:
         said.append(f"{now.skipped:,} skipped")
     if now.failed:
         said.append(f"{now.failed:,} failed")
+    if now.suspect:
+        said.append(f"{now.suspect:,} suspect")
+    if now.invalid:
+        said.append(f"{now.invalid:,} invalid")
     if now.status is RunStatus.RUNNING and now.pending:
         said += [f"{pace.per_minute:,.0f} a minute", f"{pace.left(now.pending)} left", f"{now.in_flight} in flight"]
     said.append("spent " + credits_text(now.credits_spent, price))
     if now.credits_left is not None:
         said.append(f"{now.credits_left:,.2f} left on the account")
+    said += [f"{brake.variant} stopped: {brake.reason}" for brake in now.braked if not now.suspension]
     if now.suspension:
         said.append(f"suspended: {now.suspension.reason}")
     return said
@@ -120,6 +125,8 @@ def draw(now: Snapshot, pace: Pace, near: Near, price: float) -> Group:
         parts += [Text(), *_failures(near.failures)]
     elif now.failed and now.last_error:
         parts += [Text(), _line(Text(f"last error: {now.last_error}", style="yellow"))]
+    for brake in now.braked if not now.suspension else ():
+        parts += [Text(), _line(Text(brake.sentence, style="bold yellow"))]
     if now.suspension:
         note = now.suspension
         parts += [Text(), Text(f"suspended ({note.reason}): {note.detail}", style="bold yellow")]
@@ -150,6 +157,8 @@ def _counts(now: Snapshot) -> Text:
     counts.append(f"   {now.failed:,} failed", style="bold red" if now.failed else "dim")
     if now.suspect:
         counts.append(f"   {now.suspect:,} look wrong", style="yellow")
+    if now.invalid:
+        counts.append(f"   {now.invalid:,} invalid", style="yellow")
     counts.append(f"   {now.pending:,} pending   {now.in_flight} in flight", style="dim")
     return counts
 

@@ -39,7 +39,7 @@ def to_the_end(run: Run, here: Session, *, as_json: bool, download: Path | None 
         tell_missing(run, here)
     if as_json:
         print_json(last.model_dump(mode="json"))
-    return run_code(last)
+    return run_code(last, here.settings)
 
 
 def tell_missing(run: Run, here: Session) -> None:
@@ -189,13 +189,7 @@ def interrupted(run: Run, here: Session, stop: KeyboardInterrupt, *, as_json: bo
 
 def tell(now: Snapshot, here: Session) -> None:
     """How a run ended or why it stands still, where everything lies, and what to type next."""
-    parts = [f"{now.succeeded:,} succeeded", f"{now.skipped:,} skipped", f"{now.failed:,} failed"]
-    if now.pending:
-        parts.append(f"{now.pending:,} pending")
-    if now.suspect:
-        parts.append(f"[yellow]{now.suspect:,} suspect[/]")
-    style = "green" if now.status is RunStatus.FINISHED and not now.failed else "yellow"
-    talk.print(f"[bold {style}]{now.status.value}[/]  " + " · ".join(parts))
+    talk.print(counts(now))
     note = now.suspension
     if note is not None:
         say(f"Suspended ({note.reason}): {note.detail}", "bold yellow")
@@ -215,10 +209,25 @@ def tell(now: Snapshot, here: Session) -> None:
     say(f"records: {here.shown(here.workspace.under('records'))}")
     if now.report:
         say(f"report:  {here.shown(now.report.replace('.csv', '.html'))}")
+    if now.invalid:
+        say(f"lines left out: {here.shown(here.workspace.run(now.run_id, 'invalid.csv'))}")
     if now.suspect:
         say(f"To make suspect pictures again, with other seeds: restyle retry {now.run_id} --status suspect", "bold")
     if now.failed:
         say(f"To run the failed jobs again: restyle retry {now.run_id}", "bold")
+
+
+def counts(now: Snapshot) -> str:
+    """How many jobs ended how, with what is left to a person in yellow."""
+    parts = [f"{now.succeeded:,} succeeded", f"{now.skipped:,} skipped", f"{now.failed:,} failed"]
+    if now.pending:
+        parts.append(f"{now.pending:,} pending")
+    if now.suspect:
+        parts.append(f"[yellow]{now.suspect:,} suspect[/]")
+    if now.invalid:
+        parts.append(f"[yellow]{now.invalid:,} invalid[/]")
+    is_well = now.status is RunStatus.FINISHED and not (now.failed or now.suspect or now.invalid)
+    return f"[bold {'green' if is_well else 'yellow'}]{now.status.value}[/]  " + " · ".join(parts)
 
 
 def print_submitted(run: Run, here: Session, *, as_json: bool) -> None:

@@ -56,6 +56,8 @@ def run(
     verify_outputs: options.VerifyOutputs = False,
     then_ask: options.ThenAsk = False,
     budget: options.Budget = None,
+    max_failures: options.MaxFailures = None,
+    max_suspects: options.MaxSuspects = None,
     max_duration: options.MaxDuration = None,
     priority: options.Priority = "normal",
     column: options.Column = None,
@@ -86,6 +88,7 @@ def run(
     """Restyle every image of a manifest: plan, call, store, report."""
     settings = options.settings_from(
         sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage,
+        max_failures=max_failures, max_suspects=max_suspects,
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),
@@ -147,6 +150,8 @@ def plan(
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
     budget: options.Budget = None,
+    max_failures: options.MaxFailures = None,
+    max_suspects: options.MaxSuspects = None,
     column: options.Column = None,
     sheet: options.Sheet = "",
     items: options.Items = "",
@@ -168,7 +173,7 @@ def plan(
 ) -> None:
     """Check a manifest and estimate its cost; spends nothing, uploads nothing."""
     settings = options.settings_from(
-        sandbox=sandbox, max_rpm=max_rpm, max_side=max_side,
+        sandbox=sandbox, max_rpm=max_rpm, max_side=max_side, max_failures=max_failures, max_suspects=max_suspects,
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),
@@ -237,6 +242,8 @@ def submit(
     verify_outputs: options.VerifyOutputs = False,
     then_ask: options.ThenAsk = False,
     budget: options.Budget = None,
+    max_failures: options.MaxFailures = None,
+    max_suspects: options.MaxSuspects = None,
     max_duration: options.MaxDuration = None,
     priority: options.Priority = "normal",
     column: options.Column = None,
@@ -259,7 +266,7 @@ def submit(
 ) -> None:
     """Hand a manifest to a running fleet and print the run's id."""
     settings = options.settings_from(
-        sandbox=sandbox, max_side=max_side,
+        sandbox=sandbox, max_side=max_side, max_failures=max_failures, max_suspects=max_suspects,
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),

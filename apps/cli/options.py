@@ -52,6 +52,14 @@ Budget = Annotated[float | None, typer.Option(help="Spend no more than this.", m
 MaxDuration = Annotated[
     str | None, typer.Option(help="Begin no call that would end later than this, e.g. 90m or 6h30m.", metavar="TIME")
 ]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(help="Stop a variant of whose last 50 jobs so many failed alike; 0: never.", metavar="N|P%"),
+]
+MaxSuspects = Annotated[
+    str | None,
+    typer.Option(help="Stop a variant of whose last 50 pictures so many look wrong; 0: never.", metavar="N|P%"),
+]
 ThenAsk = Annotated[bool, typer.Option("--then-ask", help="Do the --sample first, then wait for `restyle approve`.")]
 Priority = Annotated[str, typer.Option(help="Whose calls go first: high, normal or low.", metavar="PRIORITY")]
 Column = Annotated[

@@ -177,7 +177,8 @@ def continued(plan: Draft, here: Session) -> Run | None:
             say(f"Run {run.run_id} of this very plan is going; watching it. (--new plans afresh.)", "bold")
         else:
             say(f"Run {run.run_id} of this very plan is unfinished: it goes on. (--new plans afresh.)", "bold")
-            here.control.resume(run.run_id)
+            limits = {name: getattr(plan.options, name) for name in ("max_failures", "max_suspects")}
+            here.control.resume(run.run_id, limits=limits)
         return run
     return None
 

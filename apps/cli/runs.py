@@ -55,7 +55,7 @@ def watch_run(
                 if now.ended or follow.needs_person(now, here, begun):
                     break
                 minder.look(now)
-    sys.exit(run_code(now))
+    sys.exit(run_code(now, here.settings))
 
 
 def suspend(run_id: options.MaybeRunId = None, sandbox: options.Sandbox = False) -> None:
@@ -74,6 +74,8 @@ def resume(
     max_rpm: options.MaxRpm = None,
     max_outage: options.MaxOutage = None,
     budget: float | None = typer.Option(None, help="Let the run spend up to this.", metavar="CREDITS", min=0),
+    max_failures: options.MaxFailures = None,
+    max_suspects: options.MaxSuspects = None,
     take_over: options.TakeOver = False,
     sandbox: options.Sandbox = False,
     as_json: options.Json = False,
@@ -81,15 +83,18 @@ def resume(
     """Go on after a suspension: the fleet, or one run, exactly where it stopped."""
     options.check_download(download, detach=detach)
     settings = options.settings_from(
-        sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_outage=max_outage
-    )
+        sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_outage=max_outage,
+        max_failures=max_failures, max_suspects=max_suspects,
+    )  # fmt: skip
+    given = {"max_failures": max_failures, "max_suspects": max_suspects}
+    limits = {name: str(getattr(settings, name)) for name, text in given.items() if text is not None}
     if run_id is None and is_embedded(settings):
         run_id = _only_unfinished(settings.sandbox)
     with session(
         settings, worker=run_id is not None, run_id=run_id, detach=detach, holds=True, take_over=take_over
     ) as here:
         others = follow.hold_leftovers(here, but=run_id or "")
-        run = here.control.resume(run_id, budget=budget)
+        run = here.control.resume(run_id, budget=budget, limits=limits)
         if run is None:
             say("The fleet goes on.")
             tell_standing(here)

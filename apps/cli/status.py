@@ -53,7 +53,7 @@ def status(
             show_refusal(here.refusal())
             show(now, here)
         if exit_code:
-            sys.exit(run_code(now))
+            sys.exit(run_code(now, here.settings))
 
 
 def fleet_status(here: Session, *, as_json: bool) -> None:
@@ -166,6 +166,8 @@ def show(now: Snapshot, here: Session) -> None:
     if now.suspension:
         out.print(f"  suspended ({now.suspension.reason}): {now.suspension.detail}", style="yellow", markup=False)
         out.print(f"  next: {now.suspension.next}", style="yellow", markup=False)
+    for brake in now.braked if not now.suspension else ():
+        out.print(f"  {brake.sentence}", style="yellow", markup=False)
     if now.trouble:
         show_trouble(now.trouble.reason, now.trouble.next)
     if now.report:

@@ -22,6 +22,8 @@ _WHY = {
     "awaiting_approval": "its sample awaits approval",
     "budget": "the budget is used up",
     "deadline": "its time is up",
+    "failing": "too many of its jobs failed alike",
+    "suspect": "too many of its pictures look wrong",
     "unreadable": "the API's answers cannot be read",
 }
 

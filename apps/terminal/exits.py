@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from restyle.errors import ConfigurationError, ManifestError, RestyleError, StateUnavailable, StoreUnavailable
 
 if TYPE_CHECKING:
+    from config.settings import Settings
     from producers.runs.snapshot import Snapshot
 
 DONE, SOME_FAILED, WRONG_INPUT, NEEDS_PERSON, OWN_LIMIT, CANCELLED = range(6)
 UNREACHABLE, BUG, INTERRUPTED, TERMINATED = 69, 70, 130, 143
 
 #: Reasons of a suspension that are the run's own limit, rather than a matter for a person.
-OWN_LIMITS = frozenset({"budget", "deadline", "awaiting_approval"})
+OWN_LIMITS = frozenset({"budget", "deadline", "awaiting_approval", "failing", "suspect"})
 
 
 def exit_code(error: RestyleError | KeyboardInterrupt) -> int:
@@ -28,12 +29,14 @@ def exit_code(error: RestyleError | KeyboardInterrupt) -> int:
     return NEEDS_PERSON
 
 
-def run_code(now: Snapshot) -> int:
-    """The code for how a run stands."""
+def run_code(now: Snapshot, settings: Settings) -> int:
+    """The code for how a run stands; what the settings allow to be left is no failure."""
     from restyle.models import RunStatus
 
     if now.status is RunStatus.FINISHED:
-        return SOME_FAILED if now.failed else DONE
+        suspects = now.suspect and not settings.allow_suspects
+        invalid = now.invalid and not settings.allow_invalid
+        return SOME_FAILED if now.failed or suspects or invalid else DONE
     if now.status is RunStatus.CANCELLED:
         return CANCELLED
     if now.suspension is not None:

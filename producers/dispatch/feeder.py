@@ -18,6 +18,7 @@ from uuid import uuid4
 from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
 from producers.dispatch.envelope import Envelope
 from producers.dispatch.ledger import mark_opened, put_spent
+from restyle.coordination.brakes import braked_variants, brakes
 from restyle.coordination.events import note
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import OpenShard, Progress, Totals
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 CACHED_SHARDS = 32
 #: Messages written to the queue at a time.
 BATCH = 500
+#: Jobs of braked variants that may be open beside what is fed: their shards stay open until a person has spoken.
+MOST_BRAKED = 100_000
+#: Shards without anything to feed that are opened at a time.
+OPENED_AT_ONCE = 20
 #: Seconds after which a report that was queued and that no living worker writes is queued again.
 FINISH_AGAIN = 15.0
 #: However long the queue, what is pending is fed again after this many times the usual silence.
@@ -64,6 +69,8 @@ class Feeder:
     _envelopes: dict[tuple[str, str], Envelope] = field(default_factory=dict)
     #: Shards that were marked as fed, and whose messages Redis did not all take: they are fed again at the next tick.
     _cut_off: set[tuple[str, int]] = field(default_factory=set)
+    #: Shards of which all that is pending is of braked variants, each with those.
+    _braked: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
     #: Jobs ended in all unfinished runs, by the monotonic time of each look.
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -88,8 +95,7 @@ class Feeder:
             if self.progress.suspend(run_id, "awaiting_approval", told, DISPATCHER):
                 note(self.progress.state, run_id, "suspended", DISPATCHER, f"awaiting_approval: {told}")
         if totals.status is RunStatus.RUNNING and not self._suspended(run_id):
-            self._feed_again(run_id, still_open)
-            self._open(run_id, totals, still_open)
+            self._feed(run_id, totals, still_open)
         self._finish(run_id, len(still_open))
 
     def _suspended(self, run_id: str) -> bool:
@@ -123,13 +129,45 @@ class Feeder:
         )
         self.progress.close_shard(run_id, shard)
         self._plans.pop((run_id, shard), None)
+        self._braked.pop((run_id, shard), None)
 
     # -- feeding -------------------------------------------------------------------------------------------
 
-    def _feed_again(self, run_id: str, shards: list[OpenShard]) -> None:
-        """Feeds what is pending and held by nobody: at once where a worker let go, else after a long silence."""
+    def _feed(self, run_id: str, totals: Totals, shards: list[OpenShard]) -> None:
+        """Feeds open shards again and opens the next ones; suspends the run where brakes leave nothing to feed."""
+        braked = braked_variants(self.progress.state, run_id)
+        pending = {shard.shard: self._pending(run_id, shard, braked) for shard in shards}
+        self._feed_again(run_id, shards, pending)
+        is_all_open = self._open(run_id, totals, shards, pending, braked)
+        if braked and is_all_open and pending and not any(pending.values()):
+            told = brakes(self.progress.state, run_id)
+            detail = "; ".join(brake.detail for brake in told)
+            if told and self.progress.suspend(run_id, told[0].reason, detail, DISPATCHER):
+                note(self.progress.state, run_id, "suspended", DISPATCHER, f"{told[0].reason}: {detail}")
+
+    def _pending(self, run_id: str, shard: OpenShard, braked: frozenset[str]) -> int:
+        """How many jobs of an open shard are pending, but for those of braked variants."""
+        key = (run_id, shard.shard)
+        if not braked:
+            return shard.size - shard.ended
+        if self._braked.get(key) == braked:
+            return 0
+        count = len(self._unbraked(run_id, shard.shard, braked))
+        if not count:
+            self._braked[key] = braked
+        return count
+
+    def _feed_again(self, run_id: str, shards: list[OpenShard], pending: dict[int, int]) -> None:
+        """Feeds what is pending and held by nobody: at once where a worker let go, else after a long silence.
+
+        No more than the window has room for: of variants that were braked, more than that may be open.
+        """
         now, patience = self.progress.state.clock(), self._patience()
+        ahead = 0
         for shard in shards:
+            if not pending[shard.shard] or ahead >= self.window_jobs:
+                continue
+            ahead += pending[shard.shard]
             hungry = shard.fed == 0 or (run_id, shard.shard) in self._cut_off
             if hungry or now - shard.fed > patience:
                 self.feed(run_id, shard.shard, loosen=not hungry)
@@ -164,29 +202,52 @@ class Feeder:
 
     def hungry(self, run_id: str, shard: int, living: set[str]) -> list[PlannedJob]:
         """The pending jobs of a shard that no living worker holds; a job that ends meanwhile is none of them."""
-        ended = self.progress.ended(run_id, shard)
-        return [
-            (index, job_id, line)
-            for index, line in enumerate(self.plan(run_id, shard))
-            if index not in ended and (job_id := self.job_id(line)) not in living
-        ]
+        jobs = self._unbraked(run_id, shard, braked_variants(self.progress.state, run_id))
+        return [job for job in jobs if job[1] not in living]
 
-    def _open(self, run_id: str, totals: Totals, shards: list[OpenShard]) -> None:
-        """Opens the next shards while the window has room; first those that Redis has lost."""
-        room = self.window_jobs - sum(shard.size - shard.ended for shard in shards)
+    def _unbraked(self, run_id: str, shard: int, braked: frozenset[str]) -> list[PlannedJob]:
+        """The pending jobs of a shard, but for those of braked variants."""
+        ended = self.progress.ended(run_id, shard)
+        found = []
+        for index, line in enumerate(self.plan(run_id, shard)):
+            if index not in ended:
+                job = json.loads(line)
+                if job["variant"] not in braked:
+                    found.append((index, self.workspace.job_id(job["id"], job["variant"]), line))
+        return found
+
+    def _open(
+        self, run_id: str, totals: Totals, shards: list[OpenShard], pending: dict[int, int], braked: frozenset[str]
+    ) -> bool:
+        """Opens the next shards while the window has room, lost ones first; adds to `pending` what they have.
+
+        Returns:
+            Whether no more may be opened, whatever room there is.
+        """
+        room = self.window_jobs - sum(pending.values())
+        behind = sum(shard.size - shard.ended for shard in shards) - sum(pending.values())
         missing = totals.cursor - totals.closed - len(shards)
         candidates = self.progress.gaps(run_id, totals.cursor) if missing > 0 else []
         candidates += range(totals.cursor, totals.shards)
+        is_refused, idle = False, 0
         for shard in candidates:
-            if room <= 0:
-                break
+            if behind >= MOST_BRAKED:
+                return True
+            if room <= 0 or idle == OPENED_AT_ONCE:
+                return False
             size = len(self.plan(run_id, shard))
             # In S3 first: whoever rebuilds the run looks for what was paid for in the shards that may have been opened.
             mark_opened(run_id, shard, self.store, self.workspace)
-            if self.progress.open_shard(run_id, shard, size):
-                self.feed(run_id, shard)
-                room -= size
-                self._note_fed(run_id, totals, shard, size)
+            if not self.progress.open_shard(run_id, shard, size):
+                is_refused = True
+                continue
+            self.feed(run_id, shard)
+            pending[shard] = self._pending(run_id, OpenShard(shard, size, 0, 0), braked)
+            room -= pending[shard]
+            behind += size - pending[shard]
+            idle += not pending[shard]
+            self._note_fed(run_id, totals, shard, size)
+        return not is_refused or not totals.approved
 
     def _note_fed(self, run_id: str, totals: Totals, shard: int, size: int) -> None:
         """A run's log tells of its first jobs and of its last, not of each shard between."""

@@ -137,6 +137,7 @@ class Draft:
                 "notify": self.notify,
                 "shards": shards,
                 "planned": self.jobs,
+                "variants": len(self.variants),
                 # Those without a line are of a listing, whose entries are told by their names.
                 "invalid": len({(problem.source, problem.line or problem.reason) for problem in self.problems}),
                 "budget": self.request.budget,
@@ -183,6 +184,8 @@ def draft(
         verify_outputs=request.verify_outputs,
         sandbox=settings.sandbox,
         priority=request.priority,
+        max_failures=settings.max_failures,
+        max_suspects=settings.max_suspects,
         naming=settings.naming,
         outputs=settings.output_options,
         limit=request.limit,
@@ -212,7 +215,7 @@ def draft(
         ),
         request, settings, store,
     )  # fmt: skip
-    frozen = options.model_dump(exclude={"limit", "sample"})
+    frozen = options.model_dump(exclude={"limit", "sample", "max_failures", "max_suspects"})
     asked = [request.sets, request.output, request.limit, request.sample, dict(request.columns), request.skip_invalid]
     asked += [request.then_ask, None if request.only_ids is None else sorted(request.only_ids)]
     asked += [asdict(request.read)] if request.read.given() else []

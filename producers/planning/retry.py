@@ -102,7 +102,16 @@ def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, work
         request=PlanRequest(uri, retry_of=run.run_id),
         run_id=run_id,
         plan_digest=digest(["retry", run.run_id, sorted(wanted.statuses), sorted(wanted.errors), ids, reread]),
-        options=run.options.model_copy(update={"limit": None, "sample": None, "partial": True, "reread": reread}),
+        options=run.options.model_copy(
+            update={
+                "limit": None,
+                "sample": None,
+                "partial": True,
+                "reread": reread,
+                "max_failures": settings.max_failures,
+                "max_suspects": settings.max_suspects,
+            }
+        ),
         manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
         entries=len(count.ids),
         variants=tuple(count.variants),

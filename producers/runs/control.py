@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -123,10 +124,13 @@ class Control:
             put_suspension(run_id, suspended, self.store, self.workspace)
         self.progress.agree(run, suspended.word)
 
-    def resume(self, run_id: str | None, *, budget: float | None = None) -> Run | None:
+    def resume(
+        self, run_id: str | None, *, budget: float | None = None, limits: Mapping[str, str] | None = None
+    ) -> Run | None:
         """Lifts the fleet's suspension; with a run also the run's, and the fleet's unless a person suspended it.
 
-        A deadline is forgotten with it, and a budget replaced by a larger one.
+        A deadline is forgotten with it, a budget replaced by a larger one, and `max_failures` and `max_suspects` by
+        those that are given; brakes count anew.
 
         Raises:
             ConfigurationError: the run has ended, or does not exist; or the budget is none.
@@ -137,6 +141,8 @@ class Control:
         if run_id is None:
             if budget is not None:
                 raise ConfigurationError(f"a budget is a run's: type restyle resume RUN --budget {budget:g}")
+            if limits:
+                raise ConfigurationError("--max-failures and --max-suspects are a run's: type restyle resume RUN")
             remove_suspension(None, self.store, self.workspace)
             self.fleet.resume()
             self.note(None, "resumed")
@@ -146,8 +152,9 @@ class Control:
             rest = " --status pending" if run.status is RunStatus.CANCELLED else ""
             what = "do the rest of it" if rest else "run its failed jobs again"
             raise AlreadyEnded(f"run {run_id} is {run.status.value}; to {what}, type: restyle retry {run_id}{rest}")
-        if budget is not None or run.finish_by is not None:
-            run = run.model_copy(update={"budget": budget or run.budget, "finish_by": None})
+        options = run.options.model_copy(update=limits or {})
+        if budget is not None or run.finish_by is not None or options != run.options:
+            run = run.model_copy(update={"budget": budget or run.budget, "finish_by": None, "options": options})
             write_run(run, store=self.store, workspace=self.workspace)
         remove_suspension(run_id, self.store, self.workspace)
         self._agree(run, lift=True)

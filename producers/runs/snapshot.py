@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from producers.runs.outcomes import Rows, outcomes
 from producers.runs.statistics import Tally
 from restyle.coordination.advice import next_step
+from restyle.coordination.brakes import brakes
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.coordination.registry import Totals
@@ -32,6 +33,19 @@ class SuspensionNote(Value):
     until: UtcTime | None
     by: str
     next: str
+
+
+class BrakeNote(Value):
+    """A variant that is braked, and why."""
+
+    variant: str
+    reason: str
+    detail: str
+
+    @property
+    def sentence(self) -> str:
+        """That the variant stands still, and why."""
+        return f"variant {self.variant} stopped ({self.reason}): {self.detail}"
 
 
 class Trouble(Value):
@@ -70,6 +84,8 @@ class Snapshot(Value):
     credits_after: float | None = None
     trouble: Trouble | None = None
     """What keeps the dispatcher from moving it."""
+    braked: tuple[BrakeNote, ...] = ()
+    """Its variants that stand still, while it goes on with the others."""
 
     @property
     def ended(self) -> bool:
@@ -146,7 +162,13 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         credits_before=totals.credits_before,
         credits_after=totals.credits_after,
         trouble=trouble,
+        braked=() if over else _braked(run, progress),
     )
+
+
+def _braked(run: Run, progress: Progress) -> tuple[BrakeNote, ...]:
+    found = brakes(progress.state, run.run_id)
+    return tuple(BrakeNote(variant=brake.variant, reason=brake.reason, detail=brake.detail) for brake in found)
 
 
 def _standing(run: Run, progress: Progress) -> tuple[Totals | None, Trouble | None]:

@@ -20,7 +20,16 @@ from restyle.keys import new_run_id, schedule_of
 from restyle.models import RunStatus, UtcTime, Value, utc_now
 
 #: Settings that are frozen in a plan, and all that a firing may set.
-PLANNED_WITH = ("defaults", "max_side", "background", "keep_replaced", "price", "credit_price")
+PLANNED_WITH = (
+    "defaults",
+    "max_side",
+    "background",
+    "keep_replaced",
+    "price",
+    "credit_price",
+    "max_failures",
+    "max_suspects",
+)
 
 
 class Firing(Value):
@@ -121,7 +130,7 @@ def fire(schedule: Schedule, at: datetime, settings: Settings, *, missed: bool =
         at=at,
         missed=missed,
         schedule=schedule,
-        settings={name: getattr(settings, name) for name in PLANNED_WITH},
+        settings={name: _planned_with(name, schedule, settings) for name in PLANNED_WITH},
         notify=(schedule.notify or settings.notify).told,
     )
 
@@ -177,6 +186,12 @@ def overlapping(firing: Firing, unfinished: Sequence[Standing]) -> Overlap:
 def is_of(run_id: str, schedule: str) -> bool:
     """Whether a run was started by a schedule, by its id."""
     return schedule_of(run_id) == schedule
+
+
+def _planned_with(name: str, schedule: Schedule, settings: Settings) -> Any:
+    """A setting that is frozen in a plan: the schedule's own where it has one."""
+    own = getattr(schedule, name, None)
+    return getattr(settings, name) if own is None else own
 
 
 def _cell(value: str | int | float | bool) -> str:

@@ -6,7 +6,7 @@ import re
 
 from restyle.coordination.suspensions import Suspension
 
-_COMMAND = re.compile(r"\brestyle (resume|approve|reject)\b")
+_COMMAND = re.compile(r"\brestyle (resume|approve|reject|report|cancel)\b")
 
 
 def next_step(standing: Suspension, run_id: str = "", *, sandbox: bool = False) -> str:

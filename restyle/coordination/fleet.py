@@ -129,7 +129,7 @@ class Fleet:
         """
         place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
         with _taking(self.hands, message.job_id, Holding(place, token)):
-            answer = self.state.run("take", *self._at(message, token))
+            answer = self.state.run("take", *self._at(message, token), message.job.variant)
             if answer[0] != "ok":
                 raise Dropped(answer[1], settled=True)
 
@@ -152,6 +152,7 @@ class Fleet:
             limits.durability.proof(self._replicas), "claim", *self._at(message, token), int(fresh), age_ms,
             round(limits.look_up_age * 1000), limits.interval_us, weight(message.job.params), limits.budgets.price,
             limits.budgets.ceiling, limits.budgets.least, *periods, made_from, self._count,
+            message.job.variant,
         )  # fmt: skip
         match answer:
             case ["drop", why]:

@@ -81,8 +81,9 @@ NAMED: dict[str, Form] = {
 }  # fmt: skip
 #: The keys of a run.
 RUN: dict[str, Form] = {
-    "": Form("hash", _words("status priority writer last_error")), ":open": _ZSET, ":closed": _STRING,
-    ":suspension": _HASH, ":doubts": _SET, ":events": _LIST, ":trend": _LIST,
+    "": Form("hash", _words("status priority writer last_error max_failures max_suspects")), ":open": _ZSET,
+    ":closed": _STRING,
+    ":suspension": _HASH, ":braked": _HASH, ":endings": _HASH, ":doubts": _SET, ":events": _LIST, ":trend": _LIST,
 }  # fmt: skip
 _SHARD = Form("hash", _words())
 #: Fields of runs and shards that are looked at elsewhere, by how they begin: recipes, outcomes, and what was said.

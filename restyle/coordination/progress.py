@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from restyle.coordination.brakes import shortened
 from restyle.coordination.budgets import weight
 from restyle.coordination.call_ends import recipe
 from restyle.coordination.fleet import Fleet
@@ -202,7 +203,8 @@ class Progress(Registry):
 
     def is_sound(self, run_id: str) -> bool:
         """Whether all that Redis has of a run can be read."""
-        kinds = {(): "hash", ("open",): "zset", ("closed",): "string", ("suspension",): "hash", ("doubts",): "set"}
+        kinds = {(): "hash", ("open",): "zset", ("closed",): "string", ("suspension",): "hash", ("doubts",): "set",
+                 ("braked",): "hash", ("endings",): "hash"}  # fmt: skip
         found = self.state.ask_all(*(("TYPE", self._run(run_id, *parts)) for parts in kinds))
         if any(kind not in {"none", wanted} for kind, wanted in zip(found, kinds.values(), strict=True)):
             return False
@@ -258,7 +260,7 @@ class Progress(Registry):
     def report(self, fleet: Fleet, message: Message, token: str, ended: Ended) -> bool:
         """Reports how a job ended; False where it had an outcome already or its shard is not open."""
         outcome = ended.outcome.model_copy(update={"worker": fleet.worker, "ended": utc_now()})
-        found = ended.found
+        found, failure = ended.found, outcome.error if outcome.outcome is OutcomeKind.FAILED else ""
         called = found.timestamps.called if found else None
         counted = self.state.run(
             "report", fleet.worker, message.run_id, message.shard, message.index, message.job_id, token,
@@ -269,6 +271,8 @@ class Progress(Registry):
             *(period.name for period in fleet.limits.budgets.periods(called)), int(bool(outcome.suspect)),
             round(ended.lag * 1000), round(called.timestamp() * 1000) if called else "",
             found.api.attempts if found else 0, found.api.in_doubt if found else -1,
+            message.job.variant, shortened(message.job.id), failure or ("suspect" if outcome.suspect else "good"),
+            shortened(outcome.message if failure else ", ".join(outcome.suspect), 200),
         )  # fmt: skip
         fleet.hands.remove(message.job_id, token)
         if counted == 1:

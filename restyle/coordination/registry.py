@@ -217,6 +217,9 @@ def _said(run: Run) -> dict[str, str]:
         "priority": run.options.priority,
         "approved": str(int(run.approved)),
         "budget": str(run.budget or 0),
+        "variants": str(run.variants),
+        "max_failures": run.options.max_failures,
+        "max_suspects": run.options.max_suspects,
         "finish_by": str(round(run.finish_by.timestamp() * 1000)) if run.finish_by else "",
     }
 

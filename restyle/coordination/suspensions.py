@@ -62,6 +62,10 @@ _NEXT = {
     "deadline": "to go on without the time limit, type: restyle resume",
     "unreadable": "look into unreadable/ in the workspace, install a restyle that reads such answers if there is one,"
     " then type: restyle resume",
+    "failing": "mend what they have in common (restyle report --status failed), then type: restyle resume; to have the"
+    " others done whatever fails: restyle resume --max-failures 0; to end it: restyle cancel",
+    "suspect": "look at the pictures (restyle report --open), then type: restyle resume; to have the others done"
+    " whatever they look like: restyle resume --max-suspects 0; to end it: restyle cancel",
     "awaiting_approval": "look at the report, then type: restyle approve (or: restyle reject)",
 }
 

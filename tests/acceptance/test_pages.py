@@ -157,7 +157,7 @@ def test_outputs_by_the_guide(alone: Alone, page: Page, sandbox: SandboxServer) 
     (marked,) = page.commands("Marks of origin")
     sandbox.script("black", prompt_contains=f"{ids[1]} on")
     sandbox.script("flat", prompt_contains=f"{ids[2]} on")
-    assert "2 suspect" in str(typed(alone.command, marked))
+    assert "2 suspect" in str(typed(alone.command, marked, expect=1))
     assert all(b"/trainedAlgorithmicMedia" in picture for picture in alone.outputs().values())
     assert len(alone.outputs()) == 6
 

@@ -22,7 +22,7 @@ def standing(reason: str, scope: Literal["fleet", "run"] = "run", until: float =
 def test_each_command_of_a_runs_advice_names_the_run(reason: str, scope: Literal["fleet", "run"]) -> None:
     """But the one that lifts a person's suspension of the whole fleet."""
     told = next_step(standing(reason, scope), RUN)
-    for command in ("resume", "approve", "reject"):
+    for command in ("resume", "approve", "reject", "report", "cancel"):
         named = told.count(f"restyle {command} {RUN}") == told.count(f"restyle {command}")
         assert named or (reason, scope) == ("operator", "fleet")
 

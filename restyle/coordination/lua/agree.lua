@@ -1,6 +1,6 @@
 -- Brings a run in line with what people have said of it, which stands in S3: run.json and suspended.json.
 -- run, revision ('': this is a person's own command, which has the last word), lift every suspension (0/1), JSON: status,
--- priority, approved, budget, finish_by ('' none), reason and entry of the suspension in S3 ('' none), each as text
+-- priority, approved, budget, finish_by ('' none), max_failures, max_suspects, variants, reason and entry of the suspension in S3 ('' none), each as text
 -- -> 1 in line, 0 Redis does not know the run, or it is over, -1 a person has had a word since S3 was read
 local run, revision, lift, told = arg(1), arg(2), arg(3) == '1', cjson.decode(arg(4))
 local key, standing = run_key(run), run_suspension_key(run)
@@ -20,6 +20,14 @@ for n = 1, #entries, 2 do
   local gone = reason ~= told.reason and string.find(entry, '"stored": ?true')
   if gone or (lift and reason ~= 'awaiting_approval') then redis.call('HDEL', standing, reason) end
 end
+if lift then
+  -- From here on brakes count anew, and what was braked is fed.
+  redis.call('HDEL', key, 'failing_lately', 'suspect_lately')
+  redis.call('DEL', endings_key(run))
+  if redis.call('DEL', braked_key(run)) == 1 then
+    for _, shard in ipairs(redis.call('ZRANGE', open_key(run), 0, -1)) do hunger(run, shard) end
+  end
+end
 if told.reason ~= '' then redis.call('HSETNX', standing, told.reason, told.entry) end
 if told.approved == '1' then redis.call('HDEL', standing, 'awaiting_approval') end
 local before = tonumber(redis.call('HGET', key, 'budget') or 0)
@@ -33,5 +41,6 @@ end
 if told.status == 'cancelled' and redis.call('HGET', key, 'status') == 'running' then
   redis.call('HSET', key, 'status', 'cancelled')
 end
-redis.call('HSET', key, 'priority', told.priority, 'approved', told.approved, 'budget', told.budget)
+redis.call('HSET', key, 'priority', told.priority, 'approved', told.approved, 'budget', told.budget,
+  'max_failures', told.max_failures, 'max_suspects', told.max_suspects, 'variants', told.variants)
 return 1

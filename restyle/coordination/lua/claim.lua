@@ -2,14 +2,14 @@
 -- worker, run, shard, index, job, token, looked (0/1), age of the look-up (ms), max age (ms), interval (us; 0: no limit),
 -- weight (samples of 30 steps), price, ceiling (credits a sample of 30 steps; 0: none), least credits to leave,
 -- then for the day and for the month: name, budget (0: none), end (ms); what the result is to be made from; the highest
--- count seen
+-- count seen; the job's variant
 -- -> {drop, why} | {wait, ms} | {parked} | {look} | {refused, what the API said, status}
 --  | {go, epoch, calls so far, doubts so far, number, credits set aside, periods, incarnation}
 --  | {submitted, and the same, the request JSON}
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local looked, age, max_age, interval = arg(7) == '1', tonumber(arg(8)), tonumber(arg(9)), tonumber(arg(10))
 
-local why = barred(worker, run, shard, index, job, token)
+local why = barred(worker, run, shard, index, job, token, arg(23))
 if not why and redis.call('HEXISTS', jobs_key(worker), job) == 0 then why = 'heartbeat' end
 if why then return drop(worker, run, shard, job, token, why) end
 local incarnation = recognise(tonumber(arg(22)))

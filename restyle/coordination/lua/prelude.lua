@@ -32,6 +32,9 @@ local function closed_key(run) return run_key(run) .. ':closed' end
 local function shard_key(run, shard) return run_key(run) .. ':shard:' .. shard end
 local function run_suspension_key(run) return run_key(run) .. ':suspension' end
 local function doubts_key(run) return run_key(run) .. ':doubts' end
+-- The variants of a run that are braked, and how the last jobs of each variant ended (report.lua).
+local function braked_key(run) return run_key(run) .. ':braked' end
+local function endings_key(run) return run_key(run) .. ':endings' end
 local function lease_key(job) return workspace .. 'lease:' .. job end
 -- How long a written record is remembered here: ten times as long as a look-up counts as fresh, and three times as
 -- long as a call may take. Longer, and fast runs of a million jobs would fill Redis with it.
@@ -91,7 +94,7 @@ local function fleet_suspended(job)
 end
 
 -- Why this worker may not work on this job now; nil when it may.
-local function barred(worker, run, shard, index, job, token)
+local function barred(worker, run, shard, index, job, token, variant)
   if redis.call('EXISTS', worker_key(worker)) == 0 then return 'heartbeat' end
   -- Another Redis has the workspace by now, and may be calling for the same jobs.
   if redis.call('HEXISTS', fleet_key, 'lost') == 1 then return 'holder' end
@@ -99,6 +102,7 @@ local function barred(worker, run, shard, index, job, token)
   if not redis.call('ZSCORE', open_key(run), shard) then return 'closed' end
   if redis.call('HEXISTS', shard_key(run, shard), 'o:' .. index) == 1 then return 'done' end
   if fleet_suspended(job) or redis.call('EXISTS', run_suspension_key(run)) == 1 then return 'suspended' end
+  if redis.call('HEXISTS', braked_key(run), variant) == 1 then return 'braked' end
   local holder = redis.call('HGET', lease_key(job), 'token')
   if holder and holder ~= token then return 'held' end
   if redis.call('EXISTS', spooled_key(job)) == 1 then return 'spooled' end

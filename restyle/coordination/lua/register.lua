@@ -1,5 +1,6 @@
 -- Makes a planned run known, whole; again and again without harm. One that has ended stays so, and is moved no more.
--- run, JSON: status, planned, shards, priority, approved, budget, finish_by ('' none), each as text -> 1 it is moved
+-- run, JSON: status, planned, shards, variants, priority, approved, budget, finish_by ('' none), max_failures,
+-- max_suspects, each as text -> 1 it is moved
 local run, told = arg(1), cjson.decode(arg(2))
 local key = run_key(run)
 if redis.call('HEXISTS', key, 'ended') == 1 then return 0 end

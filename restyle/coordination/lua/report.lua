@@ -1,7 +1,8 @@
 -- A job's outcome. The first one counts; later ones add only calls, credits and doubts.
 -- worker, run, shard, index, job, token, outcome, JSON, calls, credits, record written (0/1), call succeeded (0/1), credits left, recipe,
 -- seconds of the call, weight (samples of 30 steps), day, month, suspect (0/1), lag of the call (ms; see below),
--- of one whose record was found: when its call began (ms; else ''), its attempts and its doubts before
+-- of one whose record was found: when its call began (ms; else ''), its attempts and its doubts before;
+-- variant, id of the entry, how it ended ('good', 'suspect', or the error's code), and in words
 -- -> 1 counted, 0 not the first, -1 the shard is not open
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local outcome, json, calls, credits = arg(7), arg(8), tonumber(arg(9)), arg(10)
@@ -91,6 +92,66 @@ if not redis.call('ZSCORE', open_key(run), shard) then
   return -1
 end
 
+-- Brakes (restyle/coordination/brakes.py): counts how the last jobs of a variant ended, and stops the variant where too
+-- many of them failed alike or look wrong; the run, where that was its last variant, or a limit counts all of its jobs.
+local variant, entry, how, words = arg(24), arg(25), arg(26), arg(27)
+-- Endings that are counted, and as many as it takes at least; bytes of them, beyond which they are none of ours.
+local most_endings, least_endings, most_bytes = 50, 20, 30000
+
+-- The last endings of the variant with this one, the newest last: `good`, or how else and of which entry.
+local function endings()
+  local known = redis.call('HGET', endings_key(run), variant)
+  if not known and redis.call('HLEN', endings_key(run)) >= most_recipes then return {} end
+  if not known or #known > most_bytes then known = '' end
+  local lines = {}
+  for line in string.gmatch(known, '[^\n]+') do table.insert(lines, line) end
+  table.insert(lines, how == 'good' and how or how .. ' ' .. entry)
+  lines = { unpack(lines, math.max(1, #lines - most_endings + 1)) }
+  redis.call('HSET', endings_key(run), variant, table.concat(lines, '\n'))
+  return lines
+end
+
+local function suspend_rest(reason, detail)
+  local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
+  local pending = totals[1] - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
+  if pending > 0 then suspend_run(run, reason, detail, worker) end
+end
+
+local function stop_variant(reason, detail)
+  local text = cjson.encode({ reason = reason, detail = detail })
+  if redis.call('HSETNX', braked_key(run), variant, text) == 0 then return end
+  note(run, 'braked', worker, reason .. ': ' .. detail)
+  local variants = tonumber(redis.call('HGET', run_key(run), 'variants') or 0)
+  if variants > 0 and redis.call('HLEN', braked_key(run)) >= variants then suspend_rest(reason, detail) end
+end
+
+-- A job that went well stops nothing.
+local function brake()
+  local lines, alike = endings(), {}
+  if how == 'good' then return end
+  for n = #lines, 1, -1 do
+    local name = string.match(lines[n], '^' .. how .. ' (.*)$')
+    if name then table.insert(alike, name) end
+  end
+  local is_suspect = how == 'suspect'
+  local reason, setting = is_suspect and 'suspect' or 'failing', is_suspect and 'max_suspects' or 'max_failures'
+  local number, share = string.match(redis.call('HGET', run_key(run), setting) or '', '^(%d+)(%%?)$')
+  local most, count, ended = tonumber(number or 0), #alike, #lines
+  if most == 0 then return end
+  local examples = count > 0 and ', such as ' .. table.concat(alike, ', ', 1, math.min(3, count)) or ''
+  examples = (is_suspect and '' or ': ' .. how) .. examples .. (words ~= '' and '; ' .. words or '')
+  if share == '%' then
+    if ended < least_endings or 100 * count < most * ended then return end
+    local told = is_suspect and '%d of the last %d pictures of variant %s look wrong'
+      or '%d of the last %d jobs of variant %s failed alike'
+    stop_variant(reason, string.format(told, count, ended, variant) .. examples)
+  else
+    local total = redis.call('HINCRBY', run_key(run), reason .. '_lately', 1)
+    local told = is_suspect and '%d pictures look wrong, and the limit is %d' or '%d jobs failed, and the limit is %d'
+    if total >= most then suspend_rest(reason, string.format(told, total, most) .. examples) end
+  end
+end
+
 local key = shard_key(run, shard)
 -- Said before, by this very worker whose answer from Redis was lost; others may have reported in between.
 local said_key = 'r:' .. index .. ':' .. token
@@ -117,6 +178,7 @@ if first == 1 then
   local counts = redis.call('HMGET', key, 'c:' .. index, 'd:' .. index)
   redis.call('HINCRBY', run_key(run), 'attempts', counts[1] or 0)
   redis.call('HINCRBY', run_key(run), 'in_doubt', counts[2] or 0)
+  if outcome ~= 'skipped' then brake() end
 end
 if pays then
   redis.call('HINCRBYFLOAT', run_key(run), 'credits', credits)

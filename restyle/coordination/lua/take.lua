@@ -1,14 +1,14 @@
 -- A worker takes a message: puts the job on its list, or learns that the message is only a hint.
--- worker, run, shard, index, job, token -> {ok} or {drop, why}
+-- worker, run, shard, index, job, token, variant -> {ok} or {drop, why}
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
-local why = barred(worker, run, shard, index, job, token)
+local why = barred(worker, run, shard, index, job, token, arg(7))
 -- That the list has the job already says nothing: a beat may have written it between the worker's own look, which
 -- knows of its other threads, and this.
 if why then
   -- The list stays as it is: where this worker holds the job, another thread of it does.
   if why == 'suspended' or why == 'heartbeat' or why == 'holder' then hunger(run, shard) end
   -- A probe that is no job any more makes way for the next.
-  local is_over = why == 'run' or why == 'closed' or why == 'done'
+  local is_over = why == 'run' or why == 'closed' or why == 'done' or why == 'braked'
   if is_over and redis.call('GET', probe_key) == job then redis.call('DEL', probe_key) end
   return { 'drop', why }
 end
