@@ -12,6 +12,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from restyle.keys import split_uri
+from restyle.models import Labels
 
 Event = Literal["finished", "suspended", "awaiting_approval", "not_started"]
 
@@ -160,6 +161,8 @@ class Schedule(Table):
     catch_up: bool = False
     skip_invalid: bool = False
     priority: Literal["high", "normal", "low"] = "normal"
+    labels: Labels = {}
+    """Of its runs, whose name is the schedule's."""
     notify: Notify | None = None
     """In the place of `[notify]`."""
 

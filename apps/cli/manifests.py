@@ -58,6 +58,8 @@ def run(
     budget: options.Budget = None,
     max_duration: options.MaxDuration = None,
     priority: options.Priority = "normal",
+    name: options.Name = "",
+    labels: options.Label = None,
     column: options.Column = None,
     sheet: options.Sheet = "",
     items: options.Items = "",
@@ -101,7 +103,7 @@ def run(
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, verify_outputs=verify_outputs,
         budget=budget, column=column,
         read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template),
-        then_ask=then_ask, max_duration=max_duration, priority=priority,
+        then_ask=then_ask, max_duration=max_duration, priority=priority, name=name, labels=labels,
     )  # fmt: skip
     plan = open_draft(request, settings)
     with session(settings, worker=True, detach=detach) as here, beside(settings, wanted=dashboard) as page:
@@ -239,6 +241,8 @@ def submit(
     budget: options.Budget = None,
     max_duration: options.MaxDuration = None,
     priority: options.Priority = "normal",
+    name: options.Name = "",
+    labels: options.Label = None,
     column: options.Column = None,
     sheet: options.Sheet = "",
     items: options.Items = "",
@@ -273,7 +277,7 @@ def submit(
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, verify_outputs=verify_outputs,
         budget=budget, column=column,
         read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template),
-        then_ask=then_ask, max_duration=max_duration, priority=priority,
+        then_ask=then_ask, max_duration=max_duration, priority=priority, name=name, labels=labels,
     )  # fmt: skip
     with session(settings, holds=True) as here:
         run = begin(request, None, here, yes=yes, new=new, detach=True)

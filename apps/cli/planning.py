@@ -178,6 +178,8 @@ def continued(plan: Draft, here: Session) -> Run | None:
         else:
             say(f"Run {run.run_id} of this very plan is unfinished: it goes on. (--new plans afresh.)", "bold")
             here.control.resume(run.run_id)
+        if (plan.request.name or run.name, {**run.labels, **plan.request.labels}) != (run.name, run.labels):
+            say("It keeps the name and the labels that it was planned with.", "yellow")
         return run
     return None
 

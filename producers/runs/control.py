@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -25,6 +26,8 @@ from restyle.errors import ConfigurationError, ObjectRefused, StoreAccessDenied,
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus
 from restyle.s3.store import Store
+
+NO_LABELS: Mapping[str, str] = {}
 
 
 class AlreadyEnded(ConfigurationError):
@@ -75,10 +78,10 @@ class Control:
         Admission(self.store, self.workspace, self.progress).admit(run)
         self.note(run.run_id, "submitted", f"retry of {run.retry_of}" if run.retry_of else "")
 
-    def runs(self, limit: int | None = None) -> list[Run]:
-        """The runs of the workspace, newest first: all of them, or so many."""
-        names = run_ids(self.store, self.workspace)
-        return list(islice(read_runs(names, self.store, self.workspace), limit))
+    def runs(self, limit: int | None = None, labels: Mapping[str, str] = NO_LABELS) -> list[Run]:
+        """The runs of the workspace with all of these labels, newest first: all of them, or so many."""
+        runs = read_runs(run_ids(self.store, self.workspace), self.store, self.workspace)
+        return list(islice((run for run in runs if labels.items() <= run.labels.items()), limit))
 
     def unfinished(self) -> list[Run]:
         """The runs that have not ended, newest first."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from producers.runs.outcomes import Rows, outcomes
 from producers.runs.statistics import Tally
@@ -18,7 +18,7 @@ from restyle.coordination.registry import Totals
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import ConfigurationError, RunUnreadable
 from restyle.keys import Workspace, is_run_id
-from restyle.models import ENDED, Run, RunStatus, UtcTime, Value
+from restyle.models import ENDED, Labels, ManifestSource, Run, RunStatus, UtcTime, Value
 from restyle.s3.store import Store
 
 
@@ -70,6 +70,15 @@ class Snapshot(Value):
     credits_after: float | None = None
     trouble: Trouble | None = None
     """What keeps the dispatcher from moving it."""
+    name: str = ""
+    """Its own, or its schedule's."""
+    labels: Labels = Field(default_factory=dict)
+    manifest: ManifestSource | None = None
+    prompt: str = ""
+    """The head of its first prompt."""
+    by: str = ""
+    budget: float | None = None
+    sandbox: bool = False
 
     @property
     def ended(self) -> bool:
@@ -146,6 +155,13 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         credits_before=totals.credits_before,
         credits_after=totals.credits_after,
         trouble=trouble,
+        name=run.title,
+        labels=run.labels,
+        manifest=run.manifest,
+        prompt=run.prompt,
+        by=run.by,
+        budget=run.budget,
+        sandbox=run.options.sandbox,
     )
 
 
