@@ -269,7 +269,7 @@ def submit(
         ),
     )  # fmt: skip
     if is_embedded(settings):
-        say("There is no fleet (RESTYLE_REDIS_URL is not set). To run here and now: restyle run", "red")
+        say(f"There is no fleet (RESTYLE_REDIS_URL is not set). To run here and now: restyle run {manifest}", "red")
         sys.exit(WRONG_INPUT)
     request = options.request_from(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,

@@ -118,7 +118,7 @@ Name = Annotated[
 ]
 Label = Annotated[
     list[str] | None,
-    typer.Option("--label", help="Label the run, for `restyle costs --by label`; repeatable.", metavar="KEY=VALUE"),
+    typer.Option("--label", help="Label the run, for lists and costs; repeatable.", metavar="KEY=VALUE"),
 ]
 OnlyLabel = Annotated[
     list[str] | None, typer.Option("--label", help="Only runs with this label; repeatable.", metavar="KEY=VALUE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import NoReturn
 
 import typer
 
@@ -14,8 +15,10 @@ from apps.session import Session, is_embedded, session
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import run_code
 from apps.terminal.signals import losing_terminal, terminable
+from config.settings import Settings
 from producers.planning.retry import Slice, retry_draft
 from restyle.coordination.advice import next_step
+from restyle.errors import ConfigurationError
 from restyle.models import ENDED
 
 
@@ -83,6 +86,8 @@ def resume(
     settings = options.settings_from(
         sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_outage=max_outage
     )
+    if run_id is None and budget is not None:
+        refuse_budget(settings, budget)
     if run_id is None and is_embedded(settings):
         run_id = _only_unfinished(settings.sandbox)
     with session(
@@ -102,12 +107,30 @@ def resume(
     sys.exit(code)
 
 
+def refuse_budget(settings: Settings, budget: float) -> NoReturn:
+    """Says that a budget is for one run, and which there are.
+
+    Raises:
+        ConfigurationError: always.
+    """
+    with session(settings) as here:
+        views = [here] if settings.sandbox else [here, here.sandboxed()]
+        unfinished = [run.run_id for view in views for run in view.control.unfinished()]
+    what = " or ".join(f"restyle resume {run_id} --budget {budget:g}" for run_id in unfinished[:3])
+    raise ConfigurationError(
+        f"--budget is for one run, and no run is named. Type: {what}"
+        if what
+        else "--budget is for one run, and no run"
+        " is unfinished; the budgets of a day and a month are RESTYLE_DAILY_BUDGET and RESTYLE_MONTHLY_BUDGET"
+    )
+
+
 def tell_standing(here: Session) -> None:
     """Which runs stand still all the same, each with what to type."""
     for run in here.control.unfinished():
         for standing in here.progress.suspensions(run.run_id):
             say(f"Run {run.run_id} stays suspended ({standing.reason}): {standing.detail}", "yellow")
-            say(f"Next: {next_step(standing, run.run_id)}")
+            say(f"Next: {next_step(standing, run.run_id, budget=run.budget)}")
 
 
 def _only_unfinished(sandbox: bool) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from apps.cli import options
+from apps.cli import failures, options
 from apps.session import Session, session
 from apps.terminal.console import credits_text, out, print_json, say
 from apps.terminal.exits import run_code
@@ -47,11 +47,13 @@ def status(
             fleet_status(here, as_json=as_json)
             return
         now = here.snapshot(here.read(here.run_id))
+        why = failures.reasons(now, here)
         if as_json:
-            print_json(now.model_dump(mode="json"))
+            print_json(now.model_dump(mode="json") | {"reasons": [reason.model_dump() for reason in why]})
         else:
             show_refusal(here.refusal())
             show(now, here)
+            failures.tell(why, now, lambda text: out.print(f"  {text}", style="yellow", markup=False))
         if exit_code:
             sys.exit(run_code(now))
 

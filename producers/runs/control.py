@@ -139,7 +139,7 @@ class Control:
         self.hold()
         if run_id is None:
             if budget is not None:
-                raise ConfigurationError(f"a budget is a run's: type restyle resume RUN --budget {budget:g}")
+                raise ConfigurationError(f"--budget {budget:g} is for one run: name it")
             remove_suspension(None, self.store, self.workspace)
             self.fleet.resume()
             self.note(None, "resumed")

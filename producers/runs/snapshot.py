@@ -143,7 +143,7 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         attempts=totals.attempts,
         credits_spent=totals.credits,
         credits_left=fleet.credits_left(),
-        suspension=note_of(suspensions[0], run.run_id, sandbox=run.options.sandbox) if suspensions else None,
+        suspension=_note_of(run, suspensions[0]) if suspensions else None,
         report=workspace.run(run.run_id, "report.csv") if over else None,
         outputs=workspace.under("outputs"),
         created=run.created,
@@ -200,7 +200,13 @@ def _status(status: RunStatus, suspensions: list[Suspension]) -> RunStatus:
     return RunStatus.AWAITING_APPROVAL if waiting else RunStatus.SUSPENDED
 
 
-def note_of(suspension: Suspension, run_id: str = "", *, sandbox: bool = False) -> SuspensionNote:
+def _note_of(run: Run, suspension: Suspension) -> SuspensionNote:
+    return note_of(suspension, run.run_id, sandbox=run.options.sandbox, budget=run.budget)
+
+
+def note_of(
+    suspension: Suspension, run_id: str = "", *, sandbox: bool = False, budget: float | None = None
+) -> SuspensionNote:
     """A suspension as commands tell it, with what is typed about it for this run, or for the fleet."""
     return SuspensionNote(
         scope=suspension.scope,
@@ -209,7 +215,7 @@ def note_of(suspension: Suspension, run_id: str = "", *, sandbox: bool = False) 
         since=datetime.fromtimestamp(suspension.since, UTC),
         until=datetime.fromtimestamp(suspension.until, UTC) if suspension.until else None,
         by=suspension.by,
-        next=next_step(suspension, run_id, sandbox=sandbox),
+        next=next_step(suspension, run_id, sandbox=sandbox, budget=budget),
     )
 
 
