@@ -22,6 +22,7 @@ from config.settings import Settings
 from producers.dispatch.feeder import Feeder
 from producers.runs.control import Control
 from producers.runs.outcomes import Rows
+from producers.runs.run_names import find_run
 from producers.runs.snapshot import Snapshot, read_run, rows_of, snapshot
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
@@ -29,7 +30,7 @@ from restyle.coordination.redis.client import State
 from restyle.coordination.workspace.holder import described
 from restyle.coordination.workspace.holding import Holding
 from restyle.errors import ConfigurationError, RestyleError, StateUnavailable
-from restyle.keys import Workspace, is_run_id
+from restyle.keys import Workspace
 from restyle.models import Run, utc_now
 from restyle.s3.store import EMBEDDED_BUCKET, Store
 from restyle.s3.throttling import Patience
@@ -49,6 +50,8 @@ class Session:
     state: State
     #: This command's part in the embedded stack.
     stack: local.Stack
+    #: The id of the run that the command is about; empty: of none, or of all.
+    run_id: str = ""
 
     @property
     def workspace(self) -> Workspace:
@@ -133,7 +136,7 @@ def session(
     settings: Settings,
     *,
     worker: bool = False,
-    run_id: str | None = None,
+    run: str | None = None,
     detach: bool = False,
     patient: bool = True,
     holds: bool | None = None,
@@ -144,7 +147,8 @@ def session(
     Args:
         settings: as read.
         worker: whether the embedded stack must have a worker. A configured fleet has its own.
-        run_id: a run that the command is about: where it is a sandbox run, the sandbox's workspace is taken.
+        run: the run that the command is about, as it was typed (producers/runs/run_names.py): where it is a sandbox
+            run, the sandbox's workspace is taken.
         detach: whether the embedded stack stays up afterwards.
         patient: whether an S3 in trouble is waited for, with a word, rather than told at once.
         holds: whether the command may spend or end something, so that the workspace must be this Redis's; without a
@@ -162,19 +166,20 @@ def session(
         # One for both sides of the workspace, which a dashboard reads at a time.
         store = open_store(servers.settings, connections=32, patience=patience)
         embedded = is_embedded(settings)
-        found = with_sandbox_run(servers.settings, run_id, store) if run_id else servers.settings
+        found, run_id = addressed(servers.settings, run, store)
         if worker:
             require_key(found)
             if embedded:
                 check_network(found)
-        here = connect(found, store, servers, embedded=embedded)
+        here = connect(found, store, servers, embedded=embedded, run_id=run_id)
         with held(here, take_over=take_over) if (worker if holds is None else holds) else nullcontext():
             if not worker:
                 yield here
                 return
             stack = local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach, say=say)
             with terminable(), stack as complete:
-                yield connect(complete.settings, store, servers.with_more(complete), embedded=embedded)
+                more = servers.with_more(complete)
+                yield connect(complete.settings, store, more, embedded=embedded, run_id=run_id)
 
 
 @contextmanager
@@ -217,7 +222,7 @@ def confirm_take_over(here: Session) -> None:
         raise ConfigurationError("stopped before anything was changed")
 
 
-def connect(settings: Settings, store: Store, stack: local.Stack, *, embedded: bool) -> Session:
+def connect(settings: Settings, store: Store, stack: local.Stack, *, embedded: bool, run_id: str = "") -> Session:
     """The doors of complete settings, Redis checked."""
     state = open_state(settings, settings.account or "")
     try:
@@ -233,7 +238,7 @@ def connect(settings: Settings, store: Store, stack: local.Stack, *, embedded: b
         # Without a key of its own a command looks at the account that the workers use.
         state.close()
         state = open_state(settings, str(account))
-    return Session(settings, embedded, store, state, stack)
+    return Session(settings, embedded, store, state, stack, run_id)
 
 
 def require_key(settings: Settings) -> None:
@@ -245,11 +250,14 @@ def require_key(settings: Settings) -> None:
         )
 
 
-def with_sandbox_run(settings: Settings, run_id: str, store: Store) -> Settings:
-    """The settings, turned to the sandbox's workspace where the run lies there."""
-    if settings.sandbox or not is_run_id(run_id):
-        return settings
+def addressed(settings: Settings, run: str | None, store: Store) -> tuple[Settings, str]:
+    """The settings, turned to the side of the workspace where a run lies, and its id; both as they are without one.
+
+    Raises:
+        ConfigurationError: there is no such run, or several are meant.
+    """
+    if run is None:
+        return settings, ""
     workspace = settings.effective_workspace
-    if store.head(workspace.run(run_id)) is None and store.head(workspace.sandbox.run(run_id)) is not None:
-        return settings.model_copy(update={"sandbox": True})
-    return settings
+    run_id, side = find_run(run, [workspace] if settings.sandbox else [workspace, workspace.sandbox], store)
+    return (settings if side == workspace else settings.model_copy(update={"sandbox": True})), run_id

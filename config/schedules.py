@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from restyle.coordination.brakes import BrakeLimit
 from restyle.keys import split_uri
+from restyle.models import Labels
 
 Event = Literal["finished", "suspended", "awaiting_approval", "not_started"]
 
@@ -163,6 +164,8 @@ class Schedule(Table):
     max_failures: BrakeLimit | None = None
     max_suspects: BrakeLimit | None = None
     priority: Literal["high", "normal", "low"] = "normal"
+    labels: Labels = {}
+    """Of its runs, whose name is the schedule's."""
     notify: Notify | None = None
     """In the place of `[notify]`."""
 

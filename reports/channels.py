@@ -6,6 +6,7 @@ password, the hosts of webhooks with the secret that signs. Who plans a run says
 
 from __future__ import annotations
 
+import html
 import ipaddress
 import json
 import socket
@@ -77,7 +78,9 @@ def _by_slack(payload: dict[str, Any], settings: Settings) -> str:
 
     if not (address := _plain(settings.notify_slack)):
         return "RESTYLE_NOTIFY_SLACK is not set for this worker"
-    return webhook.post(address, json.dumps({"text": payload["text"]}).encode(), {})
+    # Words of the API's and of manifests are no markup, which could call everybody to a channel.
+    text = html.escape(str(payload["text"]), quote=False)
+    return webhook.post(address, json.dumps({"text": text}).encode(), {})
 
 
 def _by_mail(to: tuple[str, ...], payload: dict[str, Any], settings: Settings) -> str:

@@ -8,6 +8,7 @@ there.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -16,9 +17,10 @@ from pydantic import ValidationError
 
 from config.schedules import Event, Notify
 from config.settings import Settings
-from producers.runs.snapshot import Snapshot, read_run, snapshot
+from producers.runs.reasons import Reason, reasons_of
+from producers.runs.snapshot import Snapshot, read_run, rows_of, snapshot
 from reports.channels import send
-from restyle.coordination.advice import next_step
+from restyle.coordination.advice import after_failure, next_step
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import Notice, Notices
 from restyle.coordination.progress import Progress
@@ -40,6 +42,9 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 1800.0
 TRIES = 14
 #: An outage lifts itself: it is told when it has lasted so many seconds.
 OUTAGE_PATIENCE = 300.0
+
+#: Reasons of failure that a message tells.
+REASONS = 3
 
 Payload = dict[str, Any]
 
@@ -173,20 +178,26 @@ class Notifications:
                 raise Untrue(f"the run is {run.status.value}")
             found = self.store.find(self.workspace.run(run.run_id, "diff.json"))
             more: Payload = {"changes": json.loads(found.data) if found else None}
+            why = self._reasons(run)
         else:
             standing = [one for one in self._suspensions(run.run_id) if one.reason == notice.reason]
             if not standing or round(standing[0].since) != notice.since:
                 raise Untrue("it is lifted by now")
-            step = next_step(standing[0], run.run_id, sandbox=run.options.sandbox)
-            more = {"reason": notice.reason, "next": step}
+            step = next_step(standing[0], run.run_id, sandbox=run.options.sandbox, budget=run.budget)
+            more, why = {"reason": notice.reason, "next": step}, []
         now = snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
         payload = {
             "schedule": run.schedule,
             "at": f"{utc_now():%FT%TZ}",
-            **_of(now, notice.event, run.schedule),
+            **_of(now, notice.event, why),
             **more,
         }
         return _recipients(run.run_id, run.notify), payload
+
+    def _reasons(self, run: Run) -> list[Reason]:
+        """Why jobs of a run that has ended failed."""
+        rows = rows_of(run, store=self.store, workspace=self.workspace, progress=self.progress)
+        return reasons_of(run, rows, store=self.store, workspace=self.workspace)
 
     def _of_note(self, notice: Notice) -> tuple[Notify | None, Payload]:
         """What S3 keeps of a run that could not start."""
@@ -227,17 +238,24 @@ def _recipients(run_id: str, notify: dict[str, Any]) -> Notify | None:
         return None
 
 
-def _of(now: Snapshot, event: str, schedule: str | None) -> Payload:
-    """The report's summary with links, and the same as a sentence."""
+def _of(now: Snapshot, event: str, why: Sequence[Reason]) -> Payload:
+    """The report's summary with links, and the same as a sentence; below it why jobs failed, and what helps."""
     assert event in get_args(Event)
     counts = f"{now.succeeded:,} succeeded, {now.skipped:,} skipped, {now.failed:,} failed, {now.pending:,} pending"
     counts += f"; {now.suspect:,} look wrong" if now.suspect else ""
     word = now.status.value.replace("_", " ") if event == "finished" else event.replace("_", " ")
     reason = f" ({now.suspension.reason}: {now.suspension.detail})" if now.suspension else ""
-    text = f"{schedule or 'run'} {now.run_id} {word}{reason}: {counts}; {now.credits_spent:,.2f} credits spent"
+    text = f"{now.name or 'run'} {now.run_id} {word}{reason}: {counts}; {now.credits_spent:,.2f} credits spent"
+    lines = [f"{one.count:,} {one.error}: {one.message} ({', '.join(one.examples)})" for one in why[:REASONS]]
     links = {"outputs": now.outputs}
     if now.report:
         links |= {kind: now.report.replace(".csv", f".{kind}") for kind in ("csv", "json", "html")}
-    after = f"restyle retry {now.run_id}" if now.failed and now.status is RunStatus.FINISHED else ""
-    summary = now.model_dump(mode="json")
-    return {"text": text, "status": now.status.value, "summary": summary, "links": links, "next": after}
+    after = after_failure(why[0].error, now.run_id) if why and now.status is RunStatus.FINISHED else ""
+    return {
+        "text": "\n".join([text, *lines]),
+        "status": now.status.value,
+        "summary": now.model_dump(mode="json"),
+        "reasons": [one.model_dump(mode="json") for one in why],
+        "links": links,
+        "next": after,
+    }

@@ -127,6 +127,7 @@ def summarise(run: Run, tally: Tally, snapshot: Mapping[str, object], links: Rep
         "errors": {
             code: asdict(error) for code, error in sorted(tally.errors.items(), key=lambda item: -item[1].count)
         },
+        "reasons": [reason.model_dump(mode="json") for reason in tally.reasons.ranked()],
         "call_seconds": {"p50": tally.percentile(50), "p95": tally.percentile(95)},
         "first": _stored_time(tally.first),
         "last": _stored_time(tally.last),

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr
 
+from restyle.keys import check_labels, check_run_name
 from restyle.outputs import Marks, OutputOptions
 
 SCHEMA_VERSION = 1
@@ -23,6 +24,12 @@ SCHEMA_VERSION = 1
 UtcTime = Annotated[
     datetime, PlainSerializer(lambda t: t.astimezone(UTC).isoformat().replace("+00:00", "Z"), return_type=str)
 ]
+
+RunName = Annotated[str, AfterValidator(check_run_name)]
+#: What costs are counted by beside a run's name.
+Labels = Annotated[dict[str, str], AfterValidator(check_labels)]
+#: Characters of a prompt that a run keeps, for people who look for it.
+PROMPT_HEAD = 120
 
 SCHEDULERS = (
     "DDIM", "DPM Multi", "DPM Single", "Euler a", "Euler", "Heun",
@@ -130,6 +137,12 @@ def request_digest(params: Params, model: str, preparation: Preparation) -> str:
     return digest([params.as_sent(), model, preparation.model_dump()])
 
 
+def _head(prompt: str) -> str:
+    """The beginning of a prompt, on one line."""
+    line = " ".join(prompt[: 4 * PROMPT_HEAD].split())
+    return line if len(line) <= PROMPT_HEAD else line[: PROMPT_HEAD - 1] + "…"
+
+
 class RunStatus(StrEnum):
     """Where a run stands."""
 
@@ -207,8 +220,19 @@ class Run(Value):
     """Whether more than the sample may run."""
     by: str = ""
     """Who submitted it: user@host."""
+    name: RunName = ""
+    """What people call it; of several runs with one name the newest is meant."""
+    labels: Labels = {}
+    """What its costs are counted by: `team=home`."""
+    prompt: Annotated[str, BeforeValidator(_head)] = ""
+    """The head of its first prompt."""
     notify: dict[str, Any] = {}
     """Who is told how it goes: `[notify]` as it stood where the run was planned."""
+
+    @property
+    def title(self) -> str:
+        """Its name, or its schedule's."""
+        return self.name or self.schedule or ""
 
 
 class OutcomeKind(StrEnum):

@@ -24,6 +24,10 @@ COMMANDS = {
     "status": ("status", "Show the fleet and every unfinished run, or one run."),
     "watch": ("runs", "Follow a run to its end without touching it."),
     "runs": ("status", "List the runs of the workspace, newest first."),
+    "costs": (
+        "costs",
+        "Sum up what runs have cost, from what S3 keeps of them; what may have been billed stands apart.",
+    ),
     "suspend": ("runs", "Stop the fleet, or one run, before its next call; calls in flight end and are stored."),
     "resume": ("runs", "Go on after a suspension: the fleet, or one run, exactly where it stopped."),
     "approve": ("runs", "Let the rest of a run follow its sample; the sample is not repeated."),

@@ -43,8 +43,8 @@ def export_run(
     if like not in LIKES:
         raise ConfigurationError(f"--like {like}: use {', '.join(LIKES)}")
     taken_back = read_marks(marks)
-    with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
-        run = here.read(run_id)
+    with session(options.settings_from(sandbox=sandbox), run=run_id) as here:
+        run = here.read(here.run_id)
         uri = manifest or run.manifest.uri
         if uri == "-":
             raise ConfigurationError("the manifest came through a pipe: give the file by --manifest FILE")

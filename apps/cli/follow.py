@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from apps.cli import failures
 from apps.cli.board import board
 from apps.cli.minding import Away, Minder, StackEnded
 from apps.session import Session
@@ -15,6 +16,7 @@ from apps.terminal.console import credits_text, print_json, say, talk
 from apps.terminal.exits import UNREACHABLE, exit_code, run_code
 from apps.terminal.signals import losing_terminal, terminable
 from apps.terminal.stops import is_urgent
+from producers.runs.reasons import Reason
 from producers.runs.snapshot import Snapshot, watch
 from reports.mirror import Mirror
 from reports.missing import find_missing
@@ -34,11 +36,11 @@ def to_the_end(run: Run, here: Session, *, as_json: bool, download: Path | None 
                 last = follow(run, here)
         except KeyboardInterrupt as stop:
             return interrupted(run, here, stop, as_json=as_json)
-    tell(last, here)
+    why = tell(last, here)
     if last.skipped and last.ended:
         tell_missing(run, here)
     if as_json:
-        print_json(last.model_dump(mode="json"))
+        print_json(last.model_dump(mode="json") | {"reasons": [reason.model_dump() for reason in why]})
     return run_code(last, here.settings)
 
 
@@ -187,8 +189,8 @@ def interrupted(run: Run, here: Session, stop: KeyboardInterrupt, *, as_json: bo
     return code
 
 
-def tell(now: Snapshot, here: Session) -> None:
-    """How a run ended or why it stands still, where everything lies, and what to type next."""
+def tell(now: Snapshot, here: Session) -> list[Reason]:
+    """How a run ended or why it stands still, where everything lies, and what to type next; why jobs failed."""
     talk.print(counts(now))
     note = now.suspension
     if note is not None:
@@ -197,7 +199,8 @@ def tell(now: Snapshot, here: Session) -> None:
             say(f"Next: restyle resume {now.run_id}")
         else:
             say(f"Next: {note.next}")
-    if now.failed and now.last_error:
+    why = failures.reasons(now, here)
+    if now.failed and now.last_error and not why:
         say(f"last error: {now.last_error}", "yellow")
     spent = credits_text(now.credits_spent, here.settings.credit_price)
     say(
@@ -213,8 +216,8 @@ def tell(now: Snapshot, here: Session) -> None:
         say(f"lines left out: {here.shown(here.workspace.run(now.run_id, 'invalid.csv'))}")
     if now.suspect:
         say(f"To make suspect pictures again, with other seeds: restyle retry {now.run_id} --status suspect", "bold")
-    if now.failed:
-        say(f"To run the failed jobs again: restyle retry {now.run_id}", "bold")
+    failures.tell(why, now, lambda text: say(text, "yellow"))
+    return why
 
 
 def counts(now: Snapshot) -> str:

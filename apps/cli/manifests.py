@@ -60,6 +60,8 @@ def run(
     max_suspects: options.MaxSuspects = None,
     max_duration: options.MaxDuration = None,
     priority: options.Priority = "normal",
+    name: options.Name = "",
+    labels: options.Label = None,
     column: options.Column = None,
     sheet: options.Sheet = "",
     items: options.Items = "",
@@ -104,7 +106,7 @@ def run(
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, verify_outputs=verify_outputs,
         budget=budget, column=column,
         read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template),
-        then_ask=then_ask, max_duration=max_duration, priority=priority,
+        then_ask=then_ask, max_duration=max_duration, priority=priority, name=name, labels=labels,
     )  # fmt: skip
     plan = open_draft(request, settings)
     with session(settings, worker=True, detach=detach) as here, beside(settings, wanted=dashboard) as page:
@@ -246,6 +248,8 @@ def submit(
     max_suspects: options.MaxSuspects = None,
     max_duration: options.MaxDuration = None,
     priority: options.Priority = "normal",
+    name: options.Name = "",
+    labels: options.Label = None,
     column: options.Column = None,
     sheet: options.Sheet = "",
     items: options.Items = "",
@@ -272,7 +276,7 @@ def submit(
         ),
     )  # fmt: skip
     if is_embedded(settings):
-        say("There is no fleet (RESTYLE_REDIS_URL is not set). To run here and now: restyle run", "red")
+        say(f"There is no fleet (RESTYLE_REDIS_URL is not set). To run here and now: restyle run {manifest}", "red")
         sys.exit(WRONG_INPUT)
     request = options.request_from(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
@@ -280,7 +284,7 @@ def submit(
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, verify_outputs=verify_outputs,
         budget=budget, column=column,
         read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template),
-        then_ask=then_ask, max_duration=max_duration, priority=priority,
+        then_ask=then_ask, max_duration=max_duration, priority=priority, name=name, labels=labels,
     )  # fmt: skip
     with session(settings, holds=True) as here:
         run = begin(request, None, here, yes=yes, new=new, detach=True)

@@ -15,7 +15,7 @@ import typer
 from config.reading import load_settings
 from config.settings import Settings
 from restyle.errors import ConfigurationError
-from restyle.keys import normalise_id
+from restyle.keys import check_labels, check_run_name, normalise_id
 from restyle.models import utc_now
 
 if TYPE_CHECKING:
@@ -121,10 +121,19 @@ Dashboard = Annotated[bool, typer.Option("--dashboard", help="Serve the live pag
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Have another holder of the workspace stop, and go on here once it has.")
 ]
-RunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="The run's id, as `restyle runs` lists it.", show_default=False)
+Name = Annotated[
+    str, typer.Option("--name", help="Call the run so; the newest of a name is found by it.", metavar="NAME")
 ]
-MaybeRunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run's id; without it, all of them.")]
+Label = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="Label the run, for lists and costs; repeatable.", metavar="KEY=VALUE"),
+]
+OnlyLabel = Annotated[
+    list[str] | None, typer.Option("--label", help="Only runs with this label; repeatable.", metavar="KEY=VALUE")
+]
+_RUN = "The run's id or the beginning of it, its name, or latest"
+RunId = Annotated[str, typer.Argument(metavar="RUN", help=f"{_RUN}.", show_default=False)]
+MaybeRunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help=f"{_RUN}; without it, all of them.")]
 
 
 def settings_from(*, sandbox: bool = False, **flags: Any) -> Settings:
@@ -176,6 +185,18 @@ def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
     return found
 
 
+def labels_from(texts: Sequence[str] | None) -> dict[str, str]:
+    """The labels of `--label`.
+
+    Raises:
+        ConfigurationError: one of them cannot be one.
+    """
+    try:
+        return check_labels(pairs(texts, "--label"))
+    except ValueError as reason:
+        raise ConfigurationError(f"--label: {reason}") from None
+
+
 def finish_time(duration: str | None) -> datetime | None:
     """The end of a `--max-duration` that begins now.
 
@@ -209,6 +230,11 @@ def request_from(manifest: str, **given: Any) -> PlanRequest:
     if manifest == "-" and given.get("only_ids") == "-":
         raise ConfigurationError("the manifest and --only-ids are both -: only one of them can be standard input")
     given["only_ids"] = read_ids(given.get("only_ids"))
+    given["labels"] = labels_from(given.get("labels"))
+    try:
+        check_run_name(given.get("name", ""))
+    except ValueError as reason:
+        raise ConfigurationError(f"--name: {reason}") from None
     columns = pairs(given.pop("column", None), "--column")
     sets = tuple(given.pop("sets", None) or ())
     pairs(sets, "--set")

@@ -69,8 +69,8 @@ def report(
 ) -> None:
     """Write a run's report (CSV, JSON, HTML), of the run so far where it has not ended; any slice is a manifest."""
     wanted = checked(statuses)
-    with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
-        run = here.read(run_id)
+    with session(options.settings_from(sandbox=sandbox), run=run_id) as here:
+        run = here.read(here.run_id)
         if wanted:
             count = slice_csv(run, here.rows(run), workspace=here.workspace, statuses=wanted, out=sys.stdout)
             say(f"{count:,} jobs", "dim")
@@ -87,7 +87,7 @@ def report(
         )
         if to:
             link = full_size(here, signed=with_links)
-            say(f"The page: {copy_page(run_id, to, store=here.store, workspace=here.workspace, link=link)}")
+            say(f"The page: {copy_page(run.run_id, to, store=here.store, workspace=here.workspace, link=link)}")
         if as_json:
             told = {"csv": links.csv, "html": links.html, "json": links.json}
             print_json(now.model_dump(mode="json") | {"links": told})
@@ -139,8 +139,8 @@ def download(
 ) -> None:
     """Copy a run's outputs to a folder; only what is new."""
     ids = options.read_ids(only_ids)
-    with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
-        run = here.read(run_id)
+    with session(options.settings_from(sandbox=sandbox), run=run_id) as here:
+        run = here.read(here.run_id)
         counts: dict[str, int] = {}
         anew: dict[str, int] = {}
         for copied in copy_outputs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import NoReturn
 
 import typer
 
@@ -14,8 +15,10 @@ from apps.session import Session, is_embedded, session
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import run_code
 from apps.terminal.signals import losing_terminal, terminable
+from config.settings import Settings
 from producers.planning.retry import Slice, retry_draft
 from restyle.coordination.advice import next_step
+from restyle.errors import ConfigurationError
 from restyle.models import ENDED
 
 
@@ -40,11 +43,11 @@ def watch_run(
 ) -> None:
     """Follow a run to its end without touching it."""
     with (
-        session(options.settings_from(sandbox=sandbox, max_outage=max_outage), run_id=run_id) as here,
+        session(options.settings_from(sandbox=sandbox, max_outage=max_outage), run=run_id) as here,
         terminable(),
         losing_terminal(),
     ):
-        run, begun = here.read(run_id), time.time()
+        run, begun = here.read(here.run_id), time.time()
         if not as_json:
             now = follow.follow(run, here)
             follow.tell(now, here)
@@ -60,9 +63,9 @@ def watch_run(
 
 def suspend(run_id: options.MaybeRunId = None, sandbox: options.Sandbox = False) -> None:
     """Stop the fleet, or one run, before its next call; calls in flight end and are stored."""
-    with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
-        here.control.suspend(run_id)
-    say(f"Suspended. To go on: restyle resume {run_id or ('--sandbox' if sandbox else '')}".rstrip())
+    with session(options.settings_from(sandbox=sandbox), run=run_id) as here:
+        here.control.suspend(here.run_id or None)
+    say(f"Suspended. To go on: restyle resume {here.run_id or ('--sandbox' if sandbox else '')}".rstrip())
 
 
 def resume(
@@ -88,13 +91,15 @@ def resume(
     )  # fmt: skip
     given = {"max_failures": max_failures, "max_suspects": max_suspects}
     limits = {name: str(getattr(settings, name)) for name, text in given.items() if text is not None}
+    if run_id is None and budget is not None:
+        refuse_budget(settings, budget)
     if run_id is None and is_embedded(settings):
         run_id = _only_unfinished(settings.sandbox)
     with session(
-        settings, worker=run_id is not None, run_id=run_id, detach=detach, holds=True, take_over=take_over
+        settings, worker=run_id is not None, run=run_id, detach=detach, holds=True, take_over=take_over
     ) as here:
-        others = follow.hold_leftovers(here, but=run_id or "")
-        run = here.control.resume(run_id, budget=budget, limits=limits)
+        others = follow.hold_leftovers(here, but=here.run_id)
+        run = here.control.resume(here.run_id or None, budget=budget, limits=limits)
         if run is None:
             say("The fleet goes on.")
             tell_standing(here)
@@ -107,12 +112,30 @@ def resume(
     sys.exit(code)
 
 
+def refuse_budget(settings: Settings, budget: float) -> NoReturn:
+    """Says that a budget is for one run, and which there are.
+
+    Raises:
+        ConfigurationError: always.
+    """
+    with session(settings) as here:
+        views = [here] if settings.sandbox else [here, here.sandboxed()]
+        unfinished = [run.run_id for view in views for run in view.control.unfinished()]
+    what = " or ".join(f"restyle resume {run_id} --budget {budget:g}" for run_id in unfinished[:3])
+    raise ConfigurationError(
+        f"--budget is for one run, and no run is named. Type: {what}"
+        if what
+        else "--budget is for one run, and no run"
+        " is unfinished; the budgets of a day and a month are RESTYLE_DAILY_BUDGET and RESTYLE_MONTHLY_BUDGET"
+    )
+
+
 def tell_standing(here: Session) -> None:
     """Which runs stand still all the same, each with what to type."""
     for run in here.control.unfinished():
         for standing in here.progress.suspensions(run.run_id):
             say(f"Run {run.run_id} stays suspended ({standing.reason}): {standing.detail}", "yellow")
-            say(f"Next: {next_step(standing, run.run_id)}")
+            say(f"Next: {next_step(standing, run.run_id, budget=run.budget)}")
 
 
 def _only_unfinished(sandbox: bool) -> str | None:
@@ -143,10 +166,10 @@ def approve(
     settings = options.settings_from(
         sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_outage=max_outage
     )
-    with session(settings, worker=True, run_id=run_id, detach=detach) as here:
-        others = follow.hold_leftovers(here, but=run_id)
-        run = here.control.approve(run_id)
-        follow.name_others(others, here, but=run_id)
+    with session(settings, worker=True, run=run_id, detach=detach) as here:
+        others = follow.hold_leftovers(here, but=here.run_id)
+        run = here.control.approve(here.run_id)
+        follow.name_others(others, here, but=run.run_id)
         if detach:
             follow.print_submitted(run, here, as_json=as_json)
             return
@@ -165,11 +188,11 @@ def cancel(run_id: options.RunId, sandbox: options.Sandbox = False, as_json: opt
 
 
 def _end(run_id: str, what: str, *, sandbox: bool, as_json: bool) -> None:
-    with session(options.settings_from(sandbox=sandbox), run_id=run_id, holds=True) as here:
-        run = here.control.cancel(run_id, what=what)
+    with session(options.settings_from(sandbox=sandbox), run=run_id, holds=True) as here:
+        run = here.control.cancel(here.run_id, what=what)
         if as_json:
             print_json(here.snapshot(run).model_dump(mode="json"))
-    say(f"{what.capitalize()} {run_id}; what is done stays done.")
+    say(f"{what.capitalize()} {run.run_id}; what is done stays done.")
 
 
 def retry(
@@ -197,10 +220,10 @@ def retry(
     wanted = Slice(frozenset(statuses), frozenset(errors), options.read_ids(only_ids), unreadable)
     wanted.check()
     settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm)
-    with session(settings, worker=True, run_id=run_id, detach=detach) as here:
-        old = here.read(run_id)
+    with session(settings, worker=True, run=run_id, detach=detach) as here:
+        old = here.read(here.run_id)
         if old.status not in ENDED:
-            say(f"Run {run_id} is not over yet; to go on with it: restyle resume {run_id}", "red")
+            say(f"Run {old.run_id} is not over yet; to go on with it: restyle resume {old.run_id}", "red")
             sys.exit(2)
         plan = retry_draft(old, here.rows(old), wanted, here.settings, workspace=here.workspace)
         if not plan.jobs:
@@ -208,7 +231,7 @@ def retry(
                 say(f"warning: {warning}", "yellow")
             among = " among those ids" * bool(only_ids)
             what = "whose answer could not be read" if unreadable else f"that is {' or '.join(statuses)}"
-            say(f"Run {run_id} has no job {what}{among}.")
+            say(f"Run {old.run_id} has no job {what}{among}.")
             return
         show_draft(plan, here.settings)
         spend_or_stop(plan, here.settings, yes=yes or unreadable)  # which spends nothing

@@ -36,7 +36,7 @@ def serve_sandbox(host: str, port: int, options: SandboxOptions) -> None:
     def ready(taken: int) -> None:
         url = f"http://{host}:{taken}/v1/sdxl-img2img"
         say(f"The sandbox answers at {url}", "bold")
-        say(f"Use it: RESTYLE_API_URL={url} RESTYLE_API_KEY={options.api_key or 'any'} restyle run ...", "dim")
+        say(f"Use it: RESTYLE_API_URL={url} RESTYLE_API_KEY={options.api_key or 'any'} restyle run MANIFEST", "dim")
 
     try:
         serve(options, host=host, port=port, ready=ready)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from apps.cli import follow, options
 from apps.cli.minding import LONELY
+from apps.cli.status import legible_snapshot
 from apps.session import Session, is_embedded, session
 from apps.stack import environments
 from apps.stack.keeper import end_with_parent
@@ -24,13 +26,20 @@ from config.reading import config_path
 from config.schedules import Schedule
 from config.settings import Settings
 from producers.planning.plan import draft
+from producers.runs.listing import read_runs, run_ids
+from producers.runs.snapshot import Snapshot
 from producers.scheduling.beat import Beat
 from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import fire, upcoming
 from restyle.coordination.firings import Ending, Firings, Settled
 from restyle.errors import ConfigurationError, RestyleError
+from restyle.keys import schedule_of
 
 group = typer.Typer(no_args_is_help=False, invoke_without_command=True, help="List the schedules; check or fire one.")
+
+#: Runs of a schedule that are listed, and what is counted of each.
+NIGHTS = 7
+_COUNTS = ("succeeded", "skipped", "failed", "pending", "suspect", "in_doubt")
 
 #: Celery's own command, which looks for modules in the current folder first: ours are there before it looks.
 COMMAND = [
@@ -108,6 +117,7 @@ def schedules(context: typer.Context, as_json: options.Json = False, sandbox: op
         say(f"{config_path()} has no [[schedule]].")
     with session(settings) as here:
         last = Firings(here.state).last()
+        nights = last_nights(here, [schedule.name for schedule in settings.schedule])
         rows = [
             (schedule, last.get(schedule.name) or Fired(here.store, here.workspace).settled(schedule.name))
             for schedule in settings.schedule
@@ -115,7 +125,8 @@ def schedules(context: typer.Context, as_json: options.Json = False, sandbox: op
         waiting = Firings(here.state).waiting()
     now = datetime.now(UTC)
     if as_json:
-        print_json({"schedules": [_object(schedule, settled, now) for schedule, settled in rows], "waiting": waiting})
+        told = [_object(schedule, settled, now, nights[schedule.name]) for schedule, settled in rows]
+        print_json({"schedules": told, "waiting": waiting})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("schedule", "cron", "time zone", "next", "last", "how"):
@@ -123,8 +134,40 @@ def schedules(context: typer.Context, as_json: options.Json = False, sandbox: op
     for schedule, settled in rows:
         table.add_row(schedule.name, schedule.cron, schedule.time_zone, _local(schedule, now), *_told(settled))
     out.print(table)
+    for schedule, _ in rows:
+        _show_nights(schedule, nights[schedule.name])
     for run_id in waiting:
         say(f"{run_id} is fired and waits to be planned", "dim")
+
+
+def last_nights(here: Session, names: Sequence[str]) -> dict[str, list[Snapshot]]:
+    """The last runs of each schedule, newest first, as they ended or stand."""
+    ids = run_ids(here.store, here.workspace)
+    nights: dict[str, list[Snapshot]] = {}
+    for name in names:
+        newest = [run_id for run_id in ids if schedule_of(run_id) == name][:NIGHTS]
+        read = (legible_snapshot(here, run)[0] for run in read_runs(newest, here.store, here.workspace))
+        nights[name] = [now for now in read if now is not None]
+    return nights
+
+
+def _show_nights(schedule: Schedule, nights: Sequence[Snapshot]) -> None:
+    """A line for each of the last nights: when, how it ended, and what it cost."""
+    if not nights:
+        return
+    out.print(f"{schedule.name}, the last {len(nights)}:" if len(nights) > 1 else f"{schedule.name}, the last:")
+    for now in nights:
+        counts = [f"{getattr(now, name):,} {name}" for name in _COUNTS if getattr(now, name) or name == "succeeded"]
+        moment = f"{now.created.astimezone(schedule.zone):%a %Y-%m-%d %H:%M}"
+        why = f" ({now.suspension.reason})" if now.suspension else ""
+        line = f"  {moment}  {now.status.value}{why}  {' · '.join(counts)} · {now.credits_spent:,.2f} credits"
+        out.print(line, style="yellow" if now.failed or now.pending else "", markup=False)
+
+
+def _night(now: Snapshot) -> dict[str, object]:
+    """A night in `schedules --json`."""
+    counts = {name: getattr(now, name) for name in (*_COUNTS, "credits_spent")}
+    return {"run_id": now.run_id, "status": now.status.value, **counts}
 
 
 def _local(schedule: Schedule, now: datetime) -> str:
@@ -137,24 +180,30 @@ def _told(settled: Settled | None) -> tuple[str, str]:
     return settled.run_id, settled.ending.value.replace("_", " ") + (f": {settled.detail}" if settled.detail else "")
 
 
-def _object(schedule: Schedule, settled: Settled | None, now: datetime) -> dict[str, object]:
+def _object(
+    schedule: Schedule, settled: Settled | None, now: datetime, nights: Sequence[Snapshot]
+) -> dict[str, object]:
     return {
         **schedule.model_dump(mode="json", by_alias=True, exclude={"notify"}),
         "next": [f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in islice(upcoming(schedule, now), 3)],
         "last": settled.model_dump(mode="json") if settled else None,
+        "nights": [_night(night) for night in nights],
     }
 
 
 def run_now(
     name: str = typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False),
+    labels: options.Label = None,
     sandbox: options.Sandbox = False,
     as_json: options.Json = False,
 ) -> None:
     """Fire a schedule now, as if its time had come; prints the run's id once it is planned."""
     settings = options.settings_from(sandbox=sandbox)
-    wanted(settings, name)
+    (schedule,) = wanted(settings, name)
+    own = [f"{label}={value}" for label, value in schedule.labels.items()]
+    with_more = options.labels_from([*own, *(labels or ())])
     with session(settings, worker=True) as here:
-        firing = Beat(here.settings, Firings(here.state), here.store, here.workspace).fire_now(name)
+        firing = Beat(here.settings, Firings(here.state), here.store, here.workspace).fire_now(name, with_more)
         settled = settle(firing.run_id, name, here)
         if settled is None or settled.ending is not Ending.STARTED:
             reason = f"{settled.ending.value.replace('_', ' ')}: {settled.detail}" if settled else "it waits"

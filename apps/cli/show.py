@@ -45,10 +45,10 @@ def show(
     sandbox: options.Sandbox = False,
 ) -> None:
     """Tell the story of a job: how it ended in each run, its calls and times, its record, and its picture."""
-    with session(options.settings_from(sandbox=sandbox), run_id=run_id) as here:
+    with session(options.settings_from(sandbox=sandbox), run=run_id) as here:
         views = [here] if sandbox or run_id else [here, here.sandboxed()]
         for view in views:
-            if found := stories(view, named, variant, run_id):
+            if found := stories(view, named, variant, here.run_id):
                 tell(found, view, as_json=as_json, picture=picture)
                 return
     where = f"run {run_id}" if run_id else f"the records and the last {RUNS} runs; --run RUN looks into another one"
@@ -58,7 +58,7 @@ def show(
     sys.exit(WRONG_INPUT)
 
 
-def stories(here: Session, named: str, variant: str | None, run_id: str | None) -> list[Story]:
+def stories(here: Session, named: str, variant: str | None, run_id: str) -> list[Story]:
     """What is known of an entry or a job."""
     runs = [here.read(run_id)] if run_id else here.control.runs(RUNS)
     return Search(here.store, here.workspace, here.progress.outcomes).stories(named, runs, variant)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import typer
 
-from apps.cli import options
+from apps.cli import failures, options
 from apps.session import Session, session
 from apps.terminal.console import credits_text, out, print_json, say
 from apps.terminal.exits import run_code
@@ -42,16 +42,18 @@ def status(
 ) -> None:
     """Show the fleet and every unfinished run, or one run."""
     settings = options.settings_from(sandbox=sandbox)
-    with session(settings, run_id=run_id) as here:
+    with session(settings, run=run_id) as here:
         if run_id is None:
             fleet_status(here, as_json=as_json)
             return
-        now = here.snapshot(here.read(run_id))
+        now = here.snapshot(here.read(here.run_id))
+        why = failures.reasons(now, here)
         if as_json:
-            print_json(now.model_dump(mode="json"))
+            print_json(now.model_dump(mode="json") | {"reasons": [reason.model_dump() for reason in why]})
         else:
             show_refusal(here.refusal())
             show(now, here)
+            failures.tell(why, now, lambda text: out.print(f"  {text}", style="yellow", markup=False))
         if exit_code:
             sys.exit(run_code(now, here.settings))
 
@@ -176,46 +178,62 @@ def show(now: Snapshot, here: Session) -> None:
 
 def runs(
     limit: int = typer.Option(50, help="List the newest N.", metavar="N", min=1),
+    labels: options.OnlyLabel = None,
     as_json: options.Json = False,
     sandbox: options.Sandbox = False,
 ) -> None:
     """List the runs of the workspace, newest first."""
+    having = options.labels_from(labels)
     with session(options.settings_from(sandbox=sandbox)) as here:
         views = [here] if sandbox else [here, here.sandboxed()]
-        listed = [(view, run) for view in views for run in view.control.runs(limit)]
+        listed = [(view, run) for view in views for run in view.control.runs(limit, having)]
         listed = sorted(listed, key=lambda item: item[1].run_id, reverse=True)[:limit]
         with ThreadPoolExecutor(8) as pool:
             looked = list(pool.map(lambda item: legible_snapshot(*item), listed))
-    found = []
-    for (view, run), (now, why) in zip(listed, looked, strict=True):
+    shown = []
+    for (_view, run), (now, why) in zip(listed, looked, strict=True):
         if now is None:
             say(f"Run {run.run_id} cannot be read: {why}", "yellow")
         else:
-            found.append((now, view.settings.sandbox))
+            shown.append(now)
     if as_json:
-        print_json({"runs": [now.model_dump(mode="json") | {"sandbox": sand} for now, sand in found]})
+        print_json({"runs": [now.model_dump(mode="json") for now in shown]})
         return
-    if not found:
-        out.print("No runs yet. Begin with: restyle run MANIFEST, or try: restyle demo")
+    if not shown:
+        none = "No run has these labels." if having else "No runs yet. Begin with: restyle run MANIFEST"
+        out.print(none if having else f"{none}, or try: restyle demo")
         return
-    out.print(table_of(found, out.width))
+    out.print(table_of(shown, out.width))
 
 
-def table_of(found: Sequence[tuple[Snapshot, bool]], width: int) -> Table:
-    """Runs, each with whether it is a sandbox run, as a table for so many columns; a narrow one tells less."""
+def table_of(runs: Sequence[Snapshot], width: int) -> Table:
+    """Runs as a table for so many columns; a narrow one leaves out what they were made of, and by whom."""
     from rich.table import Table
+    from rich.text import Text
 
-    wide = width >= WIDE
+    columns: dict[str, list[str]] = {
+        "run": [now.run_id for now in runs],
+        "status": [now.status.value + " (sandbox)" * now.sandbox for now in runs],
+        "name": [now.name for now in runs],
+        "done": [f"{now.succeeded + now.skipped:,}/{now.planned:,}" for now in runs],
+        "failed": [f"{now.failed:,}" for now in runs],
+        "credits": [f"{now.credits_spent:,.2f}" for now in runs],
+    }
+    if width >= WIDE:
+        columns |= {
+            "manifest": [posixpath.basename(now.manifest.uri.rstrip("/")) if now.manifest else "" for now in runs],
+            "prompt": [now.prompt for now in runs],
+            "by": [now.by for now in runs],
+        }
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("run", "status", *(["created"] if wide else [])):
-        table.add_column(title, no_wrap=True)
-    counts = ("planned", "succeeded", "skipped", "failed", "pending") if wide else ("succeeded", "failed", "pending")
-    for title in (*counts, "credits"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for now, sand in found:
-        row = [now.run_id, now.status.value + (" (sandbox)" if sand else "")]
-        if wide:
-            created: datetime = now.created.astimezone()
-            row.append(f"{created:%Y-%m-%d %H:%M %z}")
-        table.add_row(*row, *(f"{getattr(now, name):,}" for name in counts), f"{now.credits_spent:,.2f}")
+    titles = [title for title, cells in columns.items() if any(cells)]
+    for title in titles:
+        count = title in {"done", "failed", "credits"}
+        table.add_column(
+            title, justify="right" if count else "left", no_wrap=True, overflow="ellipsis",
+            max_width=None if count or title in {"run", "status"} else 32,
+            min_width=len(columns[title][0]) if title == "run" else None,
+        )  # fmt: skip
+    for cells in zip(*(columns[title] for title in titles), strict=True):
+        table.add_row(*map(Text, cells))
     return table

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from apps.terminal.console import span_text
+from apps.views.overview import Row
+from restyle.coordination.advice import next_step
 from restyle.coordination.suspensions import Suspension
 
 _WHY = {
@@ -80,10 +82,12 @@ def why(reason: str) -> str:
     return _WHY.get(reason, words(reason))
 
 
-def what_next(reason: Suspension) -> str:
-    """What to do about a suspension, with the page's buttons rather than with commands."""
+def what_next(reason: Suspension, row: Row | None = None) -> str:
+    """What to do about a suspension of a run, or of the fleet, with the page's buttons rather than with commands."""
     if reason.reason in {"operator", "interrupted", "deadline"}:
         return "press Resume when you are ready"
+    if reason.reason == "budget" and row:
+        return next_step(reason, row.run.run_id, budget=row.run.budget)
     told = reason.next.replace("then type: restyle resume", "then press Resume")
     return told.replace(
         "look at the report, then type: restyle approve (or: restyle reject)",

@@ -53,7 +53,9 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What people call the run: its manifest's name, its schedule's, or the run that it does again."""
+        """What people call the run: its name, its manifest's, its schedule's, or the run that it does again."""
+        if self.run.name:
+            return self.run.name
         if self.run.retry_of:
             return "Retry of " + self.run.retry_of
         return self.run.schedule or posixpath.basename(self.run.manifest.uri.rstrip("/")) or self.run.manifest.uri

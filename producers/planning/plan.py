@@ -67,6 +67,8 @@ class PlanRequest:
     retry_of: str | None = None
     schedule: str | None = None
     """The schedule that fired it."""
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     notify: Mapping[str, Any] | None = None
     """Who is told, in the place of `[notify]`."""
 
@@ -111,6 +113,7 @@ class Draft:
     """Jobs that run before a person is asked; 0: nobody is asked."""
     notify: Mapping[str, Any] = field(default_factory=dict)
     """Who is told how the run goes."""
+    prompt: str = ""
     sequence: bytes = b""
     """Hash of ids and variants in their order."""
     source: Manifest | None = None
@@ -134,6 +137,9 @@ class Draft:
                 "options": self.options,
                 "retry_of": self.request.retry_of,
                 "schedule": self.request.schedule,
+                "name": self.request.name,
+                "labels": dict(self.request.labels),
+                "prompt": self.prompt,
                 "notify": self.notify,
                 "shards": shards,
                 "planned": self.jobs,
@@ -240,6 +246,7 @@ def draft(
         left_out=lambda: planner.left_out(census),
         ask_after=census.ask_after,
         notify=request.notify if request.notify is not None else settings.notify.told,
+        prompt=census.spread[0].params.prompt if census.spread else "",
         sequence=census.sequence,
         source=manifest,
         buckets=census.buckets,

@@ -99,7 +99,8 @@ def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, work
     uri, run_id = workspace.run(run.run_id), new_run_id(utc_now())
     ids = None if wanted.only_ids is None else sorted(wanted.only_ids)
     return Draft(
-        request=PlanRequest(uri, retry_of=run.run_id),
+        request=PlanRequest(uri, retry_of=run.run_id, name=run.name, labels=run.labels),
+        prompt=run.prompt,
         run_id=run_id,
         plan_digest=digest(["retry", run.run_id, sorted(wanted.statuses), sorted(wanted.errors), ids, reread]),
         options=run.options.model_copy(

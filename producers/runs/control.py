@@ -27,6 +27,8 @@ from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus
 from restyle.s3.store import Store
 
+NO_LABELS: Mapping[str, str] = {}
+
 
 class AlreadyEnded(ConfigurationError):
     """What was asked of a run came too late: it has ended."""
@@ -76,10 +78,10 @@ class Control:
         Admission(self.store, self.workspace, self.progress).admit(run)
         self.note(run.run_id, "submitted", f"retry of {run.retry_of}" if run.retry_of else "")
 
-    def runs(self, limit: int | None = None) -> list[Run]:
-        """The runs of the workspace, newest first: all of them, or so many."""
-        names = run_ids(self.store, self.workspace)
-        return list(islice(read_runs(names, self.store, self.workspace), limit))
+    def runs(self, limit: int | None = None, labels: Mapping[str, str] = NO_LABELS) -> list[Run]:
+        """The runs of the workspace with all of these labels, newest first: all of them, or so many."""
+        runs = read_runs(run_ids(self.store, self.workspace), self.store, self.workspace)
+        return list(islice((run for run in runs if labels.items() <= run.labels.items()), limit))
 
     def unfinished(self) -> list[Run]:
         """The runs that have not ended, newest first."""
@@ -140,9 +142,9 @@ class Control:
         self.hold()
         if run_id is None:
             if budget is not None:
-                raise ConfigurationError(f"a budget is a run's: type restyle resume RUN --budget {budget:g}")
+                raise ConfigurationError(f"--budget {budget:g} is for one run: name it")
             if limits:
-                raise ConfigurationError("--max-failures and --max-suspects are a run's: type restyle resume RUN")
+                raise ConfigurationError("--max-failures and --max-suspects are for one run: name it")
             remove_suspension(None, self.store, self.workspace)
             self.fleet.resume()
             self.note(None, "resumed")

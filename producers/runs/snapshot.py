@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from producers.runs.outcomes import Rows, outcomes
 from producers.runs.statistics import Tally
@@ -19,7 +19,7 @@ from restyle.coordination.registry import Totals
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import ConfigurationError, RunUnreadable
 from restyle.keys import Workspace, is_run_id
-from restyle.models import ENDED, Run, RunStatus, UtcTime, Value
+from restyle.models import ENDED, Labels, ManifestSource, Run, RunStatus, UtcTime, Value
 from restyle.s3.store import Store
 
 
@@ -86,6 +86,15 @@ class Snapshot(Value):
     """What keeps the dispatcher from moving it."""
     braked: tuple[BrakeNote, ...] = ()
     """Its variants that stand still, while it goes on with the others."""
+    name: str = ""
+    """Its own, or its schedule's."""
+    labels: Labels = Field(default_factory=dict)
+    manifest: ManifestSource | None = None
+    prompt: str = ""
+    """The head of its first prompt."""
+    by: str = ""
+    budget: float | None = None
+    sandbox: bool = False
 
     @property
     def ended(self) -> bool:
@@ -150,7 +159,7 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         attempts=totals.attempts,
         credits_spent=totals.credits,
         credits_left=fleet.credits_left(),
-        suspension=note_of(suspensions[0], run.run_id, sandbox=run.options.sandbox) if suspensions else None,
+        suspension=_note_of(run, suspensions[0]) if suspensions else None,
         report=workspace.run(run.run_id, "report.csv") if over else None,
         outputs=workspace.under("outputs"),
         created=run.created,
@@ -163,6 +172,13 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         credits_after=totals.credits_after,
         trouble=trouble,
         braked=() if over else _braked(run, progress),
+        name=run.title,
+        labels=run.labels,
+        manifest=run.manifest,
+        prompt=run.prompt,
+        by=run.by,
+        budget=run.budget,
+        sandbox=run.options.sandbox,
     )
 
 
@@ -206,7 +222,13 @@ def _status(status: RunStatus, suspensions: list[Suspension]) -> RunStatus:
     return RunStatus.AWAITING_APPROVAL if waiting else RunStatus.SUSPENDED
 
 
-def note_of(suspension: Suspension, run_id: str = "", *, sandbox: bool = False) -> SuspensionNote:
+def _note_of(run: Run, suspension: Suspension) -> SuspensionNote:
+    return note_of(suspension, run.run_id, sandbox=run.options.sandbox, budget=run.budget)
+
+
+def note_of(
+    suspension: Suspension, run_id: str = "", *, sandbox: bool = False, budget: float | None = None
+) -> SuspensionNote:
     """A suspension as commands tell it, with what is typed about it for this run, or for the fleet."""
     return SuspensionNote(
         scope=suspension.scope,
@@ -215,7 +237,7 @@ def note_of(suspension: Suspension, run_id: str = "", *, sandbox: bool = False) 
         since=datetime.fromtimestamp(suspension.since, UTC),
         until=datetime.fromtimestamp(suspension.until, UTC) if suspension.until else None,
         by=suspension.by,
-        next=next_step(suspension, run_id, sandbox=sandbox),
+        next=next_step(suspension, run_id, sandbox=sandbox, budget=budget),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from producers.runs.charts import Timeline
+from producers.runs.reasons import Reasons
 from restyle.models import Job, Outcome, OutcomeKind
 
 #: What stands for the outcome of a job that has none.
@@ -55,6 +56,7 @@ class Tally:
     columns: dict[str, None] = field(default_factory=dict)
     variants: dict[str, VariantTally] = field(default_factory=dict)
     errors: dict[str, ErrorTally] = field(default_factory=dict)
+    reasons: Reasons = field(default_factory=Reasons)
     attempts: int = 0
     in_doubt: int = 0
     #: Seconds of successful calls to three digits, which bounds how many different ones there are.
@@ -69,6 +71,7 @@ class Tally:
         variant = self.variants.setdefault(job.variant, VariantTally())
         kind = outcome_word(outcome)
         setattr(variant, kind, getattr(variant, kind) + 1)
+        self.reasons.add(job, outcome)
         if outcome:
             variant.credits += outcome.credits
             variant.suspect += bool(outcome.suspect)

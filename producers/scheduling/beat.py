@@ -6,6 +6,7 @@ dispatcher hands it to a worker.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -54,9 +55,10 @@ class Beat:
         """What schedules fired, by S3."""
         return Fired(self.store, self.workspace)
 
-    def fire_now(self, name: str) -> Firing:
+    def fire_now(self, name: str, labels: Mapping[str, str]) -> Firing:
         """A firing of this moment, for `restyle schedules run`; one that is taken is answered all the same."""
         schedule = next(schedule for schedule in self.settings.schedule if schedule.name == name)
+        schedule = schedule.model_copy(update={"labels": dict(labels)})
         firing = fire(schedule, datetime.fromtimestamp(self.firings.state.clock(), UTC), self.settings)
         self.fire(firing)
         return firing

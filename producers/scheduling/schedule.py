@@ -94,6 +94,7 @@ class Firing(Value):
             finish_by=wanted.deadline(self.at),
             priority=wanted.priority,
             schedule=wanted.name,
+            labels=wanted.labels,
             notify=self.notify,
         )
 

@@ -9,13 +9,33 @@ from restyle.coordination.suspensions import Suspension
 _COMMAND = re.compile(r"\brestyle (resume|approve|reject|report|cancel)\b")
 
 
-def next_step(standing: Suspension, run_id: str = "", *, sandbox: bool = False) -> str:
+#: What helps after a failure, by its code; any other is tried again.
+_AGAIN = "then give restyle the manifest again, as before: what is done is not paid for again"
+_AFTER = {
+    "input_not_found": f"put the pictures where the manifest says, {_AGAIN}",
+    "invalid_image": f"mend or replace these pictures, {_AGAIN}",
+    "request_rejected": f"change what the message names, {_AGAIN}",
+    "unreadable": "to read what the API sent once more, without a call: restyle retry {run} --unreadable",
+    "in_doubt": "see whether the account was billed for them; to call again: restyle retry {run} --error in_doubt",
+    "not_stored": "have the outputs' place take them, then, without a call: restyle retry {run} --error not_stored",
+    "bug": "report it, with its traceback from the report; to try again: restyle retry {run} --error bug",
+}
+
+
+def after_failure(code: str, run_id: str) -> str:
+    """What a person does about jobs of a run that failed with this error."""
+    told = _AFTER.get(code, f"to run them again: restyle retry {{run}} --error {code}")
+    return told.replace("{run}", run_id)
+
+
+def next_step(standing: Suspension, run_id: str = "", *, sandbox: bool = False, budget: float | None = None) -> str:
     """What to do about a suspension, with the run that it is typed for.
 
     Args:
         standing: why a run, or the fleet, stands still.
         run_id: the run that is looked at; empty: it is the fleet.
         sandbox: whether it is the sandbox's side of the workspace.
+        budget: what the run may spend.
     """
     if standing.reason == "budget" and standing.until:
         return (
@@ -26,4 +46,5 @@ def next_step(standing: Suspension, run_id: str = "", *, sandbox: bool = False) 
     if not run_id or (standing.scope == "fleet" and standing.reason == "operator"):
         # A person's suspension of the whole fleet is lifted for all of it.
         whom = "--sandbox" if sandbox else ""
-    return _COMMAND.sub(lambda found: f"{found[0]} {whom}".rstrip(), standing.next)
+    told = _COMMAND.sub(lambda found: f"{found[0]} {whom}".rstrip(), standing.next)
+    return told.replace("CREDITS", f"{2 * budget:g}") if budget else told

@@ -58,7 +58,7 @@ _NEXT = {
     "rate_limited": f"check the account's rate limit, lower RESTYLE_MAX_RPM, {_RESUME}",
     "operator": "when you are ready, type: restyle resume",
     "interrupted": "to go on, type: restyle resume",
-    "budget": "raise it: restyle resume --budget CREDITS",
+    "budget": "raise it, to twice as much for example: restyle resume --budget CREDITS",
     "deadline": "to go on without the time limit, type: restyle resume",
     "unreadable": "look into unreadable/ in the workspace, install a restyle that reads such answers if there is one,"
     " then type: restyle resume",
