@@ -23,7 +23,8 @@ from apps.terminal.console import print_json, say
 from apps.terminal.exits import WRONG_INPUT
 from config.settings import Settings
 from producers.manifest import ReadOptions
-from producers.planning.plan import Draft, PlanRequest
+from producers.planning.plan import Draft
+from producers.planning.request import PlanRequest
 from restyle.errors import ConfigurationError
 from restyle.models import Run
 

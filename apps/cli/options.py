@@ -19,7 +19,7 @@ from restyle.keys import check_labels, check_run_name, normalise_id
 from restyle.models import utc_now
 
 if TYPE_CHECKING:
-    from producers.planning.plan import PlanRequest
+    from producers.planning.request import PlanRequest
 
 Manifest = Annotated[
     str,
@@ -216,7 +216,7 @@ def finish_time(duration: str | None) -> datetime | None:
 
 def request_from(manifest: str, **given: Any) -> PlanRequest:
     """A plan request from a command's options."""
-    from producers.planning.plan import PlanRequest  # few commands plan
+    from producers.planning.request import PlanRequest  # few commands plan
 
     if given.get("priority", "normal") not in {"high", "normal", "low"}:
         raise ConfigurationError(f"--priority {given['priority']}: it is high, normal or low")

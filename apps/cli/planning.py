@@ -14,8 +14,9 @@ from apps.terminal.console import credits_text, say, span_text, talk
 from config.connections import open_store, who
 from config.settings import Settings
 from producers.planning.clashes import Clashes, find_clashes
-from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.plan import Draft, draft
 from producers.planning.probing import probe
+from producers.planning.request import PlanRequest
 from producers.planning.shards import write_shards
 from restyle.errors import ConfigurationError, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.keys import Workspace

@@ -8,69 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
-from config.reading import config_path
 from config.settings import Settings
-from producers.manifest import Manifest, ReadOptions, open_manifest
-from producers.manifest.cells.values import is_filled
+from producers.manifest import Manifest, open_manifest
 from producers.planning import first_pass as counting
-from producers.planning import naming
 from producers.planning.compare.lookup import made_by_us
 from producers.planning.first_pass import Census, Planner
 from producers.planning.inputs import check_inputs
+from producers.planning.request import PlanRequest, check_options, defaults_of, sets, variants_of
 from producers.planning.resolve import Resolved, Resolver
 from producers.planning.summary import Summary, summarised
 from producers.planning.uploads import Hashes
-from producers.planning.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
-from restyle.errors import ConfigurationError, ManifestError, Problem
-from restyle.images.colours import background
-from restyle.keys import Workspace, new_run_id, split_uri
+from restyle.errors import ManifestError, Problem
+from restyle.keys import Workspace, new_run_id
 from restyle.models import Job, ManifestSource, Preparation, Run, RunOptions, digest, utc_now
 from restyle.s3.store import Store
 
 #: Seconds of a call, for estimates (research: about 8 s at 30 steps; the sandbox answers in half a second).
 CALL_SECONDS, SANDBOX_SECONDS = 8.0, 0.5
-
-
-@dataclass(frozen=True)
-class PlanRequest:
-    """What a user asks to be planned."""
-
-    manifest: str
-    variants: str | None = None
-    prompt: str | None = None
-    sets: Sequence[str] = ()
-    """`name=value`, each."""
-    output: str | None = None
-    limit: int | None = None
-    sample: int | None = None
-    then_ask: bool = False
-    """The sample runs first, and the rest once a person has approved."""
-    only_ids: frozenset[str] | None = None
-    """Entries of these ids alone."""
-    skip_invalid: bool = False
-    overwrite: bool = False
-    new_seed: bool = False
-    verify_outputs: bool = False
-    """Whether a job is done only where its outputs are still there."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    read: ReadOptions = field(default_factory=ReadOptions)
-    """How the manifest is read, but for `columns`."""
-    budget: float | None = None
-    check_inputs: bool = False
-    finish_by: datetime | None = None
-    priority: Literal["high", "normal", "low"] = "normal"
-    retry_of: str | None = None
-    schedule: str | None = None
-    """The schedule that fired it."""
-    name: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    notify: Mapping[str, Any] | None = None
-    """Who is told, in the place of `[notify]`."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +135,10 @@ def draft(
         ManifestError: bad lines, all of them, unless `skip_invalid` leaves them out.
         ConfigurationError: options that go against each other.
     """
-    _check_options(request, settings)
+    check_options(request, settings)
     how = replace(request.read, columns=request.columns, workspace=workspace.uri)
     manifest = open_manifest(request.manifest, store=store, stdin=stdin, options=how)
-    variants = _variants(request, manifest, store)
+    variants = variants_of(request, manifest, store)
     run_id = run_id or new_run_id(utc_now())
     options = RunOptions(
         preparation=Preparation(max_side=settings.max_side, background=settings.background),
@@ -201,8 +159,8 @@ def draft(
     resolver = Resolver(
         workspace=workspace,
         variants=variants,
-        defaults=_defaults(settings, manifest),
-        sets=_sets(request),
+        defaults=defaults_of(settings, manifest),
+        sets=sets(request),
         columns=manifest.columns,
         kept=manifest.kept,
         is_report=manifest.is_report,
@@ -290,66 +248,6 @@ def _noted(error: ManifestError, planner: Planner, request: PlanRequest, census:
         for heading, text in lines:
             error.add_note(f"{heading} {text}")
     return error
-
-
-# -- what is asked for -------------------------------------------------------------------------------------
-
-
-def _check_options(request: PlanRequest, settings: Settings) -> None:
-    if request.prompt is not None and request.variants:
-        raise ConfigurationError("--prompt is a variant of its own: give it or --variants, not both")
-    if request.prompt is not None and not is_filled(request.prompt):
-        raise ConfigurationError("--prompt is empty")
-    names = {text.partition("=")[0].strip().lower() for text in request.sets}
-    if request.new_seed and "seed" in names:
-        raise ConfigurationError("--set seed and --new-seed both choose the seed: give one of them")
-    if request.overwrite and not request.new_seed and "seed" not in names and not settings.sandbox and not names:
-        raise ConfigurationError(
-            "--overwrite alone would pay for the same pictures again: same seed, same picture. Add --new-seed"
-        )
-    if request.output is not None:
-        try:
-            split_uri(request.output)
-        except ValueError:
-            raise ConfigurationError(f"--output {request.output}: write it as s3://bucket/prefix") from None
-    for name, number in (("--limit", request.limit), ("--sample", request.sample)):
-        if number is not None and number < 1:
-            raise ConfigurationError(f"{name} {number}: it is a number from 1 on")
-    background(settings.background)
-    if settings.naming:
-        naming.parse(settings.naming, settings.output_format)
-
-
-def _variants(request: PlanRequest, manifest: Manifest, store: Store | None) -> list[Variant]:
-    """The variants by `--prompt`, by file, or in the manifest; none where the rows say it all."""
-    if request.prompt is not None:
-        return read_variants([{"name": DEFAULT, "prompt": request.prompt}], "--prompt")
-    if request.variants:
-        return load_variants(request.variants, store=store)
-    return read_variants(manifest.variants, manifest.uri) if manifest.variants is not None else []
-
-
-def _defaults(settings: Settings, manifest: Manifest) -> dict[str, object]:
-    """Defaults of restyle.toml with the manifest's on top."""
-    faults: list[Fault] = []
-    ours = read_params(settings.defaults, faults)
-    if faults:
-        told = "\n".join(f"{config_path()}: [defaults] {name}: {reason}" for name, reason in faults)
-        raise ConfigurationError(told)
-    theirs = read_params(manifest.defaults, faults)
-    if faults:
-        raise ManifestError([Problem(manifest.uri, 0, f"defaults.{name}", reason) for name, reason in faults])
-    return ours | theirs
-
-
-def _sets(request: PlanRequest) -> dict[str, object]:
-    faults: list[Fault] = []
-    given = {name.strip(): value for name, _, value in (text.partition("=") for text in request.sets)}
-    faults += [(name, "is empty; write it as name=value") for name, value in given.items() if not value.strip()]
-    sets = read_params(given, faults)
-    if faults:
-        raise ConfigurationError("\n".join(f"--set {name}: {reason}" for name, reason in faults))
-    return sets
 
 
 # -- what it comes to --------------------------------------------------------------------------------------

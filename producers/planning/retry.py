@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from config.settings import Settings
-from producers.planning.plan import Draft, PlanRequest, estimated, told_unknown
+from producers.planning.plan import Draft, estimated, told_unknown
+from producers.planning.request import PlanRequest
 from producers.runs.outcomes import Rows
 from producers.runs.statistics import SUSPECT, is_wanted
 from restyle.errors import ConfigurationError, MalformedResponse

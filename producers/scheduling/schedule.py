@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from config.schedules import Notify, Schedule
 from config.settings import Settings
-from producers.planning.plan import PlanRequest
+from producers.planning.request import PlanRequest
 from restyle.coordination.firings import Ending, Settled
 from restyle.coordination.suspensions import Suspension
 from restyle.keys import new_run_id, schedule_of

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from producers.planning.clashes import Clashes, find_clashes
-from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.plan import Draft, draft
 from producers.planning.probing import probe
+from producers.planning.request import PlanRequest
 from producers.runs.listing import shared_job
 from reports.missing import find_missing
 from restyle.errors import ConfigurationError, ManifestError

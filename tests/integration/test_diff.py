@@ -18,7 +18,8 @@ from producers.planning.compare import diff as diffing
 from producers.planning.compare import lookup
 from producers.planning.compare.diff import Change, Diff, compare, put_diff, with_diff
 from producers.planning.compare.lookup import etags
-from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.plan import Draft, draft
+from producers.planning.request import PlanRequest
 from producers.planning.retry import Slice, retry_draft
 from producers.planning.shards import write
 from producers.runs.control import Control

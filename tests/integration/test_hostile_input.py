@@ -24,7 +24,8 @@ import pytest
 
 from config.settings import Settings
 from producers.manifest import Problems, open_manifest
-from producers.planning.plan import PlanRequest, draft
+from producers.planning.plan import draft
+from producers.planning.request import PlanRequest
 from producers.planning.shards import write
 from producers.planning.variants import load_variants
 from producers.runs.outcomes import Row

@@ -18,7 +18,8 @@ from pyarrow import orc, parquet
 from apps.cli.planning import open_draft
 from config.settings import Settings
 from producers.manifest import ReadOptions
-from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.plan import Draft, draft
+from producers.planning.request import PlanRequest
 from producers.planning.resolve import Resolved
 from producers.planning.shards import write
 from reports.report import slice_csv

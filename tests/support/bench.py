@@ -12,7 +12,8 @@ from config.celery_app import make_celery
 from config.reading import load_settings
 from config.settings import Settings
 from producers.dispatch.feeder import Feeder, read_plan
-from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.plan import Draft, draft
+from producers.planning.request import PlanRequest
 from producers.planning.shards import write
 from producers.runs.outcomes import Rows
 from producers.runs.snapshot import rows_of

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.plan import Draft, draft
+from producers.planning.request import PlanRequest
 from producers.planning.resolve import Resolved
 from restyle.errors import ManifestError
 from restyle.keys import Workspace

@@ -14,7 +14,8 @@ import pytest
 from apps.cli.planning import show_draft
 from config.reading import load_settings
 from config.settings import Settings
-from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.plan import Draft, draft
+from producers.planning.request import PlanRequest
 from producers.planning.resolve import Resolved
 from restyle.errors import ConfigurationError, ManifestError
 from restyle.keys import Workspace, derived_seed

@@ -9,7 +9,8 @@ import pytest
 
 from config.settings import Settings
 from producers.manifest import Problems, ReadOptions
-from producers.planning.plan import Draft, PlanRequest, draft
+from producers.planning.plan import Draft, draft
+from producers.planning.request import PlanRequest
 from reports.report import slice_csv
 from restyle.errors import ManifestError
 from restyle.keys import Workspace

@@ -1,0 +1,118 @@
+"""What a plan is asked to be, and what its options come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from config.reading import config_path
+from config.settings import Settings
+from producers.manifest import Manifest, ReadOptions
+from producers.manifest.cells.values import is_filled
+from producers.planning import naming
+from producers.planning.variants import DEFAULT, Fault, Variant, read_params
+from restyle.errors import ConfigurationError, ManifestError, Problem
+from restyle.images.colours import background
+from restyle.keys import split_uri
+from restyle.s3.store import Store
+
+#: Seconds of a call, for estimates (research: about 8 s at 30 steps; the sandbox answers in half a second).
+CALL_SECONDS, SANDBOX_SECONDS = 8.0, 0.5
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What a user asks to be planned."""
+
+    manifest: str
+    variants: str | None = None
+    prompt: str | None = None
+    sets: Sequence[str] = ()
+    """`name=value`, each."""
+    output: str | None = None
+    limit: int | None = None
+    sample: int | None = None
+    then_ask: bool = False
+    """The sample runs first, and the rest once a person has approved."""
+    only_ids: frozenset[str] | None = None
+    """Entries of these ids alone."""
+    skip_invalid: bool = False
+    overwrite: bool = False
+    new_seed: bool = False
+    verify_outputs: bool = False
+    """Whether a job is done only where its outputs are still there."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    """How the manifest is read, but for `columns`."""
+    budget: float | None = None
+    check_inputs: bool = False
+    finish_by: datetime | None = None
+    priority: Literal["high", "normal", "low"] = "normal"
+    retry_of: str | None = None
+    schedule: str | None = None
+    """The schedule that fired it."""
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    notify: Mapping[str, Any] | None = None
+    """Who is told, in the place of `[notify]`."""
+
+
+def check_options(request: PlanRequest, settings: Settings) -> None:
+    """Refuses options that cannot go together, or are no values."""
+    if request.prompt is not None and request.variants:
+        raise ConfigurationError("--prompt is a variant of its own: give it or --variants, not both")
+    if request.prompt is not None and not is_filled(request.prompt):
+        raise ConfigurationError("--prompt is empty")
+    names = {text.partition("=")[0].strip().lower() for text in request.sets}
+    if request.new_seed and "seed" in names:
+        raise ConfigurationError("--set seed and --new-seed both choose the seed: give one of them")
+    if request.overwrite and not request.new_seed and "seed" not in names and not settings.sandbox and not names:
+        raise ConfigurationError(
+            "--overwrite alone would pay for the same pictures again: same seed, same picture. Add --new-seed"
+        )
+    if request.output is not None:
+        try:
+            split_uri(request.output)
+        except ValueError:
+            raise ConfigurationError(f"--output {request.output}: write it as s3://bucket/prefix") from None
+    for name, number in (("--limit", request.limit), ("--sample", request.sample)):
+        if number is not None and number < 1:
+            raise ConfigurationError(f"{name} {number}: it is a number from 1 on")
+    background(settings.background)
+    if settings.naming:
+        naming.parse(settings.naming, settings.output_format)
+
+
+def variants_of(request: PlanRequest, manifest: Manifest, store: Store | None) -> list[Variant]:
+    """The variants by `--prompt`, by file, or in the manifest; none where the rows say it all."""
+    if request.prompt is not None:
+        return read_variants([{"name": DEFAULT, "prompt": request.prompt}], "--prompt")
+    if request.variants:
+        return load_variants(request.variants, store=store)
+    return read_variants(manifest.variants, manifest.uri) if manifest.variants is not None else []
+
+
+def defaults_of(settings: Settings, manifest: Manifest) -> dict[str, object]:
+    """Defaults of restyle.toml with the manifest's on top."""
+    faults: list[Fault] = []
+    ours = read_params(settings.defaults, faults)
+    if faults:
+        told = "\n".join(f"{config_path()}: [defaults] {name}: {reason}" for name, reason in faults)
+        raise ConfigurationError(told)
+    theirs = read_params(manifest.defaults, faults)
+    if faults:
+        raise ManifestError([Problem(manifest.uri, 0, f"defaults.{name}", reason) for name, reason in faults])
+    return ours | theirs
+
+
+def sets(request: PlanRequest) -> dict[str, object]:
+    """The parameters given by `--set`, by name."""
+    faults: list[Fault] = []
+    given = {name.strip(): value for name, _, value in (text.partition("=") for text in request.sets)}
+    faults += [(name, "is empty; write it as name=value") for name, value in given.items() if not value.strip()]
+    sets = read_params(given, faults)
+    if faults:
+        raise ConfigurationError("\n".join(f"--set {name}: {reason}" for name, reason in faults))
+    return sets
