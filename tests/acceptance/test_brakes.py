@@ -26,11 +26,11 @@ def test_three_hundred_black_pictures_are_not_paid_for(alone: Alone, sandbox: Sa
     """It stops at the twentieth; what is out or being stored then ends. It says why, with examples, and what to do."""
     write_catalog(alone.folder, 300)
     sandbox.control(rates={"black": 1.0})
-    done = alone.command(*RUN, expect=4)
+    done = alone.command(*RUN, "--json", expect=4)
+    run = done.json
     assert 20 <= sandbox.calls <= 20 + 2 * 8
     assert "20 of the last 20 pictures of variant default look wrong, such as item-0" in done.err.replace("\n", " ")
-    assert "suspect" in done.err
-    (run,) = alone.command("runs", "--json").json["runs"]
+    assert f"{run['suspect']} suspect" in done.err
     assert (run["status"], run["suspect"], run["failed"]) == ("suspended", sandbox.calls, 0)
     assert run["suspension"]["reason"] == "suspect"
     assert f"restyle resume {run['run_id']} --max-suspects 0" in run["suspension"]["next"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from apps.cli.board import Near, draw
+from apps.cli.board import Near, draw, facts
 from apps.views.pace import BARS, Pace
 from producers.runs.snapshot import Snapshot
 from producers.runs.statistics import VariantTally
@@ -92,6 +92,16 @@ def test_suspended() -> None:
     told = drawn(a_moment(status=RunStatus.SUSPENDED, suspension=note))
     assert "suspended (no_credits): HTTP 406: no credits\nnext: top up, then restyle resume" in told
     assert "a minute" not in told
+
+
+def test_what_goes_wrong_is_told_at_once() -> None:
+    """Suspects, lines that were left out and a variant that stands still, on the board and in its plain lines."""
+    brake = {"variant": "sea", "reason": "suspect", "detail": "25 of the last 50 pictures of variant sea look wrong"}
+    now = a_moment(suspect=25, invalid=2, braked=[brake])
+    told = drawn(now)
+    assert "25 look wrong   2 invalid" in told
+    assert "variant sea stopped (suspect): 25 of the last 50 pictures" in told
+    assert {"25 suspect", "2 invalid", "sea stopped: suspect"} <= {*facts(now, Steady([1] * 10), 1.0)}
 
 
 def test_many_variants() -> None:
