@@ -27,6 +27,7 @@ from config.address import Address, read_address
 from config.outputs import OutputSettings
 from config.schedules import Notify, Schedule, check_names
 from restyle.coordination.brakes import BrakeLimit
+from restyle.coordination.hints import MOST_TTL
 from restyle.coordination.redis.durability import Durability
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, account_id, parse_workspace
@@ -182,7 +183,7 @@ class Settings(OutputSettings):
     """Jobs of a run that may be out at a time."""
     heartbeat_seconds: float = Field(3.0, gt=0)
     """How often a worker says that it lives."""
-    heartbeat_ttl: float = Field(15.0, gt=0)
+    heartbeat_ttl: float = Field(15.0, gt=0, le=MOST_TTL)
     """Seconds after which a silent worker counts as gone."""
     dead_after: float = Field(15.0, ge=0)
     """Seconds that the dispatcher must itself have seen a heartbeat missing before it frees the jobs."""

@@ -98,13 +98,13 @@ class Dispatcher(threading.Thread):
     def tick(self) -> None:
         """One step for everything that is ready for one; what goes wrong with one costs the others nothing.
 
-        None is made while the workspace may be another Redis's.
+        None is made while the workspace may be another Redis's; the steward looks then whether it should be this one's.
         """
+        self.steward.nudge()
         if not self._fleet.holds_workspace:
             for run_id in self._progress.unfinished() if self._fleet.suspensions() else ():
                 self._tell(run_id)
             return
-        self.steward.nudge()
         with self._troubles.of_all("Redis has forgotten something, and S3 does not tell of doubts: no call begins"):
             self._recall()
         beats = self._free_the_dead()

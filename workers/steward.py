@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,16 +24,13 @@ from producers.runs.suspensions import keep_suspended, read_suspension
 from restyle.errors import RestyleError, RunUnreadable, StateUnavailable
 from restyle.models import ENDED, Run, RunStatus, utc_now
 from tasks.resources import Resources
+from workers.lookout import LONG_AGO, Lookout
 from workers.troubles import Troubles
 
 log = structlog.get_logger("restyle.steward")
 
 #: Ticks of the dispatcher between two looks at S3, and looks between two listings of it.
 TICKS, LOOKS = 3, 10
-#: A run that Redis does not know, though Redis has lost nothing, was submitted lately: its command was cut off.
-LATELY = timedelta(days=2)
-#: One that is older than this is nobody's any more, until a person names it.
-LONG_AGO = timedelta(days=30)
 #: Requests to S3 at a time.
 _AT_ONCE = 8
 
@@ -71,7 +67,8 @@ class Steward(threading.Thread):
         self._troubles = troubles
         self._rebuilder = Rebuilder(self._store, self._workspace, self._progress, resources.tools.fleet)
         self._nudged, self._over = threading.Event(), threading.Event()
-        self._looks = 0
+        self._looks, self._next_glance = 0, 0.0
+        self._lookout = Lookout(resources)
         self._seen, self._since = ("", ""), 0.0
 
     def nudge(self) -> None:
@@ -101,7 +98,10 @@ class Steward(threading.Thread):
             self._over.wait(max(0.0, began + pause - time.monotonic()))
 
     def look(self) -> None:
-        """Brings Redis in line with S3 once."""
+        """Brings Redis in line with S3 once, while this Redis holds the workspace."""
+        if not self._resources.tools.fleet.holds_workspace:
+            self._glance()
+            return
         server = self._server()
         if (seen := (server.process, server.stock_id)) != self._seen:
             self._seen, self._since = seen, time.monotonic()
@@ -113,11 +113,28 @@ class Steward(threading.Thread):
         if server.restarted:
             self._take_stock(server)
         elif self._looks % LOOKS == 0:
-            newest = f"{datetime.now(UTC) - LATELY:%Y%m%dT%H%M%SZ}"
-            names = [name for name in run_ids(self._store, self._workspace) if name > newest]
-            for run in self._unknown(names):
+            unmoved = self._lookout.look()
+            for run in unmoved.unlisted:
+                with self._troubles.of_run(run.run_id, "steward"):
+                    if self._progress.register(run):
+                        log.warning("moved again: it was on nobody's list", run=run.run_id)
+            for run in unmoved.unknown:
                 self._restore(run)
         self._looks += 1
+
+    def _glance(self) -> None:
+        """Whether S3 has a run to be moved that Redis does not know of, for which nobody would hold the workspace."""
+        holding, now = self._resources.holding, time.monotonic()
+        if now < self._next_glance:
+            return
+        self._next_glance = now + holding.terms.silent_after
+        if not holding.was_last():
+            return
+        unmoved = self._lookout.look()
+        if unmoved.unlisted or unmoved.unknown:
+            log.warning("S3 has an unfinished run of which Redis does not know: the workspace is held for it")
+            self._looks = 0
+            holding.take_interest()
 
     # -- what people have said -----------------------------------------------------------------------------
 
@@ -168,24 +185,6 @@ class Steward(threading.Thread):
         """The runs that Redis knows, be it something unreadable."""
         found = self._state.ask_all(*(("HEXISTS", self._state.key("run", run.run_id), "planned") for run in runs))
         return {run.run_id for run, knows in zip(runs, found, strict=True) if knows}
-
-    def _unknown(self, names: list[str]) -> Iterator[Run]:
-        """The unfinished among these runs that Redis does not know."""
-        found = self._state.ask_all(
-            *(("HMGET", self._state.key("run", name), "planned", "ended") for name in names),
-        )
-        moved = set(self._progress.unfinished())
-        unknown = [name for name, (planned, _) in zip(names, found, strict=True) if planned is None]
-        # Known, and on the list of nobody: somebody has taken it off.
-        unlisted = {
-            name for name, (planned, ended) in zip(names, found, strict=True)
-            if planned is not None and ended is None and name not in moved
-        }  # fmt: skip
-        for run in read_runs([*unknown, *sorted(unlisted)], self._store, self._workspace):
-            if run.finished is None and run.run_id not in unlisted:
-                yield run
-            elif run.finished is None and self._progress.register(run):
-                log.warning("moved again: it was on nobody's list", run=run.run_id)
 
     def _restore(self, run: Run) -> bool:
         """Rebuilds a run; False where that has to wait. The embedded stack works on what its command names alone."""

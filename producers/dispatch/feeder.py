@@ -79,6 +79,7 @@ class Feeder:
         totals = self.progress.totals(run_id)
         if totals is None:
             return
+        self.progress.check_closed(run_id)
         shards = self.progress.open_shards(run_id)
         cancelled = totals.status is RunStatus.CANCELLED
         living = self.fleet.living_jobs if cancelled else None
@@ -105,7 +106,8 @@ class Feeder:
 
     def _complete(self, run_id: str, shard: OpenShard, cancelled_living: set[str] | None) -> bool:
         if shard.ended >= shard.size:
-            return True
+            size = len(self.plan(run_id, shard.shard))
+            return self.progress.recount(run_id, shard.shard, size) >= size
         if cancelled_living is None:
             return False
         # Of a cancelled run, a shard closes when its calls have ended: no living worker holds a job of it.
@@ -191,6 +193,8 @@ class Feeder:
     def feed(self, run_id: str, shard: int, *, loosen: bool = False) -> None:
         """Puts the pending jobs of a shard that no living worker holds on the queue."""
         hungry = self.hungry(run_id, shard, self.fleet.living_jobs)
+        if not hungry:
+            self.progress.recount(run_id, shard, len(self.plan(run_id, shard)))
         if loosen:
             for _, job_id, _ in hungry:
                 self.fleet.loosen(job_id)

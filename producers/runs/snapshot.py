@@ -192,7 +192,13 @@ def _standing(run: Run, progress: Progress) -> tuple[Totals | None, Trouble | No
     found = progress.trouble(run.run_id)
     trouble = Trouble.model_validate(found) if found else None
     try:
-        return progress.totals(run.run_id), trouble
+        totals = progress.totals(run.run_id)
+        if not trouble and run.status not in ENDED and not (totals and progress.is_listed(run.run_id)):
+            trouble = Trouble(
+                reason="Redis does not know that it is to be moved",
+                next=f"wait for a minute, in which workers look for such runs; then type: restyle resume {run.run_id}",
+            )
+        return totals, trouble
     except RunUnreadable as error:
         return None, trouble or Trouble(
             reason=error.message, next=f"to rebuild it from S3, type: restyle resume {run.run_id}"

@@ -15,7 +15,7 @@ from typing import Literal
 from restyle.coordination.budgets import Budgets, weight
 from restyle.coordination.call_ends import call_end, recipe
 from restyle.coordination.heartbeats import Granted, Hands, Holding
-from restyle.coordination.hints import MOST_WORKERS, read_number, read_object, read_place
+from restyle.coordination.hints import MOST_TTL, MOST_WORKERS, read_number, read_object, read_place
 from restyle.coordination.redis.client import State
 from restyle.coordination.redis.durability import Durability
 from restyle.coordination.suspensions import Suspension, read_hold, read_suspensions
@@ -292,11 +292,12 @@ class Fleet:
         self.state.run("leave", self.worker)
 
     def workers(self) -> dict[str, dict[str, object] | None]:
-        """Every known worker with the state of its heartbeat; None for one whose heartbeat is missing."""
+        """Every known worker with the state of its heartbeat; None where that is missing, or has no end."""
         names = sorted(self.state.ask("SRANDMEMBER", self.state.key("workers"), MOST_WORKERS))
-        beats = self.state.ask("MGET", *(self.state.key("worker", name) for name in names)) if names else []
-        told = zip(names, beats, strict=True)
-        return {name: None if beat is None else read_object(beat) or {} for name, beat in told}
+        keys = [self.state.key("worker", name) for name in names]
+        told = self.state.ask_all(*(("PTTL", key) for key in keys), ("MGET", *keys)) if names else [[]]
+        found = zip(names, told, told[-1], strict=False)
+        return {name: (read_object(beat) or {}) if 0 <= ms <= MOST_TTL * 1000 else None for name, ms, beat in found}
 
     def jobs_of(self, worker: str) -> dict[str, dict[str, object]]:
         """The jobs on a worker's list: where each stands in its run; what is no place is passed over."""

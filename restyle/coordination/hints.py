@@ -11,6 +11,8 @@ from typing import Any
 MOST = 50_000
 #: Workers that are looked at; of more than that, which no fleet has, any.
 MOST_WORKERS = 5_000
+#: Seconds for which a heartbeat or a lock stands at most; the scripts know it too (prelude.lua).
+MOST_TTL = 600
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from restyle.coordination.hints import read_object
 from restyle.errors import RunUnreadable
 from restyle.keys import is_run_id
 from restyle.telemetry import metrics
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 MOST_FIELDS = 5_000
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,2})?")
 #: What part of a key a script's argument can be.
-_PART = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_PART = re.compile(r"(?<![A-Za-z0-9_.:-])[A-Za-z0-9_.:-]{1,128}(?![A-Za-z0-9_.:-])")
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,18 @@ class Form:
     words: frozenset[str] | None = None
     #: The values are JSON objects.
     objects: bool = False
+    #: Fields without which a script cannot do: of the hash, or where it has objects, of each of these.
+    needs: frozenset[str] = frozenset()
+
+    def lacks(self, fields: Mapping[str, object]) -> str:
+        """Names what is missing; empty where nothing is."""
+        return next((name for name in sorted(self.needs) if not isinstance(fields.get(name), str | int | float)), "")
 
     def wrong(self, field: str, value: str) -> bool:
         """Whether a value is none of this form."""
         if self.objects:
-            try:
-                return not isinstance(json.loads(value), dict)
-            except (ValueError, RecursionError):
-                return True
+            told = read_object(value)
+            return told is None or self.lacks(told) != ""
         return self.words is not None and field not in self.words and not _NUMBER.fullmatch(value)
 
 
@@ -58,25 +63,30 @@ _OBJECTS = Form("hash", objects=True)
 #: The keys of a workspace, but for those of its runs.
 WORKSPACE: dict[str, Form] = {
     "runs": _SET, "workers": _SET, "server:beaten": _SET, "summed": _SET, "firings": _HASH, "notices": _HASH,
-    "troubles": _HASH, "fleet": _HASH, "fleet:names": _LIST, "fleet:beats": _LIST, "fleet:turn": _STRING,
+    "troubles": _HASH, "fleet:names": _LIST, "fleet:beats": _LIST, "fleet:turn": _STRING,
     "fleet:interest": _STRING, "stock": _HASH, "events": _LIST, "trend": _LIST, "schedules:looked": _HASH,
     "schedules:last": _HASH, "dispatcher": _STRING, "holder": _COUNT, "reserved": _COUNT, "account": _STRING,
     "queue:jobs": _LIST, "queue:jobs:high": _LIST, "queue:jobs:low": _LIST, "queue:runs": _LIST,
-    "server": Form("hash", _words("incarnation id recalled")), "periods": Form("hash", _words("day month zone")),
+    "fleet": Form("hash", _words("name etag who since lost")),
+    "server": Form("hash", _words("incarnation id recalled"), needs=_words("since least most")),
+    "periods": Form("hash", _words("day month zone"), needs=_words("day_began day_ends month_began month_ends")),
 }  # fmt: skip
 #: The keys of an account.
 ACCOUNT: dict[str, Form] = {
-    "suspension": _OBJECTS, "epoch": _COUNT, "streak": _SET, "probe": _STRING, "refused": _OBJECTS, "alike": _SET,
-    "failing": _OBJECTS, "refusers": _OBJECTS,
+    "suspension": _OBJECTS, "epoch": _COUNT, "streak": _SET, "probe": _STRING, "alike": _SET,
+    "refused": Form("hash", objects=True, needs=_words("at n")),
+    "failing": Form("hash", objects=True, needs=_words("at turns")),
+    "refusers": Form("hash", objects=True, needs=_words("at")),
     "rate": Form("hash", _words("asker alike hold_detail hold_by")),
     "rate:asks": _STRING,
 }  # fmt: skip
 #: The keys that carry the name of a worker, a job, a period or a right.
 NAMED: dict[str, Form] = {
-    "worker:{}": _STRING, "worker:{}:jobs": _OBJECTS, "done:{}": _STRING, "kept:{}": _STRING, "spent:{}": _COUNT,
+    "worker:{}:jobs": Form("hash", objects=True, needs=_words("run shard index")),
+    "worker:{}": _STRING, "done:{}": _STRING, "kept:{}": _STRING, "spent:{}": _COUNT,
     "right:{}": _STRING, "planner:{}": _HASH, "fired:{}": _STRING, "handed:{}": _STRING,
-    "lease:{}": Form("hash", _words("run worker token epoch periods")),
-    "request:{}": Form("hash", _words("made_from told run periods")),
+    "lease:{}": Form("hash", _words("run worker token epoch periods"), needs=_words("run shard index worker token")),
+    "request:{}": Form("hash", _words("made_from told run periods")), "spooled:{}": Form("hash", _words("run periods")),
     "lost:{}": Form("hash", _words("run periods")),
 }  # fmt: skip
 #: The keys of a run.
@@ -96,7 +106,7 @@ def mend(state: State, args: Iterable[str | float]) -> bool:
     Raises:
         RunUnreadable: it is of a run.
     """
-    parts = {part for arg in args for part in str(arg)[:1000].split() if _PART.fullmatch(part)}
+    parts = {part for arg in args for part in _PART.findall(str(arg)[:1000])}
     removed = False
     for key, form in _keys(state, parts):
         removed = _check(state, key, form) or removed
@@ -171,6 +181,10 @@ def _faults(state: State, key: str, form: Form) -> Iterator[Fault]:
         if state.ask("HLEN", key) > MOST_FIELDS:
             yield Fault(f"more than {MOST_FIELDS:,} fields")
             return
-        for field, value in state.ask("HGETALL", key).items():
+        fields = state.ask("HGETALL", key)
+        if not form.objects and (missing := form.lacks(fields)):
+            yield Fault(f"no {missing}")
+            return
+        for field, value in fields.items():
             if not field.startswith(_OTHER_FIELDS) and form.wrong(field, value):
                 yield Fault(f"{field[:100]!a}: {value[:200]!a}", field)

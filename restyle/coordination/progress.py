@@ -68,6 +68,10 @@ class Progress(Registry):
         """The runs that the dispatcher moves, oldest first; what is no run's id is passed over."""
         return sorted(filter(is_run_id, self.state.ask("SMEMBERS", self.state.key("runs"))))
 
+    def is_listed(self, run_id: str) -> bool:
+        """Whether the dispatcher moves this run, for all that Redis knows."""
+        return bool(self.state.ask("SISMEMBER", self.state.key("runs"), run_id))
+
     def ledgers(self) -> dict[str, Totals]:
         """The ledgers of all unfinished runs; one that cannot be read is left out."""
         found = {}
@@ -178,6 +182,10 @@ class Progress(Registry):
         """
         return bool(self.state.run("open_shard", run_id, shard, size, int(probing)))
 
+    def recount(self, run_id: str, shard: int, size: int) -> int:
+        """Makes an open shard's counts true to its outcomes and its plan; how many outcomes there are."""
+        return int(self.state.run("recount", run_id, shard, size))
+
     def gaps(self, run_id: str, cursor: int) -> list[int]:
         """Shards below the cursor that are neither open nor closed: Redis lost them."""
         is_open = set(self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1))
@@ -201,6 +209,14 @@ class Progress(Registry):
         """When an open shard was last fed, by Redis's clock; 0 where that is not known."""
         return float(self.state.ask("ZSCORE", self._run(run_id, "open"), str(shard)) or 0) / 1000
 
+    def check_closed(self, run_id: str) -> None:
+        """Raises RunUnreadable where what Redis has of the closed shards is not one with itself."""
+        key = self._run(run_id)
+        count, bits = self.state.ask_all(("HGET", key, "closed"), ("BITCOUNT", f"{key}:closed"))
+        if (read_number(count) or 0) != bits:
+            told = f"{(count or '0')[:100]!a} shards are closed by one count, and {bits} by another"
+            raise RunUnreadable(f"what Redis has of run {run_id} cannot be read ({told})")
+
     def is_sound(self, run_id: str) -> bool:
         """Whether all that Redis has of a run can be read."""
         kinds = {(): "hash", ("open",): "zset", ("closed",): "string", ("suspension",): "hash", ("doubts",): "set",
@@ -215,6 +231,7 @@ class Progress(Registry):
         try:
             self.totals(run_id)
             self.open_shards(run_id)
+            self.check_closed(run_id)
         except RunUnreadable:
             return False
         return True

@@ -82,6 +82,8 @@ class Earlier:
     unit: float = 0.0
 
 
+#: Shards of a run: of a hundred million jobs.
+MOST_SHARDS = 200_000
 #: How urgent a run can be.
 PRIORITIES = frozenset({"high", "normal", "low"})
 
@@ -256,6 +258,8 @@ def _totals(found: Mapping[str, str]) -> Totals:
     def credit(name: str) -> float | None:
         return float(found[name]) if name in found else None
 
+    if not 0 <= number("closed") <= number("shards") <= MOST_SHARDS or not 0 <= number("cursor") <= number("shards"):
+        raise ValueError("its counts of shards cannot be")
     return Totals(
         status=RunStatus(found["status"]), planned=number("planned"), shards=number("shards"),
         closed=number("closed"), cursor=number("cursor"), succeeded=number("succeeded"),

@@ -5,22 +5,21 @@ from __future__ import annotations
 import re
 import socket
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import pytest
 from redis.exceptions import RedisError
 
-from config.celery_app import JOBS
 from restyle.coordination.redis.client import State
 from restyle.keys import account_id, split_uri
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_foreign_messages import Queue
 from tests.support.catalog import write_catalog
+from tests.support.clock import Clock
 from tests.support.gateway import Gateway
 from tests.support.hostile import Hostile
 from tests.support.sandbox import SandboxServer
@@ -33,7 +32,7 @@ pytestmark = pytest.mark.acceptance
 QUICK = {
     "RESTYLE_HEARTBEAT_SECONDS": "0.5", "RESTYLE_HEARTBEAT_TTL": "4", "RESTYLE_DEAD_AFTER": "3",
     "RESTYLE_DISPATCH_SECONDS": "0.2", "RESTYLE_REFEED_AFTER": "3", "RESTYLE_CONCURRENCY": "4",
-    "RESTYLE_SHARD_JOBS": "20",
+    "RESTYLE_SHARD_JOBS": "20", "RESTYLE_HOLDER_SECONDS": "9",
 }  # fmt: skip
 
 
@@ -64,54 +63,58 @@ def gateway(s3: S3) -> Iterator[Listening]:
     gateway.close()
 
 
-@contextmanager
-def attacked(hostile: Hostile, queue: Queue, run_id: str, changes: int) -> Iterator[threading.Event]:
-    """The changes, one after another; set once all are made."""
-    done = threading.Event()
+@pytest.fixture
+def hostile(fleet: FleetOf, sandbox: SandboxServer, redis_url: str) -> Hostile:
+    """Who writes to Redis."""
+    account = f"restyle:{account_id(sandbox.url, sandbox.api_key)}:"
+    return Hostile(State(redis_url, namespace=fleet.workspace.namespace, account=""), account, seed=16)
+
+
+#: Seconds between two crafted changes at least, so that the others meet a run at work.
+PAUSE = 0.1
+
+
+def attack(hostile: Hostile, queue: Queue, run_id: str, changes: int) -> None:
+    """The changes, one after another, the crafted ones among those at random."""
 
     def push(name: str, task: str, kwargs: dict[str, Any]) -> None:
         queue.name = queue.state.key(name)
         queue.push(kwargs, headers={"task": task})
-        queue.name = queue.state.key(JOBS)
 
-    def attack() -> None:
-        crafted = hostile.crafted(run_id, push)
-        each = max(1, changes // len(crafted))
-        for change in crafted:
-            with suppress(RedisError):
-                change()
-            hostile.change(each)
-        done.set()
-
-    thread = threading.Thread(target=attack, daemon=True)
-    thread.start()
-    yield done
-    thread.join(60)
+    crafted = hostile.crafted(run_id, push)
+    assert len(crafted) >= 50
+    for change in crafted:
+        pause = Clock(PAUSE)
+        with suppress(RedisError):
+            change()
+        hostile.change(changes // len(crafted))
+        pause.wait()
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("jobs", "changes"), [(40, 1_000), pytest.param(200, 10_000, marks=pytest.mark.long)])
 def test_a_run_outlives_whoever_writes_to_redis(
-    fleet: FleetOf, sandbox: SandboxServer, redis_url: str, gateway: Listening, jobs: int, changes: int
-) -> None:
+    fleet: FleetOf, sandbox: SandboxServer, redis_url: str, gateway: Listening, hostile: Hostile, jobs: int,
+    changes: int,
+) -> None:  # fmt: skip
     """No unplanned call, nothing read or written elsewhere, no worker ended; the run ends, or says why it does not."""
     ids = write_catalog(fleet.command.folder, jobs)
     sandbox.control(latency=0.3)
     here = fleet.with_settings(**QUICK, AWS_ENDPOINT_URL_S3=gateway.url)
-    queue = Queue(redis_url, fleet.workspace.namespace)
-    account = f"restyle:{account_id(sandbox.url, sandbox.api_key)}:"
-    hostile = Hostile(State(redis_url, namespace=fleet.workspace.namespace, account=""), account, seed=16)
     with here.workers(2) as workers:
         run_id = here.submit()
         wait_until(lambda: sandbox.calls > 2, timeout=60, description="the first calls")
-        with attacked(hostile, queue, run_id, changes) as done:
-            wait_until(done.is_set, timeout=300, description="the end of the changes")
-        why = ended(here, run_id)
+        began = time.monotonic()
+        attack(hostile, Queue(redis_url, fleet.workspace.namespace), run_id, changes)
+        took = time.monotonic() - began
+        reasons = ended(here, run_id)
         assert [worker.poll() for worker in workers] == [None, None]
         dump = "".join(str(hostile.state.redis.dump(key)) for key in hostile.keys)
     paid = sandbox.counters()["paid"]
     names = {name: fleet.workspace.job_id(name, "default") for name in ids}
-    sys.stdout.write(f"{len(paid)} paid, twice: {sandbox.paid_twice}, {len(hostile.erased)} erased, said: {why}\n")
+    until_end = time.monotonic() - began
+    sys.stdout.write(f"{changes} changes in {took:.0f} s, {until_end:.0f} s to the end; {len(paid)} paid, twice: ")
+    sys.stdout.write(f"{sandbox.paid_twice}; {len(hostile.erased)} erased; reasons: {reasons}\n")
     assert len(paid) <= jobs
     assert not any("free pictures" in key for key in paid)
     assert gateway.outside(fleet.workspace.uri) == []
@@ -121,24 +124,51 @@ def test_a_run_outlives_whoever_writes_to_redis(
     assert "\x1b" not in logs
 
 
-def ended(here: FleetOf, run_id: str) -> list[str]:
-    """Waits for a run's end, as a person does who reads what it says: why it stood still meanwhile.
+def test_a_run_whose_keys_are_erased_goes_on_by_itself(
+    fleet: FleetOf, sandbox: SandboxServer, hostile: Hostile
+) -> None:
+    """Neither without the list of runs and the hold of the workspace, nor without a single key, does it stand still."""
+    write_catalog(fleet.command.folder, 24)
+    sandbox.control(latency=0.5)
+    here = fleet.with_settings(**{**QUICK, "RESTYLE_HOLDER_SECONDS": "3", "RESTYLE_HEARTBEAT_TTL": "2"})
+    key, redis = hostile.state.key, hostile.state.redis
+    with here.workers(1):
+        run_id = here.submit()
+        wait_until(lambda: sandbox.calls >= 3, timeout=40, description="3 calls")
+        redis.delete(key("runs"), key("holder"))
+        wait_until(lambda: sandbox.calls >= 10, timeout=40, description="10 calls")
+        redis.delete(*hostile.keys)
+        done = here.finished(run_id, within=60)
+    assert (done["succeeded"], done["failed"], sandbox.charged) == (24, 0, 24)
 
-    One that is silent for long is resumed too: whoever erases the list of runs has the fleet take itself for idle.
-    """
-    said, began = list[str](), time.monotonic()
+
+#: What a person types to let a run go on, where status says so.
+RESUME = re.compile(r"restyle resume( \S+)?")
+#: Seconds for which a run may stand still without a word, and for which a person waits where status says `wait`.
+SILENCE = 60.0
+
+
+def ended(here: FleetOf, run_id: str) -> list[str]:
+    """Waits for a run's end, as a person does who reads what `status` says and types what stands there as next."""
+    reasons, since, moved, last = dict[str, str](), dict[str, float](), time.monotonic(), -1
 
     def look() -> bool:
-        now = here.command("status", run_id, "--json", expect=None)
-        told = now.json if now.code == 0 or now.out.startswith("{") else {}
-        if told.get("status") in ("finished", "cancelled"):
+        nonlocal moved, last
+        status, now = here.command("status", run_id, "--json", expect=None), time.monotonic()
+        told = {"reason": status.err, "next": status.err}
+        found: dict[str, Any] = status.json if status.out.startswith("{") else {"trouble": told, "pending": -1}
+        if found.get("status") in ("finished", "cancelled"):
             return True
-        reason = (told.get("trouble") or told.get("suspension") or {}).get("reason", "")
-        if reason and reason not in said:
-            said.append(reason)
-        if reason or time.monotonic() - began > 20:
-            here.command("resume", run_id, expect=None)
+        for note in filter(None, (found.get("trouble"), found.get("suspension"))):
+            reasons[note["reason"]] = note["next"]
+            if RESUME.search(note["next"]) and now - since.setdefault(note["reason"], now) >= (
+                SILENCE if note["next"].startswith("wait") else 0
+            ):
+                here.command("resume", run_id, expect=None)
+        if found.get("trouble") or found.get("suspension") or found["pending"] != last:
+            moved, last = now, found["pending"]
+        assert now - moved < SILENCE, f"it stands still without a word: {found}"
         return False
 
-    wait_until(look, timeout=150, description=f"the end of {run_id}; it said: {said}")
-    return said
+    wait_until(look, timeout=240, description=f"the end of {run_id}; it gave as reasons: {reasons}")
+    return list(reasons)

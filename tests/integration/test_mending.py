@@ -176,7 +176,7 @@ def test_lists_are_read_with_bounds(state: State, fleet: Fleet, progress: Progre
     state.ask("SADD", state.key("runs"), "x:suspension", large, "../x")
     state.ask("HSET", state.key("troubles"), RUN, large, "x", "{}")
     state.ask("SADD", state.key("workers"), "other")
-    state.ask("SET", state.key("worker", "other"), large)
+    state.ask("SET", state.key("worker", "other"), large, "PX", 60_000)
     state.ask("HSET", state.key("worker", "other", "jobs"), "a", large, "b", json.dumps({"run": "x:y"}))
     state.ask("ZADD", state.key("run", RUN, "open"), 1, "minus one")
     assert progress.unfinished() == [RUN]
@@ -196,6 +196,26 @@ def test_a_lock_without_an_end_is_nobodys(state: State, progress: Progress, ends
     assert not progress.dispatch("other", 5)
 
 
+@pytest.mark.parametrize("ends", [(), ("PX", 10**10)])
+def test_a_heartbeat_without_an_end_is_none(
+    state: State, fleet: Fleet, progress: Progress, ends: tuple[str | int, ...]
+) -> None:
+    """Somebody has made a dead worker live for ever: it counts as dead, its jobs are freed, and it is forgotten."""
+    message = a_message(0)
+    fleet.take(message, "t")
+    assert fleet.claim(message, "t", looked=True, looked_at=time.monotonic()).verdict == "go"
+    state.ask("SET", state.key("worker", "w"), "{}", *ends)
+    assert fleet.workers() == {"w": None}
+    assert fleet.living_jobs == set()
+    state.ask("HSET", state.key("run", RUN), "writer", "w", "closed", 2)
+    state.ask("DEL", state.key("run", RUN, "open"))
+    assert progress.finishing(RUN, "other")
+    (place,) = fleet.jobs_of("w").values()
+    assert fleet.free("w", place, message.job_id)[0]
+    fleet.bury("w")
+    assert fleet.workers() == {}
+
+
 def test_a_run_that_is_not_over_is_not_ended_by_a_message(state: State, fleet: Fleet, progress: Progress) -> None:
     """The right to write its end is taken in the step that sees all its shards closed; a key beside it is no run."""
     assert not progress.finishing(RUN, "w")
@@ -203,3 +223,44 @@ def test_a_run_that_is_not_over_is_not_ended_by_a_message(state: State, fleet: F
         assert not progress.finishing(name, "w")
     assert state.ask("EXISTS", state.key("run", RUN, "suspension")) == 0
     fleet.beat({})
+
+
+@pytest.mark.parametrize("key", ["lease", "run", "closed"])
+def test_a_worker_lives_whatever_one_run_has_become(state: State, fleet: Fleet, progress: Progress, key: str) -> None:
+    """What it calls for cannot be read any more: its heartbeat goes out all the same."""
+    fleet.take(a_message(0), "t0")
+    assert patiently(fleet, 0).verdict == "go"
+    name = {"lease": state.key("lease", JOB), "run": state.key("run", RUN), "closed": state.key("run", RUN, "closed")}
+    state.ask("DEL", name[key], *([state.key("lease", JOB)] if key == "run" else []))
+    state.ask("RPUSH", name[key], "x")
+    state.ask("DEL", state.key("worker", "w"))
+    fleet.beat({})
+    assert fleet.workers() == {"w": {}}
+
+
+@pytest.mark.parametrize("lacking", ["since", "least", "most", "incarnation", "id", "open"])
+def test_a_server_of_which_a_field_is_gone_is_a_loss(
+    state: State, fleet: Fleet, progress: Progress, lacking: str
+) -> None:
+    """Claims wait for what may have been forgotten, and fail nobody."""
+    state.ask("HSET", state.key("server"), "open", "0")
+    state.ask("HDEL", state.key("server"), lacking)
+    fleet.take(a_message(0), "t")
+    assert fleet.claim(a_message(0), "t", looked=True, looked_at=time.monotonic()).verdict in {"go", "wait"}
+    fleet.beat({})
+
+
+def test_counts_of_a_shard_are_made_true_to_its_outcomes(state: State, progress: Progress, fleet: Fleet) -> None:
+    """Somebody has written other numbers there: it is neither closed early nor left open for ever."""
+    key = state.key("run", RUN, "shard", "0")
+    state.ask("HSET", key, "size", 999, "n", 998, "o:0", "{}", "o:x", "{}", "o:77", "{}")
+    assert progress.recount(RUN, 0, 10) == 1
+    (shard,) = progress.open_shards(RUN)
+    assert (shard.size, shard.ended) == (10, 1)
+
+
+@pytest.mark.parametrize(("field", "number"), [("closed", 10**9), ("closed", 1), ("cursor", 10**9), ("shards", 10**9)])
+def test_counts_of_shards_that_cannot_be_are_told(state: State, progress: Progress, field: str, number: int) -> None:
+    """A run that says it has closed what it has not is not ended, and nobody counts to a thousand million."""
+    state.ask("HSET", state.key("run", RUN), field, number)
+    assert not progress.is_sound(RUN)

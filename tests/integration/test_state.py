@@ -137,6 +137,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "lose_shard": lambda: state.run("lose_shard", RUN, 7),
         "loosen": lambda: fleet.loosen(job[4].job_id),
         "notice": lambda: state.run("notice", RUN, "finished", 60, "channel", "{}"),
+        "recount": lambda: progress.recount(RUN, 0, 10),
         "open_shard": lambda: progress.open_shard(RUN, 1, 10),
         "park": lambda: parked.park(job[1].job_id, parked.as_text(CALLED, "made from"), state),
         "probe": lambda: Fleet(state.of_account("in an outage"), Limits()).probe(job[2].job_id),

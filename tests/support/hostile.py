@@ -31,6 +31,9 @@ class Hostile:
     #: Jobs whose lease or mark was erased or written over: what kept them from a second call.
     erased: set[str] = field(default_factory=set)
 
+    #: Keys that were there once.
+    seen: set[str] = field(default_factory=set)
+
     def __post_init__(self) -> None:
         """The same changes for the same seed and the same keys."""
         self.chance = random.Random(self.seed)
@@ -42,12 +45,13 @@ class Hostile:
         return sorted(key for prefix in prefixes for key in self.state.redis.scan_iter(f"{prefix}*"))
 
     def change(self, count: int) -> None:
-        """So many changes at random, a list of keys for each twenty."""
-        for _ in range(max(1, count // 20)):
-            keys = self.keys
-            for _ in range(min(20, count)):
-                with suppress(RedisError):  # what is there by now is of another kind
-                    self._change(self.chance.choice(keys))
+        """So many changes at random, a look at the keys before each twenty; what was there once is written to too."""
+        for number in range(count):
+            if number % 20 == 0:
+                self.seen.update(self.keys)
+                keys = sorted(self.seen)
+            with suppress(RedisError):  # what is there by now is of another kind
+                self._change(self.chance.choice(keys))
 
     def _change(self, key: str) -> None:
         for mark in (":lease:", ":done:"):

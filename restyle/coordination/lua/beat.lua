@@ -40,7 +40,7 @@ local before = redis.call('HGETALL', jobs_key(worker))
 redis.call('DEL', jobs_key(worker))
 for n = 1, #before, 2 do
   -- A call that began after this list was made up, by a beat that came late, stays on it.
-  local lease = redis.call('HMGET', lease_key(before[n]), 'worker', 'calling')
+  local lease = redis.pcall('HMGET', lease_key(before[n]), 'worker', 'calling')
   if lease[1] == worker and lease[2] and now_ms() - lease[2] < ttl then
     redis.call('HSET', jobs_key(worker), before[n], before[n + 1])
   end
@@ -48,7 +48,8 @@ end
 for n = 7, #ARGV - 2, 3 do
   local job, place, call = arg(n), arg(n + 1), arg(n + 2)
   redis.call('HSET', jobs_key(worker), job, place)
-  if call ~= '' then put_back(job, cjson.decode(place), cjson.decode(call)) end
+  -- A worker lives whatever somebody has made of one run or one lease.
+  if call ~= '' then pcall(put_back, job, cjson.decode(place), cjson.decode(call)) end
 end
 local count = redis.call('HINCRBY', server_key, 'counter', 1)
 local following = redis.pcall('INFO', 'replication')

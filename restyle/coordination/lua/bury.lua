@@ -1,7 +1,7 @@
 -- Forgets a dead worker whose jobs have all been freed; one that has come back keeps its list.
 -- worker -> 1 buried
 local worker = arg(1)
-if redis.call('EXISTS', worker_key(worker)) == 1 then return 0 end
+if lives(worker) then return 0 end
 redis.call('SREM', workers_key, worker)
 redis.call('DEL', jobs_key(worker))
 return 1

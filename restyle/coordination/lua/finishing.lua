@@ -5,6 +5,6 @@ local told = redis.call('HMGET', key, 'status', 'shards', 'closed', 'writer', 'p
 if not told[5] or redis.call('SISMEMBER', runs_key, run) == 0 or redis.call('ZCARD', open_key(run)) > 0 then return 0 end
 if told[1] == 'running' and tonumber(told[3] or 0) < tonumber(told[2]) then return 0 end
 local writer = told[4] or ''
-if writer ~= '' and writer ~= arg(2) and redis.call('EXISTS', worker_key(writer)) == 1 then return 0 end
+if writer ~= '' and writer ~= arg(2) and lives(writer) then return 0 end
 redis.call('HSET', key, 'writer', arg(2))
 return 1

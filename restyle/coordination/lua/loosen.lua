@@ -3,9 +3,9 @@
 local job = arg(1)
 local holder = redis.call('HGET', lease_key(job), 'worker')
 if not holder then return 0 end
-local lives = redis.call('EXISTS', worker_key(holder)) == 1
+local is_living = lives(holder)
 -- One that is dead and not yet buried is the dispatcher's to free: its call counts.
-if not lives and redis.call('SISMEMBER', workers_key, holder) == 1 then return 0 end
-if lives and redis.call('HEXISTS', jobs_key(holder), job) == 1 then return 0 end
+if not is_living and redis.call('SISMEMBER', workers_key, holder) == 1 then return 0 end
+if is_living and redis.call('HEXISTS', jobs_key(holder), job) == 1 then return 0 end
 end_lease(job)
 return 1

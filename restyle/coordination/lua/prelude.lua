@@ -20,11 +20,12 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Who has a lock; one that does not end within ten minutes is none of ours.
-local function holder_of(lock)
-  local left = redis.call('PTTL', lock)
-  return left >= 0 and left <= 600000 and redis.call('GET', lock)
+-- Whether a lock or a heartbeat stands; one that does not end within ten minutes is none of ours.
+local function stands(key)
+  local left = redis.call('PTTL', key)
+  return left >= 0 and left <= 600000
 end
+local function holder_of(lock) return stands(lock) and redis.call('GET', lock) end
 
 local function run_key(run) return workspace .. 'run:' .. run end
 local function open_key(run) return run_key(run) .. ':open' end
@@ -48,6 +49,7 @@ local spooled_jobs_key = workspace .. 'spooled'
 local function spooled_key(job) return spooled_jobs_key .. ':' .. job end
 local function lost_key(job) return workspace .. 'lost:' .. job end
 local function worker_key(worker) return workspace .. 'worker:' .. worker end
+local function lives(worker) return stands(worker_key(worker)) end
 local function jobs_key(worker) return workspace .. 'worker:' .. worker .. ':jobs' end
 local workers_key = workspace .. 'workers'
 local runs_key = workspace .. 'runs'
@@ -95,7 +97,7 @@ end
 
 -- Why this worker may not work on this job now; nil when it may.
 local function barred(worker, run, shard, index, job, token, variant)
-  if redis.call('EXISTS', worker_key(worker)) == 0 then return 'heartbeat' end
+  if not lives(worker) then return 'heartbeat' end
   -- Another Redis has the workspace by now, and may be calling for the same jobs.
   if redis.call('HEXISTS', fleet_key, 'lost') == 1 then return 'holder' end
   if redis.call('HGET', run_key(run), 'status') ~= 'running' then return 'run' end

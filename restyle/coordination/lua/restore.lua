@@ -12,6 +12,7 @@ if redis.call('HEXISTS', key, 'planned') == 1 then return 0 end
 if revision ~= '' and revision_of(run) ~= revision then return -1 end
 for name, value in pairs(told.fields) do redis.call('HSET', key, name, value) end
 redis.call('PERSIST', key)
+redis.call('DEL', closed_key(run))
 for _, shard in ipairs(told.closed) do redis.call('SETBIT', closed_key(run), shard, 1) end
 for _, job in ipairs(told.doubts) do redis.call('SADD', doubts_key(run), job) end
 for reason, entry in pairs(told.suspension) do redis.call('HSET', run_suspension_key(run), reason, entry) end

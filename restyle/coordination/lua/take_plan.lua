@@ -3,6 +3,6 @@
 local key = workspace .. 'planner:' .. arg(1)
 if redis.call('HEXISTS', workspace .. 'firings', arg(1)) == 0 then return 0 end
 local holder = redis.call('HGET', key, 'worker')
-if holder and redis.call('EXISTS', worker_key(holder)) == 1 then return 0 end
+if holder and lives(holder) then return 0 end
 redis.call('HSET', key, 'worker', arg(2), 'token', arg(3))
 return 1

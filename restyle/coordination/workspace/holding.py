@@ -140,6 +140,20 @@ class Holding:
         else:
             say(f"{words}; looking whether it is still at work, for {rival.silent_after:.0f} s at most…")
 
+    # -- for whoever looks for work that is left ------------------------------------------------------------
+
+    def was_last(self) -> bool:
+        """Whether no other Redis stands in the way, or has held the workspace since this one did."""
+        known = self._tenure.know()
+        if not known.name or known.loss:
+            return False
+        rivals = self._flags.look(known).rivals
+        return not any(rival.is_living or rival.number > known.number for rival in rivals)
+
+    def take_interest(self) -> None:
+        """Has the workspace held for a while, although Redis knows of nothing to do."""
+        self._tenure.know(2 * self.terms.silent_after)
+
     # -- for the thread that renews ------------------------------------------------------------------------
 
     def step(self, *, interest: bool = False) -> None:

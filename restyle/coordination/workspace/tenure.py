@@ -7,8 +7,11 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
+from restyle.coordination.hints import read_number, read_object
 from restyle.coordination.redis.client import State
+from restyle.coordination.workspace.holder import MOST_PATIENCE, MOST_TENURES, is_name
 from restyle.errors import RestyleError
 from restyle.models import utc_now
 
@@ -48,7 +51,10 @@ class Known:
     @property
     def loss(self) -> dict[str, object]:
         """Why the workspace is another's by now; empty where it is not."""
-        return dict(json.loads(self.lost)) if self.lost else {}
+        told = (read_object(self.lost) or {}) if self.lost else {}
+        # What somebody else has written there is no reason for longer than any of ours is.
+        until = min(read_number(str(told.get("until"))) or 0.0, self.now + MOST_PATIENCE * 1000)
+        return {"detail": "", "by": "", **told, "until": until} if told else {}
 
 
 @dataclass(frozen=True)
@@ -95,29 +101,29 @@ class Tenure:
             "fleet_look", round(interest * 1000), *self._memory, *self._beats
         )
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        own = str(fields.get("name", ""))
+        own = name if is_name(name := fields.get("name", "")) else ""
         if own and self._machine and not own.endswith(f"-{self._machine}"):
             self.end()
             own, lease, names, fields = "", 0, [], {}
         self._beats = tuple(dict.fromkeys([*beats, *self._beats]))[:MOST_BEATS]
-        number = int(fields.get("number", 0))
+        number = _whole(fields.get("number"), below=MOST_TENURES)
         if own:
-            self._memory = (own, int(fields.get("here", 0)), number)
+            self._memory = (own, int(fields.get("here") == "1"), number)
         return Known(
             now=float(now),
             lease=float(lease),
             has_work=bool(work),
             runs=int(runs),
-            noted_runs=int(fields.get("runs", -1)),
+            noted_runs=_whole(fields.get("runs"), default=-1),
             names=frozenset({own, *names}) - {""},
             beats=frozenset(self._beats),
             name=own,
             number=number,
             here=fields.get("here") == "1",
-            renewed=float(fields.get("renewed", 0)),
+            renewed=_whole(fields.get("renewed"), below=int(now) + 1),
             etag=fields.get("etag", ""),
             who=fields.get("who", ""),
-            since=fields.get("since", utc_now().isoformat()),
+            since=_moment(fields.get("since")),
             lost=fields.get("lost", ""),
         )
 
@@ -168,3 +174,17 @@ class Tenure:
     def lose_interest(self) -> None:
         """Lets the workspace be left as soon as nothing else wants it."""
         self._state.ask("DEL", self._state.key("fleet", "interest"))
+
+
+def _whole(text: str | None, *, below: int = 10**9, default: int = 0) -> int:
+    """A number of Redis's without what follows the point; what is none that can be counts as lost."""
+    number = read_number(text)
+    return int(number) if number is not None and 0 <= number < below else default
+
+
+def _moment(text: str | None) -> str:
+    """A time in ISO's form with its zone; now for none."""
+    with suppress(ValueError):
+        if text and datetime.fromisoformat(text).tzinfo:
+            return text
+    return utc_now().isoformat()
