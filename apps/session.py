@@ -14,12 +14,12 @@ import typer
 
 from apps.stack import local
 from apps.stack.driving import Driving
-from apps.terminal.console import say, talk
+from apps.terminal.console import Volume, say, talk
 from apps.terminal.signals import ending_at_once, terminable
 from apps.terminal.stops import is_urgent
 from config.celery_app import make_celery
 from config.connections import check_network, limits, open_holding, open_state, open_store, who
-from config.reading import HOME
+from config.reading import HOME, config_path
 from config.settings import Settings
 from producers.dispatch.feeder import Feeder
 from producers.runs.control import Control
@@ -188,6 +188,10 @@ def session(
 
 def say_where(settings: Settings) -> None:
     """Says which workspace of this machine it is, where that is not plain from the folder: above it, or a new one."""
+    if Volume.is_verbose:
+        where = settings.effective_workspace.uri if settings.workspace else f"in {settings.home.absolute()}"
+        say(f"Settings: {config_path()}{'' if config_path().exists() else ', which is not there'}", "dim")
+        say(f"Workspace: {where}; Redis: {'embedded' if is_embedded(settings) else 'as RESTYLE_REDIS_URL says'}", "dim")
     if settings.redis_url is not None and settings.workspace:
         return
     if not settings.home.exists():
