@@ -80,9 +80,18 @@ lock: $(VENV)/.dev  ## Pin all dependencies anew, with hashes
 	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --output-file requirements/dist.txt requirements/dist.in
 	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --output-file bench/requirements.txt bench/requirements.in
 
-clean:  ## Remove .venv, caches and the embedded stack's folder
+# The first file of .restyle that a paid run left there: a picture, a record, a plan, or an answer not yet stored.
+BUCKET := .restyle/s3/restyle-local
+PAID = find $(BUCKET) .restyle/spool \( -path $(BUCKET)/sandbox -o -path $(BUCKET)/fleets \) -prune -o -type f -print \
+	2> /dev/null | head -n 1
+
+clean:  ## Remove .venv, caches, and the embedded stack's folder unless paid pictures are in it
 	@[ ! -x $(BIN)/restyle ] || $(BIN)/restyle stop 2> /dev/null || true
-	@rm -rf $(VENV) .venv-lowest bench/.venv .bench.json .restyle .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@rm -rf $(VENV) .venv-lowest bench/.venv .bench.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@if [ -z "$$($(PAID))" ]; then rm -rf .restyle; \
+	elif [ -t 0 ] && printf '.restyle has pictures and records of paid runs. Remove them too? [y/N] ' \
+		&& read -r answer && [ "$$answer" = y ]; then rm -rf .restyle; \
+	else echo ".restyle stays: it has pictures and records of paid runs. To remove it all the same: rm -r .restyle"; fi
 
 # -- the environment ----------------------------------------------------------------------------------------
 

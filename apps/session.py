@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import typer
 
 from apps.stack import local
 from apps.stack.driving import Driving
-from apps.terminal.console import say, talk
+from apps.terminal.console import Volume, say, talk
 from apps.terminal.signals import ending_at_once, terminable
 from apps.terminal.stops import is_urgent
 from config.celery_app import make_celery
 from config.connections import check_network, limits, open_holding, open_state, open_store, who
+from config.reading import HOME, config_path
 from config.settings import Settings
 from producers.dispatch.feeder import Feeder
 from producers.runs.control import Control
@@ -160,6 +162,8 @@ def session(
         ConfigurationError: a part is neither configured nor can be started, or Redis refuses the login.
         StateUnavailable, StoreUnavailable: a configured part cannot be reached.
     """
+    if patient:
+        say_where(settings)
     patience = Patience(lambda told: say(told, "yellow")) if patient else None
     at_once = ending_at_once() if patient else nullcontext()
     with local.stack(settings, worker=False, sandbox=False, detach=detach, say=say) as servers, at_once:
@@ -180,6 +184,21 @@ def session(
             with terminable(), stack as complete:
                 more = servers.with_more(complete)
                 yield connect(complete.settings, store, more, embedded=embedded, run_id=run_id)
+
+
+def say_where(settings: Settings) -> None:
+    """Says which workspace of this machine it is, where that is not plain from the folder: above it, or a new one."""
+    if Volume.is_verbose:
+        where = settings.effective_workspace.uri if settings.workspace else f"in {settings.home.absolute()}"
+        say(f"Settings: {config_path()}{'' if config_path().exists() else ', which is not there'}", "dim")
+        say(f"Workspace: {where}; Redis: {'embedded' if is_embedded(settings) else 'as RESTYLE_REDIS_URL says'}", "dim")
+    if settings.redis_url is not None and settings.workspace:
+        return
+    if not settings.home.exists():
+        begins = f"A new workspace begins in {settings.home.absolute()}"
+        say(begins + "; no folder above has one (.restyle)" * (settings.home == Path(HOME)), "dim")
+    elif settings.source("home") not in {"default", "flag", "environment"}:
+        say(f"The workspace is {settings.home}", "dim")
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from importlib.metadata import version
 
 from config.settings import Settings
 from restyle.coordination.budgets import Budgets
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.claims import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.address import RedisAddress
 from restyle.coordination.redis.client import State
 from restyle.coordination.workspace.flags import Owner

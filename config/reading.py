@@ -6,7 +6,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -29,9 +29,40 @@ _ENVIRONMENT_ONLY = frozenset(
 )
 
 
+#: What a folder of restyle's has: settings, or the embedded stack's state.
+CONFIG, HOME = "restyle.toml", ".restyle"
+
+
+#: Settings that are paths.
+_PATHS = frozenset(
+    name for name, field in Settings.model_fields.items()
+    if field.annotation is Path or Path in get_args(field.annotation)
+)  # fmt: skip
+
+
+def project_folder() -> Path:
+    """The folder that has restyle.toml or .restyle: the working directory, else the nearest above, else the first.
+
+    Of a folder above only what is this user's counts: anybody may write to some of them, such as /tmp.
+    """
+    here = Path()
+    if not any((here / name).exists() for name in (CONFIG, HOME)):
+        for folder in Path.cwd().parents:
+            if any(_is_own(folder / name) for name in (CONFIG, HOME)):
+                return folder
+    return here
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        return path.lstat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
 def config_path() -> Path:
-    """The settings file: RESTYLE_CONFIG, or restyle.toml in the working directory."""
-    return Path(os.environ.get(f"{PREFIX}CONFIG") or "restyle.toml")
+    """The settings file: RESTYLE_CONFIG, or restyle.toml of the project's folder."""
+    return Path(os.environ.get(f"{PREFIX}CONFIG") or project_folder() / CONFIG)
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -41,8 +72,11 @@ def load_settings(**flags: Any) -> Settings:
         ConfigurationError: a value or a name is wrong; all of them are listed.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    in_file = _read_file(config_path())
+    folder, in_file = project_folder(), _read_file(config_path())
     in_environment = _read_environment()
+    is_above = folder != Path()
+    if is_above and not {"home"} & (given.keys() | in_file.keys() | in_environment.keys()):
+        given["home"] = folder / HOME
     if "api_key" not in given and "api_key" not in in_environment and (key := _found_key(given, in_file)):
         given["api_key"] = key
     try:
@@ -63,6 +97,8 @@ def load_settings(**flags: Any) -> Settings:
     settings._sources.update(dict.fromkeys(in_file, file_name))  # noqa: SLF001 - the one that builds it fills it
     settings._sources.update(dict.fromkeys(in_environment, "environment"))  # noqa: SLF001
     settings._sources.update({name: "flag" for name, value in flags.items() if value is not None})  # noqa: SLF001
+    if is_above and flags.get("home") is None and "home" in given:
+        settings._sources["home"] = str(folder)  # noqa: SLF001
     if "api_key" in given and flags.get("api_key") is None:
         settings._sources["api_key"] = "SEGMIND_API_KEY" if _segmind_key() else "api_key_file"  # noqa: SLF001
     return settings
@@ -103,7 +139,12 @@ def _read_file(path: Path) -> dict[str, Any]:
     wrong = [f"{path}: {name}: unknown setting{_nearest(name, known)}" for name in content.keys() - known]
     if wrong:
         raise ConfigurationError("\n".join(sorted(wrong)))
-    return content
+    return {name: _from_folder(value, path.parent) if name in _PATHS else value for name, value in content.items()}
+
+
+def _from_folder(value: Any, folder: Path) -> Any:
+    """A path of the settings file, which is relative to the file's folder, wherever the command is typed."""
+    return str(folder / value) if isinstance(value, str) and not os.environ.get(f"{PREFIX}CONFIG") else value
 
 
 def _read_environment() -> dict[str, str]:

@@ -14,6 +14,9 @@ import typer
 from apps.cli import app
 from apps.cli.commands import COMMANDS, load
 
+#: Options that every command has.
+OF_ALL = ("quiet", "verbose")
+
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/make_reference.py from the code. -->\n"
 
@@ -35,7 +38,9 @@ def main() -> None:
 def commands() -> str:
     """Every command with its arguments, options and examples, as `restyle COMMAND --help` has them."""
     root: Any = typer.main.get_command(app)
-    parts = [f"{NOTE}# Commands\n\n{root.help}\n\nExit codes: [formats](../formats.md#exit-codes).\n"]
+    everywhere = [_row(param) for param in load("run").params if param.name in OF_ALL]
+    table = "\n".join(["| every command | default | |", "|---|---|---|", *everywhere])
+    parts = [f"{NOTE}# Commands\n\n{root.help}\n\nExit codes: [formats](../formats.md#exit-codes).\n\n{table}\n"]
     parts += [_section(words, leaf) for words, leaf in _leaves(map(load, COMMANDS), "restyle")]
     return "\n".join(parts)
 
@@ -58,7 +63,8 @@ def _section(words: str, command: Any) -> str:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     usage = " ".join([words, *(a.metavar or a.name.upper() for a in arguments), "[OPTIONS]"])
     lines.append(f"```text\n{usage}\n```\n")
-    rows = [_row(parameter) for parameter in command.params if not getattr(parameter, "hidden", False)]
+    own = [parameter for parameter in command.params if parameter.name not in OF_ALL]
+    rows = [_row(parameter) for parameter in own if not getattr(parameter, "hidden", False)]
     rows = [row for row in rows if not row.startswith("| `--help`")]
     if rows:
         lines += ["| | default | |", "|---|---|---|", *rows, ""]

@@ -17,8 +17,8 @@ from producers.dispatch.feeder import Feeder, PlannedJob
 from producers.runs.doubts import recall
 from producers.runs.snapshot import read_run, write_run
 from restyle.coordination.call_ends import recipe
+from restyle.coordination.claims import Dropped
 from restyle.coordination.firings import Firings
-from restyle.coordination.fleet import Dropped
 from restyle.coordination.periods import Periods
 from restyle.coordination.progress import OpenShard, Progress, failed
 from restyle.coordination.suspensions import Suspension

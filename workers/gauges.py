@@ -16,8 +16,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from config.celery_app import QUEUES, RUNS
+from restyle.coordination.claims import Limits
 from restyle.coordination.firings import Firings
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis import server as redis_server

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from restyle.coordination.fleet import Dropped
+from restyle.coordination.claims import Dropped
 from restyle.errors import ConfigurationError, RestyleError
 from restyle.telemetry import steps
 from tasks.resources import Resources

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apps.session import Session
-from apps.terminal.console import credits_text, say, talk
+from apps.terminal.console import Volume, credits_text, say, talk
 from apps.views.pace import Pace
 from producers.runs.snapshot import Snapshot
 from producers.runs.statistics import VariantTally
@@ -25,8 +25,8 @@ from restyle.models import Job, Outcome, Run, RunStatus
 if TYPE_CHECKING:
     from apps.views.run_detail import CloseUp
 
-#: Seconds between two lines where there is no terminal.
-EVERY = 10.0
+#: Seconds between two lines where there is no terminal: at first, after hours, and by which part of what has passed.
+EVERY, SELDOM, PART = 10.0, 600.0, 1 / 6
 #: Seconds between two looks at the jobs themselves.
 LOOK_EVERY = 1.0
 #: How many variants and failures the board has room for.
@@ -78,14 +78,17 @@ class Looking:
         return Near(self._close.variants, [(shown.job, shown.outcome) for shown in self._close.failures])
 
 
-def _lines(pace: Pace, price: float) -> Callable[[Snapshot], None]:
-    last_said = float("-inf")
+def _lines(pace: Pace, price: float, clock: Callable[[], float] = time.monotonic) -> Callable[[Snapshot], None]:
+    """A line now and then, the longer it takes the more seldom; and one whenever the run stands still, or goes on."""
+    began, last_line, stood = clock(), float("-inf"), ""
 
     def show(now: Snapshot) -> None:
-        nonlocal last_said
+        nonlocal last_line, stood
         pace.add(now.planned - now.pending)
-        if time.monotonic() - last_said >= EVERY or now.ended:
-            last_said = time.monotonic()
+        every = EVERY if Volume.is_verbose else min(SELDOM, max(EVERY, PART * (clock() - began)))
+        stands = now.suspension.reason if now.suspension else ""
+        if clock() - last_line >= every or now.ended or stands != stood:
+            last_line, stood = clock(), stands
             say(" · ".join([f"{now.planned - now.pending:,}/{now.planned:,}", *facts(now, pace, price)]))
 
     return show

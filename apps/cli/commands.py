@@ -13,6 +13,9 @@ import typer
 import typer.main
 from typer.core import TyperCommand, TyperGroup
 
+from apps.cli import panels
+from apps.cli.panels import lay_out, panel_of
+
 #: How help is written; of the whole, and so of every command.
 MARKUP: Any = "rich"
 
@@ -81,7 +84,9 @@ class Commands(TyperGroup):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         for name, (_module, told) in COMMANDS.items():
-            self.add_command(TyperCommand(name, help=told, rich_markup_mode=self.rich_markup_mode))
+            panel = panel_of(name, panels.COMMANDS)
+            command = TyperCommand(name, help=told, rich_markup_mode=self.rich_markup_mode, rich_help_panel=panel)
+            self.add_command(command)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the words begin with, from its module, and the words behind its name."""
@@ -94,4 +99,6 @@ def load(name: str) -> Any:
     module, _told = COMMANDS[name]
     group = typer.Typer(rich_markup_mode=MARKUP)
     import_module(f"apps.cli.{module}").add_to(group)
-    return typer.main.get_group(group).commands[name]
+    command = typer.main.get_group(group).commands[name]
+    lay_out(command)
+    return command

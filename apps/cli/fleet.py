@@ -70,16 +70,23 @@ def doctor(sandbox: options.Sandbox = False, as_json: options.Json = False) -> N
     sys.exit(0 if all(finding.ok for finding in findings) else 3)
 
 
-def config(as_json: options.Json = False) -> None:
+def config(
+    changed: bool = typer.Option(False, "--changed", help="Only settings that are not left at their defaults."),
+    as_json: options.Json = False,
+) -> None:
     """Print every setting with where it comes from; secrets are masked."""
     settings = options.settings_from()
+    wanted = [name for name in names() if not changed or settings.source(name) != "default"]
     if as_json:
-        print_json({name: {"value": shown(settings, name), "source": settings.source(name)} for name in names()})
+        print_json({name: {"value": shown(settings, name), "source": settings.source(name)} for name in wanted})
+        return
+    if not wanted:
+        say("Every setting has its default.")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("setting", "value", "source"):
         table.add_column(title, overflow="fold")
-    for name in names():
+    for name in wanted:
         source = settings.source(name)
         table.add_row(name, str(shown(settings, name)), source, style="" if source != "default" else "dim")
     out.print(table)

@@ -158,7 +158,9 @@ def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool, clashes: Clashe
     if yes or plan.request.budget is not None:
         return
     if has_terminal:
-        if not typer.confirm("Spend it?", err=True):
+        # Under --quiet nothing else has said how much it is.
+        what = f"at most {credits_text(credits, settings.credit_price)}" if talk.quiet else "it"
+        if not typer.confirm(f"Spend {what}?", err=True):
             raise ConfigurationError("stopped before anything was spent")
     elif credits > settings.confirm_above:
         raise ConfigurationError(

@@ -15,16 +15,37 @@ _PIPE = 160
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE)
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
+#: What is said under `--quiet` all the same.
+_alarm = Console(stderr=True, highlight=False, soft_wrap=True)
+#: Colours of what went wrong, or needs a person.
+_GRAVE = ("yellow", "red")
+
+
+class Volume:
+    """How much a command says."""
+
+    is_verbose = False
+
+
+def hush() -> None:
+    """From here on only what went wrong, or needs a person, is said."""
+    talk.quiet = True
+
+
+def speak_up() -> None:
+    """From here on more is said."""
+    Volume.is_verbose = True
 
 
 def say(text: str, style: str = "") -> None:
     """A line of talk; the text is taken literally."""
-    talk.print(escape(text), style=style)
+    is_grave = any(colour in style for colour in _GRAVE)
+    (_alarm if talk.quiet and is_grave else talk).print(escape(text), style=style)
 
 
 def fail(text: str) -> None:
     """What went wrong, for the reader."""
-    talk.print(f"[bold red]restyle:[/] {escape(text)}")
+    (_alarm if talk.quiet else talk).print(f"[bold red]restyle:[/] {escape(text)}")
 
 
 def print_json(value: Mapping[str, object]) -> None:

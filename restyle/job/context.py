@@ -6,7 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from restyle.coordination.fleet import Claim, Fleet
+from restyle.coordination.claims import Claim
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.rotation import Rotation
 from restyle.coordination.traffic import Traffic
 from restyle.images.c2pa import Signer

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from producers.runs.suspensions import remove_suspension
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.claims import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
 from restyle.keys import account_id
 from tests.acceptance.conftest import FleetOf

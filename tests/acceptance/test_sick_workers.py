@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.claims import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_s3_faults import kept

@@ -27,7 +27,8 @@ from producers.runs.outcomes import RunPruned, outcomes
 from producers.runs.snapshot import snapshot, write_run
 from reports.prune import leftovers, prunable, remove
 from reports.report import write_report
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.claims import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError, StoreAccessDenied

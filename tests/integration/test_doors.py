@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from apps.sandbox import styles
-from restyle.coordination.fleet import Dropped, Fleet, Limits
+from restyle.coordination.claims import Dropped, Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Ended, Progress
 from restyle.coordination.redis.client import State
 from restyle.errors import ApiTimeout, ApiUnavailable, RequestFailed, RequestLost, RestyleError, ResultGone

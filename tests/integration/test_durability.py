@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.claims import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
 from restyle.coordination.redis.durability import Durability

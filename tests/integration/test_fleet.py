@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from restyle.coordination.fleet import Dropped, Fleet, Limits
+from restyle.coordination.claims import Dropped, Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Holding
 from restyle.coordination.progress import Ended, Progress
 from restyle.coordination.redis.client import State

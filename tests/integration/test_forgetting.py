@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from restyle.coordination.budgets import Budgets
-from restyle.coordination.fleet import Claim, Dropped, Fleet, Limits
+from restyle.coordination.claims import Claim, Dropped, Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Hands
 from restyle.coordination.periods import Periods
 from restyle.coordination.progress import Ended, Progress

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.claims import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Granted
 from restyle.coordination.heartbeats import Holding as InHand
 from restyle.coordination.progress import Progress

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from restyle.coordination.fleet import Claim, Fleet, Limits
+from restyle.coordination.claims import Claim, Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.errors import ApiUnavailable, RateLimited
 from restyle.http.rate_limits import MOST

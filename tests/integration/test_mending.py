@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from restyle.coordination.fleet import Claim, Fleet, Limits
+from restyle.coordination.claims import Claim, Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.mending import ACCOUNT, NAMED, WORKSPACE, Form
 from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import State

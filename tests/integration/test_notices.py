@@ -15,7 +15,8 @@ import pytest
 from config.settings import Settings
 from reports.channels import is_link_local, may_receive
 from reports.notifications import Notifications
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.claims import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import Notice
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.claims import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Ended, Progress
 from restyle.models import Outcome, OutcomeKind
 from tests.acceptance.test_rate import busiest

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from restyle.coordination.budgets import Budgets
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.claims import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods, names_of
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State

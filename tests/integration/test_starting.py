@@ -19,8 +19,9 @@ from producers.scheduling.fired import MAX_BYTES, Fired
 from producers.scheduling.schedule import Firing, fire
 from producers.scheduling.start import Starter
 from reports.notifications import Notifications
+from restyle.coordination.claims import Limits
 from restyle.coordination.firings import Firings
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError

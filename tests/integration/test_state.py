@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from restyle.coordination.fleet import Claim, Dropped, Fleet, Limits
+from restyle.coordination.claims import Claim, Dropped, Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods
 from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import TAKEN_WHEN_FULL, State, _script_texts

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from restyle.coordination import trends
+from restyle.coordination.claims import Limits
 from restyle.coordination.events import events
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
 from restyle.coordination.trends import FleetPoint, RunPoint
 from restyle.keys import Workspace

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from restyle.coordination.fleet import Fleet, Limits
+from restyle.coordination.claims import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.job.parked import in_redis as parked
 from restyle.models import Message
 from tests.support.sandbox import SandboxServer

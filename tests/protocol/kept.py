@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from restyle.coordination.fleet import Claim, Fleet
+from restyle.coordination.claims import Claim
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Hands
 from restyle.models import (
     OutcomeKind,

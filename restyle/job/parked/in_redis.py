@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from restyle.coordination.fleet import Claim, Fleet, Verdict
+from restyle.coordination.claims import Claim, Verdict
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
 from restyle.coordination.redis.durability import WITHIN_MS, Proof
 from restyle.job.context import Called
