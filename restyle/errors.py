@@ -18,6 +18,7 @@ RestyleError
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
 │   ├── ClockSkewed           this machine's clock is too far from S3's; the worker stands aside, no attempt spent
 │   └── StateUnavailable      Redis is out of reach, or refuses; costs no attempt
+├── RunUnreadable             what is written down of one run cannot be read: it stands still, the others go on
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
 ├── ObjectRefused             S3 refuses this one object: not_stored; the others go on
 │   └── BucketRefused         it refuses all of a bucket: in the workspace's own it concerns every job

@@ -21,6 +21,8 @@ from restyle.s3.store import Store
 MOST, KEPT = 200, 20
 #: Jobs that a reason names, and characters of its message.
 EXAMPLES, WORDS = 3, 300
+#: Characters of an error's code that are kept; each of ours is shorter.
+LONGEST_CODE = 100
 #: Seconds for which a run that has no report is read through.
 LOOK_FOR = 2.0
 
@@ -41,7 +43,7 @@ class Group:
 class Reason(Value):
     """One reason, as a report keeps it."""
 
-    error: str = Field(max_length=100)
+    error: str = Field(max_length=LONGEST_CODE)
     message: str = Field(max_length=WORDS)
     """What all of them say; `…` for what each says otherwise."""
     count: int
@@ -64,7 +66,7 @@ class Reasons:
         key = outcome.error, outcome.http_status, " ".join("…" if _OWN.search(word) else word for word in words)
         if key not in self._groups and len(self._groups) >= MOST:
             key, message = (outcome.error, None, ""), "and others"
-        group = self._groups.setdefault(key, Group(outcome.error, message))
+        group = self._groups.setdefault(key, Group(outcome.error[:LONGEST_CODE], message))
         group.count += 1
         group.message = common(group.message, message)
         if len(group.examples) < EXAMPLES:

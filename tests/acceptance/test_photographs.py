@@ -52,11 +52,11 @@ def write_bad(folder: Path) -> dict[str, str]:
         "truncated.jpg": (pictures.encode(pictures.photo().convert("RGB"))[:9000], "truncated"),
         "text.jpg": (b"this is not a picture, whatever its name says\n", "not a picture"),
         "bomb.png": (pictures.bomb_png(), "pixels"),
-        "empty.jpg": (b"", "empty"),
         "moving.gif": (pictures.animation(), "animat"),
     }
     for name, (data, _) in files.items():
         (folder / name).write_bytes(data)
+    (folder / "empty.jpg").write_bytes(b"")  # no picture of a folder, and so no entry
     return {name.rpartition(".")[0]: word for name, (_, word) in files.items()}
 
 

@@ -18,7 +18,10 @@ MOST_MB, MOST_SECONDS = 300.0, 5.0
 
 _ASK = """
 import json, sys, time
-from restyle import cores, costs, images, memory
+from restyle import images
+from restyle.job import costs
+from restyle.runtime import allocator as memory
+from restyle.runtime import cores
 from restyle.coordination.budgets import Budgets
 from restyle.errors import RestyleError
 from restyle.models import Params

@@ -26,7 +26,11 @@ def test_what_needs_no_command_imports_none(words: list[str], code: int, tmp_pat
     found = imported(Command(tmp_path), *words, expect=code)
     assert not among(found, *COSTLY)
     # Of the domain no more than turns errors into exit codes, and has no core written.
-    assert {module for module in found if module.startswith("restyle.")} == {"restyle.cores", "restyle.errors"}
+    assert {module for module in found if module.startswith("restyle.")} == {
+        "restyle.errors",
+        "restyle.runtime",
+        "restyle.runtime.cores",
+    }
 
 
 def test_a_wrong_name_loads_no_command(tmp_path: Path) -> None:
