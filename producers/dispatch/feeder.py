@@ -64,6 +64,7 @@ class Feeder:
     workspace: Workspace
     window_jobs: int
     refeed_after: float
+    most_braked: int = MOST_BRAKED
     token: str = field(default_factory=lambda: uuid4().hex)
     _plans: OrderedDict[tuple[str, int], list[bytes]] = field(default_factory=OrderedDict)
     _envelopes: dict[tuple[str, str], Envelope] = field(default_factory=dict)
@@ -231,7 +232,7 @@ class Feeder:
         candidates += range(totals.cursor, totals.shards)
         is_refused, idle = False, 0
         for shard in candidates:
-            if behind >= MOST_BRAKED:
+            if behind >= self.most_braked:
                 return True
             if room <= 0 or idle == OPENED_AT_ONCE:
                 return False
