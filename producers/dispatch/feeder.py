@@ -141,10 +141,10 @@ class Feeder:
         self._feed_again(run_id, shards, pending)
         is_all_open = self._open(run_id, totals, shards, pending, braked)
         if braked and is_all_open and pending and not any(pending.values()):
-            told = brakes(self.progress.state, run_id)
-            detail = "; ".join(brake.detail for brake in told)
-            if told and self.progress.suspend(run_id, told[0].reason, detail, DISPATCHER):
-                note(self.progress.state, run_id, "suspended", DISPATCHER, f"{told[0].reason}: {detail}")
+            standing = brakes(self.progress.state, run_id)
+            detail = "; ".join(brake.detail for brake in standing)
+            if standing and self.progress.suspend(run_id, standing[0].reason, detail, DISPATCHER):
+                note(self.progress.state, run_id, "suspended", DISPATCHER, f"{standing[0].reason}: {detail}")
 
     def _pending(self, run_id: str, shard: OpenShard, braked: frozenset[str]) -> int:
         """How many jobs of an open shard are pending, but for those of braked variants."""
@@ -209,13 +209,13 @@ class Feeder:
     def _unbraked(self, run_id: str, shard: int, braked: frozenset[str]) -> list[PlannedJob]:
         """The pending jobs of a shard, but for those of braked variants."""
         ended = self.progress.ended(run_id, shard)
-        found = []
+        jobs = []
         for index, line in enumerate(self.plan(run_id, shard)):
             if index not in ended:
                 job = json.loads(line)
                 if job["variant"] not in braked:
-                    found.append((index, self.workspace.job_id(job["id"], job["variant"]), line))
-        return found
+                    jobs.append((index, self.workspace.job_id(job["id"], job["variant"]), line))
+        return jobs
 
     def _open(
         self, run_id: str, totals: Totals, shards: list[OpenShard], pending: dict[int, int], braked: frozenset[str]
