@@ -243,6 +243,7 @@ class Feeder:
                 is_refused = True
                 continue
             self.feed(run_id, shard)
+            self._braked.pop((run_id, shard), None)  # of one that Redis had lost
             pending[shard] = self._pending(run_id, OpenShard(shard, size, 0, 0), braked)
             room -= pending[shard]
             behind += size - pending[shard]
