@@ -64,6 +64,7 @@ class Feeder:
     workspace: Workspace
     window_jobs: int
     refeed_after: float
+    most_braked: int = MOST_BRAKED
     token: str = field(default_factory=lambda: uuid4().hex)
     _plans: OrderedDict[tuple[str, int], list[bytes]] = field(default_factory=OrderedDict)
     _envelopes: dict[tuple[str, str], Envelope] = field(default_factory=dict)
@@ -142,10 +143,10 @@ class Feeder:
         self._feed_again(run_id, shards, pending)
         is_all_open = self._open(run_id, totals, shards, pending, braked)
         if braked and is_all_open and pending and not any(pending.values()):
-            told = brakes(self.progress.state, run_id)
-            detail = "; ".join(brake.detail for brake in told)
-            if told and self.progress.suspend(run_id, told[0].reason, detail, DISPATCHER):
-                note(self.progress.state, run_id, "suspended", DISPATCHER, f"{told[0].reason}: {detail}")
+            standing = brakes(self.progress.state, run_id)
+            detail = "; ".join(brake.detail for brake in standing)
+            if standing and self.progress.suspend(run_id, standing[0].reason, detail, DISPATCHER):
+                note(self.progress.state, run_id, "suspended", DISPATCHER, f"{standing[0].reason}: {detail}")
 
     def _pending(self, run_id: str, shard: OpenShard, braked: frozenset[str]) -> int:
         """How many jobs of an open shard are pending, but for those of braked variants."""
@@ -212,13 +213,13 @@ class Feeder:
     def _unbraked(self, run_id: str, shard: int, braked: frozenset[str]) -> list[PlannedJob]:
         """The pending jobs of a shard, but for those of braked variants."""
         ended = self.progress.ended(run_id, shard)
-        found = []
+        jobs = []
         for index, line in enumerate(self.plan(run_id, shard)):
             if index not in ended:
                 job = json.loads(line)
                 if job["variant"] not in braked:
-                    found.append((index, self.workspace.job_id(job["id"], job["variant"]), line))
-        return found
+                    jobs.append((index, self.workspace.job_id(job["id"], job["variant"]), line))
+        return jobs
 
     def _open(
         self, run_id: str, totals: Totals, shards: list[OpenShard], pending: dict[int, int], braked: frozenset[str]
@@ -235,7 +236,7 @@ class Feeder:
         candidates += range(totals.cursor, totals.shards)
         is_refused, idle = False, 0
         for shard in candidates:
-            if behind >= MOST_BRAKED:
+            if behind >= self.most_braked:
                 return True
             if room <= 0 or idle == OPENED_AT_ONCE:
                 return False
@@ -246,6 +247,7 @@ class Feeder:
                 is_refused = True
                 continue
             self.feed(run_id, shard)
+            self._braked.pop((run_id, shard), None)  # of one that Redis had lost
             pending[shard] = self._pending(run_id, OpenShard(shard, size, 0, 0), braked)
             room -= pending[shard]
             behind += size - pending[shard]

@@ -183,8 +183,8 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
 
 
 def _braked(run: Run, progress: Progress) -> tuple[BrakeNote, ...]:
-    found = brakes(progress.state, run.run_id)
-    return tuple(BrakeNote(variant=brake.variant, reason=brake.reason, detail=brake.detail) for brake in found)
+    standing = brakes(progress.state, run.run_id)
+    return tuple(BrakeNote(variant=brake.variant, reason=brake.reason, detail=brake.detail) for brake in standing)
 
 
 def _standing(run: Run, progress: Progress) -> tuple[Totals | None, Trouble | None]:

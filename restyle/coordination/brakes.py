@@ -42,11 +42,11 @@ def read_limit(value: object) -> str:
         ValueError: it is neither.
     """
     text = "" if isinstance(value, bool) else str(value).strip()
-    found = _LIMIT.fullmatch(text)
-    if found is None or (found[2] and int(found[1]) > 100):
+    match = _LIMIT.fullmatch(text)
+    if match is None or (match[2] and int(match[1]) > 100):
         raise ValueError(f"{text!r} is neither a number of jobs, like 30, nor a share, like 50%; 0 is no limit")
-    number = int(found[1])
-    return f"{number}{found[2]}" if number else "0"
+    number = int(match[1])
+    return f"{number}{match[2]}" if number else "0"
 
 
 BrakeLimit = Annotated[str, BeforeValidator(read_limit)]
@@ -54,8 +54,8 @@ BrakeLimit = Annotated[str, BeforeValidator(read_limit)]
 
 def brakes(state: State, run_id: str) -> tuple[Brake, ...]:
     """The variants of a run that are braked, by name; one whose entry cannot be read is braked all the same."""
-    found = state.ask("HGETALL", state.key("run", run_id, "braked"))
-    return tuple(_brake(variant, text) for variant, text in sorted(found.items()))
+    entries = state.ask("HGETALL", state.key("run", run_id, "braked"))
+    return tuple(_brake(variant, text) for variant, text in sorted(entries.items()))
 
 
 def braked_variants(state: State, run_id: str) -> frozenset[str]:

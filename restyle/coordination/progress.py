@@ -277,7 +277,8 @@ class Progress(Registry):
     def report(self, fleet: Fleet, message: Message, token: str, ended: Ended) -> bool:
         """Reports how a job ended; False where it had an outcome already or its shard is not open."""
         outcome = ended.outcome.model_copy(update={"worker": fleet.worker, "ended": utc_now()})
-        found, failure = ended.found, outcome.error if outcome.outcome is OutcomeKind.FAILED else ""
+        found = ended.found
+        failure = outcome.error if outcome.outcome is OutcomeKind.FAILED else ""
         called = found.timestamps.called if found else None
         counted = self.state.run(
             "report", fleet.worker, message.run_id, message.shard, message.index, message.job_id, token,

@@ -237,6 +237,24 @@ def test_one_bad_variant_of_three_stops_that_variant_only(
     assert (sandbox.calls, sandbox.paid_twice) == (102, {})
 
 
+@pytest.mark.parametrize(("most_braked", "done"), [(100_000, 10), pytest.param(60, 0, marks=pytest.mark.long)])
+def test_others_behind_a_bad_variant_are_reached(
+    s3: S3, redis_url: str, sandbox: SandboxServer, three: str, most_braked: int, done: int
+) -> None:
+    """Where all of its rows come first, its shards stay open beside those behind; no more of them than bearable."""
+    sandbox.script(*["black"] * 40, prompt_contains="bad")
+    with running_works(s3, redis_url, sandbox, window_jobs=8) as works:
+        works.feeder.most_braked = most_braked
+        _, *rows = works.catalog(140).split()
+        manifest = "\n".join(
+            ["id,image,variant", *(f"{row},{'bad' if n < 130 else 'oak'}" for n, row in enumerate(rows))]
+        )
+        run_id = works.submit(manifest, prompt=None, variants=three)
+        now = works.stands(run_id, "suspect")
+    assert (now.succeeded - now.suspect, now.pending) == (done, 140 - now.succeeded)
+    assert now.suspect < 20 + 4
+
+
 @pytest.mark.long
 def test_a_redis_that_is_lost_brakes_anew(s3: S3, redis_url: str, sandbox: SandboxServer, three: str) -> None:
     """It counts from nought: the bad variant stops again after twenty more, and the others are done."""

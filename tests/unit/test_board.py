@@ -98,9 +98,9 @@ def test_what_goes_wrong_is_told_at_once() -> None:
     """Suspects, lines that were left out and a variant that stands still, on the board and in its plain lines."""
     brake = {"variant": "sea", "reason": "suspect", "detail": "25 of the last 50 pictures of variant sea look wrong"}
     now = a_moment(suspect=25, invalid=2, braked=[brake])
-    told = drawn(now)
-    assert "25 look wrong   2 invalid" in told
-    assert "variant sea stopped (suspect): 25 of the last 50 pictures" in told
+    shown = drawn(now)
+    assert "25 look wrong   2 invalid" in shown
+    assert "variant sea stopped (suspect): 25 of the last 50 pictures" in shown
     assert {"25 suspect", "2 invalid", "sea stopped: suspect"} <= {*facts(now, Steady([1] * 10), 1.0)}
 
 

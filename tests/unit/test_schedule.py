@@ -215,3 +215,13 @@ def test_secrets_are_refused_in_the_file(name: str) -> None:
     Path("restyle.toml").write_text(f'{name} = "x"', encoding="utf-8")
     with pytest.raises(ConfigurationError, match="unknown setting"):
         load_settings()
+
+
+def test_a_schedule_has_brakes_of_its_own() -> None:
+    """What it does not say is the beat's setting; what it says wrongly is told with its name."""
+    firing = fire(schedule(max_failures="10%"), at("2026-01-10T01:15"), load_settings(max_suspects="5"))
+    assert (firing.settings["max_failures"], firing.settings["max_suspects"]) == ("10%", "5")
+    lines = [f'{name} = "{value}"' for name, value in {**GOOD, "max_suspects": "half"}.items()]
+    Path("restyle.toml").write_text("\n".join(["[[schedule]]", *lines]))
+    with pytest.raises(ConfigurationError, match=r"nightly: max_suspects: 'half' is neither a number of jobs"):
+        load_settings()

@@ -142,13 +142,13 @@ local function brake()
   examples = (is_suspect and '' or ': ' .. how) .. examples .. (words ~= '' and '; ' .. words or '')
   if share == '%' then
     if ended < least_endings or 100 * count < most * ended then return end
-    local told = is_suspect and '%d of the last %d pictures of variant %s look wrong'
+    local sentence = is_suspect and '%d of the last %d pictures of variant %s look wrong'
       or '%d of the last %d jobs of variant %s failed alike'
-    stop_variant(reason, string.format(told, count, ended, variant) .. examples)
+    stop_variant(reason, string.format(sentence, count, ended, variant) .. examples)
   else
     local total = redis.call('HINCRBY', run_key(run), reason .. '_lately', 1)
-    local told = is_suspect and '%d pictures look wrong, and the limit is %d' or '%d jobs failed, and the limit is %d'
-    if total >= most then suspend_rest(reason, string.format(told, total, most) .. examples) end
+    local sentence = is_suspect and '%d pictures look wrong, and the limit is %d' or '%d jobs failed, and the limit is %d'
+    if total >= most then suspend_rest(reason, string.format(sentence, total, most) .. examples) end
   end
 end
 
