@@ -11,7 +11,7 @@ from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 from pydantic import SecretStr
 
-from config.celery_app import make_celery
+from config.celery_app import RUNS, START_TASK, make_celery
 from config.connections import open_state
 from config.settings import Settings
 from restyle.coordination.redis.client import patiently
@@ -67,10 +67,10 @@ def test_both_doors_follow_the_primary(servers: Watched, monkeypatch: pytest.Mon
 
 
 def put_and_get(connection: Connection, text: str) -> None:
-    """A message there and back."""
-    queue = connection.SimpleQueue(f"queue:{text}")
-    queue.put(text)
+    """A message there and back; nothing else than one of ours passes."""
+    queue = connection.SimpleQueue(RUNS, serializer="json")
+    queue.put([[text], {}, {}], headers={"task": START_TASK, "id": text})
     message = queue.get(timeout=5)
     message.ack()
-    assert message.payload == text
+    assert message.payload == [[text], {}, {}]
     queue.close()
