@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pytest
@@ -67,15 +68,25 @@ def gateway(s3: S3) -> Iterator[Listening]:
 def hostile(fleet: FleetOf, sandbox: SandboxServer, redis_url: str) -> Hostile:
     """Who writes to Redis."""
     account = f"restyle:{account_id(sandbox.url, sandbox.api_key)}:"
-    return Hostile(State(redis_url, namespace=fleet.workspace.namespace, account=""), account, seed=16)
+    return Hostile(State(redis_url, namespace=fleet.workspace.namespace, account=""), account)
 
 
-#: Seconds between two crafted changes at least, so that the others meet a run at work.
-PAUSE = 0.1
+@dataclass(frozen=True)
+class Attack:
+    """Changes at random over so many seconds of a run of so many jobs, by a seed."""
+
+    jobs: int
+    changes: int
+    seconds: float
+    seed: int
+
+    def __str__(self) -> str:
+        """The test's name."""
+        return f"{self.jobs}-{self.changes}-{self.seed}"
 
 
-def attack(hostile: Hostile, queue: Queue, run_id: str, changes: int) -> None:
-    """The changes, one after another, the crafted ones among those at random."""
+def carry_out(attack: Attack, hostile: Hostile, queue: Queue, run_id: str) -> None:
+    """The changes, one after another, the crafted ones among those at random, while a run is at work."""
 
     def push(name: str, task: str, kwargs: dict[str, Any]) -> None:
         queue.name = queue.state.key(name)
@@ -84,38 +95,44 @@ def attack(hostile: Hostile, queue: Queue, run_id: str, changes: int) -> None:
     crafted = hostile.crafted(run_id, push)
     assert len(crafted) >= 50
     for change in crafted:
-        pause = Clock(PAUSE)
+        pause = Clock(attack.seconds / len(crafted))
         with suppress(RedisError):
             change()
-        hostile.change(changes // len(crafted))
+        hostile.change(attack.changes // len(crafted))
         pause.wait()
 
 
+SHORT = Attack(40, 1_000, 3, 16)
+LONG = (Attack(200, 10_000, 40, seed) for seed in (16, 17, 18))
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("jobs", "changes"), [(40, 1_000), pytest.param(200, 10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("attack", [SHORT, *(pytest.param(attack, marks=pytest.mark.long) for attack in LONG)], ids=str)
 def test_a_run_outlives_whoever_writes_to_redis(
-    fleet: FleetOf, sandbox: SandboxServer, redis_url: str, gateway: Listening, hostile: Hostile, jobs: int,
-    changes: int,
-) -> None:  # fmt: skip
+    fleet: FleetOf, sandbox: SandboxServer, gateway: Listening, hostile: Hostile, attack: Attack
+) -> None:
     """No unplanned call, nothing read or written elsewhere, no worker ended; the run ends, or says why it does not."""
-    ids = write_catalog(fleet.command.folder, jobs)
+    ids = write_catalog(fleet.command.folder, attack.jobs)
     sandbox.control(latency=0.3)
+    hostile.chance.seed(attack.seed)
     here = fleet.with_settings(**QUICK, AWS_ENDPOINT_URL_S3=gateway.url)
     with here.workers(2) as workers:
         run_id = here.submit()
         wait_until(lambda: sandbox.calls > 2, timeout=60, description="the first calls")
         began = time.monotonic()
-        attack(hostile, Queue(redis_url, fleet.workspace.namespace), run_id, changes)
+        queue = Queue(fleet.command.env["RESTYLE_REDIS_URL"], fleet.workspace.namespace)
+        carry_out(attack, hostile, queue, run_id)
         took = time.monotonic() - began
         reasons = ended(here, run_id)
         assert [worker.poll() for worker in workers] == [None, None]
         dump = "".join(str(hostile.state.redis.dump(key)) for key in hostile.keys)
     paid = sandbox.counters()["paid"]
     names = {name: fleet.workspace.job_id(name, "default") for name in ids}
-    until_end = time.monotonic() - began
-    sys.stdout.write(f"{changes} changes in {took:.0f} s, {until_end:.0f} s to the end; {len(paid)} paid, twice: ")
-    sys.stdout.write(f"{sandbox.paid_twice}; {len(hostile.erased)} erased; reasons: {reasons}\n")
-    assert len(paid) <= jobs
+    sys.stdout.write(
+        f"{attack.changes:,} changes in {took:.0f} s, the end after {time.monotonic() - began:.0f} s; {len(paid)} paid,"
+        f" twice: {sandbox.paid_twice}; {len(hostile.erased)} leases erased; reasons: {reasons}\n"
+    )
+    assert len(paid) <= attack.jobs
     assert not any("free pictures" in key for key in paid)
     assert gateway.outside(fleet.workspace.uri) == []
     assert sandbox.charged - len(paid) <= len(hostile.erased & set(names.values()))
@@ -164,11 +181,13 @@ def ended(here: FleetOf, run_id: str) -> list[str]:
             if RESUME.search(note["next"]) and now - since.setdefault(note["reason"], now) >= (
                 SILENCE if note["next"].startswith("wait") else 0
             ):
-                here.command("resume", run_id, expect=None)
+                reasons[note["reason"]] += f" -> {here.command('resume', run_id, expect=None).err[-500:]}"
         if found.get("trouble") or found.get("suspension") or found["pending"] != last:
             moved, last = now, found["pending"]
         assert now - moved < SILENCE, f"it stands still without a word: {found}"
+        assert now - began < 240, f"it does not end, and says why: {reasons}"
         return False
 
-    wait_until(look, timeout=240, description=f"the end of {run_id}; it gave as reasons: {reasons}")
+    began = time.monotonic()
+    wait_until(look, timeout=300, description=f"the end of {run_id}")
     return list(reasons)
