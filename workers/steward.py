@@ -67,7 +67,7 @@ class Steward(threading.Thread):
         self._troubles = troubles
         self._rebuilder = Rebuilder(self._store, self._workspace, self._progress, resources.tools.fleet)
         self._nudged, self._over = threading.Event(), threading.Event()
-        self._looks, self._next_glance = 0, 0.0
+        self._looks, self._next_glance, self._is_interested = 0, 0.0, False
         self._lookout = Lookout(resources)
         self._seen, self._since = ("", ""), 0.0
 
@@ -122,6 +122,9 @@ class Steward(threading.Thread):
             for run in unmoved.unknown:
                 self._restore(run)
         self._looks += 1
+        if self._is_interested and self._progress.unfinished():
+            self._is_interested = False
+            self._resources.holding.lose_interest()  # the workspace is held for the run itself by now
 
     def _glance(self) -> None:
         """Whether S3 has a run to be moved that Redis does not know of, for which nobody would hold the workspace."""
@@ -135,6 +138,7 @@ class Steward(threading.Thread):
         if unmoved.unlisted or unmoved.unknown:
             log.warning("S3 has an unfinished run of which Redis does not know: the workspace is held for it")
             self._looks = 0
+            self._is_interested = True
             holding.take_interest()
 
     # -- what people have said -----------------------------------------------------------------------------
