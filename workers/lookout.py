@@ -46,14 +46,14 @@ class Lookout:
         self._moved |= listed
         names = [name for name in run_ids(here.store, here.workspace) if name > _named(LONG_AGO)]
         names = [name for name in names if name not in self._ended]
-        known, over = self._known(names)
+        known, over = self.known(names)
         unlisted = self._unfinished(known - over - listed)
         if here.settings.local_redis is not None:
             return Unmoved(unlisted, [])  # the embedded stack works on what its commands name alone
         lately = {name for name in names if name > _named(LATELY)} | self._moved
         return Unmoved(unlisted, self._unfinished(lately.intersection(names) - known))
 
-    def _known(self, names: list[str]) -> tuple[set[str], set[str]]:
+    def known(self, names: list[str]) -> tuple[set[str], set[str]]:
         """The runs of which Redis has the size, or something unreadable; and those that are over by what it has."""
         state = self._resources.state
         keys = [state.key("run", name) for name in names]

@@ -67,7 +67,7 @@ class Steward(threading.Thread):
         self._troubles = troubles
         self._rebuilder = Rebuilder(self._store, self._workspace, self._progress, resources.tools.fleet)
         self._nudged, self._over = threading.Event(), threading.Event()
-        self._looks, self._next_glance = 0, 0.0
+        self._looks, self._next_glance, self._is_interested = 0, 0.0, False
         self._lookout = Lookout(resources)
         self._seen, self._since = ("", ""), 0.0
 
@@ -102,6 +102,7 @@ class Steward(threading.Thread):
         if not self._resources.tools.fleet.holds_workspace:
             self._glance()
             return
+        self._next_glance = 0.0
         server = self._server()
         if (seen := (server.process, server.stock_id)) != self._seen:
             self._seen, self._since = seen, time.monotonic()
@@ -121,6 +122,9 @@ class Steward(threading.Thread):
             for run in unmoved.unknown:
                 self._restore(run)
         self._looks += 1
+        if self._is_interested and self._progress.unfinished():
+            self._is_interested = False
+            self._resources.holding.lose_interest()  # the workspace is held for the run itself by now
 
     def _glance(self) -> None:
         """Whether S3 has a run to be moved that Redis does not know of, for which nobody would hold the workspace."""
@@ -134,6 +138,7 @@ class Steward(threading.Thread):
         if unmoved.unlisted or unmoved.unknown:
             log.warning("S3 has an unfinished run of which Redis does not know: the workspace is held for it")
             self._looks = 0
+            self._is_interested = True
             holding.take_interest()
 
     # -- what people have said -----------------------------------------------------------------------------
@@ -161,7 +166,7 @@ class Steward(threading.Thread):
     def _take_stock(self, server: Server) -> None:
         """Rebuilds the runs that Redis has lost; for an empty one sums what all runs have spent."""
         runs = list(read_runs(run_ids(self._store, self._workspace), self._store, self._workspace))
-        known = self._known(runs)
+        known, _ = self._lookout.known([run.run_id for run in runs])
         lost = [run for run in runs if run.finished is None and run.run_id not in known]
         fell_back = [] if server.is_new or self._is_embedded else self._progress.unfinished()
         # A living worker may need so long to reach a Redis that has moved, and to write down what it is calling for.
@@ -180,11 +185,6 @@ class Steward(threading.Thread):
             if not self._state.run("stock", server.stock_id, server.process):
                 return
             log.info("taken stock of S3", runs=len(runs), rebuilt=[run.run_id for run in lost], new=server.is_new)
-
-    def _known(self, runs: list[Run]) -> set[str]:
-        """The runs that Redis knows, be it something unreadable."""
-        found = self._state.ask_all(*(("HEXISTS", self._state.key("run", run.run_id), "planned") for run in runs))
-        return {run.run_id for run, knows in zip(runs, found, strict=True) if knows}
 
     def _restore(self, run: Run) -> bool:
         """Rebuilds a run; False where that has to wait. The embedded stack works on what its command names alone."""

@@ -19,7 +19,7 @@ from restyle.coordination.registry import Totals
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import ConfigurationError, RunUnreadable
 from restyle.keys import Workspace, is_run_id
-from restyle.models import ENDED, Labels, ManifestSource, Run, RunStatus, UtcTime, Value
+from restyle.models import ENDED, Labels, ManifestSource, Outcome, Run, RunStatus, UtcTime, Value
 from restyle.s3.store import Store
 
 
@@ -264,8 +264,15 @@ def _told(run: Run, store: Store, workspace: Workspace, progress: Progress) -> T
 
 def told_by_results(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
     """The ledger where Redis does not know the run: what results/ say; all else is pending."""
+
+    def legible(shard: int) -> dict[int, Outcome]:
+        try:
+            return progress.outcomes(run.run_id, shard)
+        except RunUnreadable:
+            return {}
+
     tally = Tally()
-    for job, outcome in rows_of(run, store=store, workspace=workspace, progress=progress)():
+    for job, outcome in outcomes(run, workspace=workspace, store=store, open_outcomes=legible):
         tally.add(job, outcome)
     told = tally.totals
     return Totals(

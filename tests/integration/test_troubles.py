@@ -170,3 +170,18 @@ def test_a_run_whose_plan_is_gone_can_be_cancelled(works: Works) -> None:
     dispatcher.tick()
     assert run_id not in here.progress.troubles()
     assert run_id not in here.progress.unfinished()
+
+
+def test_a_run_of_which_nothing_can_be_read_is_told(works: Works) -> None:
+    """Words in the place of its ledger and its shards: status says so, and what to type; that lets it go on."""
+    here, state = works.resources, works.resources.state
+    run_id = works.submit(works.catalog(20))
+    for name in ((), ("open",), ("closed",), ("shard", "0"), ("shard", "1"), ("shard", "3")):
+        state.ask("SET", state.key("run", run_id, *name), "running")
+    state.ask("SREM", state.key("runs"), run_id)
+    now = works.look(run_id)
+    assert now.pending == 20
+    assert now.trouble is not None
+    assert f"restyle resume {run_id}" in now.trouble.next
+    works.control.resume(run_id)
+    assert (works.look(run_id).trouble, here.progress.is_sound(run_id)) == (None, True)

@@ -27,7 +27,7 @@ class Hostile:
 
     state: State
     account: str
-    seed: int
+    seed: int = 16
     #: Jobs whose lease or mark was erased or written over: what kept them from a second call.
     erased: set[str] = field(default_factory=set)
 

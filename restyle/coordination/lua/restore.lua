@@ -13,11 +13,11 @@ if revision ~= '' and revision_of(run) ~= revision then return -1 end
 for name, value in pairs(told.fields) do redis.call('HSET', key, name, value) end
 redis.call('PERSIST', key)
 redis.call('DEL', closed_key(run))
+for shard = 0, tonumber(told.fields.shards) - 1 do redis.call('DEL', shard_key(run, shard)) end
 for _, shard in ipairs(told.closed) do redis.call('SETBIT', closed_key(run), shard, 1) end
 for _, job in ipairs(told.doubts) do redis.call('SADD', doubts_key(run), job) end
 for reason, entry in pairs(told.suspension) do redis.call('HSET', run_suspension_key(run), reason, entry) end
 for shard, fields in pairs(told.shards) do
-  redis.call('DEL', shard_key(run, shard))
   for name, value in pairs(fields) do redis.call('HSET', shard_key(run, shard), name, value) end
   redis.call('ZADD', open_key(run), 0, shard) -- hungry
 end

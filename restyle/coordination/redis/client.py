@@ -86,14 +86,20 @@ class State:
 
     def _mended(self, ask: Callable[[], R], args: Iterable[str | float]) -> R:
         """Asks again where somebody has put into Redis what a script fails by (restyle/mending.py)."""
-        for _ in range(_MENDED):
+        for turn in range(_MENDED):
             try:
                 return ask()
             except redis.ResponseError:
                 args = tuple(args)  # what they are made of is looked at here alone
-                if not mend(self, args):
+                # Where nothing is wrong, it may have been mended for somebody else, or written over, in between.
+                if not mend(self, args) and turn > 0:
                     raise
-        return ask()
+        try:
+            return ask()
+        except redis.ResponseError as error:
+            if not mend(self, args):
+                raise
+            raise StateUnavailable("somebody writes to Redis, again and again, what is none of restyle's") from error
 
     def run_durably(self, proof: Proof | None, script: str, *args: str | float) -> tuple[Any, bool | None]:
         """Runs a script, and waits until what it wrote is safe: its answer, and whether that was confirmed.

@@ -143,12 +143,20 @@ class Holding:
     # -- for whoever looks for work that is left ------------------------------------------------------------
 
     def was_last(self) -> bool:
-        """Whether no other Redis stands in the way, or has held the workspace since this one did."""
+        """Whether no other Redis stands in the way, or has held the workspace since this one did.
+
+        One at this Redis's address is this one, where it has forgotten its own record's name.
+        """
         known = self._tenure.know()
         if not known.name or known.loss:
             return False
         rivals = self._flags.look(known).rivals
-        return not any(rival.is_living or rival.number > known.number for rival in rivals)
+        return not any(
+            rival.is_living or (rival.number > known.number and not self._is_here(rival)) for rival in rivals
+        )
+
+    def _is_here(self, rival: Rival) -> bool:
+        return rival.record is not None and rival.record.redis == self._owner.redis
 
     def take_interest(self) -> None:
         """Has the workspace held for a while, although Redis knows of nothing to do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from restyle.models import utc_now
 
 #: Seconds after which a process that took the turn and died with it is passed over.
 TURN = 20.0
+_BEAT = re.compile(r"[0-9a-f]{16}")
 #: Beats that a process remembers; Redis remembers as many (fleet_turn.lua).
 MOST_BEATS = 20
 
@@ -105,9 +107,11 @@ class Tenure:
         if own and self._machine and not own.endswith(f"-{self._machine}"):
             self.end()
             own, lease, names, fields = "", 0, [], {}
+        beats = filter(_BEAT.fullmatch, beats)
         self._beats = tuple(dict.fromkeys([*beats, *self._beats]))[:MOST_BEATS]
         number = _whole(fields.get("number"), below=MOST_TENURES)
         if own:
+            number = max(number, self._memory[2] if own == self._memory[0] else 0)
             self._memory = (own, int(fields.get("here") == "1"), number)
         return Known(
             now=float(now),
@@ -115,7 +119,7 @@ class Tenure:
             has_work=bool(work),
             runs=int(runs),
             noted_runs=_whole(fields.get("runs"), default=-1),
-            names=frozenset({own, *names}) - {""},
+            names=frozenset(filter(is_name, (own, *names))),
             beats=frozenset(self._beats),
             name=own,
             number=number,
