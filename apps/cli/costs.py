@@ -10,7 +10,7 @@ import typer
 
 from apps.cli import options
 from apps.session import session
-from apps.terminal.console import out, print_json, say, talk
+from apps.terminal.console import amount, out, print_json, say, talk
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.spending import By, Cost, Spending, spending
 from restyle.coordination.periods import Periods, known_zone
@@ -94,7 +94,7 @@ def _print_table(told: Spending, by: By, price: float) -> None:
     rows = _sorted(told, by)
     for name, cost in [*rows, ("total", told.total)]:
         figures = _numbers(cost, price)
-        cells = [f"{cost.pictures:,}", *(f"{figures[title]:,.2f}" for title in ("credits", "in_doubt", "dollars"))]
+        cells = [f"{cost.pictures:,}", *(amount(figures[title]) for title in ("credits", "in_doubt", "dollars"))]
         table.add_row(Text(name), *cells, style="bold" if name == "total" and len(rows) > 1 else "")
     out.print(table)
 

@@ -54,3 +54,15 @@ def test_workers_with_another_time_zone_are_named(works: Works) -> None:
     here.tools.fleet.beat({"zone": "Europe/Berlin"})
     assert other_zones(command) == ""
     command.state.close()
+
+
+def test_the_sandboxs_side_is_looked_at_once(works: Works) -> None:
+    """Where a setting, rather than the option, says that it is the sandbox's."""
+    here = works.resources
+    command = connect(here.settings, here.store, Stack(here.settings, Home(here.settings.home, 1.0)), embedded=False)
+    assert [side.settings.sandbox for side in command.sides] == [False, True]
+    settings = here.settings.model_copy(update={"sandbox": True})
+    alone = connect(settings, here.store, Stack(settings, Home(settings.home, 1.0)), embedded=False)
+    assert alone.sides == [alone]
+    command.state.close()
+    alone.state.close()
