@@ -157,7 +157,8 @@ def show_refusal(refusal: StateUnavailable | None) -> None:
 
 def show(now: Snapshot, here: Session) -> None:
     """One run in a few lines."""
-    out.print(f"[bold]{now.run_id}[/]  {now.status.value}")
+    # A name has no brackets, which would be taken for a style.
+    out.print(f"[bold]{now.run_id}[/]  {f'{now.name}  ' if now.name else ''}{now.status.value}")
     out.print(
         f"  {now.succeeded:,} succeeded · {now.skipped:,} skipped · {now.failed:,} failed · {now.pending:,} pending"
         f" · {now.planned:,} planned"
