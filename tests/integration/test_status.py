@@ -83,7 +83,7 @@ def test_the_last_seven_nights_of_a_schedule_are_listed(works: Works, capsys: py
     for day in range(1, 10):
         created = datetime(2026, 1, day, 2, 15, tzinfo=UTC)
         night = {"run_id": f"2026010{day}T021500Z-nightly", "schedule": "nightly", "created": created}
-        ended = {"finished": created, "status": RunStatus.FINISHED}
+        ended = {"finished": created, "status": RunStatus.FINISHED, "planned": day + day % 2}
         write_run(run.model_copy(update={**night, **ended}), store=here.store, workspace=here.workspace)
         told = {"finished": f"2026-01-0{day}T02:15:00Z", "succeeded": day, "skipped": 0, "failed": day % 2,
                 "attempts": 1, "in_doubt": 0, "credits_spent": day / 2}  # fmt: skip
