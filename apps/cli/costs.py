@@ -50,7 +50,7 @@ def costs(
         _print_csv(told, by, price)
     else:
         _print_table(told, by, price)
-    _say_what_is_missing(told, by)
+    _say_what_is_missing(told)
 
 
 def _check_date(text: str) -> None:
@@ -99,7 +99,7 @@ def _print_table(told: Spending, by: By, price: float) -> None:
     out.print(table)
 
 
-def _say_what_is_missing(told: Spending, by: By) -> None:
+def _say_what_is_missing(told: Spending) -> None:
     """What the sums do not have, and what they have twice."""
     if told.total.in_doubt:
         say("In doubt: calls whose answers were lost, at the price that budgets count; the account says whether they"
@@ -109,5 +109,5 @@ def _say_what_is_missing(told: Spending, by: By) -> None:
         say(f"{count} under way: what is not closed of them yet is not in these sums.", "yellow")
     for run_id, why in told.unread.items():
         say(f"Run {run_id} is not in these sums, or not whole: {why}", "yellow")
-    if by is By.LABEL:
+    if sum(cost.credits for cost in told.groups.values()) > told.total.credits + 0.01:
         say("A run with several labels counts for each of them, and once in the total.", "dim")
