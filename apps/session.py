@@ -106,6 +106,11 @@ class Session:
         settings = self.settings.model_copy(update={"sandbox": True})
         return connect(settings, self.store, self.stack, embedded=self.embedded)
 
+    @property
+    def sides(self) -> list[Session]:
+        """The sides of the workspace that a command without a run looks at: the sandbox's alone where that is set."""
+        return [self] if self.settings.sandbox else [self, self.sandboxed()]
+
     @cached_property
     def driving(self) -> Driving:
         """Which runs the living commands of this folder follow to their end."""

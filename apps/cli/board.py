@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apps.session import Session
-from apps.terminal.console import Volume, credits_text, say, talk
+from apps.terminal.console import Volume, amount, credits_text, say, talk
 from apps.views.pace import Pace
 from producers.runs.snapshot import Snapshot
 from producers.runs.statistics import VariantTally
@@ -109,7 +109,7 @@ def facts(now: Snapshot, pace: Pace, price: float) -> list[str]:
         said += [f"{pace.per_minute:,.0f} a minute", f"{pace.left(now.pending)} left", f"{now.in_flight} in flight"]
     said.append("spent " + credits_text(now.credits_spent, price))
     if now.credits_left is not None:
-        said.append(f"{now.credits_left:,.2f} left on the account")
+        said.append(f"{amount(now.credits_left)} left on the account")
     said += [f"{brake.variant} stopped: {brake.reason}" for brake in now.braked if not now.suspension]
     if now.suspension:
         said.append(f"suspended: {now.suspension.reason}")
@@ -174,7 +174,7 @@ def _pace(now: Snapshot, pace: Pace, price: float) -> Text:
         line.append(f"{pace.per_minute:,.0f} a minute   {pace.left(now.pending)} left   ")
     line.append("spent " + credits_text(now.credits_spent, price))
     if now.credits_left is not None:
-        line.append(f"   {now.credits_left:,.2f} on the account")
+        line.append(f"   {amount(now.credits_left)} on the account")
     return line
 
 

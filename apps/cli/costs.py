@@ -10,7 +10,7 @@ import typer
 
 from apps.cli import options
 from apps.session import session
-from apps.terminal.console import out, print_json, say, talk
+from apps.terminal.console import amount, out, print_json, say, talk
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.spending import By, Cost, Spending, spending
 from restyle.coordination.periods import Periods, known_zone
@@ -50,7 +50,7 @@ def costs(
         _print_csv(told, by, price)
     else:
         _print_table(told, by, price)
-    _say_what_is_missing(told, by)
+    _say_what_is_missing(told)
 
 
 def _check_date(text: str) -> None:
@@ -94,12 +94,12 @@ def _print_table(told: Spending, by: By, price: float) -> None:
     rows = _sorted(told, by)
     for name, cost in [*rows, ("total", told.total)]:
         figures = _numbers(cost, price)
-        cells = [f"{cost.pictures:,}", *(f"{figures[title]:,.2f}" for title in ("credits", "in_doubt", "dollars"))]
+        cells = [f"{cost.pictures:,}", *(amount(figures[title]) for title in ("credits", "in_doubt", "dollars"))]
         table.add_row(Text(name), *cells, style="bold" if name == "total" and len(rows) > 1 else "")
     out.print(table)
 
 
-def _say_what_is_missing(told: Spending, by: By) -> None:
+def _say_what_is_missing(told: Spending) -> None:
     """What the sums do not have, and what they have twice."""
     if told.total.in_doubt:
         say("In doubt: calls whose answers were lost, at the price that budgets count; the account says whether they"
@@ -109,5 +109,5 @@ def _say_what_is_missing(told: Spending, by: By) -> None:
         say(f"{count} under way: what is not closed of them yet is not in these sums.", "yellow")
     for run_id, why in told.unread.items():
         say(f"Run {run_id} is not in these sums, or not whole: {why}", "yellow")
-    if by is By.LABEL:
+    if sum(cost.credits for cost in told.groups.values()) > told.total.credits + 0.01:
         say("A run with several labels counts for each of them, and once in the total.", "dim")

@@ -13,7 +13,7 @@ from apps.cli.minding import Minder
 from apps.cli.planning import show_draft, spend_or_stop, write_plan
 from apps.session import Session, is_embedded, session
 from apps.terminal.console import print_json, say
-from apps.terminal.exits import run_code
+from apps.terminal.exits import WRONG_INPUT, run_code
 from apps.terminal.signals import losing_terminal, terminable
 from config.settings import Settings
 from producers.planning.retry import Slice, retry_draft
@@ -94,7 +94,7 @@ def resume(
     if run_id is None and budget is not None:
         refuse_budget(settings, budget)
     if run_id is None and is_embedded(settings):
-        run_id = _only_unfinished(settings.sandbox)
+        run_id = _only_unfinished(settings)
     with session(
         settings, worker=run_id is not None, run=run_id, detach=detach, holds=True, take_over=take_over
     ) as here:
@@ -119,8 +119,7 @@ def refuse_budget(settings: Settings, budget: float) -> NoReturn:
         ConfigurationError: always.
     """
     with session(settings) as here:
-        views = [here] if settings.sandbox else [here, here.sandboxed()]
-        unfinished = [run.run_id for view in views for run in view.control.unfinished()]
+        unfinished = [run.run_id for side in here.sides for run in side.control.unfinished()]
     what = " or ".join(f"restyle resume {run_id} --budget {budget:g}" for run_id in unfinished[:3])
     raise ConfigurationError(
         f"--budget is for one run, and no run is named. Type: {what}"
@@ -138,18 +137,21 @@ def tell_standing(here: Session) -> None:
             say(f"Next: {next_step(standing, run.run_id, budget=run.budget)}")
 
 
-def _only_unfinished(sandbox: bool) -> str | None:
+def _only_unfinished(settings: Settings) -> str:
     """The one run that an embedded `resume` without a name can mean; what suspends the fleet is lifted for any."""
-    with session(options.settings_from(sandbox=sandbox)) as here:
-        views = [here] if sandbox else [here, here.sandboxed()]
-        for view in views:
-            if view.control.keep_suspended():
-                view.control.resume(None)
-        found = [run.run_id for view in views for run in view.control.unfinished()]
-    if len(found) == 1:
-        return found[0]
-    say("Nothing is unfinished." if not found else "Which one? restyle resume " + " | ".join(found))
-    sys.exit(0 if not found else 2)
+    is_lifted = False
+    with session(settings) as here:
+        for side in here.sides:
+            if side.control.keep_suspended():
+                side.control.resume(None)
+                is_lifted = True
+        unfinished = [run.run_id for side in here.sides for run in side.control.unfinished()]
+    if len(unfinished) == 1:
+        return unfinished[0]
+    if is_lifted:
+        say("The fleet goes on.")
+    say("Nothing is unfinished." if not unfinished else "Which one? restyle resume " + " | ".join(unfinished))
+    sys.exit(0 if is_lifted or not unfinished else WRONG_INPUT)
 
 
 def approve(

@@ -145,8 +145,9 @@ def last_nights(here: Session, names: Sequence[str]) -> dict[str, list[Snapshot]
     ids = run_ids(here.store, here.workspace)
     nights: dict[str, list[Snapshot]] = {}
     for name in names:
-        newest = [run_id for run_id in ids if schedule_of(run_id) == name][:NIGHTS]
-        read = (legible_snapshot(here, run)[0] for run in read_runs(newest, here.store, here.workspace))
+        own = (run_id for run_id in ids if schedule_of(run_id) == name)
+        runs = islice(read_runs(own, here.store, here.workspace), NIGHTS)
+        read = (legible_snapshot(here, run)[0] for run in runs)
         nights[name] = [now for now in read if now is not None]
     return nights
 

@@ -46,8 +46,7 @@ def show(
 ) -> None:
     """Tell the story of a job: how it ended in each run, its calls and times, its record, and its picture."""
     with session(options.settings_from(sandbox=sandbox), run=run_id) as here:
-        views = [here] if sandbox or run_id else [here, here.sandboxed()]
-        for view in views:
+        for view in [here] if run_id else here.sides:
             if found := stories(view, named, variant, here.run_id):
                 tell(found, view, as_json=as_json, picture=picture)
                 return
@@ -126,6 +125,9 @@ def fields(story: Story, here: Session) -> Iterator[Field]:
         yield "output", f"{here.shown(output.uri)} ({output.width} x {output.height}, {output.bytes / 1000:,.0f} kB)"
     yield "call", _call(record, here)
     yield "times", _times(record)
+    paid = [chapter.outcome.credits for chapter in story.chapters if chapter.outcome and chapter.outcome.credits]
+    if len(paid) > 1:
+        yield "in all", f"{credits_text(sum(paid), here.settings.credit_price)} in {len(paid)} of the runs below"
     for uri in record.replaced:
         yield "replaced", here.shown(uri)
     yield "record", f"{here.shown(here.workspace.record(story.id, story.variant))}, of run {record.run_id}"

@@ -12,7 +12,7 @@ import typer
 
 from apps.cli import failures, options
 from apps.session import Session, session
-from apps.terminal.console import credits_text, out, print_json, say
+from apps.terminal.console import amount, counted, credits_text, out, print_json, say
 from apps.terminal.exits import run_code
 from producers.runs.snapshot import Snapshot, note_of
 from restyle.coordination.advice import next_step
@@ -79,7 +79,8 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     show_refusal(refusal)
     out.print(shown(holder, here.workspace.uri, utc_now()), markup=False)
     out.print(
-        f"{len(workers)} workers, {sum(now.pending for now in unfinished):,} jobs pending in {len(unfinished)} runs"
+        f"{counted(len(workers), 'worker')}, {counted(sum(now.pending for now in unfinished), 'job')} pending in"
+        f" {counted(len(unfinished), 'run')}"
     )
     for name, beat in workers.items():
         if why := beat.get("out"):
@@ -156,14 +157,15 @@ def show_refusal(refusal: StateUnavailable | None) -> None:
 
 def show(now: Snapshot, here: Session) -> None:
     """One run in a few lines."""
-    out.print(f"[bold]{now.run_id}[/]  {now.status.value}")
+    # A name has no brackets, which would be taken for a style.
+    out.print(f"[bold]{now.run_id}[/]  {f'{now.name}  ' if now.name else ''}{now.status.value}")
     out.print(
         f"  {now.succeeded:,} succeeded · {now.skipped:,} skipped · {now.failed:,} failed · {now.pending:,} pending"
         f" · {now.planned:,} planned"
         + (f" · {now.invalid:,} invalid" if now.invalid else "")
         + (f" · {now.suspect:,} suspect" if now.suspect else "")
     )
-    left = f", {now.credits_left:,.2f} left on the account" if now.credits_left is not None else ""
+    left = f", {amount(now.credits_left)} left on the account" if now.credits_left is not None else ""
     out.print(f"  spent {credits_text(now.credits_spent, here.settings.credit_price)}{left}, {now.attempts:,} calls")
     if now.suspension:
         out.print(f"  suspended ({now.suspension.reason}): {now.suspension.detail}", style="yellow", markup=False)
@@ -185,13 +187,12 @@ def runs(
     """List the runs of the workspace, newest first."""
     having = options.labels_from(labels)
     with session(options.settings_from(sandbox=sandbox)) as here:
-        views = [here] if sandbox else [here, here.sandboxed()]
-        listed = [(view, run) for view in views for run in view.control.runs(limit, having)]
+        listed = [(side, run) for side in here.sides for run in side.control.runs(limit, having)]
         listed = sorted(listed, key=lambda item: item[1].run_id, reverse=True)[:limit]
         with ThreadPoolExecutor(8) as pool:
             looked = list(pool.map(lambda item: legible_snapshot(*item), listed))
     shown = []
-    for (_view, run), (now, why) in zip(listed, looked, strict=True):
+    for (_side, run), (now, why) in zip(listed, looked, strict=True):
         if now is None:
             say(f"Run {run.run_id} cannot be read: {why}", "yellow")
         else:
@@ -217,7 +218,7 @@ def table_of(runs: Sequence[Snapshot], width: int) -> Table:
         "name": [now.name for now in runs],
         "done": [f"{now.succeeded + now.skipped:,}/{now.planned:,}" for now in runs],
         "failed": [f"{now.failed:,}" for now in runs],
-        "credits": [f"{now.credits_spent:,.2f}" for now in runs],
+        "credits": [amount(now.credits_spent) for now in runs],
     }
     if width >= WIDE:
         columns |= {

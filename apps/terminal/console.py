@@ -56,8 +56,17 @@ def print_json(value: Mapping[str, object]) -> None:
 
 def credits_text(credits: float, price: float) -> str:
     """Credits with their worth in dollars."""
-    dollars = credits * price
-    return f"{credits:,.2f} credits (${dollars:,.2f})"
+    return f"{amount(credits)} credits (${amount(credits * price)})"
+
+
+def amount(value: float) -> str:
+    """Credits or dollars to the cent; what rounds to nothing has no sign."""
+    return f"{round(value, 2) + 0.0:,.2f}"
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something, whose plural ends in s."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def span_text(seconds: float) -> str:

@@ -10,8 +10,10 @@ from pydantic import ValidationError
 
 from apps.cli import options
 from config.schedules import Schedule
+from config.settings import Settings
+from producers.scheduling.schedule import Firing, fire
 from restyle.errors import ConfigurationError
-from restyle.models import PROMPT_HEAD, ManifestSource, Run, RunOptions
+from restyle.models import PROMPT_HEAD, ManifestSource, Run, RunOptions, utc_now
 
 BAD_NAMES = ["latest", "2026", "-x", "a b", "a/b", "a" * 65, "ä", "a\n", "../x"]
 BAD_LABELS = ["team", "=x", "1=x", "te am=x", "team=", "team= x", "team=x\n", "team=\x1b[1m", "team=" + "x" * 101]
@@ -57,7 +59,9 @@ def test_there_are_twenty_labels_at_most() -> None:
 def test_a_schedules_labels_are_its_runs() -> None:
     """They are checked where restyle.toml is read."""
     given = {"name": "nightly", "cron": "15 2 * * *", "time_zone": "UTC", "manifest": "s3://shop/", "prompt": "x"}
-    assert Schedule.model_validate(given | {"labels": {"team": "home"}}).labels == {"team": "home"}
+    schedule = Schedule.model_validate(given | {"labels": {"team": "home"}})
+    firing = Firing.model_validate_json(fire(schedule, utc_now(), Settings()).model_dump_json(by_alias=True))
+    assert firing.request.labels == {"team": "home"}
     with pytest.raises(ValidationError, match="the value of label team"):
         Schedule.model_validate(given | {"labels": {"team": ""}})
 

@@ -70,6 +70,13 @@ def test_quiet_says_what_went_wrong_alone(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err == "Suspended (no_credits): HTTP 406\nrestyle: there is no run x\n"
 
 
+@pytest.mark.parametrize(("value", "shown"), [(-0.001, "0.00"), (0.0, "0.00"), (-1.5, "-1.50"), (1234.567, "1,234.57")])
+def test_nothing_is_not_less_than_nothing(value: float, shown: str) -> None:
+    """What an account lacks by less than a cent is told as nothing."""
+    assert console.amount(value) == shown
+    assert [console.counted(number, "worker") for number in (0, 1, 1000)] == ["0 workers", "1 worker", "1,000 workers"]
+
+
 def test_each_command_has_a_box_and_says_as_much_as_one_likes() -> None:
     """In `restyle --help`; and takes --quiet and --verbose, unless it has such an option of its own."""
     boxed = [name for names in panels.COMMANDS.values() for name in names]
