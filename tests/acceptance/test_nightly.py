@@ -126,12 +126,12 @@ def test_a_night_pays_for_what_is_new(fleet: FleetOf, sandbox: SandboxServer, im
         assert ended(fleet, first).succeeded == 20
         put(fleet, images, ["new-1", "new-2"])
         put(fleet, images, names[:3], look="again")
-        second = fleet.command("schedules", "run", "nightly").out.strip()
+        second = fleet.command("schedules", "run", "nightly", "--label", "team=home").out.strip()
         now = ended(fleet, second)
     assert (now.planned, now.succeeded, now.skipped) == (22, 5, 17)
     assert (sandbox.charged, sandbox.paid_twice) == (25, {})
     run = json.loads(fleet.store.get(fleet.workspace.run(second)).data)
-    assert (run["schedule"], run["by"]) == ("nightly", "schedule nightly")
+    assert (run["schedule"], run["by"], run["labels"]) == ("nightly", "schedule nightly", {"team": "home"})
     assert runs(fleet) == sorted([first, second])
 
 
