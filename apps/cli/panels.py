@@ -12,7 +12,7 @@ COMMANDS = {
     "Restyle": ("run", "plan", "submit", "demo"),
     "See how it goes": ("status", "watch", "runs", "show", "dashboard", "costs"),
     "Steer runs": ("suspend", "resume", "approve", "reject", "cancel", "retry"),
-    "Results": ("report", "download", "prune"),
+    "Results": ("report", "download", "export", "prune"),
     "Schedules": ("schedules", "beat"),
     "Processes and settings": ("worker", "stop", "sandbox", "doctor", "config"),
 }
@@ -24,7 +24,8 @@ OPTIONS = {
     "How the manifest is read": ("column", "sheet", "items", "feed", "images", "id_template"),
     "What is made of them": ("variants", "prompt", "sets", "max_side"),
     "What comes out": ("output", "form", "quality", "naming", "mark", "no_mark", "no_gates", "download"),
-    "Limits": ("budget", "max_duration", "then_ask", "priority", "max_rpm", "max_outage", "max_failures"),
+    "Limits": ("budget", "max_duration", "then_ask", "priority", "max_rpm", "max_outage", "max_failures",
+               "max_suspects"),
     "This run": ("name", "labels", "sandbox", "api", "concurrency", "detach", "dashboard", "yes"),
     "What is said": ("as_json", "quiet", "verbose"),
 }  # fmt: skip

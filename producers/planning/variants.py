@@ -195,6 +195,10 @@ def _parsed(uri: str, text: str) -> Any:
     return _of_csv(uri, text)
 
 
+#: Characters of a cell: many times what a message has room for.
+_LONGEST = 100_000
+
+
 def _of_csv(uri: str, text: str) -> list[dict[str, Any]]:
     """The rows of a CSV file; a cell that no column has is kept under a name that is no parameter."""
     text = text.lstrip("\r\n")
@@ -203,6 +207,9 @@ def _of_csv(uri: str, text: str) -> list[dict[str, Any]]:
     try:
         found = []
         for row in rows:
+            # csv's own limit is the process's, which readers of manifests change while they read.
+            if any(len(cell) > _LONGEST for cell in row.values() if isinstance(cell, str)):
+                raise csv.Error(f"a cell has more than {_LONGEST:,} characters")
             if any(_swallows(cell, delimiter) for cell in row.values()):
                 reason = "a quote that opens in this variant or before swallows the next ones; is one left open?"
                 raise ManifestError([Problem(uri, rows.line_num, "", reason)])

@@ -165,6 +165,7 @@ def wait_for_valkey(fleet: Fleet) -> None:
     state.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # eight processes are started, on a machine that may be busy
 @pytest.mark.page("docs/guides/operating.md", "Docker Compose")
 def test_the_fleet_works_and_tells_how_it_is(fleet: Fleet, page: Page) -> None:

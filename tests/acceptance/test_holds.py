@@ -24,6 +24,7 @@ def asked(sandbox: SandboxServer) -> int:
     return int(sandbox.counters()["by_status"].get("429", 0))
 
 
+@pytest.mark.long
 def test_a_day_is_told_and_a_person_may_end_it(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Held until tomorrow: status says so at once, workers leave at SIGTERM, and resume calls within seconds."""
     write_catalog(fleet.command.folder, 20)

@@ -108,7 +108,7 @@ LONG = (Attack(200, 10_000, 40, seed) for seed in (16, 17, 18))
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("attack", [SHORT, *(pytest.param(attack, marks=pytest.mark.long) for attack in LONG)], ids=str)
+@pytest.mark.parametrize("attack", [pytest.param(attack, marks=pytest.mark.long) for attack in (SHORT, *LONG)], ids=str)
 def test_a_run_outlives_whoever_writes_to_redis(
     fleet: FleetOf, sandbox: SandboxServer, gateway: Listening, hostile: Hostile, attack: Attack
 ) -> None:

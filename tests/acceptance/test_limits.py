@@ -109,6 +109,7 @@ def test_nothing_begins_that_would_end_too_late(fleet: FleetOf, sandbox: Sandbox
     assert (done["succeeded"], sandbox.charged) == (60, 64)
 
 
+@pytest.mark.long
 def test_a_sample_waits_for_approval(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """12 of 3 variants and 4 folders: one of each; approve runs the rest without repeating them; reject ends a run."""
     names = [f"{folder}{number}" for folder in "abcd" for number in range(3)]

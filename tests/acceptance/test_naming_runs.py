@@ -10,6 +10,7 @@ from tests.support.catalog import write_catalog
 pytestmark = pytest.mark.acceptance
 
 
+@pytest.mark.long
 def test_a_run_is_moved_by_its_name_and_listed_by_its_label(fleet: FleetOf) -> None:
     """Without a worker: submitted, shown, suspended, and cancelled, never by its whole id."""
     write_catalog(fleet.command.folder, 3)

@@ -47,7 +47,12 @@ def test_a_run_goes_by_the_company_s_authority_and_proxy(alone: Alone, tmp_path:
     context.load_cert_chain(cert, key)
     made = pictures.encode(pictures.photo())
     with standing_in(lambda _, __: Made(made), tls=context) as api, forwarding(login="me:pass") as proxy:
-        env = {"RESTYLE_API_URL": api.url, "HTTPS_PROXY": proxy.url("me:pass"), "SSL_CERT_FILE": str(root)}
+        env = {
+            "RESTYLE_API_URL": api.url,
+            "HTTPS_PROXY": proxy.url("me:pass"),
+            "SSL_CERT_FILE": str(root),
+            "RESTYLE_GATES": "false",
+        }
         done = Command(alone.folder, {**alone.command.env, **env})(*RUN).json
         assert (done["succeeded"], sum(api.calls.values())) == (2, 2)
         assert {passed.partition(" ")[0] for passed in proxy.passed} == {"CONNECT"}

@@ -135,6 +135,7 @@ def test_a_night_pays_for_what_is_new(fleet: FleetOf, sandbox: SandboxServer, im
     assert runs(fleet) == sorted([first, second])
 
 
+@pytest.mark.long
 def test_two_beats_make_good_for_a_missed_time_once(fleet: FleetOf, sandbox: SandboxServer, images: str) -> None:
     """Both come up after the firing time, with catch_up: one run; a third beat later starts no other."""
     put(fleet, images, ["a", "b"])

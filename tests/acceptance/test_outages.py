@@ -50,6 +50,7 @@ def test_an_outage_is_sat_out(
     assert (sandbox.charged, sandbox.paid_twice) == (jobs, {})
 
 
+@pytest.mark.long
 def test_one_bad_variant_trips_nothing(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Jobs of one variant that always answer 500 fail by themselves; the others go on and the fleet never stops."""
     write_catalog(fleet.command.folder, 20)
@@ -61,6 +62,7 @@ def test_one_bad_variant_trips_nothing(fleet: FleetOf, sandbox: SandboxServer) -
     assert sandbox.counters()["by_status"]["500"] == 100
 
 
+@pytest.mark.long
 def test_an_outage_that_outlived_its_run_is_probed_by_the_next(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Its run was cancelled, the API is well again: a new run is begun with a probe at once, however long the wait."""
     write_catalog(fleet.command.folder, 12)

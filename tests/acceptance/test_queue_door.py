@@ -122,7 +122,7 @@ def test_kill_9_pays_nothing_twice(
     assert_paid_once(fleet, sandbox, done, jobs)
 
 
-@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.long), "after"])
+@pytest.mark.parametrize("when", [pytest.param(when, marks=pytest.mark.long) for when in ("before", "after")])
 def test_killed_as_the_submit_is_accepted(
     queue_fleet: FleetOf, sandbox: SandboxServer, api_proxy: Proxy, when: str
 ) -> None:

@@ -26,6 +26,7 @@ def busiest(begun: list[float], seconds: float) -> int:
     return most
 
 
+@pytest.mark.long
 def test_the_whole_fleet_keeps_the_limit_evenly(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Two workers, 600 calls a minute: never more than 10 in a second nor 100 in ten, and hardly fewer."""
     write_catalog(fleet.command.folder, 120)

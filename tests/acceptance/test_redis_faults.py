@@ -167,6 +167,7 @@ def test_doubled_messages_burn_no_rate(fragile: FleetOf, own_valkey: Valkey, san
     assert (len(begun) - 1) / (begun[-1] - begun[0]) * 60 >= 0.95 * 300
 
 
+@pytest.mark.long
 def test_the_same_manifest_submitted_twice_at_once(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Two runs of the same jobs: one goes on, or both do, but each job is paid for once."""
     write_catalog(fleet.command.folder, 30)

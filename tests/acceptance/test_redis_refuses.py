@@ -73,6 +73,7 @@ def says(done: Done, kind: str) -> None:
     assert done.code == (2 if kind == "auth" else 0), done
 
 
+@pytest.mark.long
 def test_every_short_refusal_is_sat_out(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
     """Each refusal in turn, under load: no process ends, `status` quotes Redis, paid calls = jobs, none in doubt."""
     write_catalog(fragile.command.folder, 60)

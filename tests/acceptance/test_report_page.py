@@ -213,6 +213,7 @@ def test_evil_text(browser: Browser, s3: S3) -> None:
         assert EVIL.replace('"', '""') in Path(waiting.value.path()).read_text()
 
 
+@pytest.mark.long
 def test_marks_run_again(browser: Browser, fleet: FleetOf, sandbox: SandboxServer) -> None:
     """The file of marks is a manifest: exactly its redo rows are planned and paid for, with another seed."""
     write_catalog(fleet.command.folder, 4)

@@ -13,6 +13,7 @@ from tests.support.sandbox import SandboxServer
 pytestmark = pytest.mark.acceptance
 
 
+@pytest.mark.long
 def test_a_report_resolves_to_the_same_jobs(alone: Alone, sandbox: SandboxServer) -> None:
     """Braces in prompts, ids like formulas, random seeds: the report skips every job, a slice redoes its failures."""
     write_pictures(alone.folder / "images", ["a", "b", "c"])

@@ -88,6 +88,7 @@ def test_a_wrong_key_or_address_stops_the_run(alone: Alone, sandbox: SandboxServ
     assert (done["succeeded"], sandbox.charged) == (20, 20)
 
 
+@pytest.mark.long
 def test_a_person_suspends_the_fleet(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """`suspend` stops a fleet between two calls; `resume` lets it go on."""
     write_catalog(fleet.command.folder, 120)

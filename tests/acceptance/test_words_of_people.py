@@ -39,6 +39,7 @@ def by(fleet: FleetOf, proxy: Proxy) -> FleetOf:
     return fleet.with_settings(AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{proxy.port}")
 
 
+@pytest.mark.long
 def test_a_cancel_that_was_cut_off(fleet: FleetOf, proxy: Proxy, sandbox: SandboxServer) -> None:
     """S3 has it, the answer was lost, exit 69: the run ends all the same, and nobody is told 'already' before."""
     write_catalog(fleet.command.folder, 60)

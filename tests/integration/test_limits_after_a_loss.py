@@ -90,6 +90,7 @@ def test_a_run_that_is_over_counts_for_its_day(fleet: Fleets, sandbox: SandboxSe
     assert sandbox.charged == 10
 
 
+@pytest.mark.long
 def test_an_approval_outlives_redis(fleet: Fleets, proxy: Proxy, sandbox: SandboxServer) -> None:
     """A sample of 3 is done and nobody has approved; Redis is empty, somebody types resume: 3 are paid for."""
     with fleet() as works:
@@ -127,6 +128,7 @@ def test_a_run_that_redis_has_lost_is_cancelled_without_a_call(
     assert (sandbox.calls, sandbox.paid_twice) == (spent, {})
 
 
+@pytest.mark.long
 def test_what_a_person_suspended_stays_suspended(fleet: Fleets, sandbox: SandboxServer) -> None:
     """Redis forgets the suspension of a run and that of the fleet; S3 does not, until a person lifts them."""
     with fleet() as works:
@@ -162,7 +164,7 @@ def test_a_run_that_redis_has_lost_goes_on_by_itself(fleet: Fleets, sandbox: San
     assert (sandbox.charged, sandbox.paid_twice) == (16, {})
 
 
-@pytest.mark.parametrize("limit", ["run", "day"])
+@pytest.mark.parametrize("limit", ["run", pytest.param("day", marks=pytest.mark.long)])
 def test_calls_that_were_out_at_the_loss_count(fleet: Fleets, sandbox: SandboxServer, limit: str) -> None:
     """Redis is emptied twice while four calls are out, and somebody types resume: 10 of 10 credits are spent."""
     sandbox.control(latency=0.4)
@@ -206,6 +208,7 @@ def test_whatever_bounds_a_run_is_rebuilt(fleet: Fleets) -> None:
         assert int(here.state.ask("HGET", key, "finish_by")) == round(ends.timestamp() * 1000)
 
 
+@pytest.mark.long
 def test_a_run_of_long_ago_waits_for_a_person(fleet: Fleets, sandbox: SandboxServer) -> None:
     """Redis is empty and S3 has an unfinished run of 40 days ago: nothing is spent on it until somebody names it."""
     with fleet(heartbeat_ttl=0.3, monthly_budget=100.0) as works:

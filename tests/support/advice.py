@@ -24,7 +24,7 @@ VALUES = {
     "run_id": RUN, "run.run_id": RUN, "now.run_id": RUN, "old.run_id": RUN, "other.run_id": RUN,
     "made.work.message.run_id": RUN, "here.run_id or ('--sandbox' if sandbox else '')": RUN, "directory": "restyled/",
     "report": f"s3://shop/runs/{RUN}/report.csv", "rest": " --status pending", "budget": "10", "first": "",
-    "manifest": "catalog.csv", "code": "api_timeout",
+    "manifest": "catalog.csv", "code": "api_timeout", "xlsx": "report.xlsx",
 }  # fmt: skip
 #: What stands for any other.
 UNKNOWN = "{?}"

@@ -88,7 +88,7 @@ def test_the_command_line_takes_what_is_told_of_each_suspension(entry: str) -> N
     reason, _, cause = entry.partition("/")
     of_run = next_step(replace(standing(reason), cause=cause), RUN, budget=5)
     told = [of_run]
-    if reason not in {"budget", "deadline", "awaiting_approval"}:  # these are a run's own
+    if reason not in {"budget", "deadline", "awaiting_approval", "failing", "suspect"}:  # these are a run's own
         fleets = replace(standing(reason, "fleet"), cause=cause)
         told += [next_step(fleets), next_step(fleets, sandbox=True), next_step(fleets, RUN)]
     for text in told:

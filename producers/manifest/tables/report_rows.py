@@ -10,7 +10,7 @@ from restyle.keys import Workspace, escape, normalise_id, parse_workspace
 
 _INPUT = re.compile(r"(s3://.+)/inputs/[0-9a-f]{64}\.\w+")
 _RUN_FILE = re.compile(r"(s3://.+)/runs/[^/]+/[^/]+")
-_ADVICE = "format the column as text, or mark rows in `restyle report RUN --xlsx FILE` or in the report's page"
+_ADVICE = "format the column as text, or mark rows in the report's page or in the workbook that report --xlsx writes"
 
 
 class WrittenRows:
