@@ -48,7 +48,8 @@ def project_folder() -> Path:
     here = Path()
     if not any((here / name).exists() for name in (CONFIG, HOME)):
         for folder in Path.cwd().parents:
-            if any(_is_own(folder / name) for name in (CONFIG, HOME)):
+            there = [path for name in (CONFIG, HOME) if os.path.lexists(path := folder / name)]
+            if there and all(map(_is_own, there)):
                 return folder
     return here
 

@@ -118,7 +118,9 @@ class Dispatcher(threading.Thread):
                 self._probe(standing[0])
         elif not standing:
             self._probed.clear()
-        left_on_disk = self._left_on_disk()
+        left_on_disk: dict[str, set[str]] = {}
+        with self._troubles.of_all("what lies on the disks of workers could not be looked up"):
+            left_on_disk = self._left_on_disk()
         for run_id in self._progress.unfinished():
             with self._troubles.of_run(run_id, "dispatcher"):
                 self._move(run_id)

@@ -90,7 +90,7 @@ class Feeder:
                 self.close(run_id, shard.shard)
             else:
                 still_open.append(shard)
-        if not totals.approved and totals.closed == 1 and totals.shards > 1:
+        if not totals.approved and totals.closed >= 1 and totals.shards > 1:
             told = f"the sample is done: {totals.credits:.2f} credits for {totals.planned - totals.pending:,} jobs"
             rest = totals.credits / max(1, totals.planned - totals.pending) * totals.pending
             told += f"; the other {totals.pending:,} would cost about {rest:.2f}"
@@ -234,6 +234,8 @@ class Feeder:
         missing = totals.cursor - totals.closed - len(shards)
         candidates = self.progress.gaps(run_id, totals.cursor) if missing > 0 else []
         candidates += range(totals.cursor, totals.shards)
+        if not totals.approved:  # the sample is the first shard
+            candidates = [shard for shard in candidates if shard == 0]
         is_refused, idle = False, 0
         for shard in candidates:
             if behind >= self.most_braked:

@@ -144,6 +144,8 @@ class Rebuilder:
         with ThreadPoolExecutor(_AT_ONCE) as pool, told_of(run.run_id):
             counted = dict(zip(closed, pool.map(lambda shard: self._closed(run, shard, zone), closed), strict=True))
             is_open = sorted(ledger.opened - counted.keys())
+            if not run.approved:  # earlier versions wrote down more than the sample's shard
+                is_open = [shard for shard in is_open if shard == 0]
             opened = [self._open(run, shard, doubtful, notes, zone, pool.map) for shard in is_open]
         total, told = Count(), Count()
         for shard, count in counted.items():

@@ -66,7 +66,8 @@ WORKSPACE: dict[str, Form] = {
     "troubles": _HASH, "fleet:names": _LIST, "fleet:beats": _LIST, "fleet:turn": _STRING,
     "fleet:interest": _STRING, "stock": _HASH, "events": _LIST, "trend": _LIST, "schedules:looked": _HASH,
     "schedules:last": _HASH, "dispatcher": _STRING, "holder": _COUNT, "reserved": _COUNT, "account": _STRING,
-    "queue:jobs": _LIST, "queue:jobs:high": _LIST, "queue:jobs:low": _LIST, "queue:runs": _LIST,
+    "spooled": _SET,
+    "kept_bytes": _COUNT, "queue:jobs": _LIST, "queue:jobs:high": _LIST, "queue:jobs:low": _LIST, "queue:runs": _LIST,
     "fleet": Form("hash", _words("name etag who since lost")),
     "server": Form("hash", _words("incarnation id recalled"), needs=_words("since least most")),
     "periods": Form("hash", _words("day month zone"), needs=_words("day_began day_ends month_began month_ends")),
@@ -86,7 +87,8 @@ NAMED: dict[str, Form] = {
     "worker:{}": _STRING, "done:{}": _STRING, "kept:{}": _STRING, "spent:{}": _COUNT,
     "right:{}": _STRING, "planner:{}": _HASH, "fired:{}": _STRING, "handed:{}": _STRING,
     "lease:{}": Form("hash", _words("run worker token epoch periods"), needs=_words("run shard index worker token")),
-    "request:{}": Form("hash", _words("made_from told run periods")), "spooled:{}": Form("hash", _words("run periods")),
+    "request:{}": Form("hash", _words("made_from told run periods")),
+    "spooled:{}": Form("hash", _words("run worker periods")),
     "lost:{}": Form("hash", _words("run periods")),
 }  # fmt: skip
 #: The keys of a run.

@@ -15,6 +15,7 @@ from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import State
 from restyle.coordination.trends import RunPoint, note_runs
 from restyle.errors import RunUnreadable
+from restyle.job.parked import in_redis
 from tests.integration.test_fleet import RUN, a_message, a_run
 from tests.support.holding import hold
 
@@ -265,3 +266,11 @@ def test_counts_of_shards_that_cannot_be_are_told(state: State, progress: Progre
     """A run that says it has closed what it has not is not ended, and nobody counts to a thousand million."""
     state.ask("HSET", state.key("run", RUN), field, number)
     assert not progress.is_sound(RUN)
+
+
+def test_answers_on_disks_are_listed_whatever_stands_there(state: State, fleet: Fleet) -> None:
+    """One key of somebody else's stops no dispatcher."""
+    state.ask("SET", state.key("spooled"), "x")
+    assert in_redis.spooled(state) == []
+    state.ask("SET", state.key("kept_bytes"), "x")
+    state.run("unpark", JOB)

@@ -76,3 +76,8 @@ def test_what_another_user_laid_above_is_passed_over(shop: Path, name: str) -> N
     os.lchown(laid, OTHER, OTHER)
     assert load_settings().home == Path(".restyle")
     assert "evil" not in load_settings().api_url
+    # One of ours beside it makes it no more ours.
+    beside = shop / (".restyle" if name == "restyle.toml" else "restyle.toml")
+    beside.mkdir() if name == "restyle.toml" else beside.write_text("")
+    assert load_settings().home == Path(".restyle")
+    assert "evil" not in load_settings().api_url

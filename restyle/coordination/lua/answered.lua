@@ -115,7 +115,8 @@ local function on_failure()
   -- Out of attempts in a storm is not the job's fault, as long as other jobs are left to tell storm from bad job.
   local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
   local pending = (totals[1] or 0) - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
-  return (not is_alone and failing >= 2 and pending > failing) and 1 or 0
+  local others = pending > failing and redis.call('HLEN', braked_key(run)) == 0
+  return (not is_alone and failing >= 2 and others) and 1 or 0
 end
 
 local function on_limit()

@@ -81,8 +81,9 @@ local function well_since(at)
   return began > at and began <= now_ms()
 end
 
--- Whether a run has jobs pending that were not refused: others that can tell.
+-- Whether a run has jobs pending that were not refused: others that can tell. Those of a stopped variant are not called.
 local function has_others(run)
+  if redis.call('HLEN', braked_key(run)) > 0 then return false end
   local totals = redis.call('HMGET', run_key(run), 'planned', 'succeeded', 'skipped', 'failed')
   local pending = (totals[1] or 0) - (totals[2] or 0) - (totals[3] or 0) - (totals[4] or 0)
   return pending > redis.call('HLEN', refused_key)
