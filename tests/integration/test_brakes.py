@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from restyle.coordination.claims import Dropped
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import State
-from restyle.errors import RunUnreadable
+from restyle.errors import ApiUnavailable, RunUnreadable
 from restyle.models import Message, OutcomeKind, Run
 from tests.integration.test_fleet import (  # noqa: F401 - fixtures
     DONE,
@@ -167,6 +168,23 @@ def test_one_variant_of_two_stops_alone(
     ending([REFUSED] * 20, "oak")
     (standing,) = progress.suspensions(RUN)
     assert (standing.reason, "variant oak" in standing.detail) == ("failing", True)
+
+
+def test_jobs_of_a_stopped_variant_are_no_others_that_can_tell(
+    progress: Progress, worker: Callable[..., Fleet], ending: Ending  # noqa: F811
+) -> None:  # fmt: skip
+    """They are not called: the last jobs of another variant use up their attempts, however many of them are pending."""
+    progress.register(limited(variants=2))
+    ending([BLACK] * 20, "neon")
+    fleet, last = worker("w2"), [of_variant(index, "oak") for index in (202, 203, 204)]
+    for attempt in range(2):
+        for message in last:
+            token = f"{message.job_id}-{attempt}"
+            fleet.take(message, token)
+            granted = fleet.claim(message, token, looked=True, looked_at=time.monotonic())
+            assert granted.verdict == "go"
+            assert not fleet.answered(message, token, granted, ApiUnavailable("500", 500)).running
+            fleet.let_go(message, token)
 
 
 def test_a_person_lifts_the_brakes(
