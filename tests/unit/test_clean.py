@@ -35,13 +35,25 @@ def clean(folder: Path, answer: str = "") -> str:
     """Types `make clean`, on a terminal where there is an answer; what it says."""
     if not answer:
         done = subprocess.run(
-            [MAKE, "clean"], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+            [MAKE, "--no-print-directory", "clean"],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return done.stdout + done.stderr
     ours, theirs = pty.openpty()
     os.write(ours, f"{answer}\n".encode())
     try:
-        done = subprocess.run([MAKE, "clean"], cwd=folder, stdin=theirs, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [MAKE, "--no-print-directory", "clean"],
+            cwd=folder,
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     finally:
         os.close(ours)
         os.close(theirs)
