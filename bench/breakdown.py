@@ -20,7 +20,7 @@ from config import logs
 from config.celery_app import QUEUES, make_celery
 from config.reading import load_settings
 from producers.dispatch.feeder import Feeder
-from restyle.runtime import allocator as memory
+from restyle.runtime import allocator
 from restyle.telemetry import steps
 from tasks.image import restyle_image
 from tasks.resources import Resources, open_resources
@@ -31,7 +31,7 @@ WARM = 40
 
 def main(jobs: int) -> None:
     """Feeds, does and tells; the process is set up as a worker's is."""
-    memory.hold_little()
+    allocator.hold_little()
     settings = load_settings(window_jobs=jobs + 1000)
     logs.configure(settings.log_format, settings.log_level)
     here = open_resources(settings)
@@ -39,7 +39,7 @@ def main(jobs: int) -> None:
     messages = fed(here)
     for kwargs in messages[:WARM]:
         restyle_image(here, kwargs)
-    memory.collect_rarely()
+    allocator.collect_rarely()
     used: Counter[str] = Counter()
     steps.listen(measuring(used))
     began = time.process_time()

@@ -99,9 +99,9 @@ def load_settings(**flags: Any) -> Settings:
     settings._sources.update(dict.fromkeys(in_environment, "environment"))  # noqa: SLF001
     settings._sources.update({name: "flag" for name, value in flags.items() if value is not None})  # noqa: SLF001
     if is_above and flags.get("home") is None and "home" in given:
-        settings._sources["home"] = str(folder)  # noqa: SLF001
+        settings._sources["home"] = str(folder)  # noqa: SLF001 - as above
     if "api_key" in given and flags.get("api_key") is None:
-        settings._sources["api_key"] = "SEGMIND_API_KEY" if _segmind_key() else "api_key_file"  # noqa: SLF001
+        settings._sources["api_key"] = "SEGMIND_API_KEY" if _segmind_key() else "api_key_file"  # noqa: SLF001 - as above
     return settings
 
 

@@ -11,7 +11,7 @@ from producers.runs.snapshot import read_run, rows_of, snapshot, write_run
 from restyle.errors import RestyleError, StateUnavailable
 from restyle.keys import is_run_id
 from restyle.models import RunStatus, utc_now
-from restyle.runtime import allocator as memory
+from restyle.runtime import allocator
 from restyle.telemetry import metrics
 from tasks.resources import Resources
 
@@ -46,7 +46,7 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
                 log.info("no report is written: the run is not over, or another worker writes it")
                 return
             _finish(resources, run_id)
-            memory.give_back()
+            allocator.give_back()
             return
         except RestyleError as error:
             resources.tools.rotation.failed(error)

@@ -23,7 +23,7 @@ from restyle.coordination.periods import Periods
 from restyle.coordination.progress import OpenShard, Progress, failed
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import InputNotFound, RestyleError, StateUnavailable
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.keys import is_run_id
 from restyle.models import Job, Message, RunStatus, utc_now
 from tasks.resources import Resources
@@ -148,7 +148,7 @@ class Dispatcher(threading.Thread):
     def _left_on_disk(self) -> dict[str, set[str]]:
         """The workers of each run that have ended, and left paid answers where only their machines have them."""
         left = dict[str, set[str]]()
-        if spooled := parked.spooled(self._progress.state):
+        if spooled := in_redis.spooled(self._progress.state):
             living = {name for name, beat in self._fleet.workers().items() if beat is not None}
             for run_id, worker in spooled:
                 if worker not in living:

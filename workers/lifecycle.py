@@ -20,7 +20,7 @@ from config.settings import Settings
 from producers.dispatch.feeder import Feeder
 from restyle.coordination.workspace.renewal import Renewal, leave
 from restyle.errors import RestyleError, StateUnavailable
-from restyle.runtime import allocator as memory
+from restyle.runtime import allocator
 from tasks.resources import Resources
 from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges
@@ -149,8 +149,8 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_ready(**_: Any) -> None:
         log.info("ready", worker=fleet.worker, concurrency=settings.concurrency, workspace=resources.workspace.uri)
         watchdog.start()
-        memory.give_back()
-        memory.collect_rarely()
+        allocator.give_back()
+        allocator.collect_rarely()
 
     @signals.worker_shutting_down.connect(weak=False)
     def on_drain(**_: Any) -> None:

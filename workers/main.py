@@ -22,8 +22,7 @@ from config import logs
 from config.celery_app import make_celery
 from config.reading import load_settings
 from restyle.errors import RestyleError
-from restyle.runtime import allocator as memory
-from restyle.runtime import cores
+from restyle.runtime import allocator, cores
 from tasks.register import register
 from tasks.resources import open_resources
 from workers import envelopes, foreign, lifecycle, waiting
@@ -57,7 +56,7 @@ def _hang_up(_number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, at_once))
 
 
-memory.hold_little()
+allocator.hold_little()
 cores.write_none()
 try:
     settings = load_settings()

@@ -8,7 +8,7 @@ import threading
 import structlog
 
 from restyle.errors import RestyleError
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.job.parked.on_disk import Spooled
 from restyle.models import Record
 from tasks.resources import Resources
@@ -58,9 +58,9 @@ class Spooler(threading.Thread):
         if answer.workspace != here.workspace.uri:
             return False
         if self._is_done(answer):
-            parked.unpark(answer.job_id, here.state)
+            in_redis.unpark(answer.job_id, here.state)
             return True
-        return parked.park(answer.job_id, answer.text, here.state)
+        return in_redis.park(answer.job_id, answer.text, here.state)
 
     def _is_done(self, answer: Spooled) -> bool:
         """Whether S3 has the job's result for this very request: somebody has paid for it once more meanwhile."""

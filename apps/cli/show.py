@@ -19,7 +19,7 @@ from producers.runs.history import Chapter, Search, Story
 from producers.runs.statistics import outcome_word
 from restyle import images
 from restyle.errors import RestyleError
-from restyle.job import quality as gates
+from restyle.job import quality
 from restyle.models import Record
 
 #: Runs that are looked through, newest first, where none is named.
@@ -85,7 +85,7 @@ def heading(story: Story) -> Text:
     """Which job it is, and how it stands."""
     state = outcome_word(story.chapters[0].outcome) if story.chapters else "succeeded"
     text = Text.assemble((story.id, "bold"), " · ", (story.variant, "bold"), "  ", (state, _STYLES.get(state, "")))
-    if story.record and (why := gates.told(story.record.marks.suspect)):
+    if story.record and (why := quality.told(story.record.marks.suspect)):
         text.append(f"  {why}", "yellow")
     return text
 

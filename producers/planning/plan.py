@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from config.settings import Settings
 from producers.manifest import Manifest, open_manifest
-from producers.planning import first_pass as counting
+from producers.planning import first_pass
 from producers.planning.compare.lookup import made_by_us
 from producers.planning.first_pass import Census, Planner
 from producers.planning.inputs import check_inputs
@@ -224,10 +224,10 @@ def _judged(planner: Planner, request: PlanRequest, settings: Settings, store: S
         planner = replace(planner, resolver=replace(planner.resolver, variants=good))
     hashes = Hashes(settings.home, planner.resolver.workspace, create=False)
     try:
-        census = counting.take(planner, hashes)
+        census = first_pass.take(planner, hashes)
         if request.check_inputs and not alike:
             check_inputs(planner, census, settings.max_side, store)
-        counting.count(planner, census, hashes)
+        first_pass.count(planner, census, hashes)
     finally:
         hashes.close()
     problems = [*alike, *census.problems.found]

@@ -20,8 +20,7 @@ from restyle.images import Prepared
 from restyle.job import adopting, costs
 from restyle.job.context import Called, Tools, Work
 from restyle.job.modes import Call
-from restyle.job.parked import in_redis as parked
-from restyle.job.parked import unplaced, unreadable
+from restyle.job.parked import in_redis, unplaced, unreadable
 from restyle.models import Fingerprint, utc_now
 from restyle.runtime.clock import elapsed
 from restyle.runtime.memory import Parcel
@@ -68,7 +67,7 @@ def call(
             # Asked again soon, however long the wait: a resume ends it, and another's answer may.
             tools.stopping.wait(min(claim.wait, LONGEST_NAP) + random.uniform(0, 0.02))
         elif claim.verdict == "parked" and (
-            found := patiently(tools.stopping, parked.find, work.message.job_id, fingerprint.token, state)
+            found := patiently(tools.stopping, in_redis.find, work.message.job_id, fingerprint.token, state)
         ):
             return found
         elif claim.verdict == "look":

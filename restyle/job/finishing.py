@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from restyle import images
 from restyle.errors import Misconfigured
-from restyle.images import Picture
-from restyle.images import xmp as provenance
+from restyle.images import Picture, xmp
 from restyle.images.c2pa import Signer
 from restyle.job.context import Tools, Work
 from restyle.models import RecordOutput
@@ -71,7 +70,7 @@ class Finisher:
             return given
 
         def mark() -> Finished:
-            data = provenance.mark(given.data, source_type=self.options.mark, tool=self.tool, job_id=self.job_id)
+            data = xmp.mark(given.data, source_type=self.options.mark, tool=self.tool, job_id=self.job_id)
             return Finished(data, given.picture)
 
         return _tried("mark", mark, given, faults)

@@ -10,7 +10,7 @@ import structlog
 from restyle import images
 from restyle.errors import RestyleError
 from restyle.images import Look, Picture, Prepared
-from restyle.job import quality as gates
+from restyle.job import quality
 from restyle.job.context import Called, Tools, Work
 from restyle.s3.store import Stored
 
@@ -30,10 +30,10 @@ def suspect(
 ) -> tuple[str, ...]:
     """Why the pictures look wrong; empty where they do not, or nobody can tell any more."""
     limits = work.options.outputs.gates
-    reasons = gates.reasons(prepared, pictures, limits)
+    reasons = quality.reasons(prepared, pictures, limits)
     if reasons is None:
         whole = [images.verify(picture, look="whole") for picture in called.answer.images]
-        reasons = gates.reasons(_whole(work, source, prepared, tools), whole, limits)
+        reasons = quality.reasons(_whole(work, source, prepared, tools), whole, limits)
     return reasons or ()
 
 

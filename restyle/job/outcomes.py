@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from restyle.coordination.progress import Ended
-from restyle.job import costs
-from restyle.job import quality as gates
+from restyle.job import costs, quality
 from restyle.job.context import Called, Tools
 from restyle.models import Outcome, OutcomeKind, Params, Record
 from restyle.segmind.responses import Answer
@@ -58,7 +57,7 @@ def skipped(record: Record) -> Ended:
             outputs=tuple(output.uri for output in record.outputs),
             etag=record.fingerprint.etag,
             fingerprint=record.fingerprint.token,
-            warning="; ".join(filter(None, (gates.told(record.marks.suspect), beside_text(record)))),
+            warning="; ".join(filter(None, (quality.told(record.marks.suspect), beside_text(record)))),
             suspect=record.marks.suspect,
         )
     )
@@ -87,7 +86,7 @@ def _warning(record: Record, disbelieved: str = "") -> str:
     short = record.samples_received < record.samples_expected
     said = [f"{record.samples_received} of {record.samples_expected} samples came"] if short else []
     said += [costs.doubt(disbelieved)] if disbelieved else []
-    said += [gates.told(record.marks.suspect)] if record.marks.suspect else []
+    said += [quality.told(record.marks.suspect)] if record.marks.suspect else []
     said += [f"stored without its {fault}" for fault in record.marks.faults]
     said += [beside_text(record)] if record.beside else []
     return "; ".join(said)

@@ -30,8 +30,7 @@ from restyle.job.context import Tools
 from restyle.job.locations import place
 from restyle.job.lookup import find_record
 from restyle.job.outcomes import cost_of
-from restyle.job.parked import in_redis as parked
-from restyle.job.parked import unplaced
+from restyle.job.parked import in_redis, unplaced
 from restyle.job.parked.safekeeping import FIRST_WAIT, Safekeeping
 from restyle.keys import split_uri
 from restyle.models import Record
@@ -114,7 +113,7 @@ class _Unstored:
 
     def __init__(self, made: Made, tools: Tools) -> None:
         self._made, self._tools = made, tools
-        text = partial(parked.as_text, made.called, made.fingerprint.token)
+        text = partial(in_redis.as_text, made.called, made.fingerprint.token)
         self._safe = Safekeeping(made.work, made.called.claim, text, tools)
         self._refusals = 0
         #: Since when its own bucket alone is out of reach.

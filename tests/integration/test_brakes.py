@@ -55,7 +55,7 @@ def limited(variants: int = 1, limits: Mapping[str, str] | None = None) -> Run:
 
 
 @pytest.fixture
-def ending(state: State, progress: Progress, worker: Callable[..., Fleet]) -> Ending:  # noqa: F811
+def ending(state: State, progress: Progress, worker: Callable[..., Fleet]) -> Ending:  # noqa: F811 - fixtures of test_fleet
     """Ends jobs as they are told."""
     fleet, done = worker(), iter(range(10_000))
 
@@ -67,7 +67,7 @@ def ending(state: State, progress: Progress, worker: Callable[..., Fleet]) -> En
     return end
 
 
-def test_half_failed_alike_stops_the_run(progress: Progress, ending: Ending) -> None:  # noqa: F811
+def test_half_failed_alike_stops_the_run(progress: Progress, ending: Ending) -> None:  # noqa: F811 - fixtures of test_fleet
     """Not before twenty have ended; the detail counts, quotes the error and names examples; every claim is refused."""
     progress.register(limited())
     ending([GOOD, REFUSED] * 9 + [GOOD])
@@ -84,7 +84,7 @@ def test_half_failed_alike_stops_the_run(progress: Progress, ending: Ending) -> 
     assert "restyle resume" in standing.next
 
 
-def test_only_the_last_fifty_count(progress: Progress, ending: Ending) -> None:  # noqa: F811
+def test_only_the_last_fifty_count(progress: Progress, ending: Ending) -> None:  # noqa: F811 - fixtures of test_fleet
     """What went well hours ago does not hide that half of the last jobs fail; a fifth of failures stops nothing."""
     progress.register(limited())
     ending([GOOD] * 80 + [REFUSED] * 24)
@@ -93,14 +93,14 @@ def test_only_the_last_fifty_count(progress: Progress, ending: Ending) -> None: 
     assert progress.suspensions(RUN)[0].detail.startswith("25 of the last 50 jobs")
 
 
-def test_different_errors_are_not_alike(progress: Progress, ending: Ending) -> None:  # noqa: F811
+def test_different_errors_are_not_alike(progress: Progress, ending: Ending) -> None:  # noqa: F811 - fixtures of test_fleet
     """Forty jobs of which a third each failed for another reason go on."""
     progress.register(limited())
     ending([GOOD, REFUSED, MISSING] * 14)
     assert not progress.suspensions(RUN)
 
 
-def test_half_suspect_stops_the_run(progress: Progress, ending: Ending) -> None:  # noqa: F811
+def test_half_suspect_stops_the_run(progress: Progress, ending: Ending) -> None:  # noqa: F811 - fixtures of test_fleet
     """Pictures that look wrong are counted apart from failures; what was done before, by a record, tells nothing."""
     progress.register(limited())
     ending([SKIPPED] * 60 + [REFUSED] * 5 + [GOOD] * 5 + [BLACK] * 9)
@@ -121,7 +121,7 @@ def test_half_suspect_stops_the_run(progress: Progress, ending: Ending) -> None:
     ],
 )
 def test_limits_of_ones_own(
-    progress: Progress, ending: Ending, limit: dict[str, str], how: list[Ended], reason: str  # noqa: F811
+    progress: Progress, ending: Ending, limit: dict[str, str], how: list[Ended], reason: str  # noqa: F811 - fixtures of test_fleet
 ) -> None:  # fmt: skip
     """A number is of all jobs of the run, however they failed, from the first one on; a share is of the last ones."""
     progress.register(limited(limits=limit))
@@ -131,14 +131,14 @@ def test_limits_of_ones_own(
     assert [standing.reason for standing in progress.suspensions(RUN)] == [reason]
 
 
-def test_no_limit(progress: Progress, ending: Ending) -> None:  # noqa: F811
+def test_no_limit(progress: Progress, ending: Ending) -> None:  # noqa: F811 - fixtures of test_fleet
     """0 takes the brakes off."""
     progress.register(limited(limits={"max_failures": "0", "max_suspects": "0"}))
     ending([REFUSED] * 60 + [BLACK] * 60)
     assert not progress.suspensions(RUN)
 
 
-def test_a_run_that_is_done_is_not_stopped(progress: Progress, ending: Ending) -> None:  # noqa: F811
+def test_a_run_that_is_done_is_not_stopped(progress: Progress, ending: Ending) -> None:  # noqa: F811 - fixtures of test_fleet
     """However it went: its report is written, and nothing is left to resume."""
     progress.register(limited().model_copy(update={"planned": 20}))
     ending([REFUSED] * 20)
@@ -146,7 +146,7 @@ def test_a_run_that_is_done_is_not_stopped(progress: Progress, ending: Ending) -
 
 
 def test_one_variant_of_two_stops_alone(
-    state: State, progress: Progress, worker: Callable[..., Fleet], ending: Ending  # noqa: F811
+    state: State, progress: Progress, worker: Callable[..., Fleet], ending: Ending  # noqa: F811 - fixtures of test_fleet
 ) -> None:  # fmt: skip
     """Its jobs are refused at the claim, those in hand too; the other variant goes on, until it stops as well."""
     progress.register(limited(variants=2))
@@ -171,7 +171,7 @@ def test_one_variant_of_two_stops_alone(
 
 
 def test_jobs_of_a_stopped_variant_are_no_others_that_can_tell(
-    progress: Progress, worker: Callable[..., Fleet], ending: Ending  # noqa: F811
+    progress: Progress, worker: Callable[..., Fleet], ending: Ending  # noqa: F811 - fixtures of test_fleet
 ) -> None:  # fmt: skip
     """They are not called: the last jobs of another variant use up their attempts, however many of them are pending."""
     progress.register(limited(variants=2))
@@ -188,7 +188,7 @@ def test_jobs_of_a_stopped_variant_are_no_others_that_can_tell(
 
 
 def test_a_person_lifts_the_brakes(
-    state: State, progress: Progress, worker: Callable[..., Fleet], ending: Ending  # noqa: F811
+    state: State, progress: Progress, worker: Callable[..., Fleet], ending: Ending  # noqa: F811 - fixtures of test_fleet
 ) -> None:  # fmt: skip
     """From there on it is counted anew, and what is pending is fed again; a dispatcher's word lifts nothing."""
     run = limited(limits={"max_suspects": "30"})
@@ -211,7 +211,7 @@ def test_a_person_lifts_the_brakes(
     assert progress.suspensions(RUN), "limits follow run.json"
 
 
-def test_words_of_others_in_redis_stop_nothing(state: State, progress: Progress, ending: Ending) -> None:  # noqa: F811
+def test_words_of_others_in_redis_stop_nothing(state: State, progress: Progress, ending: Ending) -> None:  # noqa: F811 - fixtures of test_fleet
     """What is no brake is passed over or told of as the run's trouble; nothing else of the run is lost."""
     progress.register(limited(variants=2))
     state.ask("HSET", state.key("run", RUN, "braked"), "neon", "no JSON")

@@ -20,7 +20,7 @@ _ASK = """
 import json, sys, time
 from restyle import images
 from restyle.job import costs
-from restyle.runtime import allocator as memory
+from restyle.runtime import allocator
 from restyle.runtime import cores
 from restyle.coordination.budgets import Budgets
 from restyle.errors import RestyleError
@@ -29,7 +29,7 @@ from restyle.runtime.memory import Parcel, Room
 from restyle.segmind.v1 import Segmind
 from tasks import image
 
-memory.hold_little()
+allocator.hold_little()
 url, count = sys.argv[1], int(sys.argv[2])
 api, room, params, budgets = Segmind(url, "SG_secret_key_of_ours", timeout=30), Room(), Params(prompt="p"), Budgets()
 good, odd, slowest, dearest = 0, 0, 0.0, 0.0

@@ -13,7 +13,7 @@ import pytest
 from restyle.coordination.claims import Claim
 from restyle.coordination.redis.client import State
 from restyle.job.context import Called
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.models import utc_now
 from restyle.segmind.responses import Answer
 from tasks.image import restyle_image
@@ -28,12 +28,12 @@ def test_an_answer_is_found_by_its_own_request_alone(redis_url: str) -> None:
     state = State(redis_url, namespace="restyle:parked:", account="parked")
     answer = Answer((b"picture",), 1.5, request_id="r", cost=0.02)
     called = Called(Claim("go"), answer, utc_now(), utc_now(), 0.0)
-    assert parked.park("job", parked.as_text(called, "one prompt"), state)
-    found = parked.find("job", "one prompt", state)
+    assert in_redis.park("job", in_redis.as_text(called, "one prompt"), state)
+    found = in_redis.find("job", "one prompt", state)
     assert found is not None
     assert (found.answer.images, found.claim.verdict) == ((b"picture",), "parked")
-    assert parked.find("job", "another prompt", state) is None
-    assert parked.find("job", "one prompt", state) is None
+    assert in_redis.find("job", "another prompt", state) is None
+    assert in_redis.find("job", "one prompt", state) is None
     assert state.ask("GET", state.key("kept_bytes")) in {"0", None}
     state.close()
 
@@ -67,7 +67,7 @@ def test_credentials_that_expire_during_a_call_cost_no_picture(
         worker.start()
         wait_until(lambda: sandbox.counters()["in_flight"], timeout=10, description="the call")
         credentials.rename(credentials.with_suffix(".gone"))
-        key = bench.resources.state.key(parked.KEY, message["job_id"])
+        key = bench.resources.state.key(in_redis.KEY, message["job_id"])
         wait_until(lambda: bench.resources.state.ask("EXISTS", key), timeout=10, description="the parked answer")
         assert [found.reason for found in bench.resources.tools.fleet.suspensions()] != []
         credentials.with_suffix(".gone").rename(credentials)

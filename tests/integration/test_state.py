@@ -17,7 +17,7 @@ from restyle.coordination.redis.client import TAKEN_WHEN_FULL, State, _script_te
 from restyle.coordination.registry import Totals, Word
 from restyle.errors import ConfigurationError, RunUnreadable, StateUnavailable
 from restyle.job.context import Called
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.models import RunStatus
 from restyle.segmind.responses import Answer
 from tests.integration.test_fleet import RUN, WORKSPACE, a_message, a_run
@@ -140,20 +140,20 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "notice": lambda: state.run("notice", RUN, "finished", 60, "channel", "{}"),
         "recount": lambda: progress.recount(RUN, 0, 10),
         "open_shard": lambda: progress.open_shard(RUN, 1, 10),
-        "park": lambda: parked.park(job[1].job_id, parked.as_text(CALLED, "made from"), state),
+        "park": lambda: in_redis.park(job[1].job_id, in_redis.as_text(CALLED, "made from"), state),
         "probe": lambda: Fleet(state.of_account("in an outage"), Limits()).probe(job[2].job_id),
         "report": lambda: progress.report(fleet, job[1], "t1", Ended(ENDED.outcome, calls=1, wrote_record=True)),
         "restore": lambda: progress.restore(run.model_copy(update={"run_id": "lost"}), NOTHING, []),
         "resume": fleet.resume,
         "settle": lambda: fleet.settle(job[1], "t1", found=True),
         "spent": lambda: fleet.spent(job[1], "t1", 0.5),
-        "spool": lambda: parked.mark_spooled(job[1], fleet),
+        "spool": lambda: in_redis.mark_spooled(job[1], fleet),
         "stock": lambda: state.run("stock", "this life", "another"),
         "submitted": lambda: fleet.submitted(job[1], "t1", "made from", "{}"),
         "suspend": lambda: fleet.suspend("operator", "words", "a person"),
         "take": lambda: fleet.take(job[2], "t2"),
         "take_plan": lambda: state.run("take_plan", "firing", "worker", "token"),
-        "unpark": lambda: parked.unpark(job[3].job_id, state),
+        "unpark": lambda: in_redis.unpark(job[3].job_id, state),
     }
 
 
@@ -167,7 +167,7 @@ def _begin(state: State) -> tuple[Fleet, Progress]:
     for index in (0, 1):
         fleet.take(a_message(index), f"t{index}")
     fleet.claim(a_message(1), "t1", looked=True, looked_at=time.monotonic(), made_from="made from")
-    parked.park(a_message(3).job_id, parked.as_text(CALLED, "made from"), state)
+    in_redis.park(a_message(3).job_id, in_redis.as_text(CALLED, "made from"), state)
     state.ask_all(
         ("SADD", state.key("workers"), "gone"),
         ("HSET", state.key("worker", "gone", "jobs"), a_message(4).job_id, "{}"),

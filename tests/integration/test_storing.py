@@ -13,7 +13,7 @@ import pytest
 
 from restyle.coordination.progress import failed
 from restyle.coordination.redis.client import State
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.job.records import put_record
 from restyle.models import Message, Run, utc_now
 from tasks.image import restyle_image
@@ -146,7 +146,7 @@ def test_what_lies_on_disk_alone_is_called_by_nobody(
         s3_proxy.cut()
         control.ask("CONFIG", "SET", "maxmemory", "1")
         (path,) = wait_until(here.tools.spool.waiting, timeout=15, description="the answer on disk")
-        wait_until(lambda: parked.spooled(here.state), timeout=5, description="the word that it lies there")
+        wait_until(lambda: in_redis.spooled(here.state), timeout=5, description="the word that it lies there")
         if ending == "death":
             wait_until(lambda: fleet.workers()[fleet.worker] is None, timeout=5, description="a heartbeat run out")
             ((job_id, place),) = fleet.jobs_of(fleet.worker).items()
@@ -158,13 +158,13 @@ def test_what_lies_on_disk_alone_is_called_by_nobody(
     here.tools.stopping.clear()
     here.tools.storing.set()
     assert path.read_bytes() == text
-    assert parked.spooled(here.state) == [(run.run_id, fleet.worker)]
+    assert in_redis.spooled(here.state) == [(run.run_id, fleet.worker)]
     bench.work(run)
     assert (how(bench, run), sandbox.charged) == ([], 1)
     assert float(here.state.ask("HGET", here.state.key("run", run.run_id), "lost")) > 0, "it counts as spent"
     Spooler(here).hand_on()
     bench.work(run)
-    assert (how(bench, run), sandbox.charged, parked.spooled(here.state)) == (["succeeded"], 1, [])
+    assert (how(bench, run), sandbox.charged, in_redis.spooled(here.state)) == (["succeeded"], 1, [])
     lost, reserved = here.state.ask("HMGET", here.state.key("run", run.run_id), "lost", "reserved")
     assert (float(lost), float(reserved), control.ask("KEYS", "*spooled*")) == (0, 0, [])
     totals = here.progress.totals(run.run_id)

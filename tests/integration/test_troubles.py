@@ -9,7 +9,7 @@ import pytest
 
 from restyle.coordination.claims import Limits
 from restyle.coordination.fleet import Fleet
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.models import Message
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
@@ -101,16 +101,16 @@ def test_a_run_that_waits_for_answers_on_a_disk_says_so(works: Works) -> None:
     message = Message(run_id=run_id, shard=0, index=0, job_id=here.job_id(job), job=job)
     dispatcher = Dispatcher(here, works.feeder)
     here.tools.fleet.beat({})
-    parked.mark_spooled(message, here.tools.fleet)
+    in_redis.mark_spooled(message, here.tools.fleet)
     dispatcher.tick()
     assert works.look(run_id).trouble is None
-    parked.mark_spooled(message, Fleet(here.state, Limits(), worker="gone"))
+    in_redis.mark_spooled(message, Fleet(here.state, Limits(), worker="gone"))
     dispatcher.tick()
     trouble = works.look(run_id).trouble
     assert trouble is not None
     assert "on the disk of gone" in trouble.reason
     assert "start a worker there" in trouble.next
-    parked.unpark(message.job_id, here.state)
+    in_redis.unpark(message.job_id, here.state)
     dispatcher.tick()
     assert works.look(run_id).trouble is None
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.models import Outcome
 from tasks.image import restyle_image
 from tests.support.answering import answering
@@ -175,7 +175,9 @@ def test_a_bucket_that_is_out_of_reach_holds_nobody_up(
     worker = threading.Thread(target=restyle_image, args=(here, first))
     worker.start()
     wait_until(
-        lambda: here.state.ask("EXISTS", here.state.key(parked.KEY, first["job_id"])), timeout=30, description="parked"
+        lambda: here.state.ask("EXISTS", here.state.key(in_redis.KEY, first["job_id"])),
+        timeout=30,
+        description="parked",
     )
     restyle_image(here, second)
     gateway.refuse = refuses("nothing", 503, "SlowDown")

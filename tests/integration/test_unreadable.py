@@ -17,7 +17,7 @@ from PIL import Image
 from producers.dispatch.ledger import mark_opened
 from producers.planning.retry import Slice, retry_draft
 from producers.runs.rebuild import Rebuilder
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.job.parked.unreadable import Note
 from restyle.models import Outcome, OutcomeKind, Run
 from tasks.image import restyle_image
@@ -348,7 +348,7 @@ def test_an_answer_that_s3_does_not_take_is_not_lost(s3: S3, redis_url: str, san
             assert (outcome.error, sum(api.calls.values())) == ("unreadable", 2)
             assert [body for name, body in sorted(kept(bench, run).items()) if ".json" not in name] == [UNKNOWN] * 2
             (job_id,) = {name.partition(".")[0] for name in kept(bench, run)}
-            assert not tools.fleet.state.ask("EXISTS", tools.fleet.state.key(parked.KEY, job_id))
+            assert not tools.fleet.state.ask("EXISTS", tools.fleet.state.key(in_redis.KEY, job_id))
 
 
 def test_one_that_neither_s3_nor_redis_takes_lies_on_disk(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 
 from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
-from restyle.http import exchange as wire
+from restyle.http import exchange
 from restyle.http.exchange import Wire
 from tests.support.answering import Server, answering, speaking
 from tests.support.certificates import write_localhost
@@ -367,7 +367,7 @@ def test_a_packed_answer_is_unpacked(body: bytes, encoding: str) -> None:
 
 def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What unpacks to more than an answer may have is none; as it came it can be kept."""
-    monkeypatch.setattr(wire, "MAX_ANSWER", 1_000_000)
+    monkeypatch.setattr(exchange, "MAX_ANSWER", 1_000_000)
     bomb = gzip.compress(bytes(50_000_000))
     with answering(packed(bomb, "gzip"), GOOD) as server:
         line, url = line_to(server, timeout=5)
@@ -380,7 +380,7 @@ def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_endless_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read as far as an answer may go; what was read can be kept."""
-    monkeypatch.setattr(wire, "MAX_ANSWER", 1_000_000)
+    monkeypatch.setattr(exchange, "MAX_ANSWER", 1_000_000)
 
     def speak(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")

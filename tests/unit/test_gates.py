@@ -11,7 +11,7 @@ from apps.sandbox import styles
 from restyle import images
 from restyle.images import Look, Picture, Prepared
 from restyle.images.glance import glance
-from restyle.job import quality as gates
+from restyle.job import quality
 from restyle.models import Params, Preparation
 from restyle.outputs import Gates
 from tests.support.pictures import encode, photo
@@ -31,7 +31,7 @@ def answered(image: Image.Image, form: str = "JPEG", look: Look = "whole") -> Pi
 
 def reasons(change: Changed, limits: Gates | None = Gates(), form: str = "JPEG") -> tuple[str, ...] | None:  # noqa: B008 - frozen
     """What is wrong with a changed photograph."""
-    return gates.reasons(prepared(photo(), form), [answered(change(photo()), form)], limits)
+    return quality.reasons(prepared(photo(), form), [answered(change(photo()), form)], limits)
 
 
 def brighter(image: Image.Image) -> Image.Image:
@@ -85,7 +85,7 @@ def test_what_looks_wrong_is_told(name: str, form: str) -> None:
     """Each kind of bad answer is seen, by its own reason, in a lossy and in a lossless form."""
     change, expected = WRONG[name]
     assert reasons(change, form=form) == expected
-    assert gates.told(expected).startswith("looks wrong: ")
+    assert quality.told(expected).startswith("looks wrong: ")
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -99,7 +99,7 @@ def test_what_is_fine_passes(name: str) -> None:
 def test_a_sample_tells_the_same_or_nothing(name: str, limits: Gates) -> None:
     """What is decided by the topmost rows is what all of them would have decided."""
     change = WRONG[name][0] if name in WRONG else RIGHT[name]
-    sampled = gates.reasons(prepared(photo(), look="sample"), [answered(change(photo()), look="sample")], limits)
+    sampled = quality.reasons(prepared(photo(), look="sample"), [answered(change(photo()), look="sample")], limits)
     assert sampled in {None, reasons(change, limits)}
 
 
@@ -109,7 +109,7 @@ def test_a_sample_is_enough_for_a_restyled_picture() -> None:
     sent, back = prepared(image, look="sample"), answered(ImageOps.invert(image), look="sample")
     assert sent.glance
     assert not sent.glance.is_whole
-    assert gates.reasons(sent, [back], Gates()) == ()
+    assert quality.reasons(sent, [back], Gates()) == ()
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -122,14 +122,14 @@ def test_open_gates(name: str) -> None:
 def test_a_plain_input_may_stay_plain() -> None:
     """Of a swatch of one colour a plain output tells nothing; its size still does."""
     swatch = prepared(Image.new("RGB", (200, 200), "teal"))
-    assert gates.reasons(swatch, [answered(Image.new("RGB", (200, 200), "teal"))], Gates()) == ()
-    assert gates.reasons(swatch, [answered(Image.new("RGB", (200, 100), "teal"))], Gates()) == ("aspect",)
+    assert quality.reasons(swatch, [answered(Image.new("RGB", (200, 200), "teal"))], Gates()) == ()
+    assert quality.reasons(swatch, [answered(Image.new("RGB", (200, 100), "teal"))], Gates()) == ("aspect",)
 
 
 def test_one_bad_sample_tells_of_the_job() -> None:
     """A job is judged by the worst of its samples."""
     good, bad = answered(ImageOps.invert(photo())), answered(Image.new("RGB", photo().size))
-    assert gates.reasons(prepared(photo()), [good, bad, good], Gates()) == ("black",)
+    assert quality.reasons(prepared(photo()), [good, bad, good], Gates()) == ("black",)
 
 
 @pytest.mark.parametrize("strength", [0.1, 0.65])
@@ -138,7 +138,7 @@ def test_the_sandbox_makes_good_pictures(strength: float) -> None:
     sent = prepared(photo())
     for words, _ in styles.STYLES:
         (made,) = styles.restyle(sent.data, Params(prompt=words[0], strength=strength), seed=1)
-        assert gates.reasons(sent, [images.verify(made)], Gates()) == (), words[0]
+        assert quality.reasons(sent, [images.verify(made)], Gates()) == (), words[0]
 
 
 @pytest.mark.parametrize("size", [(1024, 1024), (1023, 770), (700, 2000), (3000, 1100)])

@@ -143,6 +143,19 @@ def test_every_proof_of_the_security_page_exists() -> None:
     assert sorted(name for name in modules_named if not (ROOT / name).exists()) == []
 
 
+def test_every_module_that_is_named_exists() -> None:
+    """Each module that a page, a comment or a docstring names is there; decisions tell of what is gone, too."""
+    named = re.compile(r"(?<![\w/.])(?:apps|config|producers|reports|restyle|tasks|workers)/[\w/]+\.(?:py|lua|toml)\b")
+    pages = [path for path in tracked() if path.suffix in {".md", ".py", ".lua", ".toml", ".yml"}]
+    told = [path for path in pages if "decisions" not in path.parts and path.name != "CHANGELOG.md"]
+    gone = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in told for name in named.findall(path.read_text(encoding="utf-8")) if not (ROOT / name).exists()
+    }  # fmt: skip
+    assert told
+    assert gone == set()
+
+
 def test_every_command_is_documented() -> None:
     """Each command of `restyle` is named in the README or under docs/."""
     pages = [read("README.md"), *(path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md"))]

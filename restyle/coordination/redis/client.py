@@ -85,7 +85,7 @@ class State:
                 yield from str(arg).removeprefix(self.namespace).split(":")
 
     def _mended(self, ask: Callable[[], R], args: Iterable[str | float]) -> R:
-        """Asks again where somebody has put into Redis what a script fails by (restyle/mending.py)."""
+        """Asks again where somebody has put into Redis what a script fails by (restyle/coordination/mending.py)."""
         for turn in range(_MENDED):
             try:
                 return ask()

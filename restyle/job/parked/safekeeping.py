@@ -18,7 +18,7 @@ from restyle.coordination.claims import Claim, Dropped
 from restyle.coordination.redis.client import patiently
 from restyle.errors import ApiTimeout, StateUnavailable
 from restyle.job.context import Tools, Work
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.job.parked.on_disk import Spooled
 
 log = structlog.get_logger("restyle.store")
@@ -33,7 +33,7 @@ class Safekeeping:
     """Keeps one answer while S3 does not take it."""
 
     def __init__(self, work: Work, claim: Claim, text: Callable[[], str], tools: Tools) -> None:
-        """`text` makes the answer as Redis holds it (`parked.as_text`); it is large, and not held meanwhile."""
+        """`text` makes the answer as Redis holds it (`in_redis.as_text`); it is large, and not held meanwhile."""
         self._work, self._claim, self._text, self._tools = work, claim, text, tools
         self._size = 0
         self._in_redis = claim.verdict == "parked"
@@ -60,7 +60,7 @@ class Safekeeping:
             self._spool()
         if self._on_disk and not self._is_marked:
             with suppress(StateUnavailable):
-                parked.mark_spooled(self._work.message, self._tools.fleet)
+                in_redis.mark_spooled(self._work.message, self._tools.fleet)
                 self._is_marked = True
 
     def pause(self) -> None:
@@ -87,16 +87,16 @@ class Safekeeping:
         """It lies in S3, or is nobody's any more."""
         if self._in_redis or self._is_marked:
             with suppress(StateUnavailable):  # then whoever claims the job next finds its record beside it
-                patiently(self._tools.stopping, parked.unpark, self._job_id, self._tools.fleet.state)
+                patiently(self._tools.stopping, in_redis.unpark, self._job_id, self._tools.fleet.state)
         self._off_disk()
 
     def _park(self) -> bool:
         state = self._tools.fleet.state
-        if self._in_redis and self._size and parked.is_parked(self._job_id, self._size, state):
+        if self._in_redis and self._size and in_redis.is_parked(self._job_id, self._size, state):
             return True
         text = self._text()
         self._size = len(text)
-        return parked.park(self._job_id, text, state)
+        return in_redis.park(self._job_id, text, state)
 
     def _spool(self) -> None:
         workspace, message = self._tools.workspace, self._work.message

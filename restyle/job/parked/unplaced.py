@@ -19,7 +19,7 @@ from restyle.job.commit import Made
 from restyle.job.context import Called, Tools, Work
 from restyle.job.locations import SUFFIXES, place
 from restyle.job.outcomes import cost_of, succeeded
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.models import Record
 
 log = structlog.get_logger("restyle.unplaced")
@@ -37,7 +37,7 @@ def find(work: Work, made_from: str, tools: Tools) -> Called | None:
         if note and note.get("made_from") == made_from:
             try:
                 pictures = [tools.store.get(image, max_bytes=MAX_ANSWER_BYTES).data for image in note["images"]]
-                return parked.answer_of(note, pictures, "unplaced")
+                return in_redis.answer_of(note, pictures, "unplaced")
             except (InputNotFound, InvalidImage, ValueError, KeyError, TypeError):
                 log.warning("a picture that was set aside cannot be read", uri=uri)
     return None
@@ -68,7 +68,7 @@ def set_aside(made: Made, reason: str, tools: Tools) -> Ended:
         "wanted": [place(made.job, sample, made.pictures[sample].content_type) for sample in samples],
         "images": images,
         "reason": reason,
-        **parked.facts(called, made.fingerprint.token),
+        **in_redis.facts(called, made.fingerprint.token),
     }
     uri = tools.workspace.unplaced(message.run_id, message.job_id)
     tools.store.put(uri, json.dumps(note, indent=1).encode(), content_type="application/json")

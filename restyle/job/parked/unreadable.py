@@ -21,7 +21,7 @@ from restyle.coordination.redis.client import patiently
 from restyle.errors import FleetError, MalformedResponse, RestyleError, StateUnavailable
 from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
-from restyle.job.parked import in_redis as parked
+from restyle.job.parked import in_redis
 from restyle.job.parked.safekeeping import Safekeeping
 from restyle.models import Fingerprint, Params, UtcTime, Value, utc_now
 from restyle.reply import Reply, quoted
@@ -131,7 +131,7 @@ def _as_text(paid: Paid, reply: Reply, cost: float | None) -> str:
     """The answer as a paid one that S3 would not take: whoever finds it cannot read it either."""
     answer = Answer(images=(reply.body,), seconds=reply.seconds, cost=cost,
                     request_id=stored_text(reply.headers.get("x-request-id")))  # fmt: skip
-    return parked.as_text(Called(paid.claim, answer, paid.called, utc_now(), elapsed()), paid.made_from)
+    return in_redis.as_text(Called(paid.claim, answer, paid.called, utc_now(), elapsed()), paid.made_from)
 
 
 def _put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
