@@ -127,12 +127,19 @@ class Objects:
         return self._asked(bucket, key, ask)
 
     def head(self, bucket: str, key: str) -> Head | None:
-        """What S3 says of an object; None where boto3 must be asked, as of one that is missing: nothing says why."""
+        """What S3 says of an object; None where boto3 must be asked.
+
+        Raises:
+            Missing: the answer is 404, of which neither client is told more: an answer to HEAD has no text.
+        """
 
         def ask(store: S3Store) -> Head | None:
             import obstore
 
-            return _head(obstore.get(store, key, options={"head": True}))
+            try:
+                return _head(obstore.get(store, key, options={"head": True}))
+            except FileNotFoundError:
+                raise Missing from None
 
         return self._asked(bucket, key, ask)
 
