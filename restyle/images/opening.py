@@ -182,8 +182,8 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0, *, s
         if re.match(signature, data, re.DOTALL):
             reader = _reader(kind)
             with _reading(kind, data):
-                structure.check(kind, data)
-                part = structure.part(data, share) if kind == "JPEG" and share < 1 else b""
+                end = structure.check(kind, data)
+                part = structure.part(data, share, end) if end and share < 1 else b""
                 image = reader(BytesIO(part or data))
                 check_size(image.size, smallest)
                 turn = _TURNS.get(_orientation(kind, image, data))

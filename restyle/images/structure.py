@@ -47,15 +47,18 @@ _BIG_TIFF = (b"II+\x00\x08\x00\x00\x00", b"MM\x00+\x00\x08\x00\x00")
 _NUMBERS = frozenset({3, 4, 5, 8, 9, 10, 11, 12, 13, 16, 17, 18})
 
 
-def check(kind: str, data: bytes) -> None:
+def check(kind: str, data: bytes) -> int:
     """Whether reading a file takes bounded work.
+
+    Returns:
+        Where the pixels of a JPEG end that has one scan, and its end right behind it; 0 for any other picture.
 
     Raises:
         InvalidImage: it has more parts than any program writes.
     """
     match kind:
         case "JPEG":
-            _check_jpeg(data)
+            return _check_jpeg(data)
         case "PNG":
             _at_most(sum(1 for _ in png_chunks(data)), MAX_CHUNKS, "chunks")
         case "TIFF":
@@ -64,14 +67,20 @@ def check(kind: str, data: bytes) -> None:
             _check_gif(data)
         case "AVIF" if any(start in data for start in _BIG_TIFF):
             raise InvalidImage("has EXIF of an unusual form; export it again")
+    return 0
 
 
-def part(data: bytes, share: float) -> bytes:
+def part(data: bytes, share: float, end: int) -> bytes:
     """The beginning of a JPEG, with so much of its compressed pixels; it decodes where the whole does.
 
     Of a sequential JPEG with one scan, libjpeg refuses only what stands before the pixels, and a scan without its end:
     codes that cannot be are drawn as gray with a warning, and so is what is missing (jdhuff.c). So where the end of
     the scan is the end of the picture, a part tells the same as the whole. Empty: of any other JPEG it does not.
+
+    Args:
+        data: the file.
+        share: how much of its compressed pixels.
+        end: where these end, as `check` tells.
     """
     place, frame = 2, 0
     while place + 10 <= len(data) and data[place] == _MARK:
@@ -80,15 +89,14 @@ def part(data: bytes, share: float) -> bytes:
             frame = place
         elif marker == _SCAN:
             scan = place + 2 + length
-            after = _AFTER_SCAN.search(data, scan)
             # A frame has its height at byte 5 and its components at byte 9; four are inks.
             height, components = int.from_bytes(data[frame + 5 : frame + 7]), data[frame + 9]
-            if not frame or height < _TALL or after is None or after.group() != _END:
+            if not frame or height < _TALL or end < scan:
                 return b""
             # The scan is of all components, and its own head is whole.
             if components not in {1, 3} or data[place + 4] != components or length != 6 + 2 * components:
                 return b""
-            return data[: scan + int(share * (after.start() - scan))]
+            return data[: scan + int(share * (end - scan))]
         elif marker not in _TABLES or length < 2:
             return b""
         place += 2 + length
@@ -111,10 +119,7 @@ def _at_most(count: int, most: int, what: str) -> None:
         raise InvalidImage(f"has more than {most:,} {what}, which no camera or program writes; export it again")
 
 
-def _check_jpeg(data: bytes) -> None:
-    # In compressed pixels the marker cannot occur, so that this quick count is never too low.
-    if data.count(b"\xff\xda") > MAX_SCANS:
-        _at_most(sum(1 for _ in _scans(data)), MAX_SCANS, "scans")
+def _check_jpeg(data: bytes) -> int:
     place, segments, parsed, stray = 2, 0, 0, 0
     while place + 4 <= len(data):
         if data[place] != _MARK or data[place + 1] in _BARE:
@@ -123,13 +128,25 @@ def _check_jpeg(data: bytes) -> None:
         else:
             marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4])
             if marker == _SCAN:
-                return
+                return _check_scans(data, place + 2 + length)
             segments += 1
             parsed += length if marker in {_EXIF, _PHOTOSHOP} and not data.startswith(b"http", place + 4) else 0
             place += 2 + length
         _at_most(segments, MAX_SEGMENTS, "segments")
         _at_most(parsed, MAX_PARSED, "bytes of metadata")
         _at_most(stray, MAX_STRAY, "stray bytes")
+    return 0
+
+
+def _check_scans(data: bytes, pixels: int) -> int:
+    """Where the pixels of a first and only scan end, given where they begin; 0 where more may follow."""
+    after = _AFTER_SCAN.search(data, pixels)
+    if after is not None and after.group() == _END:
+        return after.start()
+    # In compressed pixels the marker cannot occur, so that this quick count is never too low.
+    if data.count(b"\xff\xda") > MAX_SCANS:
+        _at_most(sum(1 for _ in _scans(data)), MAX_SCANS, "scans")
+    return 0
 
 
 def _scans(data: bytes) -> Iterator[int]:
