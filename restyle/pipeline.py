@@ -2,9 +2,9 @@
 
 skip? -> fetch -> prepare -> claim -> img2img -> verify -> store -> record
 
-Each attempt runs the whole of it; claim and call are in restyle/job/call.py. What ends without an outcome raises: a
-JobError, TransientError, RateLimited or FleetError before the call, `CallFailed` after it, `Dropped` where the job is
-not ours to do. Why nothing is paid twice or lost is told in docs/architecture.md.
+Each attempt runs the whole of it; claim and call are in restyle/job/call.py. An attempt without an outcome raises: a
+RestyleError before the call, `CallFailed` after it, `Dropped` where the job is not ours to do. Why nothing is paid
+twice or lost: docs/architecture.md.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from producers.planning.request import PlanRequest, check_options, defaults_of, 
 from producers.planning.resolve import Resolved, Resolver
 from producers.planning.summary import Summary, summarised
 from producers.planning.uploads import Hashes
+from restyle.coordination.budgets import PRICED_STEPS
 from restyle.errors import ManifestError, Problem
 from restyle.keys import Workspace, new_run_id
 from restyle.models import Job, ManifestSource, Preparation, Run, RunOptions, digest, utc_now
@@ -255,7 +256,7 @@ def _noted(error: ManifestError, planner: Planner, request: PlanRequest, census:
 
 def estimated(calls: int, samples: int, steps: int, settings: Settings) -> Estimate:
     """What so many calls will take, at most; steps are those of all samples."""
-    credits = round(steps * settings.price / 30, 6)
+    credits = round(steps * settings.price / PRICED_STEPS, 6)
     rpm, seconds = settings.effective_max_rpm, SANDBOX_SECONDS if settings.sandbox else CALL_SECONDS
     busy = calls * seconds / settings.concurrency
     return Estimate(

@@ -47,7 +47,7 @@ class Fleet:
         #: Replicas that follow this server, by the last heartbeat.
         self._replicas = 0
         self._is_durable: bool | None = True
-        #: When the last good beat began, and when it was last found to be late; `awake.elapsed`.
+        #: When the last good beat began, and when it was last found to be late; `clock.elapsed`.
         self._beaten = self._lapsed = 0.0
 
     # -- a job's way to its call ---------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Fleet:
         self.state.run("spent", *self._at(message, token), f"{credits:.6f}", *periods)
 
     def lapsed_since(self, moment: float) -> bool:
-        """Whether this worker may have counted as dead at any time since then (`awake.elapsed`)."""
+        """Whether this worker may have counted as dead at any time since then (`clock.elapsed`)."""
         return self._lapsed > moment or not self.heart_fresh
 
     def is_outdated(self, claim: Claim) -> bool:

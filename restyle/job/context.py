@@ -82,6 +82,6 @@ class Called:
     called: datetime
     answered: datetime
     asked: float
-    """When the claim was asked for (`awake.elapsed`)."""
+    """When the claim was asked for (`clock.elapsed`)."""
     lag: float = 0.0
     """Seconds since then in which the API was not at work on it, as far as it tells."""

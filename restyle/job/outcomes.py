@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from restyle.coordination.budgets import PRICED_STEPS
 from restyle.coordination.progress import Ended
 from restyle.job import costs, quality
 from restyle.job.context import Called, Tools
@@ -65,7 +66,7 @@ def skipped(record: Record) -> Ended:
 
 def priced(samples: int, params: Params, price: float) -> float:
     """Credits by the configured price, where the API does not tell its own."""
-    return price * samples * params.num_inference_steps / 30
+    return price * samples * params.num_inference_steps / PRICED_STEPS
 
 
 def cost_of(answer: Answer, params: Params, price: float) -> float:
