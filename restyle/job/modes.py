@@ -205,7 +205,7 @@ class Queued:
         """
         error: ApiUnavailable | ApiTimeout | ResultGone
         deadline, drained = time.monotonic() + self.patience.answer, None
-        missed, look = 0, self.api.look
+        missed, look = 0, self.api.poll
         while True:
             wait, error = self.patience.poll, ApiTimeout(f"no picture within {self.patience.answer:g} s")
             try:

@@ -1,6 +1,6 @@
-"""boto3's client of S3, which decides where S3 is, who asks, whom to trust, and by which proxy.
+"""Opens boto3's client of S3. Its chain decides the endpoint, the credentials, the certificates and the proxy.
 
-Imported where a client is opened, and not before.
+Imported only where a client is opened: botocore takes a fifth of a second to import.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 
 @dataclass(frozen=True)
 class Opened:
-    """A client, and what it goes by, for whoever asks the same S3 in another way."""
+    """A client with its credentials and certificates, which restyle/s3/objects.py uses too."""
 
     client: S3Client
     credentials: Any
     """botocore's, which renew themselves; None where there are none."""
     authorities: str
-    """The file of certificates to trust; none where S3 is plain HTTP and there is none."""
+    """The file of certificates to trust; empty where S3 is plain HTTP and there is none."""
     has_proxy: bool
 
 
 def open_client(endpoint: Endpoint | None, *, connections: int, seconds: float) -> Opened:
-    """A client of the embedded S3 server, or with None of the S3 of boto3's own chain.
+    """A client of the embedded S3 server, or of the S3 that boto3's own chain finds.
 
     Args:
-        endpoint: the embedded server, or None.
-        connections: that are kept.
-        seconds: for which a server may be silent; each request is tried three times, after pauses of seconds.
+        endpoint: the embedded server; None: boto3's chain.
+        connections: how many are kept open.
+        seconds: how long a server may be silent; each request is tried three times, after pauses of seconds.
 
     Raises:
         ConfigurationError: AWS's own settings are wrong, or the certificates or the proxy cannot be used.
@@ -62,65 +62,67 @@ def open_client(endpoint: Endpoint | None, *, connections: int, seconds: float) 
     try:
         return _opened(endpoint, connections, seconds)
     except (BotoCoreError, ValueError) as error:
-        told = str(error).rstrip(".")
-        raise ConfigurationError(f"S3 cannot be opened: {told}. Look at the AWS_ variables and ~/.aws/config") from None
+        reason = str(error).rstrip(".")
+        raise ConfigurationError(
+            f"S3 cannot be opened: {reason}. Look at the AWS_ variables and ~/.aws/config"
+        ) from None
 
 
 def read_final_answers() -> None:
-    """Has botocore's connections skip what may precede an answer (`informational.py`)."""
+    """Has botocore's connections skip informational answers, 1xx, before the final one (`informational.py`)."""
     for connection in (AWSHTTPConnection, AWSHTTPSConnection):
         connection.response_class = FinalResponse  # type: ignore[assignment] # its stubs take one class alone
 
 
 def _opened(endpoint: Endpoint | None, connections: int, seconds: float) -> Opened:
     config = Config(
-        # Who can wait for longer waits above this (`throttling.py`).
+        # Callers that can wait longer do so above this (`throttling.py`).
         retries={"mode": "standard", "total_max_attempts": 3},
         connect_timeout=5,
         read_timeout=seconds,
         max_pool_connections=connections,
         tcp_keepalive=True,
-        # Links too are signed the way that every region takes.
+        # The only signature that every region takes, for links as well.
         signature_version="s3v4",
         # The default adds a checksum to each request, which not every S3 server understands.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
     session = get_session()
-    asked: dict[str, Any] = {"region_name": session.get_config_variable("region") or "us-east-1"}
+    options: dict[str, Any] = {"region_name": session.get_config_variable("region") or "us-east-1"}
     if endpoint is not None:
-        asked |= {
+        options |= {
             "endpoint_url": endpoint.url,
             "aws_access_key_id": endpoint.access_key,
             "aws_secret_access_key": endpoint.secret_key,
         }
-        client = _client(session, asked, config.merge(Config(s3={"addressing_style": "path"}, proxies={})))
+        client = _client(session, options, config.merge(Config(s3={"addressing_style": "path"}, proxies={})))
         return Opened(client, Credentials(endpoint.access_key, endpoint.secret_key), "", has_proxy=False)
     distrust = None
     try:
         authorities = _trusting(session)
     except ConfigurationError as error:
         authorities, distrust = "", error
-    client = _client(session, asked, config)
+    client = _client(session, options, config)
     if distrust and client.meta.endpoint_url.startswith("https:"):
         raise distrust
     proxy = trust.proxy_for(client.meta.endpoint_url)
     if getproxies():
         client.close()
-        client = _client(session, asked, config.merge(Config(proxies=_named(proxy, client.meta.endpoint_url))))
+        client = _client(session, options, config.merge(Config(proxies=_named(proxy, client.meta.endpoint_url))))
     return Opened(client, session.get_credentials(), authorities, has_proxy=proxy is not None)
 
 
-def _client(session: Session, asked: dict[str, Any], config: Config) -> S3Client:
-    # As boto3 makes it, without boto3's resources and transfers, which take 2 MB and nobody asks for.
-    client = cast("S3Client", session.create_client("s3", config=config, **asked))
-    # With it botocore would read the head of an answer by itself, and take an informational one for final.
+def _client(session: Session, options: dict[str, Any], config: Config) -> S3Client:
+    # As boto3 makes it, without boto3's resources and transfers, which take 2 MB and are not used.
+    client = cast("S3Client", session.create_client("s3", config=config, **options))
+    # With this handler botocore would read the head of an answer by itself, and take a 1xx for the final one.
     client.meta.events.unregister("before-call.s3", add_expect_header)
     return client
 
 
 def _trusting(session: Session) -> str:
-    """Has all clients of a session, also those that fetch credentials, trust one file, and tells which.
+    """Has all clients of a session, also those that fetch credentials, trust one file; returns its path.
 
     Raises:
         ConfigurationError: there is no such file.
@@ -148,10 +150,10 @@ def _together(folder: str) -> Any:
 
 
 def _named(proxy: trust.Proxy | None, url: str) -> dict[str, str]:
-    """What botocore is told of proxies, since by itself it knows no networks in NO_PROXY, and no ALL_PROXY.
+    """The proxies for botocore, resolved here since botocore knows no networks in NO_PROXY, and no ALL_PROXY.
 
     Raises:
-        ConfigurationError: S3 cannot be reached by this one.
+        ConfigurationError: S3 cannot be reached by this proxy.
     """
     if proxy is None:
         return {}

@@ -1,4 +1,4 @@
-"""What S3 says no with: every foreign error of botocore, urllib3 or a socket as one of ours, by whom it concerns."""
+"""Translates errors of botocore, urllib3 and sockets into ours, by whom they concern: one object, a bucket, or all."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from restyle.keys import Workspace
 
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
-#: Our credentials are wrong or our account is: whatever is asked for, S3 will refuse it.
+#: The credentials or the account are wrong: S3 will refuse every request.
 _CREDENTIALS = frozenset(
     {
         "401", "AccountProblem", "ExpiredToken", "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken", "NotSignedUp",
         "SignatureDoesNotMatch", "TokenRefreshRequired",
     }
 )  # fmt: skip
-#: All of a bucket is refused, as far as can be told: HEAD has no more than the status to tell.
+#: The whole bucket is refused, as far as is known: an answer to HEAD has no more than its status.
 _BUCKET = frozenset(
     {
         "301", "307", "403", "AccessDenied", "AllAccessDisabled", "AuthorizationHeaderMalformed", "Forbidden",
@@ -35,7 +35,7 @@ _BUCKET = frozenset(
         "PermanentRedirect", "TemporaryRedirect",
     }
 )  # fmt: skip
-#: What is wrong with one object only. Any other code of a 4xx counts as one of these.
+#: One object alone is refused. Any other code of a 4xx counts as one of these.
 _OBJECT = frozenset(
     {
         "EntityTooLarge", "EntityTooSmall", "InvalidArgument", "InvalidEncryptionAlgorithmError", "InvalidObjectState",
@@ -86,19 +86,19 @@ def translate(error: Exception, uri: str) -> RestyleError | None:
 
 
 def missing(uri: str) -> InputNotFound:
-    """That there is no such object."""
+    """The error that there is no such object."""
     error = InputNotFound(f"{uri}: there is no such object")
     error.uri = uri
     return error
 
 
 def as_for_all(error: RestyleError, workspace: Workspace, *, storing: bool = False) -> RestyleError:
-    """An error as it counts for the fleet: what S3 refuses in the workspace's own bucket is refused to every job.
+    """An error as it concerns the fleet: a refusal in the workspace's own bucket becomes one of every job's.
 
     Args:
         error: any.
         workspace: whose bucket holds records, plans and, mostly, outputs.
-        storing: whether a job's own picture or record was being stored, of which S3 may refuse this one alone.
+        storing: whether a job's own picture or record was being stored: S3 may refuse that one object alone.
     """
     if not isinstance(error, BucketRefused if storing else ObjectRefused):
         return error
@@ -110,7 +110,7 @@ def as_for_all(error: RestyleError, workspace: Workspace, *, storing: bool = Fal
 
 
 def _unanswered(error: Exception, uri: str) -> RestyleError | None:
-    """The meaning of an error that no answer of S3 brought."""
+    """Our error for one that came without an answer of S3; None where it did not come from S3."""
     from botocore import exceptions as foreign
 
     if isinstance(
@@ -144,7 +144,7 @@ def _unanswered(error: Exception, uri: str) -> RestyleError | None:
 
 
 def _answered(error: Any, uri: str) -> RestyleError:
-    """The meaning of an error answer, by its code, else by its status."""
+    """Our error for an answer of S3, by its code, else by its status."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "NoSuchBucket":
@@ -161,5 +161,5 @@ def _answered(error: Any, uri: str) -> RestyleError:
         return StoreAccessDenied(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
     if code in _BUCKET or (code not in _OBJECT and (status == 403 or 300 <= status < 400)):
         return BucketRefused(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
-    said = printable(str(error.response.get("Error", {}).get("Message", "")), 200)
-    return ObjectRefused(f"{uri}: S3 refuses this object ({status} {code}){f': {said}' if said else ''}")
+    message = printable(str(error.response.get("Error", {}).get("Message", "")), 200)
+    return ObjectRefused(f"{uri}: S3 refuses this object ({status} {code}){f': {message}' if message else ''}")

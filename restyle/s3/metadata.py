@@ -1,4 +1,4 @@
-"""User metadata of objects, within what S3 takes: 2 kB in all, of which each value gets its part."""
+"""User metadata of objects, cut to what S3 takes: 2 kB for all names and values together."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from urllib.parse import quote
 
 from restyle.errors import printable
 
-#: Bytes of one value as it is sent. S3 counts names and values: 2,048 in all.
+#: Most bytes of one value as it is sent. S3 allows 2,048 for all names and values together.
 VALUE_BYTES = 200
 
 
 def bounded(values: Mapping[str, str], *, longest: Mapping[str, int] = {}) -> dict[str, str]:
-    """The values, none longer than it may be, without what a header cannot carry.
+    """The values, each cut to its limit and without characters that a header cannot carry.
 
     Args:
-        values: what is to be said of an object.
-        longest: values that get another part than the others, and that are left out rather than cut.
+        values: an object's metadata.
+        longest: other limits, in bytes, of single values; what exceeds one is left out rather than cut.
     """
-    found = {}
+    kept = {}
     for name, value in values.items():
         if name in longest:
-            found[name] = value if _size(value) <= longest[name] else ""
+            kept[name] = value if _size(value) <= longest[name] else ""
             continue
         text = printable(value, VALUE_BYTES)
         while _size(text) > VALUE_BYTES:
             text = text[:-1]
-        found[name] = text
-    return found
+        kept[name] = text
+    return kept
 
 
 def _size(text: str) -> int:
-    """Bytes that it takes percent-encoded, as the store sends what is not plain."""
+    """Bytes of a value percent-encoded, as the store sends it."""
     return len(quote(text, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~"))

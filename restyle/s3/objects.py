@@ -1,9 +1,9 @@
 """Objects by obstore: GET, HEAD and PUT for the requests of every job, in Rust, without the interpreter's lock.
 
-boto3 stays the one authority. Where a bucket lies, in which region and style, and by whose credentials it is asked is
-learned from boto3's own requests, once S3 has answered them. What obstore is answered counts only where it is plain:
-an object, or a key that is missing. Anything else is None, and asked again by boto3, which has the error's text,
-redirects, retries and renewed credentials. What obstore is not trusted with: docs/decisions/0022-clients-of-s3.md.
+boto3 stays the authority. A bucket's endpoint, region and addressing style are taken from boto3's own requests, once S3
+has answered them; the credentials are boto3's too. Of obstore's answers only two count: an object, or a missing key.
+Anything else gives None, and the caller asks boto3 again, which has the error's text, redirects, retries and renewed
+credentials. What obstore is not trusted with: docs/decisions/0022-clients-of-s3.md.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What of a key stands unquoted in its URL, as S3's signature demands.
+#: Characters of a key that stay unquoted in its URL, as S3's signature demands.
 _SAFE = "/~"
 #: How S3 writes an ETag: 32 hexadecimal digits, and how many parts the object came in. obstore follows redirects; the
 #: page that a gateway leads to instead has an ETag of another form, or none.
 _ETAG = re.compile(r'"?[0-9a-fA-F]{32}(-\d+)?"?')
-#: What may stand in a header; anything else would end obstore in a panic.
+#: What a header may hold; anything else would have obstore panic.
 _PRINTABLE = re.compile(r"[ -~]*")
-#: Names of metadata that obstore takes for themselves, and not for headers of HTTP.
+#: Names of metadata that obstore does not take for HTTP headers.
 _NAME = re.compile(r"(?!(?:content|cache|storage)-)[a-z0-9_-]+")
 #: obstore's own names of headers among an object's attributes.
 _HEADERS = frozenset(
     {"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type", "Cache-Control", "Storage-Class"}
 )
-#: A body is taken over by so many bytes.
+#: Bytes of a piece in which a body is read.
 _PIECE = 1024 * 1024
-#: A whole exchange may take so many times as long as a server may be silent.
+#: A whole exchange may take this many times as long as a server may be silent.
 _ALL = 10
 #: Connections that are kept idle: each keeps up to 0.4 MB of what it read last.
 _IDLE = 8
-#: Errors in a row after which obstore is not asked for so many seconds: what it cannot do boto3 does at once.
+#: After this many errors in a row, obstore is not used for this many seconds; boto3 takes the requests meanwhile.
 _ERRORS, _REST = 5, 60.0
-#: A proxy that is none, for all hosts but the bucket's own: a redirect to another host ends there.
+#: An address where nothing listens, as the proxy for all hosts but the bucket's: so no redirect leaves that host.
 _NOWHERE = "http://127.0.0.1:1"
-#: Variables by which obstore, and no other program, would add headers.
+#: Variables of the environment by which obstore, but not boto3, would add headers.
 _OWN = ("AWS_CHECKSUM_ALGORITHM", "AWS_SERVER_SIDE_ENCRYPTION")
 _OPERATIONS = ("GetObject", "HeadObject", "PutObject")
 
 
 @dataclass
 class Route:
-    """The way to a bucket, as boto3 has gone it."""
+    """How to reach a bucket: taken from a request of boto3's."""
 
     base: str
     """Its URL, without a slash at the end."""
@@ -82,8 +82,8 @@ class Objects:
         self._seconds = seconds
         self._routes: dict[str, Route] = {}
         self._lock = threading.Lock()
-        # obstore's threads, one a core unless this says otherwise, wait for the network: one does. Set here, since a
-        # worker opens its store before it has threads that may look into the environment.
+        # obstore starts a thread a core by default; they only wait for the network, so one suffices. Set here, since a
+        # worker opens its store before it has threads that may read the environment.
         os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
         if opened.credentials is None or opened.has_proxy or any(map(os.environ.get, _OWN)):
             return
@@ -107,19 +107,19 @@ class Objects:
             import obstore
 
             try:
-                found = obstore.get(store, key)
+                response = obstore.get(store, key)
             except FileNotFoundError as error:
                 if "<Code>NoSuchKey</Code>" in str(error):
                     raise Missing from None
                 raise
-            head = _head(found)
+            head = _head(response)
             if head is None:
                 return None
             if max_bytes is not None and head.bytes > max_bytes:
                 raise TooLarge(head.bytes)
             if admit:
                 admit(head.bytes)
-            data = _body(found, head.bytes)
+            data = _body(response, head.bytes)
             if len(data) != head.bytes:
                 return None
             return Stored(head.etag, head.bytes, head.content_type, head.metadata, data)
@@ -130,7 +130,7 @@ class Objects:
         """What S3 says of an object; None where boto3 must be asked.
 
         Raises:
-            Missing: the answer is 404, of which neither client is told more: an answer to HEAD has no text.
+            Missing: the answer is 404. Neither client knows more: an answer to HEAD has no text.
         """
 
         def ask(store: S3Store) -> Head | None:
@@ -144,7 +144,7 @@ class Objects:
         return self._asked(bucket, key, ask)
 
     def put(self, bucket: str, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]) -> str | None:
-        """Writes an object and answers with its ETag; None where boto3 must do it. Metadata as it stands in headers."""
+        """Writes an object and returns its ETag; None where boto3 must do it. Metadata is quoted as for headers."""
         if not all(map(_PRINTABLE.fullmatch, (content_type, *metadata.values()))):
             return None
         if not all(map(_NAME.fullmatch, metadata)):
@@ -165,27 +165,27 @@ class Objects:
 
     def _asked(self, bucket: str, key: str, ask: Callable[[S3Store], T | None]) -> T | None:
         route = self._routes.get(bucket)
-        # Rust does not hear Ctrl-C: what a command asks for in its main thread goes by boto3.
+        # Rust does not react to Ctrl-C, so the requests of a command's main thread are boto3's.
         if route is None or not _is_plain(key) or threading.current_thread() is threading.main_thread():
             return None
         if time.monotonic() < route.rests_until:
             return None
-        found = None
+        result = None
         try:
-            found = ask(self._store(bucket, route))
+            result = ask(self._store(bucket, route))
         except (Missing, TooLarge):
             route.errors = 0
             raise
         except FileNotFoundError:
             return None
         except BaseException as error:
-            # Whatever it was, boto3 tells; a panic of Rust's is no Exception.
+            # boto3 will ask again and report the error. A panic in Rust is a BaseException, but no Exception.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-        route.errors = 0 if found is not None else route.errors + 1
+        route.errors = 0 if result is not None else route.errors + 1
         if route.errors >= _ERRORS:
             route.rests_until = time.monotonic() + _REST
-        return found
+        return result
 
     def _store(self, bucket: str, route: Route) -> S3Store:
         with self._lock:
@@ -194,22 +194,22 @@ class Objects:
             return route.store
 
     def _keep(self, http_response: Any, context: dict[str, Any], **_: Any) -> None:
-        """Notes where botocore's request went, once S3 has answered it well."""
-        bucket, found = context.get("restyle_bucket", ""), context.get("restyle_route")
+        """Keeps the route of botocore's request, once S3 has answered it with 200 or 404."""
+        bucket, route = context.get("restyle_bucket", ""), context.get("restyle_route")
         known = self._routes.get(bucket)
-        if found is None:
+        if route is None:
             self._routes.pop(bucket, None)
-        elif http_response.status_code in {200, 404} and (known is None or not known.is_same(found)):
-            self._routes[bucket] = found
+        elif http_response.status_code in {200, 404} and (known is None or not known.is_same(route)):
+            self._routes[bucket] = route
 
 
 def _note(params: Mapping[str, str], context: dict[str, Any], **_: Any) -> None:
-    """Hands bucket and key on to where the request is signed."""
+    """Puts bucket and key into the request's context, where `_learn` reads them."""
     context["restyle_bucket"], context["restyle_key"] = params["Bucket"], params["Key"]
 
 
 def _learn(request: Any, signing_name: str, region_name: str, signature_version: str, **_: Any) -> None:
-    """Notes where botocore sends a request, unless it is signed in a manner that obstore does not know."""
+    """Puts the route of botocore's request into its context; None where obstore cannot sign in the same way."""
     signing = request.context.get("signing", {})
     ending = quote(request.context["restyle_key"], safe=_SAFE)
     is_known = signature_version == "s3v4" and signing.get("signing_name", signing_name) == "s3"
@@ -225,7 +225,7 @@ def _is_plain(key: str) -> bool:
 
 
 def _open(bucket: str, route: Route, opened: Opened, connections: int, seconds: float) -> S3Store:
-    """A client of a bucket with nothing left to find out for itself: what the environment says is overruled.
+    """A client of a bucket. Every option is set, so that obstore takes none from the environment.
 
     Raises:
         BaseError, OSError: it cannot be made.
@@ -285,9 +285,9 @@ class Renewed:
         }
 
 
-def _head(found: Any) -> Head | None:
-    """What an answer says of its object; None where it does not look like S3's."""
-    meta, attributes = found.meta, found.attributes
+def _head(response: Any) -> Head | None:
+    """The head of an answer's object; None where the answer is not S3's, by the form of its ETag."""
+    meta, attributes = response.meta, response.attributes
     etag = meta["e_tag"] or ""
     if not _ETAG.fullmatch(etag):
         return None
@@ -295,9 +295,9 @@ def _head(found: Any) -> Head | None:
     return Head(etag.strip('"'), meta["size"], attributes.get("Content-Type", ""), plain(metadata))
 
 
-def _body(found: Any, size: int) -> bytes:
-    """All of a body, of which there are never two copies where it is large."""
-    pieces = iter(found.stream(min_chunk_size=_PIECE))
+def _body(response: Any, size: int) -> bytes:
+    """The whole body. A large one is never held twice."""
+    pieces = iter(response.stream(min_chunk_size=_PIECE))
     first: bytes = next(pieces, b"")
     if len(first) == size:
         return first

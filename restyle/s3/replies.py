@@ -1,4 +1,4 @@
-"""What S3's answers tell of objects, and their bodies: whole, or an error."""
+"""Reads S3's answers: the head of an object, and its body, whole or an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from restyle.s3.errors import translated
 
 @dataclass(frozen=True)
 class Head:
-    """What S3 says of an object; the ETag without its quotes, metadata keys in lower case."""
+    """An object's size, type, ETag (without its quotes) and metadata (keys in lower case)."""
 
     etag: str
     bytes: int
@@ -34,7 +34,7 @@ class Missing(Exception):
 
 
 class TooLarge(Exception):
-    """The object is larger than was asked for; its size in bytes."""
+    """The object is larger than the caller's limit; its argument is the size in bytes."""
 
 
 class Stream(io.RawIOBase):
@@ -56,14 +56,18 @@ class Stream(io.RawIOBase):
         return len(piece)
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Releases the connection."""
         if not self.closed:
             self._body.close()
             super().close()
 
 
 def whole(answer: Any, uri: str) -> Any:
-    """The body of an answer that brings an object: no part of it that nobody asked for, no success of another kind."""
+    """The body of an answer with status 200: any other success (206: a part alone) is not the object.
+
+    Raises:
+        StoreUnavailable: the status is another.
+    """
     status = answer["ResponseMetadata"]["HTTPStatusCode"]
     if status != 200:
         answer["Body"].close()
@@ -72,7 +76,7 @@ def whole(answer: Any, uri: str) -> Any:
 
 
 def read(answer: Any, uri: str, max_bytes: int | None, admit: Callable[[int], None] | None) -> bytes:
-    """The body of boto3's answer; of its size, which the answer need not tell, `admit` is told before or after.
+    """The body of boto3's answer. `admit` gets its size: before it is read, or after where the answer has none.
 
     Raises:
         TooLarge: it has more than `max_bytes`.
@@ -89,7 +93,7 @@ def read(answer: Any, uri: str, max_bytes: int | None, admit: Callable[[int], No
     return cast("bytes", body.read()) if data is None else data
 
 
-def told(answer: Any, size: int | None = None) -> dict[str, Any]:
+def head_fields(answer: Any, size: int | None = None) -> dict[str, Any]:
     """The fields of a Head in an answer to boto3. rclone's server capitalises metadata keys and quotes no ETag."""
     return {
         "etag": answer.get("ETag", "").strip('"'),
@@ -100,5 +104,5 @@ def told(answer: Any, size: int | None = None) -> dict[str, Any]:
 
 
 def plain(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata as it was before it was put into headers."""
+    """Metadata as it was before it was quoted for headers."""
     return {name.lower(): unquote(value) for name, value in metadata.items()}

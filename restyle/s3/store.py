@@ -1,7 +1,7 @@
-"""The door to S3: objects in and out, and every foreign error as one of ours.
+"""The one entry point to S3: reads and writes objects, and turns every foreign error into one of ours.
 
-Bucket `restyle-local` is the embedded stack's and is reached by its endpoint alone; every other bucket by boto3's
-own chain (environment, profiles, roles, AWS_ENDPOINT_URL_S3).
+The embedded stack's bucket, `restyle-local`, is reached by its endpoint alone; every other bucket by boto3's own chain
+(environment, profiles, roles, AWS_ENDPOINT_URL_S3).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from restyle.keys import split_uri
 from restyle.outputs import Storing
 from restyle.s3.errors import missing, translated
 from restyle.s3.objects import Objects
-from restyle.s3.replies import Head, Missing, Stored, Stream, TooLarge, read, told, whole
+from restyle.s3.replies import Head, Missing, Stored, Stream, TooLarge, head_fields, read, whole
 from restyle.s3.throttling import Patience
 from restyle.telemetry import metrics
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 EMBEDDED_BUCKET = "restyle-local"
 #: Bytes that a stream reads ahead.
 _BLOCK = 16 * 1024
-#: Objects that are looked through at a glance.
+#: Most objects of a glance.
 MOST_GLANCED = 10_000
 
 
@@ -62,14 +62,14 @@ class Listed:
 
 @dataclass(frozen=True)
 class Dated(Listed):
-    """An object in a listing, with when it was written: Unix seconds by S3's clock; None where it does not say."""
+    """An object in a listing, with the time of its writing: Unix seconds by S3's clock; None where it gives none."""
 
     written: float | None
 
 
 @dataclass(frozen=True)
 class Glance:
-    """A few objects as they stood at one moment, which S3's own clock tells; None where it does not."""
+    """A few objects as they stood at one moment (`at`: Unix seconds by S3's clock; None where it gives none)."""
 
     at: float | None
     objects: tuple[Dated, ...]
@@ -78,8 +78,8 @@ class Glance:
 class Store:
     """S3 by URI. Safe to share among threads; the clients are made at their first use.
 
-    Objects are asked for by obstore (`objects.py`) and, where that is not answered plainly, by boto3; the rest is
-    boto3's.
+    Objects are read and written by obstore (`objects.py`) and, where that gives no clear answer, by boto3; boto3 does
+    everything else.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class Store:
         Args:
             embedded: the embedded S3 server, where there is one.
             connections: requests at a time that need not wait for one another.
-            patience: sits out an S3 in trouble; without, each error is raised after boto3's few tries.
-            seconds: for which S3 may be silent.
+            patience: repeats requests while S3 is in trouble; without it, errors are raised after boto3's few tries.
+            seconds: how long S3 may be silent.
         """
         self._embedded = embedded
         self._connections = connections
@@ -111,8 +111,8 @@ class Store:
 
         Args:
             uri: where it lies.
-            max_bytes: more than that is not read.
-            admit: told the size before a byte is read; may wait until there is room for it.
+            max_bytes: the largest size that is read.
+            admit: gets the size before a byte is read; may wait until there is memory for it.
 
         Raises:
             InputNotFound: there is no such object.
@@ -122,12 +122,12 @@ class Store:
 
         def ask() -> Stored:
             client, objects = self._ways(bucket)
-            if found := objects.get(bucket, key, max_bytes=max_bytes, admit=admit):
-                return found
+            if stored := objects.get(bucket, key, max_bytes=max_bytes, admit=admit):
+                return stored
             with translated(uri):
                 answer: Any = client.get_object(Bucket=bucket, Key=key)
                 data = read(answer, uri, max_bytes, admit)
-                return Stored(**told(answer, len(data)), data=data)
+                return Stored(**head_fields(answer, len(data)), data=data)
 
         try:
             return self.patiently(ask)
@@ -146,15 +146,15 @@ class Store:
 
     @metrics.s3("head")
     def head(self, uri: str) -> Head | None:
-        """What S3 says of an object; None where there is none."""
+        """An object's head; None where there is no such object."""
         bucket, key = split_uri(uri)
 
         def ask() -> Head:
             client, objects = self._ways(bucket)
-            if found := objects.head(bucket, key):
-                return found
+            if described := objects.head(bucket, key):
+                return described
             with translated(uri):
-                return Head(**told(client.head_object(Bucket=bucket, Key=key)))
+                return Head(**head_fields(client.head_object(Bucket=bucket, Key=key)))
 
         try:
             return self.patiently(ask)
@@ -171,15 +171,15 @@ class Store:
         metadata: Mapping[str, str] = {},
         storing: Storing | None = None,
     ) -> str:
-        """Writes an object whole, held as S3 is told to, and answers with its ETag."""
+        """Writes a whole object and returns its ETag; `storing` has its storage class, encryption, headers, tags."""
         bucket, key = split_uri(uri)
         headers = {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in metadata.items()}
-        asked: Any = {**_held(storing), **_headers(storing)}
+        extra: Any = {**_held(storing), **_headers(storing)}
 
         def ask() -> str:
             client, objects = self._ways(bucket)
             # A file may be unmapped as soon as this returns, when obstore may still hold it.
-            if isinstance(data, bytes) and not asked:
+            if isinstance(data, bytes) and not extra:
                 etag = objects.put(bucket, key, data, content_type=content_type, metadata=headers)
                 if etag:
                     return etag
@@ -190,7 +190,7 @@ class Store:
                     Body=cast("bytes", data),
                     ContentType=content_type,
                     Metadata=headers,
-                    **asked,
+                    **extra,
                 )
             return answer.get("ETag", "").strip('"')
 
@@ -200,13 +200,13 @@ class Store:
     def copy(self, source: str, target: str, storing: Storing | None = None) -> None:
         """Copies an object with its metadata; between the embedded bucket and another by way of this machine.
 
-        A copy keeps the headers and tags of its source, and is held in S3 as it is told here.
+        A copy keeps the headers and tags of its source; its storage class and encryption are those of `storing`.
         """
         source_bucket, source_key = split_uri(source)
         bucket, key = split_uri(target)
         if self._is_embedded(bucket) != self._is_embedded(source_bucket):
-            found = self.get(source)
-            self.put(target, found.data, content_type=found.content_type, metadata=found.metadata, storing=storing)
+            stored = self.get(source)
+            self.put(target, stored.data, content_type=stored.content_type, metadata=stored.metadata, storing=storing)
             return
 
         def ask() -> None:
@@ -250,13 +250,13 @@ class Store:
         """The few objects below a prefix, with the times that S3 gives them; one request.
 
         Raises:
-            StoreAccessDenied: they are more than ten thousand, so that nobody can tell what is among them.
+            StoreAccessDenied: there are more than ten thousand.
         """
         return self.patiently(partial(self._glance, prefix_uri))
 
     def _glance(self, prefix_uri: str) -> Glance:
         bucket, prefix = split_uri(prefix_uri)
-        found: list[Dated] = []
+        objects: list[Dated] = []
         at = None
         with translated(prefix_uri):
             for page in self._client(bucket).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -265,10 +265,10 @@ class Store:
                 for entry in page.get("Contents", ()):
                     uri, etag = f"s3://{bucket}/{entry['Key']}", entry.get("ETag", "").strip('"')
                     written = entry["LastModified"].timestamp() if "LastModified" in entry else None
-                    found.append(Dated(uri, etag, entry["Size"], written))
-                if len(found) > MOST_GLANCED:
+                    objects.append(Dated(uri, etag, entry["Size"], written))
+                if len(objects) > MOST_GLANCED:
                     raise StoreAccessDenied(f"{prefix_uri}: has too many objects; remove what does not belong there")
-        return Glance(at, tuple(found))
+        return Glance(at, tuple(objects))
 
     def folders(self, prefix_uri: str) -> Iterator[str]:
         """The names of the folders straight below a prefix, which ends in `/`; what is in them is not listed."""
@@ -278,7 +278,7 @@ class Store:
                 yield entry["Prefix"][len(prefix) :].rstrip("/")
 
     def open(self, uri: str) -> BinaryIO:
-        """An object as a stream, which ends in an error of ours where S3 breaks off.
+        """An object as a stream, which raises an error of ours where S3 breaks off.
 
         Raises:
             InputNotFound: there is no such object.
@@ -300,7 +300,7 @@ class Store:
         )
 
     def make_ready(self, uri: str) -> None:
-        """Makes the client for a place now rather than at its first use; connects to nobody yet.
+        """Makes the client for a URI's bucket now rather than at its first use; connects to nobody yet.
 
         Raises:
             ConfigurationError: AWS's own settings are wrong.
@@ -308,7 +308,7 @@ class Store:
         self._ways(split_uri(uri)[0])
 
     def patiently(self, ask: Callable[[], T]) -> T:
-        """Does what asks S3, again and again while S3 is in trouble, where this store has the patience for it."""
+        """Calls `ask`; where this store has a patience, again and again while S3 is in trouble."""
         return self._patience.sit_out(ask) if self._patience else ask()
 
     def close(self) -> None:
@@ -319,13 +319,13 @@ class Store:
                 objects.close()
             self._clients.clear()
 
-    def _pages(self, prefix_uri: str, **asked: Any) -> Iterator[Any]:
+    def _pages(self, prefix_uri: str, **parameters: Any) -> Iterator[Any]:
         """The pages of a listing, each asked for until it is there."""
         bucket, prefix = split_uri(prefix_uri)
 
         def ask() -> Any:
             with translated(prefix_uri):
-                return self._client(bucket).list_objects_v2(Bucket=bucket, Prefix=prefix, **asked)
+                return self._client(bucket).list_objects_v2(Bucket=bucket, Prefix=prefix, **parameters)
 
         while True:
             page = self.patiently(ask)
@@ -333,9 +333,9 @@ class Store:
             if not page.get("IsTruncated"):
                 return
             following = page.get("NextContinuationToken")
-            if not following or following == asked.get("ContinuationToken"):
+            if not following or following == parameters.get("ContinuationToken"):
                 raise StoreUnavailable(f"{prefix_uri}: S3 breaks off its listing")
-            asked["ContinuationToken"] = following
+            parameters["ContinuationToken"] = following
 
     def _is_embedded(self, bucket: str) -> bool:
         return self._embedded is not None and bucket == EMBEDDED_BUCKET
@@ -344,7 +344,7 @@ class Store:
         return self._ways(bucket)[0]
 
     def _ways(self, bucket: str) -> tuple[S3Client, Objects]:
-        """boto3's way to a bucket and obstore's."""
+        """The two clients of a bucket: boto3's and obstore's."""
         embedded = self._is_embedded(bucket)
         with self._lock:
             if embedded not in self._clients:
@@ -360,22 +360,22 @@ class Store:
 
 
 def _held(storing: Storing | None) -> Any:
-    """How S3 is to hold an object, as boto3 takes it; no more than was asked for, since not every server knows it."""
-    asked: dict[str, str] = {}
+    """The storage class and encryption as boto3's parameters: only those set, since not every server has them."""
+    parameters: dict[str, str] = {}
     if storing and storing.storage_class:
-        asked["StorageClass"] = storing.storage_class
+        parameters["StorageClass"] = storing.storage_class
     if storing and storing.sse_kms_key:
-        asked |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": storing.sse_kms_key}
-    return asked
+        parameters |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": storing.sse_kms_key}
+    return parameters
 
 
 def _headers(storing: Storing | None) -> Any:
-    """What a new object says of itself, as boto3 takes it."""
+    """The headers and tags of a new object, as boto3's parameters."""
     if storing is None:
         return {}
-    asked = {
+    headers = {
         "CacheControl": storing.cache_control,
         "ContentDisposition": storing.content_disposition,
         "Tagging": urlencode(storing.tags),
     }
-    return {name: value for name, value in asked.items() if value}
+    return {name: value for name, value in headers.items() if value}

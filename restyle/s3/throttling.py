@@ -1,6 +1,6 @@
-"""Patience with an S3 that throttles, fails or hangs up: for commands, which would otherwise end among their requests.
+"""Patience with an S3 that throttles, fails or hangs up: for commands, which would otherwise end half-way.
 
-A worker needs none: there a job goes back and is done again when S3 is well.
+A worker needs none: it returns the job, which is done again when S3 is well.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from restyle.errors import RestyleError, StoreUnavailable
 
 T = TypeVar("T")
 
-#: Seconds for which an S3 is waited for that throttles or fails, and one that has answered and no longer does.
+#: Longest waits, in seconds: for an S3 that throttles or answers errors, and for one that no longer answers.
 THROTTLED, UNREACHABLE = 300.0, 60.0
 #: The first pause and the longest one, in seconds; each is about twice the one before.
 FIRST, _LONGEST = 0.5, 20.0
-#: Seconds after which a wait that goes on is told of again.
+#: Seconds between two notices of a wait that goes on.
 _AGAIN = 60.0
 
 _all: weakref.WeakSet[Patience] = weakref.WeakSet()
 
 
 class Patience:
-    """Asks again, after growing pauses, what S3 did not answer well. Safe among threads.
+    """Repeats failed requests after growing pauses. Safe among threads.
 
-    An S3 that has not answered this process once is not waited for: its address may be wrong.
+    It does not wait for an S3 that has never answered this process: its address may be wrong.
     """
 
     def __init__(
@@ -40,22 +40,22 @@ class Patience:
         unreachable: float = UNREACHABLE,
         first: float = FIRST,
     ) -> None:
-        """Waits for so many seconds from the first error of a request on; `waiting` gets a sentence now and then."""
+        """Waits that many seconds from the first error of a request; `waiting` gets a sentence at intervals."""
         self._waiting = waiting
         self._first = first
         self._throttled, self._unreachable = throttled, unreachable
         self._has_answered = False
-        self._told = float("-inf")
+        self._last_told = float("-inf")
         self._lock = threading.Lock()
         self._over = threading.Event()
         _all.add(self)
 
     def end(self) -> None:
-        """Waits for nothing any more, here or in any thread: each request fails with its next error."""
+        """Ends all waits, in every thread: each request now fails with its next error."""
         self._over.set()
 
     def sit_out(self, ask: Callable[[], T]) -> T:
-        """The answer, when there is one.
+        """The result of `ask`, once it succeeds.
 
         Raises:
             StoreUnavailable: S3 is still in trouble; the last error.
@@ -63,7 +63,7 @@ class Patience:
         since, pause = None, self._first
         while True:
             try:
-                found = ask()
+                result = ask()
             except StoreUnavailable as error:
                 self._has_answered |= error.http_status is not None
                 since = since or time.monotonic()
@@ -79,7 +79,7 @@ class Patience:
                 raise
             else:
                 self._has_answered = True
-                return found
+                return result
 
     def _limit(self, error: StoreUnavailable) -> float:
         if self._over.is_set() or not self._has_answered:
@@ -89,13 +89,13 @@ class Patience:
     def _tell(self, error: StoreUnavailable, left: float) -> None:
         with self._lock:
             now = time.monotonic()
-            if now - self._told < _AGAIN:
+            if now - self._last_told < _AGAIN:
                 return
-            self._told = now
+            self._last_told = now
         self._waiting(f"{error.message}; waiting for it, up to {left:.0f} s (Ctrl-C ends it)")
 
 
 def end_all() -> None:
-    """Ends every patience of this process, as the process itself is to end."""
+    """Ends every patience of this process, which is about to end itself."""
     for patience in list(_all):
         patience.end()

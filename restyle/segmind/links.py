@@ -18,7 +18,7 @@ from restyle.http.exchange import Wire
 from restyle.images import may_be_picture
 from restyle.reply import Reply, quoted
 
-#: Seconds before each try: a file may be there a moment after its address is told.
+#: Seconds before each try: a file may appear a moment after the answer that links to it.
 _PAUSES = (0.0, 1.0, 3.0)
 _PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -41,19 +41,19 @@ class Links:
         Raises:
             MalformedResponse: the address is none that is followed, or no picture is there.
         """
-        said = ""
+        failure = ""
         for pause in _PAUSES:
             time.sleep(pause)
             try:
                 reply = self.ask(url)
             except (ApiTimeout, ApiUnavailable) as error:
-                said = error.message
+                failure = error.message
                 continue
             if reply.status == 200 and may_be_picture(reply.body):
                 return reply.body
-            said = f"it answers {reply.status}" + (" with what is no picture" if reply.status == 200 else "")
+            failure = f"it answers {reply.status}" + (" with what is no picture" if reply.status == 200 else "")
         raise MalformedResponse(
-            f"the API links to its picture at {host_of(url)}, and it is not to be had there: {said}",
+            f"the API links to its picture at {host_of(url)}, and it is not to be had there: {failure}",
             kind="a link that leads nowhere",
         )
 
@@ -112,7 +112,7 @@ def origin(url: str) -> Origin:
 
 
 def host_of(url: str) -> str:
-    """The host of an address, as may be told: what follows may be a secret by which the picture is found."""
+    """The host of an address, which may be logged: the rest may be a secret that gives access to the picture."""
     try:
         return quoted(urlsplit(url).hostname or "?")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the API's good answers hold: pure, of both its doors. What refusals mean: restyle/segmind/refusals.py.
+"""Reads the API's successful answers, in both its modes. Pure. What refusals mean: restyle/segmind/refusals.py.
 
 docs/formats.md says what the API's page leaves open.
 """
@@ -18,13 +18,13 @@ __all__ = ["SANDBOX_HEADER", "Answer", "Reply", "api_message", "read_answer", "r
 
 #: The answer's header by which the sandbox says that it is one.
 SANDBOX_HEADER = "x-restyle-sandbox"
-#: Characters of a header that is stored: S3 takes 2 kB with an object, for all that is said of it.
+#: Characters of a header that are stored: S3 takes 2 kB of metadata with an object, for all values.
 MOST_STORED = 200
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a paid call brought; every figure is None where the API did not tell it."""
+    """The result of a paid call; each figure is None where the API did not give it."""
 
     images: tuple[bytes, ...]
     seconds: float
@@ -34,10 +34,10 @@ class Answer:
     seed: int | None = None
     sandbox: bool = False
     reply: Reply | None = field(default=None, repr=False, compare=False)
-    """As it came, until its pictures are verified."""
+    """The reply as it came, kept until its pictures are verified."""
     disbelieved: str = ""
-    """The cost that it told, where that cannot be true (restyle/job/costs.py)."""
-    #: Seconds that the API says it was at work.
+    """The cost that the API gave, where that cannot be true (restyle/job/costs.py); else empty."""
+    #: Seconds that the API says it worked on the request.
     generation: float | None = None
 
 
@@ -50,7 +50,7 @@ def read_answer(
     api_key: str = "",
     fetch: Callable[[str], bytes] | None = None,
 ) -> Answer:
-    """What an answer means; with `fetch`, pictures that it only links to are got by that.
+    """The result in an answer. Pictures that it only links to are fetched with `fetch`, where it is given.
 
     Raises:
         RestyleError: every status but one of 200 to 299 with pictures in it.
@@ -77,10 +77,10 @@ def read_answer(
 
 
 def read_images(reply: Reply, fetch: Callable[[str], bytes] | None = None) -> tuple[bytes, ...]:
-    """The pictures of a good answer, whatever form it has them in.
+    """The pictures of a successful answer, in whatever form it has them.
 
     Raises:
-        MalformedResponse: there are none, or only links that are not, or cannot be, followed.
+        MalformedResponse: there are none, or only links that may not or cannot be followed.
     """
     try:
         items = unpack(reply.headers.get("content-type", ""), reply.body)
@@ -95,14 +95,14 @@ def read_images(reply: Reply, fetch: Callable[[str], bytes] | None = None) -> tu
 
 
 def stored_text(text: str | None) -> str | None:
-    """Somebody else's words as they can be stored anywhere, in headers too: printable ASCII, 200 characters."""
+    """A text from outside as it can be stored anywhere, in headers too: printable ASCII, at most 200 characters."""
     if not text:
         return None
     return "".join(char if " " <= char <= "~" else "?" for char in text[:MOST_STORED]).strip() or None
 
 
 def cost_told(text: str | None) -> float | None:
-    """Credits as an answer tells them, however odd; None where it tells none. restyle/job/costs.py judges them."""
+    """The cost that an answer gives, in credits, however odd (restyle/job/costs.py judges it); None without one."""
     try:
         return float(text) if text else None
     except ValueError:
@@ -110,17 +110,17 @@ def cost_told(text: str | None) -> float | None:
 
 
 def credits_told(text: str | None) -> float | None:
-    """What is left on the account by a header, never less than nothing; None where it does not tell."""
-    found = _number(text)
-    return None if found is None else max(0.0, found)
+    """The account's remaining credits by a header, never below zero; None where it gives none."""
+    credit = _number(text)
+    return None if credit is None else max(0.0, credit)
 
 
 def _number(text: str | None) -> float | None:
     try:
-        found = float(text) if text else None
+        number = float(text) if text else None
     except ValueError:
         return None
-    return found if found is not None and abs(found) < 1e12 else None
+    return number if number is not None and abs(number) < 1e12 else None
 
 
 def _whole(text: str | None) -> int | None:

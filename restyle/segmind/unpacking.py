@@ -1,7 +1,7 @@
-"""Pictures in whatever form an answer has them: bytes, base64 in every dress, JSON of any shape, parts, links.
+"""Finds the pictures in an answer: bytes, base64 of any alphabet, JSON of any shape, multipart bodies, links.
 
-Pure. What a picture is says restyle/images; a link is only handed on. An answer is paid for, so all that can be read
-is read; and it comes from outside, so the work for it is bounded.
+Pure: restyle/images decides what is a picture, and a link is returned, not followed. An answer is paid for, so every
+form that can be read is read. It comes from outside, so the work for it is bounded.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ import pybase64
 from restyle.errors import MalformedResponse
 from restyle.images import may_be_picture
 
-#: Levels of JSON, and values in it, beyond which nobody looks: a picture as a list of its bytes has a value a byte.
+#: Most levels of JSON, values, and groups that are searched; a picture as a list of its bytes has a value a byte.
 MOST_LEVELS, MOST_VALUES, MOST_GROUPS = 12, 4_000_000, 20_000
 #: Pictures of an answer; a call asks for four at most.
 MOST_PICTURES = 16
-#: Bytes of an answer in which pictures are spelled: four samples in base64 take about 20 MB.
+#: Bytes of an answer whose pictures are written as text: four samples in base64 take about 20 MB.
 MOST_TEXT = 32 * 1024 * 1024
-#: Bytes of a text beyond which each of its characters is kept as one byte: nothing of a picture is beyond ASCII.
+#: Bytes beyond which a text is decoded as Latin-1, one byte a character: text that spells a picture is ASCII.
 _LONG = 1_000_000
 
-#: Where answers have their pictures, the likeliest first; bytes before links. From Segmind's own answers and the
-#: common shapes of others (OpenAI, Stability, Replicate, fal, Hugging Face); in lower case, without - and _.
+#: Keys that hold an answer's pictures, the likeliest first, and bytes before links. From Segmind's own answers and
+#: those of other APIs (OpenAI, Stability, Replicate, fal, Hugging Face); in lower case, without - and _.
 _NAMES = (
     "image", "images", "output", "outputs", "b64json", "base64", "b64", "imagebase64", "imageb64", "data", "result",
     "results", "artifacts", "generations", "predictions", "prediction", "picture", "pictures", "sample", "samples",
     "body", "content", "response", "payload", "file", "files", "bytes", "value", "binary", "url", "uri", "href", "src",
     "imageurl", "imageurls", "urls", "link", "links", "downloadurl", "signedurl", "generationurl",
 )  # fmt: skip
-#: Where they have others: what was sent, or smaller ones.
+#: Parts of keys that hold other pictures: what was sent, masks, previews.
 _NOT_OURS = re.compile(
     r"input|init|source|original|request|mask|thumb|preview|prompt|control|avatar|logo|log|param|error"
 )
@@ -47,19 +47,19 @@ _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)",
 #: A text shorter than that is a word, not a picture: the smallest GIF takes 35 bytes.
 _SHORTEST = 40
 
-#: The other alphabet of base64 in the usual one (RFC 4648, 5).
+#: From base64's URL-safe alphabet to its standard one (RFC 4648, section 5).
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _DATA = re.compile(r"data:[\w/+.;=\-\s\"]*,", re.IGNORECASE)
 
 Item = bytes | str
-"""A picture's bytes (as far as its form tells), or the address where it lies."""
+"""The bytes of what looks like a picture, or the URL of one."""
 
 
 def unpack(content_type: str, body: bytes) -> list[Item]:
-    """What an answer holds, by its first bytes; its content type is believed only where they do not tell.
+    """The pictures and links of an answer. Its first bytes decide its form; where they cannot, its content type does.
 
     Raises:
-        MalformedResponse: no picture and no link to one; its kind says what came instead.
+        MalformedResponse: there is no picture and no link to one; its kind says what came instead.
     """
     if not body.strip():
         raise MalformedResponse("an empty body", kind="empty")
@@ -85,14 +85,14 @@ def unpack(content_type: str, body: bytes) -> list[Item]:
 
 def _parts(content_type: str, body: bytes) -> Iterator[Item]:
     """The pictures in an answer of several parts (RFC 2046, 5.1)."""
-    found = re.search(r'multipart/[^;]+;.*?boundary="?([^";,\s]{1,70})', content_type, re.IGNORECASE)
-    if not found:
+    boundary = re.search(r'multipart/[^;]+;.*?boundary="?([^";,\s]{1,70})', content_type, re.IGNORECASE)
+    if not boundary:
         return
-    for part in body.split(b"--" + found.group(1).encode(), MOST_PICTURES + 1)[1 : MOST_PICTURES + 1]:
+    for part in body.split(b"--" + boundary.group(1).encode(), MOST_PICTURES + 1)[1 : MOST_PICTURES + 1]:
         head, _, content = part.partition(b"\r\n\r\n" if b"\r\n\r\n" in part else b"\n\n")
         content = content.removesuffix(b"\n").removesuffix(b"\r")
-        told = re.search(rb"content-type:\s*([^\r\n]+)", head, re.IGNORECASE)
-        kind = told.group(1).decode("latin-1") if told else ""
+        header = re.search(rb"content-type:\s*([^\r\n]+)", head, re.IGNORECASE)
+        kind = header.group(1).decode("latin-1") if header else ""
         if not content.strip() or "multipart" in kind.lower():
             continue
         try:
@@ -102,7 +102,7 @@ def _parts(content_type: str, body: bytes) -> Iterator[Item]:
 
 
 def _text(body: bytes) -> str | None:
-    """The body as text without a mark of its order; None where it is none."""
+    """The body as text, without a byte order mark; None where it is not text."""
     encoding = json.detect_encoding(body)
     body = body.removeprefix(codecs.BOM_UTF8)
     head = body[:4000].decode(encoding, "ignore").removeprefix("\ufeff").strip()
@@ -118,22 +118,22 @@ def _text(body: bytes) -> str | None:
 
 
 def _in_json(text: str, level: int = 0) -> list[Item]:
-    # Counted before anything is made of it: JSON can come to thirty bytes of memory a byte.
+    # Counted before it is parsed: JSON can take thirty bytes of memory a byte.
     if text.count(",") > MOST_VALUES or text.count("[") + text.count("{") > MOST_GROUPS:
         raise MalformedResponse("JSON of too many values", kind="JSON of too many values")
     try:
-        found = json.loads(text, parse_int=_whole, strict=False)
+        document = json.loads(text, parse_int=_whole, strict=False)
     except (ValueError, RecursionError):
         if items := _in_lines(text):
             return items
         raise MalformedResponse("JSON that breaks off", kind="broken JSON") from None
-    if items := list(islice(_search(found, links=not isinstance(found, dict), level=level), MOST_PICTURES)):
+    if items := list(islice(_search(document, links=not isinstance(document, dict), level=level), MOST_PICTURES)):
         return items
-    raise MalformedResponse(f"JSON that holds no picture ({_shape(found)})", kind=f"JSON: {_shape(found)}")
+    raise MalformedResponse(f"JSON that holds no picture ({_shape(document)})", kind=f"JSON: {_shape(document)}")
 
 
 def _in_lines(text: str) -> list[Item]:
-    """The pictures in the last line that has any, where each is JSON of its own, as answers are streamed."""
+    """The pictures of the last line that has any, in an answer streamed as one JSON document a line."""
     for given in reversed(text.rsplit("\n", MOST_PICTURES)[-MOST_PICTURES:]):
         line = given.removeprefix("data:").strip()
         if line.startswith("{") and line != text:
@@ -145,42 +145,42 @@ def _in_lines(text: str) -> list[Item]:
 
 
 def _whole(digits: str) -> int:
-    """A number; one of thousands of digits would take long to read, and is none of a picture's."""
+    """A whole number; -1 for one of 20 digits or more, which would take long to read and is no byte of a picture."""
     return int(digits) if len(digits) < 20 else -1
 
 
-def _shape(found: object) -> str:
-    """The outermost names of a JSON answer, by which one answer is known to be like another."""
-    if not isinstance(found, dict):
-        return f"a {type(found).__name__}"
-    names = sorted(name if re.fullmatch(r"[A-Za-z_][\w-]{0,30}", name) else "?" for name in found)
+def _shape(document: object) -> str:
+    """The outermost keys of a JSON answer; answers of the same keys count as the same kind."""
+    if not isinstance(document, dict):
+        return f"a {type(document).__name__}"
+    names = sorted(name if re.fullmatch(r"[A-Za-z_][\w-]{0,30}", name) else "?" for name in document)
     return ", ".join(names[:8]) or "nothing"
 
 
-def _search(found: Any, *, links: bool, level: int = 0) -> Iterator[Item]:
-    """The pictures in a value; where a name says that it has them, also the links to them."""
+def _search(node: Any, *, links: bool, level: int = 0) -> Iterator[Item]:
+    """The pictures in a JSON value; with `links`, set where its key names pictures, also links to them."""
     if level > MOST_LEVELS:
         return
-    if isinstance(found, str):
-        if found.lstrip().startswith(("{", "[", '"')):  # JSON in JSON
+    if isinstance(node, str):
+        if node.lstrip().startswith(("{", "[", '"')):  # JSON in JSON
             with suppress(MalformedResponse):
-                yield from _in_json(found, level + 1)
-        elif item := _in_text(found, links=links):
+                yield from _in_json(node, level + 1)
+        elif item := _in_text(node, links=links):
             yield item
-    elif isinstance(found, list):
-        if picture := _of_numbers(found):
+    elif isinstance(node, list):
+        if picture := _of_numbers(node):
             yield picture
             return
-        for value in found:
+        for value in node:
             yield from _search(value, links=links, level=level + 1)
-    elif isinstance(found, dict):
-        yield from _in_object(found, links=links, level=level)
+    elif isinstance(node, dict):
+        yield from _in_object(node, links=links, level=level)
 
 
-def _in_object(found: dict[str, Any], *, links: bool, level: int) -> list[Item]:
-    """The pictures under the likeliest name that has any; under a name that says nothing, only pictures themselves."""
+def _in_object(fields: dict[str, Any], *, links: bool, level: int) -> list[Item]:
+    """The pictures under the likeliest key that has any; under an unknown key, links do not count."""
     groups = dict[str, list[Any]]()
-    for name, value in found.items():
+    for name, value in fields.items():
         if isinstance(value, str | list | dict):
             groups.setdefault(_plain(name), []).append(value)
     likely = [(name, True) for name in _NAMES if name in groups]
@@ -193,17 +193,17 @@ def _in_object(found: dict[str, Any], *, links: bool, level: int) -> list[Item]:
 
 
 def _plain(name: str) -> str:
-    """A name without what varies: `imageUrl`, `image_url` and `image-url-2` are one; numbers alone are none."""
+    """A key without what varies: `imageUrl`, `image_url` and `image-url-2` are the same; a number becomes empty."""
     plain = re.sub(r"[_\-\s]", "", name.lower())
     return plain if plain in _NAMES else plain.rstrip("0123456789")
 
 
-def _of_numbers(found: list[Any]) -> bytes | None:
+def _of_numbers(numbers: list[Any]) -> bytes | None:
     """A picture as a list of its bytes, as JavaScript writes a buffer."""
-    if len(found) < _SHORTEST or not all(isinstance(value, int) for value in found[:_SHORTEST]):
+    if len(numbers) < _SHORTEST or not all(isinstance(value, int) for value in numbers[:_SHORTEST]):
         return None
     try:
-        picture = bytes(found)
+        picture = bytes(numbers)
     except (TypeError, ValueError):
         return None
     return picture if may_be_picture(picture) else None
@@ -228,7 +228,7 @@ def _in_text(text: str, *, links: bool) -> Item | None:
 
 
 def _decoded(text: str) -> bytes | None:
-    """What base64 stands for, of whichever alphabet, broken into lines or not, padded or not; None: it is none."""
+    """The bytes of a base64 text: either alphabet, with or without line breaks and padding; None where it is none."""
     with suppress(ValueError):
         return pybase64.b64decode(text, validate=True)
     if "%" in text:  # as in an address

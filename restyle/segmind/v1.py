@@ -1,4 +1,4 @@
-"""The door to the API: one call, one answer or one error. Never retries a call, follows no redirect.
+"""The client of the API's blocking mode, v1: one call, one answer or one error. No retries, no redirects.
 
 Contract: segmind.com/models/sdxl-img2img/api, and docs/formats.md for what the page leaves open.
 """
@@ -26,7 +26,7 @@ LINK_TIMEOUT = 30.0
 
 
 class Segmind:
-    """A client of the API's blocking door, v1; to be shared among threads."""
+    """A client of v1, to be shared among threads."""
 
     def __init__(
         self, url: str, api_key: str, *, timeout: float = 180.0, connections: int = 16, direct: bool = False
@@ -56,7 +56,7 @@ class Segmind:
         )
 
     def credits(self) -> float:
-        """What is left on the account, the free credits included; costs nothing.
+        """The account's remaining credits, the free ones included; costs nothing.
 
         Raises:
             RestyleError: by the same table as a call.
@@ -65,8 +65,8 @@ class Segmind:
         if status != 200:
             raise read_error(status, headers, body, self._key)
         try:
-            found = json.loads(body)
-            return float(found.get("credits", 0)) + float(found.get("free-credits", 0))
+            balance = json.loads(body)
+            return float(balance.get("credits", 0)) + float(balance.get("free-credits", 0))
         except (ValueError, TypeError, AttributeError) as error:
             raise MalformedResponse("the API's answer about credits cannot be read") from error
 
@@ -77,7 +77,7 @@ class Segmind:
 
 
 class Body:
-    """A picture and its parameters as JSON, in one part that is let go as soon as it is sent.
+    """A picture and its parameters as JSON, in one part that is released as soon as it is sent.
 
     Encoding the picture as text would cost more than the rest of a call, and a body that is kept until the answer has
     come would be most of what a call in flight takes.
@@ -98,7 +98,7 @@ class Body:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Lets go of what could not be sent."""
+        """Releases what could not be sent."""
         self._parts.clear()
 
     def __iter__(self) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
-"""The API's other door, v2: its queue takes a request, says how it stands, and gives the result by URL.
+"""The client of the API's queue, v2: it accepts a request, reports its status, and gives the result by URL.
 
-Each function is one look: it never sleeps and never retries; restyle/job/modes.py does. The key goes to the API's own
-address and to that of its request history, never to where a result lies.
+No method sleeps or retries: restyle/job/modes.py does. The key is sent to the API's own address and to that of its
+request history, never to the address of a result.
 Contract: docs.segmind.com/docs/serverless-api/async-inference; Segmind's Python SDK (v2.py, generations.py).
 """
 
@@ -43,9 +43,9 @@ from restyle.segmind.unpacking import unpack
 from restyle.segmind.v1 import LINK_TIMEOUT, Body
 from restyle.telemetry import metrics
 
-#: Seconds for a look; only the submit, which carries the picture, may take as long as a call.
-LOOK_TIMEOUT = LINK_TIMEOUT
-#: Seconds that a request may have taken, by the history's word.
+#: Seconds for a poll; only a submit, which carries the picture, may take as long as a call.
+POLL_TIMEOUT = LINK_TIMEOUT
+#: The longest time, in seconds, that is believed where the history says how long a request took.
 LONGEST = 86_400.0
 #: Rows a page of the history (its own limit), and pages that are read of it.
 PER_PAGE, MOST_PAGES = 100, 50
@@ -56,33 +56,33 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class NotThere(Exception):
-    """The API does not know the request that it was asked for."""
+    """The API does not know the request's id."""
 
 
 class FileGone(NotThere):
-    """The picture is made, and where it should lie there is none (404, 410), or it is kept back (403)."""
+    """The picture was made, but its URL answers that it is gone (404, 410) or forbidden (403)."""
 
 
 class CannotTell(Exception):
-    """The history does not say whether a request was made: it cannot be read, or others ask for the very same."""
+    """The history does not show whether a request was made: unreadable, or other jobs send the same parameters."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the API's queue has accepted, and bills once it is made."""
+    """A request that the API's queue has accepted. It is billed once its picture is made."""
 
     request_id: str
     submitted: datetime
 
     def as_json(self) -> str:
-        """As it is written down."""
+        """The request as JSON, which `read_request` reads."""
         return json.dumps({"request_id": self.request_id, "submitted": self.submitted.isoformat()})
 
 
 def read_request(text: str | bytes) -> Request:
-    """A request as it was written down."""
-    told = json.loads(text)
-    return Request(told["request_id"], datetime.fromisoformat(told["submitted"]))
+    """A request from the JSON of `Request.as_json`."""
+    fields = json.loads(text)
+    return Request(fields["request_id"], datetime.fromisoformat(fields["submitted"]))
 
 
 class SegmindQueue:
@@ -102,10 +102,10 @@ class SegmindQueue:
         self._key = api_key
         self._origin = urljoin(url, "/")
         self._history_url = history_url
-        short = min(timeout, LOOK_TIMEOUT)
+        short = min(timeout, POLL_TIMEOUT)
         self._submits = Wire(url, api_key, timeout=timeout, connections=connections, direct=direct)
         self._submit = metrics.api(self._submits.ask)
-        self._looks = Wire(url, api_key, timeout=short, connections=connections, direct=direct)
+        self._polls = Wire(url, api_key, timeout=short, connections=connections, direct=direct)
         #: Fetches results, which lie elsewhere.
         self.links = Links(url, timeout=short, connections=connections, direct=direct)
 
@@ -125,31 +125,31 @@ class SegmindQueue:
             raise ApiTimeout("the API accepted a request and gave no id for it", reply.status, in_doubt=True)
         return Request(request_id, submitted)
 
-    def look(self, request: Request) -> Answer | None:
+    def poll(self, request: Request) -> Answer | None:
         """The result of a request; None while there is none yet.
 
         Raises:
-            NotThere: the API knows it no more; FileGone: it does, and the picture is not there.
-            RequestFailed: it could not be made.
-            MalformedResponse: it was made, and holds no picture that can be read or fetched.
-            ApiUnavailable, ApiTimeout, RateLimited: look again; never in doubt.
+            NotThere: the API does not know the request any more. FileGone: it does, but the picture is gone.
+            RequestFailed: the picture could not be made.
+            MalformedResponse: the result holds no picture that can be read or fetched.
+            ApiUnavailable, ApiTimeout, RateLimited: poll again; never in doubt.
             FleetError: as a call of v1 does.
         """
-        place = f"{self._origin}v2/requests/{request.request_id}"
-        status = self._state(self._get(f"{place}/status"))
+        address = f"{self._origin}v2/requests/{request.request_id}"
+        status = self._state(self._get(f"{address}/status"))
         if status != "COMPLETED":
             return None
-        reply = self._get(place)
+        reply = self._get(address)
         self._state(reply)
         return self._result(reply, request)
 
     def _state(self, reply: Reply) -> str:
-        """What a reply says of its request; a body that names an end counts, whatever the status above it."""
-        told = _object(reply.body)
-        state = str(told.get("status", "")).upper()
+        """The state that a reply gives of its request. A body that says FAILED counts whatever the HTTP status is."""
+        body = _object(reply.body)
+        state = str(body.get("status", "")).upper()
         if state == "FAILED":
-            said = quoted(str(told.get("error") or api_message(reply.body)), self._key)
-            raise RequestFailed(f"the API could not make the picture: {said}", reply.status)
+            reason = quoted(str(body.get("error") or api_message(reply.body)), self._key)
+            raise RequestFailed(f"the API could not make the picture: {reason}", reply.status)
         if reply.status == 404:
             raise NotThere
         if not 200 <= reply.status < 300:
@@ -159,8 +159,8 @@ class SegmindQueue:
         return state
 
     def _result(self, reply: Reply, request: Request) -> Answer:
-        told = _object(reply.body)
-        metrics = told.get("metrics") if isinstance(told.get("metrics"), dict) else {}
+        body = _object(reply.body)
+        metrics = body.get("metrics") if isinstance(body.get("metrics"), dict) else {}
         assert isinstance(metrics, dict)
         cost, taken = cost_told(str(metrics.get("cost", ""))), (utc_now() - request.submitted).total_seconds()
         try:
@@ -201,7 +201,7 @@ class SegmindQueue:
         return picture
 
     def _get(self, url: str) -> Reply:
-        return _patient(lambda: self._looks.ask("GET", url))
+        return _patient(lambda: self._polls.ask("GET", url))
 
     # -- the account's history -----------------------------------------------------------------------------
 
@@ -211,10 +211,10 @@ class SegmindQueue:
         Raises:
             CannotTell: the history cannot be read, or does not know it either.
             FileGone: its picture is gone.
-            RequestFailed, ApiUnavailable, ApiTimeout, RateLimited: as `look` does.
+            RequestFailed, ApiUnavailable, ApiTimeout, RateLimited: as `poll` does.
         """
-        found = self._read_history(f"/{request.request_id}")
-        row = found.get("data") if isinstance(found.get("data"), dict) else found
+        page = self._read_history(f"/{request.request_id}")
+        row = page.get("data") if isinstance(page.get("data"), dict) else page
         assert isinstance(row, dict)
         if row.get("request_id") != request.request_id:
             raise CannotTell("the history does not tell of this request")
@@ -262,11 +262,11 @@ class SegmindQueue:
         """The account's requests since then, newest first."""
         slug = urlsplit(self.url).path.rstrip("/").rpartition("/")[2]
         for page in range(1, MOST_PAGES + 1):
-            asked = {
+            query = {
                 "page": page, "per_page": PER_PAGE, "from_date": f"{since:%Y-%m-%d}", "model_name": slug,
                 "to_date": f"{utc_now() + timedelta(days=1):%Y-%m-%d}",
             }  # fmt: skip
-            rows = _row_list(self._read_history(f"?{urlencode(asked)}"))
+            rows = _row_list(self._read_history(f"?{urlencode(query)}"))
             for row in rows:
                 if _time(row) < since:
                     return
@@ -284,15 +284,15 @@ class SegmindQueue:
         if reply.status in {408, 429} or reply.status >= 500:
             raise _again(read_error(reply.status, reply.headers, reply.body, self._key))
         if reply.status != 200:
-            said = quoted(api_message(reply.body), self._key)
-            raise CannotTell(f"the request history answers {reply.status}: {said}")
-        found = _json(reply.body)
-        if isinstance(found, list):
-            return {"data": found}
-        if not isinstance(found, dict):
+            message = quoted(api_message(reply.body), self._key)
+            raise CannotTell(f"the request history answers {reply.status}: {message}")
+        page = _json(reply.body)
+        if isinstance(page, list):
+            return {"data": page}
+        if not isinstance(page, dict):
             # A proxy's page under a 200 tells of no requests, and that is no sign that there are none.
             raise CannotTell("the history's page cannot be read")
-        return found
+        return page
 
     def check_history(self) -> int:
         """How many requests the newest page of the history has.
@@ -304,7 +304,7 @@ class SegmindQueue:
 
     def close(self) -> None:
         """Closes the connections."""
-        for wire in (self._submits, self._looks, self.links):
+        for wire in (self._submits, self._polls, self.links):
             wire.close()
 
 
@@ -312,7 +312,7 @@ class SegmindQueue:
 
 
 def _patient(ask: Any) -> Reply:
-    """A look, which costs nothing and may be repeated: its errors are never in doubt."""
+    """The reply to a poll. A poll costs nothing and may be repeated, so its errors are never in doubt."""
     try:
         reply: Reply = ask()
     except ApiTimeout as error:
@@ -325,12 +325,12 @@ def _patient(ask: Any) -> Reply:
 
 
 def _again(error: RestyleError) -> RestyleError:
-    """An error of a look: one that would fail the job as a wrong request only means to look again."""
+    """The error of a poll: one that would fail the job (a wrong request) becomes one that has it polled again."""
     return ApiUnavailable(error.message, error.http_status) if isinstance(error, JobError) else error
 
 
 def _json(body: bytes) -> Any:
-    """What a body says; None where it is no JSON."""
+    """A body's JSON; None where it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -338,23 +338,23 @@ def _json(body: bytes) -> Any:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    """A JSON object; empty where it is none."""
-    found = _json(body)
-    return found if isinstance(found, dict) else {}
+    """A body's JSON object; empty where the body is not one."""
+    value = _json(body)
+    return value if isinstance(value, dict) else {}
 
 
-def _figure(told: Mapping[str, Any], name: str) -> float | None:
-    value = told.get(name)
+def _figure(fields: Mapping[str, Any], name: str) -> float | None:
+    value = fields.get(name)
     try:
-        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
     except ValueError:
         return None
-    return found if found is not None and 0 <= found < 1e12 else None
+    return number if number is not None and 0 <= number < 1e12 else None
 
 
-def _row_list(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a page, under whatever name: the page's form is not published, its rows' is."""
-    lists = [value for value in found.values() if isinstance(value, list)]
+def _row_list(page: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a page, under whatever name: the API documents the form of a row, but not that of the page."""
+    lists = [value for value in page.values() if isinstance(value, list)]
     if len(lists) != 1 or not all(isinstance(row, dict) for row in lists[0]):
         raise CannotTell("the history's page cannot be read")
     return lists[0]
@@ -364,22 +364,22 @@ def _time(row: Mapping[str, Any]) -> datetime:
     """When a request was submitted."""
     for name in ("model_created", "created_at", "created"):
         try:
-            found = datetime.fromisoformat(str(row[name]))
+            created = datetime.fromisoformat(str(row[name]))
         except (KeyError, ValueError):
             continue
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return created if created.tzinfo else created.replace(tzinfo=UTC)
     raise CannotTell("the history does not tell when its requests were made")
 
 
 def _asks_for(row: Mapping[str, Any], image: bytes, params: Params) -> bool | None:
-    """Whether a row is of this request; None where only its picture could tell, and is not there."""
+    """Whether a row is of this request; None where its parameters are the same and the row has no picture."""
     sent = row.get("request_body")
     if isinstance(sent, str):
         sent = _object(sent.encode())
     if not isinstance(sent, dict):
         raise CannotTell("the history does not tell what was asked for")
-    wanted = {"negative_prompt": "", **params.as_sent()}
-    if not all(_equal(sent.get(name, ""), value) for name, value in wanted.items()):
+    expected = {"negative_prompt": "", **params.as_sent()}
+    if not all(_equal(sent.get(name, ""), value) for name, value in expected.items()):
         return False
     picture = sent.get("image")
     if not isinstance(picture, str) or len(picture) < 1000:
@@ -387,12 +387,12 @@ def _asks_for(row: Mapping[str, Any], image: bytes, params: Params) -> bool | No
     return picture.rpartition(",")[2] == base64.b64encode(image).decode()
 
 
-def _equal(told: Any, sent: Any) -> bool:
+def _equal(recorded: Any, sent: Any) -> bool:
     if isinstance(sent, bool):
-        return str(told).lower() == str(sent).lower()
+        return str(recorded).lower() == str(sent).lower()
     if isinstance(sent, int | float):
         try:
-            return abs(float(told) - sent) < 1e-6
+            return abs(float(recorded) - sent) < 1e-6
         except (TypeError, ValueError):
             return False
-    return bool((told or "") == sent)
+    return bool((recorded or "") == sent)

@@ -1,9 +1,8 @@
 """Whose fault a refusal is, by its words: the account's, the headers', or this one request's. Pure.
 
 A job may fail alone only where the words name one of its own parameters or its picture, say what is wrong with it, and
-say nothing of money, plan, account, the account's limits or headers. All else is not clear, and whoever asks lets the
-whole fleet stop. The words are in restyle/segmind/vocabulary.toml: English ones, and those that speakers of other
-languages are likely to be answered with.
+say nothing of money, plan, account, the account's limits or headers. Anything else is unclear, and the caller then
+stops the whole fleet. The words are in restyle/segmind/vocabulary.toml: English, and some of other languages.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
-#: "Image generation" is what the API does, and no picture of ours; nor is a type of content like image/jpeg, and what
-#: is insufficient about a picture is not the balance.
+#: Words that would mislead: "image generation" is what the API does, not a picture of ours; image/jpeg is a content
+#: type; and "insufficient resolution" is not an insufficient balance.
 _NOT_OURS = re.compile(
     r"(?<!\w)(?:image|photo|picture|img)s? ?(?:generations?|service|api|endpoint|models?|to|2 ?img)(?: images?)?(?!\w)"
     r"|img2img|(?:image|application|text|multipart)/[\w.+-]+|went wrong"
     r"|insufficient (?=(?:image )?(?:resolution|quality|size|contrast|detail))"
 )
-#: What tells that a limit has a bound, as a parameter's has.
+#: Words by which a limit is a parameter's (it has a bound), not the account's.
 _BOUND = re.compile(
     r"[<>]=?|must be|less|greater|at (?:most|least)|between|maximum|minimum|\bm(?:ax|in)\b|range|characters|\btokens?\b"
     r"|pixels|\b\d+ ?(?:x|px|[kmg]b)\b|\bsize\b|length|resolution|limit (?:of|is)? ?\d|hors|fuera|ausserhalb|zwischen"
@@ -59,7 +58,7 @@ class Vocabulary:
 
 
 def plain(text: str) -> str:
-    """A text as the lists have their words: in small letters, without accents, names taken apart."""
+    """A text in the form of the vocabulary: lower case, without accents, `camelCase` and `snake_case` as words."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     text = unicodedata.normalize("NFKD", text.casefold())
     text = "".join(char for char in text if not unicodedata.combining(char))
@@ -75,19 +74,19 @@ def _pattern(lists: dict[str, list[str]]) -> re.Pattern[str]:
 @functools.cache
 def vocabulary() -> Vocabulary:
     """The lists, read at the first refusal: most processes never meet one."""
-    found: dict[str, Any] = tomllib.loads(
+    tables: dict[str, Any] = tomllib.loads(
         (resources.files("restyle.segmind") / "vocabulary.toml").read_text(encoding="utf-8")
     )
-    groups = {name: {key: _pattern(lists) for key, lists in found.pop(name).items()} for name in ("causes", "periods")}
-    return Vocabulary(**groups, **{name: _pattern(lists) for name, lists in found.items()})  # type: ignore[arg-type] # by name
+    groups = {name: {key: _pattern(lists) for key, lists in tables.pop(name).items()} for name in ("causes", "periods")}
+    return Vocabulary(**groups, **{name: _pattern(lists) for name, lists in tables.items()})  # type: ignore[arg-type] # by name
 
 
 def blame(text: str, fields: str = "") -> Blame:
     """Whose fault a refusal is.
 
     Args:
-        text: what it says.
-        fields: the names of the fields that it says this of, where it is structured.
+        text: the refusal's message.
+        fields: the names of the request's fields at fault, where the refusal gives them by themselves.
     """
     words, named, known = plain(text), plain(fields), vocabulary()
     judged = _NOT_OURS.sub(" ", words)
@@ -105,15 +104,15 @@ def blame(text: str, fields: str = "") -> Blame:
 
 def _cause(words: str, known: Vocabulary) -> str:
     """Which of the account's causes a text names, a limit before all others; empty where it names none."""
-    found = {name: match.start() for name, pattern in known.causes.items() if (match := pattern.search(words))}
+    positions = {name: match.start() for name, pattern in known.causes.items() if (match := pattern.search(words))}
     if amount := _AMOUNT.search(words):
-        found.setdefault("balance", amount.start())
+        positions.setdefault("balance", amount.start())
     limit = known.bare_limit.search(words)
-    if "team" in found and ("limit" in found or limit):
+    if "team" in positions and ("limit" in positions or limit):
         return "team_limit"
-    if "limit" in found or (found and limit and "plan" not in found):
+    if "limit" in positions or (positions and limit and "plan" not in positions):
         return "limit"
-    cause = min(found, key=lambda name: found[name], default="")
+    cause = min(positions, key=lambda name: positions[name], default="")
     return "account" if cause == "team" else cause
 
 

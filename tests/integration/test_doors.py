@@ -395,7 +395,7 @@ def test_the_key_stays_with_the_api(job: Fixture, sandbox: SandboxServer) -> Non
         proxy.listen(seen.append)
         api = SegmindQueue(f"http://127.0.0.1:{proxy.port}/v2/sdxl-img2img", sandbox.api_key)
         request = api.submit(parcel("a"), Params(prompt="p"))
-        answer = wait_until(lambda: api.look(request), timeout=5, description="the result")
+        answer = wait_until(lambda: api.poll(request), timeout=5, description="the result")
         api.close()
     assert answer.images
     files = [data for data in seen if data.startswith(b"GET /files/")]
