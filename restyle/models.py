@@ -365,8 +365,8 @@ class Record(Value):
     def read(cls, text: str | bytes) -> Self:
         """As of every value; and what is not known of a record is not lost."""
         record = super().read(text)
-        told = json.loads(text)
-        record._beyond = {name: told[name] for name in told.keys() - cls.model_fields.keys()}  # noqa: SLF001 - its own
+        fields = json.loads(text)
+        record._beyond = {name: fields[name] for name in fields.keys() - cls.model_fields.keys()}  # noqa: SLF001 - its own
         return record
 
     def as_json(self) -> str:

@@ -1,6 +1,7 @@
-"""requests' sessions whose connections know when time is up, skip 1xx answers, and say when nothing was sent.
+"""Sessions of requests whose connections keep one time limit, skip 1xx answers, and report when nothing was sent.
 
-By seams that libraries offer: requests' adapter, urllib3's classes of pools and connections, http.client's response.
+Built on what the libraries let one replace: requests' adapter, urllib3's classes of pools and connections,
+http.client's response.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ Admit = Callable[[HTTPConnection], None]
 
 #: Bytes of a record of TLS: what its socket writes within one time limit.
 _RECORD = 16 * 1024
-#: Seconds of silence after which the system asks whether the other side lives, between two questions, and how many
-#: without an answer end the connection: routers forget silent connections within minutes, and a call may take as long.
+#: TCP keepalive: seconds of silence before the first probe, seconds between probes, and how many unanswered ones end
+#: the connection. Routers forget silent connections within minutes, and a call may take as long.
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 
 
@@ -81,7 +82,7 @@ class _Adapter(HTTPAdapter):
         self._make_patient(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Pools of connections by a proxy; where it is spoken to by TLS, by the same rule of trust."""
+        """Pools of connections by a proxy; TLS to the proxy itself trusts the same certificates."""
         with self._making:
             if proxy in self.proxy_manager:
                 return self.proxy_manager[proxy]
@@ -110,7 +111,7 @@ class _Adapter(HTTPAdapter):
 
 @functools.lru_cache(maxsize=4)
 def _context(trusted: str, _changed: int) -> ssl.SSLContext:
-    """Whom all connections trust: reading it for each would take longer than a call's whole CPU."""
+    """The trusted certificates, shared by all connections: reading them takes longer than all other CPU of a call."""
     context = create_urllib3_context()
     if Path(trusted).is_dir():
         context.load_verify_locations(capath=trusted)
@@ -130,10 +131,10 @@ def _socket_options() -> list[tuple[int, int, int]]:
 
 
 class _Patience:
-    """What makes a class of connections keep to one time limit for each exchange.
+    """A mixin by which a class of connections has one time limit for each exchange.
 
-    urllib3 sends within the time to connect, which many large pictures at once need not fit through a line in, and
-    counts anew with each byte that it reads.
+    urllib3 limits sending by the connect timeout, within which many large pictures at once may not be sent, and its
+    read timeout begins anew with each byte.
     """
 
     limit: ClassVar[float]

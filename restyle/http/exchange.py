@@ -1,7 +1,7 @@
 """HTTP as the API and webhooks need it: one request, one reply or one error, within one time limit.
 
-Never retries, follows no redirect, keeps no cookies, sends no netrc. Whom it trusts and by which proxy it goes says
-restyle/http/trust.py; why requests, and how one time limit holds, docs/decisions/0023-answers-of-the-api.md.
+Never retries, follows no redirect, keeps no cookies, sends no netrc. Certificates and proxies: restyle/http/trust.py.
+Why requests is used, and how one time limit holds: docs/decisions/0023-answers-of-the-api.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from restyle.http.unreached import cause, forget_frames, never_sent, refused, un
 from restyle.reply import Reply, quoted
 
 _CHUNK = 256 * 1024
-#: Bytes of an answer beyond which it is no picture of ours: four samples in base64 take about 20 MB.
+#: Most bytes of an answer: four samples in base64 take about 20 MB.
 MAX_ANSWER = 64 * 1024 * 1024
 _PAGE = re.compile(rb"\s*<(?:!doctype|html)", re.IGNORECASE)
 #: Hosts whose proxies are remembered.
@@ -120,14 +120,14 @@ class Wire:
     def _of_a_proxy(self, reply: Reply, url: str, reason: str, proxy: Proxy | None) -> ApiUnavailable | None:
         """The error of an answer that is not the API's; None: it is.
 
-        Only a proxy answers 407 (RFC 9110, 15.5.8). One that forwards, as none does over TLS, answers in the API's
-        place, and by a page, which the API does not: with 403 it sent nothing on, with 502 nobody knows.
+        Only a proxy answers 407 (RFC 9110, 15.5.8). Without TLS a proxy can also answer in the API's place, with an
+        HTML page, which the API does not send: a 403 means that it forwarded nothing, a 502 that it may have.
         """
         is_page = bool(proxy) and not url.startswith("https:") and _PAGE.match(reply.body[:1000])
         if reply.status != 407 and not (is_page and reply.status in {403, 502, 503, 504}):
             return None
-        said = f"the API cannot be reached: {refused(proxy, f'{reply.status} {reason}')}"
-        return ApiUnavailable(self._clean(said), reply.status if reply.status >= 500 else None)
+        message = f"the API cannot be reached: {refused(proxy, f'{reply.status} {reason}')}"
+        return ApiUnavailable(self._clean(message), reply.status if reply.status >= 500 else None)
 
     def _read(self, response: requests.Response, began: float) -> bytes:
         """The whole answer, unpacked where it comes packed though nobody asked for that."""
@@ -181,16 +181,16 @@ class Wire:
 
 
 def _unpacked(content: bytes, headers: Mapping[str, str]) -> bytes:
-    """What is packed by gzip, told or not, or by deflate; up to a byte more than may be. Anything else as it came."""
+    """The content without gzip (declared or not) or deflate, up to one byte more than allowed; else as it came."""
     is_deflated = headers.get("content-encoding", "").lower() == "deflate" and content[:1] == b"\x78"  # RFC 1950
     if not content.startswith(b"\x1f\x8b") and not is_deflated:
         return content
-    found, left = bytearray(), content
+    unpacked, left = bytearray(), content
     try:
-        while left and len(found) <= MAX_ANSWER:
+        while left and len(unpacked) <= MAX_ANSWER:
             unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either, by its head
-            found += unpacking.decompress(left, MAX_ANSWER + 1 - len(found))
+            unpacked += unpacking.decompress(left, MAX_ANSWER + 1 - len(unpacked))
             left = unpacking.unused_data  # gzip may have several members, one behind the other (RFC 1952, 2.2)
     except zlib.error:
-        return bytes(found) or content
-    return bytes(found)
+        return bytes(unpacked) or content
+    return bytes(unpacked)

@@ -1,12 +1,12 @@
-"""An answer by Python's own HTTP client that is the final one, and comes in time or not at all.
+"""A response class for Python's HTTP client that reads the final answer, within a time limit.
 
-http.client of CPython 3.11 to 3.14 skips any number of 100 Continue before an answer, and takes the first other
-informational answer (102 Processing, 103 Early Hints) for the answer itself: it has no body, counts as a success, and
-the real answer is left in the connection, where the next request takes it for its own. And its time limit is one for
-each read of the socket, so that a head that comes byte by byte, or 100 after 100, is waited for without end.
+http.client of CPython 3.11 to 3.14 skips any number of 100 Continue before an answer, but takes the first other
+informational answer (102 Processing, 103 Early Hints) for the answer itself. That has no body and counts as a success;
+the real answer stays in the connection, and the next request reads it as its own. Also, its timeout is one for each
+read of the socket, so a head that comes byte by byte, or an endless row of 100s, is waited for forever.
 
 `FinalResponse` is a `response_class` for http.client's connections, and so for urllib3's, from which the connections of
-botocore and requests descend: set it on the class of the connection (`clients.py` does for botocore).
+botocore and requests descend. Set it on the connection's class, as restyle/s3/client.py does for botocore.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST = 20
 
 
 class FinalResponse(HTTPResponse):
-    """An answer without the informational ones before it, whose head and body keep a pace.
+    """An answer without the informational ones before it, whose head and body must not come too slowly.
 
     Raises, as it begins or is read:
         TimeoutError: the head, or a part of the body, takes too long.
@@ -31,7 +31,7 @@ class FinalResponse(HTTPResponse):
 
     #: Seconds within which the head must be there, informational answers before it included.
     head_within = 60.0
-    #: Of a body, so many bytes must come in so many seconds of waiting: less is a trickle that might never end.
+    #: The least bytes of a body in that many seconds of waiting; a slower one might never end.
     pace_bytes, pace_seconds = 1024, 60.0
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
@@ -58,7 +58,7 @@ class FinalResponse(HTTPResponse):
 
 
 class _Paced(io.RawIOBase):
-    """A socket's bytes: by a deadline while there is one, and else not slower than the pace."""
+    """A socket's bytes: within the deadline while there is one, else at no less than the least pace."""
 
     def __init__(self, raw: Any, least: int, seconds: float) -> None:
         self._raw = raw
@@ -72,11 +72,11 @@ class _Paced(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        """Of the socket."""
+        """The socket's."""
         return int(self._raw.fileno())
 
     def readinto(self, buffer: Any, /) -> int | None:
-        """Reads once from the socket, for no longer than the socket's own limit; what has come is never held back."""
+        """Reads once from the socket, for no longer than its own timeout; returns whatever has come."""
         begun = time.monotonic()
         if self.until is not None and begun > self.until:
             raise TimeoutError("the head of the answer did not come in time")

@@ -1,4 +1,4 @@
-"""The door by which notifications leave as e-mail: one message by SMTP, one reason where it was not taken."""
+"""Sends a notification as e-mail: one message by SMTP; the reason where the server does not take it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ TIMEOUT = 15.0
 def send(
     message: EmailMessage, *, host: str, port: int, tls: str, user: str = "", password: str = "", to: Sequence[str]
 ) -> str:
-    """Hands a message to a mail server; answers with why it was not taken, or with nothing.
+    """Gives a message to a mail server; returns the reason where it was not taken, else an empty text.
 
-    A password is sent over TLS alone.
+    A password is only sent over TLS.
     """
     if user and tls == "none":
         return f"{host} asks for no TLS (RESTYLE_SMTP_TLS is none), and a password is never sent without"
     secure = ssl.create_default_context()
     try:
-        door = (
+        connection = (
             smtplib.SMTP_SSL(host, port, timeout=TIMEOUT, context=secure)
             if tls == "tls"
             else smtplib.SMTP(host, port, timeout=TIMEOUT)
         )
-        with door as server:
+        with connection as server:
             if tls == "starttls":
                 server.starttls(context=secure)
             if user:

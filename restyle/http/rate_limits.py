@@ -1,4 +1,4 @@
-"""When a rate limit resets, by a 429's headers: pure, and never more than can be waited for.
+"""When a rate limit resets, by a 429's headers. Pure; never more than 15 minutes.
 
 RFC 9110 section 10.2.3 (Retry-After: seconds or a date), draft-ietf-httpapi-ratelimit-headers (RateLimit-Reset:
 seconds), and what APIs send beside them: `x-rate-limit-reset-at-utc` (Segmind), epochs in any unit, durations
@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-#: Seconds that are believed at most: after a quarter of an hour one call asks, whatever the API said.
+#: Longest wait that is believed, in seconds: after 15 minutes one call tries again, whatever the API said.
 MOST = 900.0
 
-#: Headers that may tell it.
+#: Headers that may give the time.
 _NAMES = (
     "retry-after", "x-rate-limit-reset-at-utc", "ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset",
     "x-ratelimit-reset-after", "x-ratelimit-reset-requests",
@@ -26,14 +26,14 @@ _UNITS = (1.0, 1e3, 1e6, 1e9)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|h|m|s))+")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-#: Characters of a header that are looked at.
+#: Characters of a header that are read.
 _LONGEST = 1000
 
 
 def reset_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds until a rate limit resets, by the answer's own clock; None where it does not say.
+    """Seconds until a rate limit resets, by the answer's own clock; None where no header gives it.
 
-    Of several that disagree it is the longest that can be believed: at most `MOST`, and 0 for what is past.
+    Where headers disagree, the longest of those up to `MOST` counts; 0 for a time that is past.
     """
     now = moment(headers.get("date")) or datetime.now(UTC)
     waits = [wait for name in _NAMES for wait in _waits(headers.get(name), now)]
@@ -47,19 +47,19 @@ def moment(text: str | None) -> datetime | None:
     """A time from a header, in HTTP's form or ISO 8601; without a zone it is UTC. None where it is none."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            found = read((text or "")[:_LONGEST].strip())
+            time = read((text or "")[:_LONGEST].strip())
         except (ValueError, TypeError, IndexError, OverflowError):
             continue
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
     return None
 
 
 def _waits(text: str | None, now: datetime) -> Iterator[float]:
-    """The seconds that a header tells; where it is a list, those of each part."""
+    """The seconds that a header gives; where it is a list, those of each part."""
     text = (text or "")[:_LONGEST].strip()
     whole = _wait(text, now)
-    found = [whole] if whole is not None else [_wait(part.strip(), now) for part in text.split(",")]
-    yield from (wait for wait in found if wait is not None)
+    waits = [whole] if whole is not None else [_wait(part.strip(), now) for part in text.split(",")]
+    yield from (wait for wait in waits if wait is not None)
 
 
 def _wait(text: str, now: datetime) -> float | None:
@@ -76,7 +76,7 @@ def _wait(text: str, now: datetime) -> float | None:
 
 
 def _of_number(value: float, now: datetime) -> float:
-    """Seconds from now, or a Unix time in the unit by which it is one of this century."""
+    """Seconds from now; a number that is a Unix time of this century, in any unit, is read as such."""
     for unit in _UNITS:
         if _EPOCH <= value / unit < 4.2 * _EPOCH:
             return value / unit - now.timestamp()

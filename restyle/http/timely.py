@@ -1,8 +1,8 @@
-"""Answers that come whole and in time: what stands before the final one is skipped, and all of it has one time limit.
+"""A response class that skips informational answers (1xx) and has one time limit for the whole answer.
 
-A server or a gateway may send any number of 1xx answers first (RFC 9110, 15.2): 100, 102 and 103 are seen in the wild.
-Python's http.client skips 100 alone and takes another for the answer itself; the true one is then read as the answer to
-the next request on that connection, which hands one job another's picture.
+A server or a gateway may send any number of 1xx answers first (RFC 9110, 15.2); 100, 102 and 103 occur in practice.
+Python's http.client skips 100 alone and takes another for the answer itself. The real one would then be read as the
+answer to the connection's next request, and a job would get another job's picture.
 """
 
 from __future__ import annotations

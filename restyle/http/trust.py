@@ -1,8 +1,8 @@
-"""Whom TLS trusts and by which proxy a request goes: one rule for the API, S3, links to pictures and webhooks.
+"""Trusted certificates and proxies: one rule for the API, S3, links to pictures and webhooks.
 
-Trust: the first variable that is set of requests' and OpenSSL's, else the system's store, else certifi's.
+Certificates: the first variable that is set of requests' and OpenSSL's, else the system's store, else certifi's.
 Proxies: the environment as requests reads it (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY; NO_PROXY with hosts, suffixes and
-networks of IPv4). What cannot be used is an error where it is read, at a start, and never a worker that ends silently.
+IPv4 networks). A setting that cannot be used raises at the start of the process, not in the middle of its work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from restyle.errors import ConfigurationError, printable
 
 #: Variables that name certificates: requests' own (docs of requests, "SSL Cert Verification"), then OpenSSL's.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-#: Where systems keep the bundle that their administrators add to; Python may be built to look elsewhere.
+#: Where systems keep the bundle that their administrators add to; Python may be built to use another.
 _SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
@@ -39,10 +39,10 @@ _PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1
 
 
 def authorities() -> str:
-    """The file or directory of certificates by which TLS knows whom it speaks to.
+    """The file or directory of the certificates that TLS trusts.
 
     Raises:
-        ConfigurationError: a variable names what is not there, or what holds no certificate.
+        ConfigurationError: a variable names a path that does not exist or holds no certificate.
     """
     for name in CA_VARIABLES:
         if given := os.environ.get(name, ""):
@@ -54,7 +54,7 @@ def authorities() -> str:
 
 
 def authorities_from() -> str:
-    """Who chose them, in words: a variable, the system, or the package certifi."""
+    """Where they come from: the name of a variable, "the system's store", or "certifi"."""
     chosen = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
     return chosen or ("certifi" if authorities() == certifi.where() else "the system's store")
 
@@ -75,10 +75,10 @@ def _given(name: str, given: str) -> str:
 
 
 def _fault(path: str) -> str:
-    """Why a path is no place of certificates; empty where it is one."""
+    """Why a path holds no certificates; empty where it does."""
     try:
         changed = Path(path).stat().st_mtime_ns
-        return _looked_into(path, changed)
+        return _content_fault(path, changed)
     except FileNotFoundError:
         return "does not exist"
     except (OSError, ValueError) as error:
@@ -86,8 +86,8 @@ def _fault(path: str) -> str:
 
 
 @functools.lru_cache(maxsize=32)
-def _looked_into(path: str, _changed: int) -> str:
-    """The same, by a look inside, which takes 20 ms for a system's bundle: once for each state of it."""
+def _content_fault(path: str, _changed: int) -> str:
+    """The same, by its content. That takes 20 ms for a system's bundle, so it is kept until the path changes."""
     if Path(path).is_dir():
         named = any(_HASHED.fullmatch(entry.name) for entry in Path(path).iterdir())
         return "" if named else f"holds no certificate that is named by its hash (openssl rehash {path} names them)"
@@ -100,46 +100,46 @@ def _looked_into(path: str, _changed: int) -> str:
 
 
 def check_address(url: str) -> None:
-    """Raises ConfigurationError where an address is none to which anything could be sent."""
+    """Raises ConfigurationError unless an address is http or https with a host."""
     try:
         parts = urlsplit(url)
         is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_one = False
     if not is_one:
-        told = printable(url, 200)
-        raise ConfigurationError(f"{told!r} is no address of an API: write it like https://api.example/v1/MODEL")
+        shown = printable(url, 200)
+        raise ConfigurationError(f"{shown!r} is no address of an API: write it like https://api.example/v1/MODEL")
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """The way to an address that leads through another host."""
+    """The proxy by which an address is reached."""
 
     url: str = field(repr=False)
     """With its scheme, and the user and password in it, if any."""
     name: str
-    """Host and port, as may be told to anybody."""
+    """Host and port, which may be logged."""
     variable: str
-    """What named it."""
+    """The variable of the environment that names it."""
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy that the environment names for an address; None: straight there.
+    """The proxy that the environment names for an address; None: a direct connection.
 
     Raises:
-        ConfigurationError: it is none that can be used; the message names the variable, and never the password.
+        ConfigurationError: it cannot be used; the message names the variable, and never the password.
     """
     if not getproxies():
         return None
-    # Imported where there is one: 4 MB of each command.
+    # Imported only where there is one: it takes 4 MB.
     from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
-    found = get_environ_proxies(url)
-    chosen = select_proxy(url, found)
+    proxies = get_environ_proxies(url)
+    chosen = select_proxy(url, proxies)
     if not chosen:
         return None
     scheme = urlsplit(url).scheme
-    variable = _variable(f"{scheme}_proxy" if scheme in found else "all_proxy")
+    variable = _variable(f"{scheme}_proxy" if scheme in proxies else "all_proxy")
     try:
         whole = str(prepend_scheme_if_needed(chosen, "http"))  # type: ignore[no-untyped-call] # requests has no types here
         parts = urlsplit(whole)
@@ -168,6 +168,6 @@ def _check(parts: SplitResult, name: str, variable: str) -> None:
 
 
 def _variable(name: str) -> str:
-    """The variable as it is spelled in the environment."""
+    """The variable's name in the case that the environment has it in."""
     spelled = next((given for given in os.environ if given.lower() == name and os.environ[given]), None)
     return spelled or f"{name.upper()} (of the system's settings)"

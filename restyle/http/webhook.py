@@ -1,4 +1,4 @@
-"""The door by which notifications leave over HTTP: one POST, one reason where it did not arrive. Never retries."""
+"""Sends a notification over HTTP: one POST; the reason where it did not arrive. Never retries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from restyle.http.connecting import open_session
 from restyle.http.trust import authorities, proxy_for
 from restyle.http.unreached import cause, never_sent, unreached
 
-#: Seconds to connect, and for the whole of it up to the answer's head.
+#: Seconds to connect, and for the whole request up to the answer's head.
 CONNECT_TIMEOUT, TIMEOUT = 5.0, 15.0
 #: The header with the time and the signature.
 SIGNATURE = "X-Restyle-Signature"
@@ -23,14 +23,14 @@ SIGNATURE = "X-Restyle-Signature"
 
 def sign(body: bytes, secret: str, now: int) -> str:
     """The signature's header: `t=<Unix time>,v1=<HMAC-SHA256 of "<time>.<body>" in hex>`."""
-    told = hmac.new(secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={now},v1={told}"
+    signature = hmac.new(secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={now},v1={signature}"
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> str:
-    """Posts JSON; answers with why it did not arrive, or with nothing. The reason names the host, never the address.
+    """Posts JSON; returns the reason where it did not arrive, else an empty text.
 
-    An address may have a secret in it, so no more of it is told.
+    The reason names the host alone, since the rest of the address may be a secret.
     """
     host = urlsplit(url).hostname or "?"
     proxy = None

@@ -1,6 +1,6 @@
-"""Pictures: what is sent is prepared here, what comes back is verified, and reports get their thumbnails.
+"""Pictures: prepares what is sent, verifies what comes back, and makes thumbnails for reports.
 
-The pipeline calls `prepare` before the call and `verify` after it. Every function takes bytes, keeps no state and
+The pipeline calls `prepare` before the call and `received` after it. Every function takes bytes, keeps no state and
 may run in many threads. Messages are sentences without their subject, since only the caller knows the name of the
 picture: "is a truncated JPEG file: ...".
 """
@@ -48,14 +48,14 @@ __all__ = [
 #: The largest file that is fetched.
 MAX_INPUT_BYTES = 100_000_000
 
-#: How closely pictures are looked at: a `sample` is some of a JPEG's rows, as many as show more than one colour.
+#: How much of a picture is inspected: a `sample` is the first rows of a JPEG, or all where those show one colour alone.
 Look = Literal["none", "sample", "whole"]
-#: The share of a JPEG's compressed pixels that is decoded for it, and levels between a sample's darkest and its
-#: brightest part from which on it shows something: the top of a product's picture may be its background alone.
+#: The share of a JPEG's compressed pixels that is decoded for it; and the least levels between a sample's darkest and
+#: brightest part: below that it may show the background alone, as the top of a product's picture often does.
 _SHARES: dict[Look, float] = {"none": 0, "sample": 1 / 16, "whole": 1}
 _SHOWS = 32
 
-#: Bytes of a file in which its size is looked for, one after the other: a parser begins anew with each.
+#: Bytes of a file in which its size is searched, one bound after the other: each makes a new parser.
 _HEADS = (16_384, 262_144, 4_194_304)
 
 _WHITE = (255, 255, 255)
@@ -82,7 +82,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is sent for an input. Sizes are upright, in pixels; no steps: the input's own bytes."""
+    """The picture sent for an input. Sizes are upright, in pixels; without steps it is the input's own bytes."""
 
     data: bytes
     width: int
@@ -160,7 +160,7 @@ def _from_other(data: bytes) -> bytes:
 
 
 def verify(data: bytes, *, look: Look = "sample") -> Picture:
-    """What the API answered, once every byte of it has been read.
+    """The API's picture, once every byte of it has been read.
 
     Raises:
         MalformedResponse: no whole JPEG, PNG or WebP picture; the message says what came instead.
@@ -176,19 +176,23 @@ def verify(data: bytes, *, look: Look = "sample") -> Picture:
 
 
 def _malformed(data: bytes, error: InvalidImage) -> MalformedResponse:
-    """An answer that is no picture: damaged, as by an accident on the way, or of a format that is not read here."""
+    """The error of an answer that is no picture: one damaged on its way, or of a format that is not read here."""
     kind = "damaged picture" if is_picture(data) else f"format {data[:4].hex()}"
     return MalformedResponse(f"the answer {error.message}", kind=kind)
 
 
 def _read(source: Source, look: Look) -> Glance | None:
-    """Finds damage wherever it is in a picture, and looks at what it shows."""
+    """Checks the whole picture for damage, and inspects what it shows; None with `look` "none".
+
+    Raises:
+        InvalidImage: it is damaged.
+    """
     image = check_whole(source)
     if look == "none":
         return None
-    found = glance(image, is_part=source.is_part)
-    if found.is_whole or (found.rows and found.range >= _SHOWS):
-        return found
+    sampled = glance(image, is_part=source.is_part)
+    if sampled.is_whole or (sampled.rows and sampled.range >= _SHOWS):
+        return sampled
     return glance(check_whole(open_picture(source.data, smallest=1)))
 
 
@@ -206,7 +210,7 @@ def _as_png(source: Source) -> bytes:
 
 
 def _transcoded(source: Source, content_type: str, quality: int = 90) -> bytes:
-    kept = {name: found for name in ("icc_profile", "exif") if (found := source.image.info.get(name))}
+    kept = {name: value for name in ("icc_profile", "exif") if (value := source.image.info.get(name))}
     picture = _sample(source, source.image.size, detail=1)
     if picture.mode == "CMYK":  # which neither of them has
         picture = to_srgb(picture, kept.pop("icc_profile", None), [])
@@ -220,7 +224,7 @@ def _transcoded(source: Source, content_type: str, quality: int = 90) -> bytes:
 
 
 def size_of(file: Readable) -> tuple[int, int] | None:
-    """Width and height as they stand in the first 4 MB; None where that is no picture."""
+    """Width and height by the first 4 MB of a file; None where that is no picture."""
     start = b""
     for bound in _HEADS:
         start += file.read(bound - len(start))
@@ -274,7 +278,7 @@ def _is_sent_as_it_is(source: Source, size: tuple[int, int], *, keep: bool) -> b
 
 
 def _conversions(source: Source) -> list[str]:
-    """The first steps of any picture that is not sent as it is: what it is now."""
+    """The first steps of a picture that is not sent as it is: the format that it is converted from."""
     steps = []
     if source.kind not in {"JPEG", "PNG"}:
         steps.append(f"converted from {source.kind}")

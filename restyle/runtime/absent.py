@@ -1,4 +1,4 @@
-"""An optional library kept out of a process, where another one would import it for a use that nobody makes of it."""
+"""Keeps an optional library out of a process where another would import it and it would not be used."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def absent(module: str) -> Iterator[None]:
-    """Within, this module cannot be imported, as if it were not installed; what is imported already stays so."""
+    """Within this context the module cannot be imported, as if it were not installed; no change once it is imported."""
     if module in sys.modules:
         yield
         return
-    sys.modules[module] = None  # type: ignore[assignment] # Python's own sign for this
+    sys.modules[module] = None  # type: ignore[assignment] # Python's own way to forbid an import
     try:
         yield
     finally:

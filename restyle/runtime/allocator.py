@@ -1,4 +1,4 @@
-"""What becomes of memory that is no longer used: how glibc's allocator and Python's collector go about it."""
+"""How a process returns memory: settings of glibc's allocator and of Python's garbage collector."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 def hold_little() -> None:
-    """Has it use one arena rather than eight a core, and give large blocks back when they are freed.
+    """Has the allocator use one arena rather than eight a core, and release large blocks when they are freed.
 
-    With a thread a call, each arena would keep the largest pictures that its threads have held; and one is enough
-    where nearly all that is taken is taken under the interpreter's lock.
+    With a thread a call, each arena would keep the largest pictures that its threads have held. One is enough, since
+    nearly all memory is allocated under the interpreter's lock.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -25,9 +25,9 @@ def hold_little() -> None:
 
 
 def collect_rarely() -> None:
-    """Has Python look for cycles after more work, and not among what is there by now, which stays for good.
+    """Has Python collect cycles less often, and never among the objects that exist by now.
 
-    A job leaves no cycles of any size; with Python's own 700 the looks take a tenth of its CPU.
+    A job leaves no large cycles; with Python's own threshold of 700, collections take a tenth of its CPU.
     """
     gc.collect()
     gc.freeze()
@@ -35,7 +35,7 @@ def collect_rarely() -> None:
 
 
 def give_back() -> None:
-    """Gives all that is free to the system, after work that took much more than usual."""
+    """Returns all free memory to the system, after work that took much more than usual."""
     gc.collect()
     try:
         trim = ctypes.CDLL(None).malloc_trim

@@ -1,4 +1,4 @@
-"""A clock that goes on while the machine sleeps: what has grown stale meanwhile is found stale."""
+"""A clock that counts the time that the machine sleeps, so that what has expired meanwhile counts as expired."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def elapsed() -> float:
-    """Seconds since some moment, the time asleep among them; for differences alone."""
+    """Seconds since some moment, time asleep included; only differences mean something."""
     return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)

@@ -1,4 +1,4 @@
-"""What becomes of the memory of a process that dies: it holds keys and pictures, and is written nowhere.
+"""Forbids core dumps: the memory of a process that dies holds keys and pictures, and is not to be written.
 
 Imports nothing that costs memory: keepers live as long as the stack.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 
 
 def write_none() -> None:
-    """Has the system write no core of this process and of those that it starts, neither to a file nor to a program."""
+    """Has the system write no core of this process and its children, neither to a file nor to a program."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Linux asks no limit where a program takes the cores; without any mapping in them they hold no memory.
+    # Linux ignores the limit where a program receives the cores; with this filter they hold no memory.
     with suppress(OSError):
         Path("/proc/self/coredump_filter").write_text("0")

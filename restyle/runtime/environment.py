@@ -1,10 +1,10 @@
-"""The environment of a process that is started here: what any program may need, and no secret."""
+"""The environment for processes that restyle starts: what any program may need, and no secret."""
 
 from __future__ import annotations
 
 import os
 
-#: What any program may need of a machine: where things are, in which language and zone it speaks.
+#: Variables that any program may need: paths, language, time zone.
 _PLAIN = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "LD_LIBRARY_PATH",
      "DYLD_LIBRARY_PATH", "VIRTUAL_ENV"}
@@ -13,7 +13,7 @@ _PLAIN_PREFIXES = ("LC_", "PYTHON")
 
 
 def plain(**more: str) -> dict[str, str]:
-    """For a program that needs nothing of restyle: servers of others, what keeps them, readers of foreign files."""
+    """The environment for programs that need no setting of ours: servers, their keepers, readers of foreign files."""
     given = {
         name: value for name, value in os.environ.items() if name in _PLAIN or name.startswith(_PLAIN_PREFIXES)
     }  # fmt: skip

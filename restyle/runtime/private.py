@@ -1,6 +1,6 @@
-"""Folders and files of this user alone: where others can write, a name says nothing of who wrote what stands under it.
+"""Folders and files that only this user can write: where others can, anybody may have written a file.
 
-Each is looked at before it is believed or written to: whose it is, who else may write there, and that it is no link.
+Each is checked before it is read or written: its owner, who else may write there, and that it is no link.
 Imports nothing that costs memory: keepers live as long as the stack.
 """
 
@@ -16,20 +16,20 @@ from typing import BinaryIO
 
 from restyle.errors import ConfigurationError
 
-#: Bytes of a file beyond which it is none that restyle wrote here.
+#: Most bytes of a file that restyle writes here.
 MOST_BYTES = 1_000_000
 _ELSE = "set RESTYLE_HOME to a folder of your own"
 
 
 class NotOurs(ConfigurationError):
-    """What lies there is somebody else's, open to others, or leads elsewhere."""
+    """The path is somebody else's, writable by others, or a link."""
 
 
 def resolved(path: Path) -> Path:
-    """A folder without links, as it is named by a link of this user's own or of root's.
+    """A folder's path without links; a link must be this user's or root's.
 
     Raises:
-        NotOurs: it is another's link.
+        NotOurs: the link is another user's.
     """
     if path.is_symlink() and (owner := path.lstat().st_uid) not in {0, os.geteuid()}:
         raise NotOurs(f"{path} is a link that {_name(owner)} has laid there: {_ELSE}")
@@ -37,26 +37,26 @@ def resolved(path: Path) -> Path:
 
 
 def check_folder(path: Path) -> None:
-    """Makes sure that a folder, where there is one, is this user's, and that nobody else can write there.
+    """Checks that a folder, where it exists, is this user's, and that nobody else can write there.
 
     Raises:
-        NotOurs: it is not.
+        NotOurs: it is another's, or others can write there.
     """
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return
-    if not stat.S_ISDIR(found.st_mode):
-        raise NotOurs(f"{path} is {_what(found)} and no folder: remove it, or {_ELSE}")
-    _check_owner(path, found)
-    _check_mode(path, found)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotOurs(f"{path} is {_what(status)} and no folder: remove it, or {_ELSE}")
+    _check_owner(path, status)
+    _check_mode(path, status)
 
 
 def make_folder(path: Path) -> Path:
-    """Makes a folder that only this user can enter, where there is none yet.
+    """Makes a folder that only this user can enter; checks it where it exists.
 
     Raises:
-        NotOurs: there is one of somebody else's.
+        NotOurs: it exists, and is not this user's alone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -67,7 +67,7 @@ def make_folder(path: Path) -> Path:
 
 
 def open_file(path: Path, flags: int) -> int:
-    """Opens a file of this user's; with O_CREAT it is made where there is none, for this user's eyes alone.
+    """Opens a file of this user's; with O_CREAT it is made where there is none, readable by this user alone.
 
     Raises:
         NotOurs: it is a link, no file, somebody else's, or has a second name elsewhere.
@@ -79,10 +79,10 @@ def open_file(path: Path, flags: int) -> int:
             raise NotOurs(f"{path} is a link or a pipe, and is not followed: remove it") from None
         raise
     try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            raise NotOurs(f"{path} is {_what(found)}, and is neither read nor written: remove it")
-        _check_owner(path, found)
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise NotOurs(f"{path} is {_what(status)}, and is neither read nor written: remove it")
+        _check_owner(path, status)
     except BaseException:
         os.close(file)
         raise
@@ -90,7 +90,7 @@ def open_file(path: Path, flags: int) -> int:
 
 
 def open_log(path: Path) -> BinaryIO:
-    """Opens a file of this user's to write at its end.
+    """Opens a file of this user's to append to it.
 
     Raises:
         NotOurs: it is a link, or somebody else's.
@@ -99,22 +99,22 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def read(path: Path) -> str:
-    """A file that nobody else can have written.
+    """The text of a file that only this user can have written.
 
     Raises:
         NotOurs: somebody else can, or it is longer than any of ours.
         OSError: there is none, or it cannot be read.
     """
     with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
-        found = os.fstat(file.fileno())
-        _check_mode(path, found)
-        if found.st_size > MOST_BYTES:
+        status = os.fstat(file.fileno())
+        _check_mode(path, status)
+        if status.st_size > MOST_BYTES:
             raise NotOurs(f"{path} is longer than anything that restyle writes there: remove it")
         return file.read(MOST_BYTES).decode(errors="replace")
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a file, whole or not at all, in the place of whatever has its name; never through a link.
+    """Writes a file whole or not at all, and replaces whatever has its name; never follows a link.
 
     Raises:
         OSError: the disk does not take it.
@@ -129,26 +129,26 @@ def write(path: Path, text: str) -> None:
         raise
 
 
-def _check_owner(path: Path, found: os.stat_result) -> None:
-    if found.st_uid != os.geteuid():
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
         raise NotOurs(
-            f"{path} belongs to {_name(found.st_uid)}, and this is {_name(os.geteuid())}; nothing in it is read or"
+            f"{path} belongs to {_name(status.st_uid)}, and this is {_name(os.geteuid())}; nothing in it is read or"
             f" written: {_ELSE}"
         )
 
 
-def _check_mode(path: Path, found: os.stat_result) -> None:
-    if found.st_mode & 0o022:
+def _check_mode(path: Path, status: os.stat_result) -> None:
+    if status.st_mode & 0o022:
         raise NotOurs(
-            f"others can write to {path} (its mode is {stat.S_IMODE(found.st_mode):04o}), so what is there may be"
+            f"others can write to {path} (its mode is {stat.S_IMODE(status.st_mode):04o}), so what is there may be"
             f" theirs: see that all of it is yours, and type chmod -R go-w {path}; or {_ELSE}"
         )
 
 
-def _what(found: os.stat_result) -> str:
-    if stat.S_ISLNK(found.st_mode):
+def _what(status: os.stat_result) -> str:
+    if stat.S_ISLNK(status.st_mode):
         return "a link"
-    return "a file" if stat.S_ISREG(found.st_mode) and found.st_nlink < 2 else "something else"
+    return "a file" if stat.S_ISREG(status.st_mode) and status.st_nlink < 2 else "something else"
 
 
 def _name(uid: int) -> str:

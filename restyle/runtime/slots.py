@@ -1,4 +1,4 @@
-"""Slots for calls in flight: those of urgent runs go first, equals in the order in which they came."""
+"""Slots for calls in flight: runs of high priority go first, equals in the order in which they came."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Slots:
     """A semaphore whose waiters have a rank. Safe among threads."""
 
     def __init__(self, size: int) -> None:
-        """Starts with so many free."""
+        """Starts with that many free slots."""
         self._free = size
         self._waiting: list[tuple[int, int, threading.Event]] = []
         self._numbers = count()

@@ -1,1 +1,1 @@
-"""What a process counts of its own work, and the steps of a job for whoever follows them."""
+"""A process's metrics, and the steps of a job for tracing."""

@@ -1,6 +1,6 @@
-"""What a process counts of its own work, for Prometheus. docs/metrics.md is made from here and from workers/gauges.py.
+"""A process's metrics for Prometheus. docs/metrics.md is generated from here and from workers/gauges.py.
 
-A label's values are few and known: no label names a job, an entry or a key.
+Each label has few, known values: no label names a job, an entry or a key.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from restyle.models import Outcome, OutcomeKind
 
 P = ParamSpec("P")
 R = TypeVar("R")
-#: An answer whose first part is the status.
+#: An answer whose first field is the status.
 A = TypeVar("A", bound=tuple[int, object, object, object])
 
 #: A call takes about 8 s; a cold start takes minutes.
@@ -62,7 +62,7 @@ def ended(outcome: Outcome) -> None:
 
 
 def api(request: Callable[P, A]) -> Callable[P, A]:
-    """Counts and times each request that a function makes to the API; its answer begins with the status."""
+    """Counts and times each request that a function makes to the API; the status is the first field of its answer."""
 
     @functools.wraps(request)
     def call(*args: P.args, **kwargs: P.kwargs) -> A:

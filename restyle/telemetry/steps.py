@@ -1,6 +1,6 @@
-"""The steps of a job, for whoever wants to follow it: each is a function that says its name by `@step(...)`.
+"""The steps of a job, for tracing: each is a function with the decorator `@step(name)`.
 
-Nobody listens unless a process says so; a step then costs one look at a variable.
+A process without a listener pays one read of a variable a step.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Told of a step by its name: what it answers with surrounds the step.
+#: Takes the name of a step; the context manager that it returns surrounds the step.
 Listener = Callable[[str], AbstractContextManager[object]]
 
 _listener: Listener | None = None
 
 
 def listen(listener: Listener | None) -> None:
-    """Has this process's steps told to this one; None: to nobody."""
+    """Sets the listener of this process's steps; None: there is none."""
     global _listener  # noqa: PLW0603 - one a process, set at its start
     _listener = listener
 
