@@ -11,7 +11,7 @@ from apps.sandbox.serve import serve
 
 
 def main() -> None:
-    """Serves; the key comes by the environment, never on the command line that everyone can see."""
+    """Serves. The key comes from the environment: every user of the machine can see a command line."""
     parser = argparse.ArgumentParser(prog="python -m apps.sandbox")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)

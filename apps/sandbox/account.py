@@ -1,4 +1,4 @@
-"""The sandbox's account: credits that are reserved at a call's start and charged at a good answer, and its counters."""
+"""The sandbox's account: credits are reserved at a call's start and charged with a good answer; and its counters."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-#: Beginnings of calls that are remembered.
+#: Most calls whose starting times are kept.
 REMEMBERED = 20_000
 
 
 @dataclass
 class Account:
-    """Balance and counters. Used from one event loop only, so each step is whole."""
+    """Balance and counters. Used from one event loop only, so each step is atomic."""
 
     balance: float
     reserved: float = 0.0
@@ -22,7 +22,7 @@ class Account:
     charged: int = 0
     charged_credits: float = 0.0
     by_status: Counter[str] = field(default_factory=Counter)
-    #: Good answers by what was asked for: a key that is there twice was paid twice.
+    #: Charged answers by the key of their call: a key with a count of 2 was paid twice.
     paid: Counter[str] = field(default_factory=Counter)
     begun: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     first_406: float | None = None
@@ -30,32 +30,32 @@ class Account:
     spoiled: int = 0
 
     def begin(self) -> None:
-        """A call has come."""
+        """Counts a call that begins."""
         self.calls += 1
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         self.begun.append(time.time())
 
     def end(self, status: str) -> None:
-        """A call has been answered."""
+        """Counts a call that was answered."""
         self.in_flight -= 1
         self.by_status[status] += 1
         if status == "406" and self.first_406 is None:
             self.first_406 = time.time()
 
     def reserve(self, cost: float) -> bool:
-        """Sets a call's cost aside; False where the balance does not suffice."""
+        """Reserves a call's cost; False where the balance does not suffice."""
         if self.balance - self.reserved < cost - 1e-9:
             return False
         self.reserved += cost
         return True
 
     def release(self, cost: float) -> None:
-        """The call brought nothing: its cost is free again."""
+        """Releases the cost of a call that failed."""
         self.reserved -= cost
 
     def charge(self, cost: float, key: str) -> None:
-        """The call is billed."""
+        """Bills a call."""
         self.reserved -= cost
         self.balance -= cost
         self.charged += 1
@@ -63,7 +63,7 @@ class Account:
         self.paid[key] += 1
 
     def counters(self) -> dict[str, object]:
-        """What tests and people ask for."""
+        """The counters that `/control` shows."""
         after = [at - self.first_406 for at in self.begun if self.first_406 is not None and at > self.first_406]
         return {
             "calls": self.calls,

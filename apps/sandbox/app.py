@@ -1,4 +1,4 @@
-"""The sandbox's web application: where it answers what."""
+"""The sandbox's web application: its routes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from apps.sandbox.server import Sandbox
 
 async def _unknown(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    said = {404: "Model not found", 405: "Method not allowed", 429: "Rate limit exceeded"}.get(status, "Server error")
+    message = {404: "Model not found", 405: "Method not allowed", 429: "Rate limit exceeded"}.get(
+        status, "Server error"
+    )
     headers = dict(getattr(error, "headers", None) or {}) | {"x-restyle-sandbox": "1"}
-    return JSONResponse({"error": said}, status, headers=headers)
+    return JSONResponse({"error": message}, status, headers=headers)
 
 
 def create_app(options: SandboxOptions) -> Starlette:

@@ -1,4 +1,4 @@
-"""Bad answers, each as it comes over a real wire."""
+"""Makes bad answers, each as a real server or network would."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: Under which name a request's scope carries its transport.
+#: The key of a request's transport in its scope.
 TRANSPORT = "restyle.transport"
 
 MESSAGES = {
@@ -31,18 +31,18 @@ MESSAGES = {
 
 
 class Protocol(H11Protocol):
-    """uvicorn's own protocol; requests can reach their transport, in order to break it."""
+    """uvicorn's protocol; a request can also reach its transport, in order to break it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it so
-        """Remembers the transport where the requests' scopes are made from."""
+        """Keeps the transport in the state that the requests' scopes are made from."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, TRANSPORT: transport}
 
 
 def transport_of(request: Request) -> asyncio.Transport | None:
     """The transport of a request's connection; None under a server that is not ours."""
-    found = request.scope.get("state", {}).get(TRANSPORT)
-    return found if isinstance(found, asyncio.Transport) else None
+    transport = request.scope.get("state", {}).get(TRANSPORT)
+    return transport if isinstance(transport, asyncio.Transport) else None
 
 
 def reset(request: Request) -> None:
@@ -56,7 +56,7 @@ def reset(request: Request) -> None:
 
 
 def spoil(fault: str, good: Response, request: Request) -> Response:
-    """A good answer, spoilt under its status 200."""
+    """A good answer with this fault, under the status 200."""
     body = bytes(good.body)
     kept = {name: value for name, value in good.headers.items() if name.startswith("x-")}
     match fault:
@@ -76,7 +76,7 @@ def spoil(fault: str, good: Response, request: Request) -> Response:
 
 
 def bad_picture(fault: str, sent: bytes, made: bytes) -> bytes:
-    """A whole picture that nobody wants, in the place of the one that was made."""
+    """A whole but useless picture, in the place of the one that was made."""
     with Image.open(io.BytesIO(made)) as opened:
         picture = opened.convert("RGB")
     match fault:

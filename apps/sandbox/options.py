@@ -1,4 +1,4 @@
-"""How a sandbox behaves: given at its start, and changed while it runs by its control endpoint."""
+"""A sandbox's options: set at its start, and changed while it runs by its control endpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-#: What a call may be answered with instead of a picture; a number is a status.
+#: Faults of a call; a number is an HTTP status.
 FAULTS = frozenset(
     {
         "400", "401", "403", "404", "406", "429", "500", "502", "503", "504",
@@ -17,13 +17,13 @@ FAULTS = frozenset(
 )  # fmt: skip
 #: Faults under a 200: the API made a picture, and bills it.
 BILLED_FAULTS = frozenset({"truncated", "html", "garbage", "empty", "reset_midway", "lost"})
-#: Whole pictures that nobody wants, in the place of those that were made.
+#: Whole but useless pictures, in the place of those that were made.
 BAD_PICTURES = frozenset({"black", "flat", "same", "stretched", "small"})
 #: Faults of the queue behind `/v2`, after a request has been accepted.
 LATER_FAULTS = frozenset({"failed", "expired", "stuck"})
-#: Faults of a look at a request, and of a download.
+#: Faults of a poll of a request, and of a download.
 _FAULTS_OF_BOTH = frozenset({"401", "403", "404", "429", "500", "502", "503", "504", "reset"})
-LOOK_FAULTS = _FAULTS_OF_BOTH | {"202"}
+POLL_FAULTS = _FAULTS_OF_BOTH | {"202"}
 DOWNLOAD_FAULTS = _FAULTS_OF_BOTH | {"html"}
 
 
@@ -61,19 +61,19 @@ class SandboxOptions(BaseModel):
     rpm: int = Field(0, ge=0)
     """Calls a minute, above which it answers 429; 0: no limit."""
     reset_header: Literal["retry-after", "x-rate-limit-reset-at-utc", "none"] = "x-rate-limit-reset-at-utc"
-    """How a 429 tells when to come back."""
+    """The header by which a 429 says when the limit resets."""
     reset_headers: dict[str, str] = {}
-    """Headers of a 429 in their place, as they are."""
+    """Headers of a 429 in the place of that one."""
     messages: dict[str, str] = {}
-    """What errors say, by their status, in place of the usual."""
+    """Messages of errors, by their status, in the place of the usual ones."""
     rates: dict[str, float] = {}
-    """Faults, each with the share of calls it befalls."""
+    """Faults of calls, each with the share of calls that have it."""
     scripts: list[Script] = []
     """Answers for coming calls; the first script that matches gives its next one."""
     polls: dict[str, float] = {}
-    """Faults of looks at a request in the queue of `/v2`, each with the share of looks it befalls."""
+    """Faults of polls of `/v2`, each with the share of polls that have it."""
     downloads: dict[str, float] = {}
-    """Faults of downloads of its results."""
+    """Faults of downloads of the results of `/v2`, each with its share."""
     history: bool = True
     """Whether the account's request history can be read."""
     history_lag: float = Field(0.0, ge=0)
@@ -84,7 +84,7 @@ class SandboxOptions(BaseModel):
     def model_post_init(self, _context: Any) -> None:
         """Refuses faults that do not exist."""
         check_faults(self.rates)
-        check_faults(self.polls, LOOK_FAULTS)
+        check_faults(self.polls, POLL_FAULTS)
         check_faults(self.downloads, DOWNLOAD_FAULTS)
 
 

@@ -1,7 +1,7 @@
-"""The sandbox's queue: `/v2` takes a request, tells how it stands, and gives its result by URL.
+"""The sandbox's queue: `/v2` accepts a request, gives its status, and its result by URL.
 
 Contract: docs.segmind.com/docs/serverless-api/async-inference, and the official Python SDK (v2.py, generations.py).
-A request that is accepted is made and billed, whoever asks for it; one that fails is not billed.
+An accepted request is made and billed, whether or not its result is fetched; one that fails is not billed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from apps.sandbox.options import BAD_PICTURES, BILLED_FAULTS, LATER_FAULTS
 from apps.sandbox.server import Call, Refused, Sandbox
 
 MODEL = "sdxl-img2img"
-#: Requests that are remembered, and those of them whose pictures are.
+#: Most requests that are kept, and most of them with their pictures.
 REMEMBERED, PICTURED = 20_000, 2_000
 #: Share of a call's time that it waits in the queue.
 WAITING = 0.3
@@ -54,12 +54,12 @@ class Queued:
         """The day on which it was submitted, in UTC."""
         return datetime.fromtimestamp(self.submitted, UTC).date()
 
-    def told(self) -> dict[str, Any]:
-        """How it stands."""
-        found: dict[str, Any] = {"request_id": self.request_id, "status": self.status}
+    def reply(self) -> dict[str, Any]:
+        """The JSON of its status."""
+        state: dict[str, Any] = {"request_id": self.request_id, "status": self.status}
         if self.status in {"COMPLETED", "FAILED"}:
-            found |= {"error": self.error or None, "metrics": self.metrics}
-        return found
+            state |= {"error": self.error or None, "metrics": self.metrics}
+        return state
 
 
 class Queue:
@@ -71,22 +71,22 @@ class Queue:
         self._making: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[Route]:
-        """Where it answers."""
-        found: dict[str, Handler] = {
+        """The routes of the queue."""
+        handlers: dict[str, Handler] = {
             "/v2/requests/{request_id}/status": self.status,
             "/v2/requests/{request_id}": self.result,
             "/v1/requests/{request_id}": self.result,
             "/inference-request/request-history": self.history,
             "/inference-request/request-history/{request_id}": self.one_of_history,
         }
-        looks = [Route(path, self._guarded(look)) for path, look in found.items()]
+        polls = [Route(path, self._guarded(handler)) for path, handler in handlers.items()]
         submit = Route(f"/v2/{MODEL}", self.submit, methods=["POST"])
-        return [submit, *looks, Route("/files/{request_id}/{number:int}.jpg", self.file)]
+        return [submit, *polls, Route("/files/{request_id}/{number:int}.jpg", self.file)]
 
-    # -- a request's way -----------------------------------------------------------------------------------
+    # -- a request -----------------------------------------------------------------------------------------
 
     async def submit(self, request: Request) -> Response:
-        """`POST /v2/sdxl-img2img`: accepts a request and says where to ask for it."""
+        """`POST /v2/sdxl-img2img`: accepts a request and returns the URLs of its status and result."""
         account, status = self._sandbox.account, "aborted"
         account.begin()
         try:
@@ -107,15 +107,15 @@ class Queue:
         self._remember(queued)
         if fault == "lost":
             faults.reset(request)
-        place = f"{request.base_url}v2/requests/{queued.request_id}"
-        told = {
+        url = f"{request.base_url}v2/requests/{queued.request_id}"
+        accepted = {
             "request_id": queued.request_id,
             "status": "QUEUED",
             "poll_url": f"{request.base_url}v1/requests/{queued.request_id}",
-            "status_url": f"{place}/status",
-            "response_url": place,
+            "status_url": f"{url}/status",
+            "response_url": url,
         }
-        return JSONResponse(told, headers=self._sandbox.headers({}))
+        return JSONResponse(accepted, headers=self._sandbox.headers({}))
 
     def _remember(self, queued: Queued) -> None:
         self._requests[queued.request_id] = queued
@@ -128,7 +128,7 @@ class Queue:
         making.add_done_callback(self._making.discard)
 
     async def _make(self, queued: Queued) -> None:
-        """Makes and bills it, in its own time."""
+        """Makes and bills a request, beside the calls that poll it."""
         account, options = self._sandbox.account, self._sandbox.options
         billed, began = False, time.monotonic()
         try:
@@ -157,10 +157,10 @@ class Queue:
                 account.release(queued.cost)
             account.end("200" if billed else "422")
 
-    # -- looks at it ---------------------------------------------------------------------------------------
+    # -- polls ---------------------------------------------------------------------------------------------
 
-    def _guarded(self, look: Handler) -> Handler:
-        """A look that needs the key, and that a fault may befall."""
+    def _guarded(self, handler: Handler) -> Handler:
+        """A handler of polls that checks the key, and answers with a fault at the rates of the options."""
 
         async def answer(request: Request) -> Response:
             try:
@@ -168,7 +168,7 @@ class Queue:
                 drawn = self._drawn(self._sandbox.options.polls)
                 if drawn and drawn != "202":
                     return self._spoiled(drawn, request)
-                answer = await look(request)
+                answer = await handler(request)
                 answer.status_code = int(drawn) if drawn and answer.status_code == 200 else answer.status_code
                 return answer
             except Refused as error:
@@ -177,7 +177,7 @@ class Queue:
         return answer
 
     def _drawn(self, rates: dict[str, float]) -> str:
-        """The fault that befalls a look or a download; mostly none."""
+        """The fault of this poll or download, drawn at these rates; mostly none."""
         drawn = random.random()
         for name, rate in rates.items():
             if drawn < rate:
@@ -198,27 +198,27 @@ class Queue:
         return queued
 
     async def status(self, request: Request) -> Response:
-        """`GET /v2/requests/<id>/status`: how it stands; one that failed is answered 422."""
+        """`GET /v2/requests/<id>/status`: the status; 422 where the request failed."""
         queued = self._found(request)
         status = 422 if queued.status == "FAILED" else 200
-        return JSONResponse(queued.told(), status, headers=self._sandbox.headers({}))
+        return JSONResponse(queued.reply(), status, headers=self._sandbox.headers({}))
 
     async def result(self, request: Request) -> Response:
         """`GET /v2/requests/<id>`: the whole result once there is one."""
         queued = self._found(request)
-        told = queued.told()
+        body = queued.reply()
         if queued.status == "COMPLETED":
             urls = self._urls(request, queued)
             images = [
                 {"url": url, "content_type": "image/jpeg", "file_name": url.rpartition("/")[2], "file_size": str(size)}
                 for url, size in zip(urls, map(len, queued.pictures), strict=False)
             ]
-            told |= {"output": urls[0], "images": images, "seed": str(queued.seed)}
+            body |= {"output": urls[0], "images": images, "seed": str(queued.seed)}
         status = 422 if queued.status == "FAILED" else 200
-        return JSONResponse(told, status, headers=self._sandbox.headers({}))
+        return JSONResponse(body, status, headers=self._sandbox.headers({}))
 
     async def file(self, request: Request) -> Response:
-        """A picture by its URL, which nobody can guess: no key is asked for."""
+        """A picture by its URL, which nobody can guess, so it needs no key."""
         drawn = self._drawn(self._sandbox.options.downloads)
         if drawn and drawn != "html":
             return self._spoiled(drawn, request)
@@ -247,9 +247,9 @@ class Queue:
     async def history(self, request: Request) -> Response:
         """`GET /inference-request/request-history`: a page of the account's requests, newest first."""
         self._check_history()
-        asked = request.query_params
-        page, per_page = int(asked.get("page", 1)), min(100, int(asked.get("per_page", 20)))
-        first, last = (date.fromisoformat(asked.get(name, "")) if asked.get(name) else None for name in
+        query = request.query_params
+        page, per_page = int(query.get("page", 1)), min(100, int(query.get("per_page", 20)))
+        first, last = (date.fromisoformat(query.get(name, "")) if query.get(name) else None for name in
                        ("from_date", "to_date"))  # fmt: skip
         now, lag = time.time(), self._sandbox.options.history_lag
         rows = [
@@ -258,9 +258,9 @@ class Queue:
             if queued.submitted <= now - lag
             and (first is None or queued.day >= first)
             and (last is None or queued.day <= last)
-            and asked.get("model_name", "") in MODEL
+            and query.get("model_name", "") in MODEL
             for row in self._rows(request, queued)
-            if asked.get("status", row["model_status"]) == row["model_status"]
+            if query.get("status", row["model_status"]) == row["model_status"]
         ]
         shown = rows[(page - 1) * per_page : page * per_page]
         pages = math.ceil(len(rows) / per_page)
@@ -279,7 +279,7 @@ class Queue:
             raise Refused(403, "Request history is not enabled for your team")
 
     def _rows(self, request: Request, queued: Queued) -> list[dict[str, Any]]:
-        """A request as the history tells it: a row an output, the input's picture left out."""
+        """A request in the history: one row an output, without the input's picture."""
         done = queued.status == "COMPLETED"
         at = datetime.fromtimestamp(queued.submitted, UTC).isoformat()
         row = {

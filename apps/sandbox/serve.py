@@ -1,4 +1,4 @@
-"""Starts a sandbox on an address, and says when it answers and on which port."""
+"""Starts a sandbox on an address, and reports its port once it answers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from apps.sandbox.options import SandboxOptions
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that tells its port once it answers."""
+    """A uvicorn server that reports its port once it answers."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, and says so."""
+        """Starts, then calls `ready` with the port."""
         await super().startup(sockets)
         if self.started:
             self._ready(self.servers[0].sockets[0].getsockname()[1])
@@ -34,7 +34,7 @@ def make_server(options: SandboxOptions, host: str, port: int, ready: Callable[[
         host=host,
         port=port,
         http=Protocol,
-        log_level="critical",  # broken answers are its business, and no news
+        log_level="critical",  # broken answers are intended, and not worth a line
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
@@ -43,5 +43,5 @@ def make_server(options: SandboxOptions, host: str, port: int, ready: Callable[[
 
 
 def serve(options: SandboxOptions, *, host: str, port: int, ready: Callable[[int], None]) -> None:
-    """Serves until it is told to stop."""
+    """Serves until the process is stopped."""
     asyncio.run(make_server(options, host, port, ready).serve())

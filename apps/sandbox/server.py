@@ -1,4 +1,4 @@
-"""The sandbox's side of the API: one account, its blocking call, and how it is told what to do.
+"""The sandbox's API: one account, the blocking call, and the endpoint that controls its behaviour.
 
 Contract: segmind.com/models/sdxl-img2img/api; where the page is silent, docs/formats.md.
 """
@@ -27,22 +27,22 @@ from apps.sandbox.account import Account
 from apps.sandbox.options import BAD_PICTURES, BILLED_FAULTS, LATER_FAULTS, SandboxOptions
 from restyle.models import MAX_SEED, SCHEDULERS, Params
 
-#: Pictures transformed at a time: the event loop stays free to hold hundreds of waiting calls.
+#: Pictures transformed at a time, in threads: the event loop stays free for hundreds of waiting calls.
 THREADS = 2
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that has been understood."""
+    """A valid request."""
 
     image: bytes
     params: Params
 
     @property
     def key(self) -> str:
-        """Stands for what is asked for."""
-        told = self.image + self.params.prompt.encode() + str(self.params.seed).encode()
-        return hashlib.sha256(told).hexdigest()[:16]
+        """A digest of picture, prompt and seed: equal for calls that ask for the same result."""
+        content = self.image + self.params.prompt.encode() + str(self.params.seed).encode()
+        return hashlib.sha256(content).hexdigest()[:16]
 
 
 class Refused(Exception):
@@ -87,14 +87,14 @@ class Sandbox:
         return await self._make(request, call, fault, self.reserve(call)), "200"
 
     async def read(self, request: Request) -> tuple[Call, str]:
-        """Understands a request, and draws the fault that befalls it."""
+        """Parses a request, and draws its fault."""
         body = await request.body()
         self.check_key(request)
         call = read_call(request.headers.get("content-type", ""), body)
         return call, self._next_fault(call.params.prompt)
 
     def reserve(self, call: Call) -> float:
-        """Sets a call's cost aside, and tells it.
+        """Reserves a call's cost, and returns it, in credits.
 
         Raises:
             Refused: the balance does not suffice.
@@ -107,7 +107,7 @@ class Sandbox:
         return cost
 
     async def pictures(self, call: Call, fault: str) -> tuple[int, list[bytes]]:
-        """Takes its time and transforms the picture, well or badly; the seed is told too."""
+        """Waits for the latency and makes the pictures; returns the seed and them. A fault makes them bad ones."""
         await asyncio.sleep(self.options.latency + random.uniform(0, self.options.jitter))
         seed = call.params.seed if call.params.seed >= 0 else random.randrange(2**31)
         loop = asyncio.get_running_loop()
@@ -120,7 +120,7 @@ class Sandbox:
         return seed, made
 
     async def _make(self, request: Request, call: Call, fault: str, cost: float) -> Response:
-        """Takes its time, transforms the picture, and bills it."""
+        """Makes the pictures, and bills them."""
         began = time.monotonic()
         billed = False
         try:
@@ -130,28 +130,28 @@ class Sandbox:
         finally:
             if not billed:
                 self.account.release(cost)
-        told = {
+        extra = {
             "x-cost": f"{cost:.6f}",
             "x-generation-time": f"{time.monotonic() - began:.3f}",
             "x-seed-value": str(seed),
         }
-        response = self._shown(call.params, pictures, told)
+        response = self._shown(call.params, pictures, extra)
         if not fault or fault in BAD_PICTURES:
             return response
         self.account.spoiled += 1
         return faults.spoil(fault, response, request)
 
-    def _shown(self, params: Params, pictures: list[bytes], told: dict[str, str]) -> Response:
-        headers = self.headers(told)
+    def _shown(self, params: Params, pictures: list[bytes], extra: dict[str, str]) -> Response:
+        headers = self.headers(extra)
         if params.base64 or params.samples > 1:
             texts = [base64.b64encode(picture).decode() for picture in pictures]
             return JSONResponse({"image": texts[0] if len(texts) == 1 else texts}, headers=headers)
         return Response(pictures[0], media_type="image/jpeg", headers=headers)
 
     async def fail(self, request: Request, fault: str) -> tuple[Response, str]:
-        """Answers with a fault that costs nothing."""
+        """Answers with a fault that is not billed."""
         if fault == "timeout":
-            await request.receive()  # comes back when the client has left
+            await request.receive()  # returns when the client has left
             return Response(status_code=499), "timeout"
         if fault == "reset":
             await asyncio.sleep(min(self.options.latency, 0.2))
@@ -216,13 +216,13 @@ class Sandbox:
         """An error in the API's form."""
         return JSONResponse({"error": message}, status, headers=self.headers({}))
 
-    def headers(self, told: dict[str, str]) -> dict[str, str]:
-        """The headers of an answer, with what this one tells."""
+    def headers(self, extra: dict[str, str]) -> dict[str, str]:
+        """The headers of an answer: the usual ones and the extra ones."""
         always = {"x-restyle-sandbox": "1", "x-request-id": uuid4().hex}
         if not self.options.headers:
-            limits = {k: v for k, v in told.items() if "reset" in k or k == "retry-after"}
+            limits = {k: v for k, v in extra.items() if "reset" in k or k == "retry-after"}
             return {"x-restyle-sandbox": "1"} | limits
-        return always | {"x-remaining-credits": f"{self.account.balance:.6f}"} | told
+        return always | {"x-remaining-credits": f"{self.account.balance:.6f}"} | extra
 
     # -- control -------------------------------------------------------------------------------------------
 
@@ -244,10 +244,10 @@ class Sandbox:
 
 
 def read_call(content_type: str, body: bytes) -> Call:
-    """Understands a request.
+    """Parses a request.
 
     Raises:
-        Refused: it is wrong; the message names the field.
+        Refused: it is invalid; the message names the field.
     """
     if "application/json" not in content_type:
         raise Refused(406, "Invalid content type: send application/json")

@@ -1,4 +1,4 @@
-"""The sandbox's styles: real transforms, chosen by the prompt's words, the same for the same picture and seed."""
+"""The sandbox's styles: real transforms, chosen by words of the prompt; each result repeats for a picture and seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NoPicture(Exception):
 
 
 def restyle(data: bytes, params: Params, seed: int) -> list[bytes]:
-    """The pictures that a call brings, as JPEGs of the input's size.
+    """The pictures that a call returns, as JPEGs of the input's size.
 
     Raises:
         NoPicture: the input does not decode.
@@ -45,7 +45,7 @@ def choose(prompt: str) -> Style:
 
 def _one(source: Image.Image, params: Params, style: Style, seed: int) -> bytes:
     drawn = style(source, random.Random(f"{seed}:{params.prompt}"))
-    # 0.65 is the API's default strength: from there on little of the original shines through.
+    # 0.65 is the API's default strength; from there on little of the original remains visible.
     share = min(1.0, 0.25 + params.strength * 1.15)
     picture = Image.blend(source, drawn, share) if share < 1 else drawn
     out = io.BytesIO()
@@ -86,8 +86,8 @@ def tinted(picture: Image.Image, dark: tuple[int, int, int], light: tuple[int, i
 def lines(picture: Image.Image, strength: float) -> Image.Image:
     """Its contours, dark on white."""
     grey = ImageOps.grayscale(picture).filter(ImageFilter.GaussianBlur(1))
-    found = grey.filter(ImageFilter.FIND_EDGES).filter(ImageFilter.SMOOTH)
-    dark = ImageOps.invert(found.point([min(255, round(level * strength)) for level in range(256)]))
+    edges = grey.filter(ImageFilter.FIND_EDGES).filter(ImageFilter.SMOOTH)
+    dark = ImageOps.invert(edges.point([min(255, round(level * strength)) for level in range(256)]))
     # The filter takes the frame itself for a contour.
     return ImageOps.expand(ImageOps.crop(dark, 4), 4, fill=255)
 

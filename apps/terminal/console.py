@@ -1,4 +1,4 @@
-"""Where words go: data on stdout, talk and progress on stderr; colour and movement only on a terminal."""
+"""Output of commands: data on stdout, messages and progress on stderr; colour and movement only on a terminal."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.markup import escape
 
-#: Columns of a pipe or file, where no COLUMNS says otherwise: nothing there is cut off for want of room.
+#: Columns of a pipe or file, unless COLUMNS is set: wide enough that nothing is cut off.
 _PIPE = 160
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE)
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
-#: What is said under `--quiet` all the same.
+#: For messages that `--quiet` does not silence.
 _alarm = Console(stderr=True, highlight=False, soft_wrap=True)
-#: Colours of what went wrong, or needs a person.
+#: Colours of messages about errors, or for a person to act on.
 _GRAVE = ("yellow", "red")
 
 
 class Volume:
-    """How much a command says."""
+    """How much a command prints."""
 
     is_verbose = False
 
 
 def hush() -> None:
-    """From here on only what went wrong, or needs a person, is said."""
+    """From here on only errors, and what needs a person, are printed."""
     talk.quiet = True
 
 
 def speak_up() -> None:
-    """From here on more is said."""
+    """From here on more is printed."""
     Volume.is_verbose = True
 
 
 def say(text: str, style: str = "") -> None:
-    """A line of talk; the text is taken literally."""
+    """Prints a message; the text is taken literally."""
     is_grave = any(colour in style for colour in _GRAVE)
     (_alarm if talk.quiet and is_grave else talk).print(escape(text), style=style)
 
 
 def fail(text: str) -> None:
-    """What went wrong, for the reader."""
+    """Prints an error."""
     (_alarm if talk.quiet else talk).print(f"[bold red]restyle:[/] {escape(text)}")
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """One object on one line of stdout."""
+    """Prints one object on one line of stdout."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
@@ -60,17 +60,17 @@ def credits_text(credits: float, price: float) -> str:
 
 
 def amount(value: float) -> str:
-    """Credits or dollars to the cent; what rounds to nothing has no sign."""
+    """Credits or dollars to the cent; zero has no sign."""
     return f"{round(value, 2) + 0.0:,.2f}"
 
 
 def counted(number: int, what: str) -> str:
-    """So many of something, whose plural ends in s."""
+    """A number of things, whose plural ends in s."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def span_text(seconds: float) -> str:
-    """A length of time as people say it."""
+    """A length of time in seconds, minutes or hours, whichever suits."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -1,4 +1,4 @@
-"""Exit codes, as formats.md fixes them: of errors, and of runs."""
+"""Exit codes of errors and of runs, as docs/formats.md defines them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def exit_code(error: RestyleError | KeyboardInterrupt) -> int:
 
 
 def run_code(now: Snapshot, settings: Settings) -> int:
-    """The code for how a run stands; what the settings allow to be left is no failure."""
+    """The code for a run's status; failures that the settings allow do not count."""
     from restyle.models import RunStatus
 
     if now.status is RunStatus.FINISHED:

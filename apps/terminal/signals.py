@@ -1,4 +1,4 @@
-"""How a command is told to stop: Ctrl-C, SIGTERM, the closing of its terminal, the end of its stack."""
+"""Signals that stop a command: Ctrl-C, SIGTERM, the closing of its terminal."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Terminated(KeyboardInterrupt):
 
 
 class HungUp(Terminated):
-    """SIGHUP: the terminal was closed, which is SIGTERM with nobody left to read what is said."""
+    """SIGHUP: the terminal was closed; as SIGTERM, but nobody can read the output any more."""
 
     why = "its terminal was closed"
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Lets SIGTERM and SIGHUP end a command as Ctrl-C does; what nohup has a command ignore stays ignored."""
+    """Lets SIGTERM and SIGHUP end a command as Ctrl-C does; a SIGHUP that nohup has it ignore stays ignored."""
     terminals = [file for file in (0, 1, 2) if _is_terminal(file)]
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -39,8 +39,8 @@ def terminable() -> Iterator[None]:
         raise Terminated
 
     def hang_up(number: int, _frame: FrameType | None) -> None:
-        # Shells send it once more to what they have started, and a session's end sends SIGTERM beside it: neither is
-        # somebody's second signal, which would cut off the calls in flight.
+        # Shells send SIGHUP again to what they have started, and the end of a session sends SIGTERM too. Neither is a
+        # person's second signal, which would cut off the calls in flight.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, stop))
         let_go(terminals)
@@ -61,14 +61,14 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Has Ctrl-C end what other threads wait for, too: a command waits for its threads."""
+    """Has Ctrl-C end the waits of other threads too, since a command waits for its threads."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if before is signal.default_int_handler:  # of one within another, the outer one counts it
+        if before is signal.default_int_handler:  # where contexts are nested, the outer one counts it
             note(number)
         end_all()
         if callable(before):
@@ -83,7 +83,7 @@ def ending_at_once() -> Iterator[None]:
 
 @contextmanager
 def losing_terminal() -> Iterator[None]:
-    """Takes for a closed terminal what writing to one brings, be that before its signal is looked at or after."""
+    """Raises HungUp for the error of writing to a closed terminal, which may come before or after the signal."""
     terminals = [file for file in (0, 1, 2) if _is_terminal(file)]
     try:
         yield
@@ -95,7 +95,7 @@ def losing_terminal() -> Iterator[None]:
 
 
 def let_go(terminals: list[int]) -> None:
-    """Has words go nowhere that went to a terminal which is gone: each would be an error."""
+    """Redirects the files of a closed terminal to nowhere: each write to it would be an error."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for file in terminals:
         os.dup2(nowhere, file)

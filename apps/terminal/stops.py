@@ -1,4 +1,4 @@
-"""How often this process was told to stop: from the second time on it waits only for the end of what it started."""
+"""Counts this process's signals to stop: after the second it waits only for the end of what it started."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ _signals: list[int] = []
 
 
 def note(number: int) -> None:
-    """A signal to stop has come, whatever this process was at."""
+    """Counts a signal to stop."""
     _signals.append(number)
 
 
 def is_urgent() -> bool:
-    """Whether more than one has come: the first may still be being followed."""
+    """Whether more than one has come; the process may still be obeying the first."""
     return len(_signals) > 1

@@ -1,6 +1,6 @@
-"""How a workspace stands at one moment: the runs that move, and the fleet. Two round trips to Redis a look.
+"""A workspace at one moment: its unfinished runs, and the fleet. A snapshot takes two round trips to Redis.
 
-A run that has ended changes no more, so its row is read once and kept.
+A run that has ended does not change any more, so its row is read once and kept.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from restyle.coordination.trends import FleetPoint, RunPoint, ask_fleet, ask_run
 from restyle.errors import RestyleError
 from restyle.models import ENDED, Run, RunStatus
 
-#: Seconds between two listings of S3, which tell of runs that Redis has forgotten.
+#: Seconds between two listings of S3, which also find runs that Redis has forgotten.
 LIST_EVERY = 5.0
-#: Seconds between two readings of the fleet's trend, which gets no points more often.
+#: Seconds between two readings of the fleet's trend, which gets points no more often.
 TREND_EVERY = 5.0
-#: Seconds between two looks whether Redis takes writes.
+#: Seconds between two checks whether Redis takes writes.
 WRITES_EVERY = 3.0
 _THREADS = 16
 
 
-#: What the first round trip tells of the fleet: rate, suspension, the day and the month in force, Redis's clock.
+#: What the first round trip reads of the fleet: rate, suspension, the day and the month in force, Redis's clock.
 Waiting = tuple[list[str | None], dict[str, str], list[str | None], float]
 
 
@@ -44,16 +44,16 @@ class Row:
 
     run: Run
     side: str
-    #: None where neither Redis nor a report knows how it stands.
+    #: None where neither Redis nor a report has them.
     totals: Totals | None
     reasons: tuple[Suspension, ...] = ()
-    #: Jobs ended a minute, and how long the rest takes at this pace; None before there are two looks.
+    #: Jobs ended a minute, and how long the rest takes at this pace; None before the second snapshot.
     per_minute: float | None = None
     left: str = ""
 
     @property
     def name(self) -> str:
-        """What people call the run: its name, its manifest's, its schedule's, or the run that it does again."""
+        """What people call the run: its name, the run that it retries, its schedule's name, or its manifest's."""
         if self.run.name:
             return self.run.name
         if self.run.retry_of:
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def status(self) -> str:
-        """Where it stands, in one word; `lost` is an unfinished run that Redis does not know."""
+        """Its status in one word; `lost` is an unfinished run that Redis does not know."""
         if self.totals is None:
             return self.run.status.value if self.run.status in ENDED else "lost"
         if self.totals.status is not RunStatus.RUNNING or not self.reasons:
@@ -71,12 +71,12 @@ class Row:
 
     @property
     def ended(self) -> bool:
-        """Whether it moves no more, but for its report."""
+        """Whether it has ended; its report may still be missing."""
         return self.status in {"finished", "cancelled"}
 
     @property
     def average(self) -> float | None:
-        """Jobs a minute over all of a run that has ended; None of one that has not."""
+        """Jobs a minute over the whole time of a run that has ended; None of one that has not."""
         took = (self.run.finished - self.run.created).total_seconds() if self.run.finished else 0.0
         return self.done / took * 60 if took else None
 
@@ -99,7 +99,7 @@ class Worker:
     taken: int = 0
     in_flight: int = 0
     draining: bool = False
-    #: Why it stands aside; empty: it does not.
+    #: Why it is out of rotation; empty: it is not.
     out: str = ""
     #: Its calls of the last minute.
     answers: Answers = field(default_factory=Answers)
@@ -107,7 +107,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Moment:
-    """One side of a workspace as it stood."""
+    """One side of a workspace at one moment."""
 
     side: str
     taken: float
@@ -123,19 +123,19 @@ class Moment:
     spent_today: float = 0.0
     spent_month: float = 0.0
     trend: tuple[FleetPoint, ...] = ()
-    #: Why nothing newer is known.
+    #: Why this could not be read anew; else empty.
     trouble: str = ""
-    #: What Redis says, and what is to be done, where it can be read and takes no writes.
+    #: Where Redis can be read but refuses writes: its message, and the advice.
     refusal: tuple[str, str] | None = None
 
     @property
     def living(self) -> list[Worker]:
-        """The workers that live."""
+        """The workers with a heartbeat."""
         return [worker for worker in self.workers if not worker.silent]
 
     @property
     def in_flight(self) -> int:
-        """Calls that are out."""
+        """Calls in flight."""
         return sum(worker.in_flight for worker in self.living)
 
     @property
@@ -150,7 +150,7 @@ class Moment:
 
 
 class Side:
-    """The paid side of a workspace, or its sandbox's, with what is remembered of it between two looks."""
+    """The paid side of a workspace, or its sandbox's, with what is kept of it between two snapshots."""
 
     def __init__(self, name: str, session: Session) -> None:
         self.name = name
@@ -168,7 +168,7 @@ class Side:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rows")
 
     def look(self) -> Moment:
-        """How it stands now.
+        """A snapshot.
 
         Raises:
             StateUnavailable, StoreUnavailable: Redis or S3 is out of reach.
@@ -178,13 +178,13 @@ class Side:
         rate, reasons, periods, clock = waiting
         hold = read_hold(*rate[1:], now=clock)
         if account and state.account != f"restyle:{account}:":
-            # The account that the workers use, which a dashboard without a key learns from them.
+            # A dashboard without a key takes the account that the workers use.
             state.account = f"restyle:{account}:"
             return self.look()
         fleet_reasons = (*read_suspensions(reasons, "fleet"), *([hold] if hold else []))
         own = (period.name for period in self.session.fleet.limits.budgets.periods())
         days = [in_force or name for in_force, name in zip(periods, own, strict=True)]
-        told = self._ask(
+        replies = self._ask(
             runs=[("HGETALL", state.key("run", run_id)) for run_id in known],
             standing=[("HGETALL", state.key("run", run_id, "suspension")) for run_id in known],
             beats=[("GET", state.key("worker", name)) for name in names],
@@ -193,33 +193,33 @@ class Side:
             spent=[("GET", state.key("spent", period)) for period in days],
             events=[ask_events(state, None)],
             trend=[ask_fleet(state)] if time.monotonic() - self._trend_read >= TREND_EVERY else [],
-            # Of runs that are new here, so that their pace is known at once.
+            # The last points of runs that are new here, so that their pace is known at once.
             tails=[(*ask_run(state, run_id)[:2], -6, -1) for run_id in known if run_id not in self._paces],
         )
-        tails = dict(zip((run_id for run_id in known if run_id not in self._paces), told["tails"], strict=True))
+        tails = dict(zip((run_id for run_id in known if run_id not in self._paces), replies["tails"], strict=True))
         runs = dict(zip(known, self._threads.map(self._run, known), strict=True))
         rows = {}
-        for run_id, found, suspended in zip(known, told["runs"], told["standing"], strict=True):
+        for run_id, fields, suspended in zip(known, replies["runs"], replies["standing"], strict=True):
             if run := runs[run_id]:
-                with suppress(ValueError):  # something unreadable says nothing of run.json
-                    if float(found.get("budget") or 0) != (run.budget or 0):
-                        self._runs.pop(run_id)  # run.json was written anew; the next look reads it
+                with suppress(ValueError):  # an unreadable budget does not mean that run.json has changed
+                    if float(fields.get("budget") or 0) != (run.budget or 0):
+                        self._runs.pop(run_id)  # run.json was written anew; the next snapshot reads it
                 why = (*fleet_reasons, *read_suspensions(suspended, "run"))
-                rows[run_id] = self._moving(run, legible(found), why, clock, tails.get(run_id, ()))
+                rows[run_id] = self._moving(run, legible(fields), why, clock, tails.get(run_id, ()))
         self._list(known)
-        for texts in told["trend"]:
+        for texts in replies["trend"]:
             self._trend, self._trend_read = tuple(read(FleetPoint, texts)), time.monotonic()
         return Moment(
             side=self.name, taken=time.time(), rows=rows,
             workers=tuple(
                 _worker(name, beat, left / 1000, settings.heartbeat_ttl)
-                for name, beat, left in zip(names, told["beats"], told["lives"], strict=True)
+                for name, beat, left in zip(names, replies["beats"], replies["lives"], strict=True)
             ),
             reasons=fleet_reasons,
             credits_left=None if rate[0] is None else float(rate[0]),
             held=max(0.0, float(rate[1] or 0) / 1000 - clock),
-            queued=sum(told["queues"]), events=tuple(read_events(*told["events"])), trend=self._trend,
-            spent_today=float(told["spent"][0] or 0), spent_month=float(told["spent"][1] or 0),
+            queued=sum(replies["queues"]), events=tuple(read_events(*replies["events"])), trend=self._trend,
+            spent_today=float(replies["spent"][0] or 0), spent_month=float(replies["spent"][1] or 0),
             refusal=self._refused(),
         )  # fmt: skip
 
@@ -235,7 +235,7 @@ class Side:
         return {name: [next(answers) for _ in group] for name, group in commands.items()}
 
     def _first(self) -> tuple[list[str], list[str], str | None, Waiting]:
-        """The round trip that tells what to ask for in the second."""
+        """The first round trip, whose replies say what to ask for in the second."""
         state = self.session.state
         runs, workers, account, rate, reasons, periods, clock, lost = state.ask_all(
             ("SMEMBERS", state.key("runs")), ("SMEMBERS", state.key("workers")), ("GET", state.key("account")),
@@ -263,41 +263,41 @@ class Side:
         return Row(run, self.name, totals, reasons, pace.per_minute, pace.left(totals.pending))
 
     def _list(self, known: list[str]) -> None:
-        """Every run there is: now and then by S3, in between by those that Redis knows."""
+        """Updates the ids of all runs: from S3 every few seconds, in between from those that Redis knows."""
         if time.monotonic() - self._listed > LIST_EVERY:
-            found = set(self.session.store.folders(self.session.workspace.under("runs") + "/"))
+            listed = set(self.session.store.folders(self.session.workspace.under("runs") + "/"))
             self._listed = time.monotonic()
         else:
-            found = set(self.ids)
-        self.ids = sorted(found.union(known), reverse=True)
+            listed = set(self.ids)
+        self.ids = sorted(listed.union(known), reverse=True)
 
     def rows(self, ids: Iterable[str], moment: Moment) -> list[Row]:
-        """The rows of these runs: those that move as of the moment, the others from memory, or read now."""
+        """The rows of these runs: unfinished ones from the moment, the others from memory, or read now."""
         ids = list(ids)
-        found = self._threads.map(lambda run_id: moment.rows.get(run_id) or self._resting(run_id), ids)
-        return [row for row in found if row is not None]
+        candidates = self._threads.map(lambda run_id: moment.rows.get(run_id) or self._resting(run_id), ids)
+        return [row for row in candidates if row is not None]
 
     def known(self, ids: Iterable[str], moment: Moment) -> list[Row]:
-        """The rows of these runs that are in memory, where nothing can be asked."""
-        found = (moment.rows.get(run_id) or self._settled.get(run_id) for run_id in ids)
-        return [row for row in found if row is not None]
+        """The rows of these runs that are in memory; for when neither Redis nor S3 can be reached."""
+        candidates = (moment.rows.get(run_id) or self._settled.get(run_id) for run_id in ids)
+        return [row for row in candidates if row is not None]
 
     def _resting(self, run_id: str) -> Row | None:
-        """A run that nothing moves; one that has ended is settled, and read no more."""
+        """The row of a run that Redis does not list; once it has ended it is kept, and not read again."""
         if row := self._settled.get(run_id):
             return row
         self._runs.pop(run_id, None)
         run = self._run(run_id)
         if run is None:
             return None
-        found = self.session.state.ask("HGETALL", self.session.state.key("run", run_id))
-        row = Row(run, self.name, legible(found) or self._told_by_report(run))
+        fields = self.session.state.ask("HGETALL", self.session.state.key("run", run_id))
+        row = Row(run, self.name, legible(fields) or self._totals_of_report(run))
         if run.finished is not None:
             self._settled[run_id] = row
         return row
 
     def _run(self, run_id: str) -> Run | None:
-        """A run's run.json; None where it is not written (yet), or no run."""
+        """A run's run.json; None where there is none (yet), or it cannot be read."""
         if run_id not in self._runs:
             try:
                 self._runs[run_id] = self.session.read(run_id)
@@ -305,34 +305,34 @@ class Side:
                 return None
         return self._runs[run_id]
 
-    def _told_by_report(self, run: Run) -> Totals | None:
-        """The ledger of an ended run that Redis has forgotten."""
-        found = self.session.store.find(self.session.workspace.run(run.run_id, "report.json"))
-        if found is None:
+    def _totals_of_report(self, run: Run) -> Totals | None:
+        """The totals of an ended run that Redis has forgotten, from its report; None without a report."""
+        stored = self.session.store.find(self.session.workspace.run(run.run_id, "report.json"))
+        if stored is None:
             return None
-        told = json.loads(found.data)
+        report = json.loads(stored.data)
         return read_totals(
-            {name: str(told[name]) for name in ("planned", "succeeded", "skipped", "failed", "attempts", "in_doubt")}
-            | {"status": run.status.value, "shards": str(run.shards), "credits": str(told["credits_spent"])}
+            {name: str(report[name]) for name in ("planned", "succeeded", "skipped", "failed", "attempts", "in_doubt")}
+            | {"status": run.status.value, "shards": str(run.shards), "credits": str(report["credits_spent"])}
         )
 
     def close(self) -> None:
-        """Closes the doors."""
+        """Closes the connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.session.store.close()
         self.session.state.close()
 
 
 def _worker(name: str, beat: str | None, left: float, ttl: float) -> Worker:
-    """A worker by its heartbeat, which lives so many seconds longer; its own settings say how long it lives."""
+    """A worker by its heartbeat, which expires in `left` seconds; the heartbeat itself has its whole time to live."""
     if beat is None:
         return Worker(name, silent=True)
-    told = json.loads(beat)
+    heartbeat = json.loads(beat)
     return Worker(
-        name, silent=False, age=max(0.0, told.get("ttl", ttl) - left), host=str(told.get("host", "")),
-        pid=int(told.get("pid", 0)),
-        concurrency=int(told.get("concurrency", 0)), taken=int(told.get("taken", 0)),
-        in_flight=int(told.get("in_flight", 0)), draining=bool(told.get("draining")),
-        out=str(told.get("out", "")),
-        answers=Answers.read(told.get("api", {})),
+        name, silent=False, age=max(0.0, heartbeat.get("ttl", ttl) - left), host=str(heartbeat.get("host", "")),
+        pid=int(heartbeat.get("pid", 0)),
+        concurrency=int(heartbeat.get("concurrency", 0)), taken=int(heartbeat.get("taken", 0)),
+        in_flight=int(heartbeat.get("in_flight", 0)), draining=bool(heartbeat.get("draining")),
+        out=str(heartbeat.get("out", "")),
+        answers=Answers.read(heartbeat.get("api", {})),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""How fast jobs end, and what that means for the rest."""
+"""The rate at which a run's jobs end, and the time that the rest takes at this rate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 
 from apps.terminal.console import span_text
 
-#: Seconds over which the rate is taken.
+#: Seconds over which the rate is computed.
 WINDOW = 60.0
 #: Bars of the sparkline, and the seconds of each.
 BARS, BAR_SECONDS = 30, 2.0
@@ -15,13 +15,13 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 
 
 class Pace:
-    """Jobs a minute over the last minute, and what that means for the rest."""
+    """Jobs ended a minute, over the last minute."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
     def add(self, done: int, *, ago: float = 0.0) -> None:
-        """Notes how many jobs have ended by now, or had so many seconds ago; the oldest first."""
+        """Records how many jobs have ended by now, or had ended `ago` seconds before; in order of time."""
         now = time.monotonic() - ago
         self._seen.append((now, done))
         while now - self._seen[0][0] > WINDOW:

@@ -1,7 +1,7 @@
-"""One run from near: how each variant fares, the newest pictures, the failures with their reasons.
+"""The details of one run: the counts of each variant, the newest pictures, the failures with their reasons.
 
-Open shards are read from Redis, each outcome once. Shards that have closed are read from S3, newest first and a few
-at a time, so that a run of a million jobs costs a page no more than one of a hundred.
+Open shards are read from Redis, each outcome once. Closed shards are read from S3, newest first and a few at a time,
+so that a page of a run of a million jobs costs no more than one of a hundred.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from restyle.models import Job, Outcome, OutcomeKind
 
 PICTURES = 24
 FAILURES = 30
-#: Seconds of work on closed shards that one look may take.
+#: Most seconds of one update that may go into closed shards.
 BUDGET = 0.1
 _PLANS = 16
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,7 +53,7 @@ class Shown:
 
 
 class CloseUp:
-    """What is known of one run's jobs; grows with each look."""
+    """What is known of one run's jobs; grows with each update."""
 
     def __init__(self, session: Session, run_id: str) -> None:
         self.session = session
@@ -66,17 +66,17 @@ class CloseUp:
         self.trend: list[RunPoint] = []
         #: Jobs in the tallies above.
         self.counted = 0
-        #: The monotonic time of the last look.
+        #: The monotonic time of the last update.
         self.taken = float("-inf")
         self._seen: dict[int, set[int]] = {}
-        self._told: dict[int, int] = {}
+        self._ended_counts: dict[int, int] = {}
         self._whole: set[int] = set()
         self._reported = False
         self._plans: OrderedDict[int, list[bytes]] = OrderedDict()
         self._lock = threading.Lock()
 
     def look(self, row: Row) -> None:
-        """Takes in what has ended since the last look."""
+        """Adds the jobs that have ended since the last update."""
         with self._lock:
             state = self.session.state
             opened, texts, points = state.ask_all(
@@ -88,32 +88,32 @@ class CloseUp:
             if row.ended and not self._reported:
                 self._read_report()
             is_open = {int(shard) for shard in opened}
-            self._look_at_open(sorted(is_open))
-            self._look_at_closed(row, is_open)
+            self._read_open(sorted(is_open))
+            self._read_closed(row, is_open)
             self.taken = time.monotonic()
 
     # -- open shards -----------------------------------------------------------------------------------------
 
-    def _look_at_open(self, shards: list[int]) -> None:
-        """Asks for the outcomes not seen yet, of the shards in which a job has ended since the last look."""
+    def _read_open(self, shards: list[int]) -> None:
+        """Reads the new outcomes of the shards in which a job has ended since the last update."""
         state = self.session.state
         keys = {shard: state.key("run", self.run_id, "shard", str(shard)) for shard in shards}
         counts = state.ask_all(*(("HGET", keys[shard], "n") for shard in shards)) if shards else []
         for shard, count in zip(shards, counts, strict=True):
             ended = int(count or 0)
-            if ended == self._told.get(shard, 0):
+            if ended == self._ended_counts.get(shard, 0):
                 continue
             lines, seen = self._plan(shard), self._seen.setdefault(shard, set())
             unseen = [index for index in range(len(lines)) if index not in seen]
-            found = state.ask("HMGET", keys[shard], *(f"o:{index}" for index in unseen)) if unseen else []
-            for index, text in zip(unseen, found, strict=True):
+            texts = state.ask("HMGET", keys[shard], *(f"o:{index}" for index in unseen)) if unseen else []
+            for index, text in zip(unseen, texts, strict=True):
                 if text is not None:
                     self._take(shard, index, json.loads(lines[index]), json.loads(text))
-            self._told[shard] = ended
+            self._ended_counts[shard] = ended
 
     # -- closed shards ---------------------------------------------------------------------------------------
 
-    def _look_at_closed(self, row: Row, is_open: set[int]) -> None:
+    def _read_closed(self, row: Row, is_open: set[int]) -> None:
         below = row.run.shards if row.ended or row.totals is None else row.totals.cursor
         until = time.monotonic() + BUDGET
         for shard in range(below - 1, -1, -1):
@@ -121,11 +121,11 @@ class CloseUp:
                 continue
             if self._satisfied(row) or time.monotonic() > until:
                 return
-            if found := self.session.store.find(self.session.workspace.results(self.run_id, shard)):
-                self._take_results(shard, found.data)
+            if results := self.session.store.find(self.session.workspace.results(self.run_id, shard)):
+                self._take_results(shard, results.data)
 
     def _satisfied(self, row: Row) -> bool:
-        """Whether more shards would add nothing: the report has the tallies, and the page is full."""
+        """Whether more shards would add nothing: the counts are the report's, and the page is full."""
         failed = row.totals.failed if row.totals else 0
         done = row.totals.succeeded + row.totals.skipped if row.totals else 0
         full = len(self.failures) >= min(FAILURES, failed) and len(self.pictures) >= min(PICTURES, done)
@@ -142,20 +142,20 @@ class CloseUp:
         self._whole.add(shard)
 
     def _read_report(self) -> None:
-        """An ended run's report has counted everything already."""
-        found = self.session.store.find(self.session.workspace.run(self.run_id, "report.json"))
-        if found is None:
+        """Takes the counts from the report, where the run has ended and it is written."""
+        stored = self.session.store.find(self.session.workspace.run(self.run_id, "report.json"))
+        if stored is None:
             return
-        told = json.loads(found.data)
-        self.variants = {name: VariantTally(**counts) for name, counts in told["variants"].items()}
-        self.errors = {code: ErrorTally(**error) for code, error in told["errors"].items()}
+        report = json.loads(stored.data)
+        self.variants = {name: VariantTally(**counts) for name, counts in report["variants"].items()}
+        self.errors = {code: ErrorTally(**error) for code, error in report["errors"].items()}
         self.counted = sum(tally.succeeded + tally.skipped + tally.failed for tally in self.variants.values())
         self._reported = True
 
     # -- one job ---------------------------------------------------------------------------------------------
 
     def _take(self, shard: int, index: int, job: dict[str, Any], outcome: dict[str, Any]) -> None:
-        """Takes a job in. A run has millions of them, so only those that are shown become values."""
+        """Adds a job. A run has millions of them, so only those that are shown are parsed."""
         self._seen.setdefault(shard, set()).add(index)
         if not self._reported:
             self._count(str(job["variant"]), outcome)
@@ -180,7 +180,7 @@ class CloseUp:
             error.count += 1
 
     def picture(self, shard: int, index: int, which: str) -> tuple[str, str] | None:
-        """The URI of a job's picture, before or after, and what tells its versions apart.
+        """The URI of a job's picture, before or after, and a text that differs with each version of it.
 
         None where the run has no such job, or the job no such picture.
         """
@@ -199,11 +199,11 @@ class CloseUp:
         text = state.ask("HGET", state.key("run", self.run_id, "shard", str(shard)), f"o:{index}")
         if text is not None:
             return Outcome.read(text)
-        found = self.session.store.find(self.session.workspace.results(self.run_id, shard))
-        if found is None:
+        results = self.session.store.find(self.session.workspace.results(self.run_id, shard))
+        if results is None:
             return None
-        told = json.loads(gzip.decompress(found.data).splitlines()[index])["outcome"]
-        return None if told is None else Outcome.model_validate(told)
+        outcome = json.loads(gzip.decompress(results.data).splitlines()[index])["outcome"]
+        return None if outcome is None else Outcome.model_validate(outcome)
 
     def _plan(self, shard: int) -> list[bytes]:
         if shard not in self._plans:
