@@ -1,4 +1,4 @@
-"""Where a process listens, as a setting."""
+"""The setting of an address on which a process listens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Address:
 
 
 def read_address(text: object) -> object:
-    """An address from `HOST:PORT`; a host in brackets may hold colons. What is no text stays as it is.
+    """An address from `HOST:PORT`; a host in brackets may hold colons. A value that is no text is returned as it is.
 
     Raises:
         ValueError: it has another form.

@@ -1,4 +1,4 @@
-"""The Celery application and its settings; why each is as it is, is told in docs/decisions/ and beside it."""
+"""The Celery application and its settings; the reasons are in docs/decisions/ and beside each."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from restyle.coordination.redis.address import RedisAddress
 if TYPE_CHECKING:
     from celery import Celery
 
-#: A job's messages, and what concerns whole runs; a report need not wait behind thousands of jobs.
+#: The queues of jobs and of tasks about whole runs; a report need not wait behind thousands of jobs.
 JOBS, RUNS = "queue:jobs", "queue:runs"
-#: The queue of a run's jobs by its priority; workers look into them in this order.
+#: The queue of a run's jobs by its priority; workers read them in this order.
 QUEUES = {"high": f"{JOBS}:high", "normal": JOBS, "low": f"{JOBS}:low"}
 
 #: Explicit names, so that moving a module never strands a message.
 IMAGE_TASK, START_TASK, FINISH_TASK = "restyle.image", "restyle.start", "restyle.finish"
 
-#: Threads beside the calls in flight, that fetch, prepare and store meanwhile: at least so many, and half as many as
-#: calls, which is enough for calls of a second and an S3 that takes 50 ms for each of a job's four requests.
+#: Threads beside the calls in flight, which fetch, prepare and store meanwhile: at least 4, and half as many as calls.
+#: That is enough for calls of a second and an S3 that takes 50 ms for each of a job's four requests.
 SPARE_THREADS, SPARE_SHARE = 4, 1 / 2
 
 
@@ -67,10 +67,10 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport_options={
             **_sentinels(address),
             "global_keyprefix": settings.effective_workspace.namespace,
-            # What is unacknowledged is kept in memory alone: a message is a hint, the dispatcher feeds again what a
-            # dead worker lost, and two round trips to Redis a job are saved (docs/decisions/0016).
+            # Unacknowledged messages are kept in memory alone, which saves two round trips to Redis a job. A message
+            # is a hint, and the dispatcher feeds again the jobs of a dead worker (docs/decisions/0016).
             "ack_emulation": False,
-            # Longer than any call and its backoffs: redelivery is no part of our recovery, only noise.
+            # Longer than any call and its backoffs: recovery does not need redelivery.
             "visibility_timeout": 6 * 3600,
             "priority_steps": [0],
             # In the order above, so that an urgent run's jobs are always taken first.
@@ -85,14 +85,14 @@ def make_celery(settings: Settings) -> Celery:
 
 
 def _tls(address: RedisAddress) -> dict[str, Any] | None:
-    """How certificates are checked: kombu alone would trust whoever answers, and show them the password."""
+    """How certificates are checked: by itself kombu would trust any server, and send it the password."""
     if address.is_sentinels:
         return address.tls_options if address.sentinel_tls else None
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if address.url.startswith("rediss:") else None
 
 
 def _sentinels(address: RedisAddress) -> dict[str, Any]:
-    """What kombu is told of sentinels, where there are any."""
+    """The options of kombu for sentinels; empty where there are none."""
     if not address.is_sentinels:
         return {}
     return {"master_name": address.master, "sentinel_kwargs": address.sentinel_options}

@@ -1,4 +1,4 @@
-"""Settings in, the ways to S3 and Redis out, for every kind of process."""
+"""Opens the clients of S3 and Redis by the settings, for every kind of process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from restyle.s3.throttling import Patience
 
 
 def check_network(settings: Settings) -> None:
-    """Makes sure that what the environment says of certificates and proxies can be used, before a worker is started.
+    """Checks that the environment's certificates and proxies can be used, before a worker is started.
 
     Raises:
         ConfigurationError: it cannot; a worker would end at its start.
@@ -48,7 +48,7 @@ def open_store(settings: Settings, *, connections: int = 16, patience: Patience 
 
 
 def limits(settings: Settings) -> Limits:
-    """The protocol's part of the settings."""
+    """The settings of the claim protocol."""
     return Limits(
         max_rpm=settings.effective_max_rpm,
         heartbeat_seconds=settings.heartbeat_seconds,
@@ -71,7 +71,7 @@ def limits(settings: Settings) -> Limits:
 
 
 def open_spool(settings: Settings) -> Spool:
-    """Where this machine keeps paid answers that neither S3 nor Redis takes."""
+    """The folder for paid answers that neither S3 nor Redis takes."""
     return Spool(settings.home.resolve() / "spool")
 
 
@@ -84,7 +84,7 @@ def open_holding(settings: Settings, store: Store, fleet: Fleet) -> Holding:
 
 
 def who() -> str:
-    """Who is at the keyboard, for what is written down."""
+    """USER@HOST of this process, for records of who did something."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -93,7 +93,7 @@ def who() -> str:
 
 
 def redis_address(settings: Settings) -> RedisAddress:
-    """Where the Redis of these settings is.
+    """The address of these settings' Redis.
 
     Raises:
         ConfigurationError: no Redis is set.

@@ -1,4 +1,4 @@
-"""How processes log: events with fields, for a terminal or as JSON lines; the API key never among them."""
+"""Logging: events with fields, for a terminal or as JSON lines, without API keys."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from restyle.errors import escaped
 from restyle.runtime.absent import absent
 
-with absent("rich"):  # which it would load for tracebacks in colour, and each worker keep in memory: 5 MB
+with absent("rich"):  # structlog would import it for coloured tracebacks: 5 MB in each worker
     import structlog
 
-#: The form of Segmind's keys (research: `SG_` and 16 hex digits), whoever logs them.
+#: The form of Segmind's keys: `SG_` and 16 hex digits.
 _KEY = re.compile(r"SG_[0-9a-zA-Z]{8,}")
 _TO_QUOTE = re.compile(r"[ \t=\r\n\"']")
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replaces what looks like an API key, however deep in a value it stands."""
+    """Replaces whatever has the form of an API key, at any depth of a value."""
     for name, value in event.items():
         if value is None or isinstance(value, bool | int | float):
             continue
@@ -31,7 +31,7 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def plain(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    """A line for a file, as structlog writes it for a terminal but for the colours, in a fifth of the time."""
+    """A line in the form of structlog's console renderer without colours, in a fifth of its time."""
     exception = event.pop("exception", "")
     head = f"{event.pop('timestamp')} [{event.pop('level'):<9}] {event.pop('event'):<32}"
     if logger := event.pop("logger", ""):
@@ -45,7 +45,7 @@ def _value(value: object) -> str:
 
 
 def harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Shows what a terminal would obey, or would turn round, as it is written in Python: anybody's words are logged."""
+    """Escapes control and bidirectional characters, which a terminal would obey: texts from outside are logged."""
     for name, value in event.items():
         if isinstance(value, str) and not value.isprintable():
             event[name] = "\n".join(map(escaped, value.split("\n"))) if name == "exception" else escaped(value)
@@ -55,11 +55,11 @@ def harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
 class Lines(structlog.WriteLogger):
     """Writes the lines of a logger of this name.
 
-    They do not pass through the standard library's logging, which takes as long again as all that is before it.
+    They bypass the standard library's logging, which would double the time of a line.
     """
 
     def __init__(self, name: str = "") -> None:
-        """On stderr, as it is now."""
+        """Writes to the present stderr."""
         super().__init__(sys.stderr)
         self.name = name
 
@@ -94,7 +94,7 @@ def configure(log_format: str, level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    # A warning of a library is a line like any other.
+    # Warnings of libraries become lines of the log.
     logging.captureWarnings(True)
     root = logging.getLogger()
     root.handlers[:] = [handler]

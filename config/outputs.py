@@ -1,6 +1,6 @@
-"""The settings of what comes out: mark, form and names of outputs, gates before them, and how S3 holds them.
+"""Settings of outputs: mark, format and names, the gates before them, and how S3 stores them.
 
-They are frozen into each plan, so that a worker's own are of no matter to a run that somebody else planned.
+They are frozen into each plan, so a worker's own settings do not matter for a run that somebody else planned.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class OutputSettings(BaseModel):
 
     @property
     def output_options(self) -> OutputOptions:
-        """What a plan freezes of this."""
+        """The part of these settings that a plan freezes."""
         gates = Gates(
             black=self.gate_black, flat=self.gate_flat, same=self.gate_same, aspect=self.gate_aspect,
             small=self.gate_small,
@@ -103,10 +103,10 @@ def _tags(text: str) -> dict[str, str]:
     Raises:
         ValueError: one has no name, or no `=`.
     """
-    found: dict[str, str] = {}
+    tags: dict[str, str] = {}
     for part in filter(str.strip, text.split(",")):
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
             raise ValueError(f"{part.strip()!r}: write it as name=value, several with commas between")
-        found[name.strip()] = value.strip()
-    return found
+        tags[name.strip()] = value.strip()
+    return tags

@@ -1,4 +1,4 @@
-"""Where settings are read from: flags, the environment, restyle.toml; each wrong one told in words."""
+"""Reads settings from flags, the environment and restyle.toml; the error lists every wrong one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from config.schedules import readable
 from config.settings import PREFIX, SEGMIND_URL, TABLES, Settings
 from restyle.errors import ConfigurationError
 
-#: Names that belong to the environment only: where the file is, and secrets, which no file may hold.
+#: Settings of the environment only: the file's own path, and secrets, which no file may hold.
 _ENVIRONMENT_ONLY = frozenset(
     {
         "config",
@@ -29,7 +29,7 @@ _ENVIRONMENT_ONLY = frozenset(
 )
 
 
-#: What a folder of restyle's has: settings, or the embedded stack's state.
+#: What marks a project's folder: the settings, or the embedded stack's state.
 CONFIG, HOME = "restyle.toml", ".restyle"
 
 
@@ -43,7 +43,7 @@ _PATHS = frozenset(
 def project_folder() -> Path:
     """The folder that has restyle.toml or .restyle: the working directory, else the nearest above, else the first.
 
-    Of a folder above only what is this user's counts: anybody may write to some of them, such as /tmp.
+    In a folder above, only files of this user count: anybody may write to some folders, such as /tmp.
     """
     here = Path()
     if not any((here / name).exists() for name in (CONFIG, HOME)):
@@ -150,17 +150,17 @@ def _from_folder(value: Any, folder: Path) -> Any:
 
 def _read_environment() -> dict[str, str]:
     """The settings that the environment gives; an empty variable counts as unset."""
-    found = {
+    values = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in os.environ.items()
         if name.startswith(PREFIX) and value
     }
     known = (Settings.model_fields.keys() | {"config"}) - TABLES
-    wrong = [f"{PREFIX}{name.upper()}: unknown setting{_nearest(name, known)}" for name in found.keys() - known]
+    wrong = [f"{PREFIX}{name.upper()}: unknown setting{_nearest(name, known)}" for name in values.keys() - known]
     if wrong:
         raise ConfigurationError("\n".join(sorted(wrong)))
-    found.pop("config", None)
-    return found
+    values.pop("config", None)
+    return values
 
 
 def _nearest(name: str, known: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""`[[schedule]]` and `[notify]` of restyle.toml: what runs by itself, when, and who is told how it went."""
+"""`[[schedule]]` and `[notify]` of restyle.toml: which runs start by themselves, when, and who is notified."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from restyle.models import Labels
 
 Event = Literal["finished", "suspended", "awaiting_approval", "not_started"]
 
-#: A run's id ends in its schedule's name, and a key is made of that.
+#: A run's id ends in its schedule's name and is part of S3 keys.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-#: Any Monday; only the form of an expression is looked at.
+#: Any Monday; only the form of an expression is checked.
 _SOME_DAY = datetime(2026, 1, 5)  # noqa: DTZ001 - cronsim takes the wall clock's time here
 _ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+")
 
@@ -87,12 +87,12 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-#: What `[notify.email]` had before mail servers became the workers' own, and the settings in their place.
+#: Keys that `[notify.email]` had in earlier versions, and the workers' settings that replace them.
 _MOVED = {"host": "smtp_host", "port": "smtp_port", "user": "smtp_user", "tls": "smtp_tls", "from": "smtp_from"}
 
 
 class Email(Table):
-    """`[notify.email]`: who gets a message. By which server, and from whom, is a setting of the workers, who send."""
+    """`[notify.email]`: the recipients. Server and sender are settings of the workers, which send the messages."""
 
     to: tuple[Address, ...] = Field(min_length=1, max_length=50)
 
@@ -109,35 +109,35 @@ class Email(Table):
 
 
 class Notify(Table):
-    """`[notify]`: who is told, and of what.
+    """`[notify]`: who is notified, and of which events.
 
-    Secrets, and the places where they go, are no part of it: they are the workers' (docs/settings.md).
+    Secrets, and the addresses that get them, are not here: they are settings of the workers (docs/settings.md).
     """
 
     webhook: Web | None = None
     """Gets a signed JSON object (RESTYLE_NOTIFY_SECRET)."""
     slack: bool = False
-    """Whether the Slack-compatible webhook of RESTYLE_NOTIFY_SLACK is told too."""
+    """Whether the Slack-compatible webhook of RESTYLE_NOTIFY_SLACK is notified too."""
     email: Email | None = None
     events: tuple[Event, ...] = ("finished", "suspended", "awaiting_approval", "not_started")
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The ways by which somebody is told."""
+        """The channels that are set."""
         ways = {"webhook": self.webhook, "slack": self.slack, "email": self.email}
         return tuple(way for way, recipient in ways.items() if recipient)
 
     @property
     def told(self) -> dict[str, Any]:
-        """As it stands in run.json, and is read again from there; empty where nobody is told."""
+        """The form in run.json, which `read` reads; empty where nobody is notified."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True) if self.channels else {}
 
     @classmethod
     def read(cls, kept: Mapping[str, Any]) -> Notify:
-        """What run.json keeps of it, also as earlier versions kept it.
+        """From the form in run.json, also as earlier versions wrote it.
 
         Raises:
-            ValidationError: it is no such thing.
+            ValidationError: it has another form.
         """
         known = {name: value for name, value in kept.items() if name in cls.model_fields}
         if isinstance(email := known.get("email"), Mapping):
@@ -190,17 +190,17 @@ class Schedule(Table):
 
     def _on(self, day: date, offset: int, clock: time) -> datetime:
         begin = datetime.combine(day + timedelta(days=offset), time(), self.zone)
-        # Asked of cron's own rules, so that both treat the clock's changes alike.
-        found: datetime = next(CronSim(f"{clock.minute} {clock.hour} * * *", begin - timedelta(seconds=1)))
-        # In UTC: a time that the clock shows twice equals no other in Python.
-        return found.astimezone(UTC)
+        # By cronsim, so that the deadline treats changes of the clock as the schedule does.
+        moment: datetime = next(CronSim(f"{clock.minute} {clock.hour} * * *", begin - timedelta(seconds=1)))
+        # In UTC: in Python a time that the clock shows twice equals no time of another zone.
+        return moment.astimezone(UTC)
 
 
 def check_names(schedules: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
     """The schedules, unchanged.
 
     Raises:
-        ValueError: two have one name, as file systems see it.
+        ValueError: two names differ in case alone, or not at all.
     """
     seen: set[str] = set()
     for schedule in schedules:
@@ -211,12 +211,12 @@ def check_names(schedules: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
 
 
 def readable(problem: Any, content: dict[str, Any], nearest: Any) -> str:
-    """What is wrong in a table, in the file's own words: `[[schedule]] nightly: cron: has five fields …`.
+    """An error in a table, as a sentence: `[[schedule]] nightly: cron: has five fields …`.
 
     Args:
-        problem: an error as pydantic tells it.
+        problem: one of pydantic's errors.
         content: the file's.
-        nearest: gives a hint at a known name that is nearly this one.
+        nearest: returns a hint at the known name that is most like a wrong one.
     """
     table, *rest = problem["loc"]
     where = f"[{table}]"
@@ -228,12 +228,12 @@ def readable(problem: Any, content: dict[str, Any], nearest: Any) -> str:
             entry = tables[number] if isinstance(tables, list) and isinstance(tables[number], dict) else {}
             where += f" {entry.get('name') or number + 1}"
     names = [str(part) for part in rest]
-    told = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        told = "unknown key" + nearest(names[-1], _known(str(table), names[:-1]))
+        message = "unknown key" + nearest(names[-1], _known(str(table), names[:-1]))
     elif problem["type"] == "missing":
-        told = "is missing"
-    return ": ".join([where, *([".".join(names)] if names else []), told])
+        message = "is missing"
+    return ": ".join([where, *([".".join(names)] if names else []), message])
 
 
 def _known(table: str, path: list[str]) -> set[str]:
