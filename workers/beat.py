@@ -29,19 +29,19 @@ from restyle.coordination.firings import Firings
 from restyle.errors import RestyleError
 from restyle.runtime import cores
 from workers.gauges import Gauges
-from workers.health import Health, doors
+from workers.health import Health, connection_checks
 from workers.waiting import meet
 
 log = structlog.get_logger("restyle.beat")
 
 #: Seconds until another try, while Redis is away.
 AWAY = 1.0
-#: Seconds without a look after which the process counts as stuck; a look waits for Redis and S3.
+#: Seconds without a poll of the schedules after which the process counts as stuck; a poll waits for Redis and S3.
 SILENT = 120.0
 
 
 def open_beat(settings: Settings) -> Beat:
-    """The schedules of these settings, with their doors."""
+    """The schedules of these settings, with their clients of S3 and Redis."""
     state = open_state(settings, settings.account or "", connections=4)
     return Beat(settings, Firings(state), open_store(settings, connections=2), settings.effective_workspace)
 
@@ -86,7 +86,7 @@ def open_health(settings: Settings, beat: Beat) -> Health | None:
     state = beat.firings.state
     gauges = Gauges(state, limits(settings), account=settings.account)
     return Health(
-        settings.health_address, lives=lives, ready=doors(state, beat.store, beat.workspace), gauges=gauges
+        settings.health_address, lives=lives, ready=connection_checks(state, beat.store, beat.workspace), gauges=gauges
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""What the whole fleet stands at, read from Redis at each scrape: runs, credits, workers, suspension, queues.
+"""The fleet's gauges, read from Redis at each scrape: runs, credits, workers, suspension, queues.
 
-Every process that is scraped tells the same of it, so that it is known while no worker runs: take the maximum over
-instances, not the sum. A run's jobs come from one read of its hash, so they add up in every scrape.
+Every process that is scraped gives the same figures, so that they are known while no worker runs: take the maximum
+over instances, not the sum. A run's jobs come from one read of its hash, so they add up in every scrape.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from restyle.models import RunStatus
 
 log = structlog.get_logger("restyle.health")
 
-#: Seconds for which the last figures of an ended run are told, so that a scrape catches them.
-TOLD_AFTER_END = 600.0
+#: Seconds for which the last figures of an ended run are shown, so that a scrape catches them.
+SHOWN_AFTER_END = 600.0
 
 #: A family's name, its labels' values, and the figure.
 Figure = tuple[str, list[str], float]
@@ -63,10 +63,10 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Gauges(Collector):
-    """Reads the fleet's figures; where Redis is away it says so, and tells nothing else."""
+    """Reads the fleet's figures; where Redis is away, restyle_redis_up is 0 and nothing else is given."""
 
     def __init__(self, state: State, limits: Limits, *, account: str | None) -> None:
-        """Without an account of its own it looks at the one that the workers use."""
+        """With `account` None, the figures are of the account that the workers use."""
         self._state = state
         self._limits = limits
         self._account = account
@@ -74,7 +74,7 @@ class Gauges(Collector):
         self._seen: dict[str, float] = {}
 
     def describe(self) -> Iterable[Metric]:
-        """The families without figures, so that registering asks no Redis."""
+        """The families without figures, so that registering does not need Redis."""
         return _families().values()
 
     def collect(self) -> Iterable[Metric]:
@@ -99,7 +99,7 @@ class Gauges(Collector):
     def _runs(self, progress: Progress) -> Iterator[Figure]:
         unfinished, now, pending = set(progress.unfinished()), time.monotonic(), 0
         self._seen |= dict.fromkeys(unfinished, now)
-        self._seen = {run: seen for run, seen in self._seen.items() if now - seen < TOLD_AFTER_END}
+        self._seen = {run: seen for run, seen in self._seen.items() if now - seen < SHOWN_AFTER_END}
         for run in sorted(self._seen):
             totals = legible(progress.state.ask("HGETALL", progress.state.key("run", run)))
             if totals is None:
@@ -170,4 +170,4 @@ def _ledger(run: str, totals: Totals) -> Iterator[Figure]:
 
 
 def _families() -> dict[str, GaugeMetricFamily]:
-    return {name: GaugeMetricFamily(name, told, labels=labels) for name, (told, labels) in FAMILIES.items()}
+    return {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in FAMILIES.items()}

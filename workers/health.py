@@ -1,7 +1,7 @@
-"""What the outside asks a process: /healthz (it runs), /readyz (Redis takes writes, S3 answers), /metrics (Prometheus).
+"""A process's health endpoints: /healthz (it runs), /readyz (Redis takes writes, S3 answers), /metrics (Prometheus).
 
-Off unless RESTYLE_HEALTH_ADDRESS names a HOST:PORT. A suspended fleet is ready: it does what it should. Answers come
-from threads of their own, so that a busy worker answers too.
+Off unless RESTYLE_HEALTH_ADDRESS names a HOST:PORT. A suspended fleet is ready: it does what it should. The server has
+threads of its own, so that a busy worker answers too.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ log = structlog.get_logger("restyle.health")
 #: Raises a RestyleError that says what is wrong.
 Check = Callable[[], object]
 
-#: Seconds for which a look at S3 holds, so that probes cost next to nothing.
-LOOK_HOLDS = 5.0
+#: Seconds for which the result of a check of S3 is kept, so that probes cost next to nothing.
+CHECK_HOLDS = 5.0
 
 
 class Health:
-    """The answers of one process."""
+    """The endpoints of one process."""
 
     def __init__(self, address: Address, *, lives: Check, ready: Mapping[str, Check], gauges: Collector) -> None:
-        """Takes the address, so that a taken one is told at the start; serves nothing yet.
+        """Binds the address, so that an address in use is an error at the start; serves nothing yet.
 
         Raises:
             ConfigurationError: the address cannot be listened on.
@@ -60,65 +60,65 @@ class Health:
     def _answer(self, environ: dict[str, object], respond: Callable[..., object]) -> Iterable[bytes]:
         match environ["PATH_INFO"]:
             case "/metrics":
-                found: Iterable[bytes] = self._metrics(environ, respond)
-                return found
+                page: Iterable[bytes] = self._metrics(environ, respond)
+                return page
             case "/healthz":
-                status, told = examine({"process": self._lives})
+                status, body = examine({"process": self._lives})
             case "/readyz":
-                status, told = examine(self._ready)
+                status, body = examine(self._ready)
             case _:
-                status, told = 404, {"paths": "/healthz /readyz /metrics"}
+                status, body = 404, {"paths": "/healthz /readyz /metrics"}
         phrase = {200: "200 OK", 404: "404 Not Found", 503: "503 Service Unavailable"}[status]
         respond(phrase, [("content-type", "application/json"), ("cache-control", "no-store")])
-        return [json.dumps(told).encode() + b"\n"]
+        return [json.dumps(body).encode() + b"\n"]
 
 
 def examine(checks: Mapping[str, Check]) -> tuple[int, dict[str, str]]:
-    """Each part with `ok` or what is wrong with it; the status is 200 where all are well, else 503."""
-    told = {}
+    """Runs the checks: an HTTP status, 200 where all pass, else 503; and each check with `ok` or its error."""
+    results = {}
     for name, check in checks.items():
         try:
             check()
-            told[name] = "ok"
+            results[name] = "ok"
         except RestyleError as error:
-            told[name] = error.message
-    return (200 if set(told.values()) <= {"ok"} else 503), told
+            results[name] = error.message
+    return (200 if set(results.values()) <= {"ok"} else 503), results
 
 
-def doors(state: State, store: Store, workspace: Workspace) -> dict[str, Check]:
-    """Whether Redis takes writes, and S3 answers."""
+def connection_checks(state: State, store: Store, workspace: Workspace) -> dict[str, Check]:
+    """The checks that Redis takes writes, and that S3 answers."""
     uri = workspace.under("runs", "ready")
     return {"redis": state.check_writes, "s3": _Held(lambda: store.head(uri))}
 
 
 class _Held:
-    """A check whose answer holds for a while, and that runs once at a time however many ask."""
+    """A check whose result is kept for some seconds; it runs once at a time, however many callers there are."""
 
     def __init__(self, check: Check) -> None:
         self._check = check
         self._lock = threading.Lock()
-        self._looked = -LOOK_HOLDS
-        self._wrong: RestyleError | None = RestyleError("not looked at yet")
+        self._checked = -CHECK_HOLDS
+        self._error: RestyleError | None = RestyleError("not checked yet")
 
     def __call__(self) -> None:
-        """Raises what was found at the last look."""
-        if time.monotonic() - self._looked >= LOOK_HOLDS and self._lock.acquire(blocking=False):
+        """Raises the error of the last check, if there was one."""
+        if time.monotonic() - self._checked >= CHECK_HOLDS and self._lock.acquire(blocking=False):
             try:
                 self._check()
-                self._wrong = None
+                self._error = None
             except RestyleError as error:
-                self._wrong = error
+                self._error = error
             finally:
-                self._looked = time.monotonic()
+                self._checked = time.monotonic()
                 self._lock.release()
-        if self._wrong is not None:
-            raise self._wrong
+        if self._error is not None:
+            raise self._error
 
 
 class _Quiet(WSGIRequestHandler):
     """Logs no request: probes and scrapes come all the time."""
 
-    #: Seconds after which a caller that says nothing is let go.
+    #: Seconds after which a silent connection is closed.
     timeout = 10
 
     def log_message(self, *_: object) -> None:

@@ -24,7 +24,7 @@ from restyle.runtime import allocator
 from tasks.resources import Resources
 from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges
-from workers.health import Health, doors
+from workers.health import Health, connection_checks
 from workers.notifier import Notifier
 from workers.rotation import Roster
 from workers.spooler import Spooler
@@ -221,7 +221,7 @@ def _health(settings: Settings, resources: Resources) -> Health | None:
     return Health(
         settings.health_address,
         lives=lambda: None,
-        ready={**doors(resources.state, resources.store, resources.workspace), "worker": at_work},
+        ready={**connection_checks(resources.state, resources.store, resources.workspace), "worker": at_work},
         gauges=Gauges(resources.state, fleet.limits, account=settings.account),
     )
 

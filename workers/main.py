@@ -15,7 +15,7 @@ from kombu.utils.json import dumps
 
 from workers.path import is_current_folder
 
-# Celery's command has put it in front of our modules, which come from here on.
+# Celery's command has put the current folder before the folder of our modules, which are imported from here on.
 sys.path.sort(key=is_current_folder)
 
 from config import logs
@@ -29,16 +29,16 @@ from workers import envelopes, foreign, lifecycle, waiting
 
 
 class Worker(CeleryWorker):
-    """Celery's worker without its banner, and without steps that cost time or fail on Redis and serve nothing here."""
+    """Celery's worker without its banner, and without steps that cost time, or fail on Redis, and are not used here."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.update(without_mingle=True, without_gossip=True, without_heartbeat=True, quiet=True)
         super().__init__(*args, **kwargs)
 
     def install_platform_tweaks(self, worker: Any) -> None:
-        """Celery's handlers of signals, but for SIGHUP, which would start this process anew over its calls in flight.
+        """Installs Celery's signal handlers, except that SIGHUP drains, as SIGTERM does.
 
-        It is SIGTERM here: a closed terminal drains.
+        Celery's own handler would restart this process and cut off its calls in flight.
         """
         before = signal.getsignal(signal.SIGHUP)
         super().install_platform_tweaks(worker)
@@ -51,7 +51,7 @@ def _hang_up(_number: int, frame: FrameType | None) -> None:
     if resources.tools.stopping.is_set() or not callable(drain):
         return
     drain(signal.SIGTERM, frame)
-    # The end of a session sends SIGTERM beside SIGHUP: it is no second signal, which would cut off the calls in flight.
+    # The end of a session sends SIGTERM with SIGHUP; that is no second signal, which would cut off calls in flight.
     at_once = signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, at_once))
 
@@ -60,7 +60,7 @@ allocator.hold_little()
 cores.write_none()
 try:
     settings = load_settings()
-    # At once, since Celery warns of things before it asks for its logs to be set up.
+    # At once, since Celery logs warnings before it sets up its logging.
     logs.configure(settings.log_format, settings.log_level)
     if settings.sends_key_in_clear:
         log = logging.getLogger("restyle.worker")
@@ -68,7 +68,7 @@ try:
     app = make_celery(settings)
     resources = open_resources(settings)
     waiting.meet(resources.state)
-    # Before the first job: what making the client leaves over is given back, and no look for garbage goes through it.
+    # Before the first job, so that the memory of making the client is returned, and garbage collections skip it.
     resources.store.make_ready(resources.workspace.uri)
     lifecycle.connect(app, settings, resources)
 except RestyleError as error:
@@ -77,11 +77,11 @@ TRANSPORT_ALIASES.update(foreign.TRANSPORTS)
 app.conf.update(worker_consumer="workers.foreign:Consumer")
 app.Worker = app.subclass_with_self(Worker)  # type: ignore[misc] # the seam by which Celery makes its own
 register(app, resources)
-# As kombu reads it, but for its own forms of times and UUIDs, which no message of ours has, and with bounds.
+# As kombu's JSON, but with bounds, and without kombu's forms of times and UUIDs, which no message of ours has.
 serialization.register("json", dumps, envelopes.read_json, "application/json", "utf-8")
 
 if __name__ == "__main__":
-    # As `celery -A workers.main worker`, but without Celery's command line, which would stay in memory with 8 MB.
+    # As `celery -A workers.main worker`, but without Celery's command line, which would take 8 MB of memory.
     worker = app.Worker()
     worker.start()
     sys.exit(worker.exitcode)

@@ -1,7 +1,7 @@
 """`python -m workers.supervisor N`: N worker processes that share the calls in flight; one that dies is started again.
 
-Imports nothing that costs memory. SIGTERM and SIGINT go on to every process, which drains; a second one makes them
-leave at once. SIGHUP, as where its terminal is closed, is SIGTERM. Where the supervisor itself is killed, the system
+Imports nothing that costs memory. SIGTERM and SIGINT are passed on to every process, which drains; a second one ends
+them at once. SIGHUP (its terminal was closed) counts as SIGTERM. Where the supervisor itself is killed, the system
 sends SIGTERM to its processes (Linux), which drain.
 """
 
@@ -15,25 +15,25 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
-#: Seconds that a process must live to count as started: what dies sooner at first would only die again.
+#: Seconds that a process must live to count as started: one that dies sooner at first would only die again.
 STARTED = 10.0
 #: Seconds until the next start of a process that died; doubled, up to the last, where it dies soon again.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 
 
 def share(concurrency: int, processes: int, number: int) -> int:
-    """How many of the calls in flight this process makes."""
+    """The most calls in flight of this process, of those of all processes."""
     return concurrency // processes + (number < concurrency % processes)
 
 
 def own_address(env: Mapping[str, str], number: int) -> dict[str, str]:
-    """Where this process tells its health: the first at RESTYLE_HEALTH_ADDRESS, the others at the ports after it."""
+    """The health address of this process: RESTYLE_HEALTH_ADDRESS for the first, the ports after it for the others."""
     host, _, port = env.get("RESTYLE_HEALTH_ADDRESS", "").rpartition(":")
     return {"RESTYLE_HEALTH_ADDRESS": f"{host}:{int(port) + number}"} if port.isdigit() and int(port) else {}
 
 
 class Child:
-    """One worker process, as often as it is started."""
+    """One worker process, which is started again whenever it dies."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = dict(env)
@@ -43,7 +43,7 @@ class Child:
         self.start()
 
     def start(self) -> None:
-        """Starts it, out of reach of the terminal's Ctrl-C: signals come from here, each once."""
+        """Starts it, out of reach of the terminal's Ctrl-C: the supervisor passes signals on, each once."""
         self.began = time.monotonic()
         self.process: subprocess.Popen[bytes] | None = subprocess.Popen(
             [sys.executable, "-P", "-m", "workers.main"], env=self._env,
@@ -51,7 +51,7 @@ class Child:
         )  # fmt: skip
 
     def mind(self) -> int | None:
-        """Starts it again where it has died; its exit code where it never came to life."""
+        """Starts it again where it has died; returns its exit code where it never started properly."""
         now = time.monotonic()
         lived = now - self.began >= STARTED
         self._has_started = self._has_started or lived
@@ -70,7 +70,7 @@ class Child:
         return None
 
     def signal(self, number: int) -> None:
-        """Sends it a signal where it lives."""
+        """Sends it a signal, if it runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
@@ -81,7 +81,7 @@ class Child:
 
 
 def supervise(processes: int, concurrency: int, env: Mapping[str, str]) -> int:
-    """Runs the processes until signals end them, or one cannot start at all; the exit code."""
+    """Runs the processes until signals end them, or one cannot start at all; returns the exit code."""
     signals = Signals()
     children = [
         Child({**env, **own_address(env, number), "RESTYLE_CONCURRENCY": str(share(concurrency, processes, number))})
@@ -102,10 +102,10 @@ def supervise(processes: int, concurrency: int, env: Mapping[str, str]) -> int:
 
 
 class Signals:
-    """What the processes are to be sent for the signals that came.
+    """The signals to pass on for those that came.
 
-    SIGHUP is SIGTERM, and never makes a second signal of a first, nor a first of a second: shells send it once more to
-    what they have started, and a session's end sends SIGTERM beside it.
+    SIGHUP counts as SIGTERM. Together with another signal it counts once: shells send it again to what they have
+    started, and the end of a session sends SIGTERM too.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,8 @@
 """OpenTelemetry traces: one trace a job, from its plan to its record. Needs the extra `otel` and RESTYLE_TRACES.
 
-A trace's id is made of the run and the job, so nothing travels with a message, and whatever another worker adds to the
-job later joins the same trace. Planning and queueing are told by the worker, once it takes the message: their times
-stand in run.json and in Redis. Where spans go is said by OpenTelemetry's own variables, OTEL_EXPORTER_OTLP_ENDPOINT
-first of all.
+A trace's id is made of the run and the job, so messages carry none, and the spans of another worker for the same job
+join the same trace. The worker that takes a message adds the spans of planning and queueing, with times from run.json
+and Redis. OpenTelemetry's own variables say where spans go, first of all OTEL_EXPORTER_OTLP_ENDPOINT.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from tasks.resources import Resources
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
-#: What the logs of a job are bound with, and its spans tell too.
+#: Fields of a job's log lines that are also attributes of its spans.
 BOUND = ("run", "job", "id", "variant", "attempt")
 #: The step that surrounds all others of a message.
 JOB = "job"
@@ -35,7 +34,7 @@ _trace: ContextVar[int] = ContextVar("trace")
 
 
 def open_traces(resources: Resources) -> Callable[[], None]:
-    """Has the steps of jobs traced; answers with what sends the last spans and ends it.
+    """Starts tracing the steps of jobs; returns a function that sends the last spans and stops.
 
     Raises:
         ConfigurationError: OpenTelemetry is not installed.
@@ -57,8 +56,8 @@ def open_traces(resources: Resources) -> Callable[[], None]:
         def generate_trace_id(self) -> int:
             return _trace.get(0) or super().generate_trace_id()
 
-    told = {"service.name": "restyle", "service.instance.id": resources.tools.fleet.worker}
-    provider = TracerProvider(id_generator=Ids(), resource=Resource.create(told))
+    attributes = {"service.name": "restyle", "service.instance.id": resources.tools.fleet.worker}
+    provider = TracerProvider(id_generator=Ids(), resource=Resource.create(attributes))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     steps.listen(Traces(provider.get_tracer("restyle"), resources).step)
 
@@ -70,7 +69,7 @@ def open_traces(resources: Resources) -> Callable[[], None]:
 
 
 class Traces:
-    """What listens to the steps."""
+    """The listener that makes a span of each step."""
 
     def __init__(self, tracer: Tracer, resources: Resources) -> None:
         self._tracer = tracer
@@ -78,11 +77,11 @@ class Traces:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """A span around a step; around a whole message the spans of its planning and queueing come first."""
+        """A span around a step; that of a whole message also gets the spans of its planning and queueing."""
         from opentelemetry.trace import Status, StatusCode
 
         bound = structlog.contextvars.get_contextvars()
-        told = {f"restyle.{key}": bound[key] for key in BOUND if key in bound}
+        attributes = {f"restyle.{key}": bound[key] for key in BOUND if key in bound}
         token, begin = None, time.time_ns()
         if name == JOB:
             token = _trace.set(trace_id(str(bound.get("run", "")), str(bound.get("job", ""))))
@@ -90,10 +89,10 @@ class Traces:
             begin = min([begin, *(since for _, since, _ in before)])
         try:
             with self._tracer.start_as_current_span(
-                name, attributes=told, start_time=begin, record_exception=False, set_status_on_exception=False
+                name, attributes=attributes, start_time=begin, record_exception=False, set_status_on_exception=False
             ) as span:
                 for part, since, until in before if name == JOB else ():
-                    self._tracer.start_span(part, attributes=told, start_time=since).end(until)
+                    self._tracer.start_span(part, attributes=attributes, start_time=since).end(until)
                 try:
                     yield
                 except Dropped as why:
@@ -107,7 +106,7 @@ class Traces:
                 _trace.reset(token)
 
     def _before(self, run_id: str, shard: int, now: int) -> list[tuple[str, int, int]]:
-        """Planning and queueing with their begin and end, as far as they are known; nanoseconds."""
+        """Planning and queueing with their begin and end in nanoseconds, as far as they are known."""
         try:
             planned = self._resources.run(run_id).created
             fed = self._resources.progress.fed_at(run_id, shard)

@@ -1,4 +1,4 @@
-"""Notes how runs and fleet fare, every few seconds; part of the dispatcher, so that one worker does it."""
+"""Writes points of the trends of runs and fleet, every few seconds; part of the dispatcher, so that one worker does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.resources import Resources
 
 
 class Trends:
-    """What the dispatcher writes down of its ticks."""
+    """The writer of the trends."""
 
     def __init__(self, resources: Resources) -> None:
         self._state = resources.state
@@ -21,13 +21,13 @@ class Trends:
         self._noted = float("-inf")
 
     def note(self) -> None:
-        """Writes a point for the fleet and one for each run that moves, where they are due."""
+        """Writes a point for the fleet and one for each unfinished run, where they are due."""
         if time.monotonic() - self._noted < trends.EVERY:
             return
         self._noted = time.monotonic()
         runs, state = self._progress.unfinished(), self._state
         _, month = Periods(state).names(self._fleet.limits.budgets)
-        left, spent, *found = state.ask_all(
+        left, spent, *run_hashes = state.ask_all(
             ("HGET", f"{state.account}rate", "credits"), ("GET", state.key("spent", month)),
             *(("HGETALL", state.key("run", run_id)) for run_id in runs),
         )  # fmt: skip
@@ -41,7 +41,9 @@ class Trends:
                 limited=kinds[Kind.LIMITED], lost=kinds[Kind.LOST], median=answers.within(0.5),
             ),
         )  # fmt: skip
-        moving = {run_id: totals for run_id, text in zip(runs, found, strict=True) if (totals := legible(text))}
+        moving = {
+            run_id: totals for run_id, run_hash in zip(runs, run_hashes, strict=True) if (totals := legible(run_hash))
+        }
         trends.note_runs(state, {run_id: point(now, totals, credits) for run_id, totals in moving.items()})
 
     def _beats(self) -> list[dict[str, dict[str, object]]]:
@@ -49,5 +51,5 @@ class Trends:
 
 
 def point(now: float, totals: Totals, left: float | None) -> trends.RunPoint:
-    """A run as it stands."""
+    """A point of a run's trend, now."""
     return trends.RunPoint(round(now, 1), totals.planned - totals.pending, totals.failed, totals.credits, left)

@@ -1,4 +1,4 @@
-"""What keeps a single run from being moved: logged once for each reason, and told by `restyle status`.
+"""Why single runs cannot be moved: each reason is logged once, and shown by `restyle status`.
 
 One run's error costs that run its tick, never the others.
 """
@@ -18,7 +18,7 @@ log = structlog.get_logger("restyle.dispatcher")
 
 
 class Troubles:
-    """The runs that this process could not move, each with its reason, by who could not."""
+    """The runs that this process could not move: the reason by run and by the part of the process that failed."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -26,7 +26,7 @@ class Troubles:
 
     @contextmanager
     def of_run(self, run_id: str, who: str) -> Iterator[None]:
-        """Whatever goes wrong inside is this run's; only a Redis that is away is everybody's.
+        """Takes any error inside for this run's alone, except that Redis is away.
 
         Raises:
             StateUnavailable: Redis is out of reach.
@@ -42,7 +42,7 @@ class Troubles:
 
     @contextmanager
     def of_all(self, what: str) -> Iterator[None]:
-        """Whatever goes wrong inside costs this step; it is logged once for each reason.
+        """An error inside ends this step alone; each reason is logged once.
 
         Raises:
             StateUnavailable: Redis is out of reach.
@@ -58,8 +58,8 @@ class Troubles:
 
     def _note(self, run_id: str, who: str, error: Exception) -> None:
         self._log((run_id, who), error, "the run cannot be moved; the others go on")
-        told = {"reason": _reason(error), "next": _next(run_id, error)}
-        self._progress.note_trouble(run_id, json.dumps(told))
+        trouble = {"reason": _reason(error), "next": _next(run_id, error)}
+        self._progress.note_trouble(run_id, json.dumps(trouble))
 
     def _clear(self, run_id: str, who: str) -> None:
         if self._standing.pop((run_id, who), None) and not any(run == run_id for run, _ in list(self._standing)):

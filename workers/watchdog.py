@@ -1,7 +1,7 @@
 """The watchdog: a worker that has stopped working drains, ends itself, and is started again by its supervisor.
 
-Celery on Redis has hung before, alive and idle (celery #8030, #9054, kombu #2492): a socket that nobody closed, a loop
-that waits for ever. What counts as stopped is decided by `Patience`, apart from clocks and threads.
+Celery on Redis is known to hang, alive and idle (celery #8030, #9054, kombu #2492): a socket that nobody closed, a loop
+that waits forever. `Patience` decides what counts as stopped, without clocks and threads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EXIT = 70
 
 @dataclass
 class Signs:
-    """Signs of life that others leave; monotonic seconds."""
+    """Signs of life of Celery's parts, in monotonic seconds."""
 
     turned: float = 0.0
     """When Celery's loop last turned."""
@@ -39,13 +39,13 @@ class Signs:
     """When the last message came in."""
 
     def turn(self) -> None:
-        """Notes that the loop has turned."""
+        """Records that the loop has turned."""
         self.turned = time.monotonic()
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the watchdog saw while Redis answered and took writes; monotonic seconds."""
+class Inspection:
+    """The state of the worker, inspected while Redis took writes; times in monotonic seconds."""
 
     at: float
     turned: float
@@ -64,23 +64,23 @@ class Patience:
         self._redis_since = self._wanting_since = now
 
     def away(self, now: float) -> None:
-        """Redis did not answer, or refused: nothing can be expected of anybody, and all is counted anew."""
+        """Redis did not answer, or refused writes: no sign of life can be expected, and all is counted anew."""
         self._redis_since = self._wanting_since = now
 
-    def stopped(self, look: Look) -> str:
+    def stopped(self, inspection: Inspection) -> str:
         """What has stopped; empty where nothing has."""
-        if not look.wanting:
-            self._wanting_since = look.at
+        if not inspection.wanting:
+            self._wanting_since = inspection.at
         since = {
-            "Celery's loop": max(look.turned, self._redis_since),
-            "the heartbeat": max(look.beaten, self._redis_since),
-            "the taking of messages": max(look.received, self._redis_since, self._wanting_since),
+            "Celery's loop": max(inspection.turned, self._redis_since),
+            "the heartbeat": max(inspection.beaten, self._redis_since),
+            "the taking of messages": max(inspection.received, self._redis_since, self._wanting_since),
         }
-        return next((name for name, moment in since.items() if look.at - moment > self._limit), "")
+        return next((name for name, moment in since.items() if inspection.at - moment > self._limit), "")
 
 
 class Watchdog(threading.Thread):
-    """Looks every few seconds; at the end of its patience it drains this worker and ends the process."""
+    """Inspects the worker every few seconds; once a sign of life is overdue, drains it and ends the process."""
 
     def __init__(self, resources: Resources, threads: int, leave: Callable[[], None]) -> None:
         """`threads` take messages; `leave` ends whatever else runs beside them."""
@@ -97,7 +97,7 @@ class Watchdog(threading.Thread):
         signs = self._signs
 
         class Pulse(bootsteps.StartStopStep):
-            """A part of Celery's consumer, told at each start of the loop."""
+            """A part of Celery's consumer, called at each start of the loop."""
 
             def register_with_event_loop(self, _consumer: Any, hub: Hub) -> None:
                 signs.turn()
@@ -110,36 +110,36 @@ class Watchdog(threading.Thread):
             signs.received = time.monotonic()
 
     def run(self) -> None:
-        """Looks until this worker drains; not at all where no patience is set."""
+        """Inspects until this worker drains; not at all where no limit is set."""
         if not self._limit:
             return
         patience = Patience(self._limit, time.monotonic())
         while not self._tools.stopping.wait(min(5.0, self._limit / 4)):
             try:
-                look = self._look()
+                inspection = self._inspect()
             except StateUnavailable:
                 patience.away(time.monotonic())
                 continue
             except Exception:
-                # Whatever it is: nobody else would notice what this thread is there for.
-                log.exception("no look at this worker")
+                # Goes on whatever the error is: no other thread would notice a worker that has stopped.
+                log.exception("this worker could not be inspected")
                 continue
-            if stopped := patience.stopped(look):
+            if stopped := patience.stopped(inspection):
                 self._end(stopped)
 
-    def _look(self) -> Look:
+    def _inspect(self) -> Inspection:
         fleet = self._tools.fleet
-        # While writes are refused, nobody can say by a heartbeat that it lives.
+        # While writes are refused, no worker can send a heartbeat.
         self._state.check_writes()
         free = len(fleet.hands.snapshot()) < self._threads
         wanting = free and not fleet.suspended and not self._tools.rotation.out and self._waiting() > 0
-        return Look(time.monotonic(), self._signs.turned, self._signs.received, fleet.last_beat, wanting)
+        return Inspection(time.monotonic(), self._signs.turned, self._signs.received, fleet.last_beat, wanting)
 
     def _waiting(self) -> int:
         return sum(self._state.ask_all(*(("LLEN", self._state.key(queue)) for queue in QUEUES.values())))
 
     def _end(self, stopped: str) -> None:
-        """Drains as at SIGTERM, only that Celery, which may be what has stopped, is not asked to."""
+        """Drains as at SIGTERM, but without Celery, which may be what has stopped."""
         main = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 - the documented way to it
         where = "".join(traceback.format_stack(main, limit=8))
         log.error(

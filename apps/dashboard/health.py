@@ -8,12 +8,12 @@ from starlette.routing import Route
 
 from apps.dashboard.live import Live
 from apps.session import Session
-from workers.health import Check, doors, examine
+from workers.health import Check, connection_checks, examine
 
 
 def routes(live: Live) -> list[Route]:
     """`GET /healthz` and `GET /readyz`."""
-    # The doors are others once the embedded servers were brought up anew.
+    # The clients change once the embedded servers were brought up anew.
     held: list[tuple[Session, dict[str, Check]]] = []
 
     async def healthz(_request: Request) -> JSONResponse:
@@ -22,7 +22,7 @@ def routes(live: Live) -> list[Route]:
     async def readyz(_request: Request) -> JSONResponse:
         here = live.sides[0].session
         if not held or held[0][0] is not here:
-            held[:] = [(here, doors(here.state, here.store, here.workspace))]
+            held[:] = [(here, connection_checks(here.state, here.store, here.workspace))]
         checks = held[0][1]
         status, _ = await live.call(lambda: examine(checks))
         # No more to strangers: what is wrong names hosts and buckets, and stands on the pages.

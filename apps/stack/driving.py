@@ -1,7 +1,7 @@
-"""Which runs the living commands of one folder follow to their end, so that none of them stops another's.
+"""Which runs the commands of one folder are following, so that none of them stops another's.
 
-Each command holds the lock of its run together with the others that follow the same one; the kernel lets go of it with
-the process. Nobody holds one where nothing is embedded: what a fleet does is no matter of a folder.
+Each command holds a shared lock of its run; the kernel releases it with the process. Without an embedded stack there
+are no locks, since a fleet's runs do not depend on the commands of a folder.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pathlib import Path
 from apps.stack.home import Home
 from apps.stack.locks import Lock
 
-#: Seconds for which a command that leaves a run, or one that looks, may hold its lock alone.
+#: Most seconds that a command which leaves a run, or checks its lock, holds the lock alone.
 LEAVING = 30.0
 
 
 @dataclass(frozen=True)
 class Driving:
-    """The part of one command."""
+    """The locks of one command."""
 
     home: Home
     is_embedded: bool
     _held: dict[str, Lock] = field(default_factory=dict)
 
     def take(self, run_id: str) -> None:
-        """Follows a run, as others may; waits for one that is just leaving it."""
+        """Takes the shared lock of a run; waits for a command that is just leaving it."""
         if run_id in self._held or not self.is_embedded:
             return
         path, deadline = self._path(run_id), time.monotonic() + LEAVING
@@ -41,12 +41,12 @@ class Driving:
             time.sleep(0.02)
 
     def leave(self, run_id: str) -> bool:
-        """Follows a run no longer: True where nobody else does, and nobody begins to before this command's end."""
+        """Stops following a run. True where no other command follows it, and none can before this command ends."""
         lock = self._held.get(run_id)
         return lock is None or lock.alone()
 
     def is_driven(self, run_id: str) -> bool:
-        """Whether any other command follows a run; asked by one command at a time (`planning`)."""
+        """Whether any other command follows a run; to be called within `planning`."""
         if run_id in self._held or not self._path(run_id).exists():
             return False
         lock = Lock(self._path(run_id))
@@ -56,7 +56,7 @@ class Driving:
             lock.close()
 
     def tidy(self) -> None:
-        """Removes the locks of runs that nobody follows any more; by one command at a time (`planning`)."""
+        """Removes the locks of runs that nobody follows any more; to be called within `planning`."""
         for path in self.home.run("driven").glob("*"):
             lock = Lock(path)
             if path.name not in self._held and lock.alone():
@@ -65,7 +65,7 @@ class Driving:
 
     @contextmanager
     def planning(self) -> Iterator[None]:
-        """One command of the folder looks at what is unfinished, and begins a run, at a time."""
+        """Within it no other command of the folder checks unfinished runs or begins one."""
         if not self.is_embedded:
             yield
             return

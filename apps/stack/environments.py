@@ -1,4 +1,4 @@
-"""What each process that a command starts gets of its environment: what it uses, and no secret of another's."""
+"""The environments of the processes that a command starts: each gets what it uses, and no secret that it does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from config.settings import PREFIX, TABLES, Settings
 
-#: Where a process of ours reads its settings from; all others it gets as they are.
+#: The variable with the path of the settings' file, which is passed on as it is.
 _KEPT = f"{PREFIX}CONFIG"
 
 #: Settings that a worker does not use: the dashboard's.
@@ -19,7 +19,7 @@ _BEAT = _DASHBOARD | {"api_key", "api_key_file", "smtp_password", "notify_secret
 
 
 def of_worker(settings: Settings) -> dict[str, str]:
-    """For a worker: exactly these settings, and what S3, proxies, certificates and traces go by."""
+    """For a worker: exactly these settings, and other programs' variables, for S3, proxies, certificates and traces."""
     return _ours(settings, without=_DASHBOARD)
 
 
@@ -29,7 +29,7 @@ def of_beat(settings: Settings) -> dict[str, str]:
 
 
 def _ours(settings: Settings, *, without: frozenset[str]) -> dict[str, str]:
-    """The machine's environment without any setting of ours but these: helpers that get S3's credentials may use it."""
+    """The environment, with only these settings of ours; the rest stays: helpers that get S3's keys may use it."""
     others = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "SEGMIND_"))}
     kept = {_KEPT: os.environ[_KEPT]} if _KEPT in os.environ else {}
     return {**others, **kept, **_named(settings, without)}
@@ -37,11 +37,11 @@ def _ours(settings: Settings, *, without: frozenset[str]) -> dict[str, str]:
 
 def _named(settings: Settings, without: frozenset[str]) -> Mapping[str, str]:
     """The settings as an environment; secrets travel here, never in argv."""
-    told = {}
+    variables = {}
     for name in Settings.model_fields.keys() - TABLES - without:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
         if value is not None:
-            told[f"{PREFIX}{name.upper()}"] = str(value)
-    return told
+            variables[f"{PREFIX}{name.upper()}"] = str(value)
+    return variables

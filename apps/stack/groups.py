@@ -1,9 +1,9 @@
-"""Groups of processes that the commands of one folder share: joined where they are up, else started; ended by the last.
+"""Groups of processes that the commands of one folder share. A command joins or starts them; the last one ends them.
 
 Each group has a keeper (apps/stack/keeper.py) and, in `$RESTYLE_HOME/run/`, four files: `<group>.lock`, which its
 keeper holds alone; `<group>.users`, which each command that uses it holds together with the others, so that the kernel
-counts them; `<group>.json`, its story, there while it can be joined (mode 0600, it holds passwords); and
-`<group>.stays`, there where it outlives its users. docs/decisions/0029 tells why.
+counts them; `<group>.json`, its description, there while it can be joined (mode 0600, it holds passwords); and
+`<group>.stays`, there where it outlives its users. Why: docs/decisions/0029.
 """
 
 from __future__ import annotations
@@ -35,47 +35,47 @@ STARTING = "Another command is starting or ending the stack of this folder"
 
 @dataclass(frozen=True)
 class Made:
-    """What a group is started with."""
+    """What is needed to start a group."""
 
     children: list[dict[str, Any]]
-    #: Its story, for those who join.
-    story: dict[str, Any]
+    #: Its description, for commands that join.
+    description: dict[str, Any]
     #: Whether it answers.
     answers: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True)
 class Group:
-    """A group as a command wants it."""
+    """A group that a command needs."""
 
     name: str
     make: Callable[[], Made]
-    #: Groups that its children need to their end.
+    #: Groups that its children need until they end.
     uses: tuple[str, ...] = ()
-    #: Refuses one that is up and does not fit.
-    check: Callable[[dict[str, Any]], None] = lambda _story: None
+    #: Raises where a group that is up does not fit, by its description.
+    check: Callable[[dict[str, Any]], None] = lambda _description: None
 
 
 @dataclass
 class Member:
-    """One command's part in a group that is up."""
+    """One command's membership in a group."""
 
     group: Group
     users: Lock
     #: None until the group is up.
-    story: dict[str, Any] | None = None
+    description: dict[str, Any] | None = None
     #: Whether this command has started it.
     is_started_here: bool = False
     keeper: subprocess.Popen[bytes] | None = None
 
     @property
     def name(self) -> str:
-        """The group's."""
+        """The group's name."""
         return self.group.name
 
 
 class Ending(Exception):
-    """A group is up and can be joined no more."""
+    """A group is up, but is ending and can no longer be joined."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -92,7 +92,7 @@ class Groups:
 
     @contextmanager
     def joined(self, groups: Sequence[Group], *, detach: bool) -> Iterator[list[Member]]:
-        """Groups that are up for as long as this lasts, and longer where others use them, or they are detached.
+        """Has these groups up within the context, and longer where others use them, or they are detached.
 
         Raises:
             ConfigurationError: one cannot be started, or is up and does not fit.
@@ -116,8 +116,8 @@ class Groups:
             try:
                 with self.home.turn("start", STARTING, TURN_TIMEOUT):
                     for group in groups:
-                        members.append(self._member(group))  # noqa: PERF401 - what was joined is left where one fails
-                    self._start([member for member in members if member.story is None], detach=detach)
+                        members.append(self._member(group))  # noqa: PERF401 - those joined are left again where one fails
+                    self._start([member for member in members if member.description is None], detach=detach)
                     for member in members if detach else ():
                         self._have_stay(member.name)
             except BaseException as error:
@@ -130,20 +130,20 @@ class Groups:
                 return members
 
     def _member(self, group: Group) -> Member:
-        """A part in a group: of one that is up, or of one that is to be started.
+        """A membership in a group that is up; without a description where it is yet to be started.
 
         Raises:
-            Ending: it is up and can be joined no more.
+            Ending: it is ending, and can no longer be joined.
         """
         member = Member(group, Lock(self.home.folder("run") / f"{group.name}.users"))
         try:
             if not member.users.share():
                 raise Ending(group.name)
             if is_held_alone(self.home.run(f"{group.name}.lock")):
-                member.story = self.home.story(group.name)
-                if member.story is None:
+                member.description = self.home.description(group.name)
+                if member.description is None:
                     raise Ending(group.name)
-                group.check(member.story)
+                group.check(member.description)
         except BaseException:
             member.users.close()
             raise
@@ -173,7 +173,7 @@ class Groups:
     # -- starting ------------------------------------------------------------------------------------------
 
     def _start(self, members: list[Member], *, detach: bool) -> None:
-        """Starts groups, all at a time; another port is tried where one was taken meanwhile."""
+        """Starts groups, all at once; retries with other ports where one was taken meanwhile."""
         waiting = list(members)
         for last in (False, False, True):
             made = [member.group.make() for member in waiting]
@@ -183,8 +183,8 @@ class Groups:
             for member, one in zip(waiting, made, strict=True):
                 assert member.keeper is not None
                 if self._answers(member, one):
-                    member.story, member.is_started_here = {**one.story, "pid": member.keeper.pid}, True
-                    self.home.secret(f"{member.name}.json", json.dumps(member.story))
+                    member.description, member.is_started_here = {**one.description, "pid": member.keeper.pid}, True
+                    self.home.secret(f"{member.name}.json", json.dumps(member.description))
                     continue
                 self._end_keeper(member.keeper)
                 failed.append(member)
@@ -208,7 +208,7 @@ class Groups:
         if detach:
             self._have_stay(group.name)
         keeper = subprocess.Popen(
-            # -P: no module of the current folder takes the place of ours, or of Python's.
+            # -P: so that no module of the current folder shadows ours or Python's.
             [sys.executable, "-P", "-m", KEEPER], env=plain(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
             stderr=private.open_log(self.home.log("keeper")), start_new_session=True,
         )  # fmt: skip
@@ -227,12 +227,12 @@ class Groups:
     # -- leaving -------------------------------------------------------------------------------------------
 
     def _leave(self, member: Member) -> None:
-        """Parts with a group; the last one ends it, and waits for its end. Ctrl-C meanwhile ends it at once."""
+        """Leaves a group; the last command ends it, and waits for its end. Ctrl-C meanwhile ends it at once."""
         try:
             with self.home.turn("start", STARTING, 0 if is_urgent() else TURN_TIMEOUT):
-                # One after the other: of two that leave together, one is the last.
+                # One at a time, so that of two that leave together exactly one is the last.
                 is_last = member.users.alone()
-        except StateUnavailable:  # whoever has the turn has been stopped
+        except StateUnavailable:  # the process that has the turn is stopped
             is_last = member.users.alone()
         try:
             if is_last and not self.home.run(f"{member.name}.stays").exists():
@@ -241,14 +241,14 @@ class Groups:
             member.users.close()
 
     def _wait_for_keeper(self, member: Member) -> None:
-        """Has a keeper end, and waits for it: one of this process may not have taken its lock yet."""
+        """Ends a keeper, and waits for it; one that this process started may not have taken its lock yet."""
         lock, own = self.home.run(f"{member.name}.lock"), member.keeper
         try:
             self._signal(member)
             while is_held_alone(lock) or (own and own.poll() is None):
                 time.sleep(0.02)
                 if is_urgent():
-                    self._signal(member)  # a second one ends its patience with its children
+                    self._signal(member)  # a second signal has it kill its children
         except KeyboardInterrupt:
             self._signal(member)
             deadline = time.monotonic() + KILL_TIMEOUT

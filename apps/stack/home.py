@@ -1,4 +1,4 @@
-"""`$RESTYLE_HOME`: the folder of one embedded stack, and what every command can see there of its groups."""
+"""`$RESTYLE_HOME`: the folder of one embedded stack, and the state of its groups that commands read there."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from apps.stack.locks import Lock, is_held_alone
 from restyle.errors import StateUnavailable
 from restyle.runtime import private
 
-#: The module that keeps a group.
+#: The module of the keepers.
 KEEPER = "apps.stack.keeper"
-#: Seconds after which a command says what it waits for.
+#: Seconds of waiting after which a command says what it waits for.
 PATIENCE = 1.5
-#: Seconds until a keeper whose patience was ended must be gone.
+#: Seconds within which a keeper must be gone after a second signal.
 KILL_TIMEOUT = 10.0
 
 Say = Callable[[str], None]
@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Home:
-    """The folder, of which nothing is believed that is not this user's.
+    """The folder. Files in it that are not this user's alone are refused.
 
     Each group has files in its `run/` (apps/stack/groups.py).
     """
@@ -39,10 +39,10 @@ class Home:
     say: Say = field(default=lambda _text: None)
 
     def folder(self, name: str) -> Path:
-        """A folder in it, which only its owner can enter.
+        """Makes a folder in it that only this user can enter; checks it where it exists.
 
         Raises:
-            NotOurs: there is one of somebody else's, or open to others.
+            NotOurs: it exists, and is not this user's alone.
         """
         path = private.make_folder(self.path)
         for part in name.split("/"):
@@ -50,10 +50,10 @@ class Home:
         return path
 
     def check(self) -> None:
-        """Makes sure that what stands there of groups was written by this user; nothing may be there yet.
+        """Checks that only this user can have written the files of groups, where there are any.
 
         Raises:
-            NotOurs: others can have written it.
+            NotOurs: others can have.
         """
         for path in (self.path, self.path / "run"):
             private.check_folder(path)
@@ -73,7 +73,7 @@ class Home:
         return path
 
     def child(self, name: str, argv: list[str], *, env: dict[str, str], **how: Any) -> dict[str, Any]:
-        """What a keeper is told of a child."""
+        """The description of a child for its keeper."""
         defaults = {"restart": True, "grace": 10.0}
         return {
             "name": name,
@@ -86,47 +86,47 @@ class Home:
 
     # -- its groups ----------------------------------------------------------------------------------------
 
-    def story(self, name: str) -> dict[str, Any] | None:
-        """What is story of a group that can be joined; None where it is not up, or is ending.
+    def description(self, name: str) -> dict[str, Any] | None:
+        """The description of a group that can be joined; None where it is not up, or is ending.
 
         Raises:
             NotOurs: others can have written it.
         """
         self.check()
         try:
-            story: dict[str, Any] = json.loads(private.read(self.run(f"{name}.json")))
+            description: dict[str, Any] = json.loads(private.read(self.run(f"{name}.json")))
         except (OSError, ValueError):
             return None
-        return story if is_held_alone(self.run(f"{name}.lock")) else None
+        return description if is_held_alone(self.run(f"{name}.lock")) else None
 
     def signal(self, name: str) -> None:
         """Sends SIGTERM to a group's keeper, where there is one.
 
         Raises:
-            NotOurs: the process that stands there is no keeper of this group.
+            NotOurs: the process that is named there is no keeper of this group.
         """
         lock = self.run(f"{name}.lock")
         try:
             if is_held_alone(lock):
-                # Keepers of older versions stand in the story alone.
-                pids.end(int(private.read(lock) or (self.story(name) or {})["pid"]), KEEPER, lock)
+                # The id of a keeper of an older version is in the description alone.
+                pids.end(int(private.read(lock) or (self.description(name) or {})["pid"]), KEEPER, lock)
         except (ProcessLookupError, FileNotFoundError, ValueError, KeyError):
             return
 
     def up(self) -> list[str]:
-        """The groups whose keepers live, those that are ending too.
+        """The groups whose keepers run, also those that are ending.
 
         Raises:
-            NotOurs: others can have written what stands there.
+            NotOurs: others can have written the files.
         """
         self.check()
         names = sorted(path.stem for path in (self.path / "run").glob("*.lock"))
         return [name for name in names if is_held_alone(self.run(f"{name}.lock"))]
 
     def end(self, name: str, timeout: float) -> bool:
-        """Ends a group, whoever uses it; one that is ending already is waited for. True where it is gone."""
+        """Ends a group, whoever uses it, and waits; only waits where it is ending already. True where it is gone."""
         lock = self.run(f"{name}.lock")
-        if self.story(name) is not None:  # a second signal would end the patience with its calls in flight
+        if self.description(name) is not None:  # a second signal would cut off its calls in flight
             self.signal(name)
         for patience in (timeout, KILL_TIMEOUT):
             deadline = time.monotonic() + patience
@@ -147,10 +147,10 @@ class Home:
 
     @contextmanager
     def turn(self, name: str, why: str, timeout: float = float("inf")) -> Iterator[None]:
-        """Something that one command of this folder does at a time; says what it waits for where that takes long.
+        """Within it no other command of this folder has the same turn; says what it waits for where that takes long.
 
         Raises:
-            StateUnavailable: the other command has not come to its end in so many seconds.
+            StateUnavailable: another command has had the turn for `timeout` seconds.
         """
         path = self.folder("run") / f"{name}.turn"
         lock, began, is_announced = Lock(path), time.monotonic(), False
@@ -163,7 +163,7 @@ class Home:
                     is_announced = True
                     self.say(f"{why} (process {private.read(path)}). Waiting")
                 time.sleep(0.02)
-            with suppress(OSError):  # on a full disk: nobody is told who has the turn
+            with suppress(OSError):  # on a full disk nobody learns who has the turn
                 lock.write(str(os.getpid()))
             yield
         finally:

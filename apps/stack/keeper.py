@@ -1,9 +1,9 @@
-"""`python -m apps.stack.keeper`: a process that keeps a group of children alive, and ends them all when it should end.
+"""`python -m apps.stack.keeper`: a process that keeps a group of children alive, and ends them when it ends itself.
 
-It should end at SIGTERM, and when no command uses the group any more, however those commands ended: each of them holds
-the group's lock of users. On Linux the children end with the keeper in every case (PR_SET_PDEATHSIG). Other commands
-know by a lock of its own that the group is up, and by the group's story that it can be joined: a keeper that ends
-removes the story first.
+It ends at SIGTERM, and when no command uses the group any more, however those commands ended: each of them holds the
+group's lock of users. On Linux the children end with the keeper in every case (PR_SET_PDEATHSIG). Its own lock shows
+other commands that the group is up, and the group's description that it can be joined; a keeper that ends removes the
+description first.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any
 from apps.stack.locks import Lock
 from restyle.runtime import cores, private
 
-#: Bytes of a log at which a new one is begun at the next start.
+#: Bytes of a log from which on the next start begins a new one.
 LOG_BYTES = 5_000_000
 #: Seconds that a child must live to count as started: what dies sooner will most likely die again.
 STARTED = 10.0
-#: Seconds for which the keeper's own lock may be in the hands of those who only look whether it is held.
-LOOKED_AT = 2.0
+#: Most seconds for which other commands, which only check the keeper's own lock, hold it together.
+SHARED_FOR = 2.0
 
 
 @dataclass
 class Child:
-    """A process in the keeper's care."""
+    """A process that the keeper keeps alive."""
 
     name: str
     argv: list[str]
@@ -64,7 +64,7 @@ class Child:
         self.began = time.monotonic()
 
     def mind(self, now: float) -> bool:
-        """Starts it again where it has ended by itself, later each time; True where its deaths count otherwise now."""
+        """Restarts it where it has ended by itself, after growing pauses; True where its count of deaths changed."""
         if not self.restart or self.process is None:
             return False
         has_lived = now - self.began >= STARTED
@@ -89,15 +89,15 @@ class Keeper:
     #: Held together by every command, and every other keeper, that uses the group.
     users: Lock
     #: There while the group can be joined.
-    story: Path
+    description: Path
     #: There where the group stays up without users.
     stays: Path
-    #: Tells how often the children die.
+    #: The file with how often the children die.
     deaths: Path
     stops: int = field(default=0)
 
     def keep(self) -> None:
-        """Keeps the children until it is time to end."""
+        """Keeps the children alive until it has to end, and ends them."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
         self.deaths.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ class Keeper:
             changed = [child for child in self.children if child.mind(time.monotonic())]
             if changed:
                 self._tell_deaths()
-        self.story.unlink(missing_ok=True)
+        self.description.unlink(missing_ok=True)
         for child in reversed(self.children):
             self._end(child)
         self.stays.unlink(missing_ok=True)
@@ -117,11 +117,11 @@ class Keeper:
         self.stops += 1
 
     def _is_unused(self) -> bool:
-        """Whether nobody uses the group; from then on nobody can join it."""
+        """Whether nobody uses the group; if so, nobody can join it any more."""
         return not self.stays.exists() and self.users.alone()
 
     def _tell_deaths(self) -> None:
-        """Says how often in a row each child has died, and how."""
+        """Writes how often in a row each child has died, and its last exit code."""
         counts = {child.name: [child.deaths, child.process and child.process.returncode] for child in self.children}
         try:
             private.write(self.deaths, json.dumps(counts))
@@ -129,7 +129,7 @@ class Keeper:
             return
 
     def _end(self, child: Child) -> None:
-        """SIGTERM, patience, SIGKILL; a second SIGTERM to the keeper ends the patience."""
+        """Sends SIGTERM, waits, sends SIGKILL; a second SIGTERM to the keeper ends the wait."""
         process = child.process
         if process is None or process.poll() is not None:
             return
@@ -143,14 +143,14 @@ class Keeper:
 
 
 def end_with_parent() -> None:
-    """Lets a child be killed when this process ends in whatever way (Linux); runs between fork and exec."""
+    """Has the system kill a child when this process ends, however it ends (Linux); runs between fork and exec."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def hold(path: Path) -> None:
-    """Holds the group's lock for as long as this process lives: whoever waits for it finds nothing of it left."""
-    lock, deadline = Lock(path), time.monotonic() + LOOKED_AT
+    """Holds the group's lock for as long as this process lives: once it is free, no child is left."""
+    lock, deadline = Lock(path), time.monotonic() + SHARED_FOR
     while not lock.alone():
         if time.monotonic() > deadline:
             sys.exit("another keeper holds the lock")
@@ -159,7 +159,7 @@ def hold(path: Path) -> None:
 
 
 def main() -> None:
-    """Reads from standard input, in one line, what to keep; holds the locks; keeps."""
+    """Reads the children and paths from one line of standard input, takes the locks, and keeps the children alive."""
     cores.write_none()
     orders: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     hold(Path(orders["lock"]))

@@ -1,8 +1,8 @@
 """The embedded stack: a real Valkey, a real S3 server, the sandbox and a worker, for whoever has configured none.
 
 Each is a group of its own (apps/stack/groups.py): every command of the folder joins what is up and starts what is
-missing, and the last one to leave ends it. A worker is of one workspace: the sandbox's and the real one have each their
-own.
+missing, and the last one to leave ends it. A worker serves one workspace: the sandbox's and the real one have each
+their own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from apps.stack import environments
-from apps.stack.fitting import check_worker, story_of_worker
+from apps.stack.fitting import check_worker, describe_worker
 from apps.stack.groups import STARTING, TURN_TIMEOUT, Group, Groups, Made, Member
 from apps.stack.home import Home, Say, tail
 from config.settings import Settings
@@ -33,15 +33,15 @@ from restyle.s3.store import EMBEDDED_BUCKET
 
 #: Credits on the account of an embedded sandbox: enough for any trial.
 SANDBOX_CREDITS = 1000.0
-#: The servers that a worker needs to its end.
+#: The servers that a worker needs until it ends.
 VALKEY, S3, SANDBOX = "valkey", "s3", "sandbox"
-#: What the groups of workers begin with.
+#: The prefix of the names of workers' groups.
 WORKER = "worker-"
-#: Deaths in a row, each soon after its start, by which a child is taken for one that cannot start.
+#: Deaths in a row, each soon after the start, from which on a child counts as unable to start.
 DEATHS = 3
-#: Seconds beyond a call's own that a group may take to end.
+#: Seconds that a group may take to end, beyond those of a call.
 END_SLACK = 60.0
-#: Bytes of free disk below which nothing that is paid for could be stored.
+#: Bytes of free disk below which it counts as full: paid pictures could not be stored.
 FULL_DISK = 1_000_000
 
 
@@ -57,35 +57,35 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Stack:
-    """What is up, as settings that every door can be opened with, and this command's part in it."""
+    """The servers that are up, as settings by which clients are opened, and this command's memberships."""
 
     settings: Settings
     home: Home
     members: list[Member] = field(default_factory=list)
 
     def with_more(self, more: Stack) -> Stack:
-        """The same, completed."""
+        """This stack and one that was joined later, with the later one's settings."""
         return Stack(more.settings, self.home, [*self.members, *more.members])
 
     @property
     def worker(self) -> Member | None:
-        """This command's part in its worker."""
+        """This command's membership in its worker's group."""
         return next((member for member in self.members if member.name.startswith(WORKER)), None)
 
     def ended(self) -> str:
-        """The first group of this stack that has ended, or is ending; empty: all are up."""
+        """The first group of this stack that has ended, or is ending; empty where all are up."""
         return next((member.name for member in self.members if self._is_over(member)), "")
 
     def _is_over(self, member: Member) -> bool:
-        story = self.home.story(member.name)
-        return story is None or story.get("pid") != (member.story or {}).get("pid")
+        description = self.home.description(member.name)
+        return description is None or description.get("pid") != (member.description or {}).get("pid")
 
     def has_worker(self) -> bool:
         """Whether a worker of any command is up in this folder."""
         return any(name.startswith(WORKER) for name in self.home.up())
 
     def trouble(self) -> Trouble | None:
-        """Why this command's worker does not start; None where it does, or has not been tried often enough."""
+        """Why this command's worker does not start; None where it does, or has died fewer than three times."""
         if self.worker is None:
             return None
         deaths, code = self.home.deaths(self.worker.name).get("worker", (0, None))
@@ -103,7 +103,7 @@ class Stack:
         return True
 
     def is_disk_full(self) -> bool:
-        """Whether there is no room where this folder's servers store."""
+        """Whether the disk of this folder's servers is full."""
         servers = any(member.name in {VALKEY, S3} for member in self.members)
         return servers and shutil.disk_usage(self.home.path).free < FULL_DISK
 
@@ -112,7 +112,7 @@ def home_of(settings: Settings, say: Say = lambda _text: None) -> Home:
     """The folder of these settings' stack.
 
     Raises:
-        NotOurs: its name is a link of somebody else's.
+        NotOurs: the path is another user's link.
     """
     return Home(private.resolved(settings.home), settings.api_timeout + END_SLACK, say)
 
@@ -121,16 +121,16 @@ def home_of(settings: Settings, say: Say = lambda _text: None) -> Home:
 def stack(
     settings: Settings, *, worker: bool, sandbox: bool, detach: bool = False, say: Say = lambda _text: None
 ) -> Iterator[Stack]:
-    """Joins what is up and starts what is missing; it lives until the last command that uses it has ended.
+    """Joins what is up and starts what is missing; each part runs until the last command that uses it has ended.
 
-    Only parts that are not configured are started: a Redis or a workspace that is set is taken from there.
+    Only parts that are not configured are started: where a Redis or a workspace is set, that one is used.
 
     Args:
         settings: as read.
         worker: whether there must be a worker.
         sandbox: whether there must be a sandbox of the API.
         detach: whether all of it stays up afterwards.
-        say: told what the command waits for.
+        say: gets a sentence on what the command waits for.
 
     Raises:
         ConfigurationError: a part cannot be started (the message has the end of its log), or is up and does not fit.
@@ -143,18 +143,18 @@ def stack(
         def join(*groups: Group) -> dict[str, Any]:
             joined = held.enter_context(Groups(home).joined(groups, detach=detach))
             members.extend(joined)
-            return {key: value for member in joined for key, value in (member.story or {}).items()}
+            return {key: value for member in joined for key, value in (member.description or {}).items()}
 
         if servers := _servers(settings, home):
             _refuse_older(home)
             settings = with_servers(settings, join(*servers))
         if sandbox and settings.local_sandbox is None:
-            story = join(Group(SANDBOX, partial(_sandbox, home)))
+            description = join(Group(SANDBOX, partial(_sandbox, home)))
             settings = settings.model_copy(
                 update={
                     "sandbox": True,
-                    "api_url": story["url"],
-                    "api_key": SecretStr(story["key"]),
+                    "api_url": description["url"],
+                    "api_key": SecretStr(description["key"]),
                     "local_sandbox": True,
                 }
             )
@@ -165,7 +165,7 @@ def stack(
 
 @contextmanager
 def s3(settings: Settings, *, say: Say = lambda _text: None) -> Iterator[Settings | None]:
-    """The settings with an S3 that has a workspace; None where that is the embedded one, and it was never used."""
+    """The settings, completed with the embedded S3 where no workspace is set; None where that was never used."""
     if settings.workspace is not None:
         yield settings
         return
@@ -174,7 +174,7 @@ def s3(settings: Settings, *, say: Say = lambda _text: None) -> Iterator[Setting
         yield None
         return
     with Groups(home).joined([Group(S3, partial(_s3, home))], detach=False) as (member,):
-        yield with_servers(settings, member.story or {})
+        yield with_servers(settings, member.description or {})
 
 
 def stop(settings: Settings, *, timeout: float, say: Say = lambda _text: None) -> tuple[list[str], list[str]]:
@@ -189,21 +189,24 @@ def stop(settings: Settings, *, timeout: float, say: Say = lambda _text: None) -
 
 
 def module(name: str, *words: str) -> list[str]:
-    """What runs a module of ours; -P, so that no file of the current folder takes the place of one, or of Python's."""
+    """The command that runs a module of ours; -P, so that no file of the current folder shadows it or Python's."""
     return [sys.executable, "-P", "-m", name, *words]
 
 
-def with_servers(settings: Settings, story: Mapping[str, Any]) -> Settings:
+def with_servers(settings: Settings, description: Mapping[str, Any]) -> Settings:
     """The settings, completed with the servers that are up."""
     update: dict[str, Any] = {}
-    if settings.redis_url is None and "redis_url" in story:
-        update |= {"redis_url": SecretStr(story["redis_url"]), "local_redis": story.get("host", socket.gethostname())}
-    if settings.workspace is None and "s3_url" in story:
+    if settings.redis_url is None and "redis_url" in description:
+        update |= {
+            "redis_url": SecretStr(description["redis_url"]),
+            "local_redis": description.get("host", socket.gethostname()),
+        }
+    if settings.workspace is None and "s3_url" in description:
         update |= {
             "workspace": f"s3://{EMBEDDED_BUCKET}",
-            "local_s3_endpoint": story["s3_url"],
-            "local_s3_access_key": SecretStr(story["s3_access_key"]),
-            "local_s3_secret_key": SecretStr(story["s3_secret_key"]),
+            "local_s3_endpoint": description["s3_url"],
+            "local_s3_access_key": SecretStr(description["s3_access_key"]),
+            "local_s3_secret_key": SecretStr(description["s3_secret_key"]),
         }
     return settings.model_copy(update=update)
 
@@ -212,13 +215,13 @@ def with_servers(settings: Settings, story: Mapping[str, Any]) -> Settings:
 
 
 def _servers(settings: Settings, home: Home) -> list[Group]:
-    """Valkey and the S3 server, those of them that are not configured."""
+    """Valkey and the S3 server, as far as they are not configured."""
     parts = [(settings.redis_url, VALKEY, _valkey), (settings.workspace, S3, _s3)]
     return [Group(name, partial(make, home)) for given, name, make in parts if given is None]
 
 
 def _refuse_older(home: Home) -> None:
-    """Raises where the servers of an older version are up, which kept both in one group: they have the same files."""
+    """Raises where an older version's servers are up, which were one group: they use the same files."""
     if "servers" in home.up():
         raise ConfigurationError(
             f"the servers of an older version of restyle are up in {home.path}; end them first: restyle stop"
@@ -239,37 +242,37 @@ def _s3(home: Home) -> Made:
     home.folder(f"s3/{EMBEDDED_BUCKET}")
     argv = [rclone_binary(), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null",
             "--vfs-cache-mode", "off", "--dir-cache-time", "1s", str(home.folder("s3"))]  # fmt: skip
-    # Its flag would show the credentials to everyone who can list processes.
+    # By the environment, since everyone who can list processes could read a flag.
     env = plain(RCLONE_AUTH_KEY=f'"{pair[0]},{pair[1]}"')
-    story = {"s3_url": url, "s3_access_key": pair[0], "s3_secret_key": pair[1]}
-    return Made([home.child("s3", argv, env=env)], story, lambda: _listens(url))
+    description = {"s3_url": url, "s3_access_key": pair[0], "s3_secret_key": pair[1]}
+    return Made([home.child("s3", argv, env=env)], description, lambda: _listens(url))
 
 
 def _sandbox(home: Home) -> Made:
     """The sandbox of the API."""
     key, port = f"SG_{secrets.token_hex(8)}", free_port()
-    story = {"url": f"http://127.0.0.1:{port}/v1/sdxl-img2img", "key": key}
+    description = {"url": f"http://127.0.0.1:{port}/v1/sdxl-img2img", "key": key}
     argv = module("apps.sandbox", "--port", str(port), "--credits", str(SANDBOX_CREDITS))
     child = home.child("sandbox", argv, env=plain(SANDBOX_API_KEY=key), grace=3.0)
-    return Made([child], story, lambda: _listens(story["url"]))
+    return Made([child], description, lambda: _listens(description["url"]))
 
 
 def _worker_group(settings: Settings, home: Home) -> Group:
-    """The worker of a workspace; it says by its heartbeat that it is there, so nobody waits for it here."""
+    """The worker of a workspace; its heartbeat shows that it is up, so nothing waits for it here."""
 
     def make() -> Made:
         env = environments.of_worker(settings)
         child = home.child("worker", worker_command(settings), env=env, grace=settings.api_timeout + 20)
-        return Made([child], story_of_worker(settings))
+        return Made([child], describe_worker(settings))
 
-    # Its namespace tells the workspaces of one Redis apart.
+    # Each workspace has a namespace of its own.
     name = WORKER + settings.effective_workspace.namespace.split(":")[1]
     uses = [VALKEY, *([S3] if settings.local_s3_endpoint else ()), *([SANDBOX] if settings.local_sandbox else ())]
-    return Group(name, make, tuple(uses), lambda story: check_worker(settings, story, home.say))
+    return Group(name, make, tuple(uses), lambda description: check_worker(settings, description, home.say))
 
 
 def worker_command(settings: Settings) -> list[str]:
-    """What runs a worker: one process, or a supervisor of several."""
+    """The command of a worker: one process, or a supervisor of several."""
     processes = settings.effective_processes
     return module("workers.main") if processes == 1 else module("workers.supervisor", str(processes))
 

@@ -1,4 +1,4 @@
-"""Locks of one folder's commands, by flock: the kernel releases them with the process, at kill -9 too.
+"""Locks between the commands of one folder, by flock: the kernel releases them with the process, also at kill -9.
 
 Imports nothing that costs memory: keepers live as long as the stack.
 """
@@ -16,10 +16,10 @@ class Lock:
     """An open file that several processes hold together, or one alone."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, which stays when everybody is gone; only its owner can.
+        """Opens the file, which stays when nobody holds it any more.
 
         Raises:
-            NotOurs: what has its name is a link, or somebody else's.
+            NotOurs: the path is a link, or somebody else's.
         """
         private.make_folder(path.parent)
         self._file = private.open_file(path, os.O_CREAT | os.O_RDWR)
@@ -32,24 +32,24 @@ class Lock:
         """Holds it alone; False where others hold it too: then this process holds nothing any more."""
         if self._lock(fcntl.LOCK_EX):
             return True
-        # The kernel need not keep a shared lock where it cannot be made an exclusive one: the same everywhere.
+        # Some kernels drop the shared lock where it cannot become exclusive: dropped here, it is the same everywhere.
         fcntl.flock(self._file, fcntl.LOCK_UN)
         return False
 
     def write(self, text: str) -> None:
-        """Puts this into the file, in the place of all that was there."""
+        """Replaces the file's content."""
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, text.encode(), 0)
 
     def is_at(self, path: Path) -> bool:
-        """Whether this very file lies there; not where somebody removed it meanwhile."""
+        """Whether the open file is the one at this path; not where somebody removed it meanwhile."""
         try:
             return os.path.samestat(os.fstat(self._file), path.stat())
         except FileNotFoundError:
             return False
 
     def close(self) -> None:
-        """Lets go of it."""
+        """Releases it."""
         os.close(self._file)
 
     def _lock(self, how: int) -> bool:
@@ -61,7 +61,7 @@ class Lock:
 
 
 def is_held_alone(path: Path) -> bool:
-    """Whether a process holds the lock alone; who looks so disturbs nobody else who looks."""
+    """Whether a process holds the lock alone; checked by a shared lock, so several may check at once."""
     try:
         file = private.open_file(path, os.O_RDWR)
     except FileNotFoundError:

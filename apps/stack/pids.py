@@ -1,4 +1,4 @@
-"""Processes by their numbers, which a file may have from anybody, and which the system gives to others later on."""
+"""Ends processes by their ids, safely: a file with an id may be anybody's, and the system gives ids out again."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from restyle.runtime.private import NotOurs
 
 
 def end(pid: int, module: str, lock: Path) -> None:
-    """Sends SIGTERM to this user's own process that runs a module of ours and has the lock open, and to no other.
+    """Sends SIGTERM to a process, if it is this user's, runs this module of ours, and has the lock open.
 
     Raises:
         ProcessLookupError: there is no such process.
-        NotOurs: it is another one.
+        NotOurs: it is another kind of process.
     """
     if sys.platform != "linux":
         _check_words(pid, module, lock)
         os.kill(pid, signal.SIGTERM)
         return
-    handle = os.pidfd_open(pid)  # stands for this very process, whoever has its number afterwards
+    handle = os.pidfd_open(pid)  # stays bound to this process, even where its id is given out again
     try:
         if not _is_it(pid, module, lock):
             raise _not_it(pid, lock)
@@ -32,13 +32,15 @@ def end(pid: int, module: str, lock: Path) -> None:
 
 
 def _is_it(pid: int, module: str, lock: Path) -> bool:
-    """Whether a process runs the module and has the lock open; of another user's process nobody can see so much."""
-    place = Path("/proc") / str(pid)
+    """Whether a process runs the module and has the lock open; False for another user's, which cannot be inspected."""
+    folder = Path("/proc") / str(pid)
     try:
-        if place.stat().st_uid != os.geteuid() or module.encode() not in (place / "cmdline").read_bytes().split(b"\0"):
+        if folder.stat().st_uid != os.geteuid() or module.encode() not in (folder / "cmdline").read_bytes().split(
+            b"\0"
+        ):
             return False
         held = lock.stat()
-        return any(os.path.samestat(file.stat(), held) for file in (place / "fd").iterdir() if file.exists())
+        return any(os.path.samestat(file.stat(), held) for file in (folder / "fd").iterdir() if file.exists())
     except PermissionError:
         return False
     except FileNotFoundError:
@@ -46,11 +48,11 @@ def _is_it(pid: int, module: str, lock: Path) -> bool:
 
 
 def _check_words(pid: int, module: str, lock: Path) -> None:
-    """The same by what `ps` says of it, where there is no /proc: its user and its words."""
-    told = subprocess.run(
+    """The same where there is no /proc: by its user and command line, from `ps`."""
+    listing = subprocess.run(
         ["/bin/ps", "-o", "uid=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
-    owner, _, words = told.stdout.strip().partition(" ")
+    owner, _, words = listing.stdout.strip().partition(" ")
     if not words:
         raise ProcessLookupError(pid)
     if owner != str(os.geteuid()) or module not in words.split():

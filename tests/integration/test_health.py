@@ -13,7 +13,7 @@ from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
 from tests.support.servers import running_s3
 from workers.gauges import Gauges
-from workers.health import Health, doors, examine
+from workers.health import Health, connection_checks, examine
 
 
 def test_readiness_names_the_part_that_is_away(redis_url: str, tmp_path: Path) -> None:
@@ -21,11 +21,11 @@ def test_readiness_names_the_part_that_is_away(redis_url: str, tmp_path: Path) -
     state = State(redis_url, namespace="restyle:x:", account="")
     with running_s3(tmp_path) as s3:
         store, workspace = s3.store, s3.workspace
-        checks = doors(state, store, workspace)
+        checks = connection_checks(state, store, workspace)
         assert examine(checks) == (200, {"redis": "ok", "s3": "ok"})
         s3.kill()
         assert examine(checks)[0] == 200
-        status, told = examine(doors(state, store, workspace))
+        status, told = examine(connection_checks(state, store, workspace))
         s3.start()
     assert (status, told["redis"]) == (503, "ok")
     assert "S3 cannot be reached" in told["s3"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.stack.fitting import check_worker, story_of_worker
+from apps.stack.fitting import check_worker, describe_worker
 from config.reading import load_settings
 from config.settings import Settings
 from restyle.errors import ConfigurationError
@@ -22,7 +22,7 @@ def settings(**changed: Any) -> Settings:
 
 def story(**changed: Any) -> dict[str, Any]:
     """What the keeper of a worker with such settings tells, read again from its file."""
-    values: dict[str, Any] = json.loads(json.dumps(story_of_worker(settings(**changed))))
+    values: dict[str, Any] = json.loads(json.dumps(describe_worker(settings(**changed))))
     return values
 
 

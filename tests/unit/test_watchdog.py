@@ -6,24 +6,24 @@ from dataclasses import replace
 
 import pytest
 
-from workers.watchdog import Look, Patience
+from workers.watchdog import Inspection, Patience
 
-WELL = Look(at=0, turned=0, received=0, beaten=0, wanting=False)
+WELL = Inspection(at=0, turned=0, received=0, beaten=0, wanting=False)
 
 
-def after(limit: float, looks: list[Look | float]) -> str:
-    """What has stopped after these looks; a number is a moment at which Redis was away."""
+def after(limit: float, looks: list[Inspection | float]) -> str:
+    """What has stopped after these inspections; a number is a moment at which Redis was away."""
     patience, found = Patience(limit, 0), ""
     for look in looks:
-        if isinstance(look, Look):
+        if isinstance(look, Inspection):
             found = patience.stopped(look)
         else:
             patience.away(look)
     return found
 
 
-def looks(until: int, **signs: float) -> list[Look | float]:
-    """A look each second at a worker of which these signs stand still; all others are fresh."""
+def looks(until: int, **signs: float) -> list[Inspection | float]:
+    """An inspection each second of a worker of which these signs stand still; all others are fresh."""
     fresh = [{"turned": at, "received": at, "beaten": at, "wanting": True} for at in range(until + 1)]
     return [replace(WELL, at=at, **{**found, **signs}) for at, found in enumerate(fresh)]  # type: ignore[arg-type]
 
