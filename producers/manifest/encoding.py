@@ -1,10 +1,10 @@
-"""What to say of a file that is not text in UTF-8. Read by source.py."""
+"""Explains why a file is not text in UTF-8. Used by source.py."""
 
 from __future__ import annotations
 
 import re
 
-#: First bytes of files that are often taken for a manifest, and what to do about them.
+#: First bytes of files that are often given as a manifest, and what to do about them.
 _KINDS = (
     (b"PK\x03\x04", "is a ZIP file and no workbook: unpack it, and give the table or the folder that is in it"),
     (b"\xd0\xcf\x11\xe0", "is an old Office file that cannot be read: save it as .xlsx"),
@@ -36,12 +36,12 @@ def why_no_text(start: bytes) -> str:
 
 
 def why_no_utf8(line: bytes) -> str:
-    """What to say of a line that does not decode."""
+    """The reason why a line does not decode, with its probable encoding."""
     return _convert(_likely(line))
 
 
 def _likely(line: bytes) -> str:
-    """The encoding that a line probably has. Letters of the west stand among others, those of Asia in a row."""
+    """A line's probable encoding: western ones have single bytes beyond ASCII, Asian ones long runs of them."""
     names = ("windows-1252", *_ASIAN) if not _WESTERN_RUN.search(line) else (*_ASIAN, "windows-1252")
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""Exports of shops and feeds, recognised by their columns: which is what, and which pictures are of one product.
+"""Exports of shops and feeds, recognised by their columns; makes rows of one picture each, or a list, of their rows.
 
 Read by table.py and document.py. The page for users: docs/guides/shops.md.
 """
@@ -13,7 +13,7 @@ from producers.manifest.cells.columns import plain
 from producers.manifest.entry import Problems, Row
 from producers.manifest.source import wrong
 
-#: What no picture has.
+#: Reasons for leaving out rows.
 NO_PICTURE = "row{s} without a picture"
 _OTHER_VIEW = "row{s} of another store view"
 _COMMA = re.compile(r"\s*,\s*")
@@ -24,58 +24,58 @@ Rows = Callable[[Iterator[Row], Problems], Iterator[Row]]
 
 @dataclass(frozen=True)
 class Feed:
-    """An export that is known."""
+    """A known kind of export."""
 
     name: str
-    """As `--feed` takes it."""
+    """Its name for `--feed`."""
     form: str
-    """What it is, with its article."""
+    """What messages call it, with the article."""
     signs: Sequence[frozenset[str]]
-    """Sets of columns, plain, one of which it has whole."""
+    """Sets of plain column names; a file that has all of one set is of this kind."""
     rows: Rows
-    """Makes rows with one picture, or a list of them, out of its rows."""
+    """Turns its rows into rows with one picture, or a list of pictures."""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Our name -> its columns, plain, of which the first that is there is taken."""
+    """Our name -> its plain column names, of which the first that is there is taken."""
 
     def has(self, names: Sequence[str]) -> bool:
         """Whether columns are those of this export."""
-        found = set(map(plain, names))
-        return any(sign <= found for sign in self.signs)
+        plain_names = set(map(plain, names))
+        return any(sign <= plain_names for sign in self.signs)
 
     def renames(self, names: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-        """Our names with the file's columns; those that were given win."""
+        """Our name -> the file's column, by this export's columns; `given` takes precedence."""
         by_plain = {plain(name): name for name in reversed(names)}
         renames: dict[str, str] = {}
         for own, columns in self.columns.items():
-            found = next((by_plain[column] for column in columns if column in by_plain), "")
-            if found and found != own and own not in names:
-                renames |= {own: found} | ({f"meta.{found}": found} if own == "id" else {})
+            source = next((by_plain[column] for column in columns if column in by_plain), "")
+            if source and source != own and own not in names:
+                renames |= {own: source} | ({f"meta.{source}": source} if own == "id" else {})
         return renames | dict(given)
 
 
-def feed_of(names: Sequence[str], wanted: str, source: str) -> Feed | None:
+def feed_of(names: Sequence[str], requested: str, source: str) -> Feed | None:
     """The export that these columns are of; None where they are a table of the user's own.
 
     Raises:
-        ManifestError: it is to be taken for one that it is not.
+        ManifestError: `--feed` requests one that is unknown, or whose columns are missing.
     """
-    if wanted == "none":
+    if requested == "none":
         return None
-    if not wanted:
+    if not requested:
         return next((feed for feed in FEEDS.values() if feed.has(names)), None)
-    if wanted not in FEEDS:
-        raise wrong(source, f"--feed {wanted}: there is no such export; there are: {', '.join(FEEDS)}, none")
-    feed = FEEDS[wanted]
+    if requested not in FEEDS:
+        raise wrong(source, f"--feed {requested}: there is no such export; there are: {', '.join(FEEDS)}, none")
+    feed = FEEDS[requested]
     if not feed.has(names):
         here = frozenset(map(plain, names))
         _, missing = min((len(sign - here), sorted(sign - here)) for sign in feed.signs)
-        raise wrong(source, f"--feed {wanted}: has no columns {', '.join(missing)}, as {feed.form} has", 1)
+        raise wrong(source, f"--feed {requested}: has no columns {', '.join(missing)}, as {feed.form} has", 1)
     return feed
 
 
 # -- Shopify -----------------------------------------------------------------------------------------------
 
-#: Columns of a product that stand in its first row alone.
+#: Columns of a product that only its first row has.
 _OF_PRODUCT = frozenset(
     {
         "title", "bodyhtml", "description", "vendor", "productcategory", "standardizedproducttype", "type",
@@ -91,7 +91,7 @@ def _cell(row: Row, *columns: str) -> str:
 
 
 def _shopify(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
-    """Rows that carry further images follow the product's first row, which alone has its title."""
+    """Rows with further images follow the product's first row, which alone has its title."""
     handle, shared, number = "", dict[str, str](), 0
     for row in rows:
         of_row = _cell(row, "handle", "urlhandle") or handle
@@ -117,7 +117,7 @@ def _listed(cell: object) -> list[str]:
 
 
 def _woocommerce(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
-    """A row a product, or a variation of one; all of its pictures stand in one cell, the first is the main one."""
+    """A row a product, or a variation of one; one cell has all of its pictures, the main one first."""
     for row in rows:
         if _cell(row, "type", "typ") != "variation":
             problems.count("products")

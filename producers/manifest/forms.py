@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes and words, and how it is read. Read by __init__.py."""
+"""Recognises the form of a manifest by its first bytes and words, and opens its reader. Used by __init__.py."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from restyle.s3.store import Store
 
 _LINES = (".jsonl", ".ndjson")
 _JSON = (b"{", b"[")
-#: Characters of a first line that are looked at to tell an entry a line from a document.
+#: Characters of a first line that are read to tell JSON lines from one document.
 _FIRST = 65536
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a file's rows are read."""
+    """A recognised file, and how its rows are read."""
 
     form: str
-    """What it is, with its article."""
+    """What messages call it, with the article."""
     rows: Rows
     names: tuple[str, ...]
     originals: Callable[[Collection[Stand]], Iterator[tuple[Stand, list[str]]]]
@@ -49,10 +49,10 @@ class Form:
 
 
 def of(content: Source, options: ReadOptions, store: Store | None) -> Form | Listing:
-    """What a file is.
+    """The form of a file.
 
     Raises:
-        ManifestError: it is nothing that can be read, or not what the options say.
+        ManifestError: it cannot be read, or the options are for another form.
     """
     if sheets.is_workbook(content):
         _refuse(options.items, "--items", content, "a workbook, which has sheets")
@@ -109,7 +109,7 @@ def _refuse(given: str, option: str, content: Source, form: str) -> None:
 
 
 def _is_lines(content: Source, options: ReadOptions) -> bool:
-    """Whether a JSON text that begins with an object has an entry a line."""
+    """Whether a JSON text that begins with an object is JSON lines."""
     if content.name.removesuffix(".gz").lower().endswith(_LINES):
         return True
     with content.text() as text:
@@ -117,7 +117,7 @@ def _is_lines(content: Source, options: ReadOptions) -> bool:
         start, is_only = next(lines, ""), next(lines, None) is None
     first = start.strip()
     if not start.endswith(("\n", "\r")) and len(start) == _FIRST:
-        return False  # of a document that is written in one line
+        return False  # so long a line is a document
     whole = decode_first(content.name, content.head[: content.head.find(b"{")].count(b"\n") + 1, first)
     if not isinstance(whole, dict) or "fileSchema" in whole:
         return False
@@ -126,7 +126,7 @@ def _is_lines(content: Source, options: ReadOptions) -> bool:
 
 
 def _frames(value: dict[str, Any], options: ReadOptions) -> bool:
-    """Whether an object is rather a document with lists of entries than an entry."""
+    """Whether an object is a document with lists of entries, rather than an entry."""
     if options.columns or any(name.lower() == "image" or is_image_alias(name) for name in value):
         return False
     return any(isinstance(one, list) and one and isinstance(one[0], dict) for one in value.values()) or any(
@@ -139,6 +139,6 @@ def _inventory(content: Source) -> dict[str, Any] | None:
     if b'"fileSchema"' not in content.head:
         return None
     with content.text() as text:
-        found = decode(content.name, 1, text.read())
-    wanted = {"fileSchema", "fileFormat", "files", "destinationBucket"}
-    return found if isinstance(found, dict) and wanted <= found.keys() else None
+        document = decode(content.name, 1, text.read())
+    required = {"fileSchema", "fileFormat", "files", "destinationBucket"}
+    return document if isinstance(document, dict) and required <= document.keys() else None

@@ -1,4 +1,4 @@
-"""Ids of entries whose row gives none. Read by rows.py and listing.py."""
+"""Ids of entries whose rows give none. Used by rows.py and listing.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
 
-#: Digits of what is a code and no count.
+#: Digits from which on a number is probably a code, not a count.
 _CODE = 5
 _NAMED = 5
 _NAMES = re.compile(r"\{([^{}]+)\}")
@@ -19,11 +19,11 @@ _NAMES = re.compile(r"\{([^{}]+)\}")
 class DefaultIds:
     """Keys without their suffix; with it where two images would have one id (`shoe.jpg`, `shoe.png`).
 
-    Which ones share a stem is only known once all keys were seen, so the first id asked for costs a pass over them.
+    Which keys share a stem is only known once all have been read, so the first id costs a pass over them.
     """
 
     def __init__(self, keys: Callable[[], Iterator[str]]) -> None:
-        """Keeps where to stream the keys of all entries without an id from."""
+        """`keys` streams the keys of all entries without an id."""
         self._keys = keys
 
     def of(self, key: str) -> str:
@@ -37,7 +37,7 @@ class DefaultIds:
 
 
 class LostZeros:
-    """Ids that are probably numbers by a spreadsheet's doing: shorter than their siblings, by the zeros in front."""
+    """Finds ids whose leading zeros a spreadsheet has probably removed: numbers that are shorter than the others."""
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
@@ -46,7 +46,7 @@ class LostZeros:
         self._is_sequence = False
 
     def add(self, entry_id: str, line: int) -> None:
-        """Looks at an id."""
+        """Counts an id."""
         if not (entry_id.isascii() and entry_id.isdigit()):
             return
         length = len(entry_id)
@@ -58,7 +58,7 @@ class LostZeros:
             lines.append(line)
 
     def warning(self) -> str:
-        """What to say of them; empty where there is nothing to say."""
+        """A warning about them; empty where there are none."""
         if not self._counts:
             return ""
         usual = max(self._counts, key=lambda length: (length in self._padded, self._counts[length]))
@@ -70,9 +70,9 @@ class LostZeros:
         lines = sorted(line for length in shorter for line in self._first.get(length, []))[:_NAMED]
         named = ", ".join(map(str, lines))
         named += ", …" if count > len(lines) else ""
-        told = "1 id is a number" if count == 1 else f"{count:,} ids are numbers"
+        subject = "1 id is a number" if count == 1 else f"{count:,} ids are numbers"
         return (
-            f"{told} with fewer digits than the others, which have {usual} (line{'s' * (count > 1)} {named}):"
+            f"{subject} with fewer digits than the others, which have {usual} (line{'s' * (count > 1)} {named}):"
             " has a spreadsheet taken zeros off? Format the column as text"
         )
 
@@ -109,7 +109,7 @@ class IdTemplate:
 
 
 def shared_stems(keys: Iterable[str]) -> frozenset[int]:
-    """The hashes of those stems that stand before several suffixes; memory does not grow with the keys."""
+    """The hashes of those stems that keys with different suffixes share; memory does not grow with the keys."""
     with closing(sqlite3.connect("")) as seen:  # a file of its own, which SQLite removes
         seen.execute("PRAGMA synchronous = OFF")
         seen.execute("PRAGMA cache_size = -32768")
@@ -130,5 +130,5 @@ def _pairs(keys: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 def _hash(text: str) -> int:
-    """64 bits that stand for a text as long as this process lives."""
+    """A 64-bit hash of a text, the same for as long as this process lives."""
     return hash(unicodedata.normalize("NFC", text))

@@ -1,4 +1,4 @@
-"""The names below a folder or prefix: whether one is there, and which is meant where it is not. Read by place.py."""
+"""The names below a folder or prefix: whether one exists, and else which is probably meant. Used by place.py."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 
 from restyle.s3.store import Store
 
-#: Names that are looked at for what is meant.
+#: Most names that are listed.
 _MOST = 1_000_000
 _SUGGESTED = 20
 
 
 class Names:
-    """Names, listed when the first is looked for; memory does not grow with them."""
+    """Names, listed at the first lookup; memory does not grow with them."""
 
     def __init__(self, listed: Callable[[], Iterator[str]]) -> None:
-        """Keeps how to list them, each relative to where they lie."""
+        """`listed` streams them, relative to the folder or prefix."""
         self._listed = listed
 
     def has(self, name: str) -> bool:
@@ -31,14 +31,14 @@ class Names:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all names are known; of too many, some are."""
+        """Whether all names are known; False where there are too many."""
         count: int = self._table.execute("SELECT count(*) FROM names").fetchone()[0]
         return count < _MOST
 
     def meant(self, name: str) -> str:
-        """What to say of a name that is not there: which one is probably meant; empty where none is."""
-        found = self._table.execute("SELECT name FROM names WHERE folded = ? LIMIT ?", (_folded(name), _SUGGESTED))
-        others = sorted((other for (other,) in found), key=lambda other: _difference(name, other))
+        """A hint at the name that is probably meant by one that does not exist; empty where none is like it."""
+        rows = self._table.execute("SELECT name FROM names WHERE folded = ? LIMIT ?", (_folded(name), _SUGGESTED))
+        others = sorted((other for (other,) in rows), key=lambda other: _difference(name, other))
         if not others:
             return ""
         _, difference = _difference(name, others[0])
@@ -74,7 +74,7 @@ def names_in_prefix(prefix: str, store: Store) -> Names:
 
 
 def _folded(name: str) -> str:
-    """What names that are easily taken for one another have in common: the last part, without case and suffix."""
+    """The form in which similar names are equal: the last part, without case and suffix."""
     stem = posixpath.splitext(_plain(name).rpartition("/")[2])[0]
     return stem.strip().casefold()
 
@@ -84,7 +84,7 @@ def _plain(name: str) -> str:
 
 
 def _difference(name: str, other: str) -> tuple[int, str]:
-    """How much lies between two names, and what to say of it where it cannot be seen."""
+    """How different two names are (0: least), and a note on the difference where it is hard to see."""
     one, two = posixpath.normpath(_plain(name)), _plain(other)
     if one == two:
         is_form = "\\" not in name

@@ -1,7 +1,7 @@
 """The bytes of a manifest: fetched to this machine once, hashed, and read as text as often as needed.
 
-What comes through a pipe or from S3 is spooled to a temporary file, so that every pass sees the same.
-Read by table.py, document.py and listing.py.
+A pipe's or an S3 object's content is spooled to a temporary file, so that every pass reads the same.
+Used by table.py, document.py and listing.py.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Source:
         """The decoded content, its line ends untouched.
 
         Raises:
-            ManifestError: whatever is wrong with it, told by line.
+            ManifestError: it cannot be decoded or decompressed, or has changed; with the line where that is known.
         """
         with self._explained():
             if self._stat() != self._stamp:
@@ -118,8 +118,8 @@ class Source:
         return cast("BinaryIO", io.BufferedReader(_Unpacked(self.name, self.path), _HEAD))
 
     def _stat(self) -> tuple[int, int]:
-        found = self.path.stat()
-        return found.st_size, found.st_mtime_ns
+        status = self.path.stat()
+        return status.st_size, status.st_mtime_ns
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -133,7 +133,7 @@ class Source:
             raise wrong(self.name, f"cannot be read: {error.strerror or error}") from None
 
     def _not_utf8(self) -> ManifestError:
-        """Where the text stops being UTF-8, and what it may be instead."""
+        """The error for the first line that is not UTF-8, with its probable encoding."""
         with self._bytes() as content:
             number = 0
             while line := content.readline(4 * MAX_LINE):
@@ -146,7 +146,7 @@ class Source:
 
 
 def local(name: str) -> Source:
-    """A local file; what is no regular file, such as a pipe, is spooled.
+    """A local file; one that is not regular, such as a pipe, is spooled.
 
     Raises:
         ManifestError: it cannot be read.
@@ -186,7 +186,7 @@ def remote(uri: str, store: Store) -> Source | None:
 
 
 class _Unpacked(io.RawIOBase):
-    """What a gzip file holds, unless that is out of all proportion."""
+    """The content of a gzip file, up to a bound in proportion to its size."""
 
     def __init__(self, name: str, path: Path) -> None:
         self._name = name

@@ -1,6 +1,6 @@
-"""What schedules fired, as it lies in S3 from the firing until its run is planned: `schedules/<name>/<run>.json`.
+"""Firings of schedules in S3, from the firing until its run is planned: `schedules/<name>/<run>.json`.
 
-Beats write it, before Redis hears of the run's id. A firing that is not there is none, whatever Redis says.
+Beats write them before they claim the run's id in Redis. A firing counts only if it is in S3, whatever Redis says.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Unfounded(Exception):
 
 
 class Over(Unfounded):
-    """It is settled, or a later one of its schedule is."""
+    """It has ended, or a later one of its schedule has."""
 
     def __init__(self, settled: Settled) -> None:
         super().__init__("its schedule has settled it, or a later one")
@@ -57,17 +57,17 @@ class Fired:
 
         Raises:
             Unfounded: there is none that could be planned by this version.
-            TransientError: S3 does not tell.
+            TransientError: S3 is out of reach.
         """
         if not is_run_id(run_id):
             raise Unfounded("it is no run's id")
         try:
-            found = self.store.get(self.workspace.firing(run_id), max_bytes=MAX_BYTES)
+            stored = self.store.get(self.workspace.firing(run_id), max_bytes=MAX_BYTES)
         except InputNotFound:
             raise Unfounded("no beat has written it to S3") from None
         except InvalidImage:
             raise Unfounded(f"it has more than {MAX_BYTES:,} bytes in S3") from None
-        firing = _read(found.data)
+        firing = _read(stored.data)
         if firing.run_id != run_id:
             raise Unfounded("what lies in S3 is another one")
         if settled := self.over(firing):
@@ -82,8 +82,8 @@ class Fired:
     def settled(self, name: str) -> Settled | None:
         """How a schedule's last firing ended; None where that is not known."""
         try:
-            found = self.store.get(self.workspace.schedule(name), max_bytes=MAX_BYTES)
-            return Settled.model_validate_json(found.data)
+            stored = self.store.get(self.workspace.schedule(name), max_bytes=MAX_BYTES)
+            return Settled.model_validate_json(stored.data)
         except (InputNotFound, InvalidImage, ValidationError):
             return None
 
@@ -102,6 +102,6 @@ def _read(data: bytes) -> Firing:
         return Firing.model_validate_json(data)
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False)
-        told = printable(f"what lies in S3 is no firing: {problems[0]['loc']}: {problems[0]['msg']}", 300)
+        reason = printable(f"what lies in S3 is no firing: {problems[0]['loc']}: {problems[0]['msg']}", 300)
         is_newer = all(problem["type"] == "extra_forbidden" or problem["loc"] == ("v",) for problem in problems)
-        raise (Newer if is_newer else Unfounded)(told) from None
+        raise (Newer if is_newer else Unfounded)(reason) from None

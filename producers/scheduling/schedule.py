@@ -82,19 +82,19 @@ class Firing(Value):
     @property
     def request(self) -> PlanRequest:
         """What is to be planned."""
-        wanted = self.schedule
+        schedule = self.schedule
         return PlanRequest(
-            manifest=wanted.manifest,
-            variants=wanted.variants,
-            prompt=wanted.prompt,
-            sets=tuple(f"{name}={_cell(value)}" for name, value in wanted.sets.items()),
-            output=wanted.output,
-            skip_invalid=wanted.skip_invalid,
-            budget=wanted.budget,
-            finish_by=wanted.deadline(self.at),
-            priority=wanted.priority,
-            schedule=wanted.name,
-            labels=wanted.labels,
+            manifest=schedule.manifest,
+            variants=schedule.variants,
+            prompt=schedule.prompt,
+            sets=tuple(f"{name}={_cell(value)}" for name, value in schedule.sets.items()),
+            output=schedule.output,
+            skip_invalid=schedule.skip_invalid,
+            budget=schedule.budget,
+            finish_by=schedule.deadline(self.at),
+            priority=schedule.priority,
+            schedule=schedule.name,
+            labels=schedule.labels,
             notify=self.notify,
         )
 
@@ -149,13 +149,13 @@ def latest(schedule: Schedule, since: datetime, now: datetime) -> datetime | Non
     step = timedelta(hours=1)
     while True:
         begin = max(since, now - step)
-        found = None
+        last = None
         for moment in upcoming(schedule, begin):
             if moment > now:
                 break
-            found = moment
-        if found or begin == since:
-            return found
+            last = moment
+        if last or begin == since:
+            return last
         step *= 4
 
 
@@ -168,13 +168,13 @@ def due(settings: Settings, looked: Mapping[str, datetime], now: datetime) -> li
         now: the time by Redis.
     """
     grace = timedelta(seconds=settings.beat_grace)
-    found = []
+    firings = []
     for schedule in settings.schedule:
         since = looked.get(schedule.name)
         at = latest(schedule, since, now) if since is not None and since < now else None
         if at is not None:
-            found.append(fire(schedule, at, settings, missed=not schedule.catch_up and now - at > grace))
-    return found
+            firings.append(fire(schedule, at, settings, missed=not schedule.catch_up and now - at > grace))
+    return firings
 
 
 def overlapping(firing: Firing, unfinished: Sequence[Standing]) -> Overlap:

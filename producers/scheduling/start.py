@@ -1,4 +1,4 @@
-"""From a firing to its run: who may plan it, what an earlier run means for it, and the planning on a worker."""
+"""Plans the runs of firings: which worker may, what an unfinished earlier run means for it, and the planning."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ log = structlog.get_logger("restyle.schedule")
 
 @dataclass(frozen=True)
 class Starter:
-    """What firings are turned into runs with."""
+    """Turns firings into runs."""
 
     settings: Settings
     workspace: Workspace
     store: Store
     progress: Progress
     fleet: Fleet
-    #: Told of a firing that came to nothing because of an error.
+    #: Called with a firing whose run an error prevented, and the error.
     on_error: Callable[[Firing, str], None] = lambda _firing, _why: None
 
     @property
@@ -55,7 +55,7 @@ class Starter:
     # -- the dispatcher's part -----------------------------------------------------------------------------
 
     def hand_out(self, queue: Callable[[str], None]) -> None:
-        """Has every firing planned that may start; settles those that are overtaken, or skipped by their overlap."""
+        """Queues every firing that may start; closes those that are overtaken, or skipped by their overlap."""
         waiting = {name: firing for name in self.firings.names() if (firing := self._find(name))}
         newest = {firing.name: run_id for run_id, firing in waiting.items()}
         for run_id, firing in waiting.items():
@@ -108,7 +108,7 @@ class Starter:
     # -- the planner's part --------------------------------------------------------------------------------
 
     def start(self, run_id: str) -> None:
-        """Plans a firing's run, once however often it is asked to; what passes by itself is left to the next try.
+        """Plans a firing's run, once however often this is called; after a transient error the next try does it.
 
         Raises:
             TransientError: S3 or Redis is out of reach.

@@ -1,4 +1,4 @@
-"""What the columns of a table, or the keys of a JSON entry, mean. Read by table.py and document.py."""
+"""The meaning of a table's columns, or of a JSON entry's keys. Used by table.py and document.py."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from producers.manifest.cells.values import PARAMS, RESERVED
 
-#: What a file's header begins with when it is the report of an earlier run (reports/report.py writes it).
+#: How the header of an earlier run's report begins (reports/report.py writes it).
 REPORT_START = ("run_id", "job_id", "id", "variant", "image", "outcome")
-#: Columns of a report that tell how the run went, and give nothing to the next one.
+#: Columns of a report about the run's results, which the next run does not use.
 REPORT_ONLY = frozenset(
     {
         "run_id", "job_id", "outcome", "error", "http_status", "message", "attempts", "in_doubt", "credits",
@@ -32,7 +32,7 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-#: Other names for our columns, as they stand in other tools and in haste; none is a likely column of a catalog.
+#: Other names for our columns, from other tools and by haste; none is a likely column of a catalog.
 _ALIASES = {plain(name): name for name in sorted(KNOWN)} | {
     "cfg": "guidance_scale",
     "cfgscale": "guidance_scale",
@@ -77,22 +77,22 @@ _PICTURES = re.compile(r"image|img|photo|picture|file|path|uri|url|src|key", re.
 
 @dataclass(frozen=True)
 class Header:
-    """Where in a row its cells are."""
+    """The meaning of a row's cells, by their position."""
 
     known: tuple[tuple[int, str], ...] = ()
-    """Place and own name of reserved columns and parameters."""
+    """Position and our name of reserved columns and parameters."""
     kept: tuple[tuple[int, str], ...] = ()
-    """Place and name of metadata."""
+    """Position and name of metadata."""
     faults: tuple[tuple[str, str], ...] = ()
     """Column and reason."""
     renamed: frozenset[str] = field(default=frozenset())
-    """Those columns to rename that are there."""
+    """The columns to rename that exist."""
     image: str = ""
-    """What the column with the images is called in the file, where that is not `image`."""
+    """The file's own name of the column with the images; empty where there is none."""
 
     @property
     def names(self) -> frozenset[str]:
-        """All that rows of this header can give."""
+        """The names of all that rows of this header can have."""
         return frozenset(name for _, name in (*self.known, *self.kept))
 
     @property
@@ -102,7 +102,7 @@ class Header:
 
 
 def is_image_alias(name: str) -> bool:
-    """Whether a column is probably called `image` by others."""
+    """Whether a column's name is one that others use for `image`."""
     return plain(name) in IMAGE_ALIASES
 
 
@@ -114,26 +114,26 @@ def read_header(
     Args:
         names: as they stand in the file; blank ones have no meaning.
         renames: our name -> the file's column, which matches by its case first, then without.
-        is_report: whether the columns that only a report has are to be dropped.
-        is_export: whether it is a known program's, whose names are never meant to be ours.
+        is_report: whether to drop the columns that only a report has.
+        is_export: whether it is a known program's export, whose names are never misspelt names of ours.
     """
     if len(names) > MAX_COLUMNS:
         return Header(faults=(("", f"there are {len(names):,} columns; at most {MAX_COLUMNS:,} are read"),))
     aliases = _image_aliases(names, renames)
-    wanted, renamed = _wanted(names, dict(renames) | ({"image": aliases[0]} if len(aliases) == 1 else {}))
-    claimed = {_own_name(target)[1] for targets in wanted.values() for target in targets}
+    targets_of, renamed = _targets(names, dict(renames) | ({"image": aliases[0]} if len(aliases) == 1 else {}))
+    claimed = {_own_name(target)[1] for targets in targets_of.values() for target in targets}
     known: list[tuple[int, str]] = []
     kept: list[tuple[int, str]] = []
     faults: list[tuple[str, str]] = []
     seen: dict[tuple[bool, str], str] = {}
     own_names = frozenset(_own_name(name)[1] for name in names) | claimed
     for place, name in enumerate(names):
-        if not name or (is_report and name in REPORT_ONLY and name not in wanted):
+        if not name or (is_report and name in REPORT_ONLY and name not in targets_of):
             continue
-        for target in wanted.get(name, [name]):
+        for target in targets_of.get(name, [name]):
             is_known, own = _own_name(target)
             if target is name and own in claimed:
-                is_known, own = False, name  # its place was given to another column
+                is_known, own = False, name  # another column was renamed to it
             if (is_known, own) in seen:
                 faults.append((name, _twice(name, seen[is_known, own])))
                 continue
@@ -146,15 +146,15 @@ def read_header(
     return Header(tuple(known), tuple(kept), tuple(faults), renamed, image)
 
 
-def _wanted(names: Sequence[str], renames: Mapping[str, str]) -> tuple[dict[str, list[str]], frozenset[str]]:
-    """What each renamed column is to be called, and those columns to rename that are there."""
-    wanted: dict[str, list[str]] = {}
+def _targets(names: Sequence[str], renames: Mapping[str, str]) -> tuple[dict[str, list[str]], frozenset[str]]:
+    """The new names of each renamed column, and the columns to rename that exist."""
+    targets_of: dict[str, list[str]] = {}
     renamed = set()
     for target, source in renames.items():
-        if (found := _matching(source, names)) is not None:
-            wanted.setdefault(found, []).append(target)
+        if (column := _matching(source, names)) is not None:
+            targets_of.setdefault(column, []).append(target)
             renamed.add(source)
-    return wanted, frozenset(renamed)
+    return targets_of, frozenset(renamed)
 
 
 def _ambiguous(aliases: Sequence[str]) -> list[tuple[str, str]]:
@@ -165,7 +165,7 @@ def _ambiguous(aliases: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _image_aliases(names: Sequence[str], renames: Mapping[str, str]) -> list[str]:
-    """The columns that are probably called `image` by others, where none is called so."""
+    """The columns with names that others use for `image`, where none is called `image`."""
     if "image" in renames or "image" in map(str.lower, names):
         return []
     return [name for name in dict.fromkeys(names) if is_image_alias(name)]
@@ -189,7 +189,7 @@ def _own_name(name: str) -> tuple[bool, str]:
 
 
 def _meant(name: str, present: frozenset[str]) -> str:
-    """Which of our columns a name that is none of them nearly is, unless that one is there itself."""
+    """The name of ours that an unknown name is probably meant to be; empty where none is, or that one exists."""
     if name.lower().startswith(_META):
         return ""
     meant = near_miss(name)
@@ -197,7 +197,7 @@ def _meant(name: str, present: frozenset[str]) -> str:
 
 
 def near_miss(name: str) -> str:
-    """Our name that this one is nearly, or empty."""
+    """The name of ours that is most like this one; empty where none is near."""
     typed = plain(name)
     if typed in IMAGE_ALIASES:
         return "image"
@@ -220,7 +220,7 @@ def _one_slip(typed: str, meant: str) -> bool:
 
 
 def missing_image(names: Sequence[str]) -> str:
-    """What to say of a header without a column for the images."""
+    """The message about a header without a column for the images."""
     filled = [name for name in names if name]
     if len(filled) > MAX_COLUMNS:
         return "there is no such column"
@@ -232,7 +232,7 @@ def missing_image(names: Sequence[str]) -> str:
 
 
 def missing_column(target: str, source: str, names: Sequence[str]) -> str:
-    """What to say of a column that is to be renamed and is not there."""
+    """The message about a column to rename that does not exist."""
     close = difflib.get_close_matches(source, [name[:100] for name in names], 1)
     hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(name for name in names[:20] if name)}"
     return f"--column {target}={source}: there is no such column; {hint}"

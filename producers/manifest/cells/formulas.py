@@ -1,4 +1,4 @@
-"""Cells that a spreadsheet would compute or change: an apostrophe guards them, and is taken off as they are read.
+"""Cells that a spreadsheet would compute or change: an apostrophe guards them, and is removed when they are read.
 
 A spreadsheet takes 0017 for 17, 4006381333931 for 4.00638E+12, 1-2 for a day and true for TRUE, and writes it so.
 """
@@ -11,7 +11,7 @@ import re
 _FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 #: Whole numbers that stay as they are: no zero in front, and no more digits than are shown.
 _PLAIN = re.compile(r"0|[1-9][0-9]{0,9}")
-#: What is made of digits, and of what stands in numbers, days, times, shares and sums.
+#: Texts of digits and of characters that numbers, dates, times, shares and amounts of money have.
 _SUM = "$\u20ac\u00a3\u00a5"
 _NUMBER_LIKE = re.compile(
     rf"[ \u00a0]*[{_SUM}(]*[0-9.,][0-9.,:/ \u00a0'()%{_SUM}+-]*([eE][+-]?[0-9]+)?(\s[aApP][mM]?)?"

@@ -24,7 +24,7 @@ def pictures_in(cell: str) -> list[str]:
     if cell.count("://") < 2 and _MARKS.isdisjoint(cell):
         return []
     text = cell.strip()
-    starts = [found.start() for found in _ADDRESS.finditer(text)]
+    starts = [match.start() for match in _ADDRESS.finditer(text)]
     if len(starts) > 1:
         ends = [*starts[1:], len(text)]
         return [_bare(text[start:end]) for start, end in zip(starts, ends, strict=True)]

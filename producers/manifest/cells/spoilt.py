@@ -1,4 +1,4 @@
-"""What spreadsheets and exports write where they have no value, or have changed one. Read by rows.py and resolve.py."""
+"""Recognises what spreadsheets and exports write for a missing or changed value. Used by rows.py and resolve.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ERRORS = re.compile(
     r"|\u00bfNOMBRE\?)|Err:[0-9]{3}",
     re.IGNORECASE,
 )
-#: What programs write for nothing, in small letters; each may also be a word that somebody means.
+#: What programs write for no value, in lower case; each may also be a word that somebody means.
 _WORDS = frozenset(
     {
         "none", "null", "(null)", "nan", "nat", "n/a", "n.a.", "na", "<na>", "nil", "undefined", "\\n", "false",
@@ -21,7 +21,7 @@ _WORDS = frozenset(
 #: How these begin.
 ERROR_STARTS = frozenset("#Ee")
 _SHORTENED = re.compile(r"[+-]?[0-9]([.,][0-9]+)?[eE]\+[0-9]{1,3}")
-#: Characters that nobody sees, and that no cell is filled by.
+#: Invisible characters; a cell that has only these counts as empty.
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 
 

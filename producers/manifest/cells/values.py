@@ -1,4 +1,4 @@
-"""Cells become values of the type that the API's parameters have. Reads: rows.py."""
+"""Converts cells to the types of the API's parameters. Used by rows.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ def _shown(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    """Raises ValueError for what is too deep. What JSON has no text for, such as a date of TOML, has its own."""
+    """A value as JSON; a type that JSON does not have, such as a date of TOML, as its text.
+
+    Raises:
+        ValueError: it is nested too deeply.
+    """
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     except RecursionError:
@@ -59,7 +63,7 @@ def _number(value: object) -> float:
 
 
 def _number_hint(value: object) -> str:
-    """What to write instead, where a comma is all that is wrong."""
+    """A hint, where only a decimal comma is wrong; else empty."""
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18},[0-9]{1,18}\s*", value):
         return f"; write {value.strip().replace(',', '.')} with a point"
     return ""
@@ -96,7 +100,7 @@ def _word(value: object) -> str:
 
 
 def _name(value: object) -> str:
-    """Text, or a whole number that someone's export took for one."""
+    """A text; also from a whole number, which an export may have made of it."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(_whole(value))
     return _word(value)
@@ -115,7 +119,7 @@ RESERVED: Mapping[str, Callable[[object], str]] = {
 
 
 def is_filled(value: object) -> bool:
-    """Whether a cell gives something: not when it is null or blank, or has only what nobody sees."""
+    """Whether a cell has a value: not where it is null or blank, or has invisible characters alone."""
     if not isinstance(value, str):
         return value is not None
     if not value or value.isspace():
@@ -136,7 +140,7 @@ def as_meta(value: Any) -> str:
     """A JSON value as the text that metadata keeps.
 
     Raises:
-        ValueError: it has none; the message is the reason.
+        ValueError: it has no such text; the message is the reason.
     """
     if isinstance(value, str):
         return _encodable(value)

@@ -1,6 +1,6 @@
 """JSON manifests: an array of entries, an object with `defaults`, `variants` and `images`, or an entry a line (JSONL).
 
-Any other document as well, where paths say what its entries and columns are. Read by forms.py.
+Also any other document, where paths say what its entries and columns are. Used by forms.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Document:
     """The entries of a JSON file, one at a time."""
 
     def __init__(self, source: Source, renames: Mapping[str, str], *, lines: bool, items_at: str = "") -> None:
-        """Reads what stands beside the entries.
+        """Reads the defaults and variants.
 
         Args:
             source: the file.
@@ -59,7 +59,7 @@ class Document:
             raise wrong(self._source.name, f"{option} {reason}") from None
 
     def rows(self, problems: Problems) -> Iterator[Row]:
-        """Streams the rows; an entry that is no object is a problem, and so is a path that leads nowhere."""
+        """Streams the rows; an entry that is no object is a problem, and so is a path that no entry has."""
         unseen = set(self._paths)
         for stand, value in self._entries():
             if not isinstance(value, dict):
@@ -77,14 +77,14 @@ class Document:
         return ((stand, [json.dumps(value, ensure_ascii=False)]) for stand, value in self._entries() if stand in stands)
 
     def _entries(self) -> Iterator[tuple[Stand, Any]]:
-        """The entries with where they stand; of several in a line, those after the first by their number."""
+        """The entries with their source and line; a further entry in the same line is named by its number."""
         name, last = self._source.name, 0
         for number, (line, value) in enumerate(self._values(), 1):
             yield (name if line != last else f"{name} (entry {number:,})", line), value
             last = line
 
     def _each(self, value: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The entry with what paths lead to under our names; of several pictures, each by its number from 1."""
+        """The entry with the values of its paths under our names; once for each picture, numbered from 1."""
         if not self._paths:
             yield 0, value
             return
@@ -96,8 +96,8 @@ class Document:
                 one.pop(target, None)
                 if (column := self._renames[target]) in value:  # a key may have dots
                     one[target] = value[column]
-                elif (found := json_path.value_at(value, json_path.of_element(path, each, place))) is not MISSING:
-                    one[target] = found
+                elif (cell := json_path.value_at(value, json_path.of_element(path, each, place))) is not MISSING:
+                    one[target] = cell
             yield (number if None in each and chosen else 0), one
 
     def _row(self, stand: Stand, value: dict[str, Any], problems: Problems) -> Row | None:
@@ -126,7 +126,7 @@ class Document:
         return None if faults else Row(*stand, given, meta, not_text)
 
     def _missing(self, header: Header, value: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """Columns that an entry must have and has not."""
+        """Required columns that an entry does not have, each with the reason."""
         for target in {"image", "id"} & self._paths.keys():
             if target not in value:
                 reason = f"--column {target}={self._renames[target]}: leads nowhere in this entry, which has"
@@ -136,8 +136,8 @@ class Document:
         if "image" in self._renames:
             yield "image", "is missing"
         elif path := json_path.path_to_picture(value):
-            found = json_path.shown(path)
-            yield "image", f"there is no such column; if {found} has the images, give --column 'image={found}'"
+            shown = json_path.shown(path)
+            yield "image", f"there is no such column; if {shown} has the images, give --column 'image={shown}'"
         else:
             yield "image", missing_image(tuple(value))
 
@@ -162,7 +162,7 @@ class Document:
             cursor.end()
 
     def _read_frame(self) -> None:
-        """Finds defaults and variants, wherever they stand, going past the images."""
+        """Reads defaults and variants, whether they come before or after the images."""
         name, seen = self._source.name, set()
         with self._source.text() as text:
             cursor = JsonText(name, text)
@@ -183,15 +183,15 @@ class Document:
             raise wrong(name, "the object has no list of entries under this key", 0, "images")
 
     def _unknown(self, key: str) -> str:
-        """What to say of a document that is none of ours: where its entries are, if that can be seen."""
+        """The reason for refusing a document of another form, with a hint at where its entries are."""
         if close := difflib.get_close_matches(key, _PARTS, 1):
             return f"unknown key; did you mean {close[0]}?"
         with self._source.text() as text:
-            found = lists_in(JsonText(self._source.name, text))
-        if not found:
+            candidates = lists_in(JsonText(self._source.name, text))
+        if not candidates:
             return f"unknown key; a manifest has {', '.join(_PARTS)}"
-        lists = ", ".join(f"{json_path.shown(path)} ({count:,})" for path, count in found)
-        return f"is a document with lists of entries: {lists}; give --items {json_path.shown(found[0][0])}"
+        lists = ", ".join(f"{json_path.shown(path)} ({count:,})" for path, count in candidates)
+        return f"is a document with lists of entries: {lists}; give --items {json_path.shown(candidates[0][0])}"
 
     def _keep(self, key: str, value: Any, line: int) -> None:
         if key == "defaults" and isinstance(value, dict):
@@ -199,8 +199,8 @@ class Document:
         elif key == "variants" and isinstance(value, list):
             self.variants = value
         else:
-            wanted = "an object" if key == "defaults" else "a list"
-            raise wrong(self._source.name, f"must be {wanted}", line, key)
+            expected = "an object" if key == "defaults" else "a list"
+            raise wrong(self._source.name, f"must be {expected}", line, key)
 
 
 def _holds_objects(image: object) -> bool:

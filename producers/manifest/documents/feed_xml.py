@@ -1,6 +1,6 @@
 """XML feeds: items of RSS, entries of Atom, or elements by a path; their leaves are columns. Memory does not grow.
 
-Read by forms.py.
+Used by forms.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from producers.manifest.source import MAX_LINE, Source, wrong
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-#: Elements that are entries where no path says which.
+#: Names of elements that are entries, where no path is given.
 _ITEMS = frozenset({"item", "entry"})
 #: Characters that are read at a time, within a line.
 _CHUNK = 16384
@@ -49,7 +49,7 @@ class _Lines:
         return part
 
     def rest(self) -> None:
-        """Begins to count an element's characters anew."""
+        """Starts counting the characters of the next element."""
         self._since = 0
 
 
@@ -57,13 +57,13 @@ class XmlFeed:
     """The items of an XML file, one at a time."""
 
     def __init__(self, source: Source, renames: Mapping[str, str], *, items_at: str, feed: str) -> None:
-        """Looks at the first item.
+        """Reads the first item.
 
         Args:
             source: the file.
             renames: our name -> the name of an element.
             items_at: the path to the items, by names of elements below the root; empty: those of RSS and Atom.
-            feed: the export that it is taken for; empty: what its elements say, `none`: none.
+            feed: the export that it is; empty: by its elements, `none`: none.
 
         Raises:
             ManifestError: it is no XML, or has no items.
@@ -118,7 +118,7 @@ class XmlFeed:
         return read_header(names, renames, is_export=self.feed is not None)
 
     def _items(self, seen: list[str]) -> Iterator[tuple[int, dict[str, str], tuple[str, ...]]]:
-        """The items with the lines on which they begin; notes the paths of the first elements that it sees."""
+        """The items with the lines on which they begin; adds the paths of the first elements to `seen`."""
         name = self._source.name
         with self._source.text() as text:
             lines, stack, path = _Lines(name, text), list["Element"](), list[str]()
@@ -157,7 +157,7 @@ def _local(tag: str) -> str:
 
 
 def _leaves(item: Element) -> tuple[dict[str, str], tuple[str, ...]]:
-    """An item's texts by the names of their elements, those of Google before others; and its further pictures."""
+    """An item's texts by the names of their elements (Google's take precedence); and its further pictures."""
     cells: dict[str, str] = {}
     further: list[str] = []
     google: set[str] = set()

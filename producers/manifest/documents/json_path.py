@@ -1,6 +1,6 @@
 """Paths into JSON, as `--items` and `--column` take them: `products.items`, `media[0].src`, `media[*].src`.
 
-Read by document.py and feed_xml.py.
+Used by document.py and json_items.py.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ Step = str | int | None
 Path = tuple[Step, ...]
 _STEP = re.compile(r"""\[(?:(?P<number>\d{1,9})|(?P<each>\*)|"(?P<quoted>[^"]+)")\]|\.?(?P<key>[^.\[\]"]+)""")
 _DEEPEST = 5
-_LOOKED_AT = 20
+_MOST_KEYS = 20
 
 
 class _Missing:
-    """What a path does not lead to."""
+    """The type of MISSING."""
 
 
 MISSING = _Missing()
 
 
 def parse(text: str) -> Path:
-    """A path.
+    """Parses a path.
 
     Raises:
-        ValueError: it is none; the message is the reason.
+        ValueError: it is no path; the message is the reason.
     """
     steps: list[Step] = []
     at = 2 if text.startswith("$.") else 0
     while at < len(text):
-        found = _STEP.match(text, at)
-        if found is None:
+        match = _STEP.match(text, at)
+        if match is None:
             raise ValueError(f"{text}: is no path; write it like products.items or media[0].src")
-        if found["number"]:
-            steps.append(int(found["number"]))
+        if match["number"]:
+            steps.append(int(match["number"]))
         else:
-            steps.append(None if found["each"] else found["quoted"] or found["key"])
-        at = found.end()
+            steps.append(None if match["each"] else match["quoted"] or match["key"])
+        at = match.end()
     if not steps:
         raise ValueError("is an empty path; write it like products.items or media[0].src")
     return tuple(steps)
@@ -60,13 +60,13 @@ def shown(path: Path) -> str:
 
 
 def value_at(value: Any, path: Sequence[Step]) -> Any:
-    """What a path leads to; a list where it means each element; MISSING where it leads nowhere."""
+    """The value at a path; a list where the path has `[*]`; MISSING where there is none."""
     for place, step in enumerate(path):
         if step is None:
             if not isinstance(value, list):
                 return MISSING
-            found = [value_at(element, path[place + 1 :]) for element in value]
-            return [one for one in found if one is not MISSING]
+            values = [value_at(element, path[place + 1 :]) for element in value]
+            return [one for one in values if one is not MISSING]
         if isinstance(step, str):
             value = value.get(step, MISSING) if isinstance(value, dict) else MISSING
         else:
@@ -77,18 +77,18 @@ def value_at(value: Any, path: Sequence[Step]) -> Any:
 
 
 def numbers(value: Any, path: Sequence[Step]) -> Iterator[tuple[int, ...]]:
-    """Which elements a path with `[*]` means: a number for each of them."""
+    """The elements that a path with `[*]` matches: for each, its numbers, one for each `[*]`."""
     if None not in path:
         yield ()
         return
     place = list(path).index(None)
-    found = value_at(value, path[:place])
-    for number, element in enumerate(found if isinstance(found, list) else ()):
+    elements = value_at(value, path[:place])
+    for number, element in enumerate(elements if isinstance(elements, list) else ()):
         yield from ((number, *rest) for rest in numbers(element, path[place + 1 :]))
 
 
 def of_element(path: Path, each: Path, chosen: Sequence[int]) -> Path:
-    """A path with the numbers of one element in the place of `[*]`, as far as it goes the way of `each`."""
+    """A path with the numbers of one element in the place of `[*]`, as far as it has the steps of `each`."""
     left = list(chosen)
     steps: list[Step] = []
     for place, step in enumerate(path):
@@ -98,7 +98,7 @@ def of_element(path: Path, each: Path, chosen: Sequence[int]) -> Path:
 
 
 def path_to_picture(value: Any, before: Path = ()) -> Path:
-    """The path to something that has the form of a picture's name; empty where there is none."""
+    """The path to the first value that looks like a picture's name; empty where there is none."""
     if isinstance(value, str):
         return before if before and names_a_picture(value.strip()) and "\n" not in value else ()
     if len(before) >= _DEEPEST:
@@ -106,7 +106,7 @@ def path_to_picture(value: Any, before: Path = ()) -> Path:
     if isinstance(value, list):
         return path_to_picture(value[0], (*before, None)) if value else ()
     if isinstance(value, dict):
-        for key in list(value)[:_LOOKED_AT]:
-            if found := path_to_picture(value[key], (*before, key)):
-                return found
+        for key in list(value)[:_MOST_KEYS]:
+            if path := path_to_picture(value[key], (*before, key)):
+                return path
     return ()

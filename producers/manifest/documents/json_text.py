@@ -1,4 +1,4 @@
-"""JSON read value by value out of a text of any length, so that memory does not grow. Read by document.py."""
+"""Reads JSON value by value from a text of any length, so that memory does not grow. Used by document.py."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
                 raise ValueError(f"has {name[:100]!r} twice")
             seen.add(name)
-    return found
+    return members
 
 
 def _whole(digits: str) -> int:
@@ -41,24 +41,24 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_whole, parse_c
 
 
 def decode(name: str, line: int, text: str) -> Any:
-    """One JSON value that is the whole text.
+    """The JSON value of a whole text.
 
     Raises:
-        ManifestError: it is none.
+        ManifestError: it is no JSON.
     """
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise wrong(name, f"is no JSON: {error.msg} (column {error.colno})", line + error.lineno - 1) from None
     except (ValueError, RecursionError) as error:
-        raise wrong(name, _told(error), line) from None
+        raise wrong(name, _reason(error), line) from None
 
 
 def decode_first(name: str, line: int, text: str) -> Any:
-    """The JSON value that a line is; None where it goes on in the next one.
+    """The JSON value of a line; None where the value goes on in the next line.
 
     Raises:
-        ManifestError: neither.
+        ManifestError: it is neither.
     """
     try:
         return _DECODER.decode(text)
@@ -70,7 +70,7 @@ def decode_first(name: str, line: int, text: str) -> Any:
     return decode(name, line, text)
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return "is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
@@ -94,19 +94,19 @@ class JsonText:
                 return ""
             self._fill()
 
-    def take(self, wanted: str) -> str:
-        """Goes past one of these characters, and answers which.
+    def take(self, allowed: str) -> str:
+        """Goes past the next character, which must be one of `allowed`, and returns it.
 
         Raises:
-            ManifestError: another one stands there.
+            ManifestError: it is another one.
         """
-        found = self.peek()
-        if not found or found not in wanted:
-            expected = " or ".join(wanted)
-            shown = repr(found) if found else "the end of the file"
+        character = self.peek()
+        if not character or character not in allowed:
+            expected = " or ".join(allowed)
+            shown = repr(character) if character else "the end of the file"
             raise wrong(self._name, f"is no JSON: expected {expected}, found {shown}", self.line)
         self._at += 1
-        return found
+        return character
 
     def value(self) -> Any:
         """The next value, whole.
@@ -123,7 +123,7 @@ class JsonText:
                     line = self.line + self._buffer.count("\n", self._at, error.pos)
                     raise wrong(self._name, f"is no JSON: {error.msg}", line) from None
             except (ValueError, RecursionError) as error:
-                raise wrong(self._name, _told(error), self.line) from None
+                raise wrong(self._name, _reason(error), self.line) from None
             else:
                 # A number near the end of the buffer may go on, also where its dot or exponent is cut off (`1e-`, `5`).
                 if end + 2 < len(self._buffer) or self._ended:
@@ -142,7 +142,7 @@ class JsonText:
             more = self.take(",]") == ","
 
     def positions(self) -> Iterator[int]:
-        """The places of the array that begins here; whoever reads them takes each one's value before the next."""
+        """The positions of the array that begins here; the caller reads each one's value before the next."""
         self.take("[")
         more, number = self.peek() != "]" or not self.take("]"), 0
         while more:
@@ -161,7 +161,9 @@ class JsonText:
         if start not in {"[", "{"}:
             self.value()
             return
-        with suppress(ValueError, RecursionError):  # it goes on behind the buffer, or is told as it is gone through
+        with suppress(
+            ValueError, RecursionError
+        ):  # it does not end within the buffer, or is wrong, which is raised below
             self._move(_DECODER.raw_decode(self._buffer, self._at)[1])
             return
         if depth > _DEEPEST:
@@ -170,7 +172,7 @@ class JsonText:
             self.skip(depth + 1)
 
     def members(self) -> Iterator[str]:
-        """The keys of the object that begins here; whoever reads them takes each one's value before the next."""
+        """The keys of the object that begins here; the caller reads each one's value before the next."""
         self.take("{")
         more = self.peek() != "}" or not self.take("}")
         while more:
@@ -182,13 +184,13 @@ class JsonText:
             more = self.take(",}") == ","
 
     def end(self) -> None:
-        """Makes sure that nothing follows.
+        """Checks that nothing follows.
 
         Raises:
             ManifestError: something does.
         """
-        if found := self.peek():
-            raise wrong(self._name, f"is no JSON: {found!r} after its end", self.line)
+        if character := self.peek():
+            raise wrong(self._name, f"is no JSON: {character!r} after its end", self.line)
 
     def _move(self, to: int) -> None:
         self.line += self._buffer.count("\n", self._at, to)

@@ -1,4 +1,4 @@
-"""CSV and its like: cells between delimiters, with the lines that an editor counts. Read by table.py."""
+"""CSV and similar tables: cells between delimiters, with line numbers as an editor counts them. Used by table.py."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from producers.manifest.source import MAX_LINE, Source, wrong
 
 DELIMITERS = ",;\t|"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-#: Characters of a header that tell its delimiter; the csv module takes no longer cell than 131,072.
-_TOLD_BY = 65536
-#: From so many columns on, lines with as many cells as the header are rows, and no text with commas in it.
+#: Characters of a header by which its delimiter is recognised; the csv module takes cells of 131,072 at most.
+_HEADER_CHARACTERS = 65536
+#: From this many columns on, lines with as many cells as the header count as rows, not as text with commas.
 _ROW_LIKE = 4
 
 
 def delimiter_of(line: str) -> str:
-    """The delimiter that splits a header into most columns of ours, then into most cells; a comma where none does."""
+    """The delimiter that splits a header into most of our columns, then into most cells; else a comma."""
 
     def split(delimiter: str) -> tuple[int, int]:
-        cells = next(csv.reader([line[:_TOLD_BY]], delimiter=delimiter), [])
+        cells = next(csv.reader([line[:_HEADER_CHARACTERS]], delimiter=delimiter), [])
         return sum(cell.strip().lower() in KNOWN or is_image_alias(cell) for cell in cells), len(cells)
 
     return max(DELIMITERS, key=split)
 
 
 class Delimited:
-    """A text of rows whose cells stand between delimiters."""
+    """A text of rows with delimited cells."""
 
     def __init__(self, source: Source) -> None:
-        """Sees the delimiter in the first line that is not blank."""
+        """Recognises the delimiter by the first line that is not blank."""
         self._source = source
         self.name, self.is_guarded = source.name, True
         first = next((line for line in islice(source.lines(), 100) if line.strip()), "")
@@ -58,7 +58,7 @@ class Delimited:
                     yield begins, row
 
     def why_no_row(self, line: int, row: Sequence[str], width: int, image: int) -> str:
-        """Why a row cannot be what somebody means: a quote that was left open has swallowed the next ones.
+        """Why a row cannot be intended: a quote that was left open has swallowed the next rows. Empty where it can.
 
         Args:
             line: where it begins.
@@ -73,7 +73,7 @@ class Delimited:
         return ""
 
     def _holds_rows(self, cell: str, width: int, image: int) -> bool:
-        """Whether the lines of a cell behind the first are rows: with a picture in its place, or all of one width."""
+        """Whether a cell's lines after the first are rows: with a picture in the image column, or all of one width."""
         lines = [line for line in cell.splitlines()[1:] if line.strip()]
         rows = list(csv.reader(lines, delimiter=self._delimiter))
         if any(len(row) > image >= 0 and len(row) > 1 and names_a_picture(row[image].strip()) for row in rows):

@@ -1,4 +1,4 @@
-"""Whether a row of a report still is the one that was written: spreadsheets change ids. Read by table.py."""
+"""Checks that the ids in a report's rows are unchanged, since spreadsheets change them. Used by table.py."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class WrittenRows:
     """Checks the rows of a report by their job ids."""
 
     def __init__(self, uri: str, workspace: str) -> None:
-        """Keeps where the report may come from.
+        """Collects the workspaces that the report may be of.
 
         Args:
             uri: of the report.
-            workspace: where it is read; empty where nobody knows.
+            workspace: the present one; empty where it is not known.
         """
-        found = _RUN_FILE.fullmatch(uri)
-        self._known = [*_sides(workspace), *([found[1]] if found else [])]
+        match = _RUN_FILE.fullmatch(uri)
+        self._known = [*_sides(workspace), *([match[1]] if match else [])]
 
     def why_changed(self, row: Mapping[str, str]) -> str:
-        """Why a row is not the one that was written; empty where it is, or where nothing tells."""
+        """Why a row's id is not the one that was written; empty where it is, or where that cannot be checked."""
         job_id, record, variant = row.get("job_id", ""), row.get("record", ""), row.get("variant", "")
         if not job_id:
             return ""
         try:
             entry_id = normalise_id(row.get("id", ""))
         except (ValueError, RestyleError):
-            return ""  # told as it is read
+            return ""  # reported when the row is read
         if record:
             tail = f"/records/{escape(entry_id)}/{variant}.json"
             belongs = record.endswith(tail) and _is_of(job_id, entry_id, variant, [record.removesuffix(tail)])
@@ -61,5 +61,5 @@ def _sides(uri: str) -> Iterator[str]:
 
 
 def _of_image(image: str) -> list[str]:
-    found = _INPUT.fullmatch(image)
-    return [found[1]] if found else []
+    match = _INPUT.fullmatch(image)
+    return [match[1]] if match else []

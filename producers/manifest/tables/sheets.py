@@ -1,4 +1,4 @@
-"""Workbooks as tables: .xlsx, .xlsm, .xlsb, .ods, by a process that may end for what they need. Read by forms.py."""
+"""Workbooks as tables: .xlsx, .xlsm, .xlsb, .ods, read in a process with bounds of its own. Used by forms.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile
 from producers.manifest.source import Source, wrong
 from producers.manifest.tables.spooled import Spooled
 
-#: Never imported here: what it reads with is needed by no worker.
+#: Run as a process, never imported: workers do not need its libraries.
 _READER = str(Path(__file__).with_name("workbook_reader.py"))
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _PARTS = frozenset({"xl/workbook.xml", "xl/workbook.bin"})
@@ -17,7 +17,7 @@ _ODS = b"application/vnd.oasis.opendocument.spreadsheet"
 
 
 def is_workbook(source: Source) -> bool:
-    """Whether a file is a workbook, by what is in it."""
+    """Whether a file is a workbook, by its content."""
     if source.is_gzip:
         return False
     if source.head.startswith(_OLE):

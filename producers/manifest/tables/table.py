@@ -1,4 +1,4 @@
-"""A table with a header row, whatever it lies in: rows with the lines they stand on. Read by __init__.py."""
+"""Tables with a header row, of any file format, as rows with their lines. Used by forms.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from producers.manifest.feeds import Feed, feed_of
 from producers.manifest.tables.report_rows import WrittenRows
 from restyle.errors import ManifestError, Problem
 
-#: Rows in which a header is looked for where the first is none.
+#: Rows in which a header is searched where the first row is none.
 _TITLES = 20
 
 
@@ -32,7 +32,7 @@ class Grid(Protocol):
         """Rows that are not blank, with the line on which each begins."""
 
     def why_no_row(self, line: int, row: Sequence[str], width: int, image: int) -> str:
-        """Why a row cannot be what somebody means; empty where it may be."""
+        """Why a row cannot be intended; empty where it can."""
 
 
 class Table:
@@ -44,11 +44,11 @@ class Table:
         Args:
             grid: the rows.
             renames: our name -> the file's column.
-            feed: the export that it is taken for; empty: what its header says, `none`: none.
-            workspace: where it is read, for reports; empty where nobody knows.
+            feed: the export that it is; empty: by its header, `none`: none.
+            workspace: the present one, for reports; empty where it is not known.
 
         Raises:
-            ManifestError: the header cannot be used; everything wrong with it is told.
+            ManifestError: the header cannot be used; it lists everything that is wrong.
         """
         self._grid = grid
         self._header_line, cells = next(grid.cells(), (1, []))
@@ -99,12 +99,12 @@ class Table:
         return ""
 
     def originals(self, stands: Collection[Stand]) -> Iterator[tuple[Stand, list[str]]]:
-        """The cells of some rows as they stand in the file."""
+        """The cells of some rows as they are in the file."""
         name = self._grid.name
         return (((name, line), cells) for line, cells in self._grid.cells() if (name, line) in stands)
 
     def _header_further_down(self) -> str:
-        """What to say where titles stand above the header; empty where none is seen."""
+        """The message where titles stand above the header; empty where no header is found below."""
         for line, row in islice(self._grid.cells(), 1, _TITLES):
             if any(cell.strip().lower() == "image" or is_image_alias(cell) for cell in row):
                 return f"there is no such column; line {line} looks like the header: remove what stands above it"
