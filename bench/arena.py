@@ -1,4 +1,4 @@
-"""What every contender works between: a Valkey, the two fakes, and a folder; all ends with this process."""
+"""The servers of a benchmark: a Valkey, the two fakes, and a folder; all end with this process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INPUT_KB, OUTPUT_KB = 300, 200
 
 @dataclass
 class Fake:
-    """One of the fakes, as its counts tell of it."""
+    """A client of one of the fakes."""
 
     port: int
 
@@ -41,17 +41,17 @@ class Fake:
         return f"http://127.0.0.1:{self.port}"
 
     def set(self, latency: float, *, empty: bool = False) -> None:
-        """Answers take so many seconds from now on; counting starts anew, and what it holds may be forgotten."""
+        """Sets the seconds that answers take, and resets the counts; with `empty` it also forgets its objects."""
         self._ask(f"set?latency={latency}" + ("&empty=1" if empty else ""))
 
     def stats(self, *, starts: bool = False) -> dict[str, Any]:
-        """What was counted."""
+        """Its counts."""
         return self._ask("stats" + ("?starts=1" if starts else ""))
 
     def _ask(self, what: str) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/-/{what}", timeout=60) as answer:
-            found: dict[str, Any] = json.loads(answer.read())
-            return found
+            reply: dict[str, Any] = json.loads(answer.read())
+            return reply
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Arena:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a contender: nothing of ours but where things are."""
+        """The environment of a contender: the addresses of the servers, and nothing of ours."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         return {
             **kept,
@@ -83,7 +83,7 @@ class Arena:
         }
 
     def empty(self) -> None:
-        """Forgets all that is in Redis and in S3; nothing takes any time."""
+        """Removes everything in Redis and S3, and sets both latencies to 0."""
         self.redis.flushall()
         self.api.set(0.0)
         self.s3.set(0.0, empty=True)
@@ -104,10 +104,10 @@ def die_with_parent() -> None:
 
 
 def wait_until(true: Callable[[], bool], what: str, timeout: float, every: float = 0.05) -> None:
-    """Looks until it is true.
+    """Waits until it is true.
 
     Raises:
-        TimeoutError: it did not become so.
+        TimeoutError: it did not become true in time.
     """
     deadline = time.monotonic() + timeout
     while not true():
@@ -119,7 +119,7 @@ def wait_until(true: Callable[[], bool], what: str, timeout: float, every: float
 def start(
     command: list[str], log: Path, env: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.Popen[bytes]:
-    """Starts a process that ends with this one; what it says goes to the log."""
+    """Starts a process that ends with this one; its output goes to the log."""
     with log.open("ab") as file:
         return subprocess.Popen(
             command, stdout=file, stderr=file, env=env, start_new_session=True,
@@ -128,7 +128,7 @@ def start(
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens."""
+    """Whether a server listens on a port."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
@@ -138,7 +138,7 @@ def listens(port: int) -> bool:
 
 @contextmanager
 def arena(folder: Path, *, input_kb: int = INPUT_KB, output_kb: int = OUTPUT_KB) -> Iterator[Arena]:
-    """The servers, for as long as this is open."""
+    """The servers, within the context."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "input.jpg").write_bytes(picture(input_kb))

@@ -1,6 +1,6 @@
-"""`breakdown.py JOBS`: does the jobs of the one run that there is, one by one, and tells what each step costs.
+"""`breakdown.py JOBS`: does the jobs of the only run one by one, and prints the CPU of each step.
 
-What a worker takes beyond the sum is Celery's part, and the cost of threads that share one interpreter.
+A worker takes more than the sum: Celery's part, and the cost of threads that share one interpreter.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from restyle.telemetry import steps
 from tasks.image import restyle_image
 from tasks.resources import Resources, open_resources
 
-#: Jobs that warm up everything that is opened at its first use.
+#: Jobs for warming up: clients, for instance, are opened at their first use.
 WARM = 40
 
 
 def main(jobs: int) -> None:
-    """Feeds, does and tells; the process is set up as a worker's is."""
+    """Feeds the jobs, does them, and prints the CPU; the process is set up as a worker's is."""
     allocator.hold_little()
     settings = load_settings(window_jobs=jobs + 1000)
     logs.configure(settings.log_format, settings.log_level)
@@ -51,7 +51,7 @@ def main(jobs: int) -> None:
 
 
 def keep_alive(here: Resources) -> None:
-    """The heartbeat, without which no call is begun."""
+    """Sends heartbeats, without which no call begins."""
     while True:
         here.tools.fleet.beat({})
         time.sleep(2.0)
@@ -71,7 +71,7 @@ def fed(here: Resources) -> list[dict[str, Any]]:
 
 
 def measuring(used: Counter[str]) -> steps.Listener:
-    """Adds up the process's CPU by step, without that of the steps within: obstore has a thread of its own."""
+    """Adds up the CPU by step, without that of steps within it; the whole process's, since obstore has a thread."""
     within: list[float] = []
 
     @contextmanager
@@ -90,7 +90,7 @@ def measuring(used: Counter[str]) -> steps.Listener:
 
 
 if __name__ == "__main__":
-    # As in a worker, jobs are done beside the main thread, in which botocore alone is asked.
+    # As in a worker, not in the main thread, whose requests to S3 are botocore's alone.
     working = threading.Thread(target=main, args=[int(sys.argv[1])])
     working.start()
     working.join()

@@ -1,4 +1,4 @@
-"""Charts as SVG, plain enough to be read in light and in dark."""
+"""Charts as SVG, for light and dark pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLOURS = ("#1f883d", "#0969da", "#bf8700", "#8250df")
 
 
 def bars(title: str, values: Mapping[str, float], *, unit: str, bound: float | None = None, digits: int = 1) -> str:
-    """A bar a name, the shortest first; ours in green, and a line at the bound that ours is to keep."""
+    """A bar for each name, the shortest first; restyle's in green, and a line at the bound promised for it."""
     rows = sorted(values.items(), key=lambda item: item[1])
     height, left, right = 64 + 30 * len(rows), 150, 90
     longest = max([*values.values(), bound or 0.0]) or 1.0
@@ -39,7 +39,7 @@ def bars(title: str, values: Mapping[str, float], *, unit: str, bound: float | N
 
 
 def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float]], *, x_unit: str) -> str:
-    """A line a name over the same places."""
+    """A line for each name over the same x values."""
     height, left, right, top, bottom = 320, 60, 34, 64, 284
     highest = _round(max(max(values) for values in series.values()))
     last = max(xs) or 1.0
@@ -65,7 +65,7 @@ def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float]]
 
 
 def _round(highest: float) -> float:
-    """The next number above from which four steps are plain ones."""
+    """The next round number above, whose quarters are round too."""
     unit = 10 ** math.floor(math.log10(highest or 1.0))
     return next(step * unit for step in (1, 2, 4, 6, 8, 10, 20) if step * unit >= highest)
 

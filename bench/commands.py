@@ -1,4 +1,4 @@
-"""What a command costs: CPU, wall clock and memory of one process, as the system counts them when it ends."""
+"""The cost of a command: CPU, wall clock and memory of one process, as the system counts them when it ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of CPU and of the clock, and the most memory at a time."""
+    """Seconds of CPU and of wall clock, and the peak memory."""
 
     cpu: float
     wall: float
@@ -32,8 +32,10 @@ def cost(command: list[str], *, env: Mapping[str, str], cwd: Path, timeout: floa
     """Runs a command to its end."""
     out, err = cwd / "out.txt", cwd / "err.txt"
     began = time.monotonic()
-    with out.open("wb") as told, err.open("wb") as said:
-        process = subprocess.Popen(command, env=dict(env), cwd=cwd, stdout=told, stderr=said, stdin=subprocess.DEVNULL)
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen(
+            command, env=dict(env), cwd=cwd, stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL
+        )
         while True:
             pid, status, used = os.wait4(process.pid, os.WNOHANG)
             if pid:

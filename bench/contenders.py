@@ -1,4 +1,4 @@
-"""Who is measured, and how each is started and given its jobs: by its own command and its own producer."""
+"""The contenders, and how each is started and gets its jobs: by its own command and its own producer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PEERS = HERE / "peers"
 
 @dataclass
 class Contender(ABC):
-    """Something that does jobs."""
+    """A program that does jobs."""
 
     name: str
     arena: Arena
@@ -26,12 +26,12 @@ class Contender(ABC):
 
     @property
     def log(self) -> Path:
-        """Where its words go."""
+        """The file of its output."""
         return self.arena.folder / f"{self.name}.log".replace(" ", "-")
 
     @property
     def pid(self) -> int:
-        """Of the process above all of its others."""
+        """The id of its topmost process."""
         assert self.process is not None
         return self.process.pid
 
@@ -89,7 +89,7 @@ class Restyle(Contender):
         subprocess.run(words, env=self.env, cwd=self.arena.folder, check=True, capture_output=True)
 
     def settled(self) -> bool:
-        # Not before the run has ended: what ends the workers then would be in the way of the next run.
+        # Not before the run has ended: its last steps would disturb the next measurement.
         is_open = any(self.arena.redis.scan_iter("restyle:*:runs"))
         return bool(self.arena.s3.stats()["counts"].get("PUT report")) and not is_open
 
@@ -116,7 +116,7 @@ class Peer(Contender):
 
     @property
     def env(self) -> dict[str, str]:
-        """Where everything is, and how much at a time."""
+        """The addresses of the servers, and its calls in flight."""
         share = self.concurrency // self.processes
         return {**self.arena.env, "BENCH_CONCURRENCY": str(share), "PYTHONPATH": str(PEERS)}
 
@@ -171,7 +171,7 @@ def celery_tuned(arena: Arena, concurrency: int, processes: int) -> Contender:
     share = str(concurrency // processes)
     one = ("-A", "celery_tuned", "worker", "--pool", "threads", "--without-gossip", "--without-mingle",
            "--without-heartbeat", "--concurrency", share)  # fmt: skip
-    # `celery multi` would leave them on their own; a shell keeps them below one process.
+    # `celery multi` would detach them; a shell keeps them below one process.
     line = " & ".join(f"celery {' '.join(one)} -n w{number}@%h" for number in range(processes))
     words = ("bash", "-c", f"PATH={PEERS_PYTHON.parent}:$PATH; {line} & wait")
     return Shell("celery tuned", arena, concurrency, processes, module="celery_tuned", words=words, settles=6)

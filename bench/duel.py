@@ -1,4 +1,4 @@
-"""One contender, one setting, one run: jobs in, figures out."""
+"""Measures one contender in one setting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.usage import Peak, usage
 
 @dataclass(frozen=True)
 class Setting:
-    """How the jobs are run: calls in flight, seconds of a call, seconds of each S3 request, jobs, processes."""
+    """A setting: calls in flight, seconds of a call, seconds of each S3 request, jobs, processes."""
 
     concurrency: int
     latency: float
@@ -23,7 +23,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run showed."""
+    """The figures of one run."""
 
     contender: str
     setting: Setting
@@ -38,11 +38,11 @@ class Figures:
     processes: int
     calls_a_job: float
     server_cpu_ms: float
-    """CPU an image of both fakes, charged to nobody."""
+    """CPU an image of both fakes, which counts for no contender."""
     redis_bytes_a_job: float
 
     def as_json(self) -> dict[str, object]:
-        """As it is kept."""
+        """The figures as JSON."""
         return asdict(self)
 
 

@@ -1,7 +1,7 @@
-"""The two ends of every job, made cheap: an S3 and an API that cost next to nothing and are charged to nobody.
+"""A fake S3 and a fake API that take little CPU, which counts for no contender.
 
-Each is one asyncio protocol in a process of its own: `python fakes.py s3|api PORT PICTURE`. GET /-/stats tells what was
-counted, GET /-/set?latency=SECONDS changes how long an answer takes, and starts the counting anew.
+Each is one asyncio protocol in a process of its own: `python fakes.py s3|api PORT PICTURE`. GET /-/stats returns the
+counts; GET /-/set?latency=SECONDS sets how long an answer takes, and resets the counts.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Exchange(asyncio.Protocol):
 
 
 class Server:
-    """What both have: a picture to give, a latency, and counts."""
+    """What both fakes have: a picture to send, a latency, and counts."""
 
     def __init__(self, picture: bytes) -> None:
         self.picture = picture
@@ -112,7 +112,7 @@ class Server:
             if "empty" in query:
                 self.empty()
         used = resource.getrusage(resource.RUSAGE_SELF)
-        told = {
+        stats = {
             "counts": self.counts,
             "last": self.last,
             "now": time.monotonic(),
@@ -120,11 +120,11 @@ class Server:
             "cpu": used.ru_utime + used.ru_stime,
         }
         if "starts" in query:
-            told["starts"] = self.starts
-        return reply(json.dumps(told).encode(), "application/json")
+            stats["starts"] = self.starts
+        return reply(json.dumps(stats).encode(), "application/json")
 
     def serve(self, verb: str, target: str, headers: Headers, body: bytes) -> tuple[bytes, bytes]:
-        """What the server is for."""
+        """The answer to a request that is not for `/-/`."""
         raise NotImplementedError
 
 
@@ -143,7 +143,7 @@ class Api(Server):
 
 
 class S3(Server):
-    """Has every key below `in/`, remembers what is small, and of pictures only that they are there."""
+    """Has every key below `in/`; keeps small objects, and of pictures only their keys."""
 
     def __init__(self, picture: bytes) -> None:
         super().__init__(picture)
@@ -174,13 +174,13 @@ class S3(Server):
         if not key.strip("/"):
             return self.listing(bucket, parse_qs(query))
         if key.startswith("in/"):
-            found: tuple[bytes, str, bytes] | None = (self.picture, self.etag, b"")
+            stored: tuple[bytes, str, bytes] | None = (self.picture, self.etag, b"")
         else:
-            found = self.objects.get(key)
-        if found is None:
-            told = b"" if verb == "HEAD" else b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
-            return reply(told, "application/xml", status=b"404 Not Found")
-        head, content = reply(found[0], "image/jpeg", f'ETag: "{found[1]}"\r\n'.encode() + found[2])
+            stored = self.objects.get(key)
+        if stored is None:
+            error = b"" if verb == "HEAD" else b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
+            return reply(error, "application/xml", status=b"404 Not Found")
+        head, content = reply(stored[0], "image/jpeg", f'ETag: "{stored[1]}"\r\n'.encode() + stored[2])
         return head, b"" if verb == "HEAD" else content
 
     def listing(self, bucket: str, query: dict[str, list[str]]) -> tuple[bytes, bytes]:
@@ -231,7 +231,7 @@ def main() -> None:
 
         uvloop.install()
     except ImportError:
-        pass  # dearer, and charged to nobody all the same
+        pass  # takes more CPU, which counts for no contender either
     asyncio.run(serve((S3 if kind == "s3" else Api)(content), int(port)))
 
 

@@ -1,4 +1,4 @@
-"""`feed.py JOBS`: feeds the one run that there is to its end, and tells what it cost; a producer's own process."""
+"""`feed.py JOBS`: feeds all jobs of the only run, and prints the cost; a process of its own, as a producer's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Describes the machine of the measurements."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 
 def described() -> dict[str, str]:
-    """The machine and what runs on it."""
-    told = {"cores": str(os.cpu_count()), "system": f"{platform.system()} {platform.release()}"}
-    told |= {"python": platform.python_version(), "processor": platform.machine()}
-    told |= {name: version(name) for name in ("celery", "redis", "botocore", "pillow")}
+    """The machine, its system, and the versions of libraries."""
+    facts = {"cores": str(os.cpu_count()), "system": f"{platform.system()} {platform.release()}"}
+    facts |= {"python": platform.python_version(), "processor": platform.machine()}
+    facts |= {name: version(name) for name in ("celery", "redis", "botocore", "pillow")}
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
-                told["processor"] = line.partition(":")[2].strip()
+                facts["processor"] = line.partition(":")[2].strip()
                 break
-        told["memory"] = f"{int(Path('/proc/meminfo').read_text().split()[1]) / 1e6:.0f} GB"
+        facts["memory"] = f"{int(Path('/proc/meminfo').read_text().split()[1]) / 1e6:.0f} GB"
     except OSError:
         pass  # not Linux
-    return told
+    return facts
 
 
 def load() -> float:
-    """Processes that wanted to run in the last minute."""
+    """The load average of the last minute."""
     return os.getloadavg()[0]

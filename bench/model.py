@@ -1,7 +1,7 @@
-"""A model of a worker: processes whose threads share one interpreter lock each, and the cores that they share.
+"""A model of a worker: processes that share the cores, each with threads that share one interpreter lock.
 
-A discrete simulation, checked in docs/benchmarks.md against what was measured, and used in docs/scaling.md where
-nothing can be measured here. `python -m bench.model CPU_MS` prints its table.
+A discrete simulation. docs/benchmarks.md compares it with measurements; docs/scaling.md uses it for sizes that cannot
+be measured here. `python -m bench.model CPU_MS` prints its table.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 #: Requests to S3 before a call and after it.
 BEFORE, AFTER = 2, 2
-#: The part of a job's CPU that comes before its call.
+#: The share of a job's CPU that comes before its call.
 FIRST = 0.5
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A machine's worker, and what its calls and S3 take in seconds."""
+    """A worker's size, and the seconds of its calls, of its CPU a job, and of requests to S3."""
 
     concurrency: int
     processes: int
@@ -30,11 +30,11 @@ class Worker:
     cpu: float
     s3: float = 0.0
     jitter: float = 0.0
-    """Calls take up to so much less or more, as a part."""
+    """The share by which calls may take less or more."""
 
     @property
     def threads(self) -> int:
-        """Of each process: calls in flight and those beside them (config/celery_app.py)."""
+        """Threads of each process: one a call in flight, and those beside them (config/celery_app.py)."""
         share = self.concurrency // self.processes
         return share + max(4, share // 4)
 
@@ -47,7 +47,7 @@ def rate(worker: Worker, jobs: int = 4000, seed: int = 1) -> float:
 
 
 def efficiency(worker: Worker) -> float:
-    """The part of its calls in flight that is used."""
+    """The share of its possible calls in flight that is used."""
     return min(1.0, rate(worker) * worker.latency / worker.concurrency)
 
 
@@ -74,7 +74,7 @@ class Simulation:
         self.number = 0
 
     def later(self, at: float, process: int, what: str) -> None:
-        """Something will happen."""
+        """Schedules an event."""
         self.number += 1
         heapq.heappush(self.events, (at, self.number, process, what))
 
@@ -85,7 +85,7 @@ class Simulation:
             self.later(now + BEFORE * self.worker.s3, process, "fetched")
 
     def step(self) -> Iterator[float]:
-        """The next thing happens; the calls that begin by it."""
+        """Handles the next event; yields the times of the calls that begin by it."""
         now, _, process, what = heapq.heappop(self.events)
         match what:
             case "fetched":
@@ -108,7 +108,7 @@ class Simulation:
         self.compute(now, process)
 
     def compute(self, now: float, process: int) -> None:
-        """Whoever has something to compute and a core does."""
+        """Starts computing in every process that has work, as far as there are cores."""
         for other in (process, *range(self.worker.processes)):
             if self.ready[other] and other not in self.computing and len(self.computing) < self.worker.cores:
                 self.computing.add(other)

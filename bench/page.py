@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its charts, from figures alone: nothing on the page is typed in."""
+"""Writes docs/benchmarks.md and its charts from the figures alone: no number on the page is typed by hand."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bench.arena import HERE
 
 DOCS = HERE.parent / "docs"
 PAGE, SCALING = "benchmarks.md", "scaling.md"
-#: A load from before the benchmark beyond which its figures are not to be trusted.
+#: The load before the benchmark from which on its figures cannot be trusted.
 BUSY = 0.5
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What was promised, what was seen, and whether that is enough."""
+    """A promise, the measured value, and whether it is met."""
 
     promise: str
     seen: str
@@ -31,11 +31,11 @@ class Bar:
         return f"| {self.promise} | {self.seen} | {'met' if self.met else '**not met**'} |"
 
 
-class Found:
-    """The figures, asked by setting and contender."""
+class Results:
+    """The figures, by setting and contender."""
 
-    def __init__(self, found: dict[str, Any]) -> None:
-        self.all = found
+    def __init__(self, results: dict[str, Any]) -> None:
+        self.all = results
 
     def values(self, setting: str, contender: str, figure: str) -> list[float]:
         """A figure of every run."""
@@ -46,7 +46,7 @@ class Found:
         return median(self.values(setting, contender, figure))
 
     def contenders(self, setting: str) -> list[str]:
-        """Who took part, in the order of their CPU."""
+        """The contenders of a setting, in the order of their CPU."""
         names = dict.fromkeys(run["contender"] for run in self.all["duels"] if run["setting"] == setting)
         return sorted(names, key=lambda name: self.one(setting, name, "cpu_ms"))
 
@@ -57,11 +57,11 @@ class Found:
 
 def write(figures: dict[str, Any], docs: Path = DOCS) -> None:
     """Writes the page and its charts."""
-    found = Found(figures)
+    results = Results(figures)
     images = docs / "images"
     images.mkdir(parents=True, exist_ok=True)
     for setting in ("C64", "C256"):
-        cpu = {name: found.one(setting, name, "cpu_ms") for name in found.contenders(setting)}
+        cpu = {name: results.one(setting, name, "cpu_ms") for name in results.contenders(setting)}
         calls = "64 calls of 1 s" if setting == "C64" else "256 calls of 2 s"
         chart = charts.bars(f"CPU an image, {calls} in flight", cpu, unit="ms")
         (images / f"bench-cpu-{setting.lower()}.svg").write_text(chart, encoding="utf-8")
@@ -75,28 +75,28 @@ def write(figures: dict[str, Any], docs: Path = DOCS) -> None:
         values = {label: [point[figure] for point in curve] for label, figure in series.items()}
         chart = charts.lines(title, jobs, values, x_unit="jobs done")
         (images / f"bench-{name}.svg").write_text(chart, encoding="utf-8")
-    (docs / PAGE).write_text("\n".join(_page(found)) + "\n", encoding="utf-8")
+    (docs / PAGE).write_text("\n".join(_page(results)) + "\n", encoding="utf-8")
     head, _, rest = (DOCS / SCALING).read_text(encoding="utf-8").partition("<!-- model -->")
     tail = rest.partition("<!-- /model -->")[2]
-    rows = "\n".join(model.table(found.one("C64", "restyle", "cpu_ms")))
+    rows = "\n".join(model.table(results.one("C64", "restyle", "cpu_ms")))
     (docs / SCALING).write_text(f"{head}<!-- model -->\n{rows}\n<!-- /model -->{tail}", encoding="utf-8")
 
 
 def quick(figures: dict[str, Any]) -> str:
-    """The tables of a quick look."""
-    found = Found(figures)
-    return "\n".join(line for setting in found.settings() for line in _table(found, setting))
+    """The tables of a quick benchmark."""
+    results = Results(figures)
+    return "\n".join(line for setting in results.settings() for line in _table(results, setting))
 
 
-def _page(found: Found) -> Iterable[str]:
-    told, figures = found.all["machine"], found.all
+def _page(results: Results) -> Iterable[str]:
+    machine, figures = results.all["machine"], results.all
     yield "# Benchmarks"
     yield ""
     yield "Written by `make bench` from what it measured; nothing here is typed in. restyle with every guard on, beside what"
     yield "people would use instead, on the same jobs, the same machine, in the same hour."
     yield ""
-    yield f"**Machine.** {told['processor']}, {told['cores']} cores, {told.get('memory', '?')} of memory, {told['system']},"
-    yield f"Python {told['python']}, Celery {told['celery']}, redis-py {told['redis']}, botocore {told['botocore']}, Pillow {told['pillow']}."
+    yield f"**Machine.** {machine['processor']}, {machine['cores']} cores, {machine.get('memory', '?')} of memory, {machine['system']},"
+    yield f"Python {machine['python']}, Celery {machine['celery']}, redis-py {machine['redis']}, botocore {machine['botocore']}, Pillow {machine['pillow']}."
     yield f"Workers, Valkey and both fakes share its cores. Load before: {figures['load_before']:.2f}; it took {figures['minutes']:.0f} minutes."
     if figures["load_before"] > BUSY:
         yield ""
@@ -112,7 +112,7 @@ def _page(found: Found) -> Iterable[str]:
     yield ""
     yield "| promise | seen | |"
     yield "|---|---|---|"
-    yield from (bar.row for bar in bars(found))
+    yield from (bar.row for bar in bars(results))
     yield ""
     yield "![CPU an image at 64 calls in flight](images/bench-cpu-c64.svg)"
     yield ""
@@ -124,36 +124,36 @@ def _page(found: Found) -> Iterable[str]:
     yield "(C x wall clock), start and end of the run included; steady: the same in its middle. Memory: the most of all worker"
     yield "processes together. L is the API's time, C the calls in flight."
     yield ""
-    for setting in found.settings():
-        yield from _table(found, setting)
-    yield from _sizes(found)
+    for setting in results.settings():
+        yield from _table(results, setting)
+    yield from _sizes(results)
 
 
-def bars(found: Found) -> Iterable[Bar]:
+def bars(results: Results) -> Iterable[Bar]:
     """Each promise, judged by the medians."""
-    figures = found.all
+    figures = results.all
     for setting, what in (("C64", "C=64, L=1 s"), ("C256", "C=256, L=2 s")):
-        ours = found.one(setting, "restyle", "cpu_ms")
+        ours = results.one(setting, "restyle", "cpu_ms")
         for peer, most in (("bare asyncio", 1.25), ("dramatiq", 0.75), ("celery tuned", 0.75), ("celery naive", 1 / 3)):
-            if found.values(setting, peer, "cpu_ms"):
-                theirs = found.one(setting, peer, "cpu_ms")
+            if results.values(setting, peer, "cpu_ms"):
+                theirs = results.one(setting, peer, "cpu_ms")
                 yield Bar(
                     f"CPU an image at {what}: at most {most:.3g} of {peer}'s",
                     f"{ours / theirs:.2f} of {theirs:.2f} ms",
                     ours <= most * theirs,
                 )
     for setting, least in (("C64", 0.98), ("C64 S3 50 ms", 0.98), ("C256", 0.97), ("C256 S3 50 ms", 0.97)):
-        steady = found.one(setting, "restyle", "steady")
+        steady = results.one(setting, "restyle", "steady")
         yield Bar(f"Steady efficiency, {setting}: at least {least}", f"{steady:.3f}", steady >= least)
     # A process is one of `--processes N`: the supervisor's small memory counts, and earns no allowance.
     for setting, calls, processes in (("C64", 64, 2), ("C256", 256, 2), ("L0", 16, 1)):
-        rss = found.one(setting, "restyle", "rss_mb")
+        rss = results.one(setting, "restyle", "rss_mb")
         most = 90 * processes + 0.7 * calls
-        told = f"{rss:.0f} of {most:.0f} MB, --processes {processes}"
-        yield Bar(f"Memory, {setting}: at most 90 MB a process + 0.7 MB a call", told, rss <= most)
+        measured = f"{rss:.0f} of {most:.0f} MB, --processes {processes}"
+        yield Bar(f"Memory, {setting}: at most 90 MB a process + 0.7 MB a call", measured, rss <= most)
     million, five = figures["plan"]["1000000"], figures["plan"]["5000000"]
-    told = f"{million['cpu']:.0f} s of CPU, {million['rss_mb']:.0f} MB"
-    yield Bar("Plan of 1,000,000 rows: 60 s, 250 MB", told, million["cpu"] <= 60 and million["rss_mb"] <= 250)
+    measured = f"{million['cpu']:.0f} s of CPU, {million['rss_mb']:.0f} MB"
+    yield Bar("Plan of 1,000,000 rows: 60 s, 250 MB", measured, million["cpu"] <= 60 and million["rss_mb"] <= 250)
     yield Bar("Plan of 5,000,000 rows: 350 MB", f"{five['rss_mb']:.0f} MB", five["rss_mb"] <= 350)
     bad = figures["bad_lines"]
     yield Bar("100 bad rows among 1,000,000: all reported", f"{bad} reported", bad == 100)
@@ -163,19 +163,19 @@ def bars(found: Found) -> Iterable[Bar]:
     yield Bar("Redis, through the soak: under 64 MB", f"{redis:.1f} MB at most", redis < 64)
     skip = figures["skip"]
     yield Bar("A job that is unchanged: at most 2.5 ms of CPU", f"{skip['cpu_ms']:.2f} ms", skip["cpu_ms"] <= 2.5)
-    told = f"{skip['wall']:.0f} s, {skip['calls']} calls"
-    yield Bar("100,000 unchanged jobs: under 3 minutes", told, skip["wall"] < 180 and not skip["calls"])
+    measured = f"{skip['wall']:.0f} s, {skip['calls']} calls"
+    yield Bar("100,000 unchanged jobs: under 3 minutes", measured, skip["wall"] < 180 and not skip["calls"])
     for command, most in (("--help", 0.3), ("status", 0.6)):
         used = median(figures["commands"][command])
         yield Bar(f"`restyle {command}`: under {most} s of CPU", f"{used:.2f} s", used < most)
     grown = growth(figures["curve"])
-    told = ", ".join(f"{name} {value:+.0f}" for name, value in grown.items())
+    measured = ", ".join(f"{name} {value:+.0f}" for name, value in grown.items())
     flat = grown["MB"] <= 10 and grown["threads"] <= 2 and grown["sockets"] <= 4
-    yield Bar("100,000 jobs in one process: nothing grows", f"from a third to the end: {told}", flat)
+    yield Bar("100,000 jobs in one process: nothing grows", f"from a third to the end: {measured}", flat)
 
 
 def growth(curve: list[dict[str, float]]) -> dict[str, float]:
-    """What the last tenth of a soak has more than the time around its first third: medians of both."""
+    """The growth during a soak: the medians of its last tenth, less those around its first third."""
     done = curve[-1]["jobs"]
     early = [point for point in curve if 0.3 * done <= point["jobs"] <= 0.4 * done] or curve[:1]
     late = [point for point in curve if point["jobs"] >= 0.9 * done]
@@ -185,24 +185,24 @@ def growth(curve: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def _table(found: Found, setting: str) -> Iterable[str]:
-    used = next(run["setting_of"] for run in found.all["duels"] if run["setting"] == setting)
+def _table(results: Results, setting: str) -> Iterable[str]:
+    used = next(run["setting_of"] for run in results.all["duels"] if run["setting"] == setting)
     added = f", {used['s3_latency'] * 1000:.0f} ms added to each S3 request" if used["s3_latency"] else ""
     yield f"### C={used['concurrency']}, L={used['latency']:g} s{added}"
     yield ""
     yield "| | CPU ms an image | steady | efficiency | images/s | MB | processes | calls a job | runs |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    for name in found.contenders(setting):
+    for name in results.contenders(setting):
         cells = [
-            _spread(found.values(setting, name, figure), digits)
+            _spread(results.values(setting, name, figure), digits)
             for figure, digits in (("cpu_ms", 2), ("steady", 3), ("efficiency", 3), ("images_a_second", 1),
                                    ("rss_mb", 0), ("processes", 0), ("calls_a_job", 3))
         ]  # fmt: skip
-        yield f"| {name} | {' | '.join(cells)} | {len(found.values(setting, name, 'cpu_ms'))} |"
+        yield f"| {name} | {' | '.join(cells)} | {len(results.values(setting, name, 'cpu_ms'))} |"
     yield ""
 
 
-#: What each step of a job is, for a reader.
+#: A description of each step of a job.
 STEPS = {
     "fetch": "the input from S3",
     "prepare": "every byte of it read for damage, a sixteenth of its pixels decoded for the gates",
@@ -213,14 +213,14 @@ STEPS = {
 }
 
 
-def _steps(found: Found) -> Iterable[str]:
-    used, whole = found.all["steps"], found.one("C64", "restyle", "cpu_ms")
+def _steps(results: Results) -> Iterable[str]:
+    used, whole = results.all["steps"], results.one("C64", "restyle", "cpu_ms")
     yield "| step | ms of CPU | what |"
     yield "|---|---|---|"
     for step, what in STEPS.items():
         yield f"| {step} | {used.get(step, 0):.2f} | {what} |"
     known = sum(used.values())
-    yield f"| beyond | {whole - known:.2f} | Celery, the dispatcher, and {found.one('C64', 'restyle', 'processes') - 1:.0f} processes of threads that share an interpreter and the caches |"
+    yield f"| beyond | {whole - known:.2f} | Celery, the dispatcher, and {results.one('C64', 'restyle', 'processes') - 1:.0f} processes of threads that share an interpreter and the caches |"
     yield f"| **in all** | **{whole:.2f}** | at C=64; the steps are measured in one thread that is always busy |"
     yield ""
     yield "What botocore would take for the four requests to S3, and what stands in its place: [the clients of S3](decisions/0022-clients-of-s3.md)."
@@ -235,8 +235,8 @@ def _spread(values: list[float], digits: int) -> str:
     return shown if f"{least:.{digits}f}" == f"{most:.{digits}f}" else f"{shown} ({least:.{digits}f}-{most:.{digits}f})"
 
 
-def _sizes(found: Found) -> Iterable[str]:
-    figures = found.all
+def _sizes(results: Results) -> Iterable[str]:
+    figures = results.all
     soak, feed = figures["soak"], figures["feed"]
     yield "## By the number of jobs"
     yield ""
@@ -263,18 +263,18 @@ def _sizes(found: Found) -> Iterable[str]:
     yield "| | steady efficiency measured | by the model |"
     yield "|---|---|---|"
     cores = int(figures["machine"]["cores"])
-    for name in found.settings():
+    for name in results.settings():
         used = next(run["setting_of"] for run in figures["duels"] if run["setting"] == name)
         if used["latency"]:
             worker = model.Worker(
                 used["concurrency"], used["processes"], cores, used["latency"],
-                found.one(name, "restyle", "cpu_ms") / 1000, used["s3_latency"],
+                results.one(name, "restyle", "cpu_ms") / 1000, used["s3_latency"],
             )  # fmt: skip
-            yield f"| {name} | {found.one(name, 'restyle', 'steady'):.3f} | {model.efficiency(worker):.3f} |"
+            yield f"| {name} | {results.one(name, 'restyle', 'steady'):.3f} | {model.efficiency(worker):.3f} |"
     yield ""
     yield "## Where the CPU goes, and how to read this"
     yield ""
-    yield from _steps(found)
+    yield from _steps(results)
     yield "`restyle` is one Python process with a thread a call, so its CPU an image bounds the calls that a process can keep in"
     yield "flight: about 0.85 x L / CPU. What was saved, and how: [the short ways of a job](decisions/0020-short-ways-of-a-job.md). Not measured: TLS, which costs"
     yield "every contender alike, and real latency of S3 beyond the 50 ms above."

@@ -11,7 +11,7 @@ SIDE = 1024
 
 
 def picture(kilobytes: int, seed: int = 1) -> bytes:
-    """A JPEG of about so many kB: detail at every scale, as in a photograph, at the quality that comes nearest."""
+    """A JPEG of about that many kB: detail at every scale, as in a photograph, at the quality that comes nearest."""
     source = random.Random(seed)
     canvas = Image.new("RGB", (SIDE, SIDE), (128, 128, 128))
     for side in (8, 32, 128, 512):

@@ -1,4 +1,4 @@
-"""What a run of any size costs: planning, feeding, a soak of many jobs in one process, a night of unchanged ones."""
+"""The costs of large runs: planning, feeding, a soak of many jobs in one process, a run of unchanged jobs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROMPT = ("--prompt", "studio photo of {title} on an oak table")
 
 
 def plan(arena: Arena, rows: int, *, bad: int = 0) -> Cost:
-    """`restyle plan` of a CSV with so many rows, some of them bad."""
+    """The cost of `restyle plan` of a CSV with that many rows, and `bad` bad ones after them."""
     manifest = arena.folder / f"rows-{rows}-{bad}.csv"
     if not manifest.exists():
         write_manifest(manifest, 0, rows)
@@ -33,32 +33,32 @@ def plan(arena: Arena, rows: int, *, bad: int = 0) -> Cost:
 
 
 def feed(arena: Arena, jobs: int) -> dict[str, float]:
-    """Plans so many jobs, then has a process of its own put all of them on the queue: jobs a second of its CPU."""
+    """Plans that many jobs, and has a process of its own queue all of them: its jobs a second of CPU."""
     arena.empty()
     fleet = Restyle("feed", arena, 8, settings={"RESTYLE_WINDOW_JOBS": "1"})
     fleet.give(0, jobs)
     before = arena.redis.info("memory")["used_memory"]
     command = [sys.executable, str(HERE / "feed.py"), str(jobs)]
     done = subprocess.run(command, env=fleet.env, cwd=arena.folder, check=True, capture_output=True, text=True)
-    told: dict[str, float] = json.loads(done.stdout)
-    told["bytes_a_job"] = (arena.redis.info("memory")["used_memory"] - before) / told["jobs"]
-    return told
+    figures: dict[str, float] = json.loads(done.stdout)
+    figures["bytes_a_job"] = (arena.redis.info("memory")["used_memory"] - before) / figures["jobs"]
+    return figures
 
 
 def breakdown(arena: Arena, jobs: int) -> dict[str, float]:
-    """CPU of each step of a job in one thread of a process of its own, in ms."""
+    """Milliseconds of CPU of each step of a job, measured in one thread of a process of its own."""
     arena.empty()
     fleet = Restyle("breakdown", arena, 8, settings={"RESTYLE_WINDOW_JOBS": "1"})
     fleet.give(0, jobs)
     command = [sys.executable, str(HERE / "breakdown.py"), str(jobs)]
     done = subprocess.run(command, env=fleet.env, cwd=arena.folder, check=True, capture_output=True, text=True)
-    told: dict[str, float] = json.loads(done.stdout)
-    return told
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
 
 
 @dataclass
 class Curve:
-    """What was seen over time: seconds, jobs done, MB of memory, threads, sockets, MB and keys of Redis."""
+    """Samples over time: seconds, jobs done, MB of memory, threads, sockets, MB and keys of Redis."""
 
     points: list[dict[str, float]] = field(default_factory=list)
 
@@ -68,13 +68,13 @@ class Curve:
 
 
 def soak(arena: Arena, jobs: int, concurrency: int = 16) -> tuple[Curve, dict[str, float]]:
-    """So many jobs through one process, small pictures and no latency; what grows with them."""
+    """Runs that many jobs through one process, with small pictures and no latency; samples what may grow with them."""
     arena.empty()
     fleet = Restyle("soak", arena, concurrency)
     fleet.start()
     curve, client, began = Curve(), arena.redis, time.monotonic()
 
-    def look() -> bool:
+    def sample() -> bool:
         now, done = usage(fleet.pid, sockets=True), arena.s3.stats()["counts"].get("PUT record", 0)
         curve.points.append(
             {
@@ -92,7 +92,7 @@ def soak(arena: Arena, jobs: int, concurrency: int = 16) -> tuple[Curve, dict[st
     try:
         fleet.give(0, jobs)
         began = time.monotonic()
-        wait_until(look, f"{jobs} jobs", 60 + jobs / 25, every=2.0)
+        wait_until(sample, f"{jobs} jobs", 60 + jobs / 25, every=2.0)
         wall = time.monotonic() - began
         wait_until(fleet.settled, "the report", 120)
     finally:
@@ -101,7 +101,7 @@ def soak(arena: Arena, jobs: int, concurrency: int = 16) -> tuple[Curve, dict[st
 
 
 def skip(arena: Arena, jobs: int, processes: int = 2) -> dict[str, float]:
-    """The same jobs again, all of them done: what finding that out costs."""
+    """Submits the same jobs again, all of them done: the cost of skipping them."""
     fleet = Restyle("skip", arena, 16 * processes, processes)
     arena.api.set(0.0)
     arena.s3.set(0.0)
@@ -128,22 +128,22 @@ def commands(arena: Arena, times: int) -> dict[str, list[float]]:
 
 
 def beside(work: Callable[[], Any]) -> Callable[[], Any]:
-    """Starts work in a thread of its own; what it answers is there to be called for."""
-    found: list[Any] = []
+    """Starts work in a thread of its own; returns a function that waits for its result."""
+    outcome: list[Any] = []
 
     def run() -> None:
         try:
-            found.append(work())
-        except Exception as error:  # noqa: BLE001 - raised where its answer is asked for
-            found.append(error)
+            outcome.append(work())
+        except Exception as error:  # noqa: BLE001 - raised where the result is read
+            outcome.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
 
     def answer() -> Any:
         thread.join()
-        if isinstance(found[0], Exception):
-            raise found[0]
-        return found[0]
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
 
     return answer

@@ -1,4 +1,4 @@
-"""What processes use, by /proc: CPU time, memory, threads and sockets of one process and all below it."""
+"""The usage of processes, by /proc: CPU time, memory, threads and sockets of a process and its descendants."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Usage:
-    """Seconds of CPU (user and system, ended children included), bytes, and numbers."""
+    """Seconds of CPU (user and system, ended children included), bytes of memory, and counts."""
 
     cpu: float = 0.0
     rss: int = 0
@@ -23,33 +23,33 @@ class Usage:
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all below it."""
-    found, waiting = [], [pid]
+    """The ids of a process and its descendants."""
+    pids, waiting = [], [pid]
     while waiting:
         parent = waiting.pop()
-        found.append(parent)
+        pids.append(parent)
         try:
             tasks = list(Path(f"/proc/{parent}/task").iterdir())
             for task in tasks:
                 waiting += map(int, (task / "children").read_text().split())
         except OSError:
             continue  # it has ended
-    return found
+    return pids
 
 
 def usage(pid: int, *, sockets: bool = False) -> Usage:
-    """What a process and all below it use."""
+    """The usage of a process and its descendants together."""
     cpu, rss, processes, threads, open_sockets = 0.0, 0, 0, 0, 0
-    for found in tree(pid):
+    for process in tree(pid):
         try:
-            stat = Path(f"/proc/{found}/stat").read_text().rpartition(")")[2].split()
-            rss += int(Path(f"/proc/{found}/statm").read_text().split()[1]) * _PAGE
+            stat = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            rss += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE
         except OSError:
             continue  # it has ended
         cpu += sum(map(int, stat[11:15])) / _TICK
         processes += 1
         threads += int(stat[17])
-        open_sockets += _sockets(found) if sockets else 0
+        open_sockets += _sockets(process) if sockets else 0
     return Usage(cpu, rss, processes, threads, open_sockets)
 
 
@@ -68,7 +68,7 @@ def _sockets(pid: int) -> int:
 
 @dataclass
 class Peak(threading.Thread):
-    """Looks for the highest memory while something runs."""
+    """Samples the memory of processes while something runs, and keeps the highest."""
 
     pid: int
     every: float = 0.5
@@ -83,12 +83,12 @@ class Peak(threading.Thread):
         return id(self)
 
     def run(self) -> None:
-        """Looks until it is told to stop."""
+        """Samples until it is stopped."""
         while not self.over.wait(self.every):
             now = usage(self.pid)
             self.rss, self.processes = max(self.rss, now.rss), max(self.processes, now.processes)
 
     def stop(self) -> None:
-        """The last look."""
+        """Stops sampling."""
         self.over.set()
         self.join()

@@ -1,4 +1,4 @@
-"""Writes docs/metrics.md, the reference of what processes tell Prometheus; `--check` fails where it is not current."""
+"""Writes docs/metrics.md, the reference of the metrics for Prometheus; `--check` fails where it is not current."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PAGE = Path(__file__).with_name("metrics.md")
 HEAD = """\
 # Metrics
 
-What `/metrics` tells ([operating](guides/operating.md) has how to ask). This page is made from the code by
-`python docs/make_metrics.py`. Beside these there are the usual `process_*` and `python_*` of the Prometheus client.
+The metrics of `/metrics` ([operating](guides/operating.md) says how to read them). This page is generated from the code
+by `python docs/make_metrics.py`. The Prometheus client adds its usual `process_*` and `python_*`.
 
-No label names a job, an entry or a key. `run` is told for unfinished runs and for ten minutes after their end.
+No label names a job, an entry or a key. `run` is there for unfinished runs and for ten minutes after their end.
 
 ## Of one process
 
@@ -27,9 +27,9 @@ Each worker counts its own work, from zero at its start: use `rate()` or `increa
 FLEET = """
 ## Of the fleet
 
-Read from Redis at each scrape. Every worker and every beat tells the same: use `max`, not `sum`, over instances. A beat
-tells it while no worker runs. A run's four outcomes and its planned jobs come from one read, so they add up in every
-scrape: succeeded + skipped + failed + pending = planned.
+Read from Redis at each scrape. Every worker and every beat gives the same figures: use `max`, not `sum`, over
+instances. A beat gives them while no worker runs. A run's four outcomes and its planned jobs come from one read, so
+they add up in every scrape: succeeded + skipped + failed + pending = planned.
 
 """
 
@@ -42,12 +42,12 @@ def text() -> str:
         kind = type(metric).__name__.lower()
         name = metric._name + ("_total" if kind == "counter" else "")  # noqa: SLF001 - the library has no other way
         rows.append(_row(name, kind, metric._labelnames, metric._documentation))  # noqa: SLF001
-    fleet = [_row(name, "gauge", labels, told) for name, (told, labels) in FAMILIES.items()]
+    fleet = [_row(name, "gauge", labels, documentation) for name, (documentation, labels) in FAMILIES.items()]
     return HEAD + _table(rows) + FLEET + _table(fleet)
 
 
-def _row(name: str, kind: str, labels: tuple[str, ...], told: str) -> str:
-    return f"| `{name}` | {kind} | {' '.join(f'`{label}`' for label in labels)} | {told} |"
+def _row(name: str, kind: str, labels: tuple[str, ...], documentation: str) -> str:
+    return f"| `{name}` | {kind} | {' '.join(f'`{label}`' for label in labels)} | {documentation} |"
 
 
 def _table(rows: list[str]) -> str:

@@ -86,7 +86,7 @@ def _row(parameter: Any) -> str:
 
 
 def _kind(parameter: Any) -> str:
-    """What an option takes, where it has no word for it."""
+    """The placeholder for an option's value, where it has none of its own."""
     annotation = parameter.type_descriptor.annotation
     return {int: "N", float: "NUMBER"}.get(annotation, "TEXT")
 

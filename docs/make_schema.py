@@ -1,4 +1,4 @@
-"""Writes docs/record.schema.json, the published form of a record; `--check` fails where the file is not current."""
+"""Writes docs/record.schema.json, the published schema of a record; `--check` fails where it is not current."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_schema() -> dict[str, Any]:
 
 
 def _plain(schema: dict[str, Any]) -> None:
-    """Takes out the titles that only repeat a name, and closes every object that lists its properties."""
+    """Removes titles, which only repeat names, and forbids further properties where an object lists its own."""
     schema.pop("title", None)
     if "properties" in schema:
         schema["additionalProperties"] = False
@@ -49,9 +49,9 @@ def _plain(schema: dict[str, Any]) -> None:
 
 
 def _describe(schemas: dict[str, dict[str, Any]]) -> None:
-    """Adds what the docstring below a field says of it.
+    """Adds the docstring below each field as its description.
 
-    pydantic could read them too, but would do so in each process that imports a model.
+    pydantic can read them too, but would do so in each process that imports a model.
     """
     for module in (models, outputs):
         for node in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
@@ -59,12 +59,12 @@ def _describe(schemas: dict[str, dict[str, Any]]) -> None:
                 fields = schemas[node.name]["properties"]
                 for field, below in pairwise(node.body):
                     name = ast.unparse(field.target) if isinstance(field, ast.AnnAssign) else ""
-                    if name in fields and (told := _docstring(below)):
-                        fields[name] = dict(sorted({**fields[name], "description": told}.items()))
+                    if name in fields and (description := _docstring(below)):
+                        fields[name] = dict(sorted({**fields[name], "description": description}.items()))
 
 
 def _docstring(node: ast.stmt) -> str:
-    """The text of a statement that is nothing but a text, on one line."""
+    """The text of a docstring, on one line; empty for any other statement."""
     is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     return " ".join(ast.literal_eval(node.value).split()) if is_text else ""
 

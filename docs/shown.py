@@ -1,4 +1,4 @@
-"""Hooks of the documentation's site: what lies outside docs/ and is shown there all the same."""
+"""Hooks of the documentation's site: shows pages whose files are outside docs/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No queue, no guard: one asyncio script over a list of jobs. The limit of what Python's usual clients can do."""
+"""A bare asyncio script without queue or guards: the least CPU that Python's usual clients can take."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ import uvloop
 
 
 async def run() -> None:
-    """Does the jobs of each range that comes in, so many at a time."""
+    """Does the jobs of each range that comes in, CONCURRENCY at a time."""
     clients = await body.AsyncClients().open()
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

@@ -1,6 +1,6 @@
 """The job of every peer: GET the input, POST it, PUT the picture and a record. No guard at all.
 
-Threads and processes share the first form, event loops the second. `BENCH_*` say where everything is.
+`work` is for threads and processes, `work_async` for event loops. `BENCH_*` have the addresses.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def body(image: bytes) -> bytes:
 
 
 def record(number: int, image: bytes, answer: bytes) -> bytes:
-    """What is known of a done job."""
+    """The record of a done job."""
     return json.dumps(
         {
             "job": number,
@@ -48,31 +48,35 @@ def record(number: int, image: bytes, answer: bytes) -> bytes:
 
 
 def keys(number: int) -> tuple[str, str, str]:
-    """Where a job's input, output and record lie."""
+    """The keys of a job's input, output and record."""
     return f"in/{number}.jpg", f"peer/outputs/{number}.jpg", f"peer/records/{number}.json"
 
 
 def work(number: int, s3: Any, post: Any) -> None:
     """The job with blocking clients."""
-    source, target, told = keys(number)
+    source, target, record_key = keys(number)
     image = s3.get_object(Bucket=BUCKET, Key=source)["Body"].read()
     answer = post(API, data=body(image), headers=HEADERS, timeout=180)
     answer.raise_for_status()
     s3.put_object(Bucket=BUCKET, Key=target, Body=answer.content, ContentType="image/jpeg")
-    s3.put_object(Bucket=BUCKET, Key=told, Body=record(number, image, answer.content), ContentType="application/json")
+    s3.put_object(
+        Bucket=BUCKET, Key=record_key, Body=record(number, image, answer.content), ContentType="application/json"
+    )
 
 
 async def work_async(number: int, s3: Any, http: Any) -> None:
     """The job with asynchronous clients."""
-    source, target, told = keys(number)
-    found = await s3.get_object(Bucket=BUCKET, Key=source)
-    async with found["Body"] as stream:
+    source, target, record_key = keys(number)
+    response = await s3.get_object(Bucket=BUCKET, Key=source)
+    async with response["Body"] as stream:
         image = await stream.read()
     async with http.post(API, data=body(image), headers=HEADERS) as answer:
         answer.raise_for_status()
         picture = await answer.read()
     await s3.put_object(Bucket=BUCKET, Key=target, Body=picture, ContentType="image/jpeg")
-    await s3.put_object(Bucket=BUCKET, Key=told, Body=record(number, image, picture), ContentType="application/json")
+    await s3.put_object(
+        Bucket=BUCKET, Key=record_key, Body=record(number, image, picture), ContentType="application/json"
+    )
 
 
 def shared_clients() -> tuple[Any, Any]:
