@@ -1,7 +1,7 @@
-"""How large a picture may be: its pixels, its sides, and what decoding it takes in memory.
+"""Bounds for the size of a picture: its pixels, its sides, and the memory that decoding it takes.
 
-All is known from the header, before any memory is taken. A worker has some 512 MB; one picture that needs more than its
-share would end it, and with it the calls in flight, which are paid for.
+The header has all of it, before any memory is taken. A worker has some 512 MB; a picture that takes too much of it
+would end the process, and with it the paid calls in flight.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _BYTES = {
 }  # fmt: skip
 #: Bytes of a pixel for a mode that is not known here.
 _MOST_BYTES = 8
-#: Bytes of a pixel that the libraries behind Pillow take beside it: libwebp has two canvases, libavif its planes and a
-#: canvas, and each is handed over as one more copy. Measured with pictures of 25 and 64 megapixels.
+#: Bytes of a pixel that the libraries under Pillow take in addition: libwebp has two canvases, libavif its planes and a
+#: canvas, and Pillow gets one more copy of each. Measured with pictures of 25 and 64 megapixels.
 _BESIDE = {"WebP": 11, "AVIF": 11}
 #: Bytes of a pixel and channel of a progressive JPEG, which is kept whole as coefficients (jdcoefct.c).
 _COEFFICIENT = 2
 
 
 def check_size(size: tuple[int, int], smallest: int) -> None:
-    """Whether a picture of this size may be decoded at all.
+    """Checks that a picture of this size may be decoded at all.
 
     Raises:
         InvalidImage: it has too many pixels, or a side is too short or too long.
@@ -50,7 +50,7 @@ def check_size(size: tuple[int, int], smallest: int) -> None:
 
 
 def decoded_bytes(kind: str, image: ImageFile, stored: tuple[int, int]) -> int:
-    """What decoding a picture takes at the scale that was asked for, in bytes.
+    """Bytes of memory that decoding a picture takes, at its present scale.
 
     Args:
         kind: its format.
@@ -71,7 +71,7 @@ def decoded_bytes(kind: str, image: ImageFile, stored: tuple[int, int]) -> int:
 
 
 def _strip_bytes(image: TiffImageFile) -> int:
-    """What libtiff decodes at once: a strip or a tile, in bytes (TIFF 6.0, sections 3 and 15)."""
+    """Bytes that libtiff decodes at once: a strip or a tile (TIFF 6.0, sections 3 and 15)."""
     width, height = image.size
     wide, high = _tag(image, 322, width), _tag(image, 323, min(_tag(image, 278, height), height))
     return wide * high * _tag(image, 277, 1) * _tag(image, 258, 8) // 8
@@ -85,10 +85,10 @@ def _tag(image: TiffImageFile, number: int, default: int) -> int:
 
 
 def check_memory(kind: str, image: ImageFile, stored: tuple[int, int]) -> None:
-    """Whether a picture can be decoded in the memory that one may take.
+    """Checks that decoding a picture takes no more memory than allowed.
 
     Raises:
-        InvalidImage: it cannot.
+        InvalidImage: it takes more.
     """
     needed = decoded_bytes(kind, image, stored)
     if needed > MAX_DECODED:

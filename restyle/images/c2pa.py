@@ -1,6 +1,6 @@
-"""Signed manifests in outputs (C2PA): what was opened, that it was edited by a model, and by whose certificate.
+"""Signed C2PA manifests in outputs: they name the input, and say that a model edited it.
 
-The optional part `c2pa` (c2pa-python). Certificate and key are the worker's, never the plan's.
+Needs the extra `c2pa` (c2pa-python). Certificate and key are settings of the worker, never part of a plan.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ class Signer:
     """Address of a time-stamp authority; empty: no time-stamp."""
 
     def sign(self, data: bytes, content_type: str, *, source: bytes, source_type: str, tool: str, job_id: str) -> bytes:
-        """The picture with its manifest, its pixels as they were.
+        """The picture with a manifest; its pixels do not change.
 
         Args:
             data: the picture.
-            content_type: what it is.
+            content_type: its type.
             source: the picture that was sent to be edited, a JPEG, PNG or WebP.
-            source_type: IPTC's term for what was done; empty tells none.
-            tool: what did it.
-            job_id: which job.
+            source_type: IPTC's digital source type; empty: none is written.
+            tool: the name of the program.
+            job_id: the job's id.
 
         Raises:
-            Exception: what c2pa-python raises; the picture is as it was.
+            Exception: any error of c2pa-python.
         """
         c2pa = _library()
         opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["input"]}}
@@ -74,7 +74,7 @@ def open_signer(certificate: Path | None, key: Path | None, algorithm: str, time
     """The signer of these files; None where none are named.
 
     Raises:
-        ConfigurationError: one is missing or no signer, or c2pa-python is not installed.
+        ConfigurationError: one is missing or cannot be used, or c2pa-python is not installed.
     """
     if certificate is None and key is None:
         return None
@@ -87,7 +87,7 @@ def open_signer(certificate: Path | None, key: Path | None, algorithm: str, time
     c2pa = _library()
     try:
         signer._signer(c2pa)  # noqa: SLF001 - its own class
-    except Exception as error:  # noqa: BLE001 - the library tells by many classes what a file lacks
+    except Exception as error:  # noqa: BLE001 - the library has many classes of errors for bad files
         raise ConfigurationError(f"the C2PA certificate and key make no signer: {error}") from None
     return signer
 

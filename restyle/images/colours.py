@@ -14,7 +14,7 @@ from restyle.errors import ConfigurationError
 _PROFILE_ERRORS = (OSError, KeyError, TypeError, ValueError)
 #: The pixels that a profile's colour space is for.
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-#: By how many of 255 levels a profile may move a colour and still count as sRGB.
+#: Most levels, of 255, by which a profile may change a colour and still count as sRGB.
 _TOLERANCE = 2
 
 
@@ -35,11 +35,11 @@ def background(name: str) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=64)
 def is_srgb(profile: bytes | None) -> bool:
-    """Whether the profile leaves colours as they are: by what it does, since names are many and may lie."""
+    """Whether a profile leaves colours as they are, by converting some: its name proves nothing."""
     if not profile:
         return True
-    # Imported with the first profile: it is 1 MB of each worker, and many a catalog has none. What goes wrong with that
-    # says nothing about the profile.
+    # Imported with the first profile: it takes 1 MB of each worker, and many catalogs have no profiles. Outside the
+    # `try`, since an error of the import says nothing about the profile.
     from PIL import ImageCms  # noqa: F401
 
     levels = range(0, 256, 51)
@@ -53,7 +53,7 @@ def is_srgb(profile: bytes | None) -> bool:
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None, steps: list[str]) -> Image.Image:
-    """RGB from L, RGB or CMYK, by the profile where it is of use; what was done is added to `steps`."""
+    """RGB from L, RGB or CMYK, by the profile where it can be used; adds what was done to `steps`."""
     if profile and not is_srgb(profile):
         try:
             picture = _convert(picture, profile)

@@ -1,4 +1,4 @@
-"""A picture at a glance: what tells a black one, a flat one and an unchanged one, at next to no cost."""
+"""A picture reduced to 32 x 32 parts, by which the gates recognise black, flat and unchanged ones at little cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageChops
 
 #: Parts a side.
 SIDE = 32
-#: A picture with this many pixels a part or more is first thinned out, which takes a tenth of the time.
+#: A picture with this many pixels a part or more is reduced by a whole factor first, which takes a tenth of the time.
 _THIN = 4
 
 
@@ -38,11 +38,11 @@ class Glance:
 
     @property
     def range(self) -> int:
-        """Levels between the darkest and the brightest part, in the colour where they are most."""
+        """Levels between the darkest and the brightest part, in the colour where they differ most."""
         return max(high - low for low, high in self._extrema)
 
     def difference(self, other: Glance) -> Glance:
-        """By how much the rows that both know differ."""
+        """The difference of the rows that both have."""
         box = (0, 0, SIDE, min(self.rows, other.rows))
         return Glance(ImageChops.difference(self.parts.crop(box), other.parts.crop(box)))
 
@@ -53,7 +53,7 @@ class Glance:
 
 
 def glance(image: Image.Image, *, is_part: bool = False) -> Glance:
-    """What is seen of a loaded picture, a JPEG perhaps at an eighth; of a part, the rows above those left black."""
+    """The glance of a loaded picture, at any scale; with `is_part`, of the rows above those that are still black."""
     seen = image.getbbox() if is_part else None
     read = seen[3] if seen else 0
     factor = (max(1, image.width // (SIDE * _THIN)), max(1, image.height // (SIDE * _THIN)))

@@ -1,8 +1,8 @@
-"""How files of pictures are made up: what would keep a reader busy for hours is refused before it is opened.
+"""Checks the structure of picture files: one that would keep a reader busy for hours is refused before it is opened.
 
-Sizes alone do not bound the work. Readers of Python walk over each segment, chunk, directory entry and block of a file,
-and libjpeg over all pixels for each scan, so that a file of 100 MB can be made to take hours. What cameras and programs
-write stays far below the bounds here.
+A file's size alone does not bound the work. Pillow's readers loop over each segment, chunk, directory entry and block
+in Python, and libjpeg passes over all pixels for each scan, so that a crafted file of 100 MB can take hours. Files of
+cameras and programs are far below these bounds.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 
 from restyle.errors import InvalidImage
 
-#: Scans of a JPEG. Programs write 1 to 17; libjpeg goes over all pixels for each.
+#: Most scans of a JPEG. Programs write 1 to 17; libjpeg passes over all pixels for each.
 MAX_SCANS = 100
-#: Segments of a JPEG before its first scan, and bytes of those among them that are taken apart: EXIF and Photoshop's.
+#: Most segments of a JPEG before its first scan, and bytes of those that are parsed: EXIF and Photoshop's.
 MAX_SEGMENTS, MAX_PARSED = 2_000, 4_000_000
-#: Bytes that stand between the segments of a JPEG and belong to none.
+#: Most bytes between the segments of a JPEG that belong to none.
 MAX_STRAY = 65_536
 #: Chunks of a PNG.
 MAX_CHUNKS = 250_000
@@ -48,10 +48,10 @@ _NUMBERS = frozenset({3, 4, 5, 8, 9, 10, 11, 12, 13, 16, 17, 18})
 
 
 def check(kind: str, data: bytes) -> int:
-    """Whether reading a file takes bounded work.
+    """Checks that reading a file takes bounded work.
 
     Returns:
-        Where the pixels of a JPEG end that has one scan, and its end right behind it; 0 for any other picture.
+        The offset at which the compressed pixels end, for a JPEG with one scan and nothing after it; else 0.
 
     Raises:
         InvalidImage: it has more parts than any program writes.
@@ -71,16 +71,16 @@ def check(kind: str, data: bytes) -> int:
 
 
 def part(data: bytes, share: float, end: int) -> bytes:
-    """The beginning of a JPEG, with so much of its compressed pixels; it decodes where the whole does.
+    """The beginning of a JPEG with a share of its compressed pixels, which decodes if the whole does; else empty.
 
-    Of a sequential JPEG with one scan, libjpeg refuses only what stands before the pixels, and a scan without its end:
-    codes that cannot be are drawn as gray with a warning, and so is what is missing (jdhuff.c). So where the end of
-    the scan is the end of the picture, a part tells the same as the whole. Empty: of any other JPEG it does not.
+    In a sequential JPEG with one scan, libjpeg refuses only errors before the pixels, and a scan without an end. It
+    draws invalid codes, and what is missing, in gray with a warning (jdhuff.c). So where the picture ends with its only
+    scan, a part shows whether the whole is damaged. Other JPEGs have no such part.
 
     Args:
         data: the file.
-        share: how much of its compressed pixels.
-        end: where these end, as `check` tells.
+        share: of its compressed pixels.
+        end: the offset at which these end, from `check`.
     """
     place, frame = 2, 0
     while place + 10 <= len(data) and data[place] == _MARK:
@@ -123,7 +123,7 @@ def _check_jpeg(data: bytes) -> int:
     place, segments, parsed, stray = 2, 0, 0, 0
     while place + 4 <= len(data):
         if data[place] != _MARK or data[place + 1] in _BARE:
-            # Readers skip what is no segment byte by byte.
+            # Readers skip stray bytes one by one.
             place, stray = place + 1, stray + 1
         else:
             marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4])
@@ -139,18 +139,18 @@ def _check_jpeg(data: bytes) -> int:
 
 
 def _check_scans(data: bytes, pixels: int) -> int:
-    """Where the pixels of a first and only scan end, given where they begin; 0 where more may follow."""
+    """The offset at which the pixels of a first and only scan end, by that of their beginning; 0 where more follows."""
     after = _AFTER_SCAN.search(data, pixels)
     if after is not None and after.group() == _END:
         return after.start()
-    # In compressed pixels the marker cannot occur, so that this quick count is never too low.
+    # Every scan has this marker, so that this quick count is never too low.
     if data.count(b"\xff\xda") > MAX_SCANS:
         _at_most(sum(1 for _ in _scans(data)), MAX_SCANS, "scans")
     return 0
 
 
 def _scans(data: bytes) -> Iterator[int]:
-    """Where the scans of a JPEG begin, up to its end, and to one beyond those that are allowed."""
+    """The offsets of a JPEG's scans, up to its end, or to one more than allowed."""
     place, count = 2, 0
     for _ in range(20 * MAX_SEGMENTS):
         after = _AFTER_SCAN.search(data, place)

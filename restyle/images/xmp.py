@@ -1,8 +1,8 @@
-"""The mark of where a picture comes from, written beside its pixels: XMP in a JPEG, PNG or WebP, nothing re-encoded.
+"""Writes the mark of a picture's origin as XMP into a JPEG, PNG or WebP, without re-encoding it.
 
-It says that a trained model had a part in it (Iptc4xmpExt:DigitalSourceType, IPTC Photo Metadata 2023.1), with what it
-was made (xmp:CreatorTool) and by which job (dc:identifier). Where the places are: XMP Specification Part 3 (JPEG APP1,
-PNG iTXt) and the WebP Container Specification (VP8X and `XMP `).
+It says that a trained model had a part in it (Iptc4xmpExt:DigitalSourceType, IPTC Photo Metadata 2023.1), which program
+made it (xmp:CreatorTool), and for which job (dc:identifier). Where XMP goes in a file: XMP Specification Part 3 (JPEG
+APP1, PNG iTXt) and the WebP Container Specification (VP8X and `XMP `).
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ for _prefix, _uri in _NAMES.items():
 
 
 def mark(data: bytes, *, source_type: str, tool: str, job_id: str) -> bytes:
-    """The picture with its mark; its pixels, and all else that it carries, stay byte for byte.
+    """The picture with the mark; its pixels and its other content do not change by a byte.
 
     Args:
         data: a whole JPEG, PNG or WebP.
-        source_type: IPTC's term, e.g. `trainedAlgorithmicMedia`.
-        tool: what made it, with its version.
-        job_id: which job.
+        source_type: IPTC's digital source type, e.g. `trainedAlgorithmicMedia`.
+        tool: the program that made it, with its version.
+        job_id: the job's id.
 
     Raises:
-        ValueError: it is none of the three, or not formed as one.
+        ValueError: it is none of the three, or its structure is wrong.
     """
     ours = _description(source_type, tool, job_id)
     if data.startswith(b"\xff\xd8"):
@@ -72,7 +72,7 @@ def _description(source_type: str, tool: str, job_id: str) -> str:
 
 
 def _packet(ours: str, theirs: bytes = b"") -> bytes:
-    """The XMP packet: what the picture's own one says, but for our properties, and ours."""
+    """The XMP packet: the picture's own without the properties that are ours, and ours."""
     if theirs and (merged := _merged(ours, theirs)):
         return _BEGIN + merged + _END
     text = f'<x:xmpmeta xmlns:x="{_NAMES["x"]}"><rdf:RDF xmlns:rdf="{_RDF}">{ours}</rdf:RDF></x:xmpmeta>'
@@ -83,7 +83,7 @@ def _merged(ours: str, theirs: bytes) -> bytes | None:
     """Both descriptions; None where theirs cannot be read."""
     body = re.sub(rb"<\?xpacket[^>]*\?>", b"", theirs).strip(b"\0 \r\n\t")
     try:
-        # What the API sent, or what we wrote; the parser itself bounds what entities may grow to.
+        # The API's packet, or ours; the parser itself bounds the expansion of entities.
         root = ET.fromstring(body)  # noqa: S314
     except (ET.ParseError, ValueError):
         return None
@@ -105,7 +105,7 @@ def _merged(ours: str, theirs: bytes) -> bytes | None:
 
 
 def _in_jpeg(data: bytes, ours: str) -> bytes:
-    """Behind JFIF and EXIF, which must stand first; in the place of the XMP that is there."""
+    """Writes the packet after JFIF and EXIF, which must come first, and removes the XMP that is there."""
     if data[2:3] != b"\xff":
         raise ValueError("has no segment where one must begin")
     place, theirs, kept = 2, b"", [data[:2]]
@@ -146,7 +146,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _in_png(data: bytes, ours: str) -> bytes:
-    """Behind the header; in the place of the XMP that is there."""
+    """Writes the packet after the header, and removes the XMP that is there."""
     kept, theirs, place = [], b"", 8
     while place + 12 <= len(data):
         end = place + 12 + int.from_bytes(data[place : place + 4])
@@ -169,7 +169,7 @@ _HAS_XMP, _HAS_ALPHA = 0x04, 0x10
 
 
 def _in_webp(data: bytes, ours: str) -> bytes:
-    """At the end; a simple file becomes an extended one, whose header says that there is XMP."""
+    """Writes the packet at the end; a simple file becomes an extended one, whose header says that there is XMP."""
     chunks = list(_chunks(data))
     theirs = next((content for name, content in chunks if name == b"XMP "), b"")
     kept = [(name, content) for name, content in chunks if name != b"XMP "]
@@ -196,7 +196,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _extended(name: bytes, content: bytes) -> bytes:
-    """The VP8X header of a simple file: flags, and the size as the picture's own header tells it."""
+    """The VP8X header of a simple file: flags, and the size from the picture's own header."""
     flags = _HAS_XMP
     if name == b"VP8L":
         bits = int.from_bytes(content[1:5], "little")
