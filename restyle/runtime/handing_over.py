@@ -50,7 +50,7 @@ def write_rows(path: str, rows: Iterable[Sequence[str]], *, first: int, most: in
     number, left = first, most
     try:
         with Path(path).open("wb") as lines:
-            for number, row in enumerate(rows, first):  # noqa: B007 - told where writing fails
+            for number, row in enumerate(rows, first):
                 if (length := sum(map(len, row))) > MAX_ROW:
                     raise TooMuch(f"row {number:,} has {length:,} characters; at most {MAX_ROW:,} are read")
                 line = _line(row)

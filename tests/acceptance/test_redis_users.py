@@ -132,7 +132,8 @@ def beating(fleet: FleetOf) -> Iterator[subprocess.Popen[bytes]]:
 def test_a_user_may_no_more_than_its_work(guarded: Guarded, role: str) -> None:
     """No other keys, no server's commands nor its passwords, and of what holds calls only a worker may write."""
     client = guarded.client(role)
-    for words in (("FLUSHALL",), ("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "GET", "masterauth"), ("KEYS", "*"), ("SET", "other", "x"),
+    for words in (("FLUSHALL",), ("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "GET", "masterauth"),
+                  ("KEYS", "*"), ("SET", "other", "x"),
                   ("GET", "other"), ("ACL", "LIST"), ("SHUTDOWN",), ("MONITOR",), ("DUMP", "restyle:0:x")):  # fmt: skip
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.execute_command(*words)  # type: ignore[no-untyped-call] # redis has no types here
