@@ -25,16 +25,16 @@ _MAX_COLUMNS = 1000
 _MAX_TOLD = 100
 
 
-def main(path: str, kind: str, out: str, most: int) -> dict[str, object]:
+def main(path: str, kind: str, out: str, most: str) -> dict[str, object]:
     """Writes header and rows, so many bytes at most; answers with the columns that are left out, or with `error`."""
-    bound(memory=_MEMORY, seconds=_SECONDS, most=most)
+    bound(memory=_MEMORY, seconds=_SECONDS, most=int(most))
     try:
         file = parquet.ParquetFile(path) if kind == "Parquet" else orc.ORCFile(path)
         schema = file.schema_arrow if kind == "Parquet" else file.schema
         if len(schema) > _MAX_COLUMNS:
             return {"error": f"has {len(schema):,} columns; at most {_MAX_COLUMNS:,} are read"}
         names = [field.name for field in schema if _is_text(field.type)]
-        write_rows(out, _rows(file, names, kind), first=0, most=most)
+        write_rows(out, _rows(file, names, kind), first=0, most=int(most))
     except TooMuch as error:
         return {"error": str(error)}
     except MemoryError:
@@ -93,4 +93,4 @@ def _text(cell: object) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:4], int(sys.argv[4]))))  # noqa: T201 - what columnar.py reads
+    print(json.dumps(main(*sys.argv[1:5])))  # noqa: T201 - what columnar.py reads

@@ -33,9 +33,9 @@ _ERRORS = {0: "#NULL!", 7: "#DIV/0!", 15: "#VALUE!", 23: "#REF!", 29: "#NAME?", 
 _CELL_ERROR, _FORMULA_ERROR, _CELL_TEXT = 3, 11, 6
 
 
-def main(path: str, sheet: str, out: str, most: int) -> dict[str, object]:
+def main(path: str, sheet: str, out: str, most: str) -> dict[str, object]:
     """Writes the rows, so many bytes at most; answers with the sheet's name and those of all, or with `error`."""
-    bound(memory=_MEMORY, seconds=_SECONDS, most=most)
+    bound(memory=_MEMORY, seconds=_SECONDS, most=int(most))
     try:
         workbook = CalamineWorkbook.from_filelike(BytesIO(_with_errors(Path(path).read_bytes())))
         names = [one.name for one in workbook.sheets_metadata if one.visible is SheetVisibleEnum.Visible]
@@ -43,7 +43,7 @@ def main(path: str, sheet: str, out: str, most: int) -> dict[str, object]:
         chosen = sheet or (names[0] if names else "")
         if chosen not in workbook.sheet_names:
             return {"error": "no sheet", "sheets": workbook.sheet_names[:_MAX_SHEETS]}
-        write_rows(out, _rows(workbook.get_sheet_by_name(chosen)), first=1, most=most)
+        write_rows(out, _rows(workbook.get_sheet_by_name(chosen)), first=1, most=int(most))
     except TooMuch as error:
         return {"error": str(error)}
     except PasswordError:
@@ -134,4 +134,4 @@ def _varying(data: bytes, at: int, most: int) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:4], int(sys.argv[4]))))  # noqa: T201 - what sheets.py reads
+    print(json.dumps(main(*sys.argv[1:5])))  # noqa: T201 - what sheets.py reads
