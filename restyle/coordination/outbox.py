@@ -122,8 +122,7 @@ class Notices:
 
     def take(self, notice: Notice) -> bool:
         """Takes the right to send a notice."""
-        key = self.state.key("telling", notice.key)
-        if not self.state.ask("SET", key, "1", "NX", "PX", round(SENDING * 1000)):
+        if not self.state.run("once", "telling", notice.key, round(SENDING * 1000)):
             return False
         # Another may have sent it between the listing and this.
         return bool(self.state.ask("HEXISTS", self.state.key("notices"), notice.key))

@@ -131,6 +131,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "close_shard": lambda: progress.close_shard(RUN, 0),
         "dispatch": lambda: progress.dispatch("other", 5),
         "fire": lambda: state.run("fire", "firing", 60),
+        "once": lambda: state.run("once", "handed", "firing", 60),
         "free": lambda: fleet.free("gone", {"run": RUN, "shard": 0, "index": 4}, job[4].job_id),
         "leave": fleet.leave,
         "leave_plan": lambda: state.run("leave_plan", "planned", "token"),
