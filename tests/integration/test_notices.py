@@ -154,6 +154,43 @@ def test_forged_notices_send_nothing_and_delay_nobody(telling: Telling) -> None:
     assert not telling.waiting & {*untrue, true}
 
 
+@pytest.mark.parametrize(
+    "event",
+    ["finished-x-1", "not_started-x-1", "suspended", "awaiting_approval", "awaiting_approval-no_credits-1700000000",
+     "suspended-awaiting_approval-1700000000", "suspended-no_credits-01700000000", "suspended-no_credits-"],
+)  # fmt: skip
+def test_an_event_has_one_name(event: str) -> None:
+    """By any other it would be told once more, under the workers' signature."""
+    with pytest.raises(ValueError, match=r"its (key|event) is not"):
+        Notice(key=f"{RUN}|{event}|webhook")
+
+
+def test_what_was_sent_is_not_sent_again_whoever_lists_it(telling: Telling) -> None:
+    """S3's note counts, not Redis's list; of one that S3 would not take, this process knows."""
+    run = telling.add_run({"webhook": telling.receiver.url})
+    mine = telling.notifications(notify_hosts=own(telling.receiver.url))
+    mine.finished(run)
+    mine.send_due()
+    key = f"{RUN}|finished|webhook"
+    for _ in range(3):
+        telling.forge(key, Notice(key=key).model_dump_json())
+        telling.notifications(notify_hosts=own(telling.receiver.url)).send_due()
+    assert (telling.receiver.events(), telling.waiting) == (["finished"], set())
+
+
+@pytest.mark.parametrize("text", ["x", '{"key": 5}', "[" * 5_000, None])
+def test_nobody_suppresses_a_notice_from_redis(telling: Telling, text: str | None) -> None:
+    """A mark that it was told, its place taken, or a time when it is due in a thousand years: it goes out."""
+    key = f"{RUN}|finished|webhook"
+    telling.state.ask("SET", telling.state.key("noticed", RUN, "finished"), "1")
+    telling.state.ask("SET", telling.state.key("telling", key), "1")
+    telling.forge(key, text or Notice(key=key, due=1e12).model_dump_json())
+    mine = telling.notifications(notify_hosts=own(telling.receiver.url))
+    mine.finished(telling.add_run({"webhook": telling.receiver.url}))
+    mine.send_due()
+    assert (telling.receiver.events(), telling.waiting) == (["finished"], set())
+
+
 def test_a_run_that_goes_on_is_not_told_to_have_finished(telling: Telling) -> None:
     """An event is looked up when it is sent: one that is not so is dropped."""
     telling.add_run({"webhook": telling.receiver.url}, RunStatus.RUNNING)

@@ -138,7 +138,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "let_go": lambda: fleet.let_go(job[1], "t1", give_back=True),
         "lose_shard": lambda: state.run("lose_shard", RUN, 7),
         "loosen": lambda: fleet.loosen(job[4].job_id),
-        "notice": lambda: state.run("notice", RUN, "finished", 60, "channel", "{}"),
+        "notice": lambda: state.run("notice", "channel", "{}"),
         "recount": lambda: progress.recount(RUN, 0, 10),
         "open_shard": lambda: progress.open_shard(RUN, 1, 10),
         "park": lambda: in_redis.park(job[1].job_id, in_redis.as_text(CALLED, "made from"), state),
