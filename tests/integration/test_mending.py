@@ -13,10 +13,12 @@ from restyle.coordination.fleet import Fleet
 from restyle.coordination.mending import ACCOUNT, NAMED, WORKSPACE, Form
 from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import State
+from restyle.coordination.registry import Totals
 from restyle.coordination.trends import RunPoint, note_runs
 from restyle.errors import RunUnreadable
 from restyle.job.parked import in_redis
-from tests.integration.test_fleet import RUN, a_message, a_run
+from restyle.models import RunStatus
+from tests.integration.test_fleet import DONE, RUN, a_message, a_run
 from tests.support.holding import hold
 
 JOB = a_message(0).job_id
@@ -170,6 +172,30 @@ def test_a_shard_whose_outcomes_are_gone_is_opened_again(state: State, progress:
     assert progress.open_shards(RUN) == []
     assert progress.gaps(RUN, 1) == [0]
     assert progress.open_shard(RUN, 0, 10)
+
+
+@pytest.mark.parametrize("ends", ["before", "after"])
+def test_a_run_that_is_rebuilt_has_set_aside_what_its_calls_may_cost(
+    state: State, fleet: Fleet, progress: Progress, ends: str
+) -> None:
+    """No less than nothing, whenever the calls end that were out as it was dropped: else its budget would grow."""
+
+    def end() -> None:
+        progress.report(fleet, a_message(0), "t0", DONE)
+
+    def reserved() -> float:
+        return float(state.ask("HGET", state.key("run", RUN), "reserved") or 0)
+
+    fleet.take(a_message(0), "t0")
+    assert patiently(fleet, 0).verdict == "go"
+    assert (out := reserved()) > 0
+    progress.drop(RUN)
+    end() if ends == "before" else None
+    told = Totals(RunStatus.RUNNING, 20, 2, 0, 0, 0, 0, 0, 0, 0, 0.0, "", None, None, 0.0)
+    assert progress.restore(a_run(planned=20, shards=2), told, [])
+    assert reserved() == (out if ends == "after" else 0)
+    end() if ends == "after" else None
+    assert reserved() == 0
 
 
 def test_lists_are_read_with_bounds(state: State, fleet: Fleet, progress: Progress) -> None:
