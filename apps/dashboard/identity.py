@@ -72,7 +72,7 @@ class TrustedProxy:
     def identity(self, request: Request) -> Identity | None:
         """Whom the proxy names; None where the request did not come from it, or it names nobody."""
         names = request.headers.getlist(self.header)
-        name = clean_name(names[0]) if len(names) == 1 else ""
+        name = _name_of(names[0]) if len(names) == 1 else ""
         if not name or not self.is_proxy(request.client.host if request.client else ""):
             return None
         return Identity(name, Role.ACT if {name, "*"} & self.actors else Role.LOOK)
@@ -174,6 +174,18 @@ class Access:
 def clean_name(name: str) -> str:
     """Somebody's name as it is shown and written down: printable, and of bounded length."""
     return "".join(char for char in name[: 4 * MAX_NAME] if char.isprintable()).strip()[:MAX_NAME]
+
+
+def _name_of(header: str) -> str:
+    """The name in a proxy's header, in UTF-8; empty where it is none as it stands.
+
+    Nothing is taken off it: what is left could be the name of another, who may act.
+    """
+    try:
+        name = header.encode("latin-1").decode()
+    except UnicodeError:
+        return ""
+    return name if clean_name(name) == name else ""
 
 
 def is_loopback(host: str) -> bool:

@@ -203,11 +203,17 @@ def _request(peer: str, *names: str) -> Request:
         ("10.1.2.3", (), None),
         ("10.1.2.3", ("",), None),
         ("10.1.2.3", ("\x00\x1b",), None),
+        ("10.1.2.3", ("anna\x7f",), None),
+        ("10.1.2.3", ("\xc2\xadanna",), None),
+        ("10.1.2.3", ("\xc2\xa0anna",), None),
+        ("10.1.2.3", ("anna" + "x" * 57,), None),
+        ("10.1.2.3", ("\xff",), None),
+        ("10.1.2.3", ("\xc3\x96ner",), Identity("\u00d6ner", Role.LOOK)),
         ("10.1.2.3", ("anna", "ben"), None),
     ],
 )
 def test_whom_a_proxy_names(peer: str, names: tuple[str, ...], identity: Identity | None) -> None:
-    """One header, one printable name, from one of its addresses."""
+    """One header, one printable name, from one of its addresses: as it stands, for what is taken off makes another."""
     proxy = read_proxy("X-Forwarded-User", "10.1.0.0/16, 192.168.7.7", "anna")
     assert proxy is not None
     assert proxy.identity(_request(peer, *names)) == identity
