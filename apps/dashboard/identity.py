@@ -161,7 +161,7 @@ class Access:
 
     def _refusal(self, address: str) -> Refused:
         """What a wrong token is answered with."""
-        now = time.monotonic()
+        now, address = time.monotonic(), neighbourhood(address)
         recent = [moment for moment in self._wrong.pop(address, []) if now - moment < 60][-MAX_WRONG:]
         self._wrong[address] = [*recent, now]
         while len(self._wrong) > MAX_ADDRESSES:
@@ -243,6 +243,17 @@ def read_proxy(header: str | None, addresses: str, actors: str) -> TrustedProxy 
             f"RESTYLE_DASHBOARD_PROXIES: {error}; it takes addresses such as 10.0.0.5/32"
         ) from None
     return TrustedProxy(header, networks, frozenset(filter(None, (actor.strip() for actor in actors.split(",")))))
+
+
+def neighbourhood(address: str) -> str:
+    """What is bounded as one: an address of IPv4, of IPv6 a network of 64 bits, of which one machine has all."""
+    try:
+        peer = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(peer, ipaddress.IPv6Address):
+        return str(peer)
+    return str(peer.ipv4_mapped or ipaddress.IPv6Network((peer, 64), strict=False))
 
 
 def _sha(text: str) -> str:
