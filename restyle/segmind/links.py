@@ -78,9 +78,12 @@ class Links:
             place, parts = origin(url), urlsplit(url)
         except ValueError:
             raise _refusal(url, "it is no address") from None
+        # What stands before an @ is read differently by different readers: none of it, not even of the API's own.
+        if parts.username is not None:
+            raise _refusal(url, "only https:// is followed")
         if place == self._own:
             return
-        if place[0] != "https" or parts.username is not None:
+        if place[0] != "https":
             raise _refusal(url, "only https:// is followed")
         if inner := inner_address(place[1], place[2], is_proxied=self._wire.proxy(url) is not None):
             raise _refusal(url, "it is no address" if inner == NO_HOST else f"{inner} is an inner address")

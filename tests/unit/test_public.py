@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import socket
 
-from restyle.http.public import inner_address, is_public, spelled
+import pytest
+from urllib3.connection import HTTPConnection
+
+from restyle.http.public import (
+    check_no_credentials,
+    check_peer,
+    inner_address,
+    is_public,
+    keeps_credentials,
+    spelled,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,7 +24,7 @@ from restyle.http.public import inner_address, is_public, spelled
         ("64:ff9b::5db8:d822", True), ("2002:5db8:d822::1", True),
         ("127.0.0.1", False), ("10.1.2.3", False), ("172.16.0.1", False), ("192.168.1.1", False), ("100.64.0.1", False),
         ("169.254.169.254", False), ("0.0.0.1", False), ("224.0.0.1", False), ("255.255.255.255", False),
-        ("198.18.0.1", False), ("192.88.99.1", False),
+        ("198.18.0.1", False), ("192.88.99.1", False), ("168.63.129.16", False), ("100.100.100.200", False),
         ("::1", False), ("::", False), ("fe80::1%eth0", False), ("fd00:ec2::254", False), ("::ffff:127.0.0.1", False),
         ("2002:7f00:1::", False), ("64:ff9b::a00:1", False), ("ff02::1", False),
         ("fec0::1", False), ("64:ff9b:1::a00:1", False), ("64:ff9b:1::5db8:d822", False), ("::a00:1", False),
@@ -25,6 +35,30 @@ from restyle.http.public import inner_address, is_public, spelled
 def test_which_addresses_everybody_reaches(address: str, public: bool) -> None:
     """An address that stands for another is judged by that one; what is no address is none of the public."""
     assert is_public(address) is public
+
+
+@pytest.mark.parametrize(
+    ("address", "keeps"),
+    [
+        ("169.254.169.254", True), ("fe80::1%eth0", True), ("::ffff:169.254.169.254", True),
+        ("64:ff9b::a9fe:a9fe", True),
+        ("168.63.129.16", True), ("fd00:ec2::254", True), ("127.0.0.1", False), ("10.0.0.1", False), ("x", False),
+    ],
+)  # fmt: skip
+def test_where_credentials_are_kept(address: str, keeps: bool) -> None:
+    """On the own link, and where some clouds have them beside it."""
+    assert keeps_credentials(address) is keeps
+
+
+def test_a_connection_is_looked_at_once_more() -> None:
+    """By where it leads, whatever was looked up before."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = HTTPConnection("127.0.0.1", server.getsockname()[1])
+        connection.connect()
+        check_no_credentials(connection)
+        with pytest.raises(OSError, match=r"127\.0\.0\.1 is an inner address"):
+            check_peer(connection)
+        connection.close()
 
 
 @pytest.mark.parametrize(
