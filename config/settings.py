@@ -213,7 +213,8 @@ class Settings(OutputSettings):
     notify_slack: SecretStr | None = None
     """The address of a Slack-compatible webhook, which is a secret as a whole."""
     notify_hosts: str = ""
-    """Hosts that webhooks may go to, with commas between, e.g. hooks.example.com. Default: those of this file."""
+    """Hosts that webhooks may go to, by https://, with commas between: hooks.example.com, chat.example.com:8443.
+    http:// only where it is written before one. Default: those of this file."""
     smtp_host: str = ""
     """The mail server of [notify.email]."""
     smtp_port: int = Field(587, ge=1, le=65535)

@@ -7,9 +7,8 @@ password, the hosts of webhooks with the secret that signs. Who plans a run says
 from __future__ import annotations
 
 import html
-import ipaddress
 import json
-import socket
+import re
 import time
 from email.message import EmailMessage
 from typing import Any
@@ -19,6 +18,14 @@ from pydantic import SecretStr
 
 from config.schedules import Notify
 from config.settings import Settings
+from restyle.errors import printable
+
+_PORTS = {"http": 80, "https": 443}
+#: Who signs in, host and port. A backslash ends a host for some readers, and begins a user for others.
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:%-]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+
+#: Scheme, host and port.
+Place = tuple[str, str, int]
 
 
 def send(channel: str, recipients: Notify, payload: dict[str, Any], settings: Settings) -> str:
@@ -34,39 +41,39 @@ def send(channel: str, recipients: Notify, payload: dict[str, Any], settings: Se
 
 
 def may_receive(url: str, settings: Settings) -> bool:
-    """Whether webhooks of this worker may go to an address: its host is listed, or stands in the worker's own file."""
-    split = urlsplit(url)
-    host, netloc = (split.hostname or "").lower(), split.netloc.rpartition("@")[2].lower()
+    """Whether webhooks of this worker may go to an address: its place is listed, or stands in the worker's own file."""
     if settings.notify_hosts:
-        return bool({host, netloc} & {listed.strip().lower() for listed in settings.notify_hosts.split(",")})
+        return _place(url) in {_listed(listed) for listed in settings.notify_hosts.split(",")} - {None}
     own = [settings.notify, *(schedule.notify for schedule in settings.schedule if schedule.notify)]
-    return netloc in {urlsplit(notify.webhook).netloc.rpartition("@")[2].lower() for notify in own if notify.webhook}
+    return _place(url) in {_place(notify.webhook) for notify in own if notify.webhook} - {None}
 
 
-def is_link_local(host: str, port: int) -> bool:
-    """Whether a name leads to an address of the own link, where clouds keep the credentials of a machine.
+def _listed(text: str) -> Place | None:
+    """A place of RESTYLE_NOTIFY_HOSTS: a host is https and port 443 of it, unless another port or http:// is said."""
+    text = text.strip()
+    return _place(text if "://" in text else f"https://{text}")
 
-    Raises:
-        OSError: the name leads nowhere.
-    """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = [ipaddress.ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
-    return any((getattr(address, "ipv4_mapped", None) or address).is_link_local for address in addresses)
+
+def _place(url: str) -> Place | None:
+    """Scheme, host and port of an address; None where it is none that every reader reads alike."""
+    try:
+        split = urlsplit(url)
+        port = split.port or _PORTS.get(split.scheme, 0)
+    except ValueError:
+        return None
+    if split.scheme not in _PORTS or not _AUTHORITY.fullmatch(split.netloc):
+        return None
+    return split.scheme, (split.hostname or "").lower(), port
 
 
 def _by_webhook(url: str, payload: dict[str, Any], settings: Settings) -> str:
     # Imported for the first one: with requests they are 5 MB of each worker.
     from restyle.http import webhook
 
-    split = urlsplit(url)
-    host = split.hostname or ""
     if not may_receive(url, settings):
-        return f"{host} is not among the hosts that this worker's webhooks may go to: RESTYLE_NOTIFY_HOSTS"
-    try:
-        if is_link_local(host, split.port or 443):
-            return f"{host} leads to an address of the own link, which webhooks never go to"
-    except (OSError, ValueError):
-        return f"{host} leads nowhere"
+        place = _place(url)
+        told = printable("{}://{}:{}".format(*place) if place else url.partition("?")[0], 200)
+        return f"{told} is not among the places that this worker's webhooks may go to: RESTYLE_NOTIFY_HOSTS"
     body = json.dumps(payload, ensure_ascii=False).encode()
     secret = _plain(settings.notify_secret)
     headers = {webhook.SIGNATURE: webhook.sign(body, secret, int(time.time()))} if secret else {}

@@ -22,7 +22,7 @@ from producers.runs.snapshot import Snapshot, read_run, rows_of, snapshot
 from reports.channels import send
 from restyle.coordination.advice import after_failure, next_step
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.outbox import Notice, Notices
+from restyle.coordination.outbox import LONGEST_WAIT, Notice, Notices, event_of
 from restyle.coordination.progress import Progress
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import ConfigurationError, RestyleError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("restyle.notify")
 
 #: The second try comes after so many times RESTYLE_BACKOFF_BASE; twice as long each time, up to the longest (s).
-FIRST_WAIT, LONGEST_WAIT = 5.0, 1800.0
+FIRST_WAIT = 5.0
 #: Tries until a notice is given up: about three hours.
 TRIES = 14
 #: An outage lifts itself: it is told when it has lasted so many seconds.
@@ -64,6 +64,8 @@ class Notifications:
     fleet: Fleet
     #: Suspensions that this process has put on the list: they need not be looked at again.
     listed: set[tuple[str, str]] = field(default_factory=set)
+    #: Notices that this process has sent, or given up, and of which S3 has no note yet; with why they did not arrive.
+    unnoted: dict[str, str] = field(default_factory=dict)
 
     @property
     def notices(self) -> Notices:
@@ -83,7 +85,7 @@ class Notifications:
         for suspension in self._suspensions(run.run_id):
             if suspension.reason == "outage" and self._age(suspension) < OUTAGE_PATIENCE:
                 continue
-            event: Event = "awaiting_approval" if suspension.reason == "awaiting_approval" else "suspended"
+            event = event_of(suspension.reason)
             name = f"{event}-{suspension.reason}-{suspension.since:.0f}"
             if (run.run_id, name) not in self.listed:
                 self._list(run.run_id, run.notify, event, name)
@@ -107,17 +109,14 @@ class Notifications:
     def _suspensions(self, run_id: str) -> list[Suspension]:
         return [*self.fleet.suspensions(), *self.progress.suspensions(run_id)]
 
-    def _list(self, run_id: str, notify: dict[str, Any], event: Event, name: str) -> None:
+    def _list(self, run_id: str, notify: dict[str, Any], event: str, name: str) -> None:
         """Puts an event on the list of what is to be sent, for each channel that has not had it."""
         recipients = _recipients(run_id, notify)
         if recipients is None or event not in recipients.events:
             return
-        keys = [
-            f"{run_id}|{name}|{channel}"
-            for channel in recipients.channels
-            if self.store.head(self._note(run_id, f"{name}-{channel}")) is None
-        ]
-        self.notices.add(run_id, name, [Notice(key=key) for key in keys])
+        notices = [Notice(key=f"{run_id}|{name}|{channel}") for channel in recipients.channels]
+        if due := [notice for notice in notices if not self._was_sent(notice)]:
+            self.notices.add(due)
 
     # -- sending -------------------------------------------------------------------------------------------
 
@@ -129,7 +128,10 @@ class Notifications:
 
     def _send(self, notice: Notice) -> None:
         try:
-            why = self._out(notice)
+            if self._was_sent(notice):
+                raise Untrue("it was sent, or given up, before")
+            # Only its note was not written then.
+            why = self.unnoted[notice.key] if notice.key in self.unnoted else self._out(notice)
         except Untrue as reason:
             metrics.HINTS_DROPPED.labels("notice").inc()
             log.warning("a notice is dropped", run=notice.run_id, notice=notice.name, reason=str(reason))
@@ -150,8 +152,12 @@ class Notifications:
             log.error("notification is given up", reason=why, **words)
         else:
             log.info("notified", **words)
-        self._write_down(notice, why)
-        self.notices.done(notice)
+        if self._write_down(notice, why):
+            self.unnoted.pop(notice.key, None)
+            self.notices.done(notice)
+        else:
+            self.unnoted[notice.key] = why
+            self.notices.again(notice, FIRST_WAIT)
 
     def _out(self, notice: Notice) -> str:
         """Sends one notice; answers with why it did not arrive."""
@@ -211,8 +217,12 @@ class Notifications:
         }  # fmt: skip
         return _recipients(notice.run_id, note["notify"]), payload
 
-    def _write_down(self, notice: Notice, why: str) -> None:
-        """Notes in S3 that an event was sent, or given up, so that Redis's loss does not have it sent again."""
+    def _was_sent(self, notice: Notice) -> bool:
+        """Whether S3 has a note that it was sent, or given up: Redis's word of it is anybody's."""
+        return self.store.head(self._note(notice.run_id, f"{notice.name}-{notice.channel}")) is not None
+
+    def _write_down(self, notice: Notice, why: str) -> bool:
+        """Notes in S3 that an event was sent, or given up, and is not sent again; False where S3 takes no note."""
         note = {"event": notice.name, "channel": notice.channel, "arrived": not why, "reason": why,
                 "tries": notice.tries + 1}  # fmt: skip
         uri = self._note(notice.run_id, f"{notice.name}-{notice.channel}")
@@ -220,6 +230,8 @@ class Notifications:
             self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
         except RestyleError as error:
             log.warning("a notification's note is not in S3", run=notice.run_id, reason=error.message)
+            return False
+        return True
 
     def _not_started(self, run_id: str) -> str:
         """Where it stands why a schedule's run could not start: there is no run, and so no folder of it."""

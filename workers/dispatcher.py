@@ -173,6 +173,7 @@ class Dispatcher(threading.Thread):
         """Tells a Redis that has forgotten something what S3 knows; where S3 does not tell, at the next tick."""
         told = recall(self._feeder)
         if told is not None:
+            self._feeder.look_anew()
             log.warning("Redis has forgotten something: calls wait until all workers have told theirs", doubts=told)
 
     def _tell(self, run_id: str) -> None:
@@ -275,21 +276,21 @@ class Dispatcher(threading.Thread):
         for run_id in self._progress.unfinished():
             if self._progress.suspensions(run_id):
                 continue
-            jobs = [
-                (shard.shard, job)
-                for shard in self._progress.open_shards(run_id) or self._opened(run_id)
-                for job in self._feeder.hungry(run_id, shard.shard, living)
-            ]
+            shards = self._progress.open_shards(run_id)
+            if not any(self._feeder.pending(run_id, shard) for shard in shards):
+                shards = self._opened(run_id, shards)
+            jobs = [(shard.shard, job) for shard in shards for job in self._feeder.hungry(run_id, shard.shard, living)]
             sample = random.sample(jobs, min(len(jobs), SAMPLE))
             found += [(run_id, shard, job, recipe(run_id, Job.model_validate_json(job[2]))) for shard, job in sample]
         random.shuffle(found)
         return found
 
-    def _opened(self, run_id: str) -> list[OpenShard]:
-        """The next shard of a run that has none open, opened for a probe: a run that begins under an outage."""
+    def _opened(self, run_id: str, shards: list[OpenShard]) -> list[OpenShard]:
+        """One shard more, for a probe: of a run that begins under an outage, or of whose open jobs all are braked."""
         totals = self._progress.totals(run_id)
-        if totals is None or totals.status is not RunStatus.RUNNING:
-            return []
+        behind = sum(shard.size - shard.ended for shard in shards)
+        if totals is None or totals.status is not RunStatus.RUNNING or behind >= self._feeder.most_braked:
+            return shards
         missing = [*self._progress.gaps(run_id, totals.cursor), *range(totals.cursor, totals.shards)]
         for shard in missing[:1]:
             self._progress.open_shard(run_id, shard, len(self._feeder.plan(run_id, shard)), probing=True)

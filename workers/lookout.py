@@ -1,16 +1,17 @@
-"""Looks in S3 for unfinished runs that nobody moves, since Redis has lost them, or somebody has erased them there.
+"""Looks in S3 for unfinished runs and firings that nobody moves, since Redis has lost them, or somebody erased them.
 
-A look is one listing of the runs' folders and two round trips to Redis; run.json is read of those runs alone that
-nobody moves, and once of each that has ended.
+A look is one listing of the runs' folders, one of what schedules have fired, and three round trips to Redis; run.json
+is read of those runs alone that nobody moves, and once of each that has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from producers.runs.listing import read_runs, run_ids
+from producers.runs.listing import firing_ids, read_runs, run_ids
+from restyle.coordination.firings import Firings
 from restyle.models import Run
 from tasks.resources import Resources
 
@@ -22,12 +23,17 @@ LONG_AGO = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Unmoved:
-    """Unfinished runs that nobody moves."""
+    """Unfinished runs, and firings, that nobody moves."""
 
     #: Redis knows them, and they are on the list of nobody.
     unlisted: list[Run]
     #: Redis does not know them.
     unknown: list[Run]
+    #: The runs of firings that are not on Redis's list.
+    firings: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.unlisted or self.unknown or self.firings)
 
 
 class Lookout:
@@ -50,8 +56,9 @@ class Lookout:
         unlisted = self._unfinished(known - over - listed)
         if here.settings.local_redis is not None:
             return Unmoved(unlisted, [])  # the embedded stack works on what its commands name alone
+        firings = Firings(here.state).unknown(firing_ids(here.store, here.workspace))
         lately = {name for name in names if name > _named(LATELY)} | self._moved
-        return Unmoved(unlisted, self._unfinished(lately.intersection(names) - known))
+        return Unmoved(unlisted, self._unfinished(lately.intersection(names) - known), firings)
 
     def known(self, names: list[str]) -> tuple[set[str], set[str]]:
         """The runs of which Redis has the size, or something unreadable; and those that are over by what it has."""

@@ -21,10 +21,11 @@ from producers.runs.listing import read_runs, run_ids
 from producers.runs.rebuild import Rebuilder
 from producers.runs.snapshot import read_run, write_run
 from producers.runs.suspensions import keep_suspended, read_suspension
+from restyle.coordination.firings import Firings
 from restyle.errors import RestyleError, RunUnreadable, StateUnavailable
 from restyle.models import ENDED, Run, RunStatus, utc_now
 from tasks.resources import Resources
-from workers.lookout import LONG_AGO, Lookout
+from workers.lookout import LONG_AGO, Lookout, Unmoved
 from workers.troubles import Troubles
 
 log = structlog.get_logger("restyle.steward")
@@ -114,17 +115,22 @@ class Steward(threading.Thread):
         if server.restarted:
             self._take_stock(server)
         elif self._looks % LOOKS == 0:
-            unmoved = self._lookout.look()
-            for run in unmoved.unlisted:
-                with self._troubles.of_run(run.run_id, "steward"):
-                    if self._progress.register(run):
-                        log.warning("moved again: it was on nobody's list", run=run.run_id)
-            for run in unmoved.unknown:
-                self._restore(run)
+            self._move(self._lookout.look())
         self._looks += 1
-        if self._is_interested and self._progress.unfinished():
+        if self._is_interested and (self._progress.unfinished() or Firings(self._state).names()):
             self._is_interested = False
             self._resources.holding.lose_interest()  # the workspace is held for the run itself by now
+
+    def _move(self, unmoved: Unmoved) -> None:
+        """Has moved what nobody moves."""
+        for run in unmoved.unlisted:
+            with self._troubles.of_run(run.run_id, "steward"):
+                if self._progress.register(run):
+                    log.warning("moved again: it was on nobody's list", run=run.run_id)
+        for run in unmoved.unknown:
+            self._restore(run)
+        for run_id in unmoved.firings:
+            Firings(self._state).fire(run_id)
 
     def _glance(self) -> None:
         """Whether S3 has a run to be moved that Redis does not know of, for which nobody would hold the workspace."""
@@ -135,8 +141,10 @@ class Steward(threading.Thread):
         if not holding.was_last():
             return
         unmoved = self._lookout.look()
-        if unmoved.unlisted or unmoved.unknown:
-            log.warning("S3 has an unfinished run of which Redis does not know: the workspace is held for it")
+        if unmoved:
+            log.warning(
+                "S3 has an unfinished run, or a firing, of which Redis does not know: the workspace is held for it"
+            )
             self._looks = 0
             self._is_interested = True
             holding.take_interest()

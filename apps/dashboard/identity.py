@@ -72,7 +72,7 @@ class TrustedProxy:
     def identity(self, request: Request) -> Identity | None:
         """Whom the proxy names; None where the request did not come from it, or it names nobody."""
         names = request.headers.getlist(self.header)
-        name = clean_name(names[0]) if len(names) == 1 else ""
+        name = _name_of(names[0]) if len(names) == 1 else ""
         if not name or not self.is_proxy(request.client.host if request.client else ""):
             return None
         return Identity(name, Role.ACT if {name, "*"} & self.actors else Role.LOOK)
@@ -161,7 +161,7 @@ class Access:
 
     def _refusal(self, address: str) -> Refused:
         """What a wrong token is answered with."""
-        now = time.monotonic()
+        now, address = time.monotonic(), neighbourhood(address)
         recent = [moment for moment in self._wrong.pop(address, []) if now - moment < 60][-MAX_WRONG:]
         self._wrong[address] = [*recent, now]
         while len(self._wrong) > MAX_ADDRESSES:
@@ -174,6 +174,18 @@ class Access:
 def clean_name(name: str) -> str:
     """Somebody's name as it is shown and written down: printable, and of bounded length."""
     return "".join(char for char in name[: 4 * MAX_NAME] if char.isprintable()).strip()[:MAX_NAME]
+
+
+def _name_of(header: str) -> str:
+    """The name in a proxy's header, in UTF-8; empty where it is none as it stands.
+
+    Nothing is taken off it: what is left could be the name of another, who may act.
+    """
+    try:
+        name = header.encode("latin-1").decode()
+    except UnicodeError:
+        return ""
+    return name if clean_name(name) == name else ""
 
 
 def is_loopback(host: str) -> bool:
@@ -231,6 +243,17 @@ def read_proxy(header: str | None, addresses: str, actors: str) -> TrustedProxy 
             f"RESTYLE_DASHBOARD_PROXIES: {error}; it takes addresses such as 10.0.0.5/32"
         ) from None
     return TrustedProxy(header, networks, frozenset(filter(None, (actor.strip() for actor in actors.split(",")))))
+
+
+def neighbourhood(address: str) -> str:
+    """What is bounded as one: an address of IPv4, of IPv6 a network of 64 bits, of which one machine has all."""
+    try:
+        peer = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(peer, ipaddress.IPv6Address):
+        return str(peer)
+    return str(peer.ipv4_mapped or ipaddress.IPv6Network((peer, 64), strict=False))
 
 
 def _sha(text: str) -> str:

@@ -70,8 +70,9 @@ class Feeder:
     _envelopes: dict[tuple[str, str], Envelope] = field(default_factory=dict)
     #: Shards that were marked as fed, and whose messages Redis did not all take: they are fed again at the next tick.
     _cut_off: set[tuple[str, int]] = field(default_factory=set)
-    #: Shards of which all that is pending is of braked variants, each with those.
-    _braked: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
+    #: Shards of which all that is pending is of braked variants, each with those, and how many jobs had ended: where
+    #: Redis has lost outcomes since, it is looked at anew.
+    _braked: dict[tuple[str, int], tuple[frozenset[str], int]] = field(default_factory=dict)
     #: Jobs ended in all unfinished runs, by the monotonic time of each look.
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -153,12 +154,20 @@ class Feeder:
         key = (run_id, shard.shard)
         if not braked:
             return shard.size - shard.ended
-        if self._braked.get(key) == braked:
+        if self._braked.get(key) == (braked, shard.ended):
             return 0
         count = len(self._unbraked(run_id, shard.shard, braked))
         if not count:
-            self._braked[key] = braked
+            self._braked[key] = (braked, shard.ended)
         return count
+
+    def look_anew(self) -> None:
+        """Redis has forgotten something: what was seen there before counts no more."""
+        self._braked.clear()
+
+    def pending(self, run_id: str, shard: OpenShard) -> int:
+        """How many jobs of an open shard may be called, now or once the fleet goes on."""
+        return self._pending(run_id, shard, braked_variants(self.progress.state, run_id))
 
     def _feed_again(self, run_id: str, shards: list[OpenShard], pending: dict[int, int]) -> None:
         """Feeds what is pending and held by nobody: at once where a worker let go, else after a long silence.

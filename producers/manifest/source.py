@@ -32,9 +32,9 @@ MAX_LINE = 1_000_000
 _GZIP = b"\x1f\x8b"
 _HEAD = 65536
 #: A table packs to a tenth, the dullest one to a hundredth; what packs better was made to fill memory or time.
-_RATIO = 250
+RATIO = 250
 #: Bytes that any file may unpack to.
-_UNPACKED = 50_000_000
+UNPACKED = 50_000_000
 
 
 def wrong(name: str, reason: str, line: int = 0, column: str = "") -> ManifestError:
@@ -191,7 +191,7 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, name: str, path: Path) -> None:
         self._name = name
         self._file = gzip.GzipFile(path)
-        self._left = max(_UNPACKED, path.stat().st_size * _RATIO)
+        self._left = max(UNPACKED, path.stat().st_size * RATIO)
 
     def readable(self) -> bool:
         return True
@@ -200,7 +200,7 @@ class _Unpacked(io.RawIOBase):
         count = self._file.readinto(buffer)
         self._left -= count
         if self._left < 0:
-            raise wrong(self._name, f"unpacks to more than {_RATIO} times its size: that is no manifest")
+            raise wrong(self._name, f"unpacks to more than {RATIO} times its size: that is no manifest")
         return count
 
     def close(self) -> None:

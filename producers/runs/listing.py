@@ -25,6 +25,14 @@ def run_ids(store: Store, workspace: Workspace) -> list[str]:
     return sorted(filter(is_run_id, store.folders(workspace.under("runs") + "/")), reverse=True)
 
 
+def firing_ids(store: Store, workspace: Workspace) -> list[str]:
+    """The runs of the firings that lie in S3: they wait to be planned, or were left there when they were over."""
+    found = (
+        listed.uri.rpartition("/")[2].removesuffix(".json") for listed in store.list(workspace.under("schedules/"))
+    )
+    return sorted(name for name in found if is_run_id(name))
+
+
 def read_runs(names: Iterable[str], store: Store, workspace: Workspace) -> Iterator[Run]:
     """Runs by name, in that order; a folder without a run.json that can be read is none."""
 

@@ -14,7 +14,7 @@ import structlog
 
 from config.settings import Settings
 from producers.scheduling.fired import Fired
-from producers.scheduling.schedule import Firing, due, fire, upcoming
+from producers.scheduling.schedule import MISSED, Firing, due, fire, upcoming
 from restyle.coordination.firings import Ending, Firings
 from restyle.errors import RestyleError
 from restyle.keys import Workspace
@@ -84,8 +84,7 @@ class Beat:
         if not firing.missed:
             log.info("fired", schedule=firing.name, run=firing.run_id)
             return
-        detail = "nobody looked when it was due; with catch_up = true it would have been made good for"
-        settled = firing.settled(Ending.MISSED, detail)
+        settled = firing.settled(Ending.MISSED, MISSED)
         self.fired.settle(settled)
         self.firings.settle(settled)
         log.warning("missed", schedule=firing.name, run=firing.run_id)

@@ -91,10 +91,14 @@ class Fired:
         """Writes down how a firing ended, and removes it."""
         uri = self.workspace.schedule(settled.schedule)
         self.store.put(uri, settled.model_dump_json(indent=1).encode(), content_type="application/json")
+        self.remove(settled.run_id)
+
+    def remove(self, run_id: str) -> None:
+        """Removes a firing that is over; where S3 does not, it is looked at again."""
         try:
-            self.store.delete(self.workspace.firing(settled.run_id))
+            self.store.delete(self.workspace.firing(run_id))
         except RestyleError as error:
-            log.debug("a firing that is over stays in S3", run=settled.run_id, reason=error.message)
+            log.debug("a firing that is over stays in S3", run=run_id, reason=error.message)
 
 
 def _read(data: bytes) -> Firing:

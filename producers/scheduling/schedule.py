@@ -19,6 +19,8 @@ from restyle.coordination.suspensions import Suspension
 from restyle.keys import new_run_id, schedule_of
 from restyle.models import RunStatus, UtcTime, Value, utc_now
 
+#: Why a firing was missed.
+MISSED = "nobody looked when it was due; with catch_up = true it would have been made good for"
 #: Settings that are frozen in a plan, and all that a firing may set.
 PLANNED_WITH = (
     "defaults",

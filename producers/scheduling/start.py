@@ -17,7 +17,7 @@ from producers.planning.shards import write_shards
 from producers.runs.control import AlreadyEnded, Control
 from producers.runs.snapshot import read_run
 from producers.scheduling.fired import Fired, Newer, Over, Unfounded
-from producers.scheduling.schedule import Firing, Overlap, Standing, is_of, overlapping
+from producers.scheduling.schedule import MISSED, Firing, Overlap, Standing, is_of, overlapping
 from restyle.coordination.firings import Ending, Firings
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
@@ -62,7 +62,8 @@ class Starter:
             if self._is_planned(run_id):
                 continue
             if firing.missed:
-                continue  # its beat settles it
+                self.settle(firing, Ending.MISSED, MISSED)  # as its beat does, unless it has ended
+                continue
             if newest[firing.name] != run_id:
                 self.settle(firing, Ending.SKIPPED, f"overtaken by {newest[firing.name]} before it could start")
                 continue
@@ -85,6 +86,7 @@ class Starter:
             # Settled in S3, and cut off before Redis knew it; or put there again by whoever can write to Redis.
             self.firings.settle(why.settled)
             self.firings.drop(name)
+            self.fired.remove(name)
         except Unfounded as why:
             metrics.HINTS_DROPPED.labels("firing").inc()
             log.warning("a firing that only Redis knows: dropped", firing=ascii(name[:200]), reason=str(why))

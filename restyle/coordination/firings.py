@@ -7,7 +7,7 @@ beat or of a worker in between. Only its run's id is here, and that is a hint: w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -67,7 +67,7 @@ class Firings:
             self.state.ask("HSET", self._key("looked"), *pairs)
 
     def fire(self, run_id: str) -> bool:
-        """Claims a firing and keeps it until it is settled; False where it was claimed before."""
+        """Claims a firing that lies in S3, and keeps it until it is settled; False where it was claimed before."""
         return bool(self.state.run("fire", run_id, REMEMBER_CLAIM))
 
     # -- the workers' side ---------------------------------------------------------------------------------
@@ -84,14 +84,20 @@ class Firings:
         """Whether a firing is not settled."""
         return bool(self.state.ask("HEXISTS", self.state.key("firings"), run_id))
 
+    def unknown(self, run_ids: Sequence[str]) -> list[str]:
+        """Those of some firings that are not on the list."""
+        if not run_ids:
+            return []
+        found = self.state.ask("HMGET", self.state.key("firings"), *run_ids)
+        return [run_id for run_id, text in zip(run_ids, found, strict=True) if text is None]
+
     def drop(self, name: str) -> None:
         """Takes off the list what is no firing."""
         self.state.ask("HDEL", self.state.key("firings"), name)
 
     def hand_out(self, run_id: str, every: float) -> bool:
         """Whether to queue the planning of a run now: not within so many seconds of the last time."""
-        key = self.state.key("handed", run_id)
-        return bool(self.state.ask("SET", key, "1", "NX", "PX", max(1, round(every * 1000))))
+        return bool(self.state.run("once", "handed", run_id, max(1, round(every * 1000))))
 
     def planner(self, run_id: str) -> str | None:
         """The worker that plans a run."""

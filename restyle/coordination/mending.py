@@ -89,12 +89,17 @@ NAMED: dict[str, Form] = {
     "lease:{}": Form("hash", _words("run worker token epoch periods"), needs=_words("run shard index worker token")),
     "request:{}": Form("hash", _words("made_from told run periods")),
     "spooled:{}": Form("hash", _words("run worker periods")),
-    "lost:{}": Form("hash", _words("run periods")),
+    "lost:{}": Form("hash", _words("run periods")), "unreadable:{}": _HASH, "telling:{}": _STRING,
 }  # fmt: skip
+#: The keys of an account that carry the status of refusals.
+OF_STATUS: dict[str, Form] = {"allowed:{}": _COUNT}
 #: The keys of a run.
 RUN: dict[str, Form] = {
-    "": Form("hash", _words("status priority writer last_error max_failures max_suspects")), ":open": _ZSET,
-    ":closed": _STRING,
+    "": Form(
+        "hash", _words("status priority writer last_error max_failures max_suspects"),
+        needs=_words("status planned shards"),
+    ),
+    ":open": _ZSET, ":closed": _STRING, ":unreadable": _HASH,
     ":suspension": _HASH, ":braked": _HASH, ":endings": _HASH, ":doubts": _SET, ":events": _LIST, ":trend": _LIST,
 }  # fmt: skip
 _SHARD = Form("hash", _words())
@@ -129,11 +134,20 @@ def _keys(state: State, parts: set[str]) -> Iterator[tuple[str, Form]]:
     yield from ((state.key(name), form) for name, form in WORKSPACE.items())
     yield from ((f"{state.account}{name}", form) for name, form in ACCOUNT.items())
     yield from ((state.key(name.format(part)), form) for part in parts for name, form in NAMED.items())
+    statuses = {part for part in parts if part.isdecimal()} | _refused_statuses(state)
+    yield from ((state.account + name.format(status), form) for status in statuses for name, form in OF_STATUS.items())
     # A script may go over what all workers hold.
     if state.ask("TYPE", state.key("workers")) == "set":
         for worker in state.ask("SRANDMEMBER", state.key("workers"), MOST_FIELDS):
             yield state.key("worker", worker), _STRING
             yield state.key("worker", worker, "jobs"), _OBJECTS
+
+
+def _refused_statuses(state: State) -> set[str]:
+    """The statuses of refusals that the fleet stands still for: a person's word goes over all of them."""
+    key = f"{state.account}suspension"
+    told = state.ask("HVALS", key) if state.ask("TYPE", key) == "hash" and state.ask("HLEN", key) <= MOST_FIELDS else ()
+    return {str(entry["status"]) for text in told if (entry := read_object(text)) and "status" in entry}
 
 
 def _check(state: State, key: str, form: Form) -> bool:

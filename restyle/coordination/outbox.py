@@ -1,7 +1,7 @@
 """What the fleet shares about notifications: those that are to be sent, each until it has arrived or is given up.
 
-Once per run and event: the mark outlives the notice. Redis's loss can lose one that was not sent yet; the note in S3
-keeps one that was sent from being sent again.
+Once per run and event: the note in S3 of one that was sent, or given up, keeps it from being sent again. Redis's loss
+can lose one that was not sent yet.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from restyle.telemetry import metrics
 
 log = structlog.get_logger("restyle.notify")
 
-#: Seconds for which it is remembered that an event was told.
-REMEMBER = 35 * 86400
 #: Bytes of a notice.
 MAX_BYTES = 1_000
 #: Notices that are looked at in one go; of more than that, any.
 MOST = 1_000
+#: Seconds by which one is put off at most.
+LONGEST_WAIT = 1800.0
 #: Seconds after which one who was about to send it is taken for dead.
 SENDING = 90.0
 
@@ -33,8 +33,15 @@ SENDING = 90.0
 #: `<run>|<event>|<channel>`; the event of a suspension names its reason and when it began.
 _KEY = re.compile(
     r"(?P<run>[^|]{1,100})\|(?P<name>(?P<event>finished|not_started|suspended|awaiting_approval)"
-    r"(?:-(?P<reason>[a-z_]{1,40})-(?P<since>\d{1,12}))?)\|(?P<channel>webhook|slack|email)"
+    r"(?:-(?P<reason>[a-z_]{1,40})-(?P<since>0|[1-9]\d{0,11}))?)\|(?P<channel>webhook|slack|email)"
 )
+
+
+def event_of(reason: str | None, *, default: str = "") -> str:
+    """The event that a suspension for this reason is; one that is of no suspension keeps its own."""
+    if reason is None:
+        return default if default in {"finished", "not_started"} else ""
+    return "awaiting_approval" if reason == "awaiting_approval" else "suspended"
 
 
 class Notice(Value):
@@ -53,6 +60,9 @@ class Notice(Value):
         parts = _KEY.fullmatch(self.key)
         if parts is None or not is_run_id(parts["run"]):
             raise ValueError("its key is not <run>|<event>|<channel>")
+        # One event has one name: by another it would be told once more.
+        if parts["event"] != event_of(parts["reason"], default=parts["event"]):
+            raise ValueError("its event is not of its reason")
         return self
 
     @property
@@ -96,10 +106,10 @@ class Notices:
     def __init__(self, state: State) -> None:
         self.state = state
 
-    def add(self, run_id: str, event: str, notices: Sequence[Notice]) -> bool:
-        """Puts an event on the list, once; False where it was there before."""
+    def add(self, notices: Sequence[Notice]) -> int:
+        """Puts an event's notices on the list; how many were not there before."""
         fields = [part for notice in notices for part in (notice.key, notice.model_dump_json())]
-        return bool(self.state.run("notice", run_id, event, REMEMBER, *fields))
+        return int(self.state.run("notice", *fields))
 
     def due(self) -> list[Notice]:
         """What is to be sent now, oldest first."""
@@ -107,23 +117,28 @@ class Notices:
         if not (names := self.state.ask("HRANDFIELD", key, MOST)):
             return []
         now, found = self.state.clock(), self.state.ask("HMGET", key, *names)
-        notices = [notice for text in filter(None, found) if (notice := self._read(text))]
-        return sorted((notice for notice in notices if notice.due <= now), key=lambda notice: (notice.due, notice.key))
+        notices = [notice for name, text in zip(names, found, strict=True) if (notice := self._read(name, text))]
+        due = [notice for notice in notices if not now < notice.due <= now + LONGEST_WAIT]
+        return sorted(due, key=lambda notice: (notice.due, notice.key))
 
     @staticmethod
-    def _read(text: str) -> Notice | None:
+    def _read(name: str, text: str | None) -> Notice | None:
         """A notice; None where it is none, which delays no other."""
+        if text is None:
+            return None
         try:
-            return Notice.model_validate_json(text[:MAX_BYTES])
+            notice = Notice.model_validate_json(text[:MAX_BYTES])
         except ValidationError:
+            notice = None
+        if notice is None or notice.key != name:
             metrics.HINTS_DROPPED.labels("notice").inc()
             log.warning("a notice cannot be read: left alone", notice=ascii(text[:200]))
             return None
+        return notice
 
     def take(self, notice: Notice) -> bool:
         """Takes the right to send a notice."""
-        key = self.state.key("telling", notice.key)
-        if not self.state.ask("SET", key, "1", "NX", "PX", round(SENDING * 1000)):
+        if not self.state.run("once", "telling", notice.key, round(SENDING * 1000)):
             return False
         # Another may have sent it between the listing and this.
         return bool(self.state.ask("HEXISTS", self.state.key("notices"), notice.key))

@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from restyle.errors import ConfigurationError
 from restyle.http.connecting import open_session
+from restyle.http.public import check_no_credentials, inner_address, keeps_credentials
 from restyle.http.trust import authorities, proxy_for
 from restyle.http.unreached import cause, never_sent, unreached
 
@@ -30,14 +31,18 @@ def sign(body: bytes, secret: str, now: int) -> str:
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> str:
     """Posts JSON; returns the reason where it did not arrive, else an empty text.
 
-    The reason names the host alone, since the rest of the address may be a secret.
+    The reason names the host alone, since the rest of the address may be a secret. No webhook goes to where a machine's
+    credentials are kept: the address is resolved before, and compared again once connected.
     """
-    host = urlsplit(url).hostname or "?"
-    proxy = None
+    split = urlsplit(url)
+    host, proxy = split.hostname or "?", None
     try:
         proxy = proxy_for(url)
+        port = split.port or (443 if split.scheme == "https" else 80)
+        if inner := inner_address(host, port, is_proxied=proxy is not None, may=_may):
+            return f"{host} leads to {inner}, which webhooks never go to"
         with (
-            open_session(TIMEOUT, connections=1, trusted=authorities()) as session,
+            open_session(TIMEOUT, connections=1, trusted=authorities(), admit=check_no_credentials) as session,
             session.post(
                 url,
                 data=body,
@@ -55,3 +60,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> str:
         if never_sent(error):
             return f"{host} cannot be reached: {unreached(error, proxy)}"
         return f"{host} does not answer: {cause(error)}"
+
+
+def _may(address: str) -> bool:
+    """Receivers may stand in the own network; what keeps a machine's credentials is none."""
+    return not keeps_credentials(address)

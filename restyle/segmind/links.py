@@ -6,8 +6,6 @@ it: the API's word must not have a worker read inner services, such as a cloud's
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import time
 from urllib.parse import urlsplit
 
@@ -15,13 +13,13 @@ from urllib3.connection import HTTPConnection
 
 from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
 from restyle.http.exchange import Wire
+from restyle.http.public import NO_HOST, check_peer, inner_address
 from restyle.images import may_be_picture
 from restyle.reply import Reply, quoted
 
 #: Seconds before each try: a file may appear a moment after the answer that links to it.
 _PAUSES = (0.0, 1.0, 3.0)
 _PORTS = {"http": 80, "https": 443}
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Origin = tuple[str, str, int]
 
@@ -80,23 +78,22 @@ class Links:
             place, parts = origin(url), urlsplit(url)
         except ValueError:
             raise _refusal(url, "it is no address") from None
+        # What stands before an @ is read differently by different readers: none of it, not even of the API's own.
+        if parts.username is not None:
+            raise _refusal(url, "only https:// is followed")
         if place == self._own:
             return
-        if place[0] != "https" or parts.username is not None:
+        if place[0] != "https":
             raise _refusal(url, "only https:// is followed")
-        # By a proxy it is the proxy that looks names up, and says where it connects to; it sees no inner address.
-        addresses = _literal(place[1]) if self._wire.proxy(url) else _addresses(place)
-        if inner := next((address for address in addresses if not is_public(address)), None):
-            raise _refusal(url, f"{inner} is an inner address")
+        if inner := inner_address(place[1], place[2], is_proxied=self._wire.proxy(url) is not None):
+            raise _refusal(url, "it is no address" if inner == NO_HOST else f"{inner} is an inner address")
 
     def _admit(self, connection: HTTPConnection) -> None:
         """Looks once more at where a connection leads: a name may stand for another address by now."""
         scheme = "https" if connection.default_port == _PORTS["https"] else "http"
         if (scheme, connection.host.lower(), connection.port) == self._own:
             return
-        peer = connection.sock.getpeername()[0]
-        if not is_public(peer):
-            raise OSError(f"{peer} is an inner address")
+        check_peer(connection)
 
 
 def origin(url: str) -> Origin:
@@ -117,37 +114,6 @@ def host_of(url: str) -> str:
         return quoted(urlsplit(url).hostname or "?")
     except ValueError:
         return "?"
-
-
-def is_public(address: str) -> bool:
-    """Whether an address of the network is one that everybody reaches; what stands for another goes by that one."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if found in _NAT64:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return found.is_global and not found.is_multicast
-
-
-def _literal(host: str) -> list[str]:
-    """The address that a host's name itself is; none where it is a name of the outside."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return ["127.0.0.1"]
-    try:
-        return [str(ipaddress.ip_address(host))]
-    except ValueError:
-        return []
-
-
-def _addresses(place: Origin) -> list[str]:
-    """Where a name leads; nowhere, where it cannot be looked up just now: connecting will say so."""
-    try:
-        found = socket.getaddrinfo(place[1], place[2], type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []
-    return [str(address[0]) for *_, address in found]
 
 
 def _refusal(url: str, why: str) -> MalformedResponse:

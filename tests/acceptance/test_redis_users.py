@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from restyle.coordination.redis import server as redis_server
+from restyle.coordination.redis.client import State
 from restyle.keys import Workspace
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_nightly import put, schedule
@@ -128,9 +130,10 @@ def beating(fleet: FleetOf) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_user_may_no_more_than_its_work(guarded: Guarded, role: str) -> None:
-    """No other keys, no server's commands, and of what holds calls only a worker may write."""
+    """No other keys, no server's commands nor its passwords, and of what holds calls only a worker may write."""
     client = guarded.client(role)
-    for words in (("FLUSHALL",), ("CONFIG", "SET", "maxmemory", "1"), ("KEYS", "*"), ("SET", "other", "x"),
+    for words in (("FLUSHALL",), ("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "GET", "masterauth"),
+                  ("KEYS", "*"), ("SET", "other", "x"),
                   ("GET", "other"), ("ACL", "LIST"), ("SHUTDOWN",), ("MONITOR",), ("DUMP", "restyle:0:x")):  # fmt: skip
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.execute_command(*words)  # type: ignore[no-untyped-call] # redis has no types here
@@ -143,3 +146,7 @@ def test_a_user_may_no_more_than_its_work(guarded: Guarded, role: str) -> None:
     if role in ("beat", "dashboard"):
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.lpush("restyle:0:queue:jobs", "x")
+    # What a start has to know of the server is told by INFO.
+    state = State(guarded.url(role), namespace="restyle:0:", account="")
+    assert redis_server.check(state) == ""
+    state.close()

@@ -29,11 +29,13 @@ from tests.integration.test_fleet import (  # noqa: F401 - fixtures
 from tests.support.catalog import write_variants
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
-from tests.support.works import running_works
+from tests.support.works import Works, running_works
+from workers.dispatcher import Dispatcher
 
 GOOD = DONE
 REFUSED = failed("request_rejected", "HTTP 400: prompt is not allowed")
 MISSING = failed("input_not_found", "there is no such object")
+BRAKED = '{"reason": "failing", "detail": "all of them"}'
 BLACK = Ended(DONE.outcome.model_copy(update={"suspect": ("black",)}), calls=1, wrote_record=True)
 SKIPPED = Ended(DONE.outcome.model_copy(update={"outcome": OutcomeKind.SKIPPED, "suspect": ("black",)}))
 
@@ -255,6 +257,12 @@ def test_one_bad_variant_of_three_stops_that_variant_only(
     assert (sandbox.calls, sandbox.paid_twice) == (102, {})
 
 
+def rows_of(works: Works, bad: int, oak: int) -> str:
+    """A manifest of so many rows of the bad variant, and as many of another behind them."""
+    _, *rows = works.catalog(bad + oak).split()
+    return "\n".join(["id,image,variant", *(f"{row},{'bad' if n < bad else 'oak'}" for n, row in enumerate(rows))])
+
+
 @pytest.mark.parametrize(("most_braked", "done"), [(100_000, 10), pytest.param(60, 0, marks=pytest.mark.long)])
 def test_others_behind_a_bad_variant_are_reached(
     s3: S3, redis_url: str, sandbox: SandboxServer, three: str, most_braked: int, done: int
@@ -263,14 +271,47 @@ def test_others_behind_a_bad_variant_are_reached(
     sandbox.script(*["black"] * 40, prompt_contains="bad")
     with running_works(s3, redis_url, sandbox, window_jobs=8) as works:
         works.feeder.most_braked = most_braked
-        _, *rows = works.catalog(140).split()
-        manifest = "\n".join(
-            ["id,image,variant", *(f"{row},{'bad' if n < 130 else 'oak'}" for n, row in enumerate(rows))]
-        )
-        run_id = works.submit(manifest, prompt=None, variants=three)
+        run_id = works.submit(rows_of(works, 130, 10), prompt=None, variants=three)
         now = works.stands(run_id, "suspect")
     assert (now.succeeded - now.suspect, now.pending) == (done, 140 - now.succeeded)
     assert now.suspect < 20 + 4
+
+
+def test_an_outage_is_probed_with_what_brakes_have_left(
+    s3: S3, redis_url: str, sandbox: SandboxServer, three: str
+) -> None:
+    """Where all that is open is of a braked variant, the next shard is opened for the probe: one each time, not all."""
+    with running_works(s3, redis_url, sandbox, idle=True, window_jobs=5) as works:
+        here, state = works.resources, works.resources.state
+        here.tools.fleet.beat({})
+        run_id = works.submit(rows_of(works, 10, 2), prompt=None, variants=three)
+        state.ask("HSET", state.key("run", run_id, "braked"), "bad", BRAKED)
+        here.tools.fleet.suspend("outage", "it is down", "a test")
+        dispatcher = Dispatcher(here, works.feeder)
+        for _ in range(4):
+            dispatcher.tick()
+        opened = [shard.shard for shard in here.progress.open_shards(run_id)]
+        probe = state.ask("GET", f"{state.account}probe")
+        jobs = {works.feeder.job_id(line) for line in works.feeder.plan(run_id, 2)}
+    assert opened == [0, 1, 2]
+    assert probe in jobs
+
+
+def test_what_is_pending_is_looked_at_anew_where_outcomes_are_gone(
+    s3: S3, redis_url: str, sandbox: SandboxServer, three: str
+) -> None:
+    """That nothing but braked jobs is left in a shard holds for the outcomes that it had."""
+    with running_works(s3, redis_url, sandbox, idle=True, window_jobs=5) as works:
+        here, state = works.resources, works.resources.state
+        run_id = works.submit(rows_of(works, 4, 1), prompt=None, variants=three)
+        state.ask("HSET", state.key("run", run_id, "braked"), "bad", BRAKED)
+        key = state.key("run", run_id, "shard", "0")
+        state.ask("HSET", key, "o:4", "{}", "n", "1")
+        (shard,) = here.progress.open_shards(run_id)
+        assert works.feeder.pending(run_id, shard) == 0
+        state.ask("HDEL", key, "o:4", "n")  # as a Redis has them that was rebuilt
+        (shard,) = here.progress.open_shards(run_id)
+        assert works.feeder.pending(run_id, shard) == 1
 
 
 @pytest.mark.long

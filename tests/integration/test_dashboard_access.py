@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.requests import Request
 
-from apps.dashboard.identity import Access, Identity, Role, TrustedProxy, check_access, read_proxy
+from apps.dashboard.identity import Access, Identity, Role, TrustedProxy, check_access, neighbourhood, read_proxy
 from apps.dashboard.security import Guard, Names, own_names
+from apps.dashboard.serving import MAX_ALL, MAX_CONNECTIONS
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
@@ -203,11 +204,17 @@ def _request(peer: str, *names: str) -> Request:
         ("10.1.2.3", (), None),
         ("10.1.2.3", ("",), None),
         ("10.1.2.3", ("\x00\x1b",), None),
+        ("10.1.2.3", ("anna\x7f",), None),
+        ("10.1.2.3", ("\xc2\xadanna",), None),
+        ("10.1.2.3", ("\xc2\xa0anna",), None),
+        ("10.1.2.3", ("anna" + "x" * 57,), None),
+        ("10.1.2.3", ("\xff",), None),
+        ("10.1.2.3", ("\xc3\x96ner",), Identity("\u00d6ner", Role.LOOK)),
         ("10.1.2.3", ("anna", "ben"), None),
     ],
 )
 def test_whom_a_proxy_names(peer: str, names: tuple[str, ...], identity: Identity | None) -> None:
-    """One header, one printable name, from one of its addresses."""
+    """One header, one printable name, from one of its addresses: as it stands, for what is taken off makes another."""
     proxy = read_proxy("X-Forwarded-User", "10.1.0.0/16, 192.168.7.7", "anna")
     assert proxy is not None
     assert proxy.identity(_request(peer, *names)) == identity
@@ -263,6 +270,38 @@ def test_one_address_cannot_take_every_connection(place: Place) -> None:
     for connection in taken:
         connection.close()
     wait_until(answers, timeout=10, description="room for another connection")
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("10.1.2.3", "10.1.2.3"), ("::ffff:10.1.2.3", "10.1.2.3"), ("2001:db8:0:1:aaaa::1", "2001:db8:0:1::/64"),
+        ("2001:db8:0:1:ffff::2", "2001:db8:0:1::/64"), ("fe80::1%eth0", "fe80::/64"), ("testclient", "testclient"),
+    ],
+)  # fmt: skip
+def test_what_is_counted_as_one(address: str, counted: str) -> None:
+    """Who has one address of IPv6 has the 64 bits behind it too."""
+    assert neighbourhood(address) == counted
+
+
+def test_many_addresses_cannot_take_every_connection(place: Place) -> None:
+    """Seven that take all there are keep nobody out: of the silent ones, the oldest makes way; a page answers."""
+    split = urlsplit(place.served.url)
+    taken = [
+        socket.create_connection((split.hostname or "", split.port or 0), 20, source_address=(f"127.0.0.{near}", 0))
+        for near in range(2, 9)
+        for _ in range(MAX_CONNECTIONS)
+    ]
+    assert len(taken) > MAX_ALL
+    assert place.ask("/healthz").status == 200
+    first, last = taken[0], taken[-1]
+    first.settimeout(5)
+    assert first.recv(1) == b""
+    last.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        last.recv(1)
+    for connection in taken:
+        connection.close()
 
 
 @pytest.mark.parametrize("seconds", [4, pytest.param(600, marks=[pytest.mark.long, pytest.mark.timeout(900)])])

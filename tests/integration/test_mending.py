@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 
 import pytest
 
-from restyle.coordination.claims import Claim, Limits
+from restyle.coordination.claims import Claim, Dropped, Limits
+from restyle.coordination.firings import Ending, Firings, Settled
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.mending import ACCOUNT, NAMED, WORKSPACE, Form
+from restyle.coordination.mending import ACCOUNT, NAMED, OF_STATUS, WORKSPACE, Form
+from restyle.coordination.mending import RUN as RUN_FORMS
+from restyle.coordination.outbox import Notice, Notices
 from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import State
+from restyle.coordination.registry import Totals
 from restyle.coordination.trends import RunPoint, note_runs
-from restyle.errors import RunUnreadable
+from restyle.errors import OutOfCredits, RunUnreadable
 from restyle.job.parked import in_redis
-from tests.integration.test_fleet import RUN, a_message, a_run
+from restyle.models import RunStatus
+from tests.integration.test_fleet import DONE, RUN, a_message, a_run
+from tests.integration.test_state import _begin, _scripts
 from tests.support.holding import hold
 
 JOB = a_message(0).job_id
+SETTLED = Settled(
+    schedule="nightly", run_id=RUN, at=a_run().created, ending=Ending.STARTED, settled=a_run().created
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -28,6 +40,17 @@ def state(redis_url: str) -> Iterator[State]:
     state = State(redis_url, namespace="restyle:mending:", account="a")
     yield state
     state.close()
+
+
+@pytest.fixture
+def there(state: State) -> dict[str, str]:
+    """Every key of ours but those of runs, and its kind: what scripts write, and what else the tables name."""
+    found = {state.key(name): form.kind for name, form in WORKSPACE.items()}
+    found |= {f"{state.account}{name}": form.kind for name, form in ACCOUNT.items()}
+    for name, form in NAMED.items():
+        names = ("w",) if "worker" in name else (JOB, a_message(1).job_id)
+        found |= {state.key(name.format(who)): form.kind for who in names}
+    return found | {key: kind for key, kind in written(state).items() if not key.startswith(state.key("run", ""))}
 
 
 @pytest.fixture
@@ -58,24 +81,66 @@ PLANTS: dict[str, Callable[[State, str], object]] = {
 }
 
 
-def keys(state: State) -> dict[str, Form]:
-    """Every key of ours but those of runs, and its form."""
-    named = {
-        state.key(name.format(who)): form
-        for name, form in NAMED.items()
-        for who in (("w",) if "worker" in name else (JOB, a_message(1).job_id))
-    }
-    workspace = {state.key(name): form for name, form in WORKSPACE.items()}
-    return {**workspace, **{f"{state.account}{name}": form for name, form in ACCOUNT.items()}, **named}
+def written(state: State) -> dict[str, str]:
+    """Every key that stands there while each script does its work, and its kind; as `w`, the worker of these tests."""
+    found: dict[str, str] = {}
+    fleet, progress = _begin(state)
+    hold(state)
+    firings, notices, trouble = Firings(state), Notices(state), json.dumps({"reason": "words", "next": "words"})
+    key = f"{RUN}|finished|webhook"
+    beside: list[Callable[[], object]] = [
+        lambda: note_runs(state, {RUN: RunPoint(1.0, 1, 0, 0.5, None)}), lambda: progress.note_trouble(RUN, trouble),
+        lambda: firings.look(["nightly"], a_run().created), lambda: firings.settle(SETTLED),
+        lambda: notices.add([Notice(key=key)]), lambda: notices.take(Notice(key=key)),
+        lambda: state.ask("SET", state.key("account"), ""),
+        *(partial(refuse, fleet, index) for index in (5, 6, 7)),
+    ]  # fmt: skip
+    for step in [*beside, *_scripts(fleet, progress).values()]:
+        with suppress(Dropped, RunUnreadable):
+            step()
+        names = [name for prefix in (state.namespace, state.account) for name in state.redis.scan_iter(f"{prefix}*")]
+        found |= dict(zip(names, state.ask_all(*(("TYPE", name) for name in names)), strict=True))
+    state.ask("FLUSHALL")
+    return {key.replace(":worker:worker", ":worker:w"): kind for key, kind in found.items() if kind != "none"}
 
 
-def plant(state: State, kind: str) -> None:
+def refuse(fleet: Fleet, index: int) -> None:
+    """A call that is refused alike, as one of three."""
+    fleet.take(a_message(index), f"t{index}")
+    granted = patiently(fleet, index)
+    fleet.answered(a_message(index), f"t{index}", granted, OutOfCredits("words", 402))
+
+
+def pattern(name: str) -> str:
+    """What keys a name of the tables stands for."""
+    return re.escape(name).replace(re.escape("{}"), "[^:]+")
+
+
+def forms(state: State) -> dict[str, Form]:
+    """Each form, by the keys that it is of."""
+    tables = {state.namespace: {**WORKSPACE, **NAMED}, state.account: {**ACCOUNT, **OF_STATUS}}
+    found = {pattern(prefix + name): form for prefix, table in tables.items() for name, form in table.items()}
+    runs = {f"run:{{}}{suffix}": form for suffix, form in RUN_FORMS.items()}
+    runs |= {"run:{}:shard:{}": Form("hash"), "run:{}:unreadable:{}": Form("set")}
+    return {**found, **{pattern(state.namespace + name): form for name, form in runs.items()}}
+
+
+def test_every_key_that_is_written_has_its_form(state: State) -> None:
+    """Else what somebody puts in its place would be removed by nobody, and fail whoever meets it."""
+    known, there = forms(state), written(state)
+    assert len(there) > 50
+    for key, kind in there.items():
+        found = [form for name, form in known.items() if re.fullmatch(name, key)]
+        assert [form.kind for form in found] == [kind], key
+
+
+def plant(state: State, there: dict[str, str], kind: str) -> None:
     """Puts something of another kind in the place of every key but those of runs.
 
     The hold of the workspace and what the server remembers stay: without them claims wait for steward and dispatcher.
     """
-    for key, form in keys(state).items():
-        if form.kind != kind and not key.endswith(("holder", ":fleet", "fleet:turn", ":server")):
+    for key, own in there.items():
+        if own != kind and not key.endswith(("holder", ":fleet", "fleet:turn", ":server")):
             state.ask("DEL", key)
             PLANTS[kind](state, key)
 
@@ -106,14 +171,14 @@ def patiently(fleet: Fleet, index: int) -> Claim:
 
 
 @pytest.mark.parametrize("kind", PLANTS)
-def test_keys_of_another_kind(state: State, fleet: Fleet, progress: Progress, kind: str) -> None:
+def test_keys_of_another_kind(state: State, there: dict[str, str], fleet: Fleet, progress: Progress, kind: str) -> None:
     """A list where a hash belongs is no more than a loss: each script and each reader goes on."""
-    plant(state, kind)
+    plant(state, there, kind)
     state.ask("SADD", state.key("workers"), "w") if state.ask("TYPE", state.key("workers")) == "none" else None
     work(fleet, progress)
     totals = progress.totals(RUN)
     assert totals is not None
-    plant(state, kind)
+    plant(state, there, kind)
     fleet.beat({})
     assert fleet.workers()["w"] == {}
     assert (progress.troubles(), fleet.suspensions(), fleet.credits_left(), fleet.held()) == ({}, [], None, None)
@@ -164,12 +229,50 @@ def test_what_is_wrong_with_a_run_is_told_of_it(
     assert progress.ledgers().keys() <= {RUN}
 
 
+@pytest.mark.parametrize("lacking", ["status", "planned", "shards"])
+def test_a_run_that_lacks_a_field_is_told_of(state: State, fleet: Fleet, progress: Progress, lacking: str) -> None:
+    """A script that cannot do without it says which run that is, and nothing of Redis's own words."""
+    state.ask("HSET", state.key("run", RUN), "max_failures", "1", "closed", 0)
+    state.ask("HDEL", state.key("run", RUN), lacking)
+    state.run("open_shard", RUN, 1, 10)
+    fleet.beat({})
+    with suppress(Dropped, RunUnreadable):
+        work(fleet, progress)
+    state.ask("DEL", state.key("run", RUN, "open"))
+    with suppress(RunUnreadable):
+        progress.finishing(RUN, "w")
+
+
 def test_a_shard_whose_outcomes_are_gone_is_opened_again(state: State, progress: Progress) -> None:
     """Its key was deleted: it is open no more, and among those that are to be opened."""
     state.ask("DEL", state.key("run", RUN, "shard", "0"))
     assert progress.open_shards(RUN) == []
     assert progress.gaps(RUN, 1) == [0]
     assert progress.open_shard(RUN, 0, 10)
+
+
+@pytest.mark.parametrize("ends", ["before", "after"])
+def test_a_run_that_is_rebuilt_has_set_aside_what_its_calls_may_cost(
+    state: State, fleet: Fleet, progress: Progress, ends: str
+) -> None:
+    """No less than nothing, whenever the calls end that were out as it was dropped: else its budget would grow."""
+
+    def end() -> None:
+        progress.report(fleet, a_message(0), "t0", DONE)
+
+    def reserved() -> float:
+        return float(state.ask("HGET", state.key("run", RUN), "reserved") or 0)
+
+    fleet.take(a_message(0), "t0")
+    assert patiently(fleet, 0).verdict == "go"
+    assert (out := reserved()) > 0
+    progress.drop(RUN)
+    end() if ends == "before" else None
+    told = Totals(RunStatus.RUNNING, 20, 2, 0, 0, 0, 0, 0, 0, 0, 0.0, "", None, None, 0.0)
+    assert progress.restore(a_run(planned=20, shards=2), told, [])
+    assert reserved() == (out if ends == "after" else 0)
+    end() if ends == "after" else None
+    assert reserved() == 0
 
 
 def test_lists_are_read_with_bounds(state: State, fleet: Fleet, progress: Progress) -> None:

@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from config.settings import Settings
-from reports.channels import is_link_local, may_receive
+from reports.channels import may_receive
 from reports.notifications import Notifications
 from restyle.coordination.claims import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import Notice
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.http import webhook
 from restyle.keys import Workspace
 from restyle.models import ManifestSource, Run, RunOptions, RunStatus, utc_now
 from restyle.s3.store import Store
@@ -80,8 +81,9 @@ def telling(redis_url: str, s3: S3) -> Iterator[Telling]:
 
 
 def own(url: str) -> str:
-    """The host of an address, as RESTYLE_NOTIFY_HOSTS lists it."""
-    return urlsplit(url).netloc
+    """The place of an address, as RESTYLE_NOTIFY_HOSTS lists it."""
+    split = urlsplit(url)
+    return f"{split.scheme}://{split.netloc}"
 
 
 def test_a_submitter_cannot_have_the_password(telling: Telling) -> None:
@@ -154,6 +156,43 @@ def test_forged_notices_send_nothing_and_delay_nobody(telling: Telling) -> None:
     assert not telling.waiting & {*untrue, true}
 
 
+@pytest.mark.parametrize(
+    "event",
+    ["finished-x-1", "not_started-x-1", "suspended", "awaiting_approval", "awaiting_approval-no_credits-1700000000",
+     "suspended-awaiting_approval-1700000000", "suspended-no_credits-01700000000", "suspended-no_credits-"],
+)  # fmt: skip
+def test_an_event_has_one_name(event: str) -> None:
+    """By any other it would be told once more, under the workers' signature."""
+    with pytest.raises(ValueError, match=r"its (key|event) is not"):
+        Notice(key=f"{RUN}|{event}|webhook")
+
+
+def test_what_was_sent_is_not_sent_again_whoever_lists_it(telling: Telling) -> None:
+    """S3's note counts, not Redis's list; of one that S3 would not take, this process knows."""
+    run = telling.add_run({"webhook": telling.receiver.url})
+    mine = telling.notifications(notify_hosts=own(telling.receiver.url))
+    mine.finished(run)
+    mine.send_due()
+    key = f"{RUN}|finished|webhook"
+    for _ in range(3):
+        telling.forge(key, Notice(key=key).model_dump_json())
+        telling.notifications(notify_hosts=own(telling.receiver.url)).send_due()
+    assert (telling.receiver.events(), telling.waiting) == (["finished"], set())
+
+
+@pytest.mark.parametrize("text", ["x", '{"key": 5}', "[" * 5_000, None])
+def test_nobody_suppresses_a_notice_from_redis(telling: Telling, text: str | None) -> None:
+    """A mark that it was told, its place taken, or a time when it is due in a thousand years: it goes out."""
+    key = f"{RUN}|finished|webhook"
+    telling.state.ask("SET", telling.state.key("noticed", RUN, "finished"), "1")
+    telling.state.ask("SET", telling.state.key("telling", key), "1")
+    telling.forge(key, text or Notice(key=key, due=1e12).model_dump_json())
+    mine = telling.notifications(notify_hosts=own(telling.receiver.url))
+    mine.finished(telling.add_run({"webhook": telling.receiver.url}))
+    mine.send_due()
+    assert (telling.receiver.events(), telling.waiting) == (["finished"], set())
+
+
 def test_a_run_that_goes_on_is_not_told_to_have_finished(telling: Telling) -> None:
     """An event is looked up when it is sent: one that is not so is dropped."""
     telling.add_run({"webhook": telling.receiver.url}, RunStatus.RUNNING)
@@ -167,22 +206,45 @@ def test_a_run_that_goes_on_is_not_told_to_have_finished(telling: Telling) -> No
     ("hosts", "url", "may"),
     [
         ("hooks.example.com", "https://hooks.example.com/x", True),
-        ("hooks.example.com", "https://HOOKS.example.com:8443/x", True),
+        ("hooks.example.com", "https://HOOKS.example.com:443/x", True),
+        ("hooks.example.com", "https://hooks.example.com:8443/x", False),
+        ("hooks.example.com", "http://hooks.example.com/x", False),
+        ("hooks.example.com", "http://hooks.example.com:443/x", False),
         ("hooks.example.com:8443", "https://hooks.example.com:8443/x", True),
         ("hooks.example.com:8443", "https://hooks.example.com/x", False),
+        ("https://hooks.example.com:8443", "https://hooks.example.com:8443/x", True),
+        ("http://hooks.example.com", "http://hooks.example.com/x", True),
+        ("http://hooks.example.com", "https://hooks.example.com/x", False),
+        ("http://hooks.example.com:8080", "http://hooks.example.com:8080/x", True),
+        ("http://hooks.example.com:8080", "http://hooks.example.com/x", False),
+        ("hooks.example.com", "https://me:word@hooks.example.com/x", True),
         ("hooks.example.com", "https://hooks.example.com@evil.example/x", False),
+        ("hooks.example.com", "https://evil.example\\@hooks.example.com/x", False),
+        ("hooks.example.com", "https://evil.example#@hooks.example.com/x", False),
         ("hooks.example.com", "https://hooks.example.com.evil.example/x", False),
         ("hooks.example.com", "https://evil.example/hooks.example.com", False),
-        ("a.example, b.example", "http://b.example/", True),
+        ("hooks.example.com", "https://hooks.example.com:x/", False),
+        ("a.example, b.example", "https://b.example/", True),
+        (",", "https:///", False),
     ],
 )
-def test_which_hosts_are_listed(hosts: str, url: str, may: bool) -> None:
-    """By host, or by host and port; user names and paths count for nothing."""
+def test_which_places_are_listed(hosts: str, url: str, may: bool) -> None:
+    """By scheme, host and port: https and 443, unless the setting says otherwise; users and paths count for nothing."""
     assert may_receive(url, Settings.model_validate({"notify_hosts": hosts})) is may
 
 
-def test_the_own_link_is_no_place_for_webhooks() -> None:
+def test_the_own_file_lists_its_places(telling: Telling) -> None:
+    """Where the workers' own file names a webhook, it is this scheme and port that others may name too."""
+    own = Settings.model_validate({"notify": {"webhook": "http://hooks.example.com:8080/a"}})
+    assert may_receive("http://hooks.example.com:8080/b", own)
+    assert not may_receive("https://hooks.example.com/b", own)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "2852039166", "0xa9fea9fe", "168.63.129.16",
+     "[fd00:ec2::254]"],
+)  # fmt: skip
+def test_webhooks_never_go_to_where_credentials_are_kept(host: str) -> None:
     """Addresses under which clouds keep a machine's credentials are told by their numbers, however written."""
-    for host in ("169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "2852039166", "0xa9fea9fe"):
-        assert is_link_local(host, 80), host
-    assert not is_link_local("127.0.0.1", 80)
+    assert "which webhooks never go to" in webhook.post(f"http://{host}/x", b"{}", {})

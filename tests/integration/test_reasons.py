@@ -76,7 +76,7 @@ def test_equal_failures_are_one_reason_wherever_it_is_told(
         assert "restyle retry" not in told  # neither can succeed as it was planned
         command.state.close()
 
-        listed = settings.model_copy(update={"notify_hosts": receiver.url.split("/")[2]})
+        listed = settings.model_copy(update={"notify_hosts": receiver.url.rpartition("/")[0]})
         there = Notifications(listed, here.workspace, here.store, here.progress, here.tools.fleet)
         there.send_due()
         ((_, body),) = receiver.came

@@ -380,6 +380,27 @@ def test_a_newer_version_plans_its_own_firings(night: Night) -> None:
     assert (night.queued, night.firings.names()) == ([], [firing.run_id])
 
 
+@pytest.mark.parametrize("forged", [("SET", "1"), ("SET", "1", "EX", 10**8), ("RPUSH", "x")])
+def test_a_forged_turn_silences_no_firing(night: Night, forged: tuple[str, ...]) -> None:
+    """That it was fired, and handed out, is what Redis says: without an end, or of another kind, it says nothing."""
+    firing = fire(night.settings.schedule[0], datetime(2026, 1, 10, 1, tzinfo=UTC), night.settings)
+    for kind in ("fired", "handed"):
+        night.state.ask(forged[0], night.state.key(kind, firing.run_id), *forged[1:])
+    night.beat.fire(firing)
+    night.start(firing)
+    assert night.run(firing)
+    assert night.last() == (firing.run_id, "started")
+
+
+def test_a_missed_firing_is_told_though_its_claim_was_forged(night: Night) -> None:
+    """Its beat takes it for another's; the dispatcher settles what S3 says of it."""
+    firing = fire(night.settings.schedule[0], datetime(2026, 1, 10, 1, tzinfo=UTC), night.settings, missed=True)
+    night.state.ask("SET", night.state.key("fired", firing.run_id), "1")
+    assert not night.beat.fire(firing)
+    night.worker("one").hand_out(night.queued.append)
+    assert (night.queued, night.firings.names(), night.last()) == ([], [], (firing.run_id, "missed"))
+
+
 def test_a_firing_that_is_over_fires_no_more(night: Night) -> None:
     """Put on Redis's list again, with its claim removed, a night that was skipped starts no run."""
     night.start(night.fired())

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from restyle.coordination.claims import Limits
+from restyle.coordination.firings import Firings
 from restyle.coordination.fleet import Fleet
 from restyle.job.parked import in_redis
 from restyle.models import Message
@@ -17,6 +18,7 @@ from tests.support.wait import wait_until
 from tests.support.works import Works, running_works
 from workers.dispatcher import Dispatcher
 from workers.gauges import Gauges
+from workers.steward import LOOKS
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -72,6 +74,17 @@ def test_a_tick_moves_every_run_that_can_be_moved(works: Works, capsys: pytest.C
     for run_id in runs.values():
         assert 1 <= logged.count(f"run={run_id}") <= 3, logged
     assert sum(1 for _ in Gauges(here.state, here.tools.fleet.limits, account=None).collect())
+
+
+def test_a_firing_that_was_erased_from_redis_is_found_in_s3(works: Works) -> None:
+    """What a schedule fired lies there until it is planned; what was told of one that is over, beside it, is none."""
+    here, firings = works.resources, Firings(works.resources.state)
+    for name in ("nightly/20260110T010000Z-nightly.json", "nightly.json", "20260109T010000Z-nightly/not_started.json"):
+        here.store.put(here.workspace.under("schedules", name), b"{}", content_type="application/json")
+    steward = Dispatcher(here, works.feeder).steward
+    for _ in range(LOOKS + 1):
+        steward.look()
+    assert firings.names() == ["20260110T010000Z-nightly"]
 
 
 def test_a_trouble_that_is_over_is_told_no_more(works: Works) -> None:

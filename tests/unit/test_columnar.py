@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -78,6 +79,23 @@ def test_damaged_files(kind: Callable[..., bytes]) -> None:
     for broken in (data[: len(data) // 2], data[:20] + b"\xff" * 40 + data[60:], data[:4]):
         with pytest.raises(ManifestError, match=r"-: (is|has|needs) "):
             read(broken)
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused() -> None:
+    """A table packs to a hundredth: one that would fill the disk ends its reader, and the row is named."""
+    data = parquet_of({"image": ["s3://b/a.jpg"] * 900, "text": ["x" * 60_000] * 900})
+    assert len(data) < 10_000
+    told = refusal(data)
+    assert re.fullmatch(r"-: unpacks to more than 50 MB by row 83\d, which no table of its size does", told)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_is_as_long_as_a_line_may_be(kind: Callable[..., bytes]) -> None:
+    """A cell of more than a million characters, or many that have as much together, is told by its row."""
+    for row in (["x" * 1_000_001], ["x" * 600_000] * 2):
+        columns = {f"text{place}": ["y", cell] for place, cell in enumerate(row)}
+        told = refusal(kind({"image": ["s3://b/a.jpg"] * 2, **columns}))
+        assert re.fullmatch(r"-: row 2 has 1,\d+,\d+ characters; at most 1,000,000 are read", told)
 
 
 def test_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from io import BytesIO
@@ -153,3 +154,15 @@ def test_a_sheet_that_needs_all_memory_ends_its_reader_alone() -> None:
                 )
             new.writestr(name, part)
     assert "needs too much memory or time to be read: save it as CSV UTF-8" in refusal(out.getvalue())
+
+
+def test_a_small_workbook_that_unpacks_to_a_large_one_is_refused() -> None:
+    """A text that stands once in the file and in each row is written down no more often than a table would have it."""
+    data = xlsx([["image", "text"], *[["a.jpg", "x" * 30_000]] * 2000])
+    assert re.fullmatch(r"-: unpacks to more than 50 MB by row 1,66\d, which no table of its size does", refusal(data))
+
+
+def test_a_row_is_as_long_as_a_line_may_be() -> None:
+    """A cell of more than a million characters is told by its row."""
+    told = refusal(ods([["image", "text"], ["a.jpg", "x" * 1_000_001]]))
+    assert told == "-: row 2 has 1,000,006 characters; at most 1,000,000 are read"

@@ -6,45 +6,50 @@ Rows are read in batches, and only columns that can be text.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from math import isfinite
-from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import orc, parquet
+
+from restyle.runtime.handing_over import TooMuch, bound, write_rows
 
 #: Bytes of memory and seconds of CPU that reading may take.
 _MEMORY, _SECONDS = 4_000_000_000, 1200
 _BATCH = 1000
 _MAX_COLUMNS = 1000
+#: Characters of a column's name that are told.
+_MAX_TOLD = 100
 
 
-def main(path: str, kind: str, out: str) -> dict[str, object]:
-    """Writes header and rows; answers with the columns that are left out, or with `error`."""
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+def main(path: str, kind: str, out: str, most: str) -> dict[str, object]:
+    """Writes header and rows, so many bytes at most; answers with the columns that are left out, or with `error`."""
+    bound(memory=_MEMORY, seconds=_SECONDS, most=int(most))
     try:
         file = parquet.ParquetFile(path) if kind == "Parquet" else orc.ORCFile(path)
         schema = file.schema_arrow if kind == "Parquet" else file.schema
         if len(schema) > _MAX_COLUMNS:
             return {"error": f"has {len(schema):,} columns; at most {_MAX_COLUMNS:,} are read"}
         names = [field.name for field in schema if _is_text(field.type)]
-        with Path(out).open("w", encoding="utf-8") as lines:
-            lines.write(f"{json.dumps(names)}\n")
-            for batch in _batches(file, names, kind):
-                columns = [batch.column(place).to_pylist() for place in range(len(names))]
-                lines.writelines(f"{json.dumps([*map(_text, row)])}\n" for row in zip(*columns, strict=True))
+        write_rows(out, _rows(file, names, kind), first=0, most=int(most))
+    except TooMuch as error:
+        return {"error": str(error)}
     except MemoryError:
         return {"error": "needs too much memory to be read: write it in smaller row groups, or as JSONL"}
     except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
         return {"error": f"is no {kind} file that can be read ({str(error)[:200]})"}
-    return {"left_out": [field.name for field in schema if not _is_text(field.type)]}
+    return {"left_out": [field.name[:_MAX_TOLD] for field in schema if not _is_text(field.type)]}
+
+
+def _rows(file: parquet.ParquetFile | orc.ORCFile, names: list[str], kind: str) -> Iterator[list[str]]:
+    """The header, and what stands below it."""
+    yield names
+    for batch in _batches(file, names, kind):
+        columns = [batch.column(place).to_pylist() for place in range(len(names))]
+        yield from ([*map(_text, row)] for row in zip(*columns, strict=True))
 
 
 def _batches(file: parquet.ParquetFile | orc.ORCFile, names: list[str], kind: str) -> Iterator[pa.RecordBatch]:
@@ -88,4 +93,4 @@ def _text(cell: object) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:4])))  # noqa: T201 - what columnar.py reads
+    print(json.dumps(main(*sys.argv[1:5])))  # noqa: T201 - what columnar.py reads

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from producers.manifest.cells.values import is_filled
-from producers.manifest.source import Source, wrong
+from producers.manifest.source import RATIO, UNPACKED, Source, wrong
 from restyle.runtime.environment import plain
+
+#: Bytes of what a reader prints: names of sheets or columns, or what is wrong.
+_MAX_ANSWER = 1_000_000
 
 
 class Spooled:
@@ -41,10 +44,10 @@ class Spooled:
         descriptor, self._rows = tempfile.mkstemp(prefix="restyle-rows-")
         os.close(descriptor)
         weakref.finalize(self, Path(self._rows).unlink, missing_ok=True)
-        command = [sys.executable, "-P", reader, str(source.path), argument, self._rows]
-        done = subprocess.run(command, capture_output=True, check=False, env=plain())
+        most = max(UNPACKED, RATIO * source.path.stat().st_size)
+        command = [sys.executable, "-P", reader, str(source.path), argument, self._rows, str(most)]
         try:
-            self.told: dict[str, Any] = json.loads(done.stdout)
+            self.told: dict[str, Any] = json.loads(_answer(command))
         except ValueError:
             reason = "is damaged, or needs too much memory or time to be read: save it as CSV UTF-8 and give that"
             raise wrong(source.name, reason) from None
@@ -60,3 +63,14 @@ class Spooled:
     def why_no_row(self, line: int, row: Sequence[str], width: int, image: int) -> str:  # noqa: ARG002 - of a Grid
         """Cells are what they are: no quote can be left open."""
         return ""
+
+
+def _answer(command: Sequence[str]) -> bytes:
+    """What a program prints; one that prints without end is ended."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=plain()) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read(_MAX_ANSWER + 1)
+        if len(printed) > _MAX_ANSWER:
+            process.kill()
+            return b""
+    return printed

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from io import BytesIO
@@ -21,8 +19,12 @@ from zipfile import BadZipFile, ZipFile
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetVisibleEnum
 
+from restyle.runtime.handing_over import TooMuch, bound, write_rows
+
 #: Bytes of memory and seconds of CPU that reading may take.
 _MEMORY, _SECONDS = 3_000_000_000, 600
+#: Sheets that are told; a name has 31 characters at most.
+_MAX_SHEETS = 1000
 _XML_ERROR = re.compile(rb'(<(?:\w+:)?c\b[^>]*?\s)t="e"')
 _ODS_ERROR = re.compile(rb'(<table:table-cell\b[^>]*?)\soffice:value-type="\w+"([^>]*?\scalcext:value-type=)"error"')
 _ODS_VALUE = re.compile(rb'\soffice:(?:string-)?value="[^"]*"')
@@ -31,28 +33,26 @@ _ERRORS = {0: "#NULL!", 7: "#DIV/0!", 15: "#VALUE!", 23: "#REF!", 29: "#NAME?", 
 _CELL_ERROR, _FORMULA_ERROR, _CELL_TEXT = 3, 11, 6
 
 
-def main(path: str, sheet: str, out: str) -> dict[str, object]:
-    """Writes the rows; answers with the sheet's name and those of all, or with `error`."""
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+def main(path: str, sheet: str, out: str, most: str) -> dict[str, object]:
+    """Writes the rows, so many bytes at most; answers with the sheet's name and those of all, or with `error`."""
+    bound(memory=_MEMORY, seconds=_SECONDS, most=int(most))
     try:
         workbook = CalamineWorkbook.from_filelike(BytesIO(_with_errors(Path(path).read_bytes())))
         names = [one.name for one in workbook.sheets_metadata if one.visible is SheetVisibleEnum.Visible]
         names = names or workbook.sheet_names
         chosen = sheet or (names[0] if names else "")
         if chosen not in workbook.sheet_names:
-            return {"error": "no sheet", "sheets": workbook.sheet_names}
-        with Path(out).open("w", encoding="utf-8") as lines:
-            rows = _rows(workbook.get_sheet_by_name(chosen))
-            lines.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+            return {"error": "no sheet", "sheets": workbook.sheet_names[:_MAX_SHEETS]}
+        write_rows(out, _rows(workbook.get_sheet_by_name(chosen)), first=1, most=int(most))
+    except TooMuch as error:
+        return {"error": str(error)}
     except PasswordError:
         return {"error": "is protected by a password: save it without one"}
     except MemoryError:
         return {"error": "needs too much memory to be read: save the sheet as CSV UTF-8"}
     except (CalamineError, BadZipFile, OSError, ValueError, LookupError) as error:
         return {"error": f"is no workbook that can be read ({str(error)[:200] or type(error).__name__})"}
-    return {"sheet": chosen, "sheets": names}
+    return {"sheet": chosen, "sheets": names[:_MAX_SHEETS]}
 
 
 def _rows(sheet: CalamineSheet) -> Iterator[list[str]]:
@@ -134,4 +134,4 @@ def _varying(data: bytes, at: int, most: int) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:4])))  # noqa: T201 - what sheets.py reads
+    print(json.dumps(main(*sys.argv[1:5])))  # noqa: T201 - what sheets.py reads

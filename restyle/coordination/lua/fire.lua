@@ -1,5 +1,6 @@
--- Fires a schedule: the claim and the firing in one script, so that none is lost between the two.
+-- Fires a schedule, as it lies in S3 by now: the claim and the firing in one script, so that none is lost between the two.
 -- run, seconds for which the claim is remembered -> 1 this call fired it, 0 it was fired before
-if not redis.call('SET', workspace .. 'fired:' .. arg(1), '1', 'NX', 'EX', arg(2)) then return 0 end
-redis.call('HSET', workspace .. 'firings', arg(1), '')
-return 1
+-- It is put on the list in any case: whoever can write here can forge the claim. One that is over goes again, by S3.
+local is_first = redis.call('SET', workspace .. 'fired:' .. arg(1), '1', 'NX', 'EX', arg(2))
+redis.call('HSETNX', workspace .. 'firings', arg(1), '')
+return is_first and 1 or 0

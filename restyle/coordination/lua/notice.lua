@@ -1,6 +1,12 @@
--- Puts an event's notices on the list, once per run and event.
--- run, event, seconds to remember it, then for each channel: key, notice JSON -> 1 put, 0 it was told before
-local mark = workspace .. 'noticed:' .. arg(1) .. ':' .. arg(2)
-if not redis.call('SET', mark, '1', 'NX', 'EX', arg(3)) then return 0 end
-for n = 4, #ARGV - 2, 2 do redis.call('HSET', workspace .. 'notices', arg(n), arg(n + 1)) end
-return 1
+-- Puts an event's notices on the list, where they are not. Whether one was sent before is looked up in S3.
+-- for each channel: key, notice JSON -> how many were put there
+local list, put = workspace .. 'notices', 0
+for n = 1, #ARGV - 3, 2 do
+  -- What stands there may be nobody's: a notice names itself.
+  local known, notice = pcall(cjson.decode, redis.call('HGET', list, arg(n)) or '')
+  if not (known and type(notice) == 'table' and notice.key == arg(n)) then
+    redis.call('HSET', list, arg(n), arg(n + 1))
+    put = put + 1
+  end
+end
+return put

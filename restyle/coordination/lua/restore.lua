@@ -10,6 +10,18 @@ local key = run_key(run)
 -- Late answers may have left a word of it; only a registered run has its size.
 if redis.call('HEXISTS', key, 'planned') == 1 then return 0 end
 if revision ~= '' and revision_of(run) ~= revision then return -1 end
+-- What is set aside for calls that are out: what Redis had of it may be lost, with the run, or put back since by beats.
+local function set_aside()
+  local sum = 0
+  for _, worker in ipairs(redis.call('SMEMBERS', workers_key)) do
+    for _, job in ipairs(redis.call('HKEYS', jobs_key(worker))) do
+      local lease = redis.pcall('HMGET', lease_key(job), 'run', 'reserved', 'worker') -- or what somebody made of it
+      if lease[1] == run and lease[3] == worker then sum = sum + (to_number(lease[2] or 0) or 0) end
+    end
+  end
+  return string.format('%.6f', sum)
+end
+told.fields.reserved = set_aside()
 for name, value in pairs(told.fields) do redis.call('HSET', key, name, value) end
 redis.call('PERSIST', key)
 redis.call('DEL', closed_key(run))

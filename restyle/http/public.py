@@ -1,0 +1,158 @@
+"""Which addresses everybody reaches, and which nobody is sent to: for whatever address comes from outside.
+
+A worker stands where outsiders do not: beside a cloud's metadata, inner services, its own machine. So an address that
+others choose is judged three times: as it is written, as its name is looked up, and where the connection leads.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import threading
+from collections.abc import Callable
+
+from urllib3.connection import HTTPConnection
+
+#: Seconds for a look-up of which a proxy does not need the answer.
+_LOOK_UP = 3.0
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: What is assigned of IPv6 to be reached from everywhere (RFC 4291); all else is local, of old, or not given out yet.
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
+#: What lies within what is given out, and is not known as local to each version of Python that we run on.
+_LOCAL = tuple(
+    ipaddress.ip_network(net)
+    for net in ("3fff::/20", "192.88.99.0/24")  # RFC 9637, RFC 7526
+)
+
+#: Where clouds keep what a machine may do, beside the own link: AWS by IPv6, Azure, Alibaba.
+_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "168.63.129.16", "100.100.100.200")))
+
+#: A name that every reader of addresses reads alike (RFC 1123; with the underscore of RFC 2782).
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\Z")
+#: What resolvers take for an address of IPv4: up to four numbers, of any of C's bases.
+_NUMBERS = re.compile(r"(?:0x[0-9a-f]*|\d+)(?:\.(?:0x[0-9a-f]*|\d+)){0,3}\Z")
+
+#: What `inner_address` says of a name that two readers might read differently.
+NO_HOST = "no name of a host"
+
+#: Whether an address may be connected to.
+May = Callable[[str], bool]
+#: Where a name leads; nowhere, where it cannot be looked up.
+Names = Callable[[str, int], list[str]]
+
+
+def is_public(address: str) -> bool:
+    """Whether an address of the network is one that everybody reaches; what stands for another goes by that one."""
+    found = _meant(address)
+    if found is None or found in _METADATA or found.is_multicast or any(found in net for net in _LOCAL):
+        return False
+    return found.is_global and (found.version == 4 or found in _GIVEN_OUT)
+
+
+def keeps_credentials(address: str) -> bool:
+    """Whether what a machine may do is kept at an address: of the own link, or a cloud's, however it is written."""
+    found = _meant(address)
+    return found is not None and (found.is_link_local or found in _METADATA)
+
+
+def _meant(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that one stands for; None where it is none."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    if not isinstance(found, ipaddress.IPv6Address):
+        return found
+    if found in _NAT64:
+        return ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+    return found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None) or found
+
+
+def spelled(host: str) -> str:
+    """The address that a host's name itself spells, as resolvers read it; empty where it is a name to be looked up."""
+    name = _plain(host)
+    if name == "localhost" or name.endswith(".localhost"):
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(name.partition("%")[0]))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name)) if _NUMBERS.match(name) else ""
+    except OSError:
+        return ""
+
+
+def inner_address(host: str, port: int, *, is_proxied: bool, may: May = is_public, names: Names | None = None) -> str:
+    """What a host leads to that may not be connected to; empty where nothing of that kind is known.
+
+    A name that cannot be looked up is none: connecting says so. By a proxy it is the proxy that looks names up, and it
+    may know more of them than this machine; what leads inside from here is refused all the same.
+
+    Args:
+        host: as it stands in an address.
+        port: the same.
+        is_proxied: whether a proxy connects to it.
+        may: what may be connected to; default: what everybody reaches.
+        names: looks names up; default: as the system does.
+    """
+    address = spelled(host)
+    if address:
+        return "" if may(address) else address
+    name = _plain(host)
+    if not _HOST.match(name) or _NUMBERS.match(name):
+        return NO_HOST
+    look_up = names or (_shortly if is_proxied else addresses)
+    return next((address for address in look_up(name, port) if not may(address)), "")
+
+
+def addresses(host: str, port: int) -> list[str]:
+    """Where a name leads; nowhere, where it cannot be looked up just now."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, OverflowError):
+        return []
+    return [str(address[0]) for *_, address in found]
+
+
+def check_peer(connection: HTTPConnection) -> None:
+    """Looks once more at where a connection leads: a name may stand for another address by now.
+
+    Raises:
+        OSError: it leads inside; nothing is to be sent.
+    """
+    peer = str(connection.sock.getpeername()[0])
+    if not is_public(peer):
+        raise OSError(f"{peer} is an inner address")
+
+
+def check_no_credentials(connection: HTTPConnection) -> None:
+    """The same, where inner addresses may be connected to, but for those that keep credentials.
+
+    Raises:
+        OSError: it leads to one of these; nothing is to be sent.
+    """
+    peer = str(connection.sock.getpeername()[0])
+    if keeps_credentials(peer):
+        raise OSError(f"{peer} is where a machine's credentials are kept")
+
+
+def _plain(host: str) -> str:
+    """A host's name in small letters of ASCII, as what connects writes it; without brackets and a last dot."""
+    name = host.removeprefix("[").removesuffix("]")
+    try:
+        name = name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+    return name.lower().removesuffix(".")
+
+
+def _shortly(host: str, port: int) -> list[str]:
+    """The same as `addresses`, for a few seconds: machines behind a proxy often cannot look names up at all."""
+    found: list[str] = []
+    look = threading.Thread(target=lambda: found.extend(addresses(host, port)), daemon=True)
+    look.start()
+    look.join(_LOOK_UP)
+    return list(found)
