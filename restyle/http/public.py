@@ -45,29 +45,29 @@ Names = Callable[[str, int], list[str]]
 
 def is_public(address: str) -> bool:
     """Whether an address of the network is one that everybody reaches; what stands for another goes by that one."""
-    found = _meant(address)
-    if found is None or found in _METADATA or found.is_multicast or any(found in net for net in _LOCAL):
+    meant = _meant(address)
+    if meant is None or meant in _METADATA or meant.is_multicast or any(meant in net for net in _LOCAL):
         return False
-    return found.is_global and (found.version == 4 or found in _GIVEN_OUT)
+    return meant.is_global and (meant.version == 4 or meant in _GIVEN_OUT)
 
 
 def keeps_credentials(address: str) -> bool:
     """Whether what a machine may do is kept at an address: of the own link, or a cloud's, however it is written."""
-    found = _meant(address)
-    return found is not None and (found.is_link_local or found in _METADATA)
+    meant = _meant(address)
+    return meant is not None and (meant.is_link_local or meant in _METADATA)
 
 
 def _meant(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address that one stands for; None where it is none."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        written = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return None
-    if not isinstance(found, ipaddress.IPv6Address):
-        return found
-    if found in _NAT64:
-        return ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-    return found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None) or found
+    if not isinstance(written, ipaddress.IPv6Address):
+        return written
+    if written in _NAT64:
+        return ipaddress.IPv4Address(int(written) & 0xFFFFFFFF)
+    return written.ipv4_mapped or written.sixtofour or (written.teredo[1] if written.teredo else None) or written
 
 
 def spelled(host: str) -> str:
@@ -111,10 +111,10 @@ def inner_address(host: str, port: int, *, is_proxied: bool, may: May = is_publi
 def addresses(host: str, port: int) -> list[str]:
     """Where a name leads; nowhere, where it cannot be looked up just now."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, OverflowError):
         return []
-    return [str(address[0]) for *_, address in found]
+    return [str(address[0]) for *_, address in answers]
 
 
 def check_peer(connection: HTTPConnection) -> None:
@@ -151,8 +151,8 @@ def _plain(host: str) -> str:
 
 def _shortly(host: str, port: int) -> list[str]:
     """The same as `addresses`, for a few seconds: machines behind a proxy often cannot look names up at all."""
-    found: list[str] = []
-    look = threading.Thread(target=lambda: found.extend(addresses(host, port)), daemon=True)
+    resolved: list[str] = []
+    look = threading.Thread(target=lambda: resolved.extend(addresses(host, port)), daemon=True)
     look.start()
     look.join(_LOOK_UP)
-    return list(found)
+    return list(resolved)
