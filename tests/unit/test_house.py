@@ -45,7 +45,6 @@ PACKAGES_TO_DO = (
     "reports/",
     "restyle/coordination/",
     "restyle/job/",
-    "restyle/segmind/links.py",
     "tasks/",
     "workers/dispatcher.py",
     "workers/lookout.py",
