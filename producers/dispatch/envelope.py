@@ -2,6 +2,7 @@
 
 `send_task` takes half a millisecond a message; a job's part of it is its ids and its body. What Celery put into the
 envelope (protocol 2 of docs.celeryq.dev, in kombu's form for Redis) stays as it is, so any Celery worker reads it.
+The fields of a job's message are `Message` in restyle/models.py.
 """
 
 from __future__ import annotations

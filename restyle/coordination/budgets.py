@@ -1,4 +1,7 @@
-"""What may be spent: the price of a call as it is set aside before it, and the limits of a day and of a month."""
+"""What may be spent: the price of a call as it is set aside before it, and the limits of a day and of a month.
+
+Whether a call still fits is decided in restyle/coordination/lua/claim.lua.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a claim asks and is answered, as values: the right to a call, and what a failed one told the fleet."""
+"""The values of a claim: the right to a call, its limits, and the fleet's verdict on a failed call.
+
+Decided in restyle/coordination/lua/claim.lua and answered.lua; asked for by restyle/coordination/fleet.py.
+"""
 
 from __future__ import annotations
 

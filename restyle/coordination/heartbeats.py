@@ -1,4 +1,7 @@
-"""The jobs that a worker process has in hand, as its heartbeat tells of them."""
+"""The jobs that a worker process holds, as its heartbeat lists them.
+
+The heartbeat itself is a thread of workers/lifecycle.py, and takes effect in restyle/coordination/lua/beat.lua.
+"""
 
 from __future__ import annotations
 
