@@ -187,7 +187,7 @@ class Settings(OutputSettings):
     """Seconds after which a silent worker counts as gone."""
     dead_after: float = Field(15.0, ge=0)
     """Seconds that the dispatcher must itself have seen a heartbeat missing before it frees the jobs."""
-    dispatch_seconds: float = Field(1.0, gt=0)
+    dispatch_seconds: float = Field(1.0, gt=0, le=MOST_TTL / 5)
     """How often the dispatcher moves the runs forward."""
     refeed_after: float = Field(120.0, gt=0)
     """Seconds after which a pending job that no worker holds is fed again."""

@@ -19,6 +19,7 @@ from producers.runs.snapshot import read_run, write_run
 from restyle.coordination.call_ends import recipe
 from restyle.coordination.claims import Dropped
 from restyle.coordination.firings import Firings
+from restyle.coordination.hints import MOST_TTL
 from restyle.coordination.periods import Periods
 from restyle.coordination.progress import OpenShard, Progress, failed
 from restyle.coordination.suspensions import Suspension
@@ -39,6 +40,11 @@ Candidate = tuple[str, int, PlannedJob, str]
 SAMPLE = 200
 #: Workers that may die with a job before its call, until the job is taken for the cause.
 DEATHS = 5
+
+
+def lock_seconds(every: float) -> float:
+    """How long the lock of one who ticks so often stands: several ticks, and no longer than locks may (prelude.lua)."""
+    return min(max(5.0, 5 * every), MOST_TTL)
 
 
 class LeftOnDisk(RestyleError):
@@ -83,7 +89,7 @@ class Dispatcher(threading.Thread):
             if self._resources.tools.rotation.out:
                 continue  # the lock runs out, and a worker dispatches that reaches what this one does not
             try:
-                if self._progress.dispatch(self._feeder.token, ttl=max(5.0, 5 * settings.dispatch_seconds)):
+                if self._progress.dispatch(self._feeder.token, ttl=lock_seconds(settings.dispatch_seconds)):
                     self.tick()
             except StateUnavailable as error:
                 # What was missed while Redis was silent says nothing of the workers.

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import structlog
 
+from producers.dispatch.feeder import read_plan
 from restyle.errors import RestyleError
 from restyle.job.parked import in_redis
 from restyle.job.parked.on_disk import Spooled
-from restyle.models import Record
+from restyle.keys import is_run_id
+from restyle.models import Job, Record
 from tasks.resources import Resources
 
 log = structlog.get_logger("restyle.spool")
 
 #: Seconds between two looks at the folder.
 _OFTEN = 5.0
+#: Seconds between two looks into S3 for one answer.
+_SELDOM = 60.0
 
 
 class Spooler(threading.Thread):
@@ -27,6 +32,8 @@ class Spooler(threading.Thread):
         self._resources = resources
         self._spool = resources.tools.spool
         self._unreadable: set[str] = set()
+        #: When S3 was asked for what became of a job, by its mark.
+        self._looked: dict[in_redis.Mark, float] = {}
         self._over = threading.Event()
 
     def stop(self) -> None:
@@ -37,6 +44,45 @@ class Spooler(threading.Thread):
         """Looks; an error costs one look."""
         while not self._over.wait(_OFTEN):
             self.hand_on()
+            try:
+                self.let_go()
+            except RestyleError as error:
+                log.debug("marks of answers on disks stay", reason=error.message)
+            except Exception:
+                log.exception("marks of answers on disks stay")
+
+    def let_go(self) -> None:
+        """Lets go of jobs that wait for an answer which lies on no disk: Redis forgets, also that one was handed on.
+
+        Of its own a worker knows what lies there. Of one that has ended it is known where S3 has the run's result; for
+        any other a person may have to start a worker there.
+        """
+        here = self._resources
+        marks = in_redis.marks(here.state)
+        if not marks:
+            return
+        own, living = here.tools.fleet.worker, here.tools.fleet.workers()
+        for mark in marks:
+            if mark.worker == own:  # an answer is put there before its mark
+                is_stale = not self._spool.may_have(mark.run_id, mark.job_id)
+            else:
+                is_stale = living.get(mark.worker) is None and self._has_result(mark)
+            if is_stale and in_redis.let_go(mark, here.state):
+                log.warning("an answer lies on no disk any more: its job is let go", run=mark.run_id, job=mark.job_id)
+
+    def _has_result(self, mark: in_redis.Mark) -> bool:
+        """Whether the run of a mark has a record of its job; looked at once in a while."""
+        if time.monotonic() < self._looked.get(mark, 0.0) + _SELDOM:
+            return False
+        self._looked[mark] = time.monotonic()
+        here = self._resources
+        if not (is_run_id(mark.run_id) and mark.shard.isdecimal()):
+            return False
+        for job in map(Job.model_validate_json, read_plan(here.store, here.workspace, mark.run_id, int(mark.shard))):
+            if here.job_id(job) == mark.job_id:
+                found = here.store.find(here.workspace.record(job.id, job.variant))
+                return found is not None and Record.read(found.data).run_id == mark.run_id
+        return False
 
     def hand_on(self) -> None:
         """Parks every answer of this workspace in Redis, where the job's next claim finds it."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from producers.dispatch.ledger import mark_opened
 from producers.runs.rebuild import Rebuilder
 from producers.runs.snapshot import write_run
 from restyle.models import utc_now
@@ -206,6 +207,28 @@ def test_whatever_bounds_a_run_is_rebuilt(fleet: Fleets) -> None:
         write_run(run, store=here.store, workspace=here.workspace)
         assert Rebuilder(here.store, here.workspace, here.progress, here.tools.fleet).restore(run_id)
         assert int(here.state.ask("HGET", key, "finish_by")) == round(ends.timestamp() * 1000)
+
+
+def test_of_a_run_that_nobody_has_approved_the_sample_alone_is_rebuilt(
+    s3: S3, redis_url: str, sandbox: SandboxServer
+) -> None:
+    """Whatever shards its ledger names as opened: none of the others is open, nor may be, until a person has spoken."""
+    with running_works(s3, redis_url, sandbox, idle=True) as works:
+        here = works.resources
+        run_id = works.submit(works.catalog(12), sample=3, then_ask=True)
+        run = here.run(run_id)
+        assert (run.shards > 2, run.approved) == (True, False)
+        for shard in range(run.shards):
+            mark_opened(run_id, shard, here.store, here.workspace)
+        works.lose_everything()
+        rebuilder = Rebuilder(here.store, here.workspace, here.progress, here.tools.fleet)
+        assert rebuilder.restore(run_id)
+        assert [found.shard for found in here.progress.open_shards(run_id)] == [0]
+        assert not here.progress.open_shard(run_id, 1, 5)
+        write_run(run.model_copy(update={"approved": True}), store=here.store, workspace=here.workspace)
+        works.lose_everything()
+        assert rebuilder.restore(run_id)
+        assert [found.shard for found in here.progress.open_shards(run_id)] == list(range(run.shards))
 
 
 @pytest.mark.long

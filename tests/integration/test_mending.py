@@ -251,6 +251,24 @@ def test_a_shard_whose_outcomes_are_gone_is_opened_again(state: State, progress:
     assert progress.open_shard(RUN, 0, 10)
 
 
+@pytest.mark.parametrize("broken", [("endings",), ("braked",), ()])
+def test_what_a_call_cost_is_counted_whatever_else_is_broken(
+    state: State, fleet: Fleet, progress: Progress, broken: tuple[str, ...]
+) -> None:
+    """The report fails by what somebody made of the brakes or the counts, after the money."""
+    fleet.take(a_message(0), "t0")
+    assert patiently(fleet, 0).verdict == "go"
+    key = state.key("run", RUN, *broken)
+    state.ask("SET", key, "x") if broken else state.ask("HSET", key, "succeeded", "x")
+    cost = DONE.outcome.credits
+    failed_so = Ended(DONE.outcome.model_copy(update={"suspect": ("black",)}), calls=1, wrote_record=True)
+    with suppress(RunUnreadable):
+        progress.report(fleet, a_message(0), "t0", failed_so)
+    assert float(state.ask("HGET", state.key("run", RUN), "credits") or 0) == cost
+    spent = [float(state.ask("GET", found)) for found in state.redis.scan_iter(state.key("spent", "*"))]
+    assert spent == [cost] * len(spent) != []
+
+
 @pytest.mark.parametrize("ends", ["before", "after"])
 def test_a_run_that_is_rebuilt_has_set_aside_what_its_calls_may_cost(
     state: State, fleet: Fleet, progress: Progress, ends: str

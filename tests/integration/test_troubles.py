@@ -11,13 +11,16 @@ from restyle.coordination.claims import Limits
 from restyle.coordination.firings import Firings
 from restyle.coordination.fleet import Fleet
 from restyle.job.parked import in_redis
+from restyle.job.parked.on_disk import Spooled
 from restyle.models import Message
+from tasks.image import restyle_image
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.wait import wait_until
 from tests.support.works import Works, running_works
-from workers.dispatcher import Dispatcher
+from workers.dispatcher import Dispatcher, lock_seconds
 from workers.gauges import Gauges
+from workers.spooler import Spooler
 from workers.steward import LOOKS
 
 pytestmark = pytest.mark.timeout(60)
@@ -126,6 +129,42 @@ def test_a_run_that_waits_for_answers_on_a_disk_says_so(works: Works) -> None:
     in_redis.unpark(message.job_id, here.state)
     dispatcher.tick()
     assert works.look(run_id).trouble is None
+
+
+def test_a_mark_of_an_answer_that_lies_nowhere_is_let_go(works: Works) -> None:
+    """A Redis that forgets has it back: a worker lets go of its own, and of another's where S3 has the result."""
+    here = works.resources
+    run_id = works.submit(works.catalog(3))
+    jobs = works.bench.lines(here.run(run_id), 0)
+    messages = [
+        Message(run_id=run_id, shard=0, index=index, job_id=here.job_id(job), job=job) for index, job in enumerate(jobs)
+    ]
+    mine, done, left = messages
+    here.tools.fleet.beat({})
+    restyle_image(here, done.model_dump(mode="json"))
+    spooler, spool = Spooler(here), here.tools.spool
+    in_redis.mark_spooled(mine, here.tools.fleet)
+    for message in (done, left):
+        in_redis.mark_spooled(message, Fleet(here.state, Limits(), worker="gone"))
+    kept = spool.put(Spooled(here.workspace.uri, run_id, mine.job_id, "a record", "{}"))
+    spooler.let_go()
+    assert {mark.job_id for mark in in_redis.marks(here.state)} == {mine.job_id, left.job_id}
+    kept.unlink()
+    spooler.let_go()
+    assert [mark.job_id for mark in in_redis.marks(here.state)] == [left.job_id]
+
+
+@pytest.mark.parametrize(("every", "seconds"), [(0.05, 5), (1, 5), (60, 300), (120, 600), (1000, 600)])
+def test_the_lock_of_who_dispatches_ends_in_time(works: Works, every: float, seconds: float) -> None:
+    """One that stood for longer would be nobody's, and two would dispatch."""
+    assert lock_seconds(every) == seconds
+    assert here_dispatches(works, lock_seconds(every))
+
+
+def here_dispatches(works: Works, seconds: float) -> bool:
+    """Whether a lock of so many seconds keeps another one out."""
+    progress = works.resources.progress
+    return progress.dispatch("this one", ttl=seconds) and not progress.dispatch("another", ttl=seconds)
 
 
 def test_a_dead_worker_is_freed_job_by_job(works: Works) -> None:

@@ -170,6 +170,11 @@ if first == 1 and found then
   -- The one call whose answer was lost is the one that this record is of: what it may have cost is known now.
   if tonumber(arg(23)) == 0 and told[2] == '1' then give_back(lost_key(job)) end
 end
+-- What it cost comes first: whatever somebody has made of what follows, it is counted.
+if pays then
+  redis.call('HINCRBYFLOAT', run_key(run), 'credits', credits)
+  spend(run, shard, credits, periods_of(tonumber(arg(21)) or now_ms(), arg(17), arg(18)))
+end
 if token ~= '' then redis.call('HSET', key, said_key, first) end
 if first == 1 then
   redis.call('HINCRBY', key, 'n', 1)
@@ -179,9 +184,5 @@ if first == 1 then
   redis.call('HINCRBY', run_key(run), 'attempts', counts[1] or 0)
   redis.call('HINCRBY', run_key(run), 'in_doubt', counts[2] or 0)
   if outcome ~= 'skipped' then brake() end
-end
-if pays then
-  redis.call('HINCRBYFLOAT', run_key(run), 'credits', credits)
-  spend(run, shard, credits, periods_of(tonumber(arg(21)) or now_ms(), arg(17), arg(18)))
 end
 return first

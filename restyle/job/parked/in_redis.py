@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from restyle.coordination.claims import Claim, Verdict
 from restyle.coordination.fleet import Fleet
@@ -101,8 +101,28 @@ def mark_spooled(message: Message, fleet: Fleet) -> None:
     fleet.state.run("spool", fleet.worker, message.run_id, message.shard, message.job_id)
 
 
+class Mark(NamedTuple):
+    """The word of a worker that an answer lies on its disk alone."""
+
+    job_id: str
+    run_id: str
+    shard: str
+    worker: str
+
+
+def marks(state: State) -> list[Mark]:
+    """Of all answers that lie on a disk alone."""
+    jobs = sorted(state.ask("SMEMBERS", state.key("spooled")))
+    fields = ("run", "shard", "worker")
+    places = state.ask_all(*(("HMGET", state.key("spooled", job), *fields) for job in jobs)) if jobs else []
+    return [Mark(job, *map(str, place)) for job, place in zip(jobs, places, strict=True) if all(place)]
+
+
 def spooled(state: State) -> list[tuple[str, str]]:
     """The run and the worker of each answer that lies on a disk alone."""
-    jobs = sorted(state.ask("SMEMBERS", state.key("spooled")))
-    places = state.ask_all(*(("HMGET", state.key("spooled", job), "run", "worker") for job in jobs)) if jobs else []
-    return [(run_id, worker) for run_id, worker in places if run_id]
+    return [(mark.run_id, mark.worker) for mark in marks(state)]
+
+
+def let_go(mark: Mark, state: State) -> bool:
+    """The answer lies there no more: the job need not wait for it. False where the mark is another one by now."""
+    return bool(state.run("unspool", mark.job_id, mark.worker))

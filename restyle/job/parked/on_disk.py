@@ -71,6 +71,13 @@ class Spool:
         except OSError:
             return []
 
+    def may_have(self, run_id: str, job_id: str) -> bool:
+        """Whether an answer lies here, or nobody can tell."""
+        try:
+            return f"{job_id}.{run_id}.json" in {path.name for path in self.folder.iterdir()}
+        except OSError:
+            return True
+
     def hand_on(self, path: Path, take: Callable[[Spooled], bool]) -> bool:
         """Hands an answer to somebody who says whether it is safe there; then it is removed here.
 
