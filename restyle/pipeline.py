@@ -47,7 +47,7 @@ def run(work: Work, tools: Tools) -> Ended:
     """Restyles one picture, or finds that it has been done."""
     looked_at = time.monotonic()
     known = lookup.find_record(work.message, tools.store, tools.workspace)
-    if tools.storing.is_set():
+    if tools.unsaved.is_set():
         tools.rotation.worked("s3", "clock")
     if record := lookup.unchanged(work, known, tools):
         return reuse(work, record, tools)

@@ -27,6 +27,7 @@ from restyle.images.c2pa import open_signer
 from restyle.job.context import Tools
 from restyle.job.modes import Blocking, Door, Patience, Queued
 from restyle.job.parked.aside import Aside
+from restyle.job.parked.unsaved import Unsaved
 from restyle.keys import Workspace
 from restyle.models import Job, Run, RunOptions
 from restyle.retries import Policy
@@ -129,8 +130,7 @@ def open_resources(settings: Settings) -> Resources:
     store = open_store(settings, connections=connections)
     state = open_state(settings, settings.account, connections=connections + 64)
     worker = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:4]}"
-    fleet, stopping, storing = Fleet(state, limits(settings), worker=worker), threading.Event(), threading.Event()
-    storing.set()
+    fleet, stopping = Fleet(state, limits(settings), worker=worker), threading.Event()
     tools = Tools(
         workspace=settings.effective_workspace,
         store=store,
@@ -139,7 +139,7 @@ def open_resources(settings: Settings) -> Resources:
         slots=Slots(settings.concurrency),
         room=Room(),
         stopping=stopping,
-        storing=storing,
+        unsaved=Unsaved(),
         aside=Aside(store, settings.effective_workspace),
         spool=open_spool(settings),
         version=version("catalog-restyle"),

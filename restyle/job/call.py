@@ -7,7 +7,6 @@ no picture is `CallFailed`; the fleet has been told of it before it is raised.
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from restyle.job import adopting, costs
 from restyle.job.context import Called, Tools, Work
 from restyle.job.modes import Call
 from restyle.job.parked import in_redis, unplaced, unreadable
+from restyle.job.parked.unsaved import Unsaved
 from restyle.models import Fingerprint, utc_now
 from restyle.runtime.clock import elapsed
 from restyle.runtime.memory import Parcel
@@ -47,10 +47,10 @@ def call(
     if set_aside := unplaced.find(work, fingerprint.token, tools):
         return set_aside
     while True:
-        wait_for(tools.storing, tools)
+        wait_for(tools.unsaved, tools)
         with tools.slots.one(work.options.priority):
             stop_if(tools)
-            if not tools.storing.is_set():
+            if not tools.unsaved.is_set():
                 continue
             asked = elapsed()
             claim = patiently(
@@ -122,9 +122,9 @@ def reporting(paid: unreadable.Paid, tools: Tools) -> Iterator[None]:
         raise CallFailed(error, storm) from error
 
 
-def wait_for(event: threading.Event, tools: Tools) -> None:
-    """Waits for an event, or until this worker drains or stands aside."""
-    while not event.wait(0.5):
+def wait_for(gate: Unsaved, tools: Tools) -> None:
+    """Waits until no answer is unsaved, or until this worker drains or stands aside."""
+    while not gate.wait(0.5):
         stop_if(tools)
 
 

@@ -14,6 +14,7 @@ from restyle.images.c2pa import Signer
 from restyle.job.modes import Door
 from restyle.job.parked.aside import Aside
 from restyle.job.parked.on_disk import Spool
+from restyle.job.parked.unsaved import Unsaved
 from restyle.keys import Workspace
 from restyle.models import Message, Params, RunOptions, request_digest, utc_now
 from restyle.runtime.memory import Room
@@ -36,8 +37,8 @@ class Tools:
     room: Room
     #: Set when this worker drains: no call begins any more.
     stopping: threading.Event
-    #: Clear while S3 takes no writes: answers that cannot be stored must not pile up.
-    storing: threading.Event
+    #: Answers that S3 does not take: no call begins while there is one, so that they do not pile up.
+    unsaved: Unsaved
     #: What earlier runs paid for and could not place.
     aside: Aside
     #: Where answers lie that neither S3 nor Redis takes.

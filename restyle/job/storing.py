@@ -54,6 +54,13 @@ def until_stored(made: Made, tools: Tools) -> Record | Ended:
         Dropped: somebody else has stored the job since, or this worker drains or stands aside and the answer is safe.
     """
     answer = _Unstored(made, tools)
+    try:
+        return _stored(answer, made, tools)
+    finally:
+        tools.unsaved.remove(answer)
+
+
+def _stored(answer: _Unstored, made: Made, tools: Tools) -> Record | Ended:
     while True:
         try:
             record = _ours(made, tools) or store(made, tools)
@@ -64,7 +71,7 @@ def until_stored(made: Made, tools: Tools) -> Record | Ended:
             if ended := answer.refused(_whose(error, made, tools)):
                 return ended
         else:
-            tools.storing.set()
+            tools.unsaved.clear()
             tools.rotation.worked("s3", "clock")
             answer.forget()
             return record
@@ -153,7 +160,7 @@ class _Unstored:
         """S3 takes nothing: this process makes no new call, and where it refuses us, nobody does."""
         if self._safe.wait == FIRST_WAIT:
             log.warning("S3 does not take a paid picture: it is tried again", reason=error.message)
-        self._tools.storing.clear()
+        self._tools.unsaved.add(self)
         self._tools.rotation.failed(error)
         if isinstance(error, FleetError):
             with suppress(StateUnavailable):
@@ -179,7 +186,7 @@ class _Unstored:
             # What is refused in the workspace is everybody's matter.
             self._away(as_for_all(why, self._tools.workspace))
             return None
-        self._tools.storing.set()
+        self._tools.unsaved.clear()
         self.forget()
         return ended
 

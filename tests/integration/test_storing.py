@@ -13,6 +13,7 @@ import pytest
 
 from restyle.coordination.progress import failed
 from restyle.coordination.redis.client import State
+from restyle.coordination.rotation import Trouble
 from restyle.job.parked import in_redis
 from restyle.job.records import put_record
 from restyle.models import Message, Run, utc_now
@@ -120,7 +121,6 @@ def test_what_lies_on_disk_is_handed_on(
     control.ask("CONFIG", "SET", "maxmemory", "0")
     control.ask("DEL", bench.resources.state.key("lease", message["job_id"]))
     bench.resources.tools.stopping.clear()
-    bench.resources.tools.storing.set()
     Spooler(bench.resources).hand_on()
     assert not path.exists()
     bench.work(run)
@@ -156,7 +156,6 @@ def test_what_lies_on_disk_alone_is_called_by_nobody(
     control.ask("CONFIG", "SET", "maxmemory", "0")
     s3_proxy.mend()
     here.tools.stopping.clear()
-    here.tools.storing.set()
     assert path.read_bytes() == text
     assert in_redis.spooled(here.state) == [(run.run_id, fleet.worker)]
     bench.work(run)
@@ -221,4 +220,23 @@ def test_a_fault_of_ours_throws_no_picture_away(bench: Bench, sandbox: SandboxSe
     assert how(bench, run) == ["not_stored"]
     (outcome,) = [outcome for _, outcome in bench.rows(run)() if outcome]
     assert "ValueError" in outcome.message
-    assert (sandbox.charged, here.tools.fleet.suspensions(), here.tools.storing.is_set()) == (1, [], True)
+    assert (sandbox.charged, here.tools.fleet.suspensions(), here.tools.unsaved.is_set()) == (1, [], True)
+
+
+def test_an_answer_that_is_left_to_others_keeps_its_process_from_no_call(
+    bench: Bench, sandbox: SandboxServer, s3_proxy: Proxy
+) -> None:
+    """A worker stood aside with an answer that S3 did not take; once back, it waited for that answer for good."""
+    run, message = a_run(bench)
+    tools = bench.resources.tools
+    sandbox.control(latency=0.5)
+    with working(bench, message):
+        wait_until(lambda: sandbox.counters()["in_flight"], timeout=10, description="the call")
+        s3_proxy.cut()
+        wait_until(lambda: not tools.unsaved.is_set(), timeout=30, description="S3 missed")
+        tools.rotation.leave(Trouble("s3", "S3 is away", 0.0))
+    s3_proxy.mend()
+    tools.rotation.come_back()
+    assert tools.unsaved.is_set()
+    bench.work(run)
+    assert (how(bench, run), sandbox.charged) == (["succeeded"], 1)

@@ -98,7 +98,7 @@ def test_a_bucket_that_is_not_there_fails_its_own_jobs(bench: Bench, sandbox: Sa
     outcomes = bench.run(manifest)
     assert codes(outcomes) == {"a": "not_stored", "b": "succeeded", "c": "succeeded"}
     assert (sandbox.charged, bench.resources.tools.fleet.suspensions()) == (3, [])
-    assert bench.resources.tools.storing.is_set()
+    assert bench.resources.tools.unsaved.is_set()
     told = outcomes["a/default"]
     (note,) = notes(bench)
     assert f"s3://{bucket}/a.jpg: there is no such bucket" in told.message
@@ -160,7 +160,7 @@ def test_whatever_is_refused_of_one_object_is_its_jobs(
     assert codes(outcomes) == {**dict.fromkeys(CODES, "not_stored"), "b": "succeeded"}
     assert all(code in outcomes[f"{code}/default"].message for code in CODES)
     assert (sandbox.charged, bench.resources.tools.fleet.suspensions()) == (9, [])
-    assert bench.resources.tools.storing.is_set()
+    assert bench.resources.tools.unsaved.is_set()
 
 
 def test_a_bucket_that_is_out_of_reach_holds_nobody_up(

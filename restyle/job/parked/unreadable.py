@@ -111,18 +111,25 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
 def _until_put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
     """Which of the job's it is, and where it lies, once S3 has taken it; meanwhile this process makes no new call."""
     safe = Safekeeping(paid.work, paid.claim, partial(_as_text, paid, reply, error.cost), tools)
+    try:
+        return _until_kept(safe, paid, reply, error, tools)
+    finally:
+        tools.unsaved.remove(safe)
+
+
+def _until_kept(safe: Safekeeping, paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
     while True:
         try:
             put = _put(paid, reply, error, tools)
         except RestyleError as refusal:  # whatever it is: what has been paid for is not thrown away
-            tools.storing.clear()
+            tools.unsaved.add(safe)
             if isinstance(refusal, FleetError):
                 with suppress(StateUnavailable):
                     tools.fleet.suspend(refusal.reason, refusal.message, tools.fleet.worker)
             safe.make_safe()
             safe.pause()
         else:
-            tools.storing.set()
+            tools.unsaved.clear()
             safe.forget()
             return put
 
