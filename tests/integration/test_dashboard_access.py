@@ -323,21 +323,22 @@ def test_bad_requests_keep_nobody_out(place: Place, seconds: int) -> None:
                 bad[number % 4]()
             sent[0] += 1
 
-    attackers = [threading.Thread(target=strike, args=(number,), daemon=True) for number in range(12)]
+    attackers = [threading.Thread(target=strike, args=(number,), daemon=True) for number in range(10)]
     for attacker in attackers:
         attacker.start()
-    slowest, until = 0.0, time.monotonic() + seconds
+    took, until = list[float](), time.monotonic() + seconds
     try:
         while time.monotonic() < until:
             began = time.monotonic()
             assert place.ask(f"/runs/{run.run_id}", Cookie=cookie).status == 200
-            slowest = max(slowest, time.monotonic() - began)
+            took.append(time.monotonic() - began)
             assert sign_in(place, TOKEN)
             over.wait(0.2)
     finally:
         over.set()
         for attacker in attackers:
             attacker.join()
-    print(f"{sent[0] / seconds:.0f} bad requests a second, slowest page {slowest:.2f} s")  # noqa: T201 - with -s
+    slow = sorted(took)[-5:]
+    print(f"{sent[0] / seconds:.0f} bad requests a second; the slowest of {len(took)} pages: {slow}")  # noqa: T201
     assert sent[0] > 50 * seconds, "the attack was too weak to tell"
-    assert slowest < 1.0
+    assert slow[-1] < 1.0
