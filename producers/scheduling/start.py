@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -18,7 +19,7 @@ from producers.runs.control import AlreadyEnded, Control
 from producers.runs.snapshot import read_run
 from producers.scheduling.fired import Fired, Newer, Over, Unfounded
 from producers.scheduling.schedule import MISSED, Firing, Overlap, Standing, is_of, overlapping
-from restyle.coordination.firings import Ending, Firings
+from restyle.coordination.firings import PLANNING, Ending, Firings
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.errors import RestyleError, TransientError
@@ -123,9 +124,28 @@ class Starter:
         try:
             firing = self._find(run_id)
             if firing is not None:
-                self._plan(firing, token)
+                with self._keeping(run_id, token):
+                    self._plan(firing, token)
         finally:
             self.firings.leave(run_id, token)
+
+    @contextmanager
+    def _keeping(self, run_id: str, token: str) -> Iterator[None]:
+        """Renews the right to plan a run meanwhile, however long a manifest is read."""
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(PLANNING / 4):
+                with suppress(RestyleError):
+                    self.firings.renew(run_id, self.fleet.worker, token)
+
+        keeper = threading.Thread(target=renew, name="planner", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            keeper.join()
 
     def _plan(self, firing: Firing, token: str) -> None:
         try:

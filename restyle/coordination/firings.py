@@ -15,12 +15,15 @@ from uuid import uuid4
 
 from pydantic import Field, ValidationError
 
+from restyle.coordination.hints import MOST_TTL
 from restyle.coordination.redis.client import State
 from restyle.keys import is_run_id
 from restyle.models import UtcTime, Value
 
 #: Seconds for which a claim is remembered; after that run.json alone says that the run exists.
 REMEMBER_CLAIM = 35 * 86400
+#: Seconds for which the right to plan a run stands, unless it is renewed.
+PLANNING = 120.0
 #: Firings that are looked at in one go; of more than that, which nobody's schedules make, any.
 MOST = 100
 
@@ -101,13 +104,18 @@ class Firings:
 
     def planner(self, run_id: str) -> str | None:
         """The worker that plans a run."""
-        found = self.state.ask("HGET", self.state.key("planner", run_id), "worker")
-        return None if found is None else str(found)
+        key = self.state.key("planner", run_id)
+        worker, left = self.state.ask_all(("HGET", key, "worker"), ("PTTL", key))
+        return str(worker) if worker is not None and 0 <= left <= MOST_TTL * 1000 else None
 
     def take(self, run_id: str, worker: str) -> str | None:
         """Takes the right to plan a run and answers with its token; None where it is another's, or over."""
         token = uuid4().hex
-        return token if self.state.run("take_plan", run_id, worker, token) else None
+        return token if self.renew(run_id, worker, token) else None
+
+    def renew(self, run_id: str, worker: str, token: str) -> bool:
+        """Keeps the right to plan a run for a while more; False where it is another's."""
+        return bool(self.state.run("take_plan", run_id, worker, token, round(PLANNING * 1000)))
 
     def mine(self, run_id: str, token: str) -> bool:
         """Whether the right to plan a run is still this token's."""

@@ -392,6 +392,19 @@ def test_a_forged_turn_silences_no_firing(night: Night, forged: tuple[str, ...])
     assert night.last() == (firing.run_id, "started")
 
 
+@pytest.mark.parametrize("ends", [(), ("PEXPIRE", 10**10)])
+def test_a_planner_without_an_end_is_none(night: Night, ends: tuple[Any, ...]) -> None:
+    """Somebody has named a worker that lives: it plans nothing, and the firing is planned all the same."""
+    firing = night.fired()
+    night.worker("another")
+    key = night.state.key("planner", firing.run_id)
+    night.state.ask("HSET", key, "worker", "another", "token", "x")
+    if ends:
+        night.state.ask(ends[0], key, ends[1])
+    night.start(firing)
+    assert night.last() == (firing.run_id, "started")
+
+
 def test_a_missed_firing_is_told_though_its_claim_was_forged(night: Night) -> None:
     """Its beat takes it for another's; the dispatcher settles what S3 says of it."""
     firing = fire(night.settings.schedule[0], datetime(2026, 1, 10, 1, tzinfo=UTC), night.settings, missed=True)

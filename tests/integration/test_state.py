@@ -49,7 +49,7 @@ def test_every_refusal_is_said_and_passes(state: State, server: Valkey, kind: st
     """Whatever asks is told that state is unavailable, in Redis's words; afterwards the same door works."""
     spells: list[StateUnavailable | None] = []
     state.spells.listen(lambda spell, _seconds: spells.append(spell))
-    state.run("take_plan", "run", "worker", "token")
+    state.run("take_plan", "run", "worker", "token", 60)
     asks: list[Callable[[], object]] = [
         lambda: state.run("fire", "run", 60),
         lambda: state.ask("SET", "some", "thing"),
@@ -154,7 +154,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "submitted": lambda: fleet.submitted(job[1], "t1", "made from", "{}"),
         "suspend": lambda: fleet.suspend("operator", "words", "a person"),
         "take": lambda: fleet.take(job[2], "t2"),
-        "take_plan": lambda: state.run("take_plan", "firing", "worker", "token"),
+        "take_plan": lambda: state.run("take_plan", "firing", "worker", "token", 60),
         "unpark": lambda: in_redis.unpark(job[3].job_id, state),
     }
 
