@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -491,3 +492,34 @@ def test_two_servers_over_one_disk(people: People, tmp_path: Path) -> None:
         until(lambda: not (anna.holds() and ben.holds()), "their parting", *holdings)
         assert time.monotonic() - began < 4
         assert anna.reasons() or ben.reasons() or anna.holds() != ben.holds()
+
+
+class Late:
+    """S3 as a process sees it whose look at the records comes after another process of its Redis has written."""
+
+    def __init__(self, store: Store, write: Callable[[], object]) -> None:
+        self._store, self._write = store, write
+        self.looks = 0
+
+    def glance(self, prefix_uri: str) -> object:
+        """The records, a moment too late."""
+        self._write()
+        self.looks += 1
+        return self._store.glance(prefix_uri)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+def test_what_another_process_of_a_redis_writes_in_between_is_its_own(people: People) -> None:
+    """Two workers are due to renew at once: the slower one took the other's record for a copy's, and all stopped."""
+    anna = people("anna")
+    anna.begin_run()
+    quick = anna.holding()
+    quick.hold()
+    late = Late(anna.store, quick.step)
+    slow = replace(anna, store=cast("Store", late)).holding()
+    notices: list[str] = []
+    slow.notice = quick.notice = notices.append
+    until(lambda: late.looks >= 6, "six looks", slow)
+    assert [notice for notice in notices if "no call begins here" in notice] == []

@@ -56,6 +56,17 @@ class Holding:
         self._idle_since: float | None = None
         self._next_try = 0.0
 
+    def _look(self, known: Known) -> Look:
+        """The records in S3. What another process of this Redis has written since `known` was read is its own."""
+        look = self._flags.look(known)
+        while look.rivals:
+            later = self._tenure.know()
+            if later.names <= known.names and later.beats <= known.beats:
+                break
+            known = replace(known, names=known.names | later.names, beats=known.beats | later.beats)
+            look = self._flags.look(known)
+        return look
+
     # -- for commands --------------------------------------------------------------------------------------
 
     def hold(
@@ -91,7 +102,7 @@ class Holding:
     def _wait_to_hold(self, met: set[str], *, patient: bool, take_over: bool, say: Callable[[str], None]) -> None:
         until = time.monotonic() + LONGEST_ENTRY
         while (known := self._tenure.know(INTEREST)).lease <= 0:
-            look = self._flags.look(known)
+            look = self._look(known)
             if next_step(look.rivals, "", raised=False) is Step.GO_ON and self._enter(known, look):
                 return
             rival = in_the_way(look.rivals)
@@ -117,7 +128,7 @@ class Holding:
         """Raises WorkspaceHeld where another Redis holds the workspace, as far as S3 says so now."""
         known = self._tenure.know()
         try:
-            rival = in_the_way(self._flags.look(known).rivals) if known.lease <= 0 else None
+            rival = in_the_way(self._look(known).rivals) if known.lease <= 0 else None
         except RestyleError:
             return
         if rival and rival.holds:
@@ -126,7 +137,7 @@ class Holding:
     def holder(self) -> tuple[Rival, bool] | None:
         """Who holds the workspace by S3, and whether it is this Redis; None where nobody does."""
         known = self._tenure.know()
-        look = self._flags.look(known)
+        look = self._look(known)
         if known.here and (mine := look.mine.get(known.name)):
             return self._flags.seen(known.name, mine, look.at), True
         holders = sorted((rival for rival in look.rivals if rival.holds), key=lambda rival: rival.is_silent)
@@ -150,7 +161,7 @@ class Holding:
         known = self._tenure.know()
         if not known.name or known.loss:
             return False
-        rivals = self._flags.look(known).rivals
+        rivals = self._look(known).rivals
         return not any(
             rival.is_living or (rival.number > known.number and not self._is_here(rival)) for rival in rivals
         )
@@ -207,7 +218,7 @@ class Holding:
     def _take_if_free(self, known: Known) -> None:
         if float(str(known.loss.get("until", 0))) > known.now:
             return
-        look = self._flags.look(known)
+        look = self._look(known)
         if next_step(look.rivals, "", raised=False) is Step.GO_ON:
             self._enter(known, look)
             return
@@ -228,7 +239,7 @@ class Holding:
     def _take_down(self, known: Known) -> None:
         """With nothing to do, a record that is still there says so, and a loss is none any more."""
         with self._tenure.turn() as turn:
-            if turn and self._tenure.end(if_idle=True) and known.name in self._flags.look(known).mine:
+            if turn and self._tenure.end(if_idle=True) and known.name in self._look(known).mine:
                 self._flags.write(Standing.LEFT, turn, known)
 
     def _has_jobs_in_hand(self) -> bool:
@@ -268,7 +279,7 @@ class Holding:
     def _alone(self, known: Known) -> Look | None:
         """The records as they are when nobody is in the way; None where somebody stays."""
         for _ in range(LOOKS):
-            look = self._flags.look(known)
+            look = self._look(known)
             step = next_step(look.rivals, known.name, raised=True)
             # A listing without what was written here a moment ago may lack another one's too.
             if step is Step.GO_ON and known.name in look.mine:
@@ -290,7 +301,7 @@ class Holding:
             progress.suspend(run_id, "workspace_held", why, self._owner.who)
 
     def _renew(self, known: Known) -> None:
-        look = self._flags.look(known)
+        look = self._look(known)
         stranger = next((rival for rival in look.rivals if rival.name == known.name), None)
         above = next((rival for rival in look.rivals if rival.outranks(known.number)), None)
         if stranger and not stranger.beats:
