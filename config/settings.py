@@ -30,6 +30,7 @@ from restyle.coordination.brakes import BrakeLimit
 from restyle.coordination.hints import MOST_TTL
 from restyle.coordination.redis.durability import Durability
 from restyle.errors import ConfigurationError
+from restyle.http.public import Network, read_networks
 from restyle.keys import Workspace, account_id, parse_workspace
 from restyle.models import BASE_MODELS, SCHEDULERS
 
@@ -156,6 +157,21 @@ class Settings(OutputSettings):
     keep_replaced: bool = True
     """Copy an output to replaced/ before a newer one takes its place."""
 
+    fetch_http: bool = False
+    """Fetch pictures by http:// too, where anybody on the way can change them; https:// is always fetched."""
+    fetch_private: str = ""
+    """Inner addresses or networks that pictures are fetched from, with commas between, e.g. 10.20.0.0/16."""
+    fetch_contact: str = Field("", max_length=200, pattern=r"^[\x20-\x7e]*$")
+    """Whom the administrator of a web server can write to: an address or a page, sent in the User-Agent."""
+    fetch_slots: int = Field(8, ge=1, le=100)
+    """Pictures that each worker process fetches from web servers at a time."""
+    fetch_per_host: int = Field(4, ge=1, le=100)
+    """Of them, how many the whole fleet fetches from one host at a time."""
+    fetch_per_minute: int = Field(600, ge=1, le=60_000)
+    """Requests a minute of the whole fleet to one host."""
+    fetch_patience: float = Field(3600.0, ge=0)
+    """Seconds for which a web server is waited for that fails for every picture."""
+
     credit_price: float = Field(1.0, gt=0)
     """US dollars a credit."""
     price: float = Field(0.02, ge=0)
@@ -260,6 +276,12 @@ class Settings(OutputSettings):
             raise ValueError(f"there is no time zone {value!r}; write it like Europe/Berlin") from None
         return value
 
+    @field_validator("fetch_private")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        read_networks(value)
+        return value
+
     @field_validator("api_url", "history_url")
     @classmethod
     def _without_login(cls, value: str | None) -> str | None:
@@ -300,6 +322,11 @@ class Settings(OutputSettings):
         """Processes of a worker: none without a call in flight of its own."""
         wanted = self.processes or min(os.cpu_count() or 1, -(-self.concurrency // CALLS_A_PROCESS))
         return min(wanted, self.concurrency)
+
+    @property
+    def fetch_networks(self) -> tuple[Network, ...]:
+        """The inner networks that pictures are fetched from."""
+        return read_networks(self.fetch_private)
 
     @property
     def account(self) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
 from restyle.models import Job, Outcome, OutcomeKind
@@ -101,8 +101,15 @@ class Choice:
 class Gallery:
     """The jobs that the page shows, grouped by entry: those with a suspect first, else in the plan's order."""
 
-    def __init__(self, chosen: Container[EntryKey], *, is_sample: bool = False) -> None:
+    def __init__(
+        self,
+        chosen: Container[EntryKey],
+        *,
+        is_sample: bool = False,
+        in_s3: Callable[[Job], Job] = lambda job: job,
+    ) -> None:
         self._chosen = chosen
+        self._in_s3 = in_s3
         self._entries: dict[EntryKey, list[Shot]] = {}
         self.is_sample = is_sample
         #: The header of report.csv.
@@ -112,7 +119,7 @@ class Gallery:
         """Takes the row in where its entry is shown."""
         key = entry_key(job)
         if outcome is not None and key in self._chosen:
-            self._entries.setdefault(key, []).append(Shot(job, outcome, line))
+            self._entries.setdefault(key, []).append(Shot(self._in_s3(job), outcome, line))
 
     @property
     def entries(self) -> list[list[Shot]]:

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import TextIO
 
 from producers.manifest.cells.formulas import guarded
@@ -26,6 +27,7 @@ from reports.thumbnails import Album
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Params, Run
 from restyle.s3.store import Store
+from restyle.web.records import in_s3
 
 #: What a file's header begins with when it is a report.
 RUN_COLUMNS = (
@@ -72,7 +74,9 @@ def write_report(
     if changes := store.find(workspace.run(run.run_id, "diff.json")):
         summary["diff"] = json.loads(changes.data)  # of a scheduled run
 
-    gallery = Gallery(choice.entries, is_sample=choice.is_sample)
+    # Of pictures on the web it shows what the run has fetched of them.
+    fetched = partial(in_s3, run_id=run.run_id, store=store, workspace=workspace)
+    gallery = Gallery(choice.entries, is_sample=choice.is_sample, in_s3=fetched)
     _put_csv(run, rows, tally.columns, gallery, workspace, store, links.csv)
     pictures = Album(store, links.html).addresses(gallery.uris)
     page = render(summary, tally, gallery, pictures, page=links.html)

@@ -6,6 +6,8 @@ RestyleError
 ├── ManifestError             the manifest is wrong: exit 2, every bad line listed, nothing queued
 ├── JobError                  this job fails, at once; the others go on
 │   ├── InputNotFound         the image is missing, or reading it is not allowed
+│   ├── InputRefused          a web server does not give the image to us
+│   ├── InputUnreachable      a web server did not give the image for as long as it was asked
 │   ├── InvalidImage          the bytes are no picture that can be sent
 │   ├── RequestRejected       the API says that this request is wrong (400, 413, 422, other 4xx)
 │   └── ResultGone            of the API's queue: billed, and the file was gone before it could be fetched
@@ -15,12 +17,14 @@ RestyleError
 │   ├── MalformedResponse     200, but no picture in it that can be read: kept, and paid for once more at most
 │   ├── RequestFailed         the API's queue took the request and could not make the picture; not billed, one retry
 │   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
+│   ├── WebUnavailable        a web server fails, or asks for patience; costs no attempt of a job
 │   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
 │   ├── ClockSkewed           this machine's clock is too far from S3's; the worker stands aside, no attempt spent
 │   └── StateUnavailable      Redis is out of reach, or refuses; costs no attempt
 ├── RunUnreadable             what is written down of one run cannot be read: it stands still, the others go on
 ├── RateLimited               429: the fleet waits until its reset; costs no attempt
 ├── ObjectRefused             S3 refuses this one object: not_stored; the others go on
+│   ├── ObjectExists          there is one already, where one was to be created
 │   └── BucketRefused         it refuses all of a bucket: in the workspace's own it concerns every job
 └── FleetError                true for every job: the fleet is suspended, nothing is failed for it
     ├── OutOfCredits          402, 406: no_credits
@@ -127,6 +131,18 @@ class InputNotFound(JobError):
     code = "input_not_found"
 
 
+class InputRefused(JobError):
+    """The web server that has the input image does not give it to us."""
+
+    code = "input_refused"
+
+
+class InputUnreachable(JobError):
+    """The web server that has the input image did not give it for as long as it was asked."""
+
+    code = "input_unreachable"
+
+
 class InvalidImage(JobError):
     """The input is not a picture that can be sent to the API."""
 
@@ -215,6 +231,19 @@ class RequestLost(TransientError):
         self.since = since
 
 
+class WebUnavailable(TransientError):
+    """A web server fails, cannot be reached, or asks for patience."""
+
+    code = "web_unavailable"
+
+    def __init__(
+        self, message: str | None = None, http_status: int | None = None, *, wait: float | None = None
+    ) -> None:
+        super().__init__(message, http_status)
+        #: Seconds for which the server asks to be left alone.
+        self.wait = wait
+
+
 class StoreUnavailable(TransientError):
     """S3 is throttling, failing or out of reach."""
 
@@ -261,6 +290,12 @@ class ObjectRefused(RestyleError):
     """S3 refuses this object: its metadata, its size, its key, its encryption, or its bucket."""
 
     code = "not_stored"
+
+
+class ObjectExists(ObjectRefused):
+    """There is an object already, where one was to be created."""
+
+    code = "exists"
 
 
 class BucketRefused(ObjectRefused):

@@ -195,6 +195,14 @@ class Workspace:
         """Where a local input is uploaded to, by content; the suffix has its dot."""
         return self.under("inputs", f"{sha256}{suffix}")
 
+    def web_input(self, name: str) -> str:
+        """What is known of an address on the web, by its sha256: when it was fetched last, and what came."""
+        return self.under("inputs", "web", f"{name}.json")
+
+    def web_pin(self, run_id: str, name: str) -> str:
+        """What an address on the web stands for in a run, by its sha256."""
+        return self.run(run_id, "web", f"{name}.json")
+
     def unplaced(self, run_id: str, job_id: str, sample: int | None = None, suffix: str = "") -> str:
         """Where a paid picture waits whose own place S3 refuses; without a sample the note of what it is."""
         name = f"{job_id}.json" if sample is None else f"{job_id}-{sample}{suffix}"
@@ -212,6 +220,10 @@ class Workspace:
     def shard(self, run_id: str, shard: int) -> str:
         """The jobs of a shard, as planned."""
         return self.run(run_id, "plan", f"{shard:06d}.jsonl.gz")
+
+    def addresses(self, run_id: str, shard: int) -> str:
+        """The addresses of a shard's inputs on the web that may have secrets in them, by their sha256."""
+        return self.run(run_id, "addresses", f"{shard:06d}.json.gz")
 
     def results(self, run_id: str, shard: int) -> str:
         """The jobs of a closed shard with their outcomes."""

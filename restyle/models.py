@@ -84,7 +84,9 @@ class Job(Value):
     id: str
     variant: str
     image: str
-    """The input's s3:// URI."""
+    """The input's s3:// URI; of one on the web its address, without what may be a secret."""
+    web: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    """The sha256 of the whole address, where the input lies on the web; else empty."""
     params: Params
     output: str
     """The s3:// URI of the (first) output; with several samples `-0` to `-3` go before its suffix."""
@@ -158,6 +160,10 @@ class RunStatus(StrEnum):
 ENDED = frozenset({RunStatus.FINISHED, RunStatus.CANCELLED})
 
 
+#: never: none; changed: all, and only what has changed comes again; always: all, whole.
+Refetch = Literal["never", "changed", "always"]
+
+
 class RunOptions(Value):
     """What a plan froze for its workers: everything that decides what is sent and when a job counts as done."""
 
@@ -169,6 +175,8 @@ class RunOptions(Value):
     keep_replaced: bool = True
     verify_outputs: bool = False
     sandbox: bool = False
+    refetch: Refetch = "changed"
+    """Which inputs on the web are asked for that an earlier run has fetched."""
     reread: str = ""
     """The run whose unreadable answers are read again; no call is made."""
     priority: Literal["high", "normal", "low"] = "normal"
@@ -289,6 +297,8 @@ class RecordInput(Value):
     bytes: int
     width: int
     height: int
+    address: str = ""
+    """Where on the web it was fetched from, without what may be a secret; else empty."""
 
 
 class RecordPrepared(Value):

@@ -26,7 +26,7 @@ from restyle.errors import (
     StoreAccessDenied,
 )
 from restyle.images import Picture, Prepared
-from restyle.job import gating, lookup, outcomes
+from restyle.job import gating, lookup, outcomes, web
 from restyle.job.call import call, reporting
 from restyle.job.commit import Made
 from restyle.job.context import Called, Tools, Work
@@ -46,6 +46,7 @@ log = structlog.get_logger("restyle.job")
 def run(work: Work, tools: Tools) -> Ended:
     """Restyles one picture, or finds that it has been done."""
     looked_at = time.monotonic()
+    work = web.with_input(work, tools)
     known = lookup.find_record(work.message, tools.store, tools.workspace)
     if tools.unsaved.is_set():
         tools.rotation.worked("s3", "clock")

@@ -36,6 +36,8 @@ from restyle.runtime.slots import Slots
 from restyle.s3.store import Store
 from restyle.segmind.v1 import Segmind
 from restyle.segmind.v2 import SegmindQueue
+from restyle.web.fetching import Fetcher, FetchTerms
+from restyle.web.inputs import WebInputs
 from tasks.plans import Plans
 
 if TYPE_CHECKING:
@@ -91,6 +93,13 @@ class Resources:
     def holding(self) -> Holding:
         """What holds the workspace for this worker's Redis."""
         return open_holding(self.settings, self.store, self.tools.fleet)
+
+    @cached_property
+    def web_inputs(self) -> WebInputs:
+        """What fetches inputs from the web."""
+        settings = self.settings
+        terms = FetchTerms(settings.fetch_http, settings.fetch_networks, settings.fetch_contact, self.tools.version)
+        return WebInputs(Fetcher(terms, connections=settings.fetch_per_host), self.store, self.workspace)
 
     @cached_property
     def starter(self) -> Starter:

@@ -13,7 +13,8 @@ from collections import Counter
 
 import structlog
 
-from producers.dispatch.feeder import Feeder, PlannedJob
+from producers.dispatch.feeder import Feeder
+from producers.dispatch.web_inputs import PlannedJob
 from producers.runs.doubts import recall
 from producers.runs.snapshot import read_run, write_run
 from restyle.coordination.call_ends import recipe
@@ -54,6 +55,16 @@ class LeftOnDisk(RestyleError):
 
     def __init__(self, workers: str) -> None:
         super().__init__(f"neither S3 nor Redis took paid answers: they lie on the disk of {workers}")
+
+
+class WebServersFail(RestyleError):
+    """Web servers fail for every picture that a run asks them for."""
+
+    next = "nothing: they are asked again, ever more seldom; after RESTYLE_FETCH_PATIENCE their pictures fail alone"
+
+    def __init__(self, hosts: list[str], jobs: int) -> None:
+        named = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3:,} more" if len(hosts) > 3 else "")
+        super().__init__(f"{jobs:,} jobs wait for pictures of {named}, which fails for all: the others go on")
 
 
 class Dispatcher(threading.Thread):
@@ -124,12 +135,18 @@ class Dispatcher(threading.Thread):
                 self._probe(standing[0])
         elif not standing:
             self._probed.clear()
+        with self._troubles.of_all("jobs whose inputs on the web are there could not be fed"):
+            self._feeder.feed_fetched()
         left_on_disk: dict[str, set[str]] = {}
         with self._troubles.of_all("what lies on the disks of workers could not be looked up"):
             left_on_disk = self._left_on_disk()
+        down = self._feeder.web.fetches.down()
         for run_id in self._progress.unfinished():
             with self._troubles.of_run(run_id, "dispatcher"):
                 self._move(run_id)
+            with self._troubles.of_run(run_id, "web"):
+                if jobs := self._feeder.waiting_for(run_id, down):
+                    raise WebServersFail(down, jobs)
             with self._troubles.of_run(run_id, "spool"):
                 if where := left_on_disk.get(run_id):
                     raise LeftOnDisk(", ".join(sorted(where)))
@@ -286,10 +303,19 @@ class Dispatcher(threading.Thread):
             if not any(self._feeder.pending(run_id, shard) for shard in shards):
                 shards = self._opened(run_id, shards)
             jobs = [(shard.shard, job) for shard in shards for job in self._feeder.hungry(run_id, shard.shard, living)]
+            jobs = self._callable(run_id, jobs)
             sample = random.sample(jobs, min(len(jobs), SAMPLE))
             found += [(run_id, shard, job, recipe(run_id, Job.model_validate_json(job[2]))) for shard, job in sample]
         random.shuffle(found)
         return found
+
+    def _callable(self, run_id: str, jobs: list[tuple[int, PlannedJob]]) -> list[tuple[int, PlannedJob]]:
+        """Those that wait for no input on the web; for the others that is asked for, since fetching needs no API."""
+        shards = dict[int, list[PlannedJob]]()
+        for shard, job in jobs:
+            shards.setdefault(shard, []).append(job)
+        ready = self._feeder.web.ready_or_ordered
+        return [(shard, job) for shard, of_shard in shards.items() for job in ready(run_id, shard, of_shard)]
 
     def _opened(self, run_id: str, shards: list[OpenShard]) -> list[OpenShard]:
         """One shard more, for a probe: of a run that begins under an outage, or of whose open jobs all are braked."""

@@ -23,6 +23,7 @@ from restyle.errors import RestyleError, StateUnavailable
 from restyle.runtime import allocator
 from tasks.resources import Resources
 from workers.dispatcher import Dispatcher
+from workers.fetcher import FetchThread
 from workers.gauges import Gauges
 from workers.health import Health, connection_checks
 from workers.notifier import Notifier
@@ -105,6 +106,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     resources.holding.notice = lambda text: log.warning("workspace", standing=text)
     renewal = Renewal(resources.holding, on_error=lambda why: log.warning("the workspace is not renewed", reason=why))
     spooler = Spooler(resources)
+    fetcher = FetchThread(resources)
     notifier = Notifier(resources.notifications, settings.dispatch_seconds)
     roster = Roster(resources, app)
     health = _health(settings, resources)
@@ -113,8 +115,8 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
 
     def end() -> None:
         end_all(
-            dispatcher.stop, notifier.stop, spooler.stop, renewal.stop, heart.stop, lambda: leave_workspace(resources),
-            end_traces,
+            dispatcher.stop, fetcher.stop, notifier.stop, spooler.stop, renewal.stop, heart.stop,
+            lambda: leave_workspace(resources), end_traces,
         )  # fmt: skip
 
     watchdog = Watchdog(resources, app.conf.worker_concurrency, end)
@@ -139,6 +141,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
         spooler.hand_on()
         spooler.start()
         dispatcher.start()
+        fetcher.start()
         notifier.start()
         roster.start()
         if health:

@@ -55,6 +55,7 @@ def run(
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
     verify_outputs: options.VerifyOutputs = False,
+    refetch: options.Refetch = "changed",
     then_ask: options.ThenAsk = False,
     budget: options.Budget = None,
     max_failures: options.MaxFailures = None,
@@ -105,7 +106,7 @@ def run(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
         only_ids=only_ids,
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, verify_outputs=verify_outputs,
-        budget=budget, column=column,
+        refetch=refetch, budget=budget, column=column,
         read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template),
         then_ask=then_ask, max_duration=max_duration, priority=priority, name=name, labels=labels,
     )  # fmt: skip
@@ -243,6 +244,7 @@ def submit(
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
     verify_outputs: options.VerifyOutputs = False,
+    refetch: options.Refetch = "changed",
     then_ask: options.ThenAsk = False,
     budget: options.Budget = None,
     max_failures: options.MaxFailures = None,
@@ -283,7 +285,7 @@ def submit(
         manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
         only_ids=only_ids,
         skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, verify_outputs=verify_outputs,
-        budget=budget, column=column,
+        refetch=refetch, budget=budget, column=column,
         read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template),
         then_ask=then_ask, max_duration=max_duration, priority=priority, name=name, labels=labels,
     )  # fmt: skip

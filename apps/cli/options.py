@@ -44,6 +44,14 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Redo jobs that are
 NewSeed = Annotated[
     bool, typer.Option("--new-seed", help="Derive other seeds, for another picture of the same prompt.")
 ]
+Refetch = Annotated[
+    str,
+    typer.Option(
+        "--refetch",
+        help="Ask web servers for pictures fetched before: never; changed: only what is new comes; always: all.",
+        metavar="never|changed|always",
+    ),
+]
 VerifyOutputs = Annotated[
     bool,
     typer.Option("--verify-outputs", help="Look whether pictures of done jobs are still there; redo lost ones."),
@@ -81,7 +89,10 @@ Feed = Annotated[
     ),
 ]
 Images = Annotated[
-    str, typer.Option("--images", help="Where relative images lie: a folder, or s3://bucket/prefix/.", metavar="DIR")
+    str,
+    typer.Option(
+        "--images", help="Where relative images lie: a folder, s3://bucket/prefix/ or https://….", metavar="DIR"
+    ),
 ]
 IdTemplate = Annotated[
     str, typer.Option("--id", help="Make ids of columns, e.g. '{Handle}-{Image Position}'.", metavar="TEMPLATE")
@@ -220,6 +231,8 @@ def request_from(manifest: str, **given: Any) -> PlanRequest:
 
     if given.get("priority", "normal") not in {"high", "normal", "low"}:
         raise ConfigurationError(f"--priority {given['priority']}: it is high, normal or low")
+    if given.get("refetch", "changed") not in {"never", "changed", "always"}:
+        raise ConfigurationError(f"--refetch {given['refetch']}: it is never, changed or always")
     budget = given.get("budget")
     if budget is not None and not (math.isfinite(budget) and budget > 0):
         raise ConfigurationError(f"--budget {budget:g}: it is a number of credits above 0")

@@ -19,8 +19,8 @@ COMMANDS = {
 
 #: Options by the names of their parameters; what is nowhere here stands in a box of its own.
 OPTIONS = {
-    "Which pictures": ("limit", "sample", "only_ids", "skip_invalid", "overwrite", "new_seed", "verify_outputs", "new",
-                       "check_inputs", "diff"),
+    "Which pictures": ("limit", "sample", "only_ids", "skip_invalid", "overwrite", "new_seed", "verify_outputs",
+                       "refetch", "new", "check_inputs", "diff"),
     "How the manifest is read": ("column", "sheet", "items", "feed", "images", "id_template"),
     "What is made of them": ("variants", "prompt", "sets", "max_side"),
     "What comes out": ("output", "form", "quality", "naming", "mark", "no_mark", "no_gates", "download"),

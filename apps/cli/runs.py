@@ -227,7 +227,7 @@ def retry(
         if old.status not in ENDED:
             say(f"Run {old.run_id} is not over yet; to go on with it: restyle resume {old.run_id}", "red")
             sys.exit(2)
-        plan = retry_draft(old, here.rows(old), wanted, here.settings, workspace=here.workspace)
+        plan = retry_draft(old, here.rows(old), wanted, here.settings, workspace=here.workspace, store=here.store)
         if not plan.jobs:
             for warning in plan.warnings:
                 say(f"warning: {warning}", "yellow")

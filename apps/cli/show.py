@@ -119,6 +119,8 @@ def fields(story: Story, here: Session) -> Iterator[Field]:
         yield "record", "none: it is not done"
         return
     yield "original", f"{here.shown(record.input.uri)} ({record.input.width} x {record.input.height})"
+    if record.input.address:
+        yield "fetched from", record.input.address
     if record.prepared.steps:
         yield "sent", f"{record.prepared.width} x {record.prepared.height}: {', '.join(record.prepared.steps)}"
     for output in record.outputs:

@@ -135,7 +135,9 @@ def _control(side: Side, by: str) -> Control:
 def _retry(side: Side, row: Row, control: Control) -> str:
     """A new run of the failed jobs, unless an unfinished one has any of them already."""
     here, old = side.session, row.run
-    plan = retry_draft(old, here.rows(old), Slice(frozenset({"failed"})), here.settings, workspace=here.workspace)
+    plan = retry_draft(
+        old, here.rows(old), Slice(frozenset({"failed"})), here.settings, workspace=here.workspace, store=here.store
+    )  # fmt: skip
     if not plan.jobs:
         raise ConfigurationError(f"Run {old.run_id} has no failed job.")
     for other in control.unfinished():

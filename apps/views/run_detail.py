@@ -23,6 +23,7 @@ from restyle.coordination.events import Event, ask_events, read_events
 from restyle.coordination.trends import RunPoint, ask_run, read
 from restyle.errors import InputNotFound
 from restyle.models import Job, Outcome, OutcomeKind
+from restyle.web.records import in_s3
 
 PICTURES = 24
 FAILURES = 30
@@ -187,12 +188,12 @@ class CloseUp:
         with self._lock:
             for shown in (*self.pictures, *self.failures):
                 if (shown.shard, shown.index) == (shard, index):
-                    return _uri(shown.job, shown.outcome, which)
+                    return self._uri(shown.job, shown.outcome, which)
             try:
                 line = self._plan(shard)[index]
             except (InputNotFound, IndexError):
                 return None
-        return _uri(Job.model_validate_json(line), self._outcome(shard, index), which)
+        return self._uri(Job.model_validate_json(line), self._outcome(shard, index), which)
 
     def _outcome(self, shard: int, index: int) -> Outcome | None:
         state = self.session.state
@@ -205,15 +206,14 @@ class CloseUp:
         outcome = json.loads(gzip.decompress(results.data).splitlines()[index])["outcome"]
         return None if outcome is None else Outcome.model_validate(outcome)
 
+    def _uri(self, job: Job, outcome: Outcome | None, which: str) -> tuple[str, str] | None:
+        if which == "before":
+            return in_s3(job, self.run_id, self.session.store, self.session.workspace).image, job.etag
+        return (outcome.outputs[0], f"{outcome.fingerprint} {outcome.ended}") if outcome and outcome.outputs else None
+
     def _plan(self, shard: int) -> list[bytes]:
         if shard not in self._plans:
             self._plans[shard] = read_plan(self.session.store, self.session.workspace, self.run_id, shard)
             while len(self._plans) > _PLANS:
                 self._plans.popitem(last=False)
         return self._plans[shard]
-
-
-def _uri(job: Job, outcome: Outcome | None, which: str) -> tuple[str, str] | None:
-    if which == "before":
-        return job.image, job.etag
-    return (outcome.outputs[0], f"{outcome.fingerprint} {outcome.ended}") if outcome and outcome.outputs else None

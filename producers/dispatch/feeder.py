@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -18,8 +19,10 @@ from uuid import uuid4
 from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
 from producers.dispatch.envelope import Envelope
 from producers.dispatch.ledger import mark_opened, put_spent
+from producers.dispatch.web_inputs import PlannedJob, WebFeed, by_shard, on_the_web
 from restyle.coordination.brakes import braked_variants, brakes
 from restyle.coordination.events import note
+from restyle.coordination.fetches import Fetches
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import OpenShard, Progress, Totals
 from restyle.keys import Workspace
@@ -43,9 +46,6 @@ FINISH_AGAIN = 15.0
 LONGEST_PATIENCE = 10
 #: Who did it, where nobody did.
 DISPATCHER = "dispatcher"
-
-#: A job by its place in its shard, its id, and its JSON as planned.
-PlannedJob = tuple[int, str, bytes]
 
 
 def read_plan(store: Store, workspace: Workspace, run_id: str, shard: int) -> list[bytes]:
@@ -75,6 +75,11 @@ class Feeder:
     _braked: dict[tuple[str, int], tuple[frozenset[str], int]] = field(default_factory=dict)
     #: Jobs ended in all unfinished runs, by the monotonic time of each look.
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @cached_property
+    def web(self) -> WebFeed:
+        """What it knows of inputs on the web."""
+        return WebFeed(Fetches(self.progress.state))
 
     def advance(self, run_id: str) -> None:
         """Takes every step that this run is ready for."""
@@ -132,6 +137,7 @@ class Feeder:
             content_type="application/gzip",
         )
         self.progress.close_shard(run_id, shard)
+        self.web.fetches.forget(run_id, shard)
         self._plans.pop((run_id, shard), None)
         self._braked.pop((run_id, shard), None)
 
@@ -141,6 +147,9 @@ class Feeder:
         """Feeds open shards again and opens the next ones; suspends the run where brakes leave nothing to feed."""
         braked = braked_variants(self.progress.state, run_id)
         pending = {shard.shard: self._pending(run_id, shard, braked) for shard in shards}
+        if held := self.web.fetches.held():
+            # What waits for a server that does not answer takes no room from the others.
+            pending = {number: count - self._held(run_id, number, count, held) for number, count in pending.items()}
         self._feed_again(run_id, shards, pending)
         is_all_open = self._open(run_id, totals, shards, pending, braked)
         if braked and is_all_open and pending and not any(pending.values()):
@@ -168,6 +177,36 @@ class Feeder:
     def pending(self, run_id: str, shard: OpenShard) -> int:
         """How many jobs of an open shard may be called, now or once the fleet goes on."""
         return self._pending(run_id, shard, braked_variants(self.progress.state, run_id))
+
+    def _held(self, run_id: str, shard: int, pending: int, hosts: set[str]) -> int:
+        """How many pending jobs of an open shard wait for hosts that are not asked for a while."""
+        ended = self.progress.ended(run_id, shard)
+        jobs = ((index, "", line) for index, line in enumerate(self.plan(run_id, shard)) if index not in ended)
+        return min(pending, self.web.waiting_for(run_id, shard, jobs, hosts))
+
+    def waiting_for(self, run_id: str, hosts: list[str]) -> int:
+        """How many pending jobs of a run wait for pictures of these hosts, as far as its shards are open."""
+        shards = self.progress.open_shards(run_id) if hosts else ()
+        return sum(self._held(run_id, one.shard, one.size - one.ended, {*hosts}) for one in shards)
+
+    def feed_fetched(self) -> None:
+        """Feeds the jobs whose inputs on the web were decided since the last time."""
+        places = self.web.fetches.fetched()
+        while places:
+            for (run_id, shard), indexes in by_shard(places).items():
+                self._feed_decided(run_id, shard, indexes)
+            places = self.web.fetches.fetched()
+
+    def _feed_decided(self, run_id: str, shard: int, indexes: set[int]) -> None:
+        totals = self.progress.totals(run_id)
+        if totals is None or totals.status is not RunStatus.RUNNING or self._suspended(run_id):
+            return  # what is pending is fed when it goes on
+        if not self.progress.fed_at(run_id, shard):
+            return  # it is closed, or fed as a whole at the next tick
+        lines = self.plan(run_id, shard)
+        names = {on_the_web(lines[index])[0] for index in indexes if index < len(lines)} - {""}
+        jobs = [job for job in self.hungry(run_id, shard, self.fleet.living_jobs) if on_the_web(job[2])[0] in names]
+        self.publish(run_id, shard, jobs)
 
     def _feed_again(self, run_id: str, shards: list[OpenShard], pending: dict[int, int]) -> None:
         """Feeds what is pending and held by nobody: at once where a worker let go, else after a long silence.
@@ -277,7 +316,11 @@ class Feeder:
         note(self.progress.state, run_id, "fed", DISPATCHER, told)
 
     def publish(self, run_id: str, shard: int, jobs: Iterable[PlannedJob]) -> None:
-        """Writes messages in batches; one lost on the way is fed again later."""
+        """Writes messages in batches; one lost on the way is fed again later.
+
+        Of those whose input on the web is not there yet none is written, and the input is asked for.
+        """
+        jobs = self.web.ready_or_ordered(run_id, shard, jobs)
         totals = self.progress.totals(run_id)
         queue = QUEUES[totals.priority if totals else "normal"]
         envelope = self._envelope(queue)

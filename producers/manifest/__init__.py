@@ -20,6 +20,7 @@ from producers.manifest.reading import ReadOptions
 from producers.manifest.rows import Reading
 from producers.manifest.source import Source, wrong
 from restyle.s3.store import Store
+from restyle.web.address import is_web, read_address, shown
 
 __all__ = ["Entry", "LeftOut", "Manifest", "Problems", "ReadOptions", "open_manifest"]
 
@@ -150,14 +151,21 @@ def _of_content(content: Source, beside: str, uri: str, options: ReadOptions, st
 def _place(options: ReadOptions, beside: str, uri: str, store: Store | None) -> Place:
     """Where relative images lie: beside the manifest, or where `--images` says."""
     base, is_given = options.images or beside, bool(options.images)
-    if base.startswith(("https://", "http://")):
-        raise wrong(uri, f"--images {base}: pictures on the web are not fetched; name a folder, or s3://bucket/prefix/")
+    # Of a run that is over, no picture is fetched.
+    http = options.http or not options.has_pictures
+    if is_web(base):
+        try:
+            address = read_address(base, http=http)
+            return Place(f"{address.url.rstrip('/')}/", is_checked=options.has_pictures, http=http)
+        except ValueError as reason:
+            raise wrong(uri, f"--images {shown(base)}: {reason}") from None
     if base.startswith("s3://"):
         prefix = f"{base.rstrip('/')}/"
         if is_given and store is None:
             raise wrong(uri, f"--images {base} lies in S3, which is not open here")
-        return Place(prefix, names_in_prefix(prefix, store) if store and is_given else None, is_listed=is_given)
+        names = names_in_prefix(prefix, store) if store and is_given else None
+        return Place(prefix, names, is_checked=options.has_pictures, is_listed=is_given, http=http)
     folder = Path(base).absolute()
     if is_given and not folder.is_dir():
         raise wrong(uri, f"--images {base}: there is no such folder")
-    return Place(str(folder), names_in_folder(str(folder)), is_checked=options.has_pictures)
+    return Place(str(folder), names_in_folder(str(folder)), is_checked=options.has_pictures, http=http)

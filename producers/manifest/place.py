@@ -7,11 +7,14 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, urljoin
 
 from producers.manifest.names import Names
 from restyle.images import MAX_INPUT_BYTES
 from restyle.images.opening import is_picture
 from restyle.keys import split_uri
+from restyle.models import utc_now
+from restyle.web.address import is_web, read_address
 
 #: Suffixes that make an object or file of a listing an entry: all that the workers read have one of these.
 SUFFIXES = frozenset(
@@ -37,7 +40,7 @@ def names_a_picture(cell: str) -> bool:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the relative images of a manifest begin: a local folder, or an s3:// prefix that ends in a slash."""
+    """Where the relative images of a manifest begin: a local folder, or a prefix in S3 or on the web with a slash."""
 
     base: str
     names: Names | None = None
@@ -46,6 +49,8 @@ class Place:
     """Whether files are looked for."""
     is_listed: bool = False
     """Whether objects are looked for in that listing before anything is queued."""
+    http: bool = False
+    """Whether http:// is fetched."""
 
     @property
     def is_remote(self) -> bool:
@@ -53,7 +58,7 @@ class Place:
         return self.base.startswith("s3://")
 
     def resolve(self, image: str) -> tuple[str, str]:
-        """The image's s3:// URI or absolute path, and the whole key or relative path that it is named by.
+        """The image's s3:// URI, address or absolute path, and the whole key or relative path that it is named by.
 
         Raises:
             ValueError: images cannot come from there; the message is the reason.
@@ -64,17 +69,24 @@ class Place:
             return self._other_scheme(scheme[1].lower(), image)
         if _DATA.match(image):
             raise ValueError("a picture inside the manifest is not read; save it as a file and name that")
+        if is_web(self.base):
+            return self._on_the_web(urljoin(self.base, quote(image.replace("\\", "/"))))
         return self._in_prefix(image) if self.is_remote else self._in_folder(image)
 
     def _other_scheme(self, scheme: str, image: str) -> tuple[str, str]:
         if scheme == "s3":
             return self.resolve(f"s3{image[2:]}")
         if scheme in {"http", "https"}:
-            raise ValueError(
-                f"{scheme}:// images are not fetched, since what a web server sends can change between two tries and"
-                " would be paid for twice: download it, or copy it into S3, and name that"
-            )
-        raise ValueError(f"{scheme}:// is not read: name a local file, or an object as s3://bucket/key")
+            return self._on_the_web(image)
+        raise ValueError(
+            f"{scheme}:// is not read: name a local file, an object as s3://bucket/key, or an address as https://…"
+        )
+
+    def _on_the_web(self, image: str) -> tuple[str, str]:
+        address = read_address(image, http=self.http)
+        if self.is_checked and (ends := address.ends) and ends <= utc_now():
+            raise ValueError(f"is a signed link that ended at {ends:%Y-%m-%d %H:%M} UTC: export the manifest anew")
+        return address.url, address.key
 
     def _in_prefix(self, image: str) -> tuple[str, str]:
         if image.startswith("/"):
@@ -111,8 +123,8 @@ class Place:
                 if not self.names.has(name) and self.names.is_whole:
                     raise ValueError(self._with_hint(f"there is no object {where}", name))
             return
-        if not self.is_checked:
-            return
+        if not self.is_checked or is_web(where):
+            return  # what is on the web is asked for by workers alone
         try:
             check_file(where)
         except FileNotFoundError:

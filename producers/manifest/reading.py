@@ -24,6 +24,8 @@ class ReadOptions:
     """`--id`: what ids are made of, as a template of columns."""
     has_pictures: bool = True
     """Whether pictures must be there: those of a run that is over need not."""
+    http: bool = False
+    """Whether pictures may lie at http:// addresses."""
     workspace: str = ""
     """Where it is read, for the reports of earlier runs."""
 

@@ -12,6 +12,7 @@ from producers.manifest.feeds import Feed
 from producers.manifest.ids import DefaultIds, IdTemplate, LostZeros
 from producers.manifest.place import Place
 from restyle.keys import normalise_id
+from restyle.web.address import shown
 
 #: What reviewers write into the column `mark`; only what is to be done again is planned.
 _DROPPED = frozenset({"keep", "reject"})
@@ -142,11 +143,11 @@ class Reading:
         try:
             where, key = self._place.resolve(image)
             self._place.check(where, image)
-            if not several or not where.startswith("s3://"):
+            if not several or "://" not in where:
                 return where, key
         except ValueError as reason:
             if not several:
-                faults.append(("image", f"{image[:200]}: {reason}"))
+                faults.append(("image", f"{shown(image)[:200]}: {reason}"))
                 return "", ""
         faults.append(("image", why_not_one(several)))
         return "", ""

@@ -28,6 +28,8 @@ from restyle.job.ownership import Owner
 from restyle.keys import Workspace
 from restyle.models import Job, Record
 from restyle.s3.store import Store
+from restyle.web.address import Address, is_web, read_address
+from restyle.web.records import find_known
 
 #: What outputs say of their origin, and the bytes of a local picture in which it is looked for.
 _MARKED = re.compile(rb'CreatorTool="restyle\b')
@@ -111,7 +113,11 @@ def find_clashes(plan: Draft, *, store: Store, workspace: Workspace) -> Clashes:
         for (job, record), other in zip(pairs, others, strict=True)
         if other and record and not _is_same(manifests[record.run_id], plan.manifest.uri)
     ]
-    listed = {job.entry.image for job in plan.spread} if plan.source and not plan.source.names else set()
+    listed = (
+        {job.entry.image for job in plan.spread if not is_web(job.entry.image)}
+        if plan.source and not plan.source.names
+        else set()
+    )
     local = {image for image in listed if not image.startswith("s3://")}
     ours = sorted({*made_by_us(listed - local, store), *filter(_is_copy, local)})
     return Clashes(len(plan.spread), replaced, list(filter(None, taken)), ours)
@@ -152,6 +158,8 @@ class _Looker:
     def is_other(self, job: Resolved, record: Record) -> bool:
         """Whether a record was made from another picture than the one that is planned."""
         image = job.entry.image
+        if is_web(image):
+            return self._is_elsewhere(read_address(image, http=True), record)
         if image.startswith("s3://"):
             return record.input.uri != image and record.input.etag != (job.entry.etag or self._etag(image))
         hashes = Hashes(self._plan.home, self._workspace, create=False)
@@ -162,6 +170,13 @@ class _Looker:
         finally:
             hashes.close()
         return record.input.sha256 != sha256
+
+    def _is_elsewhere(self, address: Address, record: Record) -> bool:
+        """Whether a record was made neither from this address, in whatever version, nor from what it had last."""
+        if record.input.address.partition("?")[0] == address.shown.partition("?")[0]:
+            return False
+        known = find_known(address.name, self._store, self._workspace)
+        return known is None or known.sha256 != record.input.sha256
 
     def _etag(self, uri: str) -> str:
         try:

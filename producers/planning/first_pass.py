@@ -16,6 +16,8 @@ from producers.planning.naming import OWN_FOLDERS
 from producers.planning.resolve import Resolved, Resolver
 from producers.planning.sampling import Sample, Spread
 from producers.planning.uploads import Hashes
+from producers.planning.web import WebCount
+from restyle.web.address import is_web, shown
 
 #: Jobs that are looked at before anything is queued, at least, where there are so many.
 LOOKED_AT = 150
@@ -54,6 +56,8 @@ class Census:
     buckets: dict[str, Resolved] = field(default_factory=dict)
     #: Some of the jobs, evenly spread, to be looked at before anything is queued.
     spread: Sequence[Resolved] = ()
+    #: The addresses of inputs on the web.
+    web: WebCount = field(default_factory=WebCount)
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,9 @@ class Tally:
         self._last = job.entry
         told.entries += 1
         image = job.entry.image
-        if not image.startswith("s3://") and self._seen.is_new(image) and self._hashes.known(image) is None:
+        if is_web(image):
+            told.web.add(image, told.jobs, job.entry.line)
+        elif not image.startswith("s3://") and self._seen.is_new(image) and self._hashes.known(image) is None:
             told.uploads += 1
             told.upload_bytes += Path(image).stat().st_size
 
@@ -173,6 +179,7 @@ class Tally:
         census.variants, census.schedulers = self._told.variants, self._told.schedulers
         census.base_models, census.sequence = self._told.base_models, self._summed.digest()
         census.buckets, census.spread = self._told.buckets, self._spread.kept
+        census.web = self._told.web
 
 
 def take(planner: Planner, hashes: Hashes) -> Census:
@@ -256,7 +263,7 @@ def _explain(found: list[Collision], planner: Planner, problems: Problems) -> No
     entries = {ordinal: entry for ordinal, entry in planner.entries(Problems()) if ordinal in wanted}
     for collision in found:
         entry, first = entries[collision.ordinal], entries[collision.first]
-        other = f"line {first.line}" if first.line else f"{first.image}"
+        other = f"line {first.line}" if first.line else shown(first.image)
         column, reason = _TOLD[collision.kind]
         if collision.ordinal == collision.first and collision.kind == "input":
             column, reason = "output", "{id} would write over its own input"

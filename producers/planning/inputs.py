@@ -13,6 +13,7 @@ from producers.planning.first_pass import Census, Planner
 from restyle import images
 from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
 from restyle.s3.store import Store
+from restyle.web.address import is_web
 
 _AT_ONCE = 16
 
@@ -58,9 +59,15 @@ def _size(image: str, store: Store) -> tuple[int, int] | None:
 def _planned(planner: Planner, census: Census) -> Iterator[tuple[int, Entry]]:
     is_part = census.chosen is not None and not planner.then_ask
     chosen = {ordinal for ordinal, _ in census.chosen or ()} if is_part else None
+    on_the_web = 0
     for ordinal, entry in planner.entries(Problems()):
         if ordinal not in census.rejected and (chosen is None or ordinal in chosen):
-            yield ordinal, entry
+            if is_web(entry.image):
+                on_the_web += 1
+            else:
+                yield ordinal, entry
+    if on_the_web:
+        census.problems.warn(f"{on_the_web:,} pictures on the web are not looked at: workers fetch them")
 
 
 def _settle(ordinal: int, entry: Entry, seen: Future[tuple[int, int] | str], census: Census, max_side: int) -> bool:

@@ -83,6 +83,8 @@ class Draft:
     """What the manifest was taken for, and what was left out of it."""
     spread: Sequence[Resolved] = ()
     """Some of the jobs, evenly spread, to be looked at before anything is queued (producers/planning/clashes.py)."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """Of a retry: addresses of inputs on the web that may have secrets in them, by their names."""
 
     def as_run(self, *, shards: int, by: str) -> Run:
         """The content of run.json."""
@@ -137,12 +139,13 @@ def draft(
         ConfigurationError: options that go against each other.
     """
     check_options(request, settings)
-    how = replace(request.read, columns=request.columns, workspace=workspace.uri)
+    how = replace(request.read, columns=request.columns, workspace=workspace.uri, http=settings.fetch_http)
     manifest = open_manifest(request.manifest, store=store, stdin=stdin, options=how)
     variants = variants_of(request, manifest, store)
     run_id = run_id or new_run_id(utc_now())
     options = RunOptions(
         preparation=Preparation(max_side=settings.max_side, background=settings.background),
+        refetch=request.refetch,
         overwrite=request.overwrite,
         new_seed=request.new_seed,
         keep_replaced=settings.keep_replaced,
@@ -186,6 +189,8 @@ def draft(
     asked += [asdict(request.read)] if request.read.given() else []
     recipe = [[v.name, dict(v.params)] for v in variants]
     sha256 = manifest.sha256()
+    estimate = estimated(census.jobs, census.samples, census.steps, settings)
+    late = census.web.warnings(census.jobs, estimate.seconds)
     return Draft(
         request=request,
         run_id=run_id,
@@ -198,8 +203,8 @@ def draft(
         uploads=census.uploads,
         upload_bytes=census.upload_bytes,
         problems=census.problems.found,
-        warnings=[*_warnings(census, request, settings), *_among_inputs(request, manifest)],
-        estimate=estimated(census.jobs, census.samples, census.steps, settings),
+        warnings=[*_warnings(census, request, settings), *_among_inputs(request, manifest), *late],
+        estimate=estimate,
         home=settings.home,
         stream=lambda: planner.jobs(census),
         left_out=lambda: planner.left_out(census),
@@ -210,7 +215,7 @@ def draft(
         source=manifest,
         buckets=census.buckets,
         spread=census.spread,
-        summary=summarised(manifest, how, census.problems),
+        summary=summarised(manifest, how, census.problems, census.web.summary(census.web.known(store, workspace))),
     )
 
 

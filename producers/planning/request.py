@@ -16,6 +16,7 @@ from producers.planning.variants import DEFAULT, Fault, Variant, load_variants, 
 from restyle.errors import ConfigurationError, ManifestError, Problem
 from restyle.images.colours import background
 from restyle.keys import split_uri
+from restyle.models import Refetch
 from restyle.s3.store import Store
 
 #: Seconds of a call, for estimates (research: about 8 s at 30 steps; the sandbox answers in half a second).
@@ -41,6 +42,8 @@ class PlanRequest:
     skip_invalid: bool = False
     overwrite: bool = False
     new_seed: bool = False
+    refetch: Refetch = "changed"
+    """Which pictures on the web are asked for that an earlier run has fetched."""
     verify_outputs: bool = False
     """Whether a job is done only where its outputs are still there."""
     columns: Mapping[str, str] = field(default_factory=dict)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from config.settings import Settings
 from producers.planning.plan import Draft, estimated, told_unknown
 from producers.planning.request import PlanRequest
+from producers.planning.web import secrets_of
 from producers.runs.outcomes import Rows
 from producers.runs.statistics import SUSPECT, is_wanted
 from restyle.errors import ConfigurationError, MalformedResponse
 from restyle.keys import Workspace, derived_seed, new_run_id
 from restyle.models import Job, ManifestSource, Outcome, Run, digest, utc_now
+from restyle.s3.store import Store
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class _Count:
         self.variants[job.variant] = None
 
 
-def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, workspace: Workspace) -> Draft:
+def retry_draft(
+    run: Run, rows: Rows, wanted: Slice, settings: Settings, *, workspace: Workspace, store: Store
+) -> Draft:
     """A plan of the jobs of an earlier run that are wanted; it may have none.
 
     Args:
@@ -78,6 +82,7 @@ def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, work
         wanted: which of them.
         settings: for prices and limits.
         workspace: where both runs lie.
+        store: S3, for addresses of inputs on the web.
 
     Raises:
         ConfigurationError: there is no such outcome, or the run has no such error.
@@ -132,6 +137,7 @@ def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, work
             if wanted.has(job, outcome)
         ),
         notify=settings.notify.told,
+        addresses=secrets_of(run, store, workspace),
     )
 
 

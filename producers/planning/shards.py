@@ -15,11 +15,13 @@ from producers.planning.first_pass import mark
 from producers.planning.plan import Draft
 from producers.planning.resolve import Resolved
 from producers.planning.uploads import Hashes, Uploads
+from producers.planning.web import Secrets
 from producers.runs.snapshot import write_run
 from restyle.errors import ManifestError, Problem
 from restyle.keys import Workspace
 from restyle.models import Job, Run
 from restyle.s3.store import Store
+from restyle.web.address import Address, is_web
 
 #: Files that go up at a time.
 _AT_ONCE = 16
@@ -67,13 +69,17 @@ def write_shards(
     hashes = Hashes(plan.home, workspace, create=bool(plan.uploads))
     shards = written = 0
     lines: list[str] = []
+    secrets = Secrets()
     try:
-        for job in _jobs(plan, Uploads(hashes, store, workspace)):
+        for job, address in _jobs(plan, Uploads(hashes, store, workspace)):
             lines.append(job.model_dump_json())
             written += 1
+            if address:
+                secrets.add(address)
             # What asks for approval is a shard of its own: nothing else may be opened before.
             if len(lines) == shard_jobs or written == plan.ask_after:
                 _put(lines, shards, plan, workspace, store)
+                secrets.put(plan.run_id, shards, store, workspace)
                 shards += 1
                 lines = []
                 if progress:
@@ -82,14 +88,15 @@ def write_shards(
         hashes.close()
     if lines:
         _put(lines, shards, plan, workspace, store)
+        secrets.put(plan.run_id, shards, store, workspace)
         shards += 1
     if plan.problems:
         _put_invalid(plan, workspace, store)
     return plan.as_run(shards=shards, by=by)
 
 
-def _jobs(plan: Draft, uploads: Uploads) -> Iterator[Job]:
-    """The jobs in their order, each with its input in S3.
+def _jobs(plan: Draft, uploads: Uploads) -> Iterator[tuple[Job, Address | None]]:
+    """The jobs in their order, each with its input in S3, or with the address on the web where that lies.
 
     Raises:
         ManifestError: they are not those that were counted.
@@ -101,13 +108,13 @@ def _jobs(plan: Draft, uploads: Uploads) -> Iterator[Job]:
         where: str | Future[str] = ""
         for item in plan.stream():
             if isinstance(item, Job):
-                yield item
+                yield item, Address(plan.addresses.get(item.web, item.image)) if item.web else None
                 continue
             entry = item.entry
             summed.update(mark(item))
             if entry.image != image:
                 image = where = entry.image
-                if not image.startswith("s3://"):
+                if not image.startswith("s3://") and not is_web(image):
                     where = pool.submit(uploads.uri, image, entry.source, entry.line)
             waiting.append((item, where))
             if len(waiting) > 4 * _AT_ONCE:
@@ -118,12 +125,14 @@ def _jobs(plan: Draft, uploads: Uploads) -> Iterator[Job]:
         raise ManifestError([Problem(plan.manifest.uri, 0, "", "was changed while it was read; plan again")])
 
 
-def _job(item: Resolved, where: str | Future[str]) -> Job:
-    entry = item.entry
+def _job(item: Resolved, where: str | Future[str]) -> tuple[Job, Address | None]:
+    entry, image = item.entry, where if isinstance(where, str) else where.result()
+    address = Address(image) if is_web(image) else None
     return Job(
-        id=entry.id, variant=item.variant, image=where if isinstance(where, str) else where.result(),
-        params=item.params, output=item.output, outputs=item.outputs, etag=entry.etag, meta=entry.meta,
-    )  # fmt: skip
+        id=entry.id, variant=item.variant, image=address.shown if address else image,
+        web=address.name if address else "", params=item.params, output=item.output, outputs=item.outputs,
+        etag=entry.etag, meta=entry.meta,
+    ), address  # fmt: skip
 
 
 def _put(lines: list[str], shard: int, plan: Draft, workspace: Workspace, store: Store) -> None:

@@ -22,6 +22,8 @@ class Summary:
     columns: Mapping[str, str] = field(default_factory=dict)
     """Where image and id come from, where that is not the column of this name."""
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    web: str = ""
+    """How many of its pictures lie on the web, and where."""
 
     def lines(self) -> list[tuple[str, str]]:
         """What to show, each line with its heading; none where nothing was read."""
@@ -31,6 +33,8 @@ class Summary:
         lines = [("read as", f"{self.form}: {counted}" if counted else self.form)]
         if self.columns:
             lines.append(("columns", " · ".join(f"{own} is {theirs}" for own, theirs in self.columns.items())))
+        if self.web:
+            lines.append(("to fetch", self.web))
         if self.left_out:
             lines.append(("left out", " · ".join(_left_out(kind, one) for kind, one in self.left_out.items())))
         return lines
@@ -40,14 +44,15 @@ class Summary:
         left_out = {
             kind.replace("{s}", "s"): {"count": one.count, "first": one.first} for kind, one in self.left_out.items()
         }
-        return {"read_as": self.form, **self.counts, "columns": dict(self.columns), "left_out": left_out}
+        web = {"web": self.web} if self.web else {}
+        return {"read_as": self.form, **self.counts, "columns": dict(self.columns), "left_out": left_out, **web}
 
 
-def summarised(manifest: Manifest, options: ReadOptions, problems: Problems) -> Summary:
+def summarised(manifest: Manifest, options: ReadOptions, problems: Problems, web: str = "") -> Summary:
     """The summary of a manifest that was read once."""
     columns = {"image": manifest.image} if manifest.image not in {"", "image"} else {}
     columns |= {"id": options.id} if options.id else {}
-    return Summary(manifest.form, dict(problems.counts), columns, dict(problems.left_out))
+    return Summary(manifest.form, dict(problems.counts), columns, dict(problems.left_out), web)
 
 
 def _counted(noun: str, count: int) -> str:

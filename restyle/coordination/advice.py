@@ -13,6 +13,8 @@ _COMMAND = re.compile(r"\brestyle (resume|approve|reject|report|cancel)\b")
 _AGAIN = "then give restyle the manifest again, as before: what is done is not paid for again"
 _AFTER = {
     "input_not_found": f"put the pictures where the manifest says, {_AGAIN}",
+    "input_refused": f"give addresses that anybody may open, or sign the links anew, {_AGAIN}",
+    "input_unreachable": "when the web server is well again: restyle retry {run} --error input_unreachable",
     "invalid_image": f"mend or replace these pictures, {_AGAIN}",
     "request_rejected": f"change what the message names, {_AGAIN}",
     "unreadable": "to read what the API sent once more, without a call: restyle retry {run} --unreadable",

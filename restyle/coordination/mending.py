@@ -66,7 +66,7 @@ WORKSPACE: dict[str, Form] = {
     "troubles": _HASH, "fleet:names": _LIST, "fleet:beats": _LIST, "fleet:turn": _STRING,
     "fleet:interest": _STRING, "stock": _HASH, "events": _LIST, "trend": _LIST, "schedules:looked": _HASH,
     "schedules:last": _HASH, "dispatcher": _STRING, "holder": _COUNT, "reserved": _COUNT, "account": _STRING,
-    "spooled": _SET,
+    "spooled": _SET, "web:hosts": _ZSET, "web:fetched": _LIST,
     "kept_bytes": _COUNT, "queue:jobs": _LIST, "queue:jobs:high": _LIST, "queue:jobs:low": _LIST, "queue:runs": _LIST,
     "fleet": Form("hash", _words("name etag who since lost")),
     "server": Form("hash", _words("incarnation id recalled"), needs=_words("since least most")),
@@ -90,6 +90,9 @@ NAMED: dict[str, Form] = {
     "request:{}": Form("hash", _words("made_from told run periods")),
     "spooled:{}": Form("hash", _words("run worker periods")),
     "lost:{}": Form("hash", _words("run periods")), "unreadable:{}": _HASH, "telling:{}": _STRING,
+    "web:ticket:{}": _COUNT, "web:queue:{}": _LIST, "web:flight:{}": _ZSET, "web:failing:{}": _SET,
+    "web:ready:{}": _SET,
+    "web:host:{}": Form("hash", _words()),
 }  # fmt: skip
 #: The keys of an account that carry the status of refusals.
 OF_STATUS: dict[str, Form] = {"allowed:{}": _COUNT}

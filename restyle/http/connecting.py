@@ -7,11 +7,13 @@ http.client's response.
 from __future__ import annotations
 
 import functools
+import math
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -28,6 +30,8 @@ from restyle.http.timely import TimelyResponse
 
 #: Asked, with a new connection, before anything is sent over it; raises OSError where nothing is to be.
 Admit = Callable[[HTTPConnection], None]
+#: Where a new connection may lead: the addresses of a host and port, looked up once; raises OSError where it may not.
+Resolve = Callable[[str, int], Sequence[str]]
 
 #: Bytes of a record of TLS: what its socket writes within one time limit.
 _RECORD = 16 * 1024
@@ -40,20 +44,33 @@ class NotConnected(NewConnectionError):
     """No connection came about: nothing was sent."""
 
 
-def open_session(limit: float, *, connections: int, trusted: str, admit: Admit | None = None) -> Session:
+@dataclass(frozen=True)
+class Terms:
+    """How connections of one session are made, and how long an exchange may take."""
+
+    limit: float
+    """Seconds for an exchange, from connecting to the last byte of the answer."""
+    head_limit: float = math.inf
+    """Seconds of them for the head of the answer."""
+    admit: Admit | None = None
+    """Is asked before anything is sent over a new connection."""
+    resolve: Resolve | None = None
+    """Says which addresses a name stands for: to those alone it connects. By a proxy it is the proxy that connects."""
+
+
+def open_session(terms: Terms, *, connections: int, trusted: str) -> Session:
     """A session to be shared among threads.
 
     Args:
-        limit: seconds for an exchange, from connecting to the last byte of the answer.
+        terms: how it connects.
         connections: how many are kept open to each host.
         trusted: file or directory of certificates (restyle/http/trust.py).
-        admit: is asked before anything is sent over a new connection.
     """
     session = _Plain()
     session.trust_env = False  # else requests would send what a netrc has
     session.headers.clear()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(limit, connections, trusted, admit)
+    adapter = _Adapter(terms, connections, trusted)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session
@@ -70,8 +87,8 @@ class _Plain(Session):
 class _Adapter(HTTPAdapter):
     """Connections of our own kind, straight and by proxies."""
 
-    def __init__(self, limit: float, connections: int, trusted: str, admit: Admit | None) -> None:
-        self._limit, self._admit = limit, admit
+    def __init__(self, terms: Terms, connections: int, trusted: str) -> None:
+        self._terms = terms
         self._context = _context(trusted, Path(trusted).stat().st_mtime_ns)
         self._making = threading.Lock()
         super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=Retry(total=False))
@@ -100,7 +117,13 @@ class _Adapter(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
     def _make_patient(self, manager: PoolManager, *, is_proxied: bool = False) -> None:
-        patience = {"limit": self._limit, "admits": (self._admit,) if self._admit and not is_proxied else ()}
+        terms = self._terms
+        patience = {
+            "limit": terms.limit,
+            "admits": (terms.admit,) if terms.admit and not is_proxied else (),
+            "resolves": (terms.resolve,) if terms.resolve and not is_proxied else (),
+            "response_class": type("Response", (TimelyResponse,), {"head_limit": terms.head_limit}),
+        }
         pools: dict[str, Any] = dict(manager.pool_classes_by_scheme)
         made = {}
         for scheme, pool in pools.items():
@@ -139,8 +162,10 @@ class _Patience:
 
     limit: ClassVar[float]
     admits: ClassVar[tuple[Admit, ...]] = ()
-    response_class = TimelyResponse
+    resolves: ClassVar[tuple[Resolve, ...]] = ()
     sock: Any
+    port: int
+    _dns_host: str
     timeout: Any
     _began = _ends = 0.0
 
@@ -158,6 +183,25 @@ class _Patience:
         except (HTTPError, HTTPException, OSError, ValueError) as error:
             self.close()  # type: ignore[attr-defined] # the same
             raise NotConnected(self, str(error)) from error  # type: ignore[arg-type] # it is a connection
+
+    def _new_conn(self) -> socket.socket:
+        """A connection to an address that `resolves` gave, in their order, and to no other.
+
+        urllib3 would look the name up by itself, and might be told of another address than was judged.
+        """
+        if not self.resolves:
+            return super()._new_conn()  # type: ignore[misc,no-any-return] # of the class of connections
+        name, failure = self._dns_host, OSError("Failed to resolve")
+        try:
+            for address in self.resolves[0](name, self.port):
+                self._dns_host = address
+                try:
+                    return super()._new_conn()  # type: ignore[misc,no-any-return] # the same
+                except (HTTPError, OSError) as error:
+                    failure = error  # type: ignore[assignment] # either is raised
+        finally:
+            self._dns_host = name  # by which TLS knows whom it speaks to
+        raise failure
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Sends within what is left of the exchange's time."""

@@ -1,7 +1,8 @@
 """Which addresses everybody reaches, and which nobody is sent to: for whatever address comes from outside.
 
 A worker stands where outsiders do not: beside a cloud's metadata, inner services, its own machine. So an address that
-others choose is judged three times: as it is written, as its name is looked up, and where the connection leads.
+others choose is judged as it is written and as its name is looked up, and a connection leads to what was judged, with
+no look-up in between.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import ipaddress
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from urllib3.connection import HTTPConnection
+if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection
 
 #: Seconds for a look-up of which a proxy does not need the answer.
 _LOOK_UP = 3.0
@@ -41,6 +44,7 @@ NO_HOST = "no name of a host"
 May = Callable[[str], bool]
 #: Where a name leads; nowhere, where it cannot be looked up.
 Names = Callable[[str, int], list[str]]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def is_public(address: str) -> bool:
@@ -108,6 +112,52 @@ def inner_address(host: str, port: int, *, is_proxied: bool, may: May = is_publi
     return next((address for address in look_up(name, port) if not may(address)), "")
 
 
+def reachable(host: str, port: int, *, allowed: Sequence[Network] = (), names: Names | None = None) -> Sequence[str]:
+    """The addresses that a host stands for, looked up once, for a connection to lead to one of them and nowhere else.
+
+    Args:
+        host: as it stands in an address.
+        port: the same.
+        allowed: inner networks that are reached all the same.
+        names: looks names up; default: as the system does.
+
+    Raises:
+        OSError: it cannot be looked up, or one of them is an inner address: then all of it is.
+    """
+    address, name = spelled(host), _plain(host)
+    if not address and (not _HOST.match(name) or _NUMBERS.match(name)):
+        raise OSError(NO_HOST)
+    resolved = [address] if address else (names or addresses)(name, port)
+    if not resolved:
+        raise OSError("Failed to resolve")
+    if inner := next((one for one in resolved if not is_public(one) and not is_in(one, allowed)), ""):
+        raise OSError(f"{inner} is an inner address")
+    return resolved
+
+
+def read_networks(text: str) -> tuple[Network, ...]:
+    """Networks and addresses with commas between.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    given = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return tuple(ipaddress.ip_network(part, strict=False) for part in given)
+    except ValueError as error:
+        raise ValueError(f"{error}; write addresses or networks like 10.20.0.0/16, with commas between") from None
+
+
+def is_in(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an address lies in one of the networks."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    inner = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return any((inner or parsed) in network for network in networks)
+
+
 def addresses(host: str, port: int) -> list[str]:
     """Where a name leads; nowhere, where it cannot be looked up just now."""
     try:
@@ -117,22 +167,11 @@ def addresses(host: str, port: int) -> list[str]:
     return [str(address[0]) for *_, address in answers]
 
 
-def check_peer(connection: HTTPConnection) -> None:
-    """Looks once more at where a connection leads: a name may stand for another address by now.
-
-    Raises:
-        OSError: it leads inside; nothing is to be sent.
-    """
-    peer = str(connection.sock.getpeername()[0])
-    if not is_public(peer):
-        raise OSError(f"{peer} is an inner address")
-
-
 def check_no_credentials(connection: HTTPConnection) -> None:
-    """The same, where inner addresses may be connected to, but for those that keep credentials.
+    """Looks once more at where a connection leads, where inner addresses may be connected to but for some.
 
     Raises:
-        OSError: it leads to one of these; nothing is to be sent.
+        OSError: it leads to where credentials are kept; nothing is to be sent.
     """
     peer = str(connection.sock.getpeername()[0])
     if keeps_credentials(peer):

@@ -8,10 +8,11 @@ answer to the connection's next request, and a job would get another job's pictu
 from __future__ import annotations
 
 import io
+import math
 import socket
 import time
 from http.client import HTTPException, HTTPResponse
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 #: Answers before the final one, beyond which a server is taken for a broken one.
 MOST_INFORMATIONAL = 1000
@@ -31,15 +32,29 @@ class TimelyResponse(HTTPResponse):
     For `response_class` of a connection: set the socket's timeout to what is left for the whole answer.
     """
 
+    #: Seconds for the head alone, which a slow server may begin early and a dead one never sends.
+    head_limit: ClassVar[float] = math.inf
+
     fp: io.BufferedReader  # of the base class, which does not tell its type
+    _limited: _Limited | None = None
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         if (left := sock.gettimeout()) is not None:
-            self.fp = io.BufferedReader(_Limited(self.fp.detach(), sock, time.monotonic() + left))
+            self._limited = _Limited(self.fp.detach(), sock, time.monotonic() + left)
+            self.fp = io.BufferedReader(self._limited)
 
     def begin(self, *args: Any, **kwargs: Any) -> None:
         """Reads the head of the final answer."""
+        if self._limited is None:
+            self._begin(*args, **kwargs)
+            return
+        ends = self._limited.ends
+        self._limited.ends = min(ends, time.monotonic() + self.head_limit)
+        self._begin(*args, **kwargs)
+        self._limited.ends = ends
+
+    def _begin(self, *args: Any, **kwargs: Any) -> None:
         for _ in range(MOST_INFORMATIONAL):
             super().begin(*args, **kwargs)
             if not 100 <= self.status < 200:
@@ -56,7 +71,7 @@ class _Limited(io.RawIOBase):
         super().__init__()
         self._stream = stream
         self._socket = sock
-        self._ends = ends
+        self.ends = ends
 
     def readable(self) -> bool:
         """It is."""
@@ -68,7 +83,7 @@ class _Limited(io.RawIOBase):
         Raises:
             TimeoutError: none is.
         """
-        left = self._ends - time.monotonic()
+        left = self.ends - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time for the whole answer is up")
         self._socket.settimeout(left)

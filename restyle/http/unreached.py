@@ -19,7 +19,8 @@ _WORDS = re.compile(
     r"Connection refused|Connection reset by peer|Name or service not known|Temporary failure in name resolution"
     r"|Network is unreachable|No route to host|timed out|RemoteDisconnected[^']*'[^']*"
     r"|certificate verify failed(?:: [^(\n]*[^(\s])?|IncompleteRead|Failed to resolve|informational answers"
-    r"|got more than \d+ headers|is an inner address|SOCKS5 authentication failed|SOCKS server failure"
+    r"|got more than \d+ headers|is an inner address|no name of a host|SOCKS5 authentication failed"
+    r"|SOCKS server failure"
 )
 
 

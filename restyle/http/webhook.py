@@ -11,7 +11,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from restyle.errors import ConfigurationError
-from restyle.http.connecting import open_session
+from restyle.http.connecting import Terms, open_session
 from restyle.http.public import check_no_credentials, inner_address, keeps_credentials
 from restyle.http.trust import authorities, proxy_for
 from restyle.http.unreached import cause, never_sent, unreached
@@ -42,7 +42,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> str:
         if inner := inner_address(host, port, is_proxied=proxy is not None, may=_may):
             return f"{host} leads to {inner}, which webhooks never go to"
         with (
-            open_session(TIMEOUT, connections=1, trusted=authorities(), admit=check_no_credentials) as session,
+            open_session(Terms(TIMEOUT, admit=check_no_credentials), connections=1, trusted=authorities()) as session,
             session.post(
                 url,
                 data=body,

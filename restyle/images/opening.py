@@ -129,7 +129,12 @@ class Source:
 
 def is_picture(start: bytes) -> bool:
     """Whether a file that begins so has a format that can be read."""
-    return any(re.match(signature, start, re.DOTALL) for _, signature in _FORMATS)
+    return bool(format_of(start))
+
+
+def format_of(start: bytes) -> str:
+    """The format of a file that begins so; empty where it is none that can be read."""
+    return next((kind for kind, signature in _FORMATS if re.match(signature, start, re.DOTALL)), "")
 
 
 def may_be_picture(start: bytes) -> bool:
@@ -154,7 +159,7 @@ def open_other(data: bytes) -> Image.Image:
             check_memory(name, image, image.size)
             with _large_decode if image.size[0] * image.size[1] > LARGE else nullcontext():
                 return image.convert("RGBA" if image.has_transparency_data else "RGB")
-    raise InvalidImage(_what_it_is(data))
+    raise InvalidImage(what_it_is(data))
 
 
 def _reader(kind: str) -> type[ImageFile]:
@@ -191,7 +196,7 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0, *, s
                 if still and source.has_more and kind != "TIFF":  # which has pages, not frames
                     raise InvalidImage("is an animation; save one frame as JPEG or PNG")
                 return source
-    raise InvalidImage(_what_it_is(data))
+    raise InvalidImage(what_it_is(data))
 
 
 @contextmanager
@@ -276,7 +281,8 @@ def _png_exif(data: bytes) -> bytes:
     return b""
 
 
-def _what_it_is(data: bytes) -> str:
+def what_it_is(data: bytes) -> str:
+    """What bytes are that no reader takes, as the end of a sentence about them."""
     if not data:
         return "is empty: 0 bytes"
     for name, signature in _STRANGERS:

@@ -63,6 +63,8 @@ class Work:
     token: str
     options: RunOptions
     started: datetime = field(default_factory=utc_now)
+    address: str = ""
+    """Where on the web the input was fetched from, without what may be a secret."""
 
     @property
     def request(self) -> str:

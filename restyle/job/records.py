@@ -53,7 +53,7 @@ def build_record(
         fingerprint=fingerprint,
         input=RecordInput(
             uri=job.image, etag=fingerprint.etag, sha256=fingerprint.sha256, bytes=prepared.source_bytes,
-            width=prepared.source_width, height=prepared.source_height,
+            width=prepared.source_width, height=prepared.source_height, address=work.address,
         ),
         prepared=RecordPrepared(width=prepared.width, height=prepared.height, steps=prepared.steps),
         params=job.params,

@@ -8,6 +8,7 @@ from restyle.errors import (
     BucketRefused,
     ClockSkewed,
     InputNotFound,
+    ObjectExists,
     ObjectRefused,
     RestyleError,
     StoreAccessDenied,
@@ -162,4 +163,5 @@ def _answered(error: Any, uri: str) -> RestyleError:
     if code in _BUCKET or (code not in _OBJECT and (status == 403 or 300 <= status < 400)):
         return BucketRefused(f"{uri}: S3 refuses access ({code}); check the credentials and the bucket's policy")
     message = printable(str(error.response.get("Error", {}).get("Message", "")), 200)
-    return ObjectRefused(f"{uri}: S3 refuses this object ({status} {code}){f': {message}' if message else ''}")
+    kind = ObjectExists if status == 412 else ObjectRefused
+    return kind(f"{uri}: S3 refuses this object ({status} {code}){f': {message}' if message else ''}")

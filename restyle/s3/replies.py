@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -27,6 +27,32 @@ class Stored(Head):
     """An object with its content."""
 
     data: bytes
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object in a listing."""
+
+    uri: str
+    etag: str
+    bytes: int
+    storage_class: str = field(default="", kw_only=True)
+    """Empty where S3 does not say."""
+
+
+@dataclass(frozen=True)
+class Dated(Listed):
+    """An object in a listing, with the time of its writing: Unix seconds by S3's clock; None where it gives none."""
+
+    written: float | None
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A few objects as they stood at one moment (`at`: Unix seconds by S3's clock; None where it gives none)."""
+
+    at: float | None
+    objects: tuple[Dated, ...]
 
 
 class Missing(Exception):

@@ -10,26 +10,26 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
 from mmap import mmap
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from urllib.parse import quote, urlencode
 
-from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied, StoreUnavailable
+from restyle.errors import InputNotFound, InvalidImage, ObjectExists, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.keys import split_uri
 from restyle.outputs import Storing
 from restyle.s3.errors import missing, translated
 from restyle.s3.objects import Objects
-from restyle.s3.replies import Head, Missing, Stored, Stream, TooLarge, head_fields, read, whole
+from restyle.s3.replies import Dated, Glance, Head, Listed, Missing, Stored, Stream, TooLarge, head_fields, read, whole
 from restyle.s3.throttling import Patience
 from restyle.telemetry import metrics
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["EMBEDDED_BUCKET", "Endpoint", "Head", "Listed", "Store", "Stored"]
+__all__ = ["EMBEDDED_BUCKET", "Dated", "Endpoint", "Glance", "Head", "Listed", "Store", "Stored"]
 
 T = TypeVar("T")
 
@@ -47,32 +47,6 @@ class Endpoint:
     url: str
     access_key: str
     secret_key: str
-
-
-@dataclass(frozen=True)
-class Listed:
-    """An object in a listing."""
-
-    uri: str
-    etag: str
-    bytes: int
-    storage_class: str = field(default="", kw_only=True)
-    """Empty where S3 does not say."""
-
-
-@dataclass(frozen=True)
-class Dated(Listed):
-    """An object in a listing, with the time of its writing: Unix seconds by S3's clock; None where it gives none."""
-
-    written: float | None
-
-
-@dataclass(frozen=True)
-class Glance:
-    """A few objects as they stood at one moment (`at`: Unix seconds by S3's clock; None where it gives none)."""
-
-    at: float | None
-    objects: tuple[Dated, ...]
 
 
 class Store:
@@ -195,6 +169,29 @@ class Store:
             return answer.get("ETag", "").strip('"')
 
         return self.patiently(ask)
+
+    @metrics.s3("create")
+    def create(self, uri: str, data: bytes, *, content_type: str) -> bool:
+        """Writes an object where there is none; False where there is one.
+
+        Of two at once the second replaces the first where the server knows no `If-None-Match: *`, as rclone's.
+        """
+        if self.head(uri) is not None:
+            return False
+        bucket, key = split_uri(uri)
+        request: Any = {"Bucket": bucket, "Key": key, "Body": data, "ContentType": content_type, "IfNoneMatch": "*"}
+
+        def ask() -> None:
+            with translated(uri):
+                self._client(bucket).put_object(**request)
+
+        try:
+            self.patiently(ask)
+        except ObjectExists:
+            return False
+        except ObjectRefused:
+            self.put(uri, data, content_type=content_type)
+        return True
 
     @metrics.s3("copy")
     def copy(self, source: str, target: str, storing: Storing | None = None) -> None:

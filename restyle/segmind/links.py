@@ -7,13 +7,12 @@ it: the API's word must not have a worker read inner services, such as a cloud's
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from urllib3.connection import HTTPConnection
-
 from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
-from restyle.http.exchange import Wire
-from restyle.http.public import NO_HOST, check_peer, inner_address
+from restyle.http.exchange import Peer, Wire
+from restyle.http.public import NO_HOST, addresses, inner_address, reachable
 from restyle.images import may_be_picture
 from restyle.reply import Reply, quoted
 
@@ -30,7 +29,8 @@ class Links:
     def __init__(self, api_url: str, *, timeout: float, connections: int = 16, direct: bool = False) -> None:
         self._own = origin(api_url)
         self._wire = Wire(
-            api_url, "", timeout=timeout, connections=connections, direct=direct, admit=self._admit
+            api_url, "", timeout=timeout, connections=connections, direct=direct,
+            peer=Peer(resolve=self._resolve),
         )  # fmt: skip
 
     def fetch(self, url: str) -> bytes:
@@ -88,12 +88,9 @@ class Links:
         if inner := inner_address(place[1], place[2], is_proxied=self._wire.proxy(url) is not None):
             raise _refusal(url, "it is no address" if inner == NO_HOST else f"{inner} is an inner address")
 
-    def _admit(self, connection: HTTPConnection) -> None:
-        """Looks once more at where a connection leads: a name may stand for another address by now."""
-        scheme = "https" if connection.default_port == _PORTS["https"] else "http"
-        if (scheme, connection.host.lower(), connection.port) == self._own:
-            return
-        check_peer(connection)
+    def _resolve(self, host: str, port: int) -> Sequence[str]:
+        """Where a connection leads: a name may stand for another address by now than as it was judged."""
+        return addresses(host, port) if (host.lower(), port) == self._own[1:] else reachable(host, port)
 
 
 def origin(url: str) -> Origin:

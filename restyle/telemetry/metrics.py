@@ -41,6 +41,7 @@ REQUEST_SECONDS = Histogram(
 )
 S3_SECONDS = Histogram("restyle_s3_seconds", "Time of a request to S3.", ["operation"], buckets=_S3_BUCKETS)
 S3_ERRORS = Counter("restyle_s3_errors", "Requests to S3 that were refused or not answered.", ["operation"])
+WEB_INPUTS = Counter("restyle_web_inputs", "Pictures on the web that were asked for, by what came.", ["outcome"])
 HINTS_DROPPED = Counter(
     "restyle_hints_dropped",
     "Messages, envelopes, notices and other words of Redis or the queue that were not well formed or not true.",

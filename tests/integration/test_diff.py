@@ -404,7 +404,7 @@ def test_a_retry_of_some(store: Store, workspace: Workspace) -> None:
     def retried(**wanted: Any) -> list[str]:
         wanted.setdefault("statuses", frozenset({"failed"}))
         rows = lambda: outcomes(run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})  # noqa: E731
-        again = retry_draft(run, rows, Slice(**wanted), SETTINGS, workspace=workspace)
+        again = retry_draft(run, rows, Slice(**wanted), SETTINGS, workspace=workspace, store=store)
         return [job.id for job in again.stream() if isinstance(job, Job)]
 
     assert retried() == ["00", "01"]
@@ -425,7 +425,7 @@ def test_a_retry_of_what_looks_wrong(store: Store, workspace: Workspace) -> None
     assert outcome is not None
     rows = [(first, outcome.model_copy(update={"suspect": ("black",)})), second]
     wanted = Slice(frozenset({"suspect"}))
-    again = retry_draft(run, lambda: iter(rows), wanted, SETTINGS, workspace=workspace)
+    again = retry_draft(run, lambda: iter(rows), wanted, SETTINGS, workspace=workspace, store=store)
     (job,) = again.stream()
     assert isinstance(job, Job)
     assert job.params.seed != first.params.seed

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from restyle.coordination.claims import Claim, Dropped, Limits
+from restyle.coordination.fetches import Fetches, HostPace, Ticket, TicketPlace
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods
 from restyle.coordination.progress import Ended, Progress, failed
@@ -106,12 +107,16 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
     """Each script as it is run in earnest, upon a run with a job in hand, one that calls, and one that is kept."""
     state, job = fleet.state, [a_message(index) for index in range(6)]
     run = a_run(planned=20, shards=2)
+    fetches, ticket = Fetches(state), Ticket("cdn.example", TicketPlace(RUN, 0, 0), 0, 0, 0.0, 0)
     return {
         "agree": lambda: progress.agree(run, Word("operator", "words", "a person", 1)),
         "agree_fleet": lambda: state.run("agree_fleet", "0", "", "words", "a person"),
         "drop": lambda: progress.drop("another"),
         "earlier": lambda: progress.spent_earlier(RUN, {"day": 0.5}),
         "end": lambda: progress.end(run.run_id, run.status),
+        "fetch_end": lambda: fetches.end(ticket, "decided", mark="mark", host_was="good"),
+        "fetch_order": lambda: fetches.order(RUN, 0, [(1, "cdn.example")]),
+        "fetch_take": lambda: fetches.take(HostPace(4, 600)),
         "finishing": lambda: progress.finishing("over", "worker"),
         "fleet_look": lambda: state.run("fleet_look", 1000, "", 0),
         "fleet_turn": lambda: state.run("fleet_turn", "turn", 1000, "beat", "name"),
@@ -166,6 +171,7 @@ def _begin(state: State) -> tuple[Fleet, Progress]:
     progress.register(a_run(planned=20, shards=2))
     progress.open_shard(RUN, 0, 10)
     fleet.beat({})
+    Fetches(state).order(RUN, 0, [(0, "cdn.example")])
     for index in (0, 1):
         fleet.take(a_message(index), f"t{index}")
     fleet.claim(a_message(1), "t1", looked=True, looked_at=time.monotonic(), made_from="made from")

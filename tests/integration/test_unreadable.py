@@ -242,7 +242,7 @@ def retried(bench: Bench, run: Run) -> dict[str, Outcome]:
     """What `restyle retry RUN --unreadable` does, without the command."""
     here = bench.resources
     wanted = Slice(frozenset({"failed"}), unreadable=True)
-    plan = retry_draft(run, bench.rows(run), wanted, here.settings, workspace=here.workspace)
+    plan = retry_draft(run, bench.rows(run), wanted, here.settings, workspace=here.workspace, store=here.store)
     assert (plan.estimate.calls, plan.estimate.credits) == (0, 0)
     return bench.work(bench.begin(plan))
 

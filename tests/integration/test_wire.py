@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 
 from restyle.errors import ApiTimeout, ApiUnavailable, MalformedResponse
-from restyle.http import exchange
-from restyle.http.exchange import Wire
+from restyle.http.exchange import Peer, Wire
 from tests.support.answering import Server, answering, speaking
 from tests.support.certificates import write_localhost
 from tests.support.network import forget_network
@@ -365,12 +364,12 @@ def test_a_packed_answer_is_unpacked(body: bytes, encoding: str) -> None:
     assert b"accept-encoding: identity" in server.heard[0]
 
 
-def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bomb_is_not_unpacked() -> None:
     """What unpacks to more than an answer may have is none; as it came it can be kept."""
-    monkeypatch.setattr(exchange, "MAX_ANSWER", 1_000_000)
     bomb = gzip.compress(bytes(50_000_000))
     with answering(packed(bomb, "gzip"), GOOD) as server:
-        line, url = line_to(server, timeout=5)
+        url = f"http://localhost:{server.port}/v1"
+        line = Wire(url, "", timeout=5, peer=Peer(most=1_000_000))
         with pytest.raises(MalformedResponse, match="larger than 1 MB") as caught:
             line.ask("POST", url, b"{}")
         assert caught.value.reply is not None
@@ -378,9 +377,8 @@ def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
         line.close()
 
 
-def test_an_endless_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_is_none() -> None:
     """It is read as far as an answer may go; what was read can be kept."""
-    monkeypatch.setattr(exchange, "MAX_ANSWER", 1_000_000)
 
     def speak(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -388,7 +386,8 @@ def test_an_endless_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
             connection.sendall(bytes(100_000))
 
     with speaking(speak) as server:
-        line, url = line_to(server, timeout=5)
+        url = f"http://localhost:{server.port}/v1"
+        line = Wire(url, "", timeout=5, peer=Peer(most=1_000_000))
         with pytest.raises(MalformedResponse, match="larger than 1 MB") as caught:
             line.ask("POST", url, b"{}")
         assert caught.value.reply is not None
@@ -443,7 +442,7 @@ def test_connections_are_kept_alive_by_the_system(scheme: str, tls: ssl.SSLConte
         def look(connection: HTTPConnection) -> None:
             seen.append(connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
 
-        line = Wire(url, "", timeout=5, admit=look)
+        line = Wire(url, "", timeout=5, peer=Peer(admit=look))
         assert line.ask("POST", url, b"{}").body == b"hello"
         line.close()
     assert seen

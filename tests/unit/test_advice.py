@@ -112,4 +112,4 @@ def test_the_command_line_takes_what_is_told_of_each_failure(code: str) -> None:
     typed = [words for words, _ in commands(told)]
     for words in typed:
         parse(words)
-    assert bool(typed) == (code not in {"input_not_found", "invalid_image", "request_rejected"})
+    assert bool(typed) == (code not in {"input_not_found", "input_refused", "invalid_image", "request_rejected"})

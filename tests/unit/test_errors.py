@@ -263,7 +263,8 @@ def test_every_listed_code_is_one_leaf(code: str) -> None:
 
 def by_status(code: str, status: int) -> type[RestyleError]:
     """The leaf of an answer of S3 whose code nobody has heard of."""
-    named = {401: StoreAccessDenied, 403: BucketRefused, 404: InputNotFound, 408: StoreUnavailable}
+    named = {401: StoreAccessDenied, 403: BucketRefused, 404: InputNotFound, 408: StoreUnavailable,
+             412: errors.ObjectExists}  # fmt: skip
     if kind := {**named, 407: StoreUnavailable, 429: StoreUnavailable}.get(status):
         return kind
     if status >= 500:

@@ -108,13 +108,18 @@ def test_an_export_that_it_is_not() -> None:
     )
 
 
-def test_pictures_on_the_web_are_refused_before_anything_is_spent() -> None:
+@pytest.mark.parametrize("export", [exports.shopify, exports.woocommerce, exports.magento, exports.merchant])
+def test_exports_with_pictures_on_the_web(export: Callable[[str], str]) -> None:
+    """A plan counts their addresses and hosts, and asks nobody."""
+    told = dict(plan(export("https://cdn.shop.example/")).summary.lines())
+    assert told["to fetch"] == "39 addresses on the web, of cdn.shop.example"
+
+
+def test_pictures_by_http_are_refused_before_anything_is_spent() -> None:
     """Each with its line, and with what the file was taken for."""
     with pytest.raises(ManifestError) as caught:
-        plan(exports.shopify("https://cdn.shop.example/"))
-    assert "export.csv:2: image: https://cdn.shop.example/oak-mug-1.jpg: https:// images are not fetched" in str(
-        caught.value
-    )
+        plan(exports.shopify("http://cdn.shop.example/"))
+    assert "export.csv:2: image: http://cdn.shop.example/oak-mug-1.jpg: http:// is not fetched" in str(caught.value)
     assert caught.value.__notes__[0] == "read as a Shopify export: 41 rows, 20 products, 39 pictures"
 
 

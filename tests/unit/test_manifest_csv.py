@@ -133,8 +133,9 @@ def test_any_cell(rows: list[tuple[str, str]], delimiter: str, end: str) -> None
         ("../x,s3://b/x.jpg,,", "2: id: the id has a part '..' between slashes"),
         ("x,s3://b/x/,,", "2: image: s3://b/x/: names a whole bucket or prefix"),
         ("x,s3://,,", "2: image: s3://: not an s3:// URI"),
-        ("x,https://shop/x.jpg,,", "2: image: https://shop/x.jpg: https:// images are not fetched"),
-        ("x,HTTP://shop/x.jpg,,", "2: image: HTTP://shop/x.jpg: http:// images are not fetched"),
+        ("x,https://me:word@shop/x.jpg,,", "2: image: https://***: has a user or a password in it"),
+        ("x,HTTP://shop/x.jpg,,", "2: image: http://shop/x.jpg: http:// is not fetched"),
+        ("x,https://shop/x.jpg?token=***,,", "2: image: https://***: has *** where a report leaves out"),
         ("x,ftp://shop/x.jpg,,", "2: image: ftp://shop/x.jpg: ftp:// is not read"),
         ("x,\"data:image/png;base64,AAAA\",,", "2: image: data:image/png;base64,AAAA: a picture inside the manifest"),
         ("x,no/such.jpg,,", "there is no file"),
@@ -148,10 +149,19 @@ def test_bad_lines(row: str, told: str) -> None:
     assert (found.ids, found.lines) == (["b"], [3])
 
 
-def test_a_refused_address_says_the_way_round() -> None:
-    """An https:// image is refused with the reason and what to do instead."""
-    (told,) = read("image\nhttps://shop/x.jpg\n").told
-    assert "would be paid for twice: download it, or copy it into S3, and name that" in told
+def test_addresses_on_the_web() -> None:
+    """They are taken as they are asked for, and ids are made of their paths."""
+    found = read("image\nhttps://Shop.example/P/x y.jpg?v=1#top\nHTTPS://shop.example/P/z.jpg\n")
+    assert found.images == ["https://shop.example/P/x%20y.jpg?v=1", "https://shop.example/P/z.jpg"]
+    assert found.ids == ["P/x y", "P/z"]
+
+
+def test_a_signed_link_that_has_ended_is_a_bad_line() -> None:
+    """It is told with the time; what may be a secret is not."""
+    link = "https://b.s3.amazonaws.com/k.jpg?X-Amz-Date=20200101T000000Z&X-Amz-Expires=60&X-Amz-Signature=word"
+    (told,) = read(f"image\n{link}\n").told
+    assert "is a signed link that ended at 2020-01-01 00:01 UTC" in told
+    assert "word" not in told
 
 
 def test_a_row_tells_all_that_is_wrong_with_it() -> None:

@@ -60,7 +60,7 @@ def test_images_elsewhere(tmp_path: Path) -> None:
     [
         ("nowhere", "--images nowhere: there is no such folder"),
         ("s3://shop/in/", "--images s3://shop/in/ lies in S3, which is not open here"),
-        ("https://shop.example/", "pictures on the web are not fetched"),
+        ("http://shop.example/", "--images http://shop.example/: http:// is not fetched"),
     ],
 )
 def test_wrong_places_of_images(images: str, told: str) -> None:

@@ -95,7 +95,7 @@ def test_bad_lines_can_be_left_out() -> None:
 @pytest.mark.parametrize("skip_invalid", [False, True])
 def test_nothing_to_run(skip_invalid: bool) -> None:
     """A manifest without a good row is refused, also where bad ones may be left out."""
-    bad = refused(write([{"image": "https://shop/a.jpg"}]), skip_invalid=skip_invalid)
+    bad = refused(write([{"image": "ftp://shop/a.jpg"}]), skip_invalid=skip_invalid)
     assert bad[-1][2] == "has nothing to run: every line is bad" if skip_invalid else len(bad) == 1
     assert refused(write([]), skip_invalid=skip_invalid) == [(0, "", "has nothing to run")]
 

@@ -9,10 +9,11 @@ from urllib3.connection import HTTPConnection
 
 from restyle.http.public import (
     check_no_credentials,
-    check_peer,
     inner_address,
     is_public,
     keeps_credentials,
+    reachable,
+    read_networks,
     spelled,
 )
 
@@ -56,9 +57,23 @@ def test_a_connection_is_looked_at_once_more() -> None:
         connection = HTTPConnection("127.0.0.1", server.getsockname()[1])
         connection.connect()
         check_no_credentials(connection)
-        with pytest.raises(OSError, match=r"127\.0\.0\.1 is an inner address"):
-            check_peer(connection)
         connection.close()
+
+
+def test_where_a_connection_may_lead() -> None:
+    """To what was looked up once; where any of it is an inner address that is not listed, to none of it."""
+    outside = "93.184.216.34"
+    assert reachable("cdn.example", 443, names=lambda *_: [outside, "93.184.216.35"]) == [outside, "93.184.216.35"]
+    for answers in ([outside, "10.0.0.1"], ["::ffff:10.0.0.1"], ["169.254.169.254"]):
+        with pytest.raises(OSError, match="is an inner address"):
+            reachable("cdn.example", 443, names=lambda *_, answers=answers: answers)
+    listed = read_networks("10.0.0.0/8, ::1")
+    assert reachable("cdn.example", 443, allowed=listed, names=lambda *_: ["::ffff:10.0.0.1"]) == ["::ffff:10.0.0.1"]
+    assert reachable("[::1]", 443, allowed=listed) == ["::1"]
+    with pytest.raises(OSError, match="Failed to resolve"):
+        reachable("cdn.example", 443, names=lambda *_: [])
+    with pytest.raises(ValueError, match="write addresses or networks"):
+        read_networks("10.0.0.0/8, shop")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from producers.manifest.entry import Row
 from producers.manifest.place import is_image_name
+from restyle.web.address import shown
 
 _ADDRESS = re.compile(r"(?:s3|https?)://", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s*[|;,\r\n]+\s*")
@@ -50,8 +51,9 @@ def _bare(part: str) -> str:
 def why_not_one(pictures: Sequence[str]) -> str:
     """What to say of a cell with several pictures."""
     if len(pictures) == 1:
-        return f"has more than the name of {pictures[0][:100]}; is a separator left over?"
-    names = ", ".join(posixpath.basename(name.rstrip("/"))[:60] or name[:60] for name in pictures[:_SHOWN])
+        return f"has more than the name of {shown(pictures[0])[:100]}; is a separator left over?"
+    named = map(shown, pictures[:_SHOWN])
+    names = ", ".join(posixpath.basename(name.rstrip("/"))[:60] or name[:60] for name in named)
     more = ", …" if len(pictures) > _SHOWN else ""
     return f"looks like {len(pictures)} pictures ({names}{more}); give each its own row"
 

@@ -32,6 +32,8 @@ from restyle.job.seeds import as_planned
 from restyle.keys import Workspace
 from restyle.models import Job, Record, digest, request_digest
 from restyle.s3.store import Store
+from restyle.web.address import is_web, read_address
+from restyle.web.records import find_known
 
 T = TypeVar("T")
 
@@ -118,7 +120,7 @@ class Wanted(NamedTuple):
     @property
     def is_local(self) -> bool:
         """Whether its input is a file that is not uploaded yet."""
-        return not self.image.startswith("s3://")
+        return not self.image.startswith("s3://") and not is_web(self.image)
 
 
 # -- sorting -----------------------------------------------------------------------------------------------
@@ -136,10 +138,13 @@ def change_of(wanted: Wanted, known: Known | None) -> Change | Question:
 
 
 def change_by_input(wanted: Wanted, known: Known, found: str | None) -> Change:
-    """What a job of the same recipe is by its input: the sha256 of a local file, else the ETag; None: not there."""
+    """What a job of the same recipe is by its input: the ETag of one in S3, else the sha256; None: not there.
+
+    Of one on the web, the sha256 of what came when it was fetched last, empty where it was not.
+    """
     if found is None:
         return Change.MISSING
-    same = digest([found, known.request]) == known.token if wanted.is_local else found == known.etag
+    same = found == known.etag if wanted.image.startswith("s3://") else digest([found, known.request]) == known.token
     return Change.UNCHANGED if same else Change.INPUT_CHANGED
 
 
@@ -256,7 +261,7 @@ class _Sorter:
 
     def ask_inputs(self) -> None:
         """Looks at the inputs of the jobs that wait for theirs: S3's by listing, local ones by content."""
-        for pattern, looked_at in (("s3://*", self._etags), ("/*", self._hashed)):
+        for pattern, looked_at in (("s3://*", self._etags), ("/*", self._hashed), ("http*://*", self._fetched)):
             images = self._file.execute(
                 "SELECT DISTINCT image FROM input WHERE image GLOB ? ORDER BY image", (pattern,)
             )
@@ -303,6 +308,19 @@ class _Sorter:
 
     def _etags(self, uris: Iterable[str]) -> Iterator[tuple[str, str | None]]:
         return etags(uris, self._store)
+
+    def _fetched(self, images: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+        def look(image: str) -> str:
+            try:
+                address = read_address(image, http=True)
+            except ValueError:  # what may be a secret is masked, in a retry
+                return ""
+            known = find_known(address.name, self._store, self._workspace)
+            return known.sha256 if known else ""
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for batch in _batches(images):
+                yield from zip(batch, pool.map(look, batch), strict=True)
 
     def _hashed(self, paths: Iterable[str]) -> Iterator[tuple[str, str | None]]:
         with ThreadPoolExecutor(AT_ONCE) as pool:

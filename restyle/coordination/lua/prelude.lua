@@ -15,6 +15,13 @@ local function tonumber(text)
   return number
 end
 
+-- A key that is no more than a hint: what somebody has put there of another kind is removed.
+local function hint_key(key, kind)
+  local there = redis.call('TYPE', key).ok
+  if there ~= kind and there ~= 'none' then redis.call('DEL', key) end
+  return key
+end
+
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)

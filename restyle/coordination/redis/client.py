@@ -30,9 +30,9 @@ R = TypeVar("R")
 #: Scripts that end something, that stop something, or by which a worker lives: a Redis that is full takes them, so
 #: that what has begun ends, and what it held is given back. What begins anything is refused (docs/decisions/0025).
 TAKEN_WHEN_FULL = frozenset({
-    "agree", "agree_fleet", "answered", "beat", "bury", "close_shard", "dispatch", "drop", "end", "fleet_turn",
-    "fleet_turn_over", "free", "hold", "leave", "leave_plan", "let_go", "loosen", "recount", "report", "resume",
-    "settle", "spent", "spool", "submitted", "suspend", "unhold", "unpark", "unreadable",
+    "agree", "agree_fleet", "answered", "beat", "bury", "close_shard", "dispatch", "drop", "end", "fetch_end",
+    "fleet_turn", "fleet_turn_over", "free", "hold", "leave", "leave_plan", "let_go", "loosen", "recount", "report",
+    "resume", "settle", "spent", "spool", "submitted", "suspend", "unhold", "unpark", "unreadable",
 })  # fmt: skip
 #: Times that Redis is mended for one question: somebody may be at it all the while.
 _MENDED = 3
