@@ -154,7 +154,9 @@ class Settings(OutputSettings):
     background: str = "white"
     """What transparent pictures are laid on."""
     keep_replaced: bool = True
-    """Copy an output to replaced/ before a newer one takes its place."""
+    """Copy an output to replaced/ before a newer one takes its place, so that it need not be paid for again."""
+    reuse: bool = True
+    """Take a picture that was paid for already with the same input and recipe, for whatever job."""
 
     credit_price: float = Field(1.0, gt=0)
     """US dollars a credit."""

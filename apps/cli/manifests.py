@@ -54,6 +54,7 @@ def run(
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
+    no_reuse: options.NoReuse = False,
     verify_outputs: options.VerifyOutputs = False,
     then_ask: options.ThenAsk = False,
     budget: options.Budget = None,
@@ -91,7 +92,7 @@ def run(
     """Restyle every image of a manifest: plan, call, store, report."""
     settings = options.settings_from(
         sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage,
-        max_failures=max_failures, max_suspects=max_suspects,
+        max_failures=max_failures, max_suspects=max_suspects, reuse=options.unless(no_reuse),
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),
@@ -152,6 +153,7 @@ def plan(
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
+    no_reuse: options.NoReuse = False,
     budget: options.Budget = None,
     max_failures: options.MaxFailures = None,
     max_suspects: options.MaxSuspects = None,
@@ -177,6 +179,7 @@ def plan(
     """Check a manifest and estimate its cost; spends nothing, uploads nothing."""
     settings = options.settings_from(
         sandbox=sandbox, max_rpm=max_rpm, max_side=max_side, max_failures=max_failures, max_suspects=max_suspects,
+        reuse=options.unless(no_reuse),
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),
@@ -214,6 +217,7 @@ def plan_object(plan: Draft, settings: Settings) -> dict[str, object]:
         "entries": plan.entries,
         "variants": list(plan.variants),
         "jobs": plan.jobs,
+        "distinct": plan.distinct,
         "calls": estimate.calls,
         "samples": estimate.samples,
         "credits": estimate.credits,
@@ -242,6 +246,7 @@ def submit(
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
+    no_reuse: options.NoReuse = False,
     verify_outputs: options.VerifyOutputs = False,
     then_ask: options.ThenAsk = False,
     budget: options.Budget = None,
@@ -272,6 +277,7 @@ def submit(
     """Hand a manifest to a running fleet and print the run's id."""
     settings = options.settings_from(
         sandbox=sandbox, max_side=max_side, max_failures=max_failures, max_suspects=max_suspects,
+        reuse=options.unless(no_reuse),
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),

@@ -128,6 +128,8 @@ def fields(story: Story, here: Session) -> Iterator[Field]:
     paid = [chapter.outcome.credits for chapter in story.chapters if chapter.outcome and chapter.outcome.credits]
     if len(paid) > 1:
         yield "in all", f"{credits_text(sum(paid), here.settings.credit_price)} in {len(paid)} of the runs below"
+    if told := record.reused_from:
+        yield "reused", f"the result of {told.id}/{told.variant} in run {told.run_id}"
     for uri in record.replaced:
         yield "replaced", here.shown(uri)
     yield "record", f"{here.shown(here.workspace.record(story.id, story.variant))}, of run {record.run_id}"
