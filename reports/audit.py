@@ -114,13 +114,13 @@ class _Places:
 
     def name(self, output: RecordOutput) -> bool:
         """Notes that a record names an output; whether it is among the objects."""
-        asked = "UPDATE places SET named = 1 WHERE hash = ?"
-        return self._file.execute(asked, (hash(output.uri),)).rowcount > 0
+        update = "UPDATE places SET named = 1 WHERE hash = ?"
+        return self._file.execute(update, (hash(output.uri),)).rowcount > 0
 
     def is_named(self, uri: str) -> bool:
         """Whether a record names it; what was written since the first listing counts as named."""
-        found = self._file.execute("SELECT named FROM places WHERE hash = ?", (hash(uri),)).fetchone()
-        return found is None or bool(found[0])
+        row = self._file.execute("SELECT named FROM places WHERE hash = ?", (hash(uri),)).fetchone()
+        return row is None or bool(row[0])
 
 
 def _each(

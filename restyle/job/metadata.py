@@ -29,7 +29,7 @@ def metadata_of(
         request_id: of the call.
         marks: what was done to the picture.
     """
-    told = {
+    values = {
         JOB: job_id,
         "fingerprint": fingerprint,
         "run_id": run_id,
@@ -38,7 +38,7 @@ def metadata_of(
         "request_id": request_id or "",
         "marks": marks.model_dump_json(exclude_defaults=True),
     }
-    return bounded(told, longest={"marks": MARKS_BYTES})
+    return bounded(values, longest={"marks": MARKS_BYTES})
 
 
 def metadata_of_copy(
@@ -55,5 +55,4 @@ def sha256_of(uri: str, head: Head, store: Store, *, max_bytes: int) -> str:
         InputNotFound: it is not there any more.
         InvalidImage: it is larger than that.
     """
-    told = head.metadata.get(SHA256, "")
-    return told or hashlib.sha256(store.get(uri, max_bytes=max_bytes).data).hexdigest()
+    return head.metadata.get(SHA256) or hashlib.sha256(store.get(uri, max_bytes=max_bytes).data).hexdigest()

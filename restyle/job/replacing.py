@@ -64,8 +64,8 @@ class Replacing:
         head = owner.head(uri)
         if head is None or not owner.owns(uri, head):
             return ""
-        told = head.metadata
-        if (told.get("fingerprint"), told.get("run_id")) == (self.token, self.work.message.run_id):
+        made = head.metadata
+        if (made.get("fingerprint"), made.get("run_id")) == (self.token, self.work.message.run_id):
             return ""  # put before S3 broke off
         try:
             # Its name says what it is: what the record says may be out of date.

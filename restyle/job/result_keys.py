@@ -38,8 +38,8 @@ def result_key(
         # Where each job is to have a picture of its own, the key is the job's: that of its first seed.
         seed = _DERIVED if options.shares(variant) else derived_seed(job_id)
     sent = params.as_sent() | {"seed": seed}
-    told = [_VERSION, content, sent, options.model, options.preparation.model_dump()]
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    parts = [_VERSION, content, sent, options.model, options.preparation.model_dump()]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -83,8 +83,7 @@ def find(work: Work, fingerprint: Fingerprint, tools: Tools) -> Paid | None:
 def read(key: str, store: Store, workspace: Workspace) -> Result | None:
     """The entry of a key; None where there is none that this version reads."""
     try:
-        found = store.get(workspace.result(key), max_bytes=_ENTRY_BYTES)
-        entry = Result.read(found.data)
+        entry = Result.read(store.get(workspace.result(key), max_bytes=_ENTRY_BYTES).data)
     except (InputNotFound, InvalidImage, ValidationError):
         return None
     return entry if entry.key == key else None
@@ -96,11 +95,12 @@ def there(record: Record, store: Store, workspace: Workspace) -> Paid | None:
         return None
     outputs, heads = [], []
     for output in record.outputs:
-        found = _there(output, store, workspace)
-        if found is None:
+        located = _there(output, store, workspace)
+        if located is None:
             return None
-        outputs.append(output.model_copy(update={"uri": found[0]}))
-        heads.append(found[1])
+        uri, head = located
+        outputs.append(output.model_copy(update={"uri": uri}))
+        heads.append(head)
     return Paid(record.model_copy(update={"outputs": tuple(outputs)}), tuple(heads))
 
 

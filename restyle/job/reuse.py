@@ -60,10 +60,10 @@ def reuse_result(work: Work, paid: Paid, known: Record | None, fingerprint: Fing
         return succeeded(record, tools)
     ours = _as_ours(work, paid, fingerprint, tools)
     owner = Owner(work.message.job_id, job, known, tools.workspace, tools.store)
-    told = metadata_of_copy(
+    metadata = metadata_of_copy(
         work.message.job_id, fingerprint.token, work.message.run_id, len(ours.outputs), ours.api, ours.marks
     )
-    bringing = _Bringing(work, ours, owner, tools, told, paid.heads)
+    bringing = _Bringing(work, ours, owner, tools, metadata, paid.heads)
     replacing = Replacing(work, known, fingerprint.token, owner, tools)
     sources = [output.uri for output in ours.outputs]
     replaced = replacing.set_aside(bringing.places(), suspect=bool(ours.marks.suspect), sparing=sources)
@@ -129,7 +129,7 @@ class _Bringing:
     record: Record
     owner: Owner
     tools: Tools
-    told: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     """What its outputs are to say of themselves, where they were another result's."""
     heads: Sequence[Head] = ()
     """What S3 says of them, where they were another result's."""
@@ -169,14 +169,14 @@ class _Bringing:
         content_type = self._content_type(output)
         planned = self._planned(sample, content_type, marks)
         uri = self._uri(output, planned)
-        if uri != output.uri and record.marks.suspect and work.options.keep_replaced and not self.told:
+        if uri != output.uri and record.marks.suspect and work.options.keep_replaced and not self.metadata:
             self._keep(uri)
         if content_type == output.content_type and not self._is_marked_anew:
             if uri != output.uri:
                 self._copy(sample, uri)
             return output.model_copy(update={"uri": uri}), marks, planned
         stored = tools.store.find(output.uri)
-        if self.told and (stored is None or hashlib.sha256(stored.data).hexdigest() != output.sha256):
+        if self.metadata and (stored is None or hashlib.sha256(stored.data).hexdigest() != output.sha256):
             raise StoreUnavailable(f"{output.uri}: was replaced before it was read")
         if stored is None:
             return output, marks, output.uri  # somebody removed it: there is nothing to mark
@@ -187,7 +187,7 @@ class _Bringing:
         marks = made.model_copy(update={"suspect": marks.suspect})
         done = recorded(uri, finished)
         metadata = {
-            **stored.metadata, **self.told, JOB: self.owner.job_id, SHA256: done.sha256,
+            **stored.metadata, **self.metadata, JOB: self.owner.job_id, SHA256: done.sha256,
             "marks": marks.model_dump_json(exclude_defaults=True),
         }  # fmt: skip
         tools.store.put(
@@ -202,12 +202,12 @@ class _Bringing:
             StoreUnavailable: somebody replaced or removed it while it was copied; another look will tell.
         """
         output, storing, store = self.record.outputs[sample], self.work.options.outputs.storing, self.tools.store
-        if not self.told:
+        if not self.metadata:
             store.copy(output.uri, uri, storing)
             return
-        told = {**self.told, SHA256: output.sha256}
+        values = {**self.metadata, SHA256: output.sha256}
         try:
-            etag = store.copy(output.uri, uri, storing, content_type=output.content_type, metadata=told)
+            etag = store.copy(output.uri, uri, storing, content_type=output.content_type, metadata=values)
         except InputNotFound as error:
             raise StoreUnavailable(f"{output.uri}: was removed before it was copied") from error
         # Encrypted objects have other ETags than their copies: then the bytes say it.
