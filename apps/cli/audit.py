@@ -45,10 +45,10 @@ def audit(
         _show(found)
         if found and mend:
             # A worker may be between a picture and its record.
-            if unfinished := [run.run_id for run in here.control.unfinished()]:
+            for run in here.control.unfinished():
                 raise ConfigurationError(
-                    f"run {unfinished[0]} is not over: nothing was mended; wait for its end, or type:"
-                    f" restyle cancel {unfinished[0]}"
+                    f"run {run.run_id} is not over: nothing was mended; wait for its end, or type:"
+                    f" restyle cancel {run.run_id}"
                 )
             _ask(yes=yes)
             with talk.status("Mending…"):
