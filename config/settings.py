@@ -155,7 +155,9 @@ class Settings(OutputSettings):
     background: str = "white"
     """What transparent pictures are laid on."""
     keep_replaced: bool = True
-    """Copy an output to replaced/ before a newer one takes its place."""
+    """Copy an output to replaced/ before a newer one takes its place, so that it need not be paid for again."""
+    reuse: bool = True
+    """Take a picture that was paid for already with the same input and recipe, for whatever job."""
 
     fetch_http: bool = False
     """Fetch pictures by http:// too, where anybody on the way can change them; https:// is always fetched."""

@@ -112,6 +112,7 @@ def summarise(run: Run, tally: Tally, snapshot: Mapping[str, object], links: Rep
     frame = run.model_dump(mode="json", include={"run_id", "status", "created", "finished", "planned", "invalid"})
     origin = run.model_dump(mode="json", include={"manifest", "retry_of", "schedule", "by", "budget"})
     counted = {name: count for name, count in asdict(totals).items() if name != "credits"}
+    counted["saved"] = _rounded(totals.saved)
     return {
         "schema_version": 1,
         **frame,
@@ -126,7 +127,8 @@ def summarise(run: Run, tally: Tally, snapshot: Mapping[str, object], links: Rep
         "sandbox": run.options.sandbox,
         "credits": {"counted": _rounded(totals.credits), "account": account},
         "variants": {
-            name: asdict(variant) | {"credits": _rounded(variant.credits)} for name, variant in tally.variants.items()
+            name: asdict(variant) | {"credits": _rounded(variant.credits), "saved": _rounded(variant.saved)}
+            for name, variant in tally.variants.items()
         },
         "errors": {
             code: asdict(error) for code, error in sorted(tally.errors.items(), key=lambda item: -item[1].count)

@@ -208,10 +208,13 @@ class Workspace:
         name = f"{job_id}.json" if sample is None else f"{job_id}-{sample}{suffix}"
         return self.under("unplaced", run_id, name)
 
-    def replaced(self, run_id: str, output: str) -> str:
-        """Where an output is copied before this run replaces it."""
-        bucket, key = split_uri(output)
-        return self.under("replaced", run_id, bucket, key)
+    def replaced(self, sha256: str, suffix: str) -> str:
+        """Where an output is copied before it is replaced, by content; the suffix has its dot."""
+        return self.under("replaced", sha256[:2], f"{sha256}{suffix}")
+
+    def result(self, key: str) -> str:
+        """Which pictures there are of one input and one recipe (restyle/job/result_keys.py)."""
+        return self.under("results", key[:2], f"{key}.json")
 
     def run(self, run_id: str, *parts: str) -> str:
         """A URI below a run's folder; without parts its run.json."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr
 
 from restyle.keys import check_labels, check_run_name
-from restyle.outputs import Marks, OutputOptions
+from restyle.outputs import Marks, OutputOptions, ReusedFrom
 
 SCHEMA_VERSION = 1
 
@@ -174,6 +174,10 @@ class RunOptions(Value):
     new_seed: bool = False
     keep_replaced: bool = True
     verify_outputs: bool = False
+    reuse: bool = True
+    """Whether a job may take the picture of another one with the same input and recipe."""
+    own_pictures: tuple[str, ...] = ()
+    """Variants whose jobs each get a picture of their own all the same."""
     sandbox: bool = False
     refetch: Refetch = "changed"
     """Which inputs on the web are asked for that an earlier run has fetched."""
@@ -193,6 +197,10 @@ class RunOptions(Value):
     sample: int | None = None
     partial: bool = False
     """Whether only a part of the manifest was planned: --limit, --sample, --only-ids."""
+
+    def shares(self, variant: str) -> bool:
+        """Whether jobs of a variant may share a picture."""
+        return self.reuse and variant not in self.own_pictures
 
 
 class ManifestSource(Value):
@@ -274,6 +282,10 @@ class Outcome(Value):
     warning: str = ""
     suspect: tuple[str, ...] = ()
     """Why its pictures look wrong, though the API answered with them: restyle/job/quality.py has the words."""
+    reused: bool = False
+    """Of a skipped job: its picture was paid for as another result with the same input and recipe, and copied."""
+    saved: float = 0.0
+    """Credits that the copied picture cost then."""
 
 
 class Message(Value):
@@ -364,6 +376,8 @@ class Record(Value):
     """Where earlier outputs of this job were copied before they were replaced."""
     beside: tuple[str, ...] = ()
     """Places that outputs were planned for and that something else lies at, which was not this job's to replace."""
+    reused_from: ReusedFrom | None = None
+    """Whose result it is, where no call was made for this job; `api` then tells of that call, at no cost."""
     metadata: Mapping[str, str] = {}
     timestamps: RecordTimes
     worker: str

@@ -88,3 +88,15 @@ class Marks(_Frozen):
     """Why they look wrong: black, flat, same, aspect, small. They were put below suspect/."""
     faults: tuple[str, ...] = ()
     """What could not be done to them; they were stored without it."""
+
+
+class ReusedFrom(_Frozen):
+    """The result that a job's pictures were copied from: the one call that was paid for them."""
+
+    job_id: str
+    run_id: str
+    id: str
+    variant: str
+    seed: int
+    cost: float
+    """Credits, by the configured price where the API told none."""

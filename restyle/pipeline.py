@@ -26,13 +26,13 @@ from restyle.errors import (
     StoreAccessDenied,
 )
 from restyle.images import Picture, Prepared
-from restyle.job import gating, lookup, outcomes, web
+from restyle.job import gating, lookup, outcomes, results, web
 from restyle.job.call import call, reporting
 from restyle.job.commit import Made
 from restyle.job.context import Called, Tools, Work
 from restyle.job.finishing import check_signer
 from restyle.job.parked import unplaced, unreadable
-from restyle.job.reuse import reuse, reuse_changed
+from restyle.job.reuse import reuse, reuse_changed, reuse_result
 from restyle.job.storing import until_stored
 from restyle.models import Fingerprint
 from restyle.reply import Reply
@@ -59,6 +59,8 @@ def run(work: Work, tools: Tools) -> Ended:
         fingerprint = Fingerprint(etag=source.etag, sha256=sha256, request=work.request)
         if record := lookup.same_bytes(work, known, fingerprint, tools):
             return reuse_changed(work, record, fingerprint, tools)
+        if paid := results.find(work, fingerprint, tools):
+            return reuse_result(work, paid, known, fingerprint, tools)
         prepared = prepare(work, source)
         parcel, source, prepared = pack(work, source, prepared, hold)
         if work.options.reread:

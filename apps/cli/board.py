@@ -98,7 +98,7 @@ def facts(now: Snapshot, pace: Pace, price: float) -> list[str]:
     """The numbers of a moment, as short phrases."""
     said = [f"{now.succeeded:,} succeeded"]
     if now.skipped:
-        said.append(f"{now.skipped:,} skipped")
+        said.append(f"{now.skipped:,} skipped" + (f" ({now.reused:,} reused)" if now.reused else ""))
     if now.failed:
         said.append(f"{now.failed:,} failed")
     if now.suspect:
@@ -156,7 +156,8 @@ def _progress(now: Snapshot) -> Table:
 def _counts(now: Snapshot) -> Text:
     counts = Text()
     counts.append(f"{now.succeeded:,} succeeded", style="green")
-    counts.append(f"   {now.skipped:,} skipped", style="cyan" if now.skipped else "dim")
+    reused = f" ({now.reused:,} reused)" if now.reused else ""
+    counts.append(f"   {now.skipped:,} skipped{reused}", style="cyan" if now.skipped else "dim")
     counts.append(f"   {now.failed:,} failed", style="bold red" if now.failed else "dim")
     if now.suspect:
         counts.append(f"   {now.suspect:,} look wrong", style="yellow")

@@ -58,6 +58,10 @@ COMMANDS = {
         "prune",
         "Remove plans and results of old runs; never outputs, records, inputs, reports, nor the last run of a manifest.",  # noqa: E501 - as it stands there
     ),
+    "audit": (
+        "audit",
+        "Look for records without pictures, pictures without records, and entries of the index that lead nowhere.",
+    ),
     "worker": ("fleet", "Run a worker of the fleet until it is told to stop (Ctrl-C or SIGTERM drain it)."),
     "stop": ("fleet", "Stop the embedded stack that `restyle run --detach` left up; calls in flight end first."),
     "doctor": (

@@ -208,6 +208,8 @@ def tell(now: Snapshot, here: Session) -> list[Reason]:
         + spent
         + (f", {now.in_doubt} calls in doubt" if now.in_doubt else "")
     )
+    if now.reused:
+        say(f"reused: {now.reused:,} results that were paid for already: {saved_text(now, here)}")
     say(f"outputs: {here.shown(now.outputs)}")
     say(f"records: {here.shown(here.workspace.under('records'))}")
     if now.report:
@@ -220,9 +222,15 @@ def tell(now: Snapshot, here: Session) -> list[Reason]:
     return why
 
 
+def saved_text(now: Snapshot, here: Session) -> str:
+    """What the reused results cost when they were made."""
+    return credits_text(now.saved, here.settings.credit_price) + " saved"
+
+
 def counts(now: Snapshot) -> str:
     """How many jobs ended how, with what is left to a person in yellow."""
-    parts = [f"{now.succeeded:,} succeeded", f"{now.skipped:,} skipped", f"{now.failed:,} failed"]
+    reused = f" ({now.reused:,} reused)" if now.reused else ""
+    parts = [f"{now.succeeded:,} succeeded", f"{now.skipped:,} skipped{reused}", f"{now.failed:,} failed"]
     if now.pending:
         parts.append(f"{now.pending:,} pending")
     if now.suspect:

@@ -54,6 +54,7 @@ def run(
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
+    no_reuse: options.NoReuse = False,
     verify_outputs: options.VerifyOutputs = False,
     refetch: options.Refetch = "changed",
     then_ask: options.ThenAsk = False,
@@ -92,7 +93,7 @@ def run(
     """Restyle every image of a manifest: plan, call, store, report."""
     settings = options.settings_from(
         sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage,
-        max_failures=max_failures, max_suspects=max_suspects,
+        max_failures=max_failures, max_suspects=max_suspects, reuse=options.unless(no_reuse),
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),
@@ -153,6 +154,7 @@ def plan(
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
+    no_reuse: options.NoReuse = False,
     budget: options.Budget = None,
     max_failures: options.MaxFailures = None,
     max_suspects: options.MaxSuspects = None,
@@ -178,6 +180,7 @@ def plan(
     """Check a manifest and estimate its cost; spends nothing, uploads nothing."""
     settings = options.settings_from(
         sandbox=sandbox, max_rpm=max_rpm, max_side=max_side, max_failures=max_failures, max_suspects=max_suspects,
+        reuse=options.unless(no_reuse),
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),
@@ -215,6 +218,7 @@ def plan_object(plan: Draft, settings: Settings) -> dict[str, object]:
         "entries": plan.entries,
         "variants": list(plan.variants),
         "jobs": plan.jobs,
+        "distinct": plan.distinct,
         "calls": estimate.calls,
         "samples": estimate.samples,
         "credits": estimate.credits,
@@ -243,6 +247,7 @@ def submit(
     skip_invalid: options.SkipInvalid = False,
     overwrite: options.Overwrite = False,
     new_seed: options.NewSeed = False,
+    no_reuse: options.NoReuse = False,
     verify_outputs: options.VerifyOutputs = False,
     refetch: options.Refetch = "changed",
     then_ask: options.ThenAsk = False,
@@ -274,6 +279,7 @@ def submit(
     """Hand a manifest to a running fleet and print the run's id."""
     settings = options.settings_from(
         sandbox=sandbox, max_side=max_side, max_failures=max_failures, max_suspects=max_suspects,
+        reuse=options.unless(no_reuse),
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),

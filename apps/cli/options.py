@@ -56,6 +56,10 @@ VerifyOutputs = Annotated[
     bool,
     typer.Option("--verify-outputs", help="Look whether pictures of done jobs are still there; redo lost ones."),
 ]
+NoReuse = Annotated[
+    bool,
+    typer.Option("--no-reuse", help="Give each job a picture of its own, even of the same input and recipe."),
+]
 Budget = Annotated[float | None, typer.Option(help="Spend no more than this.", metavar="CREDITS", min=0)]
 MaxDuration = Annotated[
     str | None, typer.Option(help="Begin no call that would end later than this, e.g. 90m or 6h30m.", metavar="TIME")
@@ -150,6 +154,11 @@ MaybeRunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help=f"{_RUN}
 def settings_from(*, sandbox: bool = False, **flags: Any) -> Settings:
     """The settings, with the flags that were given on top."""
     return load_settings(sandbox=sandbox or None, **flags)
+
+
+def unless(flag: bool) -> bool | None:
+    """A setting that a flag turns off; without the flag it is as set elsewhere."""
+    return False if flag else None
 
 
 def check_download(directory: Path | None, *, detach: bool) -> None:

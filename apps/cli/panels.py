@@ -12,15 +12,15 @@ COMMANDS = {
     "Restyle": ("run", "plan", "submit", "demo"),
     "See how it goes": ("status", "watch", "runs", "show", "dashboard", "costs"),
     "Steer runs": ("suspend", "resume", "approve", "reject", "cancel", "retry"),
-    "Results": ("report", "download", "export", "prune"),
+    "Results": ("report", "download", "export", "prune", "audit"),
     "Schedules": ("schedules", "beat"),
     "Processes and settings": ("worker", "stop", "sandbox", "doctor", "config"),
 }
 
 #: Options by the names of their parameters; what is nowhere here stands in a box of its own.
 OPTIONS = {
-    "Which pictures": ("limit", "sample", "only_ids", "skip_invalid", "overwrite", "new_seed", "verify_outputs",
-                       "refetch", "new", "check_inputs", "diff"),
+    "Which pictures": ("limit", "sample", "only_ids", "skip_invalid", "overwrite", "new_seed", "no_reuse",
+                       "verify_outputs", "refetch", "new", "check_inputs", "diff"),
     "How the manifest is read": ("column", "sheet", "items", "feed", "images", "id_template"),
     "What is made of them": ("variants", "prompt", "sets", "max_side"),
     "What comes out": ("output", "form", "quality", "naming", "mark", "no_mark", "no_gates", "download"),

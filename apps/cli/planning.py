@@ -110,6 +110,8 @@ def show_draft(plan: Draft, settings: Settings) -> None:
     )
     table.add_row("variants", ", ".join(plan.variants))
     table.add_row("jobs", f"{plan.jobs:,}  ({estimate.calls:,} calls, {estimate.samples:,} samples)")
+    if 0 < plan.distinct < plan.jobs:
+        table.add_row("results", f"{plan.distinct:,} distinct: the same picture with the same recipe is paid for once")
     if plan.uploads:
         pictures = "1 local picture" if plan.uploads == 1 else f"{plan.uploads:,} local pictures"
         table.add_row("uploads", f"{pictures}, {plan.upload_bytes / 1e6:,.1f} MB")

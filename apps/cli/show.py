@@ -20,7 +20,7 @@ from producers.runs.statistics import outcome_word
 from restyle import images
 from restyle.errors import RestyleError
 from restyle.job import quality
-from restyle.models import Record
+from restyle.models import Params, Record
 
 #: Runs that are looked through, newest first, where none is named.
 RUNS = 10
@@ -108,11 +108,7 @@ def fields(story: Story, here: Session) -> Iterator[Field]:
     record, job = story.record, story.job
     params = job.params if job else record.params if record else None
     if params:
-        yield "prompt", params.prompt
-        if params.negative_prompt:
-            yield "without", params.negative_prompt
-        how = f"seed {params.seed} · strength {params.strength} · guidance {params.guidance_scale}"
-        yield "parameters", f"{how} · {params.num_inference_steps} steps, {params.scheduler}, {params.base_model}"
+        yield from _request(params)
     if record is None:
         if job:
             yield "original", here.shown(job.image)
@@ -130,9 +126,20 @@ def fields(story: Story, here: Session) -> Iterator[Field]:
     paid = [chapter.outcome.credits for chapter in story.chapters if chapter.outcome and chapter.outcome.credits]
     if len(paid) > 1:
         yield "in all", f"{credits_text(sum(paid), here.settings.credit_price)} in {len(paid)} of the runs below"
+    if told := record.reused_from:
+        yield "reused", f"the result of {told.id}/{told.variant} in run {told.run_id}"
     for uri in record.replaced:
         yield "replaced", here.shown(uri)
     yield "record", f"{here.shown(here.workspace.record(story.id, story.variant))}, of run {record.run_id}"
+
+
+def _request(params: Params) -> Iterator[Field]:
+    """What the API was asked for, or will be."""
+    yield "prompt", params.prompt
+    if params.negative_prompt:
+        yield "without", params.negative_prompt
+    how = f"seed {params.seed} · strength {params.strength} · guidance {params.guidance_scale}"
+    yield "parameters", f"{how} · {params.num_inference_steps} steps, {params.scheduler}, {params.base_model}"
 
 
 def _call(record: Record, here: Session) -> str:

@@ -159,8 +159,10 @@ def show(now: Snapshot, here: Session) -> None:
     """One run in a few lines."""
     # A name has no brackets, which would be taken for a style.
     out.print(f"[bold]{now.run_id}[/]  {f'{now.name}  ' if now.name else ''}{now.status.value}")
+    reused = f" ({now.reused:,} reused, {amount(now.saved)} credits saved)" if now.reused else ""
     out.print(
-        f"  {now.succeeded:,} succeeded · {now.skipped:,} skipped · {now.failed:,} failed · {now.pending:,} pending"
+        f"  {now.succeeded:,} succeeded · {now.skipped:,} skipped{reused} · {now.failed:,} failed"
+        f" · {now.pending:,} pending"
         f" · {now.planned:,} planned"
         + (f" · {now.invalid:,} invalid" if now.invalid else "")
         + (f" · {now.suspect:,} suspect" if now.suspect else "")

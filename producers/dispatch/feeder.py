@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -259,15 +259,22 @@ class Feeder:
         return [job for job in jobs if job[1] not in living]
 
     def _unbraked(self, run_id: str, shard: int, braked: frozenset[str]) -> list[PlannedJob]:
-        """The pending jobs of a shard, but for those of braked variants."""
+        """The pending jobs of a shard, but for those of braked variants, in the order of their feeding.
+
+        Those of one picture and one recipe are called for once, and the others wait for that: they come last.
+        """
         ended = self.progress.ended(run_id, shard)
-        jobs = []
+        jobs, waves = [], Counter[tuple[object, ...]]()
         for index, line in enumerate(self.plan(run_id, shard)):
             if index not in ended:
                 job = json.loads(line)
                 if job["variant"] not in braked:
-                    jobs.append((index, self.workspace.job_id(job["id"], job["variant"]), line))
-        return jobs
+                    recipe = (value for name, value in job["params"].items() if name != "seed")
+                    result = (job.get("etag") or job["image"], *recipe)
+                    planned = (index, self.workspace.job_id(job["id"], job["variant"]), line)
+                    jobs.append((waves[result], planned))
+                    waves[result] += 1
+        return [planned for _, planned in sorted(jobs)]
 
     def _open(
         self, run_id: str, totals: Totals, shards: list[OpenShard], pending: dict[int, int], braked: frozenset[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from restyle.keys import Workspace
@@ -117,7 +117,7 @@ def _among(keys: list[tuple[int, int, int]]) -> Iterable[Collision]:
 
 
 class Seen:
-    """Tells the first time of each text; memory does not grow with their number."""
+    """Tells the first time of each thing; memory does not grow with their number."""
 
     def __init__(self) -> None:
         """Starts without any."""
@@ -126,6 +126,6 @@ class Seen:
         self._file.execute("PRAGMA journal_mode = OFF")
         self._file.execute("CREATE TABLE seen (hash INTEGER PRIMARY KEY)")
 
-    def is_new(self, text: str) -> bool:
+    def is_new(self, thing: Hashable) -> bool:
         """Whether this is the first time."""
-        return self._file.execute("INSERT OR IGNORE INTO seen VALUES (?)", (hash(text),)).rowcount > 0
+        return self._file.execute("INSERT OR IGNORE INTO seen VALUES (?)", (hash(thing),)).rowcount > 0

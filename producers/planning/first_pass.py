@@ -12,6 +12,7 @@ from typing import cast
 
 from producers.manifest import Entry, Manifest, Problems
 from producers.planning.collisions import Collision, Collisions, Seen
+from producers.planning.distinct import Distinct
 from producers.planning.naming import OWN_FOLDERS
 from producers.planning.resolve import Resolved, Resolver
 from producers.planning.sampling import Sample, Spread
@@ -36,6 +37,8 @@ class Census:
     chosen: frozenset[tuple[int, str]] | None = None
     entries: int = 0
     jobs: int = 0
+    #: Results that the jobs come to, as far as is known which of them are the same (producers/planning/distinct.py).
+    distinct: int = 0
     samples: int = 0
     #: Steps of all samples, which is what the API's price goes by.
     steps: int = 0
@@ -74,6 +77,8 @@ class Planner:
     """Entries of these ids alone; None is all."""
     made_by_us: Callable[[Collection[str]], set[str]] = lambda _uris: set()
     """Which of these objects restyle has made."""
+    reuse: bool = True
+    """Whether jobs share pictures."""
 
     def entries(self, problems: Problems) -> Iterator[tuple[int, Entry]]:
         """The entries with their places, up to the limit."""
@@ -140,8 +145,13 @@ class Planner:
 class Tally:
     """Counts the jobs that are left to run, an entry's own in a row."""
 
-    def __init__(self, hashes: Hashes) -> None:
+    def __init__(self, planner: Planner, hashes: Hashes) -> None:
         self._hashes = hashes
+        resolver = planner.resolver
+        own = frozenset(variant.name for variant in resolver.variants if not variant.reuse)
+        self._distinct = Distinct(resolver.workspace, resolver.salt, reuse=planner.reuse, own_pictures=own)
+        #: What tells the input of the last entry from others.
+        self._content = ""
         self._seen, self._last = Seen(), cast("Entry | None", None)
         self._summed = blake2b(digest_size=16)
         self._spread = Spread[Resolved](LOOKED_AT)
@@ -161,20 +171,30 @@ class Tally:
         bucket = job.output[5 : job.output.index("/", 5)]
         if bucket not in told.buckets:
             told.buckets[bucket] = job
-        if job.entry is self._last:
+        if job.entry is not self._last:
+            self._last = job.entry
+            self._add_entry(job.entry)
+        self._distinct.add(job, self._content)
+
+    def _add_entry(self, entry: Entry) -> None:
+        """Counts an entry, and its upload."""
+        self._told.entries += 1
+        self._content = entry.etag or entry.image
+        if is_web(entry.image):
+            self._told.web.add(entry.image, self._told.jobs, entry.line)
             return
-        self._last = job.entry
-        told.entries += 1
-        image = job.entry.image
-        if is_web(image):
-            told.web.add(image, told.jobs, job.entry.line)
-        elif not image.startswith("s3://") and self._seen.is_new(image) and self._hashes.known(image) is None:
-            told.uploads += 1
-            told.upload_bytes += Path(image).stat().st_size
+        if entry.image.startswith("s3://"):
+            return
+        known = self._hashes.known(entry.image)
+        self._content = known or entry.image
+        if known is None and self._seen.is_new(entry.image):
+            self._told.uploads += 1
+            self._told.upload_bytes += Path(entry.image).stat().st_size
 
     def tell(self, census: Census) -> None:
         """Writes the counts down."""
-        for name in ("entries", "jobs", "samples", "steps", "uploads", "upload_bytes"):
+        self._told.distinct = self._distinct.count
+        for name in ("entries", "jobs", "distinct", "samples", "steps", "uploads", "upload_bytes"):
             setattr(census, name, getattr(self._told, name))
         census.variants, census.schedulers = self._told.variants, self._told.schedulers
         census.base_models, census.sequence = self._told.base_models, self._summed.digest()
@@ -190,7 +210,7 @@ def take(planner: Planner, hashes: Hashes) -> Census:
     """
     census = Census(unknown_ids=set(planner.only_ids or ()))
     sample = Sample(planner.sample) if planner.sample else None
-    collisions, tally = Collisions(planner.resolver.workspace), Tally(hashes)
+    collisions, tally = Collisions(planner.resolver.workspace), Tally(planner, hashes)
     for ordinal, entry in planner.entries(census.problems):
         census.unknown_ids.discard(entry.id)
         before = census.problems.told
@@ -241,7 +261,7 @@ def count(planner: Planner, census: Census, hashes: Hashes) -> None:
     """Counts what is left to run, where that was not known at the end of the first pass."""
     if census.counted == len(census.rejected):
         return
-    tally = Tally(hashes)
+    tally = Tally(planner, hashes)
     for job in planner.counted(census):
         tally.add(job)
     tally.tell(census)

@@ -18,14 +18,12 @@ from restyle.outputs import CONTENT_TYPES, Form
 FIELDS = ("id", "variant", "sample", "stem", "run_id")
 #: Bytes of an output's key: S3 takes 1,024, samples add two, and one that makes way for another's 17 (ownership.py).
 _LONGEST_KEY = 1000
-#: A replaced output lies behind the longest run id, so that what is paid for can always be stored.
-_LONGEST_RUN_ID = "-" * 81
 #: Names of buckets, those of old ones too.
 _BUCKET = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
 #: Keys without what a terminal obeys or shows in another order.
 _PLAIN = re.compile("[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 #: Folders of the workspace that are ours to write.
-OWN_FOLDERS = ("records", "inputs", "replaced", "runs", "sandbox", "suspect", "fleets")
+OWN_FOLDERS = ("records", "results", "inputs", "replaced", "runs", "sandbox", "suspect", "fleets")
 _ANY_SUFFIX = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
@@ -135,8 +133,6 @@ class Naming:
             return "has an empty, `.` or `..` part, or a control character"
         if len(key.encode()) > _LONGEST_KEY or any(len(part.encode()) > LONGEST_PART for part in key.split("/")):
             return f"is longer than S3 stores: {_LONGEST_KEY:,} bytes, and {LONGEST_PART} between two slashes"
-        if len(split_uri(self.workspace.replaced(_LONGEST_RUN_ID, uri))[1].encode()) > _LONGEST_KEY:
-            return "is so long that S3 could not keep it in the workspace's replaced/ once a newer one takes its place"
         root = self.workspace.uri + "/"
         if uri.startswith(root) and uri.removeprefix(root).partition("/")[0] in OWN_FOLDERS:
             return "lies in a folder that restyle keeps for itself"

@@ -73,6 +73,8 @@ class Draft:
     notify: Mapping[str, Any] = field(default_factory=dict)
     """Who is told how the run goes."""
     prompt: str = ""
+    distinct: int = 0
+    """Results that the jobs come to, as far as is known which are the same; 0: not known."""
     sequence: bytes = b""
     """Hash of ids and variants in their order."""
     source: Manifest | None = None
@@ -150,6 +152,8 @@ def draft(
         new_seed=request.new_seed,
         keep_replaced=settings.keep_replaced,
         verify_outputs=request.verify_outputs,
+        reuse=settings.reuse,
+        own_pictures=tuple(sorted(variant.name for variant in variants if not variant.reuse)),
         sandbox=settings.sandbox,
         priority=request.priority,
         max_failures=settings.max_failures,
@@ -180,6 +184,7 @@ def draft(
         Planner(
             manifest, resolver, request.limit, request.sample, request.then_ask, request.only_ids,
             partial(made_by_us, store=store) if store else lambda _uris: set(),
+            settings.reuse,
         ),
         request, settings, store,
     )  # fmt: skip
@@ -200,6 +205,7 @@ def draft(
         entries=census.entries,
         variants=tuple(census.variants),
         jobs=census.jobs,
+        distinct=census.distinct,
         uploads=census.uploads,
         upload_bytes=census.upload_bytes,
         problems=census.problems.found,

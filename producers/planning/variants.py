@@ -44,6 +44,8 @@ class Variant:
     """By the API's names, of their types and within their ranges; prompts are templates."""
     source: str = ""
     """What messages call the place where it stands."""
+    reuse: bool = True
+    """Whether its jobs may take pictures of others with the same input; else each gets one of its own."""
 
     @cached_property
     def uses_prompt(self) -> bool:
@@ -153,14 +155,23 @@ def read_variants(found: Iterable[Any], source: str, *, defaults: Mapping[str, A
             faults.append(("name", str(error)))
         if name.lower() in variants:
             faults.append(("name", "there are two variants of this name"))
-        params = read_params({key: value for key, value in item.items() if key != "name"}, faults)
+        reuse = _read_reuse(item.get("reuse"), faults)
+        params = read_params({key: value for key, value in item.items() if key not in {"name", "reuse"}}, faults)
         problems += [Problem(source, 0, f"{name}.{column}", reason) for column, reason in faults]
-        variants.setdefault(name.lower(), Variant(name, base | params, source))
+        variants.setdefault(name.lower(), Variant(name, base | params, source, reuse))
     if not variants and not problems:
         problems.append(Problem(source, 0, "", "has no variants"))
     if problems:
         raise ManifestError(problems)
     return list(variants.values())
+
+
+def _read_reuse(value: object, faults: list[Fault]) -> bool:
+    """Whether jobs of a variant may share a picture; in CSV it is a word."""
+    word = str(value).strip().lower()
+    if value not in {None, ""} and word not in {"true", "false"}:
+        faults.append(("reuse", "is true or false"))
+    return word != "false"
 
 
 def _bytes(uri: str, store: Store | None) -> bytes:

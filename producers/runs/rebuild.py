@@ -47,6 +47,8 @@ class Count:
     in_doubt: int = 0
     credits: float = 0.0
     suspect: int = 0
+    reused: int = 0
+    saved: float = 0.0
     #: Credits of the dearest sample of 30 steps.
     unit: float = 0.0
     by_day: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -58,6 +60,8 @@ class Count:
         self.in_doubt += outcome.in_doubt
         self.credits += outcome.credits
         self.suspect += bool(outcome.suspect)
+        self.reused += outcome.reused
+        self.saved += outcome.saved
         self.by_day[day] += outcome.credits
         if outcome.credits:
             self.unit = max(self.unit, outcome.credits / weight(job.params))
@@ -65,7 +69,7 @@ class Count:
     def merge(self, other: Count) -> None:
         """Adds what another count has."""
         self.kinds += other.kinds
-        for name in ("attempts", "in_doubt", "credits", "suspect"):
+        for name in ("attempts", "in_doubt", "credits", "suspect", "reused", "saved"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.unit = max(self.unit, other.unit)
         for day, credits in other.by_day.items():
@@ -216,12 +220,12 @@ class Rebuilder:
 
     def _add_record(self, found: OpenShard, index: int, job: Job, record: Record, zone: str) -> None:
         """Counts a job that this run has done."""
-        from restyle.job.outcomes import outcome_of
+        from restyle.job.outcomes import outcome_of, skipped
 
         job_id, called = self.workspace.job_id(job.id, job.variant), record.timestamps.called
-        outcome = outcome_of(record, self.fleet.limits.budgets.price).model_copy(
-            update={"worker": record.worker, "ended": record.timestamps.stored}
-        )
+        price = self.fleet.limits.budgets.price
+        outcome = skipped(record, record.run_id).outcome if record.reused_from else outcome_of(record, price)
+        outcome = outcome.model_copy(update={"worker": record.worker, "ended": record.timestamps.stored})
         found.found.add(job_id)
         calls = {"attempts": record.api.attempts, "in_doubt": record.api.in_doubt}
         found.count.add(job, outcome.model_copy(update=calls), names_of(called, zone)[0])
@@ -324,5 +328,6 @@ def _totals(run: Run, told: Count, closed: list[int], cursor: int) -> Totals:
         status=run.status, planned=run.planned, shards=run.shards, closed=len(closed), cursor=cursor,
         succeeded=kinds[OutcomeKind.SUCCEEDED], skipped=kinds[OutcomeKind.SKIPPED], failed=kinds[OutcomeKind.FAILED],
         attempts=told.attempts, in_doubt=told.in_doubt, credits=round(told.credits, 6), last_error="",
-        credits_before=None, credits_after=None, finish_queued=0, suspect=told.suspect,
+        credits_before=None, credits_after=None, finish_queued=0, suspect=told.suspect, reused=told.reused,
+        saved=round(told.saved, 6),
     )  # fmt: skip

@@ -68,6 +68,10 @@ class Snapshot(Value):
     invalid: int
     suspect: int
     """Of the succeeded and skipped: their pictures look wrong."""
+    reused: int = 0
+    """Of the skipped: their pictures were copied from other results with the same input and recipe."""
+    saved: float = 0.0
+    """Credits that those pictures cost then."""
     in_doubt: int
     attempts: int
     credits_spent: float
@@ -155,6 +159,8 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         pending=totals.pending,
         invalid=run.invalid,
         suspect=totals.suspect,
+        reused=totals.reused,
+        saved=totals.saved,
         in_doubt=totals.in_doubt,
         attempts=totals.attempts,
         credits_spent=totals.credits,
@@ -258,7 +264,7 @@ def _told(run: Run, store: Store, workspace: Workspace, progress: Progress) -> T
         succeeded=told["succeeded"], skipped=told["skipped"], failed=told["failed"], attempts=told["attempts"],
         in_doubt=told["in_doubt"], credits=told["credits_spent"], last_error=told.get("last_error", ""),
         credits_before=told.get("credits_before"), credits_after=told.get("credits_after"), finish_queued=0,
-        suspect=told.get("suspect", 0),
+        suspect=told.get("suspect", 0), reused=told.get("reused", 0), saved=told.get("saved", 0.0),
     )  # fmt: skip
 
 
@@ -279,5 +285,5 @@ def told_by_results(run: Run, store: Store, workspace: Workspace, progress: Prog
         status=run.status, planned=run.planned, shards=run.shards, closed=0, cursor=0, succeeded=told.succeeded,
         skipped=told.skipped, failed=told.failed, attempts=tally.attempts, in_doubt=tally.in_doubt,
         credits=round(told.credits, 6), last_error="", credits_before=None, credits_after=None, finish_queued=0,
-        suspect=told.suspect,
+        suspect=told.suspect, reused=told.reused, saved=round(told.saved, 6),
     )  # fmt: skip

@@ -46,6 +46,10 @@ class VariantTally:
     suspect: int = 0
     """Of the succeeded and skipped."""
     credits: float = 0.0
+    reused: int = 0
+    """Of the skipped: copied from other results."""
+    saved: float = 0.0
+    """Credits that the reused ones cost then."""
 
 
 @dataclass
@@ -75,6 +79,8 @@ class Tally:
         if outcome:
             variant.credits += outcome.credits
             variant.suspect += bool(outcome.suspect)
+            variant.reused += outcome.reused
+            variant.saved += outcome.saved
             self._add_outcome(outcome)
 
     def _add_outcome(self, outcome: Outcome) -> None:

@@ -27,6 +27,7 @@ PLANNED_WITH = (
     "max_side",
     "background",
     "keep_replaced",
+    "reuse",
     "price",
     "credit_price",
     "max_failures",

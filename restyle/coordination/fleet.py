@@ -64,10 +64,20 @@ class Fleet:
             if answer[0] != "ok":
                 raise Dropped(answer[1], settled=True)
 
-    def claim(self, message: Message, token: str, *, looked: bool, looked_at: float, made_from: str = "") -> Claim:
+    def claim(
+        self, message: Message, token: str, *, looked: bool, looked_at: float, made_from: str = "", result: str = ""
+    ) -> Claim:
         """Asks for the right to call, or to take up a request for the same result: rate slot and lease in one.
 
         A claim that is not yet as durable as the settings want it is given back: no call begins by it.
+
+        Args:
+            message: the job's.
+            token: by which the job is held.
+            looked: whether the job was looked for since a claim said so.
+            looked_at: when it was looked for last.
+            made_from: what its result is made from.
+            result: what stands for its result, whichever job asks for it; empty: no other job shares it.
 
         Raises:
             Dropped: the job may not be worked on any more.
@@ -83,7 +93,7 @@ class Fleet:
             limits.durability.proof(self._replicas), "claim", *self._at(message, token), int(fresh), age_ms,
             round(limits.look_up_age * 1000), limits.interval_us, weight(message.job.params), limits.budgets.price,
             limits.budgets.ceiling, limits.budgets.least, *periods, made_from, self._count,
-            message.job.variant,
+            message.job.variant, result,
         )  # fmt: skip
         match answer:
             case ["drop", why]:
@@ -93,7 +103,7 @@ class Fleet:
                 metrics.CLAIM_WAITS.inc(wait_ms / 1000)
                 return Claim("wait", wait=wait_ms / 1000)
             case ["go" | "submitted" as verdict, epoch, calls, doubts, number, reserved, named, incarnation, *request]:
-                granted = Granted(number, reserved, named, incarnation)
+                granted = Granted(number, reserved, named, incarnation, result)
                 told = "".join(request)
                 self._count = max(self._count, number)
                 self.hands.calling(message.job_id, granted)

@@ -22,6 +22,8 @@ class Granted:
     periods: str = ""
     #: What the server remembered as it granted this: `Fleet.incarnation`.
     incarnation: str = ""
+    #: What the call makes, by content; empty: nobody shares it.
+    result: str = ""
     since_ms: int = 0
 
 
@@ -53,6 +55,7 @@ class Holding:
                 "reserved": call.reserved,
                 "periods": call.periods,
                 "since": call.since_ms,
+                "result": call.result,
                 "request": self.request,
                 "made_from": self.made_from,
             }

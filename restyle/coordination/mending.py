@@ -84,9 +84,11 @@ ACCOUNT: dict[str, Form] = {
 #: The keys that carry the name of a worker, a job, a period or a right.
 NAMED: dict[str, Form] = {
     "worker:{}:jobs": Form("hash", objects=True, needs=_words("run shard index")),
-    "worker:{}": _STRING, "done:{}": _STRING, "kept:{}": _STRING, "spent:{}": _COUNT,
+    "worker:{}": _STRING, "done:{}": _STRING, "result:{}": _STRING, "kept:{}": _STRING, "spent:{}": _COUNT,
     "right:{}": _STRING, "planner:{}": _HASH, "fired:{}": _STRING, "handed:{}": _STRING,
-    "lease:{}": Form("hash", _words("run worker token epoch periods"), needs=_words("run shard index worker token")),
+    "lease:{}": Form(
+        "hash", _words("run worker token epoch periods result"), needs=_words("run shard index worker token")
+    ),
     "request:{}": Form("hash", _words("made_from told run periods")),
     "spooled:{}": Form("hash", _words("run worker periods")),
     "lost:{}": Form("hash", _words("run periods")), "unreadable:{}": _HASH, "telling:{}": _STRING,

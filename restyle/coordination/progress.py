@@ -291,6 +291,7 @@ class Progress(Registry):
             found.api.attempts if found else 0, found.api.in_doubt if found else -1,
             message.job.variant, shortened(message.job.id), failure or ("suspect" if outcome.suspect else "good"),
             shortened(outcome.message if failure else ", ".join(outcome.suspect), 200),
+            int(outcome.reused), f"{outcome.saved:.6f}",
         )  # fmt: skip
         fleet.hands.remove(message.job_id, token)
         if counted == 1:

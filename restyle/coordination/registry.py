@@ -40,6 +40,9 @@ class Totals:
     approved: bool = True
     #: Jobs among the succeeded and skipped whose pictures look wrong.
     suspect: int = 0
+    #: Jobs among the skipped whose pictures this run copied from other results, and the credits that they cost then.
+    reused: int = 0
+    saved: float = 0.0
     #: The worker that writes the report; empty: nobody does.
     writer: str = ""
 
@@ -123,7 +126,7 @@ class Registry:
             name: str(getattr(told, name))
             for name in (
                 "planned", "shards", "cursor", "succeeded", "skipped", "failed", "attempts", "in_doubt", "suspect",
-                "credits",
+                "credits", "reused", "saved",
             )
         }  # fmt: skip
         if not fields["finish_by"]:
@@ -268,5 +271,5 @@ def _totals(found: Mapping[str, str]) -> Totals:
         last_error=found.get("last_error", ""), credits_before=credit("credits_before"),
         credits_after=credit("credits_after"), finish_queued=float(found.get("finish_queued", 0)),
         priority=found.get("priority", "normal"), writer=found.get("writer", ""), approved=found.get("approved") != "0",
-        suspect=number("suspect"),
+        suspect=number("suspect"), reused=number("reused"), saved=round(float(found.get("saved", 0)), 6),
     )  # fmt: skip

@@ -13,13 +13,15 @@ from restyle import images
 from restyle.coordination.progress import Ended
 from restyle.errors import MalformedResponse
 from restyle.images import Prepared
+from restyle.job import results
 from restyle.job.context import Tools, Work
 from restyle.job.finishing import Finished, recorded
 from restyle.job.locations import SUFFIXES, place
 from restyle.job.lookup import find_record, unchanged
-from restyle.job.ownership import JOB, places_of
+from restyle.job.metadata import JOB
+from restyle.job.ownership import places_of
 from restyle.job.records import Placed, Placement, build_record, put_record
-from restyle.job.reuse import reuse
+from restyle.job.reuse import reuse, reuse_result
 from restyle.keys import Workspace
 from restyle.models import Fingerprint, RecordApi, RecordTimes, utc_now
 from restyle.outputs import Marks
@@ -27,10 +29,20 @@ from restyle.s3.store import Head
 
 
 def look_again(work: Work, fingerprint: Fingerprint, prepared: Prepared, tools: Tools) -> Ended | None:
-    """Looks whether somebody finished the job meanwhile: its record, or outputs of a worker that died before it."""
+    """Looks whether somebody finished the job meanwhile, or paid for the same result.
+
+    That is told by its record, by outputs of a worker that died before it, or by the index.
+    """
     known = find_record(work.message, tools.store, tools.workspace)
     if record := unchanged(work, known, tools):
         return reuse(work, record, tools)
+    if ended := _left_behind(work, fingerprint, prepared, tools):
+        return ended
+    paid = results.find(work, fingerprint, tools)
+    return reuse_result(work, paid, known, fingerprint, tools) if paid else None
+
+
+def _left_behind(work: Work, fingerprint: Fingerprint, prepared: Prepared, tools: Tools) -> Ended | None:
     for aside in (None, tools.workspace):
         for content_type in SUFFIXES:
             first = _left(work, 0, content_type, aside, fingerprint, tools)
@@ -95,6 +107,7 @@ def _adopt(work: Work, fingerprint: Fingerprint, prepared: Prepared, left: list[
     )  # fmt: skip
     times = RecordTimes(started=work.started, called=now, answered=now, stored=now)
     record = build_record(work, fingerprint, prepared, placement, api, times, tools)
+    results.enter(record, work.options, tools)
     put_record(record, tools)
     return reuse(work, record, tools)
 

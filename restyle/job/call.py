@@ -43,7 +43,7 @@ def call(
     work: Work, prepared: Prepared, parcel: Parcel, fingerprint: Fingerprint, looked_at: float, tools: Tools
 ) -> Called | Ended:
     """Claims and calls; or, where the claim says to look again, finds the job done."""
-    looked, judged, state = False, False, tools.fleet.state
+    looked, judged, state, result = False, False, tools.fleet.state, work.result_key(fingerprint.sha256)
     if set_aside := unplaced.find(work, fingerprint.token, tools):
         return set_aside
     while True:
@@ -55,7 +55,7 @@ def call(
             asked = elapsed()
             claim = patiently(
                 tools.stopping, tools.fleet.claim, work.message, work.token,
-                looked=looked, looked_at=looked_at, made_from=fingerprint.token,
+                looked=looked, looked_at=looked_at, made_from=fingerprint.token, result=result,
             )  # fmt: skip
             if claim.verdict in {"go", "submitted"}:
                 ask = Call(parcel, work.message, work.token, claim, fingerprint.token)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from restyle.errors import InputNotFound
 from restyle.images import Picture, Prepared
+from restyle.job import results
 from restyle.job.context import Called, Tools, Work
 from restyle.job.finishing import finisher, recorded
 from restyle.job.locations import place
-from restyle.job.ownership import JOB, Owner
+from restyle.job.metadata import SHA256, metadata_of
+from restyle.job.ownership import Owner
 from restyle.job.records import Placed, Placement, build_record, put_record
+from restyle.job.replacing import Replacing
 from restyle.models import Fingerprint, Job, Record, RecordApi, RecordTimes, utc_now
-from restyle.s3.metadata import bounded
 from restyle.s3.store import Stored
-
-#: Bytes of an output's metadata that tell what was done to it.
-MARKS_BYTES = 900
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Made:
 
 
 def store(made: Made, tools: Tools) -> Record:
-    """Outputs first, record last; what stood there before is set aside first."""
+    """Outputs first, then their entry in the index, the record last; what stood there before is set aside first."""
     placement = put_outputs(made, tools)
     work, answer, claim = made.work, made.called.answer, made.called.claim
     api = RecordApi(
@@ -53,6 +51,7 @@ def store(made: Made, tools: Tools) -> Record:
         started=work.started, called=made.called.called, answered=made.called.answered, stored=utc_now()
     )
     record = build_record(work, made.fingerprint, made.prepared, placement, api, times, tools)
+    results.enter(record, work.options, tools)
     put_record(record, tools)
     return record
 
@@ -71,60 +70,15 @@ def put_outputs(made: Made, tools: Tools) -> Placement:
     for sample, one in enumerate(finished):
         planned = place(job, sample, one.picture.content_type, aside)
         placed.append(Placed(recorded(owner.place(planned, one.data), one), planned))
-    replaced = set_aside(made, [one.output.uri for one in placed], owner, tools)
-    told = {
-        JOB: owner.job_id,
-        "fingerprint": made.fingerprint.token,
-        "run_id": made.work.message.run_id,
-        "received": str(len(placed)),
-        "cost": "" if answer.cost is None else str(answer.cost),
-        "request_id": answer.request_id or "",
-        "marks": marks.model_dump_json(exclude_defaults=True),
-    }
-    told = bounded(told, longest={"marks": MARKS_BYTES})
+    replacing = Replacing(made.work, made.known, made.fingerprint.token, owner, tools)
+    replaced = replacing.set_aside([one.output.uri for one in placed], suspect=bool(made.suspect))
+    told = metadata_of(
+        owner.job_id, made.fingerprint.token, made.work.message.run_id, len(placed), answer.cost, answer.request_id,
+        marks,
+    )  # fmt: skip
     for (output, _), one in zip(placed, finished, strict=True):
         tools.store.put(
-            output.uri, one.data, content_type=output.content_type, metadata=told,
+            output.uri, one.data, content_type=output.content_type, metadata={**told, SHA256: output.sha256},
             storing=made.work.options.outputs.storing,
         )  # fmt: skip
     return Placement(placed, marks, replaced)
-
-
-def set_aside(made: Made, new: list[str], owner: Owner, tools: Tools) -> list[str]:
-    """Copies what the new outputs replace to replaced/, and removes the record before the first of them is put.
-
-    Nothing is touched that has become somebody else's since.
-    """
-    if made.known is None:
-        return []
-    copies = []
-    known = [output.uri for output in made.known.outputs]
-    if made.suspect:
-        gone = [uri for uri in known if uri in new]  # a better picture of before stays where people look for it
-    elif made.known.marks.suspect:
-        gone = known + [uri for uri in new if uri not in known]  # a picture of before may have stayed there
-    else:
-        gone = known
-    for uri in gone:
-        if made.work.options.keep_replaced:
-            copy = tools.workspace.replaced(made.work.message.run_id, uri)
-            # Where this is tried again, the copy is the picture of before, and the new one may be in its place.
-            if tools.store.head(copy) is None and not _copied(uri, copy, owner, tools):
-                continue
-            copies.append(copy)
-        if uri not in new and (head := owner.head(uri)) and owner.owns(uri, head):
-            tools.store.delete(uri)
-    tools.store.delete(tools.workspace.record(made.job.id, made.job.variant))
-    return copies
-
-
-def _copied(uri: str, copy: str, owner: Owner, tools: Tools) -> bool:
-    """Copies an output of before, where it is there and still this job's."""
-    head = owner.head(uri)
-    if head is None or not owner.owns(uri, head):
-        return False
-    try:
-        tools.store.copy(uri, copy)
-    except InputNotFound:
-        return False  # somebody removed it: nothing is left to keep
-    return True

@@ -15,6 +15,7 @@ from restyle.job.modes import Door
 from restyle.job.parked.aside import Aside
 from restyle.job.parked.on_disk import Spool
 from restyle.job.parked.unsaved import Unsaved
+from restyle.job.result_keys import result_key
 from restyle.keys import Workspace
 from restyle.models import Message, Params, RunOptions, request_digest, utc_now
 from restyle.runtime.memory import Room
@@ -74,6 +75,14 @@ class Work:
     def request_of(self, params: Params) -> str:
         """The same, were these the job's parameters."""
         return request_digest(params, self.options.model, self.options.preparation)
+
+    def result_key(self, sha256: str) -> str:
+        """What stands for the result, whoever asks for it, of an input with this sha256; empty: nobody shares it."""
+        message = self.message
+        return result_key(
+            sha256, message.job.params, self.options,
+            job_id=message.job_id, run_id=message.run_id, variant=message.job.variant,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,11 @@ LONGEST_PART = 250
 SUFFIXES = {"image/jpeg": (".jpg", ".jpeg"), "image/png": (".png",), "image/webp": (".webp",)}
 
 
+def suffix_of(content_type: str) -> str:
+    """The suffix of a picture, with its dot; empty for what is none."""
+    return SUFFIXES.get(content_type, ("",))[0]
+
+
 def place(job: Job, sample: int, content_type: str, aside: Workspace | None = None) -> str:
     """The URI of one sample.
 

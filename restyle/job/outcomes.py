@@ -27,12 +27,9 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
 
 def outcome_of(record: Record, price: float, disbelieved: str = "") -> Outcome:
     """How a job ended that this record is of; its cost by this price, where the API told none to be believed."""
-    cost = record.api.cost
-    if cost is None:
-        cost = priced(record.samples_received, record.params, price)
     return Outcome(
         outcome=OutcomeKind.SUCCEEDED,
-        credits=round(cost, 6),
+        credits=round(credits_of(record, price), 6),
         seed=record.params.seed,
         outputs=tuple(output.uri for output in record.outputs),
         etag=record.fingerprint.etag,
@@ -49,11 +46,14 @@ def reread(record: Record, tools: Tools) -> Ended:
     return replace(found, outcome=found.outcome.model_copy(update={"credits": 0.0}), found=None)
 
 
-def skipped(record: Record) -> Ended:
-    """The outcome of a job that an earlier run did."""
+def skipped(record: Record, run_id: str) -> Ended:
+    """The outcome of a job that an earlier run did, or whose picture another one has paid for."""
+    is_reused = record.reused_from is not None and record.run_id == run_id
     return Ended(
         Outcome(
             outcome=OutcomeKind.SKIPPED,
+            reused=is_reused,
+            saved=record.reused_from.cost if record.reused_from and is_reused else 0.0,
             seed=record.params.seed,
             outputs=tuple(output.uri for output in record.outputs),
             etag=record.fingerprint.etag,
@@ -67,6 +67,12 @@ def skipped(record: Record) -> Ended:
 def priced(samples: int, params: Params, price: float) -> float:
     """Credits by the configured price, where the API does not tell its own."""
     return price * samples * params.num_inference_steps / PRICED_STEPS
+
+
+def credits_of(record: Record, price: float) -> float:
+    """Credits that the call cost which a record is of."""
+    cost = record.api.cost
+    return priced(record.samples_received, record.params, price) if cost is None else cost
 
 
 def cost_of(answer: Answer, params: Params, price: float) -> float:

@@ -12,16 +12,15 @@ from dataclasses import dataclass, field
 
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.job.locations import LONGEST_PART
+from restyle.job.metadata import JOB
 from restyle.keys import Workspace, sample_uri
 from restyle.models import Job, Record
 from restyle.s3.store import Head, Store
 
-#: The key of the metadata that names the job.
-JOB = "job_id"
 #: Samples that a job can have.
 _SAMPLES = 4
-#: Bytes of an object that are read to see whose it is, where nothing else tells.
-_READ = 64_000_000
+#: Bytes of an object that are read to see whose it is, or what, where nothing else tells.
+LARGEST = 64_000_000
 
 
 @dataclass
@@ -97,7 +96,7 @@ class Owner:
     def _is_named_in(self, uri: str) -> bool:
         """Whether the picture that lies there names this job as the one that made it."""
         try:
-            return self.job_id.encode() in self.store.get(uri, max_bytes=_READ).data
+            return self.job_id.encode() in self.store.get(uri, max_bytes=LARGEST).data
         except (InputNotFound, InvalidImage):
             return False
 

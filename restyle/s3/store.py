@@ -147,7 +147,7 @@ class Store:
     ) -> str:
         """Writes a whole object and returns its ETag; `storing` has its storage class, encryption, headers, tags."""
         bucket, key = split_uri(uri)
-        headers = {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in metadata.items()}
+        headers = _quoted(metadata)
         extra: Any = {**_held(storing), **_headers(storing)}
 
         def ask() -> str:
@@ -159,13 +159,9 @@ class Store:
                     return etag
             with translated(uri):
                 answer = client.put_object(
-                    Bucket=bucket,
-                    Key=key,
-                    Body=cast("bytes", data),
-                    ContentType=content_type,
-                    Metadata=headers,
+                    Bucket=bucket, Key=key, Body=cast("bytes", data), ContentType=content_type, Metadata=headers,
                     **extra,
-                )
+                )  # fmt: skip
             return answer.get("ETag", "").strip('"')
 
         return self.patiently(ask)
@@ -194,26 +190,35 @@ class Store:
         return True
 
     @metrics.s3("copy")
-    def copy(self, source: str, target: str, storing: Storing | None = None) -> None:
-        """Copies an object with its metadata; between the embedded bucket and another by way of this machine.
+    def copy(
+        self, source: str, target: str, storing: Storing | None = None, *,
+        content_type: str = "", metadata: Mapping[str, str] | None = None,
+    ) -> str:  # fmt: skip
+        """Copies an object, between the embedded bucket and another by way of this machine; returns the copy's ETag.
 
-        A copy keeps the headers and tags of its source; its storage class and encryption are those of `storing`.
+        A copy keeps the headers and tags of its source; its storage class and encryption are those of `storing`. With
+        `metadata` it has these in the place of its source's, `content_type`, and headers and tags as `storing` says.
         """
         source_bucket, source_key = split_uri(source)
         bucket, key = split_uri(target)
         if self._is_embedded(bucket) != self._is_embedded(source_bucket):
             stored = self.get(source)
-            self.put(target, stored.data, content_type=stored.content_type, metadata=stored.metadata, storing=storing)
-            return
+            values = stored.metadata if metadata is None else metadata
+            return self.put(target, stored.data, content_type=stored.content_type, metadata=values, storing=storing)
+        extra: Any = _held(storing)
+        if metadata is not None:
+            extra |= {"MetadataDirective": "REPLACE", "Metadata": _quoted(metadata), "ContentType": content_type}
+            extra |= _headers(storing) | ({"TaggingDirective": "REPLACE"} if storing and storing.tags else {})
 
-        def ask() -> None:
+        def ask() -> str:
             with translated(source):
-                self._client(bucket).copy_object(
-                    Bucket=bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}, **_held(storing)
+                answer = self._client(bucket).copy_object(
+                    Bucket=bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}, **extra
                 )
+            return answer.get("CopyObjectResult", {}).get("ETag", "").strip('"')
 
         try:
-            self.patiently(ask)
+            return self.patiently(ask)
         except ObjectRefused as error:
             # S3 does not say which of the two it refuses: the source, unless that may be looked at.
             error.uri = target if self.head(source) else source
@@ -354,6 +359,11 @@ class Store:
 
         opened = open_client(endpoint, connections=self._connections, seconds=self._seconds)
         return opened.client, Objects(opened, connections=self._connections, seconds=self._seconds)
+
+
+def _quoted(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata as headers carry them."""
+    return {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in metadata.items()}
 
 
 def _held(storing: Storing | None) -> Any:

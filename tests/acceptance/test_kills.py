@@ -64,13 +64,15 @@ def kill(process: subprocess.Popen[str]) -> None:
     "options", [(), pytest.param(("--overwrite", "--new-seed"), marks=pytest.mark.long)], ids=["plain", "overwrite"]
 )
 @pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.long), "after"])
+@pytest.mark.parametrize("folder", ["records", pytest.param("results", marks=pytest.mark.long)])
 def test_killed_around_the_record(
-    fleet: FleetOf, sandbox: SandboxServer, s3_proxy: Proxy, when: Literal["before", "after"], options: tuple[str, ...]
-) -> None:
-    """Between output and record, the record is written from what is there; between record and outcome, it counts."""
+    fleet: FleetOf, sandbox: SandboxServer, s3_proxy: Proxy, folder: str, when: Literal["before", "after"],
+    options: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Between output and record, the record is written from what is there, or from the index; after it, it counts."""
     write_catalog(fleet.command.folder, 1)
     run_id = fleet.submit("photo of {id}", *options)
-    put = f"PUT /{fleet.workspace.uri.removeprefix('s3://')}/records/".encode()
+    put = f"PUT /{fleet.workspace.uri.removeprefix('s3://')}/{folder}/".encode()
     victims: list[subprocess.Popen[str]] = []
     s3_proxy.once(put, lambda: kill(victims[0]), when=when)
     with through(fleet, s3_proxy=s3_proxy).worker() as first:
@@ -81,11 +83,12 @@ def test_killed_around_the_record(
     assert (done["succeeded"], done["failed"], sandbox.calls, sandbox.charged) == (1, 0, 1, 1)
     (record,) = fleet.store.list(fleet.workspace.under("records") + "/")
     assert Record.model_validate_json(fleet.store.get(record.uri).data).run_id == run_id
+    assert fleet.command("audit", "--json").json["findings"] == []
 
 
 STEPS: dict[str, tuple[bytes, Literal["before", "after"]]] = {
-    "results before": (b"/results/", "before"),
-    "results after": (b"/results/", "after"),
+    "results before": (b"/results/000", "before"),
+    "results after": (b"/results/000", "after"),
     "close before": (b"close_shard", "before"),
     "close after": (b"close_shard", "after"),
     "open before": (b"open_shard", "before"),

@@ -90,8 +90,7 @@ def written_keys(job: Any, workspace: Workspace) -> list[str]:
     outputs = [
         sample_uri(job.output, n, job.params.samples, suffix) for suffix in ("", ".png", ".webp") for n in samples
     ]
-    replaced = [workspace.replaced("20260131T021500Z-ab12cd", output) for output in outputs]
-    return [workspace.record(job.entry.id, job.variant), *outputs, *replaced]
+    return [workspace.record(job.entry.id, job.variant), *outputs]
 
 
 def well_kept(uri: str) -> bool:

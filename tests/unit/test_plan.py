@@ -366,6 +366,26 @@ def test_estimates(asked: dict[str, Any], calls: int, samples: int, credits: flo
     assert found.at_most
 
 
+@pytest.mark.parametrize(
+    ("asked", "settings", "distinct"),
+    [
+        ({"prompt": "in felt"}, {}, 6),
+        ({"prompt": "photo of {id}"}, {}, 12),
+        ({"prompt": "in felt", "sets": ["seed=7"]}, {}, 6),
+        ({"prompt": "in felt", "sets": ["seed=-1"]}, {}, 12),
+        ({"prompt": "in felt", "new_seed": True}, {}, 12),
+        ({"prompt": "in felt"}, {"reuse": False}, 12),
+        ({"variants": "v.json"}, {}, 18),
+    ],
+)
+def test_jobs_that_share_a_result(asked: dict[str, Any], settings: dict[str, Any], distinct: int) -> None:
+    """Rows with one picture and one recipe come to one result, unless each is to have a picture of its own."""
+    variants = [{"name": "felt", "prompt": "in felt"}, {"name": "wool", "prompt": "in wool", "reuse": False}]
+    Path("v.json").write_text(json.dumps(variants))
+    rows = [{"id": f"item-{n}", "image": f"s3://in/{n // 2}.jpg"} for n in range(12)]
+    assert plan(write(rows), settings, **asked).distinct == distinct
+
+
 def test_dollars() -> None:
     """Credits are shown in dollars too."""
     assert plan(write(rows_of(100)), {"credit_price": 0.5}).estimate.dollars == 1.0

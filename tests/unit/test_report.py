@@ -18,6 +18,7 @@ from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Ru
 WORKSPACE = Workspace("s3://bucket/team")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 EVERY = frozenset({"succeeded", "skipped", "failed", "pending"})
+NONE_REUSED = {"reused": 0, "saved": 0.0}
 
 
 def a_run(**changes: Any) -> Run:
@@ -208,8 +209,8 @@ def test_summary_counts() -> None:
     snapshot: dict[str, object] = {"status": "suspended", "credits_before": 10.0, "credits_after": 9.5}
     summary = summarise(a_run(), tally_of(rows), snapshot, links())
     assert summary["variants"] == {
-        "oak": {"succeeded": 1, "skipped": 0, "failed": 1, "pending": 1, "suspect": 0, "credits": 0.1},
-        "marble": {"succeeded": 1, "skipped": 0, "failed": 1, "pending": 0, "suspect": 0, "credits": 0.2},
+        "oak": {"succeeded": 1, "skipped": 0, "failed": 1, "pending": 1, "suspect": 0, "credits": 0.1, **NONE_REUSED},
+        "marble": {"succeeded": 1, "skipped": 0, "failed": 1, "pending": 0, "suspect": 0, "credits": 0.2} | NONE_REUSED,
     }
     assert summary["errors"] == {"invalid_image": {"count": 2, "message": "first"}}
     assert summary["credits"] == {"counted": 0.3, "account": {"before": 10.0, "after": 9.5, "spent": 0.5}}

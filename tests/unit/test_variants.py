@@ -66,6 +66,21 @@ def test_every_form_reads_the_same(content: str, name: str) -> None:
     assert list(found.items()) == [("oak", OAK), ("pine-4b", {"prompt": "on pine"})]
 
 
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ('[{"name": "oak", "prompt": "p", "reuse": false}, {"name": "sea", "prompt": "p"}]', "v.json"),
+        ("name,prompt,reuse\noak,p,False\nsea,p,\n", "v.csv"),
+    ],
+)
+def test_a_variant_of_pictures_of_their_own(content: str, name: str) -> None:
+    """`reuse` is no parameter: it says whether jobs may share a picture."""
+    Path(name).write_text(content)
+    found = load_variants(name, store=None)
+    assert {variant.name: variant.reuse for variant in found} == {"oak": False, "sea": True}
+    assert all(dict(variant.params) == {"prompt": "p"} for variant in found)
+
+
 def test_defaults_of_a_file_lie_below_its_variants() -> None:
     """`defaults` fills what a variant leaves open."""
     found = load(json.dumps({"defaults": {"strength": 0.9, "seed": 7}, "variants": LIST}))
@@ -104,6 +119,7 @@ def test_a_cell_with_line_ends() -> None:
         ({"name": "oak", "prompt": ["x"]}, 'oak.prompt: ["x"] is not text'),
         ({"name": "oak", "prompt": "a {"}, "oak.prompt: has a lone {"),
         ({"name": "oak", "negative_prompt": "}"}, "oak.negative_prompt: has a lone }"),
+        ({"name": "oak", "reuse": "perhaps"}, "oak.reuse: is true or false"),
         ({"name": "a b"}, "a b.name: a variant's name is 1-64 of"),
         ({"name": ""}, ".name: a variant's name is 1-64 of"),
         ({"name": "oak/dark"}, "oak/dark.name: a variant's name is 1-64 of"),

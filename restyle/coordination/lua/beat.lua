@@ -25,9 +25,16 @@ local function put_back(job, at, call)
     end_lease(job)
     redis.call('HSET', lease_key(job), 'run', at.run, 'shard', at.shard, 'index', at.index, 'worker', worker,
       'token', call.token, 'epoch', redis.call('GET', epoch_key) or '0', 'number', call.number,
-      'calling', string.format('%.0f', call.since), 'reserved', call.reserved, 'periods', call.periods)
+      'calling', string.format('%.0f', call.since), 'reserved', call.reserved, 'periods', call.periods,
+      'result', call.result or '')
     redis.call('HINCRBYFLOAT', run_key(at.run), 'reserved', call.reserved)
     redis.call('INCRBYFLOAT', reserved_key, call.reserved)
+  end
+  if (call.result or '') ~= '' then
+    local claimed = redis.call('GET', result_key(call.result))
+    if not claimed or claimed == 'job:' .. job then
+      redis.call('SET', result_key(call.result), 'job:' .. job, 'PX', result_life)
+    end
   end
   if has_lost and call.request ~= '' and redis.call('EXISTS', request_key(job)) == 0 then
     note_request(job, call.made_from, call.request)

@@ -2,7 +2,7 @@
 -- worker, run, shard, index, job, token, looked (0/1), age of the look-up (ms), max age (ms), interval (us; 0: no limit),
 -- weight (samples of 30 steps), price, ceiling (credits a sample of 30 steps; 0: none), least credits to leave,
 -- then for the day and for the month: name, budget (0: none), end (ms); what the result is to be made from; the highest
--- count seen; the job's variant
+-- count seen; the job's variant; the result's key, by content ('': nobody shares it)
 -- -> {drop, why} | {wait, ms} | {parked} | {look} | {refused, what the API said, status}
 --  | {go, epoch, calls so far, doubts so far, number, credits set aside, periods, incarnation}
 --  | {submitted, and the same, the request JSON}
@@ -35,14 +35,36 @@ local function grant(...)
   return number
 end
 
+-- One picture and one recipe are called for once: who asks for a result that another job's call is out for waits, and
+-- looks for it once that has ended.
+local result = arg(24) or ''
+local claimed = result ~= '' and redis.call('GET', result_key(result)) or ''
+local function is_called_for()
+  local other = string.match(claimed, '^job:(.+)$')
+  if not other or other == job then return false end
+  return redis.pcall('HGET', lease_key(other), 'result') == result or answer_waits(other)
+end
+local function take_result()
+  if result == '' or is_called_for() then return end
+  redis.call('SET', result_key(result), 'job:' .. job, 'PX', result_life)
+end
+local function has_ended_since()
+  local at = tonumber(string.match(claimed, '^ended:(%d+)$'))
+  if not at then return false end
+  if at > now then return not looked end -- the clock was set back
+  return at >= now - age - 1
+end
+
 if redis.call('EXISTS', parked_key(job)) == 1 then
-  grant()
+  grant('result', result)
+  take_result()
   give_back(request_key(job))
   return { 'parked' }
 end
 local calls = tonumber(redis.call('HGET', shard_key(run, shard), 'c:' .. index) or 0)
 local doubts = doubts_of(run, shard, index, job)
-if is_old or not looked and (age > max_age or calls + doubts > 0 or redis.call('EXISTS', done_key(job)) == 1) then
+local is_doubtful = not looked and (age > max_age or calls + doubts > 0 or redis.call('EXISTS', done_key(job)) == 1)
+if is_old or is_doubtful or has_ended_since() then
   grant()
   return { 'look' }
 end
@@ -54,7 +76,8 @@ local estimate = weight * (ceiling > 0 and ceiling or math.max(seen, price))
 local periods = periods_of(now, arg(15), arg(18))
 local function call(verdict, ...)
   local amount = string.format('%.6f', estimate)
-  local number = grant('calling', now, 'reserved', amount, 'periods', periods)
+  local number = grant('calling', now, 'reserved', amount, 'periods', periods, 'result', result)
+  take_result()
   redis.call('HINCRBYFLOAT', run_key(run), 'reserved', amount)
   redis.call('INCRBYFLOAT', reserved_key, amount)
   return { verdict, epoch, calls, doubts, number, amount, periods, incarnation, ... }
@@ -68,6 +91,7 @@ if request[1] and request[1] == arg(21) then
 end
 
 end_lease(job)
+if is_called_for() then return { 'wait', 250 } end
 local ledger = redis.call('HMGET', run_key(run), 'budget', 'credits', 'lost', 'reserved', 'finish_by')
 local reserved = tonumber(redis.call('GET', reserved_key) or 0)
 local limits = {

@@ -178,12 +178,25 @@ local function pay(run, credits, day, month, shard)
   return 1
 end
 
+-- Who calls for a result, by its content (restyle/job/result_keys.py): `job:<job>`, as long as that one's lease stands or
+-- its answer waits to be stored; or `ended:<ms>`, when the last call for it ended, whichever way.
+local function result_key(result) return workspace .. 'result:' .. result end
+-- Milliseconds that a call for a result is believed without a heartbeat of its worker.
+local result_life = 60000
+local function answer_waits(job)
+  return redis.call('EXISTS', spooled_key(job), request_key(job), parked_key(job)) > 0
+end
+
 -- Ends a lease, with what was set aside for its call; where the call may have been paid for all the same, that
 -- counts as spent, and so while a request waits in the API's queue for somebody to take it up again, or the answer on a
 -- disk for somebody to hand it on.
 local function end_lease(job, is_lost)
-  local lease = redis.call('HMGET', lease_key(job), 'run', 'reserved', 'periods', 'shard')
+  local lease = redis.call('HMGET', lease_key(job), 'run', 'reserved', 'periods', 'shard', 'result')
   redis.call('DEL', lease_key(job))
+  if lease[5] and lease[5] ~= '' and not answer_waits(job) then
+    -- Whoever has looked before now whether the result is there looks again.
+    redis.call('SET', result_key(lease[5]), 'ended:' .. string.format('%.0f', now_ms()), 'EX', done_seconds)
+  end
   local amount = tonumber(lease[2] or 0)
   if amount == 0 then return end
   redis.call('HINCRBYFLOAT', run_key(lease[1]), 'reserved', -amount)

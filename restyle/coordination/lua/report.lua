@@ -2,7 +2,8 @@
 -- worker, run, shard, index, job, token, outcome, JSON, calls, credits, record written (0/1), call succeeded (0/1), credits left, recipe,
 -- seconds of the call, weight (samples of 30 steps), day, month, suspect (0/1), lag of the call (ms; see below),
 -- of one whose record was found: when its call began (ms; else ''), its attempts and its doubts before;
--- variant, id of the entry, how it ended ('good', 'suspect', or the error's code), and in words
+-- variant, id of the entry, how it ended ('good', 'suspect', or the error's code), and in words;
+-- reused (0/1), credits that this saved
 -- -> 1 counted, 0 not the first, -1 the shard is not open
 local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
 local outcome, json, calls, credits = arg(7), arg(8), tonumber(arg(9)), arg(10)
@@ -180,6 +181,10 @@ if first == 1 then
   redis.call('HINCRBY', key, 'n', 1)
   redis.call('HINCRBY', run_key(run), outcome, 1)
   if arg(19) == '1' then redis.call('HINCRBY', run_key(run), 'suspect', 1) end
+  if arg(28) == '1' then
+    redis.call('HINCRBY', run_key(run), 'reused', 1)
+    redis.call('HINCRBYFLOAT', run_key(run), 'saved', arg(29))
+  end
   local counts = redis.call('HMGET', key, 'c:' .. index, 'd:' .. index)
   redis.call('HINCRBY', run_key(run), 'attempts', counts[1] or 0)
   redis.call('HINCRBY', run_key(run), 'in_doubt', counts[2] or 0)

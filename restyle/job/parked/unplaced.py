@@ -17,7 +17,7 @@ from restyle.coordination.progress import Ended, failed
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.job.commit import Made
 from restyle.job.context import Called, Tools, Work
-from restyle.job.locations import SUFFIXES, place
+from restyle.job.locations import place, suffix_of
 from restyle.job.outcomes import cost_of, succeeded
 from restyle.job.parked import in_redis
 from restyle.models import Record
@@ -55,7 +55,7 @@ def set_aside(made: Made, reason: str, tools: Tools) -> Ended:
         return _not_stored(made, reason, tools.aside.notes(message.run_id, message.job_id)[0])
     images = []
     for sample, (picture, data) in enumerate(zip(made.pictures, called.answer.images, strict=True)):
-        suffix = SUFFIXES.get(picture.content_type, ("",))[0]
+        suffix = suffix_of(picture.content_type)
         uri = tools.workspace.unplaced(message.run_id, message.job_id, sample, suffix)
         tools.store.put(uri, data, content_type=picture.content_type)
         images.append(uri)

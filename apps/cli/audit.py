@@ -1,0 +1,92 @@
+"""audit: what in a workspace leads nowhere, and what nobody leads to."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+import typer
+
+from apps.cli import options
+from apps.session import session
+from apps.terminal.console import print_json, say, talk
+from reports.audit import Finding, Kind
+from reports.audit import audit as look_through
+from reports.audit import mend as mend_all
+from restyle.errors import ConfigurationError
+
+_SHOWN = 20
+_TOLD = {
+    Kind.RECORD: (
+        "records whose pictures are gone",
+        "removed, and the next run makes or copies the pictures again",
+    ),
+    Kind.OUTPUT: ("pictures that no record names", "moved to replaced/, where they can still be reused"),
+    Kind.ENTRY: ("entries of the index that lead to no picture", "removed"),
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(epilog="Examples: restyle audit · restyle audit --mend")(audit)
+
+
+def audit(
+    mend: bool = typer.Option(False, "--mend", help="After the list and a yes, put in order what is wrong."),
+    sandbox: options.Sandbox = False,
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    as_json: options.Json = False,
+) -> None:
+    """Look for records without pictures, pictures without records, and entries of the index that lead nowhere."""
+    mended: list[str] = []
+    with session(options.settings_from(sandbox=sandbox)) as here:
+        with talk.status("Looking through the workspace…"):
+            found = list(look_through(here.store, here.workspace))
+        _show(found)
+        if found and mend:
+            # A worker may be between a picture and its record.
+            for run in here.control.unfinished():
+                raise ConfigurationError(
+                    f"run {run.run_id} is not over: nothing was mended; wait for its end, or type:"
+                    f" restyle cancel {run.run_id}"
+                )
+            _ask(yes=yes)
+            with talk.status("Mending…"):
+                mended = mend_all(found, here.store, here.workspace)
+            say(f"{len(mended):,} of {len(found):,} mended." + _stayed(found, mended))
+    if as_json:
+        kinds = Counter(finding.kind.value for finding in found)
+        print_json({
+            "found": {kind.value: kinds[kind.value] for kind in Kind},
+            "findings": [{"kind": one.kind.value, "uri": one.uri, "detail": one.detail} for one in found],
+            "mended": len(mended),
+        })  # fmt: skip
+
+
+def _stayed(found: list[Finding], mended: list[str]) -> str:
+    return "" if len(found) == len(mended) else " What restyle has not made, or is in order by now, stays as it is."
+
+
+def _show(found: list[Finding]) -> None:
+    if not found:
+        say("Records, pictures and the index agree.")
+        return
+    for kind, (what, then) in _TOLD.items():
+        ours = [finding for finding in found if finding.kind is kind]
+        if not ours:
+            continue
+        say(f"{len(ours):,} {what}; with --mend they are {then}:", "yellow")
+        for finding in ours[:_SHOWN]:
+            say(f"  {finding.uri}" + (f": {finding.detail}" if finding.detail else ""), "dim")
+        if len(ours) > _SHOWN:
+            say(f"  … and {len(ours) - _SHOWN:,} more; all of them: --json", "dim")
+
+
+def _ask(*, yes: bool) -> None:
+    """Asks once on a terminal; raises ConfigurationError where the answer is no, or nobody can be asked."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and talk.is_terminal):
+        raise ConfigurationError("nothing was mended: add --yes, or leave out --mend to look only")
+    if not typer.confirm("Mend it?", err=True):
+        raise ConfigurationError("stopped before anything was mended")
