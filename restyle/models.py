@@ -209,6 +209,9 @@ class Run(Value):
     schedule: str | None = None
     shards: int
     planned: int
+    unchanged: int = 0
+    """Jobs that were known to be done as it was planned: they are in no shard, but in so many objects of their own."""
+    unchanged_parts: int = 0
     variants: int = 0
     """How many its jobs are of; 0: not known."""
     invalid: int = 0
@@ -266,6 +269,8 @@ class Outcome(Value):
     warning: str = ""
     suspect: tuple[str, ...] = ()
     """Why its pictures look wrong, though the API answered with them: restyle/job/quality.py has the words."""
+    stored: tuple[str, ...] = ()
+    """`Record.stored`: by this a listing shows later that all of it is as it was."""
 
 
 class Message(Value):
@@ -308,6 +313,8 @@ class RecordOutput(Value):
     width: int
     height: int
     content_type: str
+    etag: str = ""
+    """As S3 had it when it was put; empty where that is not known."""
 
 
 class RecordApi(Value):
@@ -360,14 +367,26 @@ class Record(Value):
     version: str
     _beyond: dict[str, Any] = PrivateAttr(default_factory=dict)
     """Keys that another version of restyle wrote beside these; they stay where the record is written anew."""
+    _etag: str = PrivateAttr("")
 
     @classmethod
-    def read(cls, text: str | bytes) -> Self:
+    def read(cls, text: str | bytes, etag: str = "") -> Self:
         """As of every value; and what is not known of a record is not lost."""
         record = super().read(text)
         fields = json.loads(text)
         record._beyond = {name: fields[name] for name in fields.keys() - cls.model_fields.keys()}  # noqa: SLF001 - its own
+        record.lies_as(etag)
         return record
+
+    def lies_as(self, etag: str) -> None:
+        """Notes the ETag of this very text in S3."""
+        self._etag = etag
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Its ETag, then of each output the bytes and the ETag: `48213 5d4140…`. Empty where its own is not known."""
+        outputs = (f"{output.bytes} {output.etag}".rstrip() for output in self.outputs)
+        return (self._etag, *outputs) if self._etag else ()
 
     def as_json(self) -> str:
         """As it is stored."""

@@ -191,6 +191,9 @@ def continued(plan: Draft, here: Session) -> Run | None:
 def write_plan(plan: Draft, here: Session) -> Run:
     """Pass 2: uploads and shards. The run exists once it is submitted, where no other unfinished run has its jobs."""
     with talk.status("Writing the plan…"):
-        return write_shards(
+        run = write_shards(
             plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=who()
         )
+    if run.unchanged:
+        say(f"{run.unchanged:,} of {run.planned:,} jobs are done, and have not changed since.", "dim")
+    return run

@@ -85,7 +85,7 @@ def _adopt(work: Work, fingerprint: Fingerprint, prepared: Prepared, left: list[
             finished = Finished(stored.data, images.verify(stored.data))
         except MalformedResponse:
             return None  # it is broken since, and as good as missing
-        outputs.append(Placed(recorded(uri, finished), planned))
+        outputs.append(Placed(recorded(uri, finished, stored.etag), planned))
     cost = float(metadata["cost"]) if metadata.get("cost") else None
     now = utc_now()
     placement = Placement(outputs, _marks_in(metadata), run_id=metadata.get("run_id", ""))

@@ -82,12 +82,14 @@ def put_outputs(made: Made, tools: Tools) -> Placement:
         "marks": marks.model_dump_json(exclude_defaults=True),
     }
     told = bounded(told, longest={"marks": MARKS_BYTES})
-    for (output, _), one in zip(placed, finished, strict=True):
-        tools.store.put(
+    put = []
+    for (output, planned), one in zip(placed, finished, strict=True):
+        etag = tools.store.put(
             output.uri, one.data, content_type=output.content_type, metadata=told,
             storing=made.work.options.outputs.storing,
         )  # fmt: skip
-    return Placement(placed, marks, replaced)
+        put.append(Placed(output.model_copy(update={"etag": etag}), planned))
+    return Placement(put, marks, replaced)
 
 
 def set_aside(made: Made, new: list[str], owner: Owner, tools: Tools) -> list[str]:

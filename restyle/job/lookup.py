@@ -19,7 +19,7 @@ def find_record(message: Message, store: Store, workspace: Workspace) -> Record 
     if found is None:
         return None
     try:
-        return Record.read(found.data)
+        return Record.read(found.data, found.etag)
     except ValidationError:
         return None
 

@@ -40,6 +40,7 @@ def outcome_of(record: Record, price: float, disbelieved: str = "") -> Outcome:
         seconds=record.api.seconds,
         warning=_warning(record, disbelieved),
         suspect=record.marks.suspect,
+        stored=record.stored,
     )
 
 
@@ -60,6 +61,7 @@ def skipped(record: Record) -> Ended:
             fingerprint=record.fingerprint.token,
             warning="; ".join(filter(None, (quality.told(record.marks.suspect), beside_text(record)))),
             suspect=record.marks.suspect,
+            stored=record.stored,
         )
     )
 

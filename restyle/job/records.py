@@ -74,4 +74,4 @@ def build_record(
 def put_record(record: Record, tools: Tools) -> None:
     """Writes the record: from here on the job is done."""
     text = record.as_json().encode()
-    tools.store.put(tools.workspace.record(record.id, record.variant), text, content_type=JSON)
+    record.lies_as(tools.store.put(tools.workspace.record(record.id, record.variant), text, content_type=JSON))

@@ -78,9 +78,10 @@ def _renewed(
     if uri != output.uri and record.marks.suspect and work.options.keep_replaced:
         _keep(uri, work, tools)
     if content_type == output.content_type and not _is_marked_anew(work, record):
-        if uri != output.uri:
-            tools.store.copy(output.uri, uri, options.storing)
-        return output.model_copy(update={"uri": uri}), marks, planned
+        if uri == output.uri:
+            return output, marks, planned
+        tools.store.copy(output.uri, uri, options.storing)
+        return output.model_copy(update={"uri": uri, "etag": ""}), marks, planned
     stored = tools.store.find(output.uri)
     if stored is None:
         return output, marks, output.uri  # somebody removed it: there is nothing to mark
@@ -90,10 +91,10 @@ def _renewed(
     uri = planned if planned == output.uri else owner.place(planned)
     marks = made.model_copy(update={"suspect": marks.suspect})
     metadata = stored.metadata | {JOB: owner.job_id, "marks": marks.model_dump_json(exclude_defaults=True)}
-    tools.store.put(
+    etag = tools.store.put(
         uri, finished.data, content_type=finished.picture.content_type, metadata=metadata, storing=options.storing
     )
-    return recorded(uri, finished), marks, planned
+    return recorded(uri, finished, etag), marks, planned
 
 
 def _place(work: Work, sample: int, content_type: str, marks: Marks, tools: Tools) -> str:
