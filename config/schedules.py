@@ -164,6 +164,8 @@ class Schedule(Table):
     max_failures: BrakeLimit | None = None
     max_suspects: BrakeLimit | None = None
     priority: Literal["high", "normal", "low"] = "normal"
+    wait_credits: bool = True
+    """Whether its runs go on by themselves once the account has credits again."""
     labels: Labels = {}
     """Of its runs, whose name is the schedule's."""
     notify: Notify | None = None

@@ -189,7 +189,9 @@ class Notifications:
             standing = [one for one in self._suspensions(run.run_id) if one.reason == notice.reason]
             if not standing or round(standing[0].since) != notice.since:
                 raise Untrue("it is lifted by now")
-            step = next_step(standing[0], run.run_id, sandbox=run.options.sandbox, budget=run.budget)
+            step = next_step(
+                standing[0], run.run_id, sandbox=run.options.sandbox, budget=run.budget, waits=run.wait_credits
+            )
             more, why = {"reason": notice.reason, "next": step}, []
         now = snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
         payload = {

@@ -210,15 +210,15 @@ class Run(Value):
     shards: int
     planned: int
     unchanged: int = 0
-    """Jobs that were known to be done as it was planned: they are in no shard, but in so many objects of their own."""
     unchanged_parts: int = 0
-    variants: int = 0
-    """How many its jobs are of; 0: not known."""
+    """Jobs that were known to be done as it was planned are in no shard, but in so many objects of their own."""
+    variants: int = 0  # that its jobs are of; 0: not known
     invalid: int = 0
     budget: float | None = None
     """Credits that it may spend."""
     finish_by: UtcTime | None = None
     """No call begins that is not expected to end by then."""
+    wait_credits: bool = False
     approved: bool = True
     """Whether more than the sample may run."""
     by: str = ""

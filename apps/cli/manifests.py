@@ -60,6 +60,7 @@ def run(
     max_failures: options.MaxFailures = None,
     max_suspects: options.MaxSuspects = None,
     max_duration: options.MaxDuration = None,
+    wait_credits: options.WaitCredits = False,
     priority: options.Priority = "normal",
     name: options.Name = "",
     labels: options.Label = None,
@@ -91,7 +92,7 @@ def run(
     """Restyle every image of a manifest: plan, call, store, report."""
     settings = options.settings_from(
         sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage,
-        max_failures=max_failures, max_suspects=max_suspects,
+        max_failures=max_failures, max_suspects=max_suspects, wait_credits=wait_credits or None,
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),
@@ -248,6 +249,7 @@ def submit(
     max_failures: options.MaxFailures = None,
     max_suspects: options.MaxSuspects = None,
     max_duration: options.MaxDuration = None,
+    wait_credits: options.WaitCredits = False,
     priority: options.Priority = "normal",
     name: options.Name = "",
     labels: options.Label = None,
@@ -272,6 +274,7 @@ def submit(
     """Hand a manifest to a running fleet and print the run's id."""
     settings = options.settings_from(
         sandbox=sandbox, max_side=max_side, max_failures=max_failures, max_suspects=max_suspects,
+        wait_credits=wait_credits or None,
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),

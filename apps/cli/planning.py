@@ -181,7 +181,7 @@ def continued(plan: Draft, here: Session) -> Run | None:
         else:
             say(f"Run {run.run_id} of this very plan is unfinished: it goes on. (--new plans afresh.)", "bold")
             limits = {name: getattr(plan.options, name) for name in ("max_failures", "max_suspects")}
-            here.control.resume(run.run_id, limits=limits)
+            here.control.resume(run.run_id, limits=limits, wait_credits=plan.wait_credits)
         if (plan.request.name or run.name, {**run.labels, **plan.request.labels}) != (run.name, run.labels):
             say("It keeps the name and the labels that it was planned with.", "yellow")
         return run

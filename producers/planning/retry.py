@@ -131,6 +131,7 @@ def retry_draft(run: Run, rows: Rows, wanted: Slice, settings: Settings, *, work
             for job, outcome in rows()
             if wanted.has(job, outcome)
         ),
+        wait_credits=settings.wait_credits,
         notify=settings.notify.told,
     )
 

@@ -79,7 +79,7 @@ ACCOUNT: dict[str, Form] = {
     "failing": Form("hash", objects=True, needs=_words("at turns")),
     "refusers": Form("hash", objects=True, needs=_words("at")),
     "rate": Form("hash", _words("asker alike hold_detail hold_by")),
-    "rate:asks": _STRING,
+    "rate:asks": _STRING, "balance": _COUNT, "balance:asked": _STRING,
 }  # fmt: skip
 #: The keys that carry the name of a worker, a job, a period or a right.
 NAMED: dict[str, Form] = {
