@@ -11,6 +11,8 @@ import json
 import os
 import posixpath
 import re
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache, partial
@@ -26,7 +28,7 @@ from producers.manifest.source import Source, remote, wrong
 from producers.manifest.tables import columnar
 from producers.manifest.tables.spooled import Spooled
 from restyle.keys import normalise_id, split_uri
-from restyle.s3.store import Store
+from restyle.s3.store import Listed, Store
 
 #: What the index of a folder that restyle copies outputs to is called.
 INDEX = ".restyle-download.jsonl"
@@ -187,12 +189,45 @@ def copied(directory: Path) -> dict[str, int]:
     return sizes
 
 
+class Remembered:
+    """Objects that S3 lists once, and that are read from a file from then on: each pass over them is of one moment."""
+
+    def __init__(self, listed: Callable[[], Iterator[Listed]]) -> None:
+        """Keeps how to list."""
+        self._listed = listed
+        self._lines: Path | None = None
+
+    def __iter__(self) -> Iterator[Listed]:
+        """Streams the objects; a pass that is broken off is forgotten."""
+        if self._lines is not None:
+            with self._lines.open(encoding="utf-8") as lines:
+                for line in lines:
+                    uri, etag, size, storage_class = json.loads(line)
+                    yield Listed(uri, etag, size, storage_class=storage_class)
+            return
+        descriptor, name = tempfile.mkstemp(prefix="restyle-listing-")
+        path = Path(name)
+        whole = False
+        try:
+            with open(descriptor, "w", encoding="utf-8") as lines:  # noqa: PTH123 - a descriptor
+                for one in self._listed():
+                    lines.write(json.dumps([one.uri, one.etag, one.bytes, one.storage_class]) + "\n")
+                    yield one
+            whole = True
+        finally:
+            if whole and self._lines is None:
+                self._lines = path
+                weakref.finalize(self, path.unlink, missing_ok=True)
+            else:
+                path.unlink()
+
+
 def prefix(uri: str, store: Store) -> Listing:
     """The images below an S3 prefix, with their ETags."""
-    start = len(uri)
+    start, objects = len(uri), Remembered(lambda: store.list(uri))
 
     def images(problems: Problems) -> Iterator[Found]:
-        for listed in store.list(uri):
+        for listed in objects:
             if listed.uri.endswith("/"):
                 continue  # what consoles make to show a folder
             name = listed.uri[start:]

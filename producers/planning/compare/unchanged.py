@@ -66,7 +66,7 @@ class Unchanged:
         for pragma in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -32768", "temp_store = FILE"):
             self._file.execute(f"PRAGMA {pragma}")
         self._file.execute("CREATE TABLE answer (place INTEGER PRIMARY KEY, mark INTEGER, image TEXT, outcome TEXT)")
-        self._file.execute("CREATE TABLE object (uri TEXT, etag TEXT, bytes INTEGER, place INTEGER)")
+        self._file.execute("CREATE TABLE object (kind TEXT, uri TEXT, etag TEXT, bytes INTEGER, place INTEGER)")
         self._file.execute("CREATE TABLE doubtful (place INTEGER PRIMARY KEY)")
         self._answers: list[tuple[object, ...]] = []
         self._objects: list[tuple[object, ...]] = []
@@ -83,14 +83,14 @@ class Unchanged:
         image = self._input_of(wanted, known)
         if not image or not _is_in_place(wanted.places, outputs) or len(stored) != 1 + len(outputs):
             return
-        objects = [(self._workspace.record(wanted.id, wanted.variant), stored[0], -1, place)]
+        objects = [("record", self._workspace.record(wanted.id, wanted.variant), stored[0], -1, place)]
         for uri, told in zip(outputs, stored[1:], strict=True):
             size, _, etag = told.partition(" ")
             if not size.isdecimal() or (self._exact and not etag):
                 return
-            objects.append((uri, etag, int(size), place))
+            objects.append(("output", uri, etag, int(size), place))
         if not wanted.etag:
-            objects.append((image, known.etag, -1, place))
+            objects.append(("input", image, known.etag, -1, place))
         outcome = Outcome(
             outcome=OutcomeKind.SKIPPED, seed=seed, outputs=tuple(outputs), etag=known.etag, fingerprint=known.token,
             stored=tuple(stored), ended=self._ended,
@@ -103,17 +103,19 @@ class Unchanged:
     def confirm(self) -> None:
         """Drops each job of which a listing shows that its record, an output or its input is gone, or another."""
         self._write()
-        rows = self._file.execute("SELECT uri, etag, bytes, place FROM object ORDER BY uri")
-        asked, told = tee(rows)
-        shown = looked_up((uri for uri, _ in groupby(row[0] for row in asked)), self._store, confirm=False)
-        doubtful = (
-            (place,)
-            for (_, seen), (_, objects) in zip(shown, groupby(told, itemgetter(0)), strict=True)
-            for _, etag, size, place in objects
-            if seen is None or (etag and seen.etag != etag) or size not in {-1, seen.bytes}
-        )
-        self._file.executemany("INSERT OR IGNORE INTO doubtful VALUES (?)", doubtful)
+        for kind in ("record", "output", "input"):  # each lies in a place of its own
+            self._file.executemany("INSERT OR IGNORE INTO doubtful VALUES (?)", self._doubtful(kind))
         self._file.execute("DELETE FROM answer WHERE place IN doubtful")
+
+    def _doubtful(self, kind: str) -> Iterator[tuple[int]]:
+        """The places of the jobs that S3 does not confirm."""
+        columns = "uri, etag, bytes, place"
+        asked, told = tee(self._file.execute(f"SELECT {columns} FROM object WHERE kind = ? ORDER BY uri", (kind,)))  # noqa: S608
+        shown = looked_up((uri for uri, _ in groupby(row[0] for row in asked)), self._store, confirm=False)
+        for (_, seen), (_, objects) in zip(shown, groupby(told, itemgetter(0)), strict=True):
+            for _, etag, size, place in objects:
+                if seen is None or (etag and seen.etag != etag) or size not in {-1, seen.bytes}:
+                    yield (place,)
 
     def __iter__(self) -> Iterator[Answer]:
         """The jobs that are unchanged, in the order of the plan."""
@@ -143,7 +145,7 @@ class Unchanged:
     def _write(self) -> None:
         self._file.execute("BEGIN")
         self._file.executemany("INSERT INTO answer VALUES (?, ?, ?, ?)", self._answers)
-        self._file.executemany("INSERT INTO object VALUES (?, ?, ?, ?)", self._objects)
+        self._file.executemany("INSERT INTO object VALUES (?, ?, ?, ?, ?)", self._objects)
         self._file.execute("COMMIT")
         self._answers.clear()
         self._objects.clear()
