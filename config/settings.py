@@ -214,6 +214,8 @@ class Settings(OutputSettings):
     start_again: float = Field(15.0, gt=0)
     """Seconds after which a firing that no worker plans is handed out again."""
 
+    low_credits_hours: float = Field(3.0, ge=0)
+    """Notifications tell when the credits last for less than this at the pace of late; 0: never."""
     notify_secret: SecretStr | None = None
     """Signs what webhooks get."""
     notify_slack: SecretStr | None = None
