@@ -72,7 +72,7 @@ class Params(Value):
 
     def as_sent(self) -> dict[str, Any]:
         """The JSON fields of the request; an empty negative prompt is left out."""
-        sent = self.model_dump()
+        sent = dict(self.__dict__)
         if not self.negative_prompt:
             del sent["negative_prompt"]
         return sent
