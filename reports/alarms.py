@@ -71,8 +71,8 @@ class Watch:
 
     def store(self) -> Iterator[Alarm]:
         """That workers cannot reach S3."""
-        told = self.progress.state.ask("GET", self._store_key) or ""
-        since, _, why = told.partition(" ")
+        text = self.progress.state.ask("GET", self._store_key) or ""
+        since, _, why = text.partition(" ")
         if since.isdecimal() and int(since) <= LATEST:
             yield Alarm(
                 "failing", "store", int(since), f"S3 is out of reach, and nothing is stored or begun: {why[:300]}",
@@ -104,33 +104,33 @@ class Watch:
     def _braked(self, run: Run) -> Iterator[Alarm]:
         for brake in brakes(self.progress.state, run.run_id):
             number = zlib.crc32(brake.variant.encode(errors="replace"))
-            told = f"variant {brake.variant} stands still, the others go on: {brake.detail}"
-            yield Alarm("failing", "variant", number, told, f"restyle report {run.run_id} --status failed")
+            text = f"variant {brake.variant} stands still, the others go on: {brake.detail}"
+            yield Alarm("failing", "variant", number, text, f"restyle report {run.run_id} --status failed")
 
     # -- money ---------------------------------------------------------------------------------------------
 
     def _budgets(self, run: Run) -> Iterator[Alarm]:
         totals = self.progress.totals(run.run_id)
         if run.budget and totals and totals.credits >= NEARLY * run.budget:
-            told = f"{totals.credits:,.2f} of the {run.budget:,.2f} credits of its budget are spent"
+            text = f"{totals.credits:,.2f} of the {run.budget:,.2f} credits of its budget are spent"
             more = f"restyle resume {run.run_id} --budget {2 * run.budget:g}" if totals.pending else ""
-            yield Alarm("budget_80", "run", min(round(run.budget), LATEST), told, more)
+            yield Alarm("budget_80", "run", min(round(run.budget), LATEST), text, more)
         state, limits = self.progress.state, self.fleet.limits.budgets
         names = Periods(state).in_force()
         for reason, name, budget in zip(("day", "month"), names or (), (limits.daily, limits.monthly), strict=False):
             spent = read_number(state.ask("GET", state.key("spent", name))) or 0.0
             number = name.replace("-", "")
             if budget and spent >= NEARLY * budget and number.isdecimal() and len(number) <= 8:
-                told = f"{spent:,.2f} of the {budget:,.2f} credits that all runs may spend in a {reason} are spent"
-                yield Alarm("budget_80", reason, int(number), told)
+                text = f"{spent:,.2f} of the {budget:,.2f} credits that all runs may spend in a {reason} are spent"
+                yield Alarm("budget_80", reason, int(number), text)
 
     def _credits(self) -> Iterator[Alarm]:
         left, pace = self.fleet.credits_left(), self._pace()
         if left is None or not pace or not self.hours or left / pace >= self.hours:
             return
         today = int(self.progress.state.clock() // 86400)
-        told = f"{left:,.2f} credits are left, which at this pace last for {_span(left / pace)}"
-        yield Alarm("low_credits", "hours", today, told)
+        text = f"{left:,.2f} credits are left, which at this pace last for {_span(left / pace)}"
+        yield Alarm("low_credits", "hours", today, text)
 
     def _pace(self) -> float:
         """Credits an hour that the account has lost of late; 0 where that cannot be told yet."""

@@ -210,16 +210,16 @@ class Notifications:
             self.notices.done(notice)
         else:
             self.unnoted[notice.key] = why
-            self.notices.again(notice, FIRST_WAIT, tried=False, told=True)
+            self.notices.again(notice, FIRST_WAIT, tried=False, sent=True)
 
     def _is_left_to_another(self, notice: Notice, was_sent: bool | None) -> bool:
         """Whether another process says that it has sent it: its note is waited for, for as long as S3 is away.
 
         Where S3 answers and the note does not come, that was nobody of ours, or one that has died since: it goes out.
         """
-        if not notice.told:
+        if not notice.sent_at:
             return False
-        age = self.progress.state.clock() - notice.told
+        age = self.progress.state.clock() - notice.sent_at
         return was_sent is None or 0 <= age < NOTE_WITHIN
 
     def _out(self, notice: Notice) -> str:

@@ -31,7 +31,7 @@ class Balance:
         self._fleet = resources.tools.fleet
         self._asking: threading.Thread | None = None
         #: Since when it stands that is waited for, and how often the balance was asked for since.
-        self._since, self._asked = 0.0, 0
+        self._since, self._looks = 0.0, 0
 
     def look(self, runs: Iterable[Run]) -> None:
         """Asks for the balance, where the account alone keeps back one of these runs that waits for it."""
@@ -44,12 +44,12 @@ class Balance:
         if not any(run.wait_credits and not progress.suspensions(run.run_id) for run in runs):
             return
         if standing[0].since != self._since:
-            self._since, self._asked = standing[0].since, 0
+            self._since, self._looks = standing[0].since, 0
         wait = self._wait
         if progress.state.clock() - self._since < min(wait, self._resources.settings.credits_seconds):
             return
         if self._fleet.may_ask_balance(wait, self._resources.settings.credits_max):
-            self._asked += 1
+            self._looks += 1
             self._asking = threading.Thread(target=self._ask, args=(standing[0],), name="balance", daemon=True)
             self._asking.start()
 
@@ -57,7 +57,7 @@ class Balance:
     def _wait(self) -> float:
         """Seconds until the balance is asked for once more."""
         settings = self._resources.settings
-        return min(settings.credits_seconds * 2.0 ** min(self._asked, 16), settings.credits_max)
+        return min(settings.credits_seconds * 2.0 ** min(self._looks, 16), settings.credits_max)
 
     def _ask(self, standing: Suspension) -> None:
         settings = self._resources.settings

@@ -203,8 +203,8 @@ class CloseUp:
                     return _uri(shown.job, shown.outcome, which)
             try:
                 if shard >= self._parts_from:
-                    told = ResultLine.read(list(self._part(shard))[index])
-                    return _uri(told.job, told.outcome, which)
+                    result = ResultLine.read(list(self._part(shard))[index])
+                    return _uri(result.job, result.outcome, which)
                 line = self._plan(shard)[index]
             except (InputNotFound, IndexError):
                 return None

@@ -160,12 +160,12 @@ class Control:
             what = "do the rest of it" if rest else "run its failed jobs again"
             raise AlreadyEnded(f"run {run_id} is {run.status.value}; to {what}, type: restyle retry {run_id}{rest}")
         options = run.options.model_copy(update=limits or {})
-        said = {
+        fields = {
             "budget": budget or run.budget, "finish_by": None, "options": options,
             "wait_credits": run.wait_credits or wait_credits,
         }  # fmt: skip
-        if any(getattr(run, name) != value for name, value in said.items()):
-            run = run.model_copy(update=said)
+        if any(getattr(run, name) != value for name, value in fields.items()):
+            run = run.model_copy(update=fields)
             write_run(run, store=self.store, workspace=self.workspace)
         remove_suspension(run_id, self.store, self.workspace)
         self._agree(run, lift=True)

@@ -88,8 +88,8 @@ def _unchanged(run: Run, workspace: Workspace, store: Store) -> Iterator[Unchang
             raise
         for line in lines:
             with readable():
-                told = UnchangedLine.read(line)
-            yield told
+                unchanged = UnchangedLine.read(line)
+            yield unchanged
 
 
 def _of_shards(

@@ -63,7 +63,7 @@ class Notice(Value):
     tries: int = Field(0, ge=0, le=1000)
     due: float = 0.0
     """By Redis's clock."""
-    told: float = 0.0
+    sent_at: float = 0.0
     """When it was sent without a note in S3, which was out of reach; as somebody says, by Redis's clock."""
 
     @model_validator(mode="after")
@@ -160,17 +160,21 @@ class Notices:
             ("HDEL", self.state.key("notices"), notice.key), ("DEL", self.state.key("telling", notice.key))
         )
 
-    def again(self, notice: Notice, wait: float, *, tried: bool = True, told: bool = False) -> None:
+    def again(self, notice: Notice, wait: float, *, tried: bool = True, sent: bool = False) -> None:
         """Leaves a notice for later.
 
         Args:
             notice: which.
             wait: seconds.
             tried: whether it was sent in vain.
-            told: whether it was sent, and only S3 has no note of it yet.
+            sent: whether it was sent, and only S3 has no note of it yet.
         """
         now = self.state.clock()
-        changes = {"tries": notice.tries + tried, "due": now + wait, "told": notice.told or (now if told else 0.0)}
+        changes = {
+            "tries": notice.tries + tried,
+            "due": now + wait,
+            "sent_at": notice.sent_at or (now if sent else 0.0),
+        }
         later = notice.model_copy(update=changes)
         self.state.ask_all(
             ("HSET", self.state.key("notices"), notice.key, later.model_dump_json()),

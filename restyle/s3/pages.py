@@ -20,28 +20,28 @@ def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict
         root = ET.fromstring(response_dict["body"])  # noqa: S314 - as botocore itself does
         space = f"{root.tag.partition('}')[0]}}}" if root.tag.startswith("{") else ""
         skip, name = len(space), f"{space}Contents"
-        found = [
+        objects = [
             _object({part.tag[skip:]: part.text or "" for part in entry}) for entry in root if entry.tag == name
         ]  # fmt: skip
     except (ET.ParseError, ValueError, KeyError):
         return  # botocore says what is wrong with it
     root[:] = [entry for entry in root if entry.tag != name]
-    customized_response_dict["Contents"] = found
+    customized_response_dict["Contents"] = objects
     response_dict["body"] = ET.tostring(root)
 
 
-def _object(told: dict[str, str]) -> dict[str, Any]:
+def _object(parts: dict[str, str]) -> dict[str, Any]:
     """An entry as botocore has it, with what is asked of it here."""
-    found: dict[str, Any] = {"Key": told["Key"], "Size": int(told["Size"])}
-    found |= {name: told[name] for name in ("ETag", "StorageClass") if name in told}
-    if "LastModified" in told:
-        found["LastModified"] = _moment(told["LastModified"])
-    return found
+    entry: dict[str, Any] = {"Key": parts["Key"], "Size": int(parts["Size"])}
+    entry |= {name: parts[name] for name in ("ETag", "StorageClass") if name in parts}
+    if "LastModified" in parts:
+        entry["LastModified"] = _moment(parts["LastModified"])
+    return entry
 
 
-def _moment(told: str) -> datetime:
+def _moment(text: str) -> datetime:
     """A time in its usual form."""
-    moment = datetime.fromisoformat(told)
+    moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("of no time zone")
     return moment

@@ -9,7 +9,7 @@ from bench.nights import night
 
 @pytest.mark.long
 def test_a_night_costs_what_changed() -> None:
-    """2,000 pictures of which 20 were replaced: 20 calls, and as many requests as listings and results need, and those."""
+    """Of 2,000 pictures 20 were replaced: 20 calls, and requests for these and for results, beside the listings."""
     found = night(2000, 20)
     assert found["calls"] == 20
     assert found["requests"] <= 4 + 10 * 20 + 1000, found["counts"]

@@ -104,13 +104,15 @@ def test_a_forged_word_that_it_was_sent_delays_it(place: Place) -> None:
     key = place.state.key("notices")
     (field,) = place.state.ask("HKEYS", key)
     notice = Notice.model_validate_json(place.state.ask("HGET", key, field))
-    place.state.ask("HSET", key, field, notice.model_copy(update={"told": place.state.clock()}).model_dump_json())
+    place.state.ask("HSET", key, field, notice.model_copy(update={"sent_at": place.state.clock()}).model_dump_json())
     worker.send_due()
     assert place.said() == []
     place.worker(store=place.away).send_due()
     place.again()
     assert place.said() == []
-    place.state.ask("HSET", key, field, notice.model_copy(update={"told": place.state.clock() - 61}).model_dump_json())
+    place.state.ask(
+        "HSET", key, field, notice.model_copy(update={"sent_at": place.state.clock() - 61}).model_dump_json()
+    )
     worker.send_due()
     assert [event for event, _ in place.said()] == ["suspended"]
 

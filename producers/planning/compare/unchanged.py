@@ -73,29 +73,29 @@ class Unchanged:
         skipped = Outcome(outcome=OutcomeKind.SKIPPED, ended=utc_now())
         self._skipped: dict[str, object] = skipped.model_dump(mode="json", exclude_defaults=True)
 
-    def offer(self, place: int, wanted: Wanted, known: Known | None) -> None:
+    def offer(self, place: int, job: Wanted, known: Known | None) -> None:
         """Takes a job in where the results of an earlier run answer it; S3 has not confirmed that yet."""
         if not self.is_wanted or known is None or not known.answer:
             return
-        change = change_of(wanted, known)
+        change = change_of(job, known)
         if not (change is Change.UNCHANGED or change is Question.INPUT):
             return
         seed, outputs, stored = json.loads(known.answer)
-        image = self._input_of(wanted, known)
-        if not image or not _is_in_place(wanted.places, outputs) or len(stored) != 1 + len(outputs):
+        image = self._input_of(job, known)
+        if not image or not _is_in_place(job.places, outputs) or len(stored) != 1 + len(outputs):
             return
-        objects = [("record", self._workspace.record(wanted.id, wanted.variant), stored[0], -1, place)]
-        for uri, told in zip(outputs, stored[1:], strict=True):
-            size, _, etag = told.partition(" ")
+        objects = [("record", self._workspace.record(job.id, job.variant), stored[0], -1, place)]
+        for uri, noted in zip(outputs, stored[1:], strict=True):
+            size, _, etag = noted.partition(" ")
             if not size.isdecimal() or (self._exact and not etag):
                 return
             objects.append(("output", uri, etag, int(size), place))
-        if not wanted.etag:
+        if not job.etag:
             objects.append(("input", image, known.etag, -1, place))
         self._objects += objects
-        told = {"seed": seed, "outputs": outputs, "etag": known.etag, "fingerprint": known.token, "stored": stored}
+        fields = {"seed": seed, "outputs": outputs, "etag": known.etag, "fingerprint": known.token, "stored": stored}
         # As an Outcome is written, in a third of the time.
-        self._answers.append((place, wanted.mark, image, json.dumps({**self._skipped, **told})))
+        self._answers.append((place, job.mark, image, json.dumps({**self._skipped, **fields})))
         if len(self._answers) >= _BATCH:
             self._write()
 
@@ -109,9 +109,9 @@ class Unchanged:
     def _doubtful(self, kind: str) -> Iterator[tuple[int]]:
         """The places of the jobs that S3 does not confirm."""
         columns = "uri, etag, bytes, place"
-        asked, told = tee(self._file.execute(f"SELECT {columns} FROM object WHERE kind = ? ORDER BY uri", (kind,)))  # noqa: S608
-        shown = looked_up((uri for uri, _ in groupby(row[0] for row in asked)), self._store, confirm=False)
-        for (_, seen), (_, objects) in zip(shown, groupby(told, itemgetter(0)), strict=True):
+        ahead, behind = tee(self._file.execute(f"SELECT {columns} FROM object WHERE kind = ? ORDER BY uri", (kind,)))  # noqa: S608
+        shown = looked_up((uri for uri, _ in groupby(row[0] for row in ahead)), self._store, confirm=False)
+        for (_, seen), (_, objects) in zip(shown, groupby(behind, itemgetter(0)), strict=True):
             for _, etag, size, place in objects:
                 if seen is None or (etag and seen.etag != etag) or size not in {-1, seen.bytes}:
                     yield (place,)
@@ -129,17 +129,17 @@ class Unchanged:
         self._file.close()
         self._hashes.close()
 
-    def _input_of(self, wanted: Wanted, known: Known) -> str:
+    def _input_of(self, job: Wanted, known: Known) -> str:
         """The job's input in S3; empty where it is not known to be what it was."""
-        if not wanted.is_local:
-            return wanted.image if known.etag and wanted.image.startswith("s3://") else ""
+        if not job.is_local:
+            return job.image if known.etag and job.image.startswith("s3://") else ""
         try:
-            sha256 = self._hashes.known(wanted.image)
+            sha256 = self._hashes.known(job.image)
         except OSError:
             return ""
         if sha256 is None or digest([sha256, known.request]) != known.token:
             return ""
-        return self._workspace.input(sha256, posixpath.splitext(wanted.image)[1].lower())
+        return self._workspace.input(sha256, posixpath.splitext(job.image)[1].lower())
 
     def _write(self) -> None:
         self._file.execute("BEGIN")
@@ -168,14 +168,14 @@ def found_unchanged(plan: Draft, store: Store, workspace: Workspace) -> Iterator
     """The jobs of a draft that S3 shows to be done, while the context lasts."""
     with closing(Unchanged(plan, store, workspace)) as unchanged:
         if unchanged.is_wanted:
-            found = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)
+            earlier = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)
             with closing(Memory(workspace, plan.options.outputs)) as memory:
-                for run in found.runs:
+                for run in earlier.runs:
                     rows = partial(outcomes, run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
                     with suppress(RunUnreadable, InputNotFound):  # what it would have told, records tell
                         memory.read(run, rows, is_base=False)
                 if memory.has_answers():
-                    for place, wanted in enumerate(wanted_jobs(plan)):
-                        unchanged.offer(place, wanted, memory.known(wanted.id, wanted.variant))
+                    for place, job in enumerate(wanted_jobs(plan)):
+                        unchanged.offer(place, job, memory.known(job.id, job.variant))
                     unchanged.confirm()
         yield unchanged
