@@ -113,7 +113,7 @@ class Watch:
         totals = self.progress.totals(run.run_id)
         if run.budget and totals and totals.credits >= NEARLY * run.budget:
             text = f"{totals.credits:,.2f} of the {run.budget:,.2f} credits of its budget are spent"
-            more = f"restyle resume {run.run_id} --budget {2 * run.budget:g}" if totals.pending else ""
+            more = f"restyle status {run.run_id}" if totals.pending else ""
             yield Alarm("budget_80", "run", min(round(run.budget), LATEST), text, more)
         state, limits = self.progress.state, self.fleet.limits.budgets
         names = Periods(state).in_force()
