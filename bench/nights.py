@@ -20,17 +20,16 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 if __package__:
-    from bench.fakes import S3, WRITTEN, Headers, reply, serve
+    from bench.fakes import PAGE, S3, WRITTEN, Headers, reply, serve
 else:  # the fake, in a process of its own
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from bench.fakes import S3, WRITTEN, Headers, reply, serve
+    from bench.fakes import PAGE, S3, WRITTEN, Headers, reply, serve
 
 PROMPT = "studio photo of {id}"
 BEFORE = "20260101T000000Z-before"
 #: What is made up: keys by number, in the order of their numbers.
 FORMS = {"in/": "in/{:08d}.jpg", "restyle/records/": "restyle/records/{:08d}/default.json",
          "restyle/outputs/": "restyle/outputs/{:08d}/default.jpg"}  # fmt: skip
-PAGE = 1000
 
 
 def etag(form: str, number: int) -> str:
