@@ -15,7 +15,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
@@ -195,31 +195,23 @@ class Remembered:
     def __init__(self, listed: Callable[[], Iterator[Listed]]) -> None:
         """Keeps how to list."""
         self._listed = listed
-        self._lines: Path | None = None
 
     def __iter__(self) -> Iterator[Listed]:
-        """Streams the objects; a pass that is broken off is forgotten."""
-        if self._lines is not None:
-            with self._lines.open(encoding="utf-8") as lines:
-                for line in lines:
-                    uri, etag, size, storage_class = json.loads(line)
-                    yield Listed(uri, etag, size, storage_class=storage_class)
-            return
+        """Streams the objects."""
+        with self._file.open(encoding="utf-8") as lines:
+            for line in lines:
+                uri, etag, size, storage_class = json.loads(line)
+                yield Listed(uri, etag, size, storage_class=storage_class)
+
+    @cached_property
+    def _file(self) -> Path:
         descriptor, name = tempfile.mkstemp(prefix="restyle-listing-")
         path = Path(name)
-        whole = False
-        try:
-            with open(descriptor, "w", encoding="utf-8") as lines:  # noqa: PTH123 - a descriptor
-                for one in self._listed():
-                    lines.write(json.dumps([one.uri, one.etag, one.bytes, one.storage_class]) + "\n")
-                    yield one
-            whole = True
-        finally:
-            if whole and self._lines is None:
-                self._lines = path
-                weakref.finalize(self, path.unlink, missing_ok=True)
-            else:
-                path.unlink()
+        weakref.finalize(self, path.unlink, missing_ok=True)
+        with open(descriptor, "w", encoding="utf-8") as lines:  # noqa: PTH123 - a descriptor
+            objects = ([one.uri, one.etag, one.bytes, one.storage_class] for one in self._listed())
+            lines.writelines(json.dumps(parts) + "\n" for parts in objects)
+        return path
 
 
 def prefix(uri: str, store: Store) -> Listing:
