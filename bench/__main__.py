@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bench import machine, page, scale
+from bench import machine, nights, page, scale
 from bench.arena import Arena, arena
 from bench.duel import Figures, Setting, run
 
@@ -109,6 +109,9 @@ def sizes(here: Arena, rounds: int, size: float) -> dict[str, Any]:
     figures["plan"]["5000000"] = asdict(large)
     figures["skip"] = scale.skip(here, jobs)
     say(f"skipped {jobs:,} jobs in {figures['skip']['wall']:.0f} s")
+    rows = max(2000, million // 5)
+    figures["night"] = nights.night(rows, max(20, rows // 1000))
+    say(f"a night of {rows:,} rows in {figures['night']['wall']:.0f} s")
     return figures
 
 

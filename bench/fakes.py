@@ -12,13 +12,17 @@ import json
 import resource
 import sys
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 DATE = b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
 WRITTEN = "<LastModified>2026-01-01T00:00:00Z</LastModified>"
+#: Objects of a page.
+PAGE = 1000
 Headers = dict[str, str]
 Answer = Callable[[str, str, Headers, bytes], tuple[bytes, bytes]]
 
@@ -147,11 +151,21 @@ class S3(Server):
 
     def __init__(self, picture: bytes) -> None:
         super().__init__(picture)
-        self.objects: dict[str, tuple[bytes, str, bytes]] = {}
+        #: What is kept of each object, its ETag, its metadata and its size.
+        self.objects: dict[str, tuple[bytes, str, bytes, int]] = {}
+        #: Their keys in order, those that came since the last listing at the end, and those that are gone still in it.
+        self.keys: list[str] = []
         self.etag = hashlib.md5(picture, usedforsecurity=False).hexdigest()
 
     def empty(self) -> None:
         self.objects.clear()
+        self.keys.clear()
+
+    def keep(self, key: str, *stored: Any) -> None:
+        """Keeps an object."""
+        if key not in self.objects:
+            self.keys.append(key)
+        self.objects[key] = stored  # type: ignore[assignment] # as it is declared
 
     def serve(self, verb: str, target: str, headers: Headers, body: bytes) -> tuple[bytes, bytes]:
         path, _, query = target.partition("?")
@@ -165,7 +179,7 @@ class S3(Server):
             metadata = "".join(f"{n}: {v}\r\n" for n, v in headers.items() if n.startswith("x-amz-meta-")).encode()
             kept = b"" if kind == "output" else body
             etag = hashlib.md5(body, usedforsecurity=False).hexdigest() if kept else self.etag
-            self.objects[key] = (kept, etag, metadata)
+            self.keep(key, kept, etag, metadata, len(body))
             return reply(b"", "text/plain", f'ETag: "{etag}"\r\n'.encode())
         self.count(verb)
         if verb == "DELETE":
@@ -174,9 +188,8 @@ class S3(Server):
         if not key.strip("/"):
             return self.listing(bucket, parse_qs(query))
         if key.startswith("in/"):
-            stored: tuple[bytes, str, bytes] | None = (self.picture, self.etag, b"")
-        else:
-            stored = self.objects.get(key)
+            self.keep(key, self.picture, self.etag, b"", len(self.picture))
+        stored = self.objects.get(key)
         if stored is None:
             error = b"" if verb == "HEAD" else b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
             return reply(error, "application/xml", status=b"404 Not Found")
@@ -184,27 +197,32 @@ class S3(Server):
         return head, b"" if verb == "HEAD" else content
 
     def listing(self, bucket: str, query: dict[str, list[str]]) -> tuple[bytes, bytes]:
-        """ListObjectsV2, in one page."""
+        """ListObjectsV2, a page of it; of inputs those that were asked for before."""
         prefix, delimiter = query.get("prefix", [""])[0], query.get("delimiter", [""])[0]
-        after = query.get("start-after", [""])[0]
-        contents, folders = [], {}
-        for key in sorted(self.objects):
-            if not key.startswith(prefix) or key <= after:
-                continue
-            rest = key[len(prefix) :]
-            if delimiter and delimiter in rest:
-                folders[prefix + rest.partition(delimiter)[0] + delimiter] = True
-                continue
-            data, etag, _ = self.objects[key]
-            contents.append(
-                f"<Contents><Key>{escape(key)}</Key><ETag>{etag}</ETag><Size>{len(data)}</Size>{WRITTEN}</Contents>"
-            )
-        text = "".join(contents) + "".join(
-            f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in folders
-        )
+        after = query.get("continuation-token", query.get("start-after", [""]))[0]
+        self.keys = sorted({*self.keys} & self.objects.keys()) if len(self.keys) > len(self.objects) else self.keys
+        self.keys.sort()  # nearly sorted already
+        contents, folders, last = list[str](), list[str](), ""
+        place = max(bisect_left(self.keys, prefix), bisect_right(self.keys, after))
+        while place < len(self.keys) and (key := self.keys[place]).startswith(prefix) and len(contents) < PAGE:
+            place, last = place + 1, key
+            folder, is_folder, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
+            if is_folder:
+                folders.append(
+                    f"<CommonPrefixes><Prefix>{escape(prefix + folder + delimiter)}</Prefix></CommonPrefixes>"
+                )
+                place = bisect_left(self.keys, prefix + folder + delimiter + chr(0x10FFFF))
+            elif stored := self.objects.get(key):
+                _, etag, _, size = stored
+                contents.append(
+                    f"<Contents><Key>{escape(key)}</Key><ETag>{etag}</ETag><Size>{size}</Size>{WRITTEN}</Contents>"
+                )
+        is_more = len(contents) == PAGE
+        token = f"<NextContinuationToken>{escape(last)}</NextContinuationToken>" if is_more else ""
         xml = (
             '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            f"<Name>{bucket}</Name><IsTruncated>false</IsTruncated>{text}</ListBucketResult>"
+            f"<Name>{bucket}</Name><IsTruncated>{str(is_more).lower()}</IsTruncated>{token}{''.join(contents)}"
+            f"{''.join(folders)}</ListBucketResult>"
         )
         return reply(xml.encode(), "application/xml")
 

@@ -165,6 +165,16 @@ def bars(results: Results) -> Iterable[Bar]:
     yield Bar("A job that is unchanged: at most 2.5 ms of CPU", f"{skip['cpu_ms']:.2f} ms", skip["cpu_ms"] <= 2.5)
     measured = f"{skip['wall']:.0f} s, {skip['calls']} calls"
     yield Bar("100,000 unchanged jobs: under 3 minutes", measured, skip["wall"] < 180 and not skip["calls"])
+    if night := figures.get("night"):
+        each = night["wall"] * 1000 / night["rows"]
+        measured = (
+            f"{each:.2f} ms, of which {night['planned_cpu'] * 1000 / night['rows']:.2f} ms of CPU to plan;"
+            f" {night['calls']} calls, {night['pages']} pages of listings, {night['requests']:,} other requests to S3"
+        )
+        yield Bar(
+            f"A night of {night['rows']:,} rows, {night['changed']} changed: at most 0.36 ms a row", measured,
+            each <= 0.36 and night["calls"] == night["changed"],
+        )  # fmt: skip
     for command, most in (("--help", 0.3), ("status", 0.6)):
         used = median(figures["commands"][command])
         yield Bar(f"`restyle {command}`: under {most} s of CPU", f"{used:.2f} s", used < most)

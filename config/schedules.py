@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -15,7 +15,9 @@ from restyle.coordination.brakes import BrakeLimit
 from restyle.keys import split_uri
 from restyle.models import Labels
 
-Event = Literal["finished", "suspended", "awaiting_approval", "not_started"]
+Event = Literal[
+    "finished", "suspended", "awaiting_approval", "not_started", "worker_lost", "failing", "budget_80", "low_credits"
+]
 
 #: A run's id ends in its schedule's name and is part of S3 keys.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -119,7 +121,7 @@ class Notify(Table):
     slack: bool = False
     """Whether the Slack-compatible webhook of RESTYLE_NOTIFY_SLACK is notified too."""
     email: Email | None = None
-    events: tuple[Event, ...] = ("finished", "suspended", "awaiting_approval", "not_started")
+    events: tuple[Event, ...] = get_args(Event)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -164,6 +166,8 @@ class Schedule(Table):
     max_failures: BrakeLimit | None = None
     max_suspects: BrakeLimit | None = None
     priority: Literal["high", "normal", "low"] = "normal"
+    wait_credits: bool = True
+    """Whether its runs go on by themselves once the account has credits again."""
     labels: Labels = {}
     """Of its runs, whose name is the schedule's."""
     notify: Notify | None = None

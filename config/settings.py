@@ -133,6 +133,12 @@ class Settings(OutputSettings):
     """v2: how long a worker that shuts down waits for results; the next one takes up the rest."""
     min_credits: float = Field(0.0, ge=0)
     """Suspend the fleet before the account has less than this left."""
+    wait_credits: bool = False
+    """Ask for the balance while the account has no credits, and go on after a top-up; of runs without a schedule."""
+    credits_seconds: float = Field(60.0, gt=0)
+    """How soon the balance is asked for then; each time later, up to credits_max."""
+    credits_max: float = Field(300.0, gt=0)
+    """Longest wait between two looks at the balance."""
     daily_budget: float = Field(0.0, ge=0)
     """Credits that all runs of the workspace may spend in a day; 0: no limit."""
     monthly_budget: float = Field(0.0, ge=0)
@@ -226,6 +232,8 @@ class Settings(OutputSettings):
     start_again: float = Field(15.0, gt=0)
     """Seconds after which a firing that no worker plans is handed out again."""
 
+    low_credits_hours: float = Field(3.0, ge=0)
+    """Notifications tell when the credits last for less than this at the pace of late; 0: never."""
     notify_secret: SecretStr | None = None
     """Signs what webhooks get."""
     notify_slack: SecretStr | None = None

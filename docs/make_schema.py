@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restyle import models, outputs
-from restyle.models import Record
+from restyle.record import Record
 
 SCHEMA = Path(__file__).with_name("record.schema.json")
 ABOUT = (

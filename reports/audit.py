@@ -22,7 +22,7 @@ from restyle.job.metadata import JOB, sha256_of
 from restyle.job.ownership import LARGEST
 from restyle.job.results import Result, there
 from restyle.keys import Workspace
-from restyle.models import Record, RecordOutput
+from restyle.record import Record, RecordOutput
 from restyle.s3.store import Head, Listed, Store
 
 T = TypeVar("T")

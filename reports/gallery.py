@@ -16,6 +16,8 @@ from restyle.models import Job, Outcome, OutcomeKind
 #: How many pictures one page shows, and how many entries with failures or suspects beyond those.
 PICTURES = 1000
 FAILURES = 100
+#: Pictures beside those of jobs that were known to be done as the run was planned: an earlier page has shown them.
+UNCHANGED = 50
 
 #: What makes rows one entry.
 EntryKey = tuple[str, str]
@@ -54,8 +56,9 @@ class Shot:
 class Choice:
     """Chooses the entries by the hash of their names: evenly over the run, and the same ones each time."""
 
-    def __init__(self, pictures: int = PICTURES, failures: int = FAILURES) -> None:
+    def __init__(self, pictures: int = PICTURES, failures: int = FAILURES, unchanged: int = UNCHANGED) -> None:
         self._room = pictures
+        self._unchanged = Choice(unchanged, 0, 0) if unchanged else None
         self._failures = failures
         self._taken = 0
         self._sizes: dict[EntryKey, int] = {}
@@ -67,6 +70,9 @@ class Choice:
     def add(self, job: Job, outcome: Outcome | None) -> None:
         """Takes a row into account."""
         if outcome is None:
+            return
+        if self._unchanged and outcome.outcome is OutcomeKind.SKIPPED and not outcome.worker:
+            self._unchanged.add(job, outcome)
             return
         key = entry_key(job)
         if outcome.outcome is OutcomeKind.FAILED and len(self._failing) < self._failures:
@@ -90,12 +96,13 @@ class Choice:
     @property
     def is_sample(self) -> bool:
         """Whether there was not room for everything."""
-        return self._below is not None
+        return self._below is not None or (self._unchanged is not None and self._unchanged.is_sample)
 
     @property
     def entries(self) -> frozenset[EntryKey]:
         """The entries to show."""
-        return frozenset((*self._sizes, *self._failing, *self._suspect))
+        unchanged = self._unchanged.entries if self._unchanged else ()
+        return frozenset((*self._sizes, *self._failing, *self._suspect, *unchanged))
 
 
 class Gallery:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from producers.dispatch.feeder import read_plan
-from producers.runs.outcomes import Row, read_results
+from producers.runs.outcomes import Row, read_results, read_unchanged
 from reports.download import Folder, pictures
 from restyle.coordination.progress import Progress
 from restyle.errors import InputNotFound, RestyleError
@@ -68,6 +68,8 @@ class Mirror:
         """
         totals = self._progress.totals(self._run.run_id)
         is_open = {shard.shard: shard.ended for shard in self._progress.open_shards(self._run.run_id)}
+        for part in range(self._run.unchanged_parts):
+            self._take_part(part)
         for shard in range(totals.cursor if totals else self._run.shards):
             if shard in self._closed:
                 continue
@@ -118,6 +120,15 @@ class Mirror:
             rows = list(read_results(self._store, self._workspace, self._run.run_id, shard))
         except InputNotFound:
             return  # it is not closed: Redis has lost it
+        self._take_whole(shard, rows)
+
+    def _take_part(self, part: int) -> None:
+        """What was unchanged as the run was planned, a part at a time; counted on behind the shards."""
+        number = self._run.shards + part
+        if number not in self._closed:
+            self._take_whole(number, list(read_unchanged(self._store, self._workspace, self._run.run_id, part)))
+
+    def _take_whole(self, shard: int, rows: list[Row]) -> None:
         self._take(shard, enumerate(rows))
         self._closed.add(shard)
         self._plans.pop(shard, None)

@@ -8,7 +8,9 @@ there.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -19,13 +21,21 @@ from config.schedules import Event, Notify
 from config.settings import Settings
 from producers.runs.reasons import Reason, reasons_of
 from producers.runs.snapshot import Snapshot, read_run, rows_of, snapshot
+from reports.alarms import Alarm, Watch
 from reports.channels import send
 from restyle.coordination.advice import after_failure, next_step
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.outbox import LONGEST_WAIT, Notice, Notices, event_of
+from restyle.coordination.outbox import ALARMS, LONGEST_WAIT, Notice, Notices, event_of
 from restyle.coordination.progress import Progress
 from restyle.coordination.suspensions import Suspension
-from restyle.errors import ConfigurationError, RestyleError
+from restyle.errors import (
+    ClockSkewed,
+    ConfigurationError,
+    ObjectRefused,
+    RestyleError,
+    StoreAccessDenied,
+    StoreUnavailable,
+)
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus, utc_now
 from restyle.s3.store import Store
@@ -43,10 +53,16 @@ TRIES = 14
 #: An outage lifts itself: it is told when it has lasted so many seconds.
 OUTAGE_PATIENCE = 300.0
 
+#: Seconds between two looks for alarms of a run; runs that are remembered for when S3 is away.
+ALARMS_EVERY, REMEMBERED = 10.0, 500
+#: Seconds for which another process may take to note in S3 what it has sent.
+NOTE_WITHIN = 60.0
 #: Reasons of failure that a message tells.
 REASONS = 3
 
 Payload = dict[str, Any]
+#: S3 does not tell: it is out of reach, or refuses.
+_AWAY = (StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed)
 
 
 class Untrue(Exception):
@@ -64,6 +80,10 @@ class Notifications:
     fleet: Fleet
     #: Suspensions that this process has put on the list: they need not be looked at again.
     listed: set[tuple[str, str]] = field(default_factory=set)
+    #: The runs that this process has heard of lately, for when S3 does not tell.
+    known: dict[str, Run] = field(default_factory=dict)
+    #: When alarms of a run were last looked for, in monotonic seconds.
+    looked: dict[str, float] = field(default_factory=dict)
     #: Notices that this process has sent, or given up, and of which S3 has no note yet; with why they did not arrive.
     unnoted: dict[str, str] = field(default_factory=dict)
 
@@ -79,9 +99,10 @@ class Notifications:
         self._list(run.run_id, run.notify, "finished", "finished")
 
     def standing_still(self, run: Run) -> None:
-        """Tells each suspension of a run, the fleet's included, once."""
+        """Tells each suspension of a run, the fleet's included, once; and now and then all else that is amiss."""
         if not run.notify:
             return
+        self._know(run)
         for suspension in self._suspensions(run.run_id):
             if suspension.reason == "outage" and self._age(suspension) < OUTAGE_PATIENCE:
                 continue
@@ -90,6 +111,34 @@ class Notifications:
             if (run.run_id, name) not in self.listed:
                 self._list(run.run_id, run.notify, event, name)
                 self.listed.add((run.run_id, name))
+        now = time.monotonic()
+        if now - self.looked.get(run.run_id, -math.inf) >= ALARMS_EVERY:
+            self.looked[run.run_id] = now
+            self._list_alarms(run, self._watch.alarms(run))
+
+    def store_is_away(self, why: str) -> None:
+        """Tells whoever is told of the runs in hand that S3 is out of reach; for that nothing is asked of S3."""
+        self._watch.store_is_away(why)
+        unfinished = set(self.progress.unfinished())
+        for run in [run for run_id, run in self.known.items() if run_id in unfinished]:
+            self._list_alarms(run, self._watch.store(), ask=False)
+
+    def _list_alarms(self, run: Run, alarms: Iterable[Alarm], *, ask: bool = True) -> None:
+        for alarm in alarms:
+            if (run.run_id, alarm.name) not in self.listed:
+                self._list(run.run_id, run.notify, alarm.event, alarm.name, ask=ask)
+                self.listed.add((run.run_id, alarm.name))
+
+    @property
+    def _watch(self) -> Watch:
+        return Watch(self.progress, self.fleet, self.settings.low_credits_hours)
+
+    def _know(self, run: Run) -> None:
+        """Keeps what S3 says of a run, for when it says nothing."""
+        self.known.pop(run.run_id, None)
+        self.known[run.run_id] = run
+        while len(self.known) > REMEMBERED:
+            del self.known[next(iter(self.known))]
 
     def not_started(self, firing: Firing, why: str) -> None:
         """A schedule's run could not be planned: why is written down in S3, and told."""
@@ -109,13 +158,13 @@ class Notifications:
     def _suspensions(self, run_id: str) -> list[Suspension]:
         return [*self.fleet.suspensions(), *self.progress.suspensions(run_id)]
 
-    def _list(self, run_id: str, notify: dict[str, Any], event: str, name: str) -> None:
+    def _list(self, run_id: str, notify: dict[str, Any], event: str, name: str, *, ask: bool = True) -> None:
         """Puts an event on the list of what is to be sent, for each channel that has not had it."""
         recipients = _recipients(run_id, notify)
         if recipients is None or event not in recipients.events:
             return
         notices = [Notice(key=f"{run_id}|{name}|{channel}") for channel in recipients.channels]
-        if due := [notice for notice in notices if not self._was_sent(notice)]:
+        if due := [notice for notice in notices if not (ask and self._was_sent(notice))]:
             self.notices.add(due)
 
     # -- sending -------------------------------------------------------------------------------------------
@@ -128,8 +177,12 @@ class Notifications:
 
     def _send(self, notice: Notice) -> None:
         try:
-            if self._was_sent(notice):
+            was_sent = self._was_sent(notice)
+            if was_sent:
                 raise Untrue("it was sent, or given up, before")
+            if notice.key not in self.unnoted and self._is_left_to_another(notice, was_sent):
+                self.notices.again(notice, FIRST_WAIT, tried=False)
+                return
             # Only its note was not written then.
             why = self.unnoted[notice.key] if notice.key in self.unnoted else self._out(notice)
         except Untrue as reason:
@@ -157,7 +210,17 @@ class Notifications:
             self.notices.done(notice)
         else:
             self.unnoted[notice.key] = why
-            self.notices.again(notice, FIRST_WAIT)
+            self.notices.again(notice, FIRST_WAIT, tried=False, sent=True)
+
+    def _is_left_to_another(self, notice: Notice, was_sent: bool | None) -> bool:
+        """Whether another process says that it has sent it: its note is waited for, for as long as S3 is away.
+
+        Where S3 answers and the note does not come, that was nobody of ours, or one that has died since: it goes out.
+        """
+        if not notice.sent_at:
+            return False
+        age = self.progress.state.clock() - notice.sent_at
+        return was_sent is None or 0 <= age < NOTE_WITHIN
 
     def _out(self, notice: Notice) -> str:
         """Sends one notice; answers with why it did not arrive."""
@@ -175,21 +238,25 @@ class Notifications:
         """
         if notice.event == "not_started":
             return self._of_note(notice)
-        try:
-            run = read_run(notice.run_id, store=self.store, workspace=self.workspace)
-        except ConfigurationError as error:
-            raise Untrue(error.message) from None
+        run = self._run(notice.run_id)
         if notice.event == "finished":
             if run.status not in ENDED:
                 raise Untrue(f"the run is {run.status.value}")
             found = self.store.find(self.workspace.run(run.run_id, "diff.json"))
             more: Payload = {"changes": json.loads(found.data) if found else None}
             why = self._reasons(run)
+        elif notice.event in ALARMS:
+            alarm = next((one for one in self._watch.alarms(run) if one.name == notice.name), None)
+            if alarm is None:
+                raise Untrue("it is over by now")
+            more, why = {"reason": notice.reason, "next": alarm.next, "text": _told(run, alarm.text)}, []
         else:
             standing = [one for one in self._suspensions(run.run_id) if one.reason == notice.reason]
             if not standing or round(standing[0].since) != notice.since:
                 raise Untrue("it is lifted by now")
-            step = next_step(standing[0], run.run_id, sandbox=run.options.sandbox, budget=run.budget)
+            step = next_step(
+                standing[0], run.run_id, sandbox=run.options.sandbox, budget=run.budget, waits=run.wait_credits
+            )
             more, why = {"reason": notice.reason, "next": step}, []
         now = snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
         payload = {
@@ -199,6 +266,24 @@ class Notifications:
             **more,
         }
         return _recipients(run.run_id, run.notify), payload
+
+    def _run(self, run_id: str) -> Run:
+        """A run by S3; where S3 is away, as this process has last heard of it.
+
+        Raises:
+            Untrue: there is none.
+        """
+        try:
+            run = read_run(run_id, store=self.store, workspace=self.workspace)
+        except ConfigurationError as error:
+            raise Untrue(error.message) from None
+        except _AWAY:
+            if run_id not in self.known:
+                raise
+            return self.known[run_id]
+        if run.notify:
+            self._know(run)
+        return run
 
     def _reasons(self, run: Run) -> list[Reason]:
         """Why jobs of a run that has ended failed."""
@@ -217,9 +302,12 @@ class Notifications:
         }  # fmt: skip
         return _recipients(notice.run_id, note["notify"]), payload
 
-    def _was_sent(self, notice: Notice) -> bool:
-        """Whether S3 has a note that it was sent, or given up: Redis's word of it is anybody's."""
-        return self.store.head(self._note(notice.run_id, f"{notice.name}-{notice.channel}")) is not None
+    def _was_sent(self, notice: Notice) -> bool | None:
+        """Whether S3 has a note that it was sent, or given up: Redis's word of it is anybody's. None: S3 is away."""
+        try:
+            return self.store.head(self._note(notice.run_id, f"{notice.name}-{notice.channel}")) is not None
+        except _AWAY:
+            return None
 
     def _write_down(self, notice: Notice, why: str) -> bool:
         """Notes in S3 that an event was sent, or given up, and is not sent again; False where S3 takes no note."""
@@ -239,6 +327,11 @@ class Notifications:
 
     def _note(self, run_id: str, name: str) -> str:
         return self.workspace.run(run_id, "notices", f"{name}.json")
+
+
+def _told(run: Run, text: str) -> str:
+    """A sentence about a run."""
+    return f"{run.title or 'run'} {run.run_id}: {text}"
 
 
 def _recipients(run_id: str, notify: dict[str, Any]) -> Notify | None:

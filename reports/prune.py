@@ -17,7 +17,7 @@ from restyle.models import ENDED, Run, RunStatus
 from restyle.s3.store import Listed, Store
 
 #: Folders of a run that go.
-FOLDERS = ("plan", "addresses", "web", "results", "doubt", "requests")
+FOLDERS = ("plan", "addresses", "web", "results", "unchanged", "doubt", "requests")
 _AT_ONCE = 16
 
 

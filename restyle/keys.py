@@ -232,6 +232,10 @@ class Workspace:
         """The jobs of a closed shard with their outcomes."""
         return self.run(run_id, "results", f"{shard:06d}.jsonl.gz")
 
+    def unchanged(self, run_id: str, part: int) -> str:
+        """Jobs that were known to be done as the run was planned, with their outcomes."""
+        return self.run(run_id, "unchanged", f"{part:06d}.jsonl.gz")
+
     def ledger(self, run_id: str, *parts: str) -> str:
         """What a run has opened, and what its shards have cost: the name of an object says all of it."""
         return self.run(run_id, "ledger", *parts)

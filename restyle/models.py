@@ -8,15 +8,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from restyle.keys import check_labels, check_run_name
-from restyle.outputs import Marks, OutputOptions, ReusedFrom
+from restyle.outputs import OutputOptions
 
 SCHEMA_VERSION = 1
 
@@ -72,7 +71,7 @@ class Params(Value):
 
     def as_sent(self) -> dict[str, Any]:
         """The JSON fields of the request; an empty negative prompt is left out."""
-        sent = self.model_dump()
+        sent = dict(self.__dict__)
         if not self.negative_prompt:
             del sent["negative_prompt"]
         return sent
@@ -225,13 +224,16 @@ class Run(Value):
     schedule: str | None = None
     shards: int
     planned: int
-    variants: int = 0
-    """How many its jobs are of; 0: not known."""
+    unchanged: int = 0
+    unchanged_parts: int = 0
+    """Jobs that were known to be done as it was planned are in no shard, but in so many objects of their own."""
+    variants: int = 0  # that its jobs are of; 0: not known
     invalid: int = 0
     budget: float | None = None
     """Credits that it may spend."""
     finish_by: UtcTime | None = None
     """No call begins that is not expected to end by then."""
+    wait_credits: bool = False
     approved: bool = True
     """Whether more than the sample may run."""
     by: str = ""
@@ -286,6 +288,8 @@ class Outcome(Value):
     """Of a skipped job: its picture was paid for as another result with the same input and recipe, and copied."""
     saved: float = 0.0
     """Credits that the copied picture cost then."""
+    stored: tuple[str, ...] = ()
+    """`Record.stored`: by this a listing shows later that all of it is as it was."""
 
 
 class Message(Value):
@@ -298,106 +302,6 @@ class Message(Value):
     """Place of the job in its shard."""
     job_id: str
     job: Job
-
-
-class RecordInput(Value):
-    """The picture that the result was made from."""
-
-    uri: str
-    etag: str
-    sha256: str
-    bytes: int
-    width: int
-    height: int
-    address: str = ""
-    """Where on the web it was fetched from, without what may be a secret; else empty."""
-
-
-class RecordPrepared(Value):
-    """What was sent: its size, and the steps from the input to it (none: byte for byte)."""
-
-    width: int
-    height: int
-    steps: tuple[str, ...]
-
-
-class RecordOutput(Value):
-    """One stored sample."""
-
-    uri: str
-    sha256: str
-    bytes: int
-    width: int
-    height: int
-    content_type: str
-
-
-class RecordApi(Value):
-    """The call that was paid for."""
-
-    url: str
-    sandbox: bool
-    request_id: str | None = None
-    cost: float | None = None
-    remaining_credits: float | None = None
-    seconds: float
-    attempts: int
-    in_doubt: int
-
-
-class RecordTimes(Value):
-    """When each step was reached."""
-
-    queued: UtcTime | None = None
-    started: UtcTime
-    called: UtcTime
-    answered: UtcTime
-    stored: UtcTime
-
-
-class Record(Value):
-    """`records/<id>/<variant>.json`: says that a job is done, and how. Its schema is docs/record.schema.json."""
-
-    schema_version: Literal[1] = 1
-    job_id: str
-    run_id: str
-    id: str
-    variant: str
-    fingerprint: Fingerprint
-    input: RecordInput
-    prepared: RecordPrepared
-    params: Params
-    outputs: tuple[RecordOutput, ...]
-    samples_expected: int
-    samples_received: int
-    api: RecordApi
-    marks: Marks = Marks()
-    replaced: tuple[str, ...] = ()
-    """Where earlier outputs of this job were copied before they were replaced."""
-    beside: tuple[str, ...] = ()
-    """Places that outputs were planned for and that something else lies at, which was not this job's to replace."""
-    reused_from: ReusedFrom | None = None
-    """Whose result it is, where no call was made for this job; `api` then tells of that call, at no cost."""
-    metadata: Mapping[str, str] = {}
-    timestamps: RecordTimes
-    worker: str
-    version: str
-    _beyond: dict[str, Any] = PrivateAttr(default_factory=dict)
-    """Keys that another version of restyle wrote beside these; they stay where the record is written anew."""
-
-    @classmethod
-    def read(cls, text: str | bytes) -> Self:
-        """As of every value; and what is not known of a record is not lost."""
-        record = super().read(text)
-        fields = json.loads(text)
-        record._beyond = {name: fields[name] for name in fields.keys() - cls.model_fields.keys()}  # noqa: SLF001 - its own
-        return record
-
-    def as_json(self) -> str:
-        """As it is stored."""
-        if self._beyond:
-            return json.dumps(self.model_dump(mode="json") | self._beyond, indent=1, ensure_ascii=False)
-        return self.model_dump_json(indent=1)
 
 
 def utc_now() -> datetime:

@@ -17,8 +17,10 @@ from producers.dispatch.feeder import Feeder
 from producers.dispatch.web_inputs import PlannedJob
 from producers.runs.doubts import recall
 from producers.runs.snapshot import read_run, write_run
+from reports.alarms import WORKER_LOST
 from restyle.coordination.call_ends import recipe
 from restyle.coordination.claims import Dropped
+from restyle.coordination.events import note
 from restyle.coordination.firings import Firings
 from restyle.coordination.hints import MOST_TTL
 from restyle.coordination.periods import Periods
@@ -241,6 +243,11 @@ class Dispatcher(threading.Thread):
             raise failure
         self._fleet.bury(worker)
         self._missing.pop(worker, None)
+        if jobs:
+            note(
+                self._progress.state, None, WORKER_LOST, "dispatcher",
+                f"the worker {worker} is lost with {len(jobs):,} jobs in hand",
+            )  # fmt: skip
         log.warning("freed the jobs of a dead worker", worker=worker, jobs=len(jobs))
 
     def _free_job(self, worker: str, job_id: str, place: dict[str, object]) -> None:

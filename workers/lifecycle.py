@@ -107,7 +107,9 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     renewal = Renewal(resources.holding, on_error=lambda why: log.warning("the workspace is not renewed", reason=why))
     spooler = Spooler(resources)
     fetcher = FetchThread(resources)
-    notifier = Notifier(resources.notifications, settings.dispatch_seconds)
+    notifier = Notifier(
+        resources.notifications, settings.dispatch_seconds, lambda: tools.rotation.troubles.get("s3", "")
+    )  # fmt: skip
     roster = Roster(resources, app)
     health = _health(settings, resources)
 

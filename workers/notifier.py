@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import structlog
 
@@ -18,10 +19,18 @@ LAST_WORDS = 12.0
 class Notifier(threading.Thread):
     """Sends what is due until it is told to stop; any number of workers may do so."""
 
-    def __init__(self, notifications: Notifications, every: float) -> None:
+    def __init__(self, notifications: Notifications, every: float, trouble: Callable[[], str] = lambda: "") -> None:
+        """Begins with `start`.
+
+        Args:
+            notifications: what is told.
+            every: seconds between two looks.
+            trouble: why this worker cannot reach S3; empty: it can.
+        """
         super().__init__(name="notifier", daemon=True)
         self._notifications = notifications
         self._every = every
+        self._trouble = trouble
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -38,6 +47,8 @@ class Notifier(threading.Thread):
 
     def _send(self) -> None:
         try:
+            if trouble := self._trouble():
+                self._notifications.store_is_away(trouble)
             self._notifications.send_due()
         except StateUnavailable as error:
             log.debug("notifications wait", reason=error.message)  # its spells are told once (workers/waiting.py)

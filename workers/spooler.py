@@ -13,7 +13,8 @@ from restyle.errors import RestyleError
 from restyle.job.parked import in_redis
 from restyle.job.parked.on_disk import Spooled
 from restyle.keys import is_run_id
-from restyle.models import Job, Record
+from restyle.models import Job
+from restyle.record import Record
 from tasks.resources import Resources
 
 log = structlog.get_logger("restyle.spool")

@@ -25,6 +25,7 @@ from restyle.coordination.firings import Firings
 from restyle.errors import RestyleError, RunUnreadable, StateUnavailable
 from restyle.models import ENDED, Run, RunStatus, utc_now
 from tasks.resources import Resources
+from workers.balance import Balance
 from workers.lookout import LONG_AGO, Lookout, Unmoved
 from workers.troubles import Troubles
 
@@ -70,6 +71,7 @@ class Steward(threading.Thread):
         self._nudged, self._over = threading.Event(), threading.Event()
         self._looks, self._next_glance, self._is_interested = 0, 0.0, False
         self._lookout = Lookout(resources)
+        self._balance = Balance(resources)
         self._seen, self._since = ("", ""), 0.0
 
     def nudge(self) -> None:
@@ -111,7 +113,7 @@ class Steward(threading.Thread):
         self._state.ask("SET", self._state.key("account"), self._resources.settings.account or "")
         if keep_suspended(self._store, self._workspace, self._state):
             log.warning("the fleet's suspension is as in S3 again")
-        self._agree()
+        self._balance.look(self._agree())
         if server.restarted:
             self._take_stock(server)
         elif self._looks % LOOKS == 0:
@@ -151,17 +153,19 @@ class Steward(threading.Thread):
 
     # -- what people have said -----------------------------------------------------------------------------
 
-    def _agree(self) -> None:
-        """Brings each unfinished run in line with its run.json and suspended.json."""
+    def _agree(self) -> list[Run]:
+        """Brings each unfinished run in line with its run.json and suspended.json; those that could be read."""
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="steward") as pool:
-            list(pool.map(self._agree_run, self._progress.unfinished()))
+            return list(filter(None, pool.map(self._agree_run, self._progress.unfinished())))
 
-    def _agree_run(self, run_id: str) -> None:
+    def _agree_run(self, run_id: str) -> Run | None:
+        run = None
         with self._troubles.of_run(run_id, "steward"):
             revision = self._progress.revision(run_id)
             run = read_run(run_id, store=self._store, workspace=self._workspace)
             suspended = read_suspension(run_id, self._store, self._workspace)
             self._progress.agree(run, suspended.word if suspended else None, revision=revision)
+        return run
 
     # -- a Redis that has lost something -------------------------------------------------------------------
 

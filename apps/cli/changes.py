@@ -7,7 +7,8 @@ from rich.table import Table
 from apps.session import Session
 from apps.terminal.console import credits_text, say, talk
 from config.settings import Settings
-from producers.planning.compare.diff import PAID, Change, Diff, compare, with_diff
+from producers.planning.compare.changes import PAID, Change
+from producers.planning.compare.diff import Diff, compare, with_diff
 from producers.planning.plan import Draft
 
 _TOLD = {

@@ -94,7 +94,7 @@ def follow(run: Run, here: Session) -> Snapshot:
             if time.monotonic() - looked > LOOK_AT_REDIS:
                 looked = time.monotonic()
                 here.refusal()  # which is told, once
-            if now.ended or needs_person(now, here, begun):
+            if now.ended or needs_person(now, run, here, begun):
                 break
             minder.look(now)
         if not now.ended:
@@ -127,12 +127,14 @@ def tell_spell(spell: StateUnavailable | None, _seconds: float) -> None:
         say("Redis takes writes again.", "yellow")
 
 
-def needs_person(now: Snapshot, here: Session, begun: float) -> bool:
+def needs_person(now: Snapshot, run: Run, here: Session, begun: float) -> bool:
     """Whether a run stands still until somebody acts: an outage is sat out for a while, from this command's start."""
     if now.suspension is None or now.suspension.reason == "workspace_held":
         return False
     if now.suspension.reason == "outage":
         return time.time() - max(begun, now.suspension.since.timestamp()) > here.settings.max_outage
+    if now.suspension.reason == "no_credits" and run.wait_credits:
+        return not all(standing.is_of_balance for standing in here.fleet.suspensions())
     return True
 
 

@@ -62,6 +62,7 @@ def run(
     max_failures: options.MaxFailures = None,
     max_suspects: options.MaxSuspects = None,
     max_duration: options.MaxDuration = None,
+    wait_credits: options.WaitCredits = False,
     priority: options.Priority = "normal",
     name: options.Name = "",
     labels: options.Label = None,
@@ -94,6 +95,7 @@ def run(
     settings = options.settings_from(
         sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_side=max_side, max_outage=max_outage,
         max_failures=max_failures, max_suspects=max_suspects, reuse=options.unless(no_reuse),
+        wait_credits=wait_credits or None,
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),
@@ -255,6 +257,7 @@ def submit(
     max_failures: options.MaxFailures = None,
     max_suspects: options.MaxSuspects = None,
     max_duration: options.MaxDuration = None,
+    wait_credits: options.WaitCredits = False,
     priority: options.Priority = "normal",
     name: options.Name = "",
     labels: options.Label = None,
@@ -279,7 +282,7 @@ def submit(
     """Hand a manifest to a running fleet and print the run's id."""
     settings = options.settings_from(
         sandbox=sandbox, max_side=max_side, max_failures=max_failures, max_suspects=max_suspects,
-        reuse=options.unless(no_reuse),
+        reuse=options.unless(no_reuse), wait_credits=wait_credits or None,
         **options.outputs_from(
             form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
         ),

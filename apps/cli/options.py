@@ -64,6 +64,12 @@ Budget = Annotated[float | None, typer.Option(help="Spend no more than this.", m
 MaxDuration = Annotated[
     str | None, typer.Option(help="Begin no call that would end later than this, e.g. 90m or 6h30m.", metavar="TIME")
 ]
+WaitCredits = Annotated[
+    bool,
+    typer.Option(
+        "--wait-credits", help="Where the account runs out of credits, wait for a top-up and go on by itself."
+    ),
+]
 MaxFailures = Annotated[
     str | None,
     typer.Option(help="Stop a variant of whose last 50 jobs so many failed alike; 0: never.", metavar="N|P%"),

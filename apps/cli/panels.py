@@ -25,7 +25,7 @@ OPTIONS = {
     "What is made of them": ("variants", "prompt", "sets", "max_side"),
     "What comes out": ("output", "form", "quality", "naming", "mark", "no_mark", "no_gates", "download"),
     "Limits": ("budget", "max_duration", "then_ask", "priority", "max_rpm", "max_outage", "max_failures",
-               "max_suspects"),
+               "max_suspects", "wait_credits"),
     "This run": ("name", "labels", "sandbox", "api", "concurrency", "detach", "dashboard", "yes"),
     "What is said": ("as_json", "quiet", "verbose"),
 }  # fmt: skip

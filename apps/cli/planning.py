@@ -183,7 +183,7 @@ def continued(plan: Draft, here: Session) -> Run | None:
         else:
             say(f"Run {run.run_id} of this very plan is unfinished: it goes on. (--new plans afresh.)", "bold")
             limits = {name: getattr(plan.options, name) for name in ("max_failures", "max_suspects")}
-            here.control.resume(run.run_id, limits=limits)
+            here.control.resume(run.run_id, limits=limits, wait_credits=plan.wait_credits)
         if (plan.request.name or run.name, {**run.labels, **plan.request.labels}) != (run.name, run.labels):
             say("It keeps the name and the labels that it was planned with.", "yellow")
         return run
@@ -193,6 +193,9 @@ def continued(plan: Draft, here: Session) -> Run | None:
 def write_plan(plan: Draft, here: Session) -> Run:
     """Pass 2: uploads and shards. The run exists once it is submitted, where no other unfinished run has its jobs."""
     with talk.status("Writing the plan…"):
-        return write_shards(
+        run = write_shards(
             plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=who()
         )
+    if run.unchanged:
+        say(f"{run.unchanged:,} of {run.planned:,} jobs are done, and have not changed since.", "dim")
+    return run

@@ -55,7 +55,7 @@ def watch_run(
             minder = Minder(run, here)
             for now in follow.snapshots(run, here):
                 print_json(now.model_dump(mode="json"))
-                if now.ended or follow.needs_person(now, here, begun):
+                if now.ended or follow.needs_person(now, run, here, begun):
                     break
                 minder.look(now)
     sys.exit(run_code(now, here.settings))
@@ -134,7 +134,7 @@ def tell_standing(here: Session) -> None:
     for run in here.control.unfinished():
         for standing in here.progress.suspensions(run.run_id):
             say(f"Run {run.run_id} stays suspended ({standing.reason}): {standing.detail}", "yellow")
-            say(f"Next: {next_step(standing, run.run_id, budget=run.budget)}")
+            say(f"Next: {next_step(standing, run.run_id, budget=run.budget, waits=run.wait_credits)}")
 
 
 def _only_unfinished(settings: Settings) -> str:

@@ -20,7 +20,8 @@ from producers.runs.statistics import outcome_word
 from restyle import images
 from restyle.errors import RestyleError
 from restyle.job import quality
-from restyle.models import Params, Record
+from restyle.models import Params
+from restyle.record import Record
 
 #: Runs that are looked through, newest first, where none is named.
 RUNS = 10

@@ -87,7 +87,7 @@ def what_next(reason: Suspension, row: Row | None = None) -> str:
     if reason.reason in {"operator", "interrupted", "deadline"}:
         return "press Resume when you are ready"
     if reason.reason == "budget" and row:
-        return next_step(reason, row.run.run_id, budget=row.run.budget)
+        return next_step(reason, row.run.run_id, budget=row.run.budget, waits=row.run.wait_credits)
     told = reason.next.replace("then type: restyle resume", "then press Resume")
     return told.replace(
         "look at the report, then type: restyle approve (or: restyle reject)",

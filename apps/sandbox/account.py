@@ -28,6 +28,8 @@ class Account:
     first_406: float | None = None
     #: Billed answers in which no picture can be found.
     spoiled: int = 0
+    #: Times that the balance was asked for.
+    balance_asked: int = 0
 
     def begin(self) -> None:
         """Counts a call that begins."""
@@ -72,6 +74,7 @@ class Account:
             "by_status": dict(self.by_status),
             "charged": self.charged,
             "spoiled": self.spoiled,
+            "balance_asked": self.balance_asked,
             "charged_credits": round(self.charged_credits, 6),
             "balance": round(self.balance, 6),
             "paid": dict(self.paid),

@@ -52,6 +52,8 @@ class SandboxOptions(BaseModel):
     """Credits a sample of 30 steps."""
     price_spread: float = Field(0.0, ge=0, le=1)
     """Share by which a call's cost may differ from the price, drawn evenly; 0.5: between half and one and a half."""
+    credits_body: str = ""
+    """What `GET /v1/get-user-credits` answers in place of the balance, as it is."""
     latency: float = Field(0.5, ge=0)
     """Seconds a call takes."""
     jitter: float = Field(0.0, ge=0)

@@ -210,6 +210,9 @@ class Sandbox:
             self.check_key(request)
         except Refused as error:
             return self.error(error.status, str(error))
+        self.account.balance_asked += 1
+        if self.options.credits_body:
+            return Response(self.options.credits_body, media_type="application/json")
         return JSONResponse({"credits": round(self.account.balance, 6), "free-credits": 0.0}, headers=self.headers({}))
 
     def error(self, status: int, message: str) -> Response:

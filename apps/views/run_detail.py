@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from apps.session import Session
 from apps.views.overview import Row
 from producers.dispatch.feeder import read_plan
+from producers.runs.outcomes import ResultLine, read_part
 from producers.runs.statistics import ErrorTally, VariantTally
 from restyle.coordination.events import Event, ask_events, read_events
 from restyle.coordination.trends import RunPoint, ask_run, read
@@ -73,6 +76,8 @@ class CloseUp:
         self._ended_counts: dict[int, int] = {}
         self._whole: set[int] = set()
         self._reported = False
+        #: From here on numbers of shards are of what was unchanged: of objects in `unchanged/`.
+        self._parts_from = sys.maxsize
         self._plans: OrderedDict[int, list[bytes]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -115,6 +120,7 @@ class CloseUp:
     # -- closed shards ---------------------------------------------------------------------------------------
 
     def _read_closed(self, row: Row, is_open: set[int]) -> None:
+        self._parts_from = row.run.shards
         below = row.run.shards if row.ended or row.totals is None else row.totals.cursor
         until = time.monotonic() + BUDGET
         for shard in range(below - 1, -1, -1):
@@ -124,6 +130,13 @@ class CloseUp:
                 return
             if results := self.session.store.find(self.session.workspace.results(self.run_id, shard)):
                 self._take_results(shard, results.data)
+        for part in range(row.run.unchanged_parts):
+            if self._parts_from + part in self._whole:
+                continue
+            if self._satisfied(row) or time.monotonic() > until:
+                return
+            if results := self.session.store.find(self.session.workspace.unchanged(self.run_id, part)):
+                self._take_results(self._parts_from + part, results.data)
 
     def _satisfied(self, row: Row) -> bool:
         """Whether more shards would add nothing: the counts are the report's, and the page is full."""
@@ -190,6 +203,9 @@ class CloseUp:
                 if (shown.shard, shown.index) == (shard, index):
                     return self._uri(shown.job, shown.outcome, which)
             try:
+                if shard >= self._parts_from:
+                    result = ResultLine.read(list(self._part(shard))[index])
+                    return self._uri(result.job, result.outcome, which)
                 line = self._plan(shard)[index]
             except (InputNotFound, IndexError):
                 return None
@@ -210,6 +226,9 @@ class CloseUp:
         if which == "before":
             return in_s3(job, self.run_id, self.session.store, self.session.workspace).image, job.etag
         return (outcome.outputs[0], f"{outcome.fingerprint} {outcome.ended}") if outcome and outcome.outputs else None
+
+    def _part(self, shard: int) -> Iterable[bytes]:
+        return read_part(self.session.store, self.session.workspace, self.run_id, shard - self._parts_from)
 
     def _plan(self, shard: int) -> list[bytes]:
         if shard not in self._plans:

@@ -11,9 +11,11 @@ import json
 import os
 import posixpath
 import re
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
@@ -26,7 +28,7 @@ from producers.manifest.source import Source, remote, wrong
 from producers.manifest.tables import columnar
 from producers.manifest.tables.spooled import Spooled
 from restyle.keys import normalise_id, split_uri
-from restyle.s3.store import Store
+from restyle.s3.store import Listed, Store
 
 #: What the index of a folder that restyle copies outputs to is called.
 INDEX = ".restyle-download.jsonl"
@@ -187,12 +189,37 @@ def copied(directory: Path) -> dict[str, int]:
     return sizes
 
 
+class Remembered:
+    """Objects that S3 lists once, and that are read from a file from then on: each pass over them is of one moment."""
+
+    def __init__(self, listed: Callable[[], Iterator[Listed]]) -> None:
+        """Keeps how to list."""
+        self._listed = listed
+
+    def __iter__(self) -> Iterator[Listed]:
+        """Streams the objects."""
+        with self._file.open(encoding="utf-8") as lines:
+            for line in lines:
+                uri, etag, size, storage_class = json.loads(line)
+                yield Listed(uri, etag, size, storage_class=storage_class)
+
+    @cached_property
+    def _file(self) -> Path:
+        descriptor, name = tempfile.mkstemp(prefix="restyle-listing-")
+        path = Path(name)
+        weakref.finalize(self, path.unlink, missing_ok=True)
+        with open(descriptor, "w", encoding="utf-8") as lines:  # noqa: PTH123 - a descriptor
+            objects = ([one.uri, one.etag, one.bytes, one.storage_class] for one in self._listed())
+            lines.writelines(json.dumps(parts) + "\n" for parts in objects)
+        return path
+
+
 def prefix(uri: str, store: Store) -> Listing:
     """The images below an S3 prefix, with their ETags."""
-    start = len(uri)
+    start, objects = len(uri), Remembered(lambda: store.list(uri))
 
     def images(problems: Problems) -> Iterator[Found]:
-        for listed in store.list(uri):
+        for listed in objects:
             if listed.uri.endswith("/"):
                 continue  # what consoles make to show a folder
             name = listed.uri[start:]

@@ -26,7 +26,8 @@ from producers.runs.listing import read_runs
 from restyle.errors import ObjectRefused, StoreAccessDenied
 from restyle.job.ownership import Owner
 from restyle.keys import Workspace
-from restyle.models import Job, Record
+from restyle.models import Job
+from restyle.record import Record
 from restyle.s3.store import Store
 from restyle.web.address import Address, is_web, read_address
 from restyle.web.records import find_known

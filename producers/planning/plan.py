@@ -68,6 +68,7 @@ class Draft:
     """Streams the jobs; those of local inputs not uploaded yet."""
     left_out: Callable[[], Iterator[str]] = lambda: iter(())
     """Streams the ids of entries that are left out because something is wrong with them."""
+    wait_credits: bool = False
     ask_after: int = 0
     """Jobs that run before a person is asked; 0: nobody is asked."""
     notify: Mapping[str, Any] = field(default_factory=dict)
@@ -111,6 +112,7 @@ class Draft:
                 "invalid": len({(problem.source, problem.line or problem.reason) for problem in self.problems}),
                 "budget": self.request.budget,
                 "finish_by": self.request.finish_by,
+                "wait_credits": self.wait_credits,
                 "approved": not self.ask_after,
                 "by": by,
             }
@@ -214,6 +216,7 @@ def draft(
         home=settings.home,
         stream=lambda: planner.jobs(census),
         left_out=lambda: planner.left_out(census),
+        wait_credits=settings.wait_credits if request.wait_credits is None else request.wait_credits,
         ask_after=census.ask_after,
         notify=request.notify if request.notify is not None else settings.notify.told,
         prompt=census.spread[0].params.prompt if census.spread else "",

@@ -53,6 +53,8 @@ class PlanRequest:
     check_inputs: bool = False
     finish_by: datetime | None = None
     priority: Literal["high", "normal", "low"] = "normal"
+    wait_credits: bool | None = None
+    """Whether it goes on by itself after a top-up; None: as the setting says."""
     retry_of: str | None = None
     schedule: str | None = None
     """The schedule that fired it."""

@@ -136,6 +136,7 @@ def retry_draft(
             for job, outcome in rows()
             if wanted.has(job, outcome)
         ),
+        wait_credits=settings.wait_credits,
         notify=settings.notify.told,
         addresses=secrets_of(run, store, workspace),
     )

@@ -8,9 +8,12 @@ import io
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from hashlib import blake2b
 
 from producers.manifest.entry import Stand
+from producers.planning.compare.changes import mark_of
+from producers.planning.compare.unchanged import Answer, Unchanged, found_unchanged
 from producers.planning.first_pass import mark
 from producers.planning.plan import Draft
 from producers.planning.resolve import Resolved
@@ -25,6 +28,11 @@ from restyle.web.address import Address, is_web
 
 #: Files that go up at a time.
 _AT_ONCE = 16
+#: Jobs of one object in `unchanged/`.
+UNCHANGED_LINES = 5000
+_LEVEL = 6
+#: A job, what answers it where S3 shows it to be done, and the address of its input where that lies on the web.
+_Planned = tuple[Job, Answer | None, Address | None]
 
 
 def write(
@@ -52,8 +60,11 @@ def write_shards(
     shard_jobs: int,
     by: str,
     progress: Callable[[int], None] | None = None,
+    unchanged: Unchanged | None = None,
 ) -> Run:
     """Writes all of a draft to S3 but run.json; the run does not exist yet (producers/runs/admission.py).
+
+    Jobs that S3 shows to be done are written as such, and are in no shard.
 
     Args:
         plan: the draft.
@@ -62,61 +73,104 @@ def write_shards(
         shard_jobs: jobs of one shard.
         by: who submits it.
         progress: told the number of jobs written so far.
+        unchanged: the jobs that S3 shows to be done; without, they are looked for.
 
     Raises:
         ManifestError: the manifest or a local input is another than it was when it was judged.
     """
+    given = nullcontext(unchanged) if unchanged is not None else found_unchanged(plan, store, workspace)
     hashes = Hashes(plan.home, workspace, create=bool(plan.uploads))
-    shards = written = 0
-    lines: list[str] = []
     secrets = Secrets()
-    try:
-        for job, address in _jobs(plan, Uploads(hashes, store, workspace)):
-            lines.append(job.model_dump_json())
-            written += 1
-            if address:
+    shards = _Parts(
+        lambda part: workspace.shard(plan.run_id, part), shard_jobs, store,
+        then=lambda part: secrets.put(plan.run_id, part, store, workspace),
+    )  # fmt: skip
+    done = _Parts(lambda part: workspace.unchanged(plan.run_id, part), UNCHANGED_LINES, store)
+    with given as answers, closing(hashes):
+        for job, answer, address in _jobs(plan, Uploads(hashes, store, workspace), iter(answers)):
+            line = job.model_dump_json()
+            if answer is not None:
+                line = f'{{"before": {shards.written}, "job": {line}, "outcome": {answer.outcome}}}'
+            elif address:
                 secrets.add(address)
             # What asks for approval is a shard of its own: nothing else may be opened before.
-            if len(lines) == shard_jobs or written == plan.ask_after:
-                _put(lines, shards, plan, workspace, store)
-                secrets.put(plan.run_id, shards, store, workspace)
-                shards += 1
-                lines = []
-                if progress:
-                    progress(written)
-    finally:
-        hashes.close()
-    if lines:
-        _put(lines, shards, plan, workspace, store)
-        secrets.put(plan.run_id, shards, store, workspace)
-        shards += 1
+            is_full = (shards if answer is None else done).add(line) or shards.cut(plan.ask_after)
+            if is_full and progress:
+                progress(shards.written + done.written)
+    shards.finish()
+    done.finish()
     if plan.problems:
         _put_invalid(plan, workspace, store)
-    return plan.as_run(shards=shards, by=by)
+    run = plan.as_run(shards=shards.parts, by=by)
+    return run.model_copy(update={"unchanged": done.written, "unchanged_parts": done.parts})
 
 
-def _jobs(plan: Draft, uploads: Uploads) -> Iterator[tuple[Job, Address | None]]:
+class _Parts:
+    """Lines on their way to S3, so many an object."""
+
+    def __init__(
+        self, uri: Callable[[int], str], most: int, store: Store, then: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Args: where each object lies, the lines of one, S3, and what is done once an object is written."""
+        self._uri, self._most, self._store, self._then = uri, most, store, then
+        self._lines: list[str] = []
+        self.parts = self.written = 0
+
+    def add(self, line: str) -> bool:
+        """Takes in one more; whether with it an object was written."""
+        self._lines.append(line)
+        self.written += 1
+        return len(self._lines) == self._most and self.finish()
+
+    def cut(self, after: int) -> bool:
+        """Ends an object after so many lines in all."""
+        return bool(self._lines) and self.written == after and self.finish()
+
+    def finish(self) -> bool:
+        """Writes what is left; whether there was any."""
+        if not self._lines:
+            return False
+        data = gzip.compress("\n".join(self._lines).encode(), compresslevel=_LEVEL, mtime=0)
+        self._store.put(self._uri(self.parts), data, content_type="application/gzip")
+        self._then(self.parts)
+        self.parts += 1
+        self._lines = []
+        return True
+
+
+def _jobs(plan: Draft, uploads: Uploads, unchanged: Iterator[Answer]) -> Iterator[_Planned]:
     """The jobs in their order, each with its input in S3, or with the address on the web where that lies.
+
+    A job that S3 shows to be done comes with what answers it.
 
     Raises:
         ManifestError: they are not those that were counted.
     """
     summed = blake2b(digest_size=16)
+    following = next(unchanged, None)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        waiting: deque[tuple[Resolved, str | Future[str]]] = deque()
+        waiting: deque[tuple[Resolved, str | Future[str], Answer | None]] = deque()
         image: str = ""
         where: str | Future[str] = ""
-        for item in plan.stream():
+        for place, item in enumerate(plan.stream()):
+            answer = None
+            if following and following.place == place:
+                # One that has changed since it was compared is looked at by its worker.
+                answer = following if following.mark == mark_of(item) else None
+                following = next(unchanged, None)
             if isinstance(item, Job):
-                yield item, Address(plan.addresses.get(item.web, item.image)) if item.web else None
+                yield item, answer, Address(plan.addresses.get(item.web, item.image)) if item.web else None
                 continue
             entry = item.entry
             summed.update(mark(item))
-            if entry.image != image:
-                image = where = entry.image
-                if not image.startswith("s3://") and not is_web(image):
-                    where = pool.submit(uploads.uri, image, entry.source, entry.line)
-            waiting.append((item, where))
+            if answer is not None:
+                waiting.append((item, answer.image, answer))
+            else:
+                if entry.image != image:
+                    image = where = entry.image
+                    if not image.startswith("s3://") and not is_web(image):
+                        where = pool.submit(uploads.uri, image, entry.source, entry.line)
+                waiting.append((item, where, None))
             if len(waiting) > 4 * _AT_ONCE:
                 yield _job(*waiting.popleft())
         while waiting:
@@ -125,19 +179,14 @@ def _jobs(plan: Draft, uploads: Uploads) -> Iterator[tuple[Job, Address | None]]
         raise ManifestError([Problem(plan.manifest.uri, 0, "", "was changed while it was read; plan again")])
 
 
-def _job(item: Resolved, where: str | Future[str]) -> tuple[Job, Address | None]:
+def _job(item: Resolved, where: str | Future[str], answer: Answer | None) -> _Planned:
     entry, image = item.entry, where if isinstance(where, str) else where.result()
     address = Address(image) if is_web(image) else None
     return Job(
         id=entry.id, variant=item.variant, image=address.shown if address else image,
         web=address.name if address else "", params=item.params, output=item.output, outputs=item.outputs,
         etag=entry.etag, meta=entry.meta,
-    ), address  # fmt: skip
-
-
-def _put(lines: list[str], shard: int, plan: Draft, workspace: Workspace, store: Store) -> None:
-    data = gzip.compress("\n".join(lines).encode(), compresslevel=6, mtime=0)
-    store.put(workspace.shard(plan.run_id, shard), data, content_type="application/gzip")
+    ), answer, address  # fmt: skip
 
 
 def _put_invalid(plan: Draft, workspace: Workspace, store: Store) -> None:

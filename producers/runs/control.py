@@ -127,7 +127,12 @@ class Control:
         self.progress.agree(run, suspended.word)
 
     def resume(
-        self, run_id: str | None, *, budget: float | None = None, limits: Mapping[str, str] | None = None
+        self,
+        run_id: str | None,
+        *,
+        budget: float | None = None,
+        limits: Mapping[str, str] | None = None,
+        wait_credits: bool = False,
     ) -> Run | None:
         """Lifts the fleet's suspension; with a run also the run's, and the fleet's unless a person suspended it.
 
@@ -155,8 +160,12 @@ class Control:
             what = "do the rest of it" if rest else "run its failed jobs again"
             raise AlreadyEnded(f"run {run_id} is {run.status.value}; to {what}, type: restyle retry {run_id}{rest}")
         options = run.options.model_copy(update=limits or {})
-        if budget is not None or run.finish_by is not None or options != run.options:
-            run = run.model_copy(update={"budget": budget or run.budget, "finish_by": None, "options": options})
+        fields = {
+            "budget": budget or run.budget, "finish_by": None, "options": options,
+            "wait_credits": run.wait_credits or wait_credits,
+        }  # fmt: skip
+        if any(getattr(run, name) != value for name, value in fields.items()):
+            run = run.model_copy(update=fields)
             write_run(run, store=self.store, workspace=self.workspace)
         remove_suspension(run_id, self.store, self.workspace)
         self._agree(run, lift=True)

@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from restyle.keys import Workspace, normalise_id
-from restyle.models import Job, Outcome, Record, Run
+from restyle.models import Job, Outcome, Run
+from restyle.record import Record
 from restyle.s3.store import Store
 
 _JOB_ID = re.compile(r"[0-9a-f]{24}")
@@ -109,8 +110,12 @@ class Search:
         # As an id stands in a line of JSON, whichever way it was escaped.
         marks = {json.dumps(named).encode(), json.dumps(named, ensure_ascii=False).encode()}
         is_job_id = _JOB_ID.fullmatch(named) is not None
-        for shard in range(run.shards):
-            closed = self.store.find(self.workspace.results(run.run_id, shard))
+        # What is unchanged is told as in closed shards, behind which it is counted on.
+        for shard in range(run.shards + run.unchanged_parts):
+            told_in = self.workspace.results(run.run_id, shard)
+            if shard >= run.shards:
+                told_in = self.workspace.unchanged(run.run_id, shard - run.shards)
+            closed = self.store.find(told_in)
             planned = closed or self.store.find(self.workspace.shard(run.run_id, shard))
             known: Mapping[int, Outcome] | None = None
             for index, line in enumerate(gzip.decompress(planned.data).splitlines() if planned else ()):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import islice
+from typing import Any
 
 from pydantic import ValidationError
 
 from producers.dispatch.feeder import read_plan
+from producers.runs.outcomes import read_part
 from restyle.errors import InputNotFound
 from restyle.keys import Workspace, is_run_id
 from restyle.models import Run
@@ -54,9 +57,9 @@ def shared_job(run: Run, other: Run, store: Store, workspace: Workspace) -> str:
     own = workspace.under("outputs") + "/"
 
     def keys(of: Run) -> Iterator[tuple[str, str]]:
-        for shard in range(of.shards):
+        for lines in _jobs(of, store, workspace):
             with suppress(InputNotFound):  # of an unfinished run whose plan was removed by hand
-                for job in map(json.loads, read_plan(store, workspace, of.run_id, shard)):
+                for job in lines():
                     yield workspace.job_id(job["id"], job["variant"]), f"{job['id']} {job['variant']}"
                     # Below its own folder a place is as much one's own as the job is, unless a template has named it.
                     if of.options.naming or not job["output"].startswith(own):
@@ -64,3 +67,18 @@ def shared_job(run: Run, other: Run, store: Store, workspace: Workspace) -> str:
 
     theirs = {key for key, _ in keys(other)}
     return next((told for key, told in keys(run) if key in theirs), "")
+
+
+def _jobs(run: Run, store: Store, workspace: Workspace) -> Iterator[Callable[[], Iterable[dict[str, Any]]]]:
+    """What reads the jobs of each part of a run."""
+
+    def unchanged(part: int) -> Iterator[dict[str, Any]]:
+        return (json.loads(line)["job"] for line in read_part(store, workspace, run.run_id, part))
+
+    def planned(shard: int) -> Iterable[dict[str, Any]]:
+        return map(json.loads, read_plan(store, workspace, run.run_id, shard))
+
+    for shard in range(run.shards):
+        yield partial(planned, shard)
+    for part in range(run.unchanged_parts):
+        yield partial(unchanged, part)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
-from restyle.errors import ConfigurationError, RunUnreadable
+from restyle.errors import ConfigurationError, InputNotFound, RunUnreadable
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, Run, Value
 from restyle.s3.store import Store
@@ -41,10 +41,19 @@ class ResultLine(Value):
     outcome: Outcome | None
 
 
+class UnchangedLine(ResultLine):
+    """A job that was known to be done as its run was planned: a line in `unchanged/`."""
+
+    before: int
+    """How many jobs of the shards come before it in the order of the manifest."""
+
+
 def outcomes(
     run: Run, *, workspace: Workspace, store: Store, open_outcomes: Callable[[int], Mapping[int, Outcome]]
 ) -> Iterator[Row]:
-    """Streams a run's jobs with their outcomes, a shard at a time: results/ where closed, else the plan.
+    """Streams a run's jobs with their outcomes in the manifest's order, a shard at a time.
+
+    They are read from results/ where their shard is closed, else from the plan; and from unchanged/.
 
     Args:
         run: the run.
@@ -57,6 +66,35 @@ def outcomes(
         RunUnreadable: a shard is damaged.
         InputNotFound: a shard of the plan is missing.
     """
+    rest = _unchanged(run, workspace, store)
+    line = next(rest, None)
+    for place, row in enumerate(_of_shards(run, workspace, store, open_outcomes)):
+        while line and line.before <= place:
+            yield line.job, line.outcome
+            line = next(rest, None)
+        yield row
+    while line:
+        yield line.job, line.outcome
+        line = next(rest, None)
+
+
+def _unchanged(run: Run, workspace: Workspace, store: Store) -> Iterator[UnchangedLine]:
+    for part in range(run.unchanged_parts):
+        try:
+            lines = read_part(store, workspace, run.run_id, part)
+        except InputNotFound:
+            if run.finished:
+                raise RunPruned(run, workspace) from None
+            raise
+        for line in lines:
+            with readable():
+                unchanged = UnchangedLine.read(line)
+            yield unchanged
+
+
+def _of_shards(
+    run: Run, workspace: Workspace, store: Store, open_outcomes: Callable[[int], Mapping[int, Outcome]]
+) -> Iterator[Row]:
     for shard in range(run.shards):
         closed = workspace.results(run.run_id, shard)
         if found := store.find(closed):
@@ -82,8 +120,22 @@ def read_results(store: Store, workspace: Workspace, run_id: str, shard: int) ->
     return _results(store.get(workspace.results(run_id, shard)).data)
 
 
+def read_part(store: Store, workspace: Workspace, run_id: str, part: int) -> Iterable[bytes]:
+    """Some of the jobs that were known to be done as their run was planned, each a line as in results/."""
+    return _lines(store.get(workspace.unchanged(run_id, part)).data)
+
+
+def read_unchanged(store: Store, workspace: Workspace, run_id: str, part: int) -> Iterator[Row]:
+    """The same with their outcomes."""
+    return _parsed(read_part(store, workspace, run_id, part))
+
+
 def _results(data: bytes) -> Iterator[Row]:
-    for line in _lines(data):
+    return _parsed(_lines(data))
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[Row]:
+    for line in lines:
         with readable():
             result = ResultLine.read(line)
         yield result.job, result.outcome

@@ -31,7 +31,8 @@ from restyle.coordination.registry import Earlier, Totals, Word
 from restyle.errors import InputNotFound, RunUnreadable
 from restyle.job.parked.unreadable import Note
 from restyle.keys import Workspace
-from restyle.models import Job, Outcome, OutcomeKind, Record, Run
+from restyle.models import Job, Outcome, OutcomeKind, Run
+from restyle.record import Record
 from restyle.s3.store import Store
 
 #: Requests to S3 at a time.
@@ -152,6 +153,7 @@ class Rebuilder:
                 is_open = [shard for shard in is_open if shard == 0]
             opened = [self._open(run, shard, doubtful, notes, zone, pool.map) for shard in is_open]
         total, told = Count(), Count()
+        told.kinds[OutcomeKind.SKIPPED] += run.unchanged
         for shard, count in counted.items():
             told.merge(count)
             # What its jobs cost beyond their pictures stands in the ledger alone.
@@ -272,7 +274,7 @@ class Rebuilder:
     def _record(self, job: Job) -> Record | None:
         found = self.store.find(self.workspace.record(job.id, job.variant))
         try:
-            return Record.read(found.data) if found else None
+            return Record.read(found.data, found.etag) if found else None
         except ValidationError:
             return None
 

@@ -235,11 +235,13 @@ def _status(status: RunStatus, suspensions: list[Suspension]) -> RunStatus:
 
 
 def _note_of(run: Run, suspension: Suspension) -> SuspensionNote:
-    return note_of(suspension, run.run_id, sandbox=run.options.sandbox, budget=run.budget)
+    return note_of(
+        suspension, run.run_id, sandbox=run.options.sandbox, budget=run.budget, waits=run.wait_credits
+    )  # fmt: skip
 
 
 def note_of(
-    suspension: Suspension, run_id: str = "", *, sandbox: bool = False, budget: float | None = None
+    suspension: Suspension, run_id: str = "", *, sandbox: bool = False, budget: float | None = None, waits: bool = False
 ) -> SuspensionNote:
     """A suspension as commands tell it, with what is typed about it for this run, or for the fleet."""
     return SuspensionNote(
@@ -249,7 +251,7 @@ def note_of(
         since=datetime.fromtimestamp(suspension.since, UTC),
         until=datetime.fromtimestamp(suspension.until, UTC) if suspension.until else None,
         by=suspension.by,
-        next=next_step(suspension, run_id, sandbox=sandbox, budget=budget),
+        next=next_step(suspension, run_id, sandbox=sandbox, budget=budget, waits=waits),
     )
 
 

@@ -96,6 +96,7 @@ class Firing(Value):
             budget=schedule.budget,
             finish_by=schedule.deadline(self.at),
             priority=schedule.priority,
+            wait_credits=schedule.wait_credits,
             schedule=schedule.name,
             labels=schedule.labels,
             notify=self.notify,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from config.settings import Settings
 from producers.planning.clashes import find_clashes
 from producers.planning.compare.diff import compare, put_diff
+from producers.planning.compare.unchanged import Unchanged
 from producers.planning.plan import draft
 from producers.planning.probing import probe
 from producers.planning.shards import write_shards
@@ -193,18 +194,20 @@ class Starter:
         for warning in warnings:
             log.warning("before it is queued", run=firing.run_id, warning=warning)
 
-        # Before run.json: a night that exists says what it found changed.
-        changes = compare(plan, store=self.store, workspace=self.workspace, settings=settings)
-        put_diff(changes, firing.run_id, self.store, self.workspace)
-
         def alone(_written: int) -> None:
             if not self.firings.mine(firing.run_id, token):
                 raise TransientError(f"another worker plans {firing.run_id} by now")
 
-        run = write_shards(
-            plan, workspace=self.workspace, store=self.store, shard_jobs=settings.shard_jobs, by=control.by,
-            progress=alone,
-        )  # fmt: skip
+        with closing(Unchanged(plan, self.store, self.workspace)) as unchanged:
+            # Before run.json: a night that exists says what it found changed.
+            changes = compare(
+                plan, store=self.store, workspace=self.workspace, settings=settings, unchanged=unchanged
+            )  # fmt: skip
+            put_diff(changes, firing.run_id, self.store, self.workspace)
+            run = write_shards(
+                plan, workspace=self.workspace, store=self.store, shard_jobs=settings.shard_jobs, by=control.by,
+                progress=alone, unchanged=unchanged,
+            )  # fmt: skip
         alone(run.planned)
         control.admit(run)
 

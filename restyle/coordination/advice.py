@@ -30,7 +30,9 @@ def after_failure(code: str, run_id: str) -> str:
     return told.replace("{run}", run_id)
 
 
-def next_step(standing: Suspension, run_id: str = "", *, sandbox: bool = False, budget: float | None = None) -> str:
+def next_step(
+    standing: Suspension, run_id: str = "", *, sandbox: bool = False, budget: float | None = None, waits: bool = False
+) -> str:
     """What to do about a suspension, with the run that it is typed for.
 
     Args:
@@ -38,7 +40,11 @@ def next_step(standing: Suspension, run_id: str = "", *, sandbox: bool = False, 
         run_id: the run that is looked at; empty: it is the fleet.
         sandbox: whether it is the sandbox's side of the workspace.
         budget: what the run may spend.
+        waits: whether the balance is asked for, so that it goes on after a top-up.
     """
+    if waits and standing.is_of_balance:
+        sooner = f"restyle resume {run_id}".rstrip()
+        return f"top up the account at segmind.com: it goes on by itself within minutes; sooner, type: {sooner}"
     if standing.reason == "budget" and standing.until:
         return (
             "nothing: it goes on by itself when the day or the month is over; or raise RESTYLE_DAILY_BUDGET or"

@@ -289,6 +289,19 @@ class Fleet:
         """Lifts every reason of the fleet's suspension; workers take up what is pending."""
         self.state.run("resume")
 
+    def may_ask_balance(self, wait: float, longest: float) -> bool:
+        """Whether this worker may ask for the balance: of all who wait one does, once in so many seconds."""
+        key = f"{self.state.account}balance:asked"
+        if not 0 <= self.state.ask("PTTL", key) <= longest * 1000:  # none, or one that no worker of ours has put there
+            self.state.ask("UNLINK", key)
+        return bool(self.state.ask("SET", key, self.worker, "NX", "PX", round(wait * 1000)))
+
+    def topped_up(self, standing: Suspension, balance: float) -> bool:
+        """Lifts `no_credits` where the account has more than before, and enough; False where it stands on."""
+        least, price = self.limits.budgets.least, self.limits.budgets.price
+        since = round(standing.since * 1000)
+        return bool(self.state.run("topped_up", f"{balance:.6f}", least, price, self.worker, since))
+
     def suspensions(self) -> list[Suspension]:
         """Why the fleet stands still; empty when it runs."""
         reasons, lost = self.state.ask_all(

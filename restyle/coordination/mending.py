@@ -66,7 +66,7 @@ WORKSPACE: dict[str, Form] = {
     "troubles": _HASH, "fleet:names": _LIST, "fleet:beats": _LIST, "fleet:turn": _STRING,
     "fleet:interest": _STRING, "stock": _HASH, "events": _LIST, "trend": _LIST, "schedules:looked": _HASH,
     "schedules:last": _HASH, "dispatcher": _STRING, "holder": _COUNT, "reserved": _COUNT, "account": _STRING,
-    "spooled": _SET, "web:hosts": _ZSET, "web:fetched": _LIST,
+    "spooled": _SET, "store_away": _STRING, "web:hosts": _ZSET, "web:fetched": _LIST,
     "kept_bytes": _COUNT, "queue:jobs": _LIST, "queue:jobs:high": _LIST, "queue:jobs:low": _LIST, "queue:runs": _LIST,
     "fleet": Form("hash", _words("name etag who since lost")),
     "server": Form("hash", _words("incarnation id recalled"), needs=_words("since least most")),
@@ -79,7 +79,7 @@ ACCOUNT: dict[str, Form] = {
     "failing": Form("hash", objects=True, needs=_words("at turns")),
     "refusers": Form("hash", objects=True, needs=_words("at")),
     "rate": Form("hash", _words("asker alike hold_detail hold_by")),
-    "rate:asks": _STRING,
+    "rate:asks": _STRING, "balance": _COUNT, "balance:asked": _STRING,
 }  # fmt: skip
 #: The keys that carry the name of a worker, a job, a period or a right.
 NAMED: dict[str, Form] = {

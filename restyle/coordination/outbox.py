@@ -30,10 +30,17 @@ LONGEST_WAIT = 1800.0
 SENDING = 90.0
 
 
-#: `<run>|<event>|<channel>`; the event of a suspension names its reason and when it began.
+#: The largest number by which an event is told from an earlier one.
+LATEST = 999_999_999_999
+#: What is amiss while a run goes on (reports/alarms.py), with the reasons that there are.
+ALARMS = {
+    "worker_lost": frozenset({"died"}), "failing": frozenset({"store", "variant"}),
+    "budget_80": frozenset({"run", "day", "month"}), "low_credits": frozenset({"hours"}),
+}  # fmt: skip
+#: `<run>|<event>|<channel>`; the event of a suspension or an alarm names its reason and when it began.
 _KEY = re.compile(
-    r"(?P<run>[^|]{1,100})\|(?P<name>(?P<event>finished|not_started|suspended|awaiting_approval)"
-    r"(?:-(?P<reason>[a-z_]{1,40})-(?P<since>0|[1-9]\d{0,11}))?)\|(?P<channel>webhook|slack|email)"
+    r"(?P<run>[^|]{1,100})\|(?P<name>(?P<event>finished|not_started|suspended|awaiting_approval|worker_lost|failing"
+    r"|budget_80|low_credits)(?:-(?P<reason>[a-z_]{1,40})-(?P<since>0|[1-9]\d{0,11}))?)\|(?P<channel>webhook|slack|email)"
 )
 
 
@@ -41,6 +48,8 @@ def event_of(reason: str | None, *, default: str = "") -> str:
     """The event that a suspension for this reason is; one that is of no suspension keeps its own."""
     if reason is None:
         return default if default in {"finished", "not_started"} else ""
+    if default in ALARMS:
+        return default if reason in ALARMS[default] else ""
     return "awaiting_approval" if reason == "awaiting_approval" else "suspended"
 
 
@@ -54,6 +63,8 @@ class Notice(Value):
     tries: int = Field(0, ge=0, le=1000)
     due: float = 0.0
     """By Redis's clock."""
+    sent_at: float = 0.0
+    """When it was sent without a note in S3, which was out of reach; as somebody says, by Redis's clock."""
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:
@@ -149,9 +160,22 @@ class Notices:
             ("HDEL", self.state.key("notices"), notice.key), ("DEL", self.state.key("telling", notice.key))
         )
 
-    def again(self, notice: Notice, wait: float) -> None:
-        """Leaves a notice for later."""
-        later = notice.model_copy(update={"tries": notice.tries + 1, "due": self.state.clock() + wait})
+    def again(self, notice: Notice, wait: float, *, tried: bool = True, sent: bool = False) -> None:
+        """Leaves a notice for later.
+
+        Args:
+            notice: which.
+            wait: seconds.
+            tried: whether it was sent in vain.
+            sent: whether it was sent, and only S3 has no note of it yet.
+        """
+        now = self.state.clock()
+        changes = {
+            "tries": notice.tries + tried,
+            "due": now + wait,
+            "sent_at": notice.sent_at or (now if sent else 0.0),
+        }
+        later = notice.model_copy(update=changes)
         self.state.ask_all(
             ("HSET", self.state.key("notices"), notice.key, later.model_dump_json()),
             ("DEL", self.state.key("telling", notice.key)),

@@ -18,7 +18,8 @@ from restyle.coordination.registry import Registry, Totals, read_totals
 from restyle.coordination.suspensions import Suspension, read_suspensions
 from restyle.errors import RunUnreadable
 from restyle.keys import is_run_id
-from restyle.models import Message, Outcome, OutcomeKind, Record, RunStatus, utc_now
+from restyle.models import Message, Outcome, OutcomeKind, RunStatus, utc_now
+from restyle.record import Record
 from restyle.telemetry import metrics
 
 __all__ = ["REMEMBER_ENDED", "Ended", "OpenShard", "Progress", "Totals", "failed", "read_totals"]

@@ -103,7 +103,7 @@ class Registry:
 
     def register(self, run: Run) -> bool:
         """Makes a planned run known to the fleet; again and again without harm. False where it has ended already."""
-        fields = {**_said(run), "planned": str(run.planned), "shards": str(run.shards)}
+        fields = {**_said(run), "planned": str(run.planned), "shards": str(run.shards), "skipped": str(run.unchanged)}
         return bool(self.state.run("register", run.run_id, json.dumps(fields)))
 
     def restore(

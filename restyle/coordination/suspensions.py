@@ -32,6 +32,11 @@ class Suspension:
         return self.reason in ENDS_ITSELF
 
     @property
+    def is_of_balance(self) -> bool:
+        """Whether more credits on the account may be all that it waits for."""
+        return self.reason == "no_credits" and self.cause in {"", "balance"}
+
+    @property
     def next(self) -> str:
         """What a person does about it."""
         return advice(self.reason, self.cause)

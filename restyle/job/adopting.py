@@ -23,8 +23,9 @@ from restyle.job.ownership import places_of
 from restyle.job.records import Placed, Placement, build_record, put_record
 from restyle.job.reuse import reuse, reuse_result
 from restyle.keys import Workspace
-from restyle.models import Fingerprint, RecordApi, RecordTimes, utc_now
+from restyle.models import Fingerprint, utc_now
 from restyle.outputs import Marks
+from restyle.record import RecordApi, RecordTimes
 from restyle.s3.store import Head
 
 
@@ -97,7 +98,7 @@ def _adopt(work: Work, fingerprint: Fingerprint, prepared: Prepared, left: list[
             finished = Finished(stored.data, images.verify(stored.data))
         except MalformedResponse:
             return None  # it is broken since, and as good as missing
-        outputs.append(Placed(recorded(uri, finished), planned))
+        outputs.append(Placed(recorded(uri, finished, stored.etag), planned))
     cost = float(metadata["cost"]) if metadata.get("cost") else None
     now = utc_now()
     placement = Placement(outputs, _marks_in(metadata), run_id=metadata.get("run_id", ""))

@@ -14,7 +14,8 @@ from restyle.job.metadata import SHA256, metadata_of
 from restyle.job.ownership import Owner
 from restyle.job.records import Placed, Placement, build_record, put_record
 from restyle.job.replacing import Replacing
-from restyle.models import Fingerprint, Job, Record, RecordApi, RecordTimes, utc_now
+from restyle.models import Fingerprint, Job, utc_now
+from restyle.record import Record, RecordApi, RecordTimes
 from restyle.s3.store import Stored
 
 
@@ -76,9 +77,11 @@ def put_outputs(made: Made, tools: Tools) -> Placement:
         owner.job_id, made.fingerprint.token, made.work.message.run_id, len(placed), answer.cost, answer.request_id,
         marks,
     )  # fmt: skip
-    for (output, _), one in zip(placed, finished, strict=True):
-        tools.store.put(
+    put = []
+    for (output, planned), one in zip(placed, finished, strict=True):
+        etag = tools.store.put(
             output.uri, one.data, content_type=output.content_type, metadata={**told, SHA256: output.sha256},
             storing=made.work.options.outputs.storing,
         )  # fmt: skip
-    return Placement(placed, marks, replaced)
+        put.append(Placed(output.model_copy(update={"etag": etag}), planned))
+    return Placement(put, marks, replaced)

@@ -14,8 +14,8 @@ from restyle.errors import Misconfigured
 from restyle.images import Picture, xmp
 from restyle.images.c2pa import Signer
 from restyle.job.context import Tools, Work
-from restyle.models import RecordOutput
 from restyle.outputs import NO_MARK, Marks, OutputOptions
+from restyle.record import RecordOutput
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ def finisher(work: Work, tools: Tools) -> Finisher:
     )
 
 
-def recorded(uri: str, finished: Finished) -> RecordOutput:
-    """What a record says of an output."""
+def recorded(uri: str, finished: Finished, etag: str = "") -> RecordOutput:
+    """What a record says of an output; its ETag is known once it is put."""
     picture = finished.picture
     return RecordOutput(
         uri=uri, sha256=hashlib.sha256(finished.data).hexdigest(), bytes=len(finished.data),
-        width=picture.width, height=picture.height, content_type=picture.content_type,
+        width=picture.width, height=picture.height, content_type=picture.content_type, etag=etag,
     )  # fmt: skip
 
 

@@ -33,6 +33,11 @@ def place(job: Job, sample: int, content_type: str, aside: Workspace | None = No
         uri = job.outputs[sample]
     else:
         uri = sample_uri(job.output, sample, job.params.samples)
+    return fitted(uri, content_type)
+
+
+def fitted(uri: str, content_type: str) -> str:
+    """A planned place with the suffix that fits what is put there."""
     fitting = SUFFIXES.get(content_type, ())
     stem, suffix = posixpath.splitext(uri)
     return uri if not fitting or suffix.lower() in fitting else f"{stem}{fitting[0]}"

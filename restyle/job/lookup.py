@@ -9,7 +9,8 @@ from restyle.job.context import Tools, Work
 from restyle.job.ownership import Owner
 from restyle.job.seeds import as_planned
 from restyle.keys import Workspace
-from restyle.models import Fingerprint, Message, Record
+from restyle.models import Fingerprint, Message
+from restyle.record import Record
 from restyle.s3.store import Store
 
 
@@ -19,7 +20,7 @@ def find_record(message: Message, store: Store, workspace: Workspace) -> Record 
     if found is None:
         return None
     try:
-        return Record.read(found.data)
+        return Record.read(found.data, found.etag)
     except ValidationError:
         return None
 

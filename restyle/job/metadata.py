@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from restyle.models import RecordApi
 from restyle.outputs import Marks
+from restyle.record import RecordApi
 from restyle.s3.metadata import bounded
 from restyle.s3.store import Head, Store
 

@@ -8,7 +8,8 @@ from restyle.coordination.budgets import PRICED_STEPS
 from restyle.coordination.progress import Ended
 from restyle.job import costs, quality
 from restyle.job.context import Called, Tools
-from restyle.models import Outcome, OutcomeKind, Params, Record
+from restyle.models import Outcome, OutcomeKind, Params
+from restyle.record import Record
 from restyle.segmind.responses import Answer
 
 
@@ -37,6 +38,7 @@ def outcome_of(record: Record, price: float, disbelieved: str = "") -> Outcome:
         seconds=record.api.seconds,
         warning=_warning(record, disbelieved),
         suspect=record.marks.suspect,
+        stored=record.stored,
     )
 
 
@@ -60,6 +62,7 @@ def skipped(record: Record, run_id: str) -> Ended:
             fingerprint=record.fingerprint.token,
             warning="; ".join(filter(None, (quality.told(record.marks.suspect), beside_text(record)))),
             suspect=record.marks.suspect,
+            stored=record.stored,
         )
     )
 

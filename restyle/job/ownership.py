@@ -14,7 +14,8 @@ from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAcce
 from restyle.job.locations import LONGEST_PART
 from restyle.job.metadata import JOB
 from restyle.keys import Workspace, sample_uri
-from restyle.models import Job, Record
+from restyle.models import Job
+from restyle.record import Record
 from restyle.s3.store import Head, Store
 
 #: Samples that a job can have.

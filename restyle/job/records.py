@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from restyle.images import Prepared
 from restyle.job.context import Tools, Work
-from restyle.models import Fingerprint, Record, RecordApi, RecordInput, RecordOutput, RecordPrepared, RecordTimes
+from restyle.models import Fingerprint
 from restyle.outputs import Marks
+from restyle.record import Record, RecordApi, RecordInput, RecordOutput, RecordPrepared, RecordTimes
 
 JSON = "application/json"
 
@@ -74,4 +75,4 @@ def build_record(
 def put_record(record: Record, tools: Tools) -> None:
     """Writes the record: from here on the job is done."""
     text = record.as_json().encode()
-    tools.store.put(tools.workspace.record(record.id, record.variant), text, content_type=JSON)
+    record.lies_as(tools.store.put(tools.workspace.record(record.id, record.variant), text, content_type=JSON))

@@ -10,7 +10,7 @@ from restyle.job.context import Tools, Work
 from restyle.job.locations import suffix_of
 from restyle.job.metadata import sha256_of
 from restyle.job.ownership import LARGEST, Owner
-from restyle.models import Record
+from restyle.record import Record
 
 
 @dataclass(frozen=True)

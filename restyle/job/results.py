@@ -18,7 +18,8 @@ from restyle.job.metadata import sha256_of
 from restyle.job.ownership import LARGEST
 from restyle.job.result_keys import is_made_anew, result_key
 from restyle.keys import Workspace
-from restyle.models import Fingerprint, Record, RecordOutput, RunOptions, Value
+from restyle.models import Fingerprint, RunOptions, Value
+from restyle.record import Record, RecordOutput
 from restyle.s3.store import Head, Store
 
 #: Bytes of an entry at most; ours have three thousand.

@@ -23,8 +23,9 @@ from restyle.job.ownership import LARGEST, Owner
 from restyle.job.records import put_record
 from restyle.job.replacing import Replacing
 from restyle.job.results import Paid
-from restyle.models import Fingerprint, Record, RecordOutput
+from restyle.models import Fingerprint
 from restyle.outputs import NO_MARK, Marks, ReusedFrom
+from restyle.record import Record, RecordOutput
 from restyle.s3.store import Head
 
 #: What can be turned into another form; a lossy WebP is not made worse still.
@@ -172,9 +173,10 @@ class _Bringing:
         if uri != output.uri and record.marks.suspect and work.options.keep_replaced and not self.metadata:
             self._keep(uri)
         if content_type == output.content_type and not self._is_marked_anew:
-            if uri != output.uri:
-                self._copy(sample, uri)
-            return output.model_copy(update={"uri": uri}), marks, planned
+            if uri == output.uri:
+                return output, marks, planned
+            self._copy(sample, uri)
+            return output.model_copy(update={"uri": uri, "etag": ""}), marks, planned
         stored = tools.store.find(output.uri)
         if self.metadata and (stored is None or hashlib.sha256(stored.data).hexdigest() != output.sha256):
             raise StoreUnavailable(f"{output.uri}: was replaced before it was read")
@@ -190,10 +192,10 @@ class _Bringing:
             **stored.metadata, **self.metadata, JOB: self.owner.job_id, SHA256: done.sha256,
             "marks": marks.model_dump_json(exclude_defaults=True),
         }  # fmt: skip
-        tools.store.put(
+        etag = tools.store.put(
             uri, finished.data, content_type=done.content_type, metadata=metadata, storing=work.options.outputs.storing
         )
-        return done, marks, planned
+        return done.model_copy(update={"etag": etag}), marks, planned
 
     def _copy(self, sample: int, uri: str) -> None:
         """Copies a sample as it is.

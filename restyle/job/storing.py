@@ -33,8 +33,8 @@ from restyle.job.outcomes import cost_of
 from restyle.job.parked import in_redis, unplaced
 from restyle.job.parked.safekeeping import FIRST_WAIT, Safekeeping
 from restyle.keys import split_uri
-from restyle.models import Record
 from restyle.outputs import Storing
+from restyle.record import Record
 from restyle.s3.errors import as_for_all
 from restyle.telemetry.steps import step
 

@@ -24,6 +24,7 @@ from botocore.session import Session, get_session
 from restyle.errors import ConfigurationError
 from restyle.http import trust
 from restyle.http.informational import FinalResponse
+from restyle.s3.pages import take_in_quickly
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -118,6 +119,7 @@ def _client(session: Session, options: dict[str, Any], config: Config) -> S3Clie
     client = cast("S3Client", session.create_client("s3", config=config, **options))
     # With this handler botocore would read the head of an answer by itself, and take a 1xx for the final one.
     client.meta.events.unregister("before-call.s3", add_expect_header)
+    take_in_quickly(client.meta.events)
     return client
 
 

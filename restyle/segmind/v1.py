@@ -25,6 +25,10 @@ from restyle.telemetry import metrics
 LINK_TIMEOUT = 30.0
 
 
+#: More credits than any account has.
+MOST_CREDITS = 1e12
+
+
 class Segmind:
     """A client of v1, to be shared among threads."""
 
@@ -64,16 +68,32 @@ class Segmind:
         status, headers, body, _ = self._wire.ask("GET", urljoin(self.url, "/v1/get-user-credits"))
         if status != 200:
             raise read_error(status, headers, body, self._key)
-        try:
-            balance = json.loads(body)
-            return float(balance.get("credits", 0)) + float(balance.get("free-credits", 0))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise MalformedResponse("the API's answer about credits cannot be read") from error
+        return balance_in(body)
 
     def close(self) -> None:
         """Closes the connections."""
         self._wire.close()
         self.links.close()
+
+
+def balance_in(body: bytes) -> float:
+    """The credits of an answer, the free ones included.
+
+    Raises:
+        MalformedResponse: it tells none.
+    """
+    try:
+        balance = json.loads(body)
+        return _number(balance.get("credits", 0)) + _number(balance.get("free-credits", 0))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise MalformedResponse("the API's answer about credits cannot be read") from error
+
+
+def _number(value: object) -> float:
+    """An amount of credits; text, NaN and what no account has are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MOST_CREDITS:
+        raise ValueError("no number")
+    return float(value)
 
 
 class Body:

@@ -17,7 +17,8 @@ from typing import Literal
 import pytest
 
 from restyle.coordination.redis.client import _script_texts
-from restyle.models import Record, utc_now
+from restyle.models import utc_now
+from restyle.record import Record
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
 from tests.support.command import UNHURRIED

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from restyle.models import Record, Run
+from restyle.models import Run
+from restyle.record import Record
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog, write_pictures, write_rows, write_variants
 from tests.support.sandbox import SandboxServer

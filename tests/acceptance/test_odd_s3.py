@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from apps.sandbox.styles import restyle
-from restyle.models import Record
+from restyle.record import Record
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import picture, write_catalog
 from tests.support.gateway import Gateway, each_ninth, running_gateway, throttles_each_third

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from restyle.models import Record
+from restyle.record import Record
 from restyle.s3.store import Listed
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_kills import has_paid, kill

@@ -16,7 +16,8 @@ import pytest
 from config.settings import Settings
 from producers.planning.compare import diff as diffing
 from producers.planning.compare import lookup
-from producers.planning.compare.diff import Change, Diff, compare, put_diff, with_diff
+from producers.planning.compare.changes import Change
+from producers.planning.compare.diff import Diff, compare, put_diff, with_diff
 from producers.planning.compare.lookup import etags
 from producers.planning.plan import Draft, draft
 from producers.planning.request import PlanRequest

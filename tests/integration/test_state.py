@@ -159,6 +159,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "submitted": lambda: fleet.submitted(job[1], "t1", "made from", "{}"),
         "suspend": lambda: fleet.suspend("operator", "words", "a person"),
         "take": lambda: fleet.take(job[2], "t2"),
+        "topped_up": lambda: state.of_account("without credits").run("topped_up", "5", 0, 0, "worker", 1),
         "take_plan": lambda: state.run("take_plan", "firing", "worker", "token", 60),
         "unpark": lambda: in_redis.unpark(job[3].job_id, state),
     }
@@ -190,6 +191,7 @@ def _begin(state: State) -> tuple[Fleet, Progress]:
         ("HSET", state.key("stock"), "server", "this one", "id", "this life"), ("SADD", state.key("runs"), "over"),
         ("HSET", state.key("run", "over"), "planned", 1, "shards", 0, "closed", 0, "status", "running"),
         ("HSET", f"{state.of_account('in an outage').account}suspension", "outage", '{"until_ms": 1, "since": 1}'),
+        ("HSET", f"{state.of_account('without credits').account}suspension", "no_credits", '{"since": 1}'),
     )  # fmt: skip
     return fleet, progress
 

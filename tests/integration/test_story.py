@@ -14,7 +14,8 @@ from rich.console import Console
 from apps.cli.show import heading, line_of
 from producers.runs.history import Chapter, Search, Story
 from restyle.keys import Workspace
-from restyle.models import Job, Outcome, Record, Run
+from restyle.models import Job, Outcome, Run
+from restyle.record import Record
 from restyle.s3.store import Store
 from tests.support.reports import NOON, a_run, done, failed, job_of
 from tests.support.servers import S3

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from restyle.models import Record
+from restyle.record import Record
 from tests.support.bench import Bench, running_bench
 from tests.support.pages import ROOT
 from tests.support.sandbox import SandboxServer

@@ -20,7 +20,8 @@ from producers.runs.snapshot import rows_of
 from restyle.coordination.progress import Ended
 from restyle.job.lookup import find_record
 from restyle.job.outcomes import outcome_of
-from restyle.models import Job, Message, Outcome, Record, Run
+from restyle.models import Job, Message, Outcome, Run
+from restyle.record import Record
 from restyle.s3.store import Stored
 from tasks.image import restyle_image
 from tasks.resources import Resources, open_resources

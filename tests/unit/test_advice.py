@@ -40,6 +40,15 @@ def test_the_fleets_advice_names_no_run() -> None:
     assert next_step(standing("operator", "fleet"), RUN).endswith("type: restyle resume")
 
 
+def test_a_run_that_waits_for_credits() -> None:
+    """It goes on by itself, unless the API speaks of something else than the balance."""
+    told = next_step(standing("no_credits", "fleet"), RUN, waits=True)
+    assert "by itself" in told
+    assert told.endswith(f"restyle resume {RUN}")
+    of_plan = replace(standing("no_credits", "fleet"), cause="plan")
+    assert next_step(of_plan, RUN, waits=True) == next_step(of_plan, RUN)
+
+
 def test_the_budget_of_a_day_is_not_the_runs() -> None:
     """A larger budget of the run would not help: it goes on by itself, or with another setting."""
     told = next_step(standing("budget", until=1e12), RUN)

@@ -13,60 +13,45 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from config.settings import Settings
+from producers.planning.compare.changes import (
+    PAID,
+    Change,
+    Question,
+    Wanted,
+    change_by_input,
+    change_of,
+    wanted_jobs,
+)
 from producers.planning.compare.lookup import AT_ONCE, etags
 from producers.planning.compare.previous_runs import Known, Memory, readings
+from producers.planning.compare.unchanged import RUNS, Unchanged
 from producers.planning.plan import Draft, estimated
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.outcomes import outcomes
 from restyle.job.seeds import as_planned
 from restyle.keys import Workspace
-from restyle.models import Job, Record, digest, request_digest
+from restyle.models import request_digest
+from restyle.record import Record
 from restyle.s3.store import Store
-from restyle.web.address import is_web, read_address
+from restyle.web.address import read_address
 from restyle.web.records import find_known
 
 T = TypeVar("T")
 
-#: Runs that are looked through for a comparison; and jobs named of each kind.
-_RUNS, _EXAMPLES = 500, 5
+#: Jobs named of each kind.
+_EXAMPLES = 5
 #: From so many unknown jobs on, records/ is listed first: most of them have none.
 _WORTH_LISTING = 200
 _BATCH = 2000
-
-
-class Change(StrEnum):
-    """What a job is, compared with what is done."""
-
-    NEW = "new"
-    INPUT_CHANGED = "input_changed"
-    RECIPE_CHANGED = "recipe_changed"
-    """Its parameters, its prompt, the model or the preparation."""
-    UNCHANGED = "unchanged"
-    REMOVED = "removed"
-    """The last run of this manifest had it, and the manifest has it no longer."""
-    MISSING = "missing"
-    """Its input is not there: it will fail without a call."""
-
-
-#: What is paid for.
-PAID = frozenset({Change.NEW, Change.INPUT_CHANGED, Change.RECIPE_CHANGED})
-
-
-class Question(StrEnum):
-    """What must be looked at before a job can be sorted."""
-
-    RECORD = "record"
-    INPUT = "input"
 
 
 @dataclass
@@ -105,53 +90,12 @@ class Diff:
         return {"since": self.since, "exact": self.exact, **groups}
 
 
-class Wanted(NamedTuple):
-    """A job as it is planned now."""
-
-    id: str
-    variant: str
-    image: str
-    etag: str
-    """Of the input, where a listing told it."""
-    request: str
-    samples: int
-    steps: int
-
-    @property
-    def is_local(self) -> bool:
-        """Whether its input is a file that is not uploaded yet."""
-        return not self.image.startswith("s3://") and not is_web(self.image)
-
-
-# -- sorting -----------------------------------------------------------------------------------------------
-
-
-def change_of(wanted: Wanted, known: Known | None) -> Change | Question:
-    """What a job is by what its record is known to hold, or what must be looked at."""
-    if known is None:
-        return Question.RECORD
-    if wanted.request not in {known.request, known.planned}:
-        return Change.RECIPE_CHANGED
-    if wanted.is_local or not wanted.etag:
-        return Question.INPUT
-    return Change.UNCHANGED if known.etag == wanted.etag else Change.INPUT_CHANGED
-
-
-def change_by_input(wanted: Wanted, known: Known, found: str | None) -> Change:
-    """What a job of the same recipe is by its input: the ETag of one in S3, else the sha256; None: not there.
-
-    Of one on the web, the sha256 of what came when it was fetched last, empty where it was not.
-    """
-    if found is None:
-        return Change.MISSING
-    same = found == known.etag if wanted.image.startswith("s3://") else digest([found, known.request]) == known.token
-    return Change.UNCHANGED if same else Change.INPUT_CHANGED
-
-
 # -- effects -----------------------------------------------------------------------------------------------
 
 
-def compare(plan: Draft, *, store: Store, workspace: Workspace, settings: Settings) -> Diff:
+def compare(
+    plan: Draft, *, store: Store, workspace: Workspace, settings: Settings, unchanged: Unchanged | None = None
+) -> Diff:
     """Sorts the jobs of a draft. Makes no call, uploads and writes nothing.
 
     Args:
@@ -159,15 +103,21 @@ def compare(plan: Draft, *, store: Store, workspace: Workspace, settings: Settin
         store: S3.
         workspace: where the earlier runs and the records lie.
         settings: for prices.
+        unchanged: takes in the jobs that S3 shows to be done.
     """
-    found = readings(read_runs(run_ids(store, workspace)[:_RUNS], store, workspace), plan)
+    found = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)
     exact = True
-    with closing(Memory(workspace)) as memory, closing(_Sorter(plan, store, workspace)) as sorter:
+    with closing(Memory(workspace, plan.options.outputs)) as memory, closing(_Sorter(plan, store, workspace)) as sorter:
         for run in found.runs:
             rows = partial(outcomes, run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
             exact &= memory.read(run, rows, is_base=run is found.base)
-        for wanted in _wanted(plan):
-            sorter.sort(wanted, memory.known(wanted.id, wanted.variant))
+        for place, wanted in enumerate(wanted_jobs(plan)):
+            known = memory.known(wanted.id, wanted.variant)
+            sorter.sort(wanted, known)
+            if unchanged is not None:
+                unchanged.offer(place, wanted, known)
+        if unchanged is not None:
+            unchanged.confirm()
         sorter.ask_records()
         sorter.ask_inputs()
         is_compared = found.base is not None and not plan.options.partial
@@ -201,17 +151,6 @@ def put_diff(told: Diff, run_id: str, store: Store, workspace: Workspace) -> Non
     store.put(workspace.run(run_id, "diff.json"), body, content_type="application/json")
 
 
-def _wanted(plan: Draft) -> Iterator[Wanted]:
-    model, preparation = plan.options.model, plan.options.preparation
-    for item in plan.stream():
-        job = item if isinstance(item, Job) else item.entry
-        params = item.params
-        yield Wanted(
-            job.id, item.variant, job.image, job.etag, request_digest(params, model, preparation),
-            params.samples, params.samples * params.num_inference_steps,
-        )  # fmt: skip
-
-
 class _Sorter:
     """Sorts jobs; those that something must be looked at for wait in a file, so that memory does not grow."""
 
@@ -234,10 +173,10 @@ class _Sorter:
         match change_of(wanted, known):
             case Question.RECORD:
                 record = self._workspace.record(wanted.id, wanted.variant)
-                self._file.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (record, *wanted))
+                self._file.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (record, *wanted[:7]))
             case Question.INPUT if known:
                 told = (known.request, known.etag, known.token, known.planned)
-                self._file.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*wanted, *told))
+                self._file.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*wanted[:7], *told))
             case Change() as change:
                 self._count(change, wanted)
 

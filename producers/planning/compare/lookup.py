@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import groupby, islice
+from typing import NamedTuple
 
 from restyle.errors import ObjectRefused, StoreAccessDenied
 from restyle.keys import split_uri
@@ -15,33 +17,59 @@ from restyle.s3.store import Store
 #: Requests at a time.
 AT_ONCE = 16
 #: Objects that are looked for together, and the fewest that are worth a listing.
-_CHUNK, _FEWEST = 1000, 20
+_CHUNK, _FEWEST = 5000, 20
+#: Listings at a time.
+_LISTINGS = 3
 #: A listing is broken off after this many objects for each one that is looked for: the rest is asked for by HEAD.
 _LISTED_EACH = 10
 
 
+class Seen(NamedTuple):
+    """An object as S3 shows it."""
+
+    etag: str
+    bytes: int
+
+
 def etags(uris: Iterable[str], store: Store, *, confirm: bool = True) -> Iterator[tuple[str, str | None]]:
-    """Each object with its ETag, None where there is none; as many requests as there are thousands, at best.
+    """As `looked_up`, with each object's ETag."""
+    return ((uri, seen.etag if seen else None) for uri, seen in looked_up(uris, store, confirm=confirm))
+
+
+def looked_up(uris: Iterable[str], store: Store, *, confirm: bool = True) -> Iterator[tuple[str, Seen | None]]:
+    """Each object as S3 shows it, None where there is none; as many requests as there are thousands, at best.
 
     Args:
         uris: s3:// URIs in ascending order, each once.
         store: S3.
         confirm: whether to ask again for what a listing does not show; without, a listing is believed.
     """
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool, ThreadPoolExecutor(_LISTINGS) as listings:
+        waiting: deque[tuple[list[str], Future[tuple[dict[str, Seen], bool]]]] = deque()
+
+        def told() -> Iterator[tuple[str, Seen | None]]:
+            chunk, listing = waiting.popleft()
+            listed, whole = listing.result()
+            missing = [uri for uri in chunk if uri not in listed] if confirm or not whole else []
+            asked = dict(zip(missing, pool.map(partial(_head, store=store), missing), strict=True))
+            return ((uri, listed.get(uri) or asked.get(uri)) for uri in chunk)
+
         for _, together in groupby(uris, lambda uri: split_uri(uri)[0]):
             while chunk := list(islice(together, _CHUNK)):
-                listed, whole = _listed(chunk, store) if len(chunk) >= _FEWEST else ({}, False)
-                missing = [uri for uri in chunk if uri not in listed] if confirm or not whole else []
-                asked = dict(zip(missing, pool.map(partial(_head, store=store), missing), strict=True))
-                yield from ((uri, listed.get(uri) or asked.get(uri)) for uri in chunk)
+                waiting.append((chunk, listings.submit(_listed, chunk, store)))
+                if len(waiting) > _LISTINGS:
+                    yield from told()
+        while waiting:
+            yield from told()
 
 
-def _listed(chunk: list[str], store: Store) -> tuple[dict[str, str], bool]:
+def _listed(chunk: list[str], store: Store) -> tuple[dict[str, Seen], bool]:
     """What a listing from the first to the last of them tells, and whether it is all there is to tell."""
+    if len(chunk) < _FEWEST:
+        return {}, False
     first, last, wanted = chunk[0], chunk[-1], set(chunk)
     prefix = posixpath.commonprefix([first, last]).rpartition("/")[0] + "/"
-    found: dict[str, str] = {}
+    found: dict[str, Seen] = {}
     before = ""
     try:
         # Begins before the first: what it begins after is not listed.
@@ -50,7 +78,7 @@ def _listed(chunk: list[str], store: Store) -> tuple[dict[str, str], bool]:
                 return found, False  # not every S3 server sorts
             before = listed.uri
             if listed.uri in wanted:
-                found[listed.uri] = listed.etag
+                found[listed.uri] = Seen(listed.etag, listed.bytes)
             if listed.uri >= last:
                 break
     except (ObjectRefused, StoreAccessDenied):
@@ -72,10 +100,10 @@ def made_by_us(uris: Collection[str], store: Store) -> set[str]:
         return {uri for uri, ours in zip(uris, pool.map(is_ours, uris), strict=True) if ours}
 
 
-def _head(uri: str, store: Store) -> str | None:
-    """An object's ETag; one that may not be looked at is as good as missing."""
+def _head(uri: str, store: Store) -> Seen | None:
+    """An object by itself; one that may not be looked at is as good as missing."""
     try:
         head = store.head(uri)
     except (ObjectRefused, StoreAccessDenied):
         return None
-    return head.etag if head else None
+    return Seen(head.etag, head.bytes) if head else None

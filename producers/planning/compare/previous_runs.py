@@ -5,6 +5,7 @@ Memory does not grow with the jobs: what is remembered goes to a file that SQLit
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from producers.runs.outcomes import Rows, RunPruned
 from restyle.job.seeds import as_planned
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus, request_digest
+from restyle.outputs import OutputOptions
 
 #: Without an earlier run of the same manifest, this many lines of others are read for each job, and some more: a
 #: line takes a small part of the time of a record.
@@ -77,19 +79,22 @@ class Known:
     """`Fingerprint.token`."""
     planned: str
     """The request that an ordinary plan makes: another where its picture was made anew (restyle/job/seeds.py)."""
+    answer: str = ""
+    """JSON of the seed, the outputs and `Outcome.stored`, where the record would be left as it is; else empty."""
 
 
 class Memory:
     """The newest word of the results on each job."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        """Starts without any."""
+    def __init__(self, workspace: Workspace, wanted: OutputOptions) -> None:
+        """Starts without any; what is wanted of outputs now decides whether those of before do."""
         self._workspace = workspace
+        self._wanted = wanted
         self._file = sqlite3.connect("", isolation_level=None)
         for pragma in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -65536"):
             self._file.execute(f"PRAGMA {pragma}")
         # Done is NULL where the record must be asked: the job failed, or is being done.
-        what = "ended REAL, done INTEGER, request TEXT, etag TEXT, token TEXT, planned TEXT"
+        what = "ended REAL, done INTEGER, request TEXT, etag TEXT, token TEXT, planned TEXT, answer TEXT"
         self._file.execute(f"CREATE TABLE known (job INTEGER PRIMARY KEY, {what})")
         self._file.execute("CREATE TABLE base (job INTEGER PRIMARY KEY, name TEXT)")
         self._seen: list[tuple[int]] = []
@@ -105,7 +110,8 @@ class Memory:
                 if is_base:
                     base.append((key, f"{job.id}/{job.variant}"))
                 if outcome is not None or run.finished is None:
-                    known.append((key, *_word(run, job, outcome, job_id)))
+                    answer = _answer(outcome) if outcome and run.options.outputs == self._wanted else ""
+                    known.append((key, *_word(run, job, outcome, job_id), answer))
                 if len(known) + len(base) >= _BATCH:
                     self._write(known, base)
         except RunPruned:
@@ -114,13 +120,17 @@ class Memory:
             self._write(known, base)
         return True
 
+    def has_answers(self) -> bool:
+        """Whether any job might be answered without a look at its record."""
+        return self._file.execute("SELECT 1 FROM known WHERE answer <> '' LIMIT 1").fetchone() is not None
+
     def known(self, entry_id: str, variant: str) -> Known | None:
         """What the results say of a job's record; None where the record itself must be asked."""
         key = _key(self._workspace.job_id(entry_id, variant))
         self._seen.append((key,))
         if len(self._seen) >= _BATCH:
             self._strike()
-        asked = "SELECT done, request, etag, token, planned FROM known WHERE job = ?"
+        asked = "SELECT done, request, etag, token, planned, answer FROM known WHERE job = ?"
         found = self._file.execute(asked, (key,)).fetchone()
         return Known(*found[1:]) if found and found[0] else None
 
@@ -141,9 +151,9 @@ class Memory:
     def _write(self, known: list[tuple[object, ...]], base: list[tuple[int, str]]) -> None:
         self._file.execute("BEGIN")
         self._file.executemany(
-            "INSERT INTO known VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job) DO UPDATE SET ended = excluded.ended,"
+            "INSERT INTO known VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job) DO UPDATE SET ended = excluded.ended,"
             " done = excluded.done, request = excluded.request, etag = excluded.etag, token = excluded.token,"
-            " planned = excluded.planned WHERE excluded.ended > known.ended",
+            " planned = excluded.planned, answer = excluded.answer WHERE excluded.ended > known.ended",
             known,
         )
         self._file.executemany("INSERT OR IGNORE INTO base VALUES (?, ?)", base)
@@ -160,6 +170,13 @@ class Memory:
 
 def _key(job_id: str) -> int:
     return int.from_bytes(bytes.fromhex(job_id[:16]), signed=True)
+
+
+def _answer(outcome: Outcome) -> str:
+    """What answers a job again as it did; of what is suspect or was put beside its place, its worker decides."""
+    if not outcome.stored or outcome.suspect or outcome.warning or not outcome.outputs:
+        return ""
+    return json.dumps([outcome.seed, outcome.outputs, outcome.stored])
 
 
 def _word(run: Run, job: Job, outcome: Outcome | None, job_id: str) -> tuple[object, ...]:

@@ -156,7 +156,11 @@ local function in_question(text)
   if (refusal.cause == '' and left >= estimate) or (refusal.cause == 'balance' and left >= 20 * estimate) then
     return alone
   end
-  suspend(refusal.reason, refusal.detail, worker, 0, { cause = refusal.cause, status = refusal.status })
+  if suspend(refusal.reason, refusal.detail, worker, 0, { cause = refusal.cause, status = refusal.status }) == 1 then
+    -- The fleet has stopped for it: once that is lifted, the job calls, and is not judged by what was before.
+    refusal.n, refusal.at, refusal.waits = 1, now, nil
+    redis.call('HSET', refused_key, job, cjson.encode(refusal))
+  end
   return drop(worker, run, shard, job, token, 'suspended')
 end
 local refusal = redis.call('HGET', refused_key, job)

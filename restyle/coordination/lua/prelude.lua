@@ -67,6 +67,8 @@ local names_key, beats_key, turn_key = fleet_key .. ':names', fleet_key .. ':bea
 local suspension_key = account .. 'suspension'
 local epoch_key = account .. 'epoch'
 local rate_key = account .. 'rate'
+-- What the account had left when its balance was last asked for under no_credits.
+local balance_key = account .. 'balance'
 local streak_key = account .. 'streak'
 local probe_key = account .. 'probe'
 -- What is known of refusals and failures (docs/decisions/0024): jobs that were refused with a word against all, jobs

@@ -20,7 +20,7 @@ from restyle.job.context import Called, Tools, Work
 from restyle.job.locations import place, suffix_of
 from restyle.job.outcomes import cost_of, succeeded
 from restyle.job.parked import in_redis
-from restyle.models import Record
+from restyle.record import Record
 
 log = structlog.get_logger("restyle.unplaced")
 

@@ -1,0 +1,105 @@
+"""What a job of a draft is by what is known to be done: new, changed, unchanged. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from producers.planning.compare.previous_runs import Known
+from producers.planning.plan import Draft
+from producers.planning.resolve import Resolved
+from restyle.keys import sample_uri
+from restyle.models import Job, digest, request_digest
+from restyle.web.address import is_web
+
+
+class Change(StrEnum):
+    """What a job is, compared with what is done."""
+
+    NEW = "new"
+    INPUT_CHANGED = "input_changed"
+    RECIPE_CHANGED = "recipe_changed"
+    """Its parameters, its prompt, the model or the preparation."""
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
+    """The last run of this manifest had it, and the manifest has it no longer."""
+    MISSING = "missing"
+    """Its input is not there: it will fail without a call."""
+
+
+#: What is paid for.
+PAID = frozenset({Change.NEW, Change.INPUT_CHANGED, Change.RECIPE_CHANGED})
+
+
+class Question(StrEnum):
+    """What must be looked at before a job can be sorted."""
+
+    RECORD = "record"
+    INPUT = "input"
+
+
+class Wanted(NamedTuple):
+    """A job as it is planned now."""
+
+    id: str
+    variant: str
+    image: str
+    etag: str
+    """Of the input, where a listing told it."""
+    request: str
+    samples: int
+    steps: int
+    places: Sequence[str] = ()
+    """Where each sample goes."""
+    mark: int = 0
+    """Tells in this process whether it is the same job that is seen again."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its input is a file that is not uploaded yet."""
+        return not self.image.startswith("s3://") and not is_web(self.image)
+
+
+def change_of(wanted: Wanted, known: Known | None) -> Change | Question:
+    """What a job is by what its record is known to hold, or what must be looked at."""
+    if known is None:
+        return Question.RECORD
+    if wanted.request not in {known.request, known.planned}:
+        return Change.RECIPE_CHANGED
+    if wanted.is_local or not wanted.etag:
+        return Question.INPUT
+    return Change.UNCHANGED if known.etag == wanted.etag else Change.INPUT_CHANGED
+
+
+def change_by_input(wanted: Wanted, known: Known, found: str | None) -> Change:
+    """What a job of the same recipe is by its input: the sha256 of a local file, else the ETag; None: not there."""
+    if found is None:
+        return Change.MISSING
+    same = digest([found, known.request]) == known.token if wanted.is_local else found == known.etag
+    return Change.UNCHANGED if same else Change.INPUT_CHANGED
+
+
+def wanted_jobs(plan: Draft) -> Iterator[Wanted]:
+    """The jobs of a draft, in its order."""
+    model, preparation = plan.options.model, plan.options.preparation
+    for item in plan.stream():
+        job = item if isinstance(item, Job) else item.entry
+        params = item.params
+        yield Wanted(
+            job.id, item.variant, job.image, job.etag, request_digest(params, model, preparation),
+            params.samples, params.samples * params.num_inference_steps, _places(item), mark_of(item),
+        )  # fmt: skip
+
+
+def mark_of(item: Resolved | Job) -> int:
+    """Tells whether a job that is seen in another pass is the same one still."""
+    job = item if isinstance(item, Job) else item.entry
+    return hash((job.id, item.variant, job.image, job.etag, item.output, item.outputs, item.params))
+
+
+def _places(item: Resolved | Job) -> Sequence[str]:
+    if isinstance(item, Resolved):
+        return item.places
+    samples = item.params.samples
+    return item.outputs or [sample_uri(item.output, sample, samples) for sample in range(samples)]

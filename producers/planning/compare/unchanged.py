@@ -1,0 +1,181 @@
+"""Jobs that S3 itself shows to be done as they are planned: they are written down as results, and never queued.
+
+A job is one where the results of an earlier run say what its record holds, that is what is asked for now, and listings
+show the record, the outputs and the input to be as they were then. Whatever is less certain is queued, and its worker
+decides (restyle/job/lookup.py).
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from itertools import groupby, tee
+from operator import itemgetter
+from typing import NamedTuple
+
+from producers.planning.compare.changes import Change, Question, Wanted, change_of, wanted_jobs
+from producers.planning.compare.lookup import looked_up
+from producers.planning.compare.previous_runs import Known, Memory, readings
+from producers.planning.plan import Draft
+from producers.planning.uploads import Hashes
+from producers.runs.listing import read_runs, run_ids
+from producers.runs.outcomes import outcomes
+from restyle.errors import InputNotFound, RunUnreadable
+from restyle.job.locations import SUFFIXES, fitted
+from restyle.keys import Workspace
+from restyle.models import Outcome, OutcomeKind, digest, utc_now
+from restyle.s3.store import Store
+
+#: Runs that are looked through.
+RUNS = 500
+_BATCH = 5000
+
+
+class Answer(NamedTuple):
+    """What answers a job that is unchanged."""
+
+    place: int
+    """The job's in the plan."""
+    mark: int
+    """Of the job as it was compared: `Wanted.mark`."""
+    image: str
+    """Its input in S3."""
+    outcome: str
+    """JSON."""
+
+
+class Unchanged:
+    """Collects the jobs of a draft that an earlier run answers, and has S3 confirm them.
+
+    What is collected lies in a file, so that memory does not grow with the jobs.
+    """
+
+    def __init__(self, plan: Draft, store: Store, workspace: Workspace) -> None:
+        """Starts without any."""
+        self._store = store
+        self._workspace = workspace
+        self._exact = plan.options.verify_outputs
+        # What --overwrite asks for is done anew, and of a sample that a person looks at first nothing is left out.
+        self.is_wanted = not (plan.options.overwrite or plan.options.reread or plan.ask_after)
+        self._hashes = Hashes(plan.home, workspace, create=False)
+        self._file = sqlite3.connect("", isolation_level=None)
+        for pragma in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -32768", "temp_store = FILE"):
+            self._file.execute(f"PRAGMA {pragma}")
+        self._file.execute("CREATE TABLE answer (place INTEGER PRIMARY KEY, mark INTEGER, image TEXT, outcome TEXT)")
+        self._file.execute("CREATE TABLE object (kind TEXT, uri TEXT, etag TEXT, bytes INTEGER, place INTEGER)")
+        self._file.execute("CREATE TABLE doubtful (place INTEGER PRIMARY KEY)")
+        self._answers: list[tuple[object, ...]] = []
+        self._objects: list[tuple[object, ...]] = []
+        skipped = Outcome(outcome=OutcomeKind.SKIPPED, ended=utc_now())
+        self._skipped: dict[str, object] = skipped.model_dump(mode="json", exclude_defaults=True)
+
+    def offer(self, place: int, job: Wanted, known: Known | None) -> None:
+        """Takes a job in where the results of an earlier run answer it; S3 has not confirmed that yet."""
+        if not self.is_wanted or known is None or not known.answer:
+            return
+        change = change_of(job, known)
+        if not (change is Change.UNCHANGED or change is Question.INPUT):
+            return
+        seed, outputs, stored = json.loads(known.answer)
+        image = self._input_of(job, known)
+        if not image or not _is_in_place(job.places, outputs) or len(stored) != 1 + len(outputs):
+            return
+        objects = [("record", self._workspace.record(job.id, job.variant), stored[0], -1, place)]
+        for uri, noted in zip(outputs, stored[1:], strict=True):
+            size, _, etag = noted.partition(" ")
+            if not size.isdecimal() or (self._exact and not etag):
+                return
+            objects.append(("output", uri, etag, int(size), place))
+        if not job.etag:
+            objects.append(("input", image, known.etag, -1, place))
+        self._objects += objects
+        fields = {"seed": seed, "outputs": outputs, "etag": known.etag, "fingerprint": known.token, "stored": stored}
+        # As an Outcome is written, in a third of the time.
+        self._answers.append((place, job.mark, image, json.dumps({**self._skipped, **fields})))
+        if len(self._answers) >= _BATCH:
+            self._write()
+
+    def confirm(self) -> None:
+        """Drops each job of which a listing shows that its record, an output or its input is gone, or another."""
+        self._write()
+        for kind in ("record", "output", "input"):  # each lies in a place of its own
+            self._file.executemany("INSERT OR IGNORE INTO doubtful VALUES (?)", self._doubtful(kind))
+        self._file.execute("DELETE FROM answer WHERE place IN doubtful")
+
+    def _doubtful(self, kind: str) -> Iterator[tuple[int]]:
+        """The places of the jobs that S3 does not confirm."""
+        columns = "uri, etag, bytes, place"
+        ahead, behind = tee(self._file.execute(f"SELECT {columns} FROM object WHERE kind = ? ORDER BY uri", (kind,)))  # noqa: S608
+        shown = looked_up((uri for uri, _ in groupby(row[0] for row in ahead)), self._store, confirm=False)
+        for (_, seen), (_, objects) in zip(shown, groupby(behind, itemgetter(0)), strict=True):
+            for _, etag, size, place in objects:
+                if seen is None or (etag and seen.etag != etag) or size not in {-1, seen.bytes}:
+                    yield (place,)
+
+    def __iter__(self) -> Iterator[Answer]:
+        """The jobs that are unchanged, in the order of the plan."""
+        return map(Answer._make, self._file.execute("SELECT * FROM answer ORDER BY place"))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return int(self._file.execute("SELECT count(*) FROM answer").fetchone()[0])
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        self._file.close()
+        self._hashes.close()
+
+    def _input_of(self, job: Wanted, known: Known) -> str:
+        """The job's input in S3; empty where it is not known to be what it was."""
+        if not job.is_local:
+            return job.image if known.etag and job.image.startswith("s3://") else ""
+        try:
+            sha256 = self._hashes.known(job.image)
+        except OSError:
+            return ""
+        if sha256 is None or digest([sha256, known.request]) != known.token:
+            return ""
+        return self._workspace.input(sha256, posixpath.splitext(job.image)[1].lower())
+
+    def _write(self) -> None:
+        self._file.execute("BEGIN")
+        self._file.executemany("INSERT INTO answer VALUES (?, ?, ?, ?)", self._answers)
+        self._file.executemany("INSERT INTO object VALUES (?, ?, ?, ?, ?)", self._objects)
+        self._file.execute("COMMIT")
+        self._answers.clear()
+        self._objects.clear()
+
+
+def _is_in_place(places: Sequence[str], outputs: Sequence[str]) -> bool:
+    """Whether outputs lie where they are to go now, with the suffix that fits what they are."""
+    if not outputs or len(outputs) > len(places):
+        return False
+    for planned, uri in zip(places, outputs, strict=False):
+        if uri != planned:
+            suffix = posixpath.splitext(uri)[1].lower()
+            kinds = [kind for kind, suffixes in SUFFIXES.items() if suffix in suffixes]
+            if not kinds or fitted(planned, kinds[0]) != uri:
+                return False
+    return True
+
+
+@contextmanager
+def found_unchanged(plan: Draft, store: Store, workspace: Workspace) -> Iterator[Unchanged]:
+    """The jobs of a draft that S3 shows to be done, while the context lasts."""
+    with closing(Unchanged(plan, store, workspace)) as unchanged:
+        if unchanged.is_wanted:
+            earlier = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)
+            with closing(Memory(workspace, plan.options.outputs)) as memory:
+                for run in earlier.runs:
+                    rows = partial(outcomes, run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
+                    with suppress(RunUnreadable, InputNotFound):  # what it would have told, records tell
+                        memory.read(run, rows, is_base=False)
+                if memory.has_answers():
+                    for place, job in enumerate(wanted_jobs(plan)):
+                        unchanged.offer(place, job, memory.known(job.id, job.variant))
+                    unchanged.confirm()
+        yield unchanged

@@ -1,0 +1,63 @@
+"""Pages of listings are read as botocore reads them, whatever is in them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from restyle.s3.pages import take_in_quickly
+
+SPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+WHOLE = (
+    "<Contents><Key>a%20&amp;b.jpg</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+    "<ETag>&quot;e1&quot;</ETag><Size>7</Size><StorageClass>GLACIER</StorageClass><Owner><ID>x</ID></Owner></Contents>"
+)
+
+
+class Events:
+    """A client's events, of which one is listened to."""
+
+    def register(self, name: str, listener: Any) -> None:
+        """Keeps who listens."""
+        assert name == "before-parse.s3.ListObjectsV2"
+        self.listener = listener
+
+
+def taken(body: str, status: int = 200) -> tuple[list[dict[str, Any]] | None, bytes]:
+    """The objects that were taken out of an answer, and what is left of it."""
+    events, answer, found = Events(), {"status_code": status, "body": body.encode()}, dict[str, Any]()
+    take_in_quickly(events)
+    events.listener(response_dict=answer, customized_response_dict=found)
+    left = answer["body"]
+    assert isinstance(left, bytes)
+    return found.get("Contents"), left
+
+
+@pytest.mark.parametrize("space", ["", SPACE])
+def test_objects_are_taken_out(space: str) -> None:
+    """With what is asked of them; all else is left to botocore."""
+    page = f"<ListBucketResult{space}><Name>b</Name>{WHOLE}{WHOLE}<IsTruncated>true</IsTruncated></ListBucketResult>"
+    found, left = taken(page)
+    assert found is not None
+    assert found[1] == {
+        "Key": "a%20&b.jpg", "Size": 7, "ETag": '"e1"', "StorageClass": "GLACIER",
+        "LastModified": datetime(2026, 1, 1, tzinfo=UTC),
+    }  # fmt: skip
+    assert (len(found), b"Contents" in left, b"true" in left) == (2, False, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (403, f"<Error>{WHOLE}</Error>"), (200, ""), (200, "<ListBucketResult>"),
+        (200, WHOLE.replace("<Size>7</Size>", "")), (200, WHOLE.replace("7", "seven")),
+        (200, WHOLE.replace("2026-01-01T00:00:00.000Z", "Thu, 01 Jan 2026 00:00:00 GMT")),
+        (200, WHOLE.replace("00.000Z", "00")),
+    ],
+)  # fmt: skip
+def test_what_is_not_as_usual_is_left_to_botocore(status: int, body: str) -> None:
+    """As it came."""
+    page = f"<ListBucketResult>{body}</ListBucketResult>" if body.startswith("<Contents") else body
+    assert taken(page, status) == (None, page.encode())
