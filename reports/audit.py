@@ -164,11 +164,30 @@ def _fault(uri: str, store: Store, workspace: Workspace) -> str:
         return ""
     except (InvalidImage, ValidationError):
         return "it cannot be read"
-    return "" if there(entry.record, store, workspace) else f"{entry.record.outputs[0].uri} is not there any more"
+    if there(entry.record, store, workspace) or any(_is_refused(output, store) for output in entry.record.outputs):
+        return ""
+    return f"{entry.record.outputs[0].uri} is not there any more"
 
 
 def _is_there(output: RecordOutput, store: Store) -> bool:
-    return _head(output.uri, store) is not None
+    """Whether an output is there, or S3 lets nobody see whether it is: what is not known to be gone stays."""
+    try:
+        return store.head(output.uri) is not None
+    except (ObjectRefused, StoreAccessDenied):
+        return True
+    except ValueError:
+        return False
+
+
+def _is_refused(output: RecordOutput, store: Store) -> bool:
+    """Whether S3 lets nobody look at an output's place."""
+    try:
+        store.head(output.uri)
+    except (ObjectRefused, StoreAccessDenied):
+        return True
+    except ValueError:
+        return False
+    return False
 
 
 def _head(uri: str, store: Store) -> Head | None:

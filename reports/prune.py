@@ -17,7 +17,10 @@ from restyle.models import ENDED, Run, RunStatus
 from restyle.s3.store import Listed, Store
 
 #: Folders of a run that go.
-FOLDERS = ("plan", "addresses", "web", "results", "unchanged", "doubt", "requests")
+#: Results go first: without them a run counts as pruned, wherever this is cut off.
+FOLDERS = ("results", "unchanged", "plan", "addresses", "web", "doubt", "requests")
+#: Rows that were wrong, whole, with what may be a secret in their addresses.
+INVALID = "invalid.csv"
 _AT_ONCE = 16
 
 
@@ -68,6 +71,7 @@ def leftovers(runs: Iterable[Run], store: Store, workspace: Workspace) -> list[L
     def look(run: Run) -> Leftover | None:
         folders = (workspace.run(run.run_id, folder) + "/" for folder in FOLDERS)
         objects = list(chain.from_iterable(map(store.list, folders)))
+        objects += [one for one in store.list(workspace.run(run.run_id, INVALID)) if one.uri.endswith(f"/{INVALID}")]
         if not objects or store.head(workspace.run(run.run_id, "report.json")) is None:
             return None
         return Leftover(run, objects)

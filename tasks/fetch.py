@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -102,7 +103,7 @@ class FetchTask:
                 log.debug("a fetch is not told of", reason=error.message)  # its lease ends, and it is taken again
             except Exception:
                 log.exception("bug")
-                self._again(ticket)
+                self._after_a_bug(ticket)
 
     def _work(self, ticket: Ticket) -> None:
         try:
@@ -123,7 +124,7 @@ class FetchTask:
 
     def _fetch(self, ticket: Ticket, address: Address, run: Run) -> None:
         try:
-            pin, how = self.resources.web_inputs.pin(run.run_id, address, run.options.refetch)
+            pin, how = self.resources.web_inputs.pin(run.run_id, address, run.options.refetch, retry_of=run.retry_of)
         except WebUnavailable as error:
             self._failed(ticket, address, error)
         except RestyleError as error:
@@ -138,14 +139,16 @@ class FetchTask:
     def _waited_enough(self, ticket: Ticket, run: Run) -> bool:
         """Whether a host that fails for all has had its time; a run that came later gives it another."""
         since = max(ticket.since, run.created.timestamp())
-        return ticket.is_down and self.fetches.state.clock() - since >= self.patience.whole
+        is_down = ticket.is_down or ticket.failures >= MOST_FAILURES
+        return is_down and self.fetches.state.clock() - since >= self.patience.whole
 
     def _failed(self, ticket: Ticket, address: Address, error: WebUnavailable) -> None:
         """After a failure of the server: again in a while, or never in this run."""
         metrics.WEB_INPUTS.labels(error.code).inc()
         if error.wait is not None:
             # It asks for patience: neither it nor the address is at fault.
-            self.fetches.end(ticket, "again", wait=max(error.wait, self.patience.first))
+            # A host that asks for patience for ever is given up as one that fails for all.
+            self.fetches.end(ticket, "again", host_was="bad", wait=max(error.wait, self.patience.first))
             return
         is_down = ticket.is_down
         is_last = not is_down and ticket.tries + 1 >= self.patience.tries
@@ -169,6 +172,12 @@ class FetchTask:
         self.resources.tools.rotation.failed(error)
         log.warning("not kept", reason=error.message)
         self._again(ticket)
+
+    def _after_a_bug(self, ticket: Ticket) -> None:
+        """After a fault of ours: again, and after some tries of one address with an hour between."""
+        wait = self.patience.wait(ticket) if ticket.tries < self.patience.tries else self.patience.whole
+        with suppress(StateUnavailable):  # then its lease ends
+            self.fetches.end(ticket, "again", counts=True, wait=wait)
 
     def _again(self, ticket: Ticket) -> None:
         try:

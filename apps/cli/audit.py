@@ -8,7 +8,7 @@ from collections import Counter
 import typer
 
 from apps.cli import options
-from apps.session import session
+from apps.session import Session, session
 from apps.terminal.console import print_json, say, talk
 from reports.audit import Finding, Kind
 from reports.audit import audit as look_through
@@ -40,16 +40,13 @@ def audit(
     """Look for records without pictures, pictures without records, and entries of the index that lead nowhere."""
     mended: list[str] = []
     with session(options.settings_from(sandbox=sandbox)) as here:
+        if mend:
+            _refuse_unfinished(here)
         with talk.status("Looking through the workspace…"):
             found = list(look_through(here.store, here.workspace))
         _show(found)
         if found and mend:
-            # A worker may be between a picture and its record.
-            for run in here.control.unfinished():
-                raise ConfigurationError(
-                    f"run {run.run_id} is not over: nothing was mended; wait for its end, or type:"
-                    f" restyle cancel {run.run_id}"
-                )
+            _refuse_unfinished(here)
             _ask(yes=yes)
             with talk.status("Mending…"):
                 mended = mend_all(found, here.store, here.workspace)
@@ -61,6 +58,18 @@ def audit(
             "findings": [{"kind": one.kind.value, "uri": one.uri, "detail": one.detail} for one in found],
             "mended": len(mended),
         })  # fmt: skip
+
+
+def _refuse_unfinished(here: Session) -> None:
+    """A worker may be between a picture and its record: while the workspace is looked through, and before it is mended.
+
+    Raises:
+        ConfigurationError: a run is not over.
+    """
+    for run in here.control.unfinished():
+        raise ConfigurationError(
+            f"run {run.run_id} is not over: nothing was mended; wait for its end, or type: restyle cancel {run.run_id}"
+        )
 
 
 def _stayed(found: list[Finding], mended: list[str]) -> str:

@@ -159,7 +159,7 @@ def _jobs(plan: Draft, uploads: Uploads, unchanged: Iterator[Answer]) -> Iterato
                 answer = following if following.mark == mark_of(item) else None
                 following = next(unchanged, None)
             if isinstance(item, Job):
-                yield item, answer, Address(plan.addresses.get(item.web, item.image)) if item.web else None
+                yield item, answer, _address_of(item, plan)
                 continue
             entry = item.entry
             summed.update(mark(item))
@@ -177,6 +177,21 @@ def _jobs(plan: Draft, uploads: Uploads, unchanged: Iterator[Answer]) -> Iterato
             yield _job(*waiting.popleft())
     if plan.source and summed.digest() != plan.sequence:
         raise ManifestError([Problem(plan.manifest.uri, 0, "", "was changed while it was read; plan again")])
+
+
+def _address_of(job: Job, plan: Draft) -> Address | None:
+    """The whole address of an earlier run's job; None where its input lies in S3.
+
+    Raises:
+        ManifestError: the earlier run has no more of it than may be shown.
+    """
+    if not job.web:
+        return None
+    address = Address(plan.addresses.get(job.web, job.image))
+    if address.name != job.web:
+        why = "its whole address is gone with the earlier run's plan; plan the manifest again"
+        raise ManifestError([Problem(plan.manifest.uri, 0, f"{job.id}: image", why)])
+    return address
 
 
 def _job(item: Resolved, where: str | Future[str], answer: Answer | None) -> _Planned:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from restyle.coordination.redis.client import patiently
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.job.context import Tools, Work
 from restyle.job.locations import SUFFIXES, suffix_of
@@ -77,6 +78,9 @@ def find(work: Work, fingerprint: Fingerprint, tools: Tools) -> Paid | None:
     if entry is None or key_of(entry.record, options, variant=message.job.variant) != key:
         return None
     if options.overwrite and entry.record.run_id != message.run_id:
+        return None
+    # A job's own answer, which was paid for and waits, is stored, not left.
+    if patiently(tools.stopping, tools.fleet.answer_waits, message.job_id):
         return None
     return there(entry.record, tools.store, tools.workspace)
 

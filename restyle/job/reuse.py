@@ -45,7 +45,9 @@ def reuse_changed(work: Work, record: Record, fingerprint: Fingerprint, tools: T
     renewed = record.model_copy(
         update={
             "fingerprint": fingerprint.model_copy(update={"request": record.fingerprint.request}),
-            "input": record.input.model_copy(update={"etag": etag}),
+            "input": record.input.model_copy(
+                update={"uri": work.message.job.image, "etag": etag, "address": work.address}
+            ),
         }
     )
     put_record(renewed, tools)
@@ -110,7 +112,9 @@ def _as_ours(work: Work, paid: Paid, fingerprint: Fingerprint, tools: Tools) -> 
             "id": message.job.id,
             "variant": message.job.variant,
             "fingerprint": fingerprint,
-            "input": made.input.model_copy(update={"uri": message.job.image, "etag": fingerprint.etag}),
+            "input": made.input.model_copy(
+                update={"uri": message.job.image, "etag": fingerprint.etag, "address": work.address}
+            ),
             # What was asked for: the same is found done, whatever seed the other job had.
             "params": message.job.params,
             "api": made.api.model_copy(update={"cost": 0.0, "in_doubt": 0, "attempts": 0}),

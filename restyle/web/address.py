@@ -118,7 +118,10 @@ def read_address(text: str, *, http: bool = False) -> Address:
     place += f":{port}" if port and port != usual else ""
     path = quote(parts.path or "/", safe=_SAFE)
     query = f"?{quote(parts.query, safe=_SAFE)}" if parts.query else ""
-    return Address(f"{scheme}://{place.lower()}{path}{query}")
+    address = Address(f"{scheme}://{place.lower()}{path}{query}")
+    if (longest := max(len(address.url), len(address.shown))) > MAX_ADDRESS:
+        raise ValueError(f"has {longest:,} characters as it is asked for; an address has {MAX_ADDRESS:,} at most")
+    return address
 
 
 def shown(image: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urljoin, urlsplit
 
 from restyle.errors import (
@@ -53,6 +53,8 @@ class Fetched:
     suffix: str
     etag: str = ""
     last_modified: str = ""
+    final: str = ""
+    """The name of the address that answered, behind all redirects."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,14 @@ class Fetcher:
                 would not help.
             WebUnavailable: the server fails, cannot be reached, or asks for patience.
         """
-        at, headers = address, _conditions(known)
+        at = address
         for _ in range(MAX_REDIRECTS + 1):
+            # What is known is of the address that answered: another may call an older picture unchanged.
+            headers = _conditions(known) if known and known.final == at.name else {}
             reply = self._ask(at, headers)
             if reply.status not in {301, 302, 303, 307, 308}:
-                return self._judged(address, reply, is_known=bool(headers))
+                fetched = self._judged(address, reply, is_known=bool(headers))
+                return replace(fetched, final=at.name) if fetched else None
             at = self._following(at, reply)
         raise InputUnreachable(f"it leads on more than {MAX_REDIRECTS} times", reply.status)
 
@@ -174,10 +179,8 @@ class Fetcher:
         raise WebUnavailable(f"the web server answers {status}", status, wait=wait)
 
 
-def _conditions(known: Known | None) -> dict[str, str]:
+def _conditions(known: Known) -> dict[str, str]:
     """The headers by which a server answers 304 where nothing has changed (RFC 9110, 13.1)."""
-    if known is None:
-        return {}
     headers = {"if-none-match": known.etag} if known.etag else {}
     return headers | ({"if-modified-since": known.last_modified} if known.last_modified else {})
 

@@ -27,8 +27,15 @@ class WebInputs:
     store: Store
     workspace: Workspace
 
-    def pin(self, run_id: str, address: Address, refetch: Refetch) -> tuple[Pin, str]:
-        """What an address stands for in a run, fetched where that is not decided yet; and how that was found out.
+    def pin(self, run_id: str, address: Address, refetch: Refetch, *, retry_of: str | None = None) -> tuple[Pin, str]:
+        """What an address stands for in a run, fetched where that is not decided yet; and how that was decided.
+
+        Args:
+            run_id: the run.
+            address: the whole address.
+            refetch: whether it is asked for again where its picture is known.
+            retry_of: the run whose jobs are run again: what it fetched is what they are made from, so that what was
+                paid for them can be placed, and a link that has ended since is not needed.
 
         Raises:
             WebUnavailable: the server fails, cannot be reached, or asks for patience: nothing is decided.
@@ -36,6 +43,8 @@ class WebInputs:
         """
         if pinned := find_pin(run_id, address.name, self.store, self.workspace):
             return pinned, "pinned"
+        if refetch != "always" and (earlier := self._fetched_by(retry_of, address)):
+            return self._put(run_id, address, earlier.model_copy(update={"pinned": utc_now()})), "known"
         known = None if refetch == "always" else self._known(address)
         try:
             if known is not None and refetch == "never":
@@ -62,6 +71,13 @@ class WebInputs:
         )  # fmt: skip
         return self._put(run_id, address, pin)
 
+    def _fetched_by(self, run_id: str | None, address: Address) -> Pin | None:
+        """What an earlier run fetched, where it is still there."""
+        pin = find_pin(run_id, address.name, self.store, self.workspace) if run_id else None
+        if pin is None or not (pin.sha256 and pin.suffix) or pin.error:
+            return None
+        return pin if self.store.head(self.workspace.input(pin.sha256, pin.suffix)) else None
+
     def _known(self, address: Address) -> Known | None:
         """What is known of an address, where its picture is still there."""
         known = find_known(address.name, self.store, self.workspace)
@@ -78,7 +94,7 @@ class WebInputs:
             self.store.put(uri, fetched.data, content_type=kind)
         return Known(
             address=address.shown, sha256=sha256, suffix=fetched.suffix, bytes=len(fetched.data), etag=fetched.etag,
-            last_modified=fetched.last_modified, fetched=utc_now(),
+            last_modified=fetched.last_modified, final=fetched.final, fetched=utc_now(),
         )  # fmt: skip
 
     def _decide(self, run_id: str, address: Address, known: Known) -> Pin:

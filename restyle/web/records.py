@@ -38,6 +38,8 @@ class Known(Value):
     bytes: int = Field(ge=1)
     etag: Validator = ""
     last_modified: Validator = ""
+    final: Sha256 | Literal[""] = ""
+    """The name of the address that answered, behind all redirects: these two are of that one."""
     fetched: UtcTime
 
 

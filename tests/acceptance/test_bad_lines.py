@@ -55,7 +55,8 @@ def test_bad_lines_can_be_left_out(alone: Alone, sandbox: SandboxServer) -> None
     """`--skip-invalid` runs the rest and ends with 1; the rejected rows lie in invalid.csv with their reasons."""
     write_bad(alone.folder, 60)
     done = alone.command(
-        "run", "manifest.csv", "--prompt", "photo of {title}", "--skip-invalid", "--yes", "--json", expect=1
+        "run", "manifest.csv", "--prompt", "photo of {title}", "--skip-invalid", "--no-reuse", "--yes", "--json",
+        expect=1
     ).json  # fmt: skip
     assert (done["planned"], done["succeeded"], done["invalid"], sandbox.charged) == (55, 55, 5, 55)
     invalid = alone.bucket / "runs" / done["run_id"] / "invalid.csv"

@@ -28,6 +28,7 @@ def server(alone: Alone) -> dict[str, Any]:
     return story
 
 
+@pytest.mark.long
 def test_a_run_sits_out_a_valkey_that_refuses(alone: Alone, sandbox: SandboxServer) -> None:
     """`restyle run` quotes it once, and once more says that it is over; paid calls = jobs, nothing is in doubt."""
     write_catalog(alone.folder, 24)

@@ -55,6 +55,7 @@ def test_every_image_is_restyled_once(alone: Alone, sandbox: SandboxServer) -> N
     assert alone.records()[f"{ids[0]}/sea"]["params"]["seed"] == records[f"{ids[0]}/sea"]["params"]["seed"]
 
 
+@pytest.mark.long
 def test_sandbox_pictures_are_never_taken_for_paid_ones(alone: Alone, sandbox: SandboxServer) -> None:
     """After a --sandbox run, also one with --output, the same run against the API does every job."""
     write_catalog(alone.folder, 2)
@@ -90,6 +91,7 @@ def test_samples_and_base64(alone: Alone) -> None:
     assert (record["samples_expected"], record["samples_received"]) == (3, 3)
 
 
+@pytest.mark.long
 def test_another_output_key_is_copied_not_paid_for(alone: Alone, sandbox: SandboxServer) -> None:
     """The same job under another --output costs nothing."""
     write_catalog(alone.folder, 1)

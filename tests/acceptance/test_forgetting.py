@@ -102,6 +102,7 @@ def terminate(process: subprocess.Popen[str], within: float = 40) -> int:
     return process.wait(within)
 
 
+@pytest.mark.long
 def test_a_drain_without_redis_stores_what_it_has_in_hand(
     fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer
 ) -> None:

@@ -70,6 +70,7 @@ def test_ctrl_c_ends_cleanly_and_resume_pays_for_the_rest(alone: Alone, sandbox:
 A_CALL, AT_ONCE = 15, 10
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_leaves_at_once(alone: Alone, sandbox: SandboxServer) -> None:
     """No call is waited for, and only those that were in flight may be paid for twice."""
     write_catalog(alone.folder, 12)
@@ -92,6 +93,7 @@ def test_a_second_ctrl_c_leaves_at_once(alone: Alone, sandbox: SandboxServer) ->
     assert sum(count - 1 for count in sandbox.paid_twice.values()) <= 4
 
 
+@pytest.mark.long
 def test_kill_9_of_the_command_leaves_no_process(alone: Alone, sandbox: SandboxServer) -> None:
     """Servers and worker end by themselves when the command that started them is killed."""
     write_catalog(alone.folder, 20)

@@ -201,6 +201,7 @@ def test_sigterm_under_load(fleet: FleetOf, sandbox: SandboxServer) -> None:
     assert (sandbox.charged, sandbox.calls, sandbox.paid_twice) == (40, 40, {})
 
 
+@pytest.mark.long
 def test_a_second_sigterm_leaves_at_once(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """The calls in flight are counted as in doubt, called once more, and the run finishes."""
     write_catalog(fleet.command.folder, 6)

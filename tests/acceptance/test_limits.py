@@ -52,6 +52,7 @@ def test_without_a_ceiling_a_budget_is_exceeded_by_little(fleet: FleetOf, sandbo
     assert 45 <= sandbox.counters()["charged_credits"] <= 50 + 32 * (1.5 - 1)
 
 
+@pytest.mark.long
 def test_a_dead_workers_calls_count_as_spent(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """What a killed worker had in flight may have been paid for: the budget has that much less room."""
     write_catalog(fleet.command.folder, 30)

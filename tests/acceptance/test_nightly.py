@@ -258,6 +258,7 @@ def test_what_cannot_be_planned_is_told(fleet: FleetOf, sandbox: SandboxServer, 
     assert sandbox.calls == 0
 
 
+@pytest.mark.long
 def test_embedded_beat_brings_its_own_stack(alone: Alone, sandbox: SandboxServer) -> None:
     """Without a Redis of the user's, `schedules run` and `beat` start the stack, and end it again."""
     inputs = alone.bucket / "shop"

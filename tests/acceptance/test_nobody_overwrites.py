@@ -72,6 +72,7 @@ def test_downloads_are_no_inputs(alone: Alone, sandbox: SandboxServer) -> None:
     assert sandbox.charged == 2
 
 
+@pytest.mark.long
 def test_a_bucket_with_a_typo(fleet: FleetOf) -> None:
     """It is told by file and line before anything is queued, at plan too; a setting leaves the look to the workers."""
     write_catalog(fleet.command.folder, 1)

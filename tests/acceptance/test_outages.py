@@ -80,6 +80,7 @@ def test_an_outage_that_outlived_its_run_is_probed_by_the_next(fleet: FleetOf, s
     assert (sandbox.charged, sandbox.paid_twice) == (12, {})
 
 
+@pytest.mark.long
 def test_lost_answers_are_an_outage_before_much_is_lost(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Every picture is billed and no answer comes: the fleet stands still after a few, which are in doubt."""
     write_catalog(fleet.command.folder, 12)

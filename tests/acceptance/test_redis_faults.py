@@ -53,6 +53,7 @@ def test_a_restart_with_its_data_needs_no_command(fragile: FleetOf, own_valkey: 
     assert (sandbox.charged, sandbox.paid_twice) == (60, {})
 
 
+@pytest.mark.long
 def test_a_restart_without_data_needs_no_command(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
     """Valkey back empty: the run is rebuilt from S3 and goes on by itself; `resume` meanwhile does no harm."""
     write_catalog(fragile.command.folder, 60)
@@ -140,6 +141,7 @@ def double(fragile: FleetOf, valkey: Valkey, *, lose: int = 0) -> int:
     return len(messages)
 
 
+@pytest.mark.long
 def test_every_message_twice_and_some_lost(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
     """Messages are only hints: doubled ones are dropped, lost ones are fed again."""
     write_catalog(fragile.command.folder, 40)

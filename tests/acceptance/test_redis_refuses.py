@@ -95,6 +95,7 @@ def log_of(fleet: FleetOf) -> str:
     return "".join(path.read_text() for path in fleet.command.folder.glob("worker-*.log"))
 
 
+@pytest.mark.long
 def test_a_worker_that_starts_meanwhile_waits_in_words(
     fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer
 ) -> None:

@@ -65,6 +65,7 @@ def test_answers_that_s3_does_not_take_are_paid_once(
     assert kept(fleet) == 0
 
 
+@pytest.mark.long
 def test_a_workspace_that_s3_refuses_stops_the_fleet(fleet: FleetOf, sandbox: SandboxServer, tmp_path: Path) -> None:
     """It concerns every job, and none fails for it; a bucket of one input that is missing is that job's alone."""
     with running_s3(tmp_path / "server") as server:

@@ -59,6 +59,7 @@ def wait_for_workers(fleet: FleetOf, count: int) -> None:
     wait_until(lambda: len(heartbeats(fleet)) == count, timeout=30, description=f"{count} living workers")
 
 
+@pytest.mark.long
 def test_a_worker_that_alone_loses_s3_stands_aside(fleet: FleetOf, sandbox: SandboxServer, to_s3: Proxy) -> None:
     """Its paid answers are stored by the other one, its jobs done there; it says so, and comes back by itself."""
     write_catalog(fleet.command.folder, 40)

@@ -30,6 +30,7 @@ def stopped_at_once(sandbox: SandboxServer) -> None:
     assert counters["peak_in_flight"] <= IN_FLIGHT
 
 
+@pytest.mark.long
 def test_an_empty_balance_stops_the_run(alone: Alone, sandbox: SandboxServer) -> None:
     """25 of 100 jobs are paid for; exit 3 says what to type; after a top-up, resume pays for the other 75, once."""
     write_catalog(alone.folder, 100)

@@ -65,6 +65,7 @@ def _check(some: list[tuple[str, Callable[[], bytes]]], folder: Path) -> dict[st
     return verdicts
 
 
+@pytest.mark.long
 def test_what_keeps_a_reader_busy_is_refused(tmp_path: Path) -> None:
     """The strongest picture of each kind of trick is decided soon, and a good one is taken."""
     chosen = {

@@ -522,6 +522,7 @@ def bomb(path: Path, head: bytes, filling: bytes, size: int) -> None:
         file.write(packer.flush())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "head", "filling", "why"),
     [

@@ -80,6 +80,7 @@ def test_a_days_budget_outlives_redis(fleet: Fleets, sandbox: SandboxServer) -> 
     assert sandbox.charged == 10
 
 
+@pytest.mark.long
 def test_a_run_that_is_over_counts_for_its_day(fleet: Fleets, sandbox: SandboxServer) -> None:
     """Where nothing is unfinished a Redis that is new sums up at once, and a new run has what is left of the day."""
     with fleet(daily_budget=10.0) as works:
@@ -153,6 +154,7 @@ def test_what_a_person_suspended_stays_suspended(fleet: Fleets, sandbox: Sandbox
     assert (sandbox.charged, sandbox.paid_twice) == (11, {})
 
 
+@pytest.mark.long
 def test_a_run_that_redis_has_lost_goes_on_by_itself(fleet: Fleets, sandbox: SandboxServer) -> None:
     """Nothing forbids it: it is rebuilt where it was, with its calls in flight; each job is paid for once."""
     sandbox.control(latency=0.3)

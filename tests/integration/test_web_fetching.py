@@ -85,7 +85,9 @@ def test_a_picture_comes_with_what_it_is_asked_by_again(web: WebServer, fetcher:
     found = fetcher.fetch(address)
     assert found is not None
     assert (found.data, found.suffix) == (JPEG, ".jpg")
-    known = Known(address="a", sha256="0" * 64, suffix=".jpg", bytes=1, etag=found.etag, fetched=utc_now())
+    known = Known(
+        address="a", sha256="0" * 64, suffix=".jpg", bytes=1, etag=found.etag, final=found.final, fetched=utc_now()
+    )
     assert fetcher.fetch(address, known) is None
     assert web.statuses() == {200: 1, 304: 1}
     sent = web.headers[0]

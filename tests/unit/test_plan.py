@@ -449,6 +449,7 @@ def _peak(count: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_manifest() -> None:
     """Seven times the rows take hardly more memory: everything is streamed."""
     short, long = _peak(2_000), _peak(14_000)

@@ -73,10 +73,13 @@ def change_of(wanted: Wanted, known: Known | None) -> Change | Question:
 
 
 def change_by_input(wanted: Wanted, known: Known, found: str | None) -> Change:
-    """What a job of the same recipe is by its input: the sha256 of a local file, else the ETag; None: not there."""
+    """What a job of the same recipe is by its input: the ETag of one in S3, else the sha256; None: not there.
+
+    Of one on the web, the sha256 of what came when it was fetched last; empty where it never was.
+    """
     if found is None:
         return Change.MISSING
-    same = digest([found, known.request]) == known.token if wanted.is_local else found == known.etag
+    same = found == known.etag if wanted.image.startswith("s3://") else digest([found, known.request]) == known.token
     return Change.UNCHANGED if same else Change.INPUT_CHANGED
 
 
@@ -86,8 +89,10 @@ def wanted_jobs(plan: Draft) -> Iterator[Wanted]:
     for item in plan.stream():
         job = item if isinstance(item, Job) else item.entry
         params = item.params
+        # What a listing told an earlier plan may have changed since.
+        etag = "" if isinstance(item, Job) else job.etag
         yield Wanted(
-            job.id, item.variant, job.image, job.etag, request_digest(params, model, preparation),
+            job.id, item.variant, job.image, etag, request_digest(params, model, preparation),
             params.samples, params.samples * params.num_inference_steps, _places(item), mark_of(item),
         )  # fmt: skip
 

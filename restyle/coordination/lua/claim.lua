@@ -46,7 +46,7 @@ local function is_called_for()
 end
 local function take_result()
   if result == '' or is_called_for() then return end
-  redis.call('SET', result_key(result), 'job:' .. job, 'PX', result_life)
+  redis.call('SET', result_key(result), 'job:' .. job, 'PX', answer_waits(job) and answer_life or result_life)
 end
 local function has_ended_since()
   local at = tonumber(string.match(claimed, '^ended:(%d+)$'))

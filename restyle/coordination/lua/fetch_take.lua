@@ -44,6 +44,9 @@ for _, host in ipairs(redis.call('ZRANGEBYSCORE', hosts_key, '-inf', now, 'LIMIT
         return { host, id, tries, to_number(known[1] or 0) or 0, to_number(known[2] or now) or now,
           redis.call('SCARD', hint_key(workspace .. 'web:failing:' .. host, 'set')) }
       end
+      -- Its job is fed again once its run moves on.
+      local run, shard = string.match(id, '^(.+)%.(%d+)%.%d+$')
+      if run then hunger(run, shard) end
       redis.call('DEL', ticket)
     end
   end

@@ -185,6 +185,8 @@ end
 local function result_key(result) return workspace .. 'result:' .. result end
 -- Milliseconds that a call for a result is believed without a heartbeat of its worker.
 local result_life = 60000
+-- And milliseconds that others wait for one whose answer waits to be stored, before they call themselves.
+local answer_life = 600000
 local function answer_waits(job)
   return redis.call('EXISTS', spooled_key(job), request_key(job), parked_key(job)) > 0
 end
@@ -195,9 +197,18 @@ end
 local function end_lease(job, is_lost)
   local lease = redis.call('HMGET', lease_key(job), 'run', 'reserved', 'periods', 'shard', 'result')
   redis.call('DEL', lease_key(job))
-  if lease[5] and lease[5] ~= '' and not answer_waits(job) then
-    -- Whoever has looked before now whether the result is there looks again.
-    redis.call('SET', result_key(lease[5]), 'ended:' .. string.format('%.0f', now_ms()), 'EX', done_seconds)
+  if lease[5] and lease[5] ~= '' then
+    local key = result_key(lease[5])
+    local caller = string.match(redis.call('GET', key) or '', '^job:(.+)$')
+    -- Another job may call for it by now.
+    if not caller or caller == job then
+      if answer_waits(job) then
+        redis.call('SET', key, 'job:' .. job, 'PX', answer_life)
+      else
+        -- Whoever has looked before now whether the result is there looks again.
+        redis.call('SET', key, 'ended:' .. string.format('%.0f', now_ms()), 'EX', done_seconds)
+      end
+    end
   end
   local amount = tonumber(lease[2] or 0)
   if amount == 0 then return end
