@@ -80,6 +80,10 @@ class Readable(Protocol):
         """The next bytes; none at the end."""
 
 
+#: Pixels above which a picture leaves little of the memory that decoding may take (restyle/images/bounds.py).
+_HUGE = 48_000_000
+
+
 @dataclass(frozen=True)
 class Prepared:
     """The picture sent for an input. Sizes are upright, in pixels; without steps it is the input's own bytes."""
@@ -323,7 +327,9 @@ def _sample(source: Source, size: tuple[int, int], detail: int) -> Image.Image:
         if source.kind == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
             picture = ImageChops.invert(picture)  # Pillow takes every CMYK JPEG for Adobe's, which store ink inverted
         if picture.size != size:
-            picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+            # Pillow averages first, to so many times the size, in memory beside the picture's own.
+            gap = 2.0 if picture.size[0] * picture.size[1] > _HUGE else 3.0
+            picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=gap)
             image.close()  # frees the large pixels before the next thread's turn
         return picture
 
