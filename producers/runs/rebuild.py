@@ -205,6 +205,10 @@ class Rebuilder:
             self._add_unread(found, job, unreadable, zone)
             if record is not None and record.run_id == run.run_id:
                 self._add_record(found, index, job, record, zone)
+                if record.reused_from and job_id in doubtful:
+                    # A copy says nothing of what became of the job's own call.
+                    noted = self._noted(run.run_id, job_id)
+                    found.lost.append(LostCalls(job_id, shard, weight(job.params), noted, waits=False))
             elif (ended := given_up(unreadable, self.workspace)) is not None:
                 found.found.add(job_id)
                 day = names_of(unreadable[-1].called, zone)[0]
