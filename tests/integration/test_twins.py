@@ -135,3 +135,14 @@ def test_foreign_words_hold_nobody_up(worker: Workers, state: State, foreign: tu
     _, second = taken(fleet)
     state.ask(foreign[0], state.key("result", RESULT), foreign[1])
     assert claim(fleet, second, "t2").verdict == "go"
+
+
+def test_the_end_of_one_call_ends_no_hold_of_anothers(worker: Workers, state: State) -> None:
+    """A hold that was lost, and taken by the other meanwhile, is the other's when the first call ends."""
+    fleet = worker()
+    first, second = taken(fleet)
+    granted = claim(fleet, first, "t1")
+    assert granted.verdict == "go"
+    state.ask("SET", state.key("result", RESULT), f"job:{second.job_id}", "PX", 60_000)
+    fleet.answered(first, "t1", granted, ApiUnavailable("500", 500))
+    assert state.ask("GET", state.key("result", RESULT)) == f"job:{second.job_id}"

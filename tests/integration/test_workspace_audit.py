@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
 from reports.audit import Finding, Kind, audit, mend
+from restyle.errors import ObjectRefused
 from restyle.models import OutcomeKind
+from restyle.s3.store import Head, Listed, Store
 from tests.support.bench import Bench, running_bench
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
@@ -56,3 +59,30 @@ def test_what_is_wrong_is_found_and_mended(bench: Bench, sandbox: SandboxServer)
     assert (ended["pot/default"].reused, ended["mug/default"].outcome) == (True, OutcomeKind.SUCCEEDED)
     assert store.get(stray).data == picture
     assert sandbox.charged == charged + 1
+
+
+class Blind:
+    """S3 that lets nobody see outputs, as of a bucket where only writing is allowed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def head(self, uri: str) -> Head | None:
+        """Refused for an output."""
+        if "/outputs/" in uri:
+            raise ObjectRefused(f"{uri}: S3 refuses this object")
+        return self._store.head(uri)
+
+    def list(self, prefix_uri: str, **options: str) -> Iterator[Listed]:
+        """No output among them."""
+        return (listed for listed in self._store.list(prefix_uri, **options) if "/outputs/" not in listed.uri)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+def test_what_s3_does_not_show_is_not_gone(bench: Bench) -> None:
+    """Records and entries of outputs that nobody may look at stay: without them all would be paid for again."""
+    bench.run(f"id,image\nmug,{bench.put('mug')}\n")
+    blind = cast("Store", Blind(bench.resources.store))
+    assert list(audit(blind, bench.resources.workspace)) == []
