@@ -135,14 +135,14 @@ class Watch:
     def _pace(self) -> float:
         """Credits an hour that the account has lost of late; 0 where that cannot be told yet."""
         points = trends.read(trends.FleetPoint, self.progress.state.ask(*trends.ask_fleet(self.progress.state)))
-        known = [(point.at, point.left) for point in points if point.left is not None]
-        if not known or known[-1][1] is None:
+        balances = [(point.at, point.left) for point in points if point.left is not None]
+        if not balances:
             return 0.0
-        last = known[-1]
-        of_late = [(at, left) for at, left in known if last[0] - at <= PACE_MOST]
-        first, span = of_late[0], last[0] - of_late[0][0]
-        lost = sum(max(0.0, before - after) for (_, before), (_, after) in pairwise(of_late))
-        return lost / span * 3600 if span >= PACE_LEAST and first else 0.0
+        last = balances[-1][0]
+        of_late = [(at, left) for at, left in balances if last - at <= PACE_MOST]
+        span = last - of_late[0][0]
+        spent = sum(max(0.0, before - after) for (_, before), (_, after) in pairwise(of_late))
+        return spent / span * 3600 if span >= PACE_LEAST else 0.0
 
 
 def _span(hours: float) -> str:

@@ -164,33 +164,29 @@ def _fault(uri: str, store: Store, workspace: Workspace) -> str:
         return ""
     except (InvalidImage, ValidationError):
         return "it cannot be read"
-    if there(entry.record, store, workspace) or any(_is_refused(output, store) for output in entry.record.outputs):
+    if there(entry.record, store, workspace) or any(_is_hidden(output, store) for output in entry.record.outputs):
         return ""
     return f"{entry.record.outputs[0].uri} is not there any more"
 
 
 def _is_there(output: RecordOutput, store: Store) -> bool:
-    """Whether an output is there, or S3 lets nobody see whether it is: what is not known to be gone stays."""
-    try:
-        return store.head(output.uri) is not None
-    except (ObjectRefused, StoreAccessDenied):
-        return True
-    except ValueError:
-        return False
+    """Whether an output is there, or hidden: what is not known to be gone stays."""
+    return _head(output.uri, store) is not None or _is_hidden(output, store)
 
 
-def _is_refused(output: RecordOutput, store: Store) -> bool:
-    """Whether S3 lets nobody look at an output's place."""
+def _is_hidden(output: RecordOutput, store: Store) -> bool:
+    """Whether S3 lets nobody see whether an output is there."""
     try:
         store.head(output.uri)
     except (ObjectRefused, StoreAccessDenied):
         return True
-    except ValueError:
+    except ValueError:  # no place at all
         return False
     return False
 
 
 def _head(uri: str, store: Store) -> Head | None:
+    """What S3 says of an object; None where it is not there, or nobody may look."""
     try:
         return store.head(uri)
     except (ObjectRefused, StoreAccessDenied, ValueError):

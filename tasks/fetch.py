@@ -174,7 +174,7 @@ class FetchTask:
         self._again(ticket)
 
     def _after_a_bug(self, ticket: Ticket) -> None:
-        """After a fault of ours: again, and after some tries of one address with an hour between."""
+        """After a fault of ours: tried again soon, and once an hour from the patience's number of tries on."""
         wait = self.patience.wait(ticket) if ticket.tries < self.patience.tries else self.patience.whole
         with suppress(StateUnavailable):  # then its lease ends
             self.fetches.end(ticket, "again", counts=True, wait=wait)

@@ -10,9 +10,12 @@ end
 local busy = {}
 for n = 4, #ARGV - 2 do busy[arg(n)] = true end
 
+-- The run and the shard of a ticket's job.
+local function place_of(id) return string.match(id, '^(.+)%.(%d+)%.%d+$') end
+
 -- Whether somebody still waits for it: its run moves, and its shard is open.
 local function is_wanted(id)
-  local run, shard = string.match(id, '^(.+)%.(%d+)%.%d+$')
+  local run, shard = place_of(id)
   return run and redis.call('HGET', run_key(run), 'status') == 'running'
     and redis.call('EXISTS', run_suspension_key(run)) == 0 and redis.call('ZSCORE', open_key(run), shard)
 end
@@ -45,7 +48,7 @@ for _, host in ipairs(redis.call('ZRANGEBYSCORE', hosts_key, '-inf', now, 'LIMIT
           redis.call('SCARD', hint_key(workspace .. 'web:failing:' .. host, 'set')) }
       end
       -- Its job is fed again once its run moves on.
-      local run, shard = string.match(id, '^(.+)%.(%d+)%.%d+$')
+      local run, shard = place_of(id)
       if run then hunger(run, shard) end
       redis.call('DEL', ticket)
     end
