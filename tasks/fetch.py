@@ -20,7 +20,7 @@ from restyle.coordination.fetches import MOST_FAILURES, Fetches, Ticket, TicketP
 from restyle.errors import InputNotFound, InputUnreachable, RestyleError, StateUnavailable, WebUnavailable
 from restyle.models import Job, Run
 from restyle.telemetry import metrics
-from restyle.web.address import Address
+from restyle.web.address import Address, LostAddress
 from tasks.resources import Resources
 
 log = structlog.get_logger("restyle.fetch")
@@ -59,14 +59,18 @@ class FetchPlans:
     _shards: OrderedDict[tuple[str, int], tuple[list[bytes], dict[str, str]]] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def address(self, place: TicketPlace) -> Address | None:
+    def address(self, place: TicketPlace) -> Address | LostAddress | None:
         """The address of a planned job's input; None where there is no such job, or its input lies in S3."""
         lines, secrets = self._shard(place.run_id, place.shard)
         job = Job.model_validate_json(lines[place.index]) if place.index < len(lines) else None
         if job is None or not job.web:
             return None
         address = Address(secrets.get(job.web, job.image))
-        return address if address.name == job.web else None
+        if address.name == job.web:
+            return address
+        with self._lock:  # somebody may put it back, so it is looked for again for the next job
+            self._shards.pop((place.run_id, place.shard), None)
+        return LostAddress(job.web, job.image, self.resources.workspace.addresses(place.run_id, place.shard))
 
     def _shard(self, run_id: str, shard: int) -> tuple[list[bytes], dict[str, str]]:
         here = self.resources
@@ -116,16 +120,17 @@ class FetchTask:
             return
         if address is None:
             self.fetches.end(ticket, "dropped")
-        elif self._waited_enough(ticket, run):
+        elif isinstance(address, Address) and self._waited_enough(ticket, run):
             reason = f"{address.host} has not answered well for {self.patience.whole / 60:.0f} min"
             self._give_up(ticket, address, InputUnreachable(reason))
         else:
             self._fetch(ticket, address, run)
 
-    def _fetch(self, ticket: Ticket, address: Address, run: Run) -> None:
+    def _fetch(self, ticket: Ticket, address: Address | LostAddress, run: Run) -> None:
         try:
             pin, how = self.resources.web_inputs.pin(run.run_id, address, run.options.refetch, retry_of=run.retry_of)
         except WebUnavailable as error:
+            assert isinstance(address, Address), "one that is lost is asked of nobody"
             self._failed(ticket, address, error)
         except RestyleError as error:
             self._stranded(ticket, error)
@@ -133,7 +138,7 @@ class FetchTask:
             metrics.WEB_INPUTS.labels(how).inc()
             if pin.error:
                 log.warning("no picture", address=address.shown, error=pin.error, reason=pin.message)
-            is_asked = how not in {"pinned", "known"}
+            is_asked = how not in {"pinned", "known"} and isinstance(address, Address)
             self.fetches.end(ticket, "decided", mark=short_name(address.name), host_was="good" if is_asked else "")
 
     def _waited_enough(self, ticket: Ticket, run: Run) -> bool:

@@ -5,8 +5,8 @@ Fetching begins as a shard is opened, so it is ahead of the calls by as much as 
 
 from __future__ import annotations
 
-import gzip
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,20 +14,25 @@ from urllib.parse import urlsplit
 from pydantic import TypeAdapter, ValidationError
 
 from restyle.coordination.fetches import Fetches, TicketPlace, host_name, short_name
-from restyle.errors import InputNotFound
+from restyle.errors import InputNotFound, InvalidImage
 from restyle.keys import Workspace
 from restyle.s3.store import Store
 
 #: A job by its place in its shard, its id, and its JSON as planned (producers/dispatch/feeder.py).
 PlannedJob = tuple[int, str, bytes]
 _ADDRESSES = TypeAdapter(dict[str, str])
+#: Bytes of a shard's addresses, packed or not: those of the largest shard have twenty million at most.
+_MOST = 50_000_000
 
 
 def read_addresses(store: Store, workspace: Workspace, run_id: str, shard: int) -> Mapping[str, str]:
-    """The addresses of a shard that may have secrets in them, by their names; none where there are none."""
+    """The addresses of a shard that may have secrets in them, by their names; none where they are gone or spoilt."""
     try:
-        return _ADDRESSES.validate_json(gzip.decompress(store.get(workspace.addresses(run_id, shard)).data))
-    except (InputNotFound, ValidationError, OSError, EOFError):
+        packed = store.get(workspace.addresses(run_id, shard), max_bytes=_MOST).data
+        unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        text = unpacking.decompress(packed, _MOST)
+        return _ADDRESSES.validate_json(text) if unpacking.eof else {}
+    except (InputNotFound, InvalidImage, ValidationError, zlib.error):
         return {}
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
+from functools import partial
 from hashlib import blake2b
 
 from producers.manifest.entry import Stand
@@ -25,6 +26,7 @@ from restyle.keys import Workspace
 from restyle.models import Job, Run
 from restyle.s3.store import Store
 from restyle.web.address import Address, is_web
+from restyle.web.records import find_pin
 
 #: Files that go up at a time.
 _AT_ONCE = 16
@@ -87,7 +89,8 @@ def write_shards(
     )  # fmt: skip
     done = _Parts(lambda part: workspace.unchanged(plan.run_id, part), UNCHANGED_LINES, store)
     with given as answers, closing(hashes):
-        for job, answer, address in _jobs(plan, Uploads(hashes, store, workspace), iter(answers)):
+        uploads, address_of = Uploads(hashes, store, workspace), partial(_address_of, plan, store, workspace)
+        for job, answer, address in _jobs(plan, uploads, iter(answers), address_of):
             line = job.model_dump_json()
             if answer is not None:
                 line = f'{{"before": {shards.written}, "job": {line}, "outcome": {answer.outcome}}}'
@@ -138,7 +141,9 @@ class _Parts:
         return True
 
 
-def _jobs(plan: Draft, uploads: Uploads, unchanged: Iterator[Answer]) -> Iterator[_Planned]:
+def _jobs(
+    plan: Draft, uploads: Uploads, unchanged: Iterator[Answer], address_of: Callable[[Job], Address | None]
+) -> Iterator[_Planned]:
     """The jobs in their order, each with its input in S3, or with the address on the web where that lies.
 
     A job that S3 shows to be done comes with what answers it.
@@ -159,7 +164,7 @@ def _jobs(plan: Draft, uploads: Uploads, unchanged: Iterator[Answer]) -> Iterato
                 answer = following if following.mark == mark_of(item) else None
                 following = next(unchanged, None)
             if isinstance(item, Job):
-                yield item, answer, _address_of(item, plan)
+                yield item, answer, address_of(item)
                 continue
             entry = item.entry
             summed.update(mark(item))
@@ -179,8 +184,8 @@ def _jobs(plan: Draft, uploads: Uploads, unchanged: Iterator[Answer]) -> Iterato
         raise ManifestError([Problem(plan.manifest.uri, 0, "", "was changed while it was read; plan again")])
 
 
-def _address_of(job: Job, plan: Draft) -> Address | None:
-    """The whole address of an earlier run's job; None where its input lies in S3.
+def _address_of(plan: Draft, store: Store, workspace: Workspace, job: Job) -> Address | None:
+    """The whole address of an earlier run's job; None where its input lies in S3, or is fetched and the address lost.
 
     Raises:
         ManifestError: the earlier run has no more of it than may be shown.
@@ -188,10 +193,13 @@ def _address_of(job: Job, plan: Draft) -> Address | None:
     if not job.web:
         return None
     address = Address(plan.addresses.get(job.web, job.image))
-    if address.name != job.web:
-        why = "its whole address is gone with the earlier run's plan; plan the manifest again"
-        raise ManifestError([Problem(plan.manifest.uri, 0, f"{job.id}: image", why)])
-    return address
+    if address.name == job.web:
+        return address
+    pin = find_pin(plan.request.retry_of, job.web, store, workspace) if plan.request.retry_of else None
+    if pin and pin.sha256:
+        return None  # its picture is there, and nobody need be asked for it
+    why = "its whole address is gone with the earlier run's plan; plan the manifest again"
+    raise ManifestError([Problem(plan.manifest.uri, 0, f"{job.id}: image", why)])
 
 
 def _job(item: Resolved, where: str | Future[str], answer: Answer | None) -> _Planned:

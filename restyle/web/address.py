@@ -75,6 +75,16 @@ class Address:
         return signed_until(self.url)
 
 
+@dataclass(frozen=True)
+class LostAddress:
+    """An address of which only what may be shown is left: the object that has the whole of it is gone or spoilt."""
+
+    name: str
+    shown: str
+    place: str
+    """Of that object."""
+
+
 def is_web(image: str) -> bool:
     """Whether an image is named by an address on the web."""
     return _WEB.match(image) is not None

@@ -10,11 +10,11 @@ import hashlib
 import mimetypes
 from dataclasses import dataclass
 
-from restyle.errors import InputUnreachable, JobError, RestyleError
+from restyle.errors import InputNotFound, InputUnreachable, JobError, RestyleError
 from restyle.keys import Workspace
 from restyle.models import Refetch, utc_now
 from restyle.s3.store import Store
-from restyle.web.address import Address
+from restyle.web.address import Address, LostAddress
 from restyle.web.fetching import Fetched, Fetcher
 from restyle.web.records import Known, Pin, find_known, find_pin
 
@@ -27,12 +27,14 @@ class WebInputs:
     store: Store
     workspace: Workspace
 
-    def pin(self, run_id: str, address: Address, refetch: Refetch, *, retry_of: str | None = None) -> tuple[Pin, str]:
+    def pin(
+        self, run_id: str, address: Address | LostAddress, refetch: Refetch, *, retry_of: str | None = None
+    ) -> tuple[Pin, str]:
         """What an address stands for in a run, fetched where that is not decided yet; and how that was decided.
 
         Args:
             run_id: the run.
-            address: the whole address.
+            address: the whole address; of one that is lost, what is fetched already can still be had.
             refetch: whether it is asked for again where its picture is known.
             retry_of: the run whose jobs are run again: what it fetched is what they are made from, so that what was
                 paid for them can be placed, and a link that has ended since is not needed.
@@ -49,6 +51,10 @@ class WebInputs:
         try:
             if known is not None and refetch == "never":
                 return self._decide(run_id, address, known), "known"
+            if isinstance(address, LostAddress):
+                raise InputNotFound(
+                    f"its whole address is lost: {address.place} is gone, or cannot be read; run its manifest again"
+                )
             fetched = self.fetcher.fetch(address, known)
         except JobError as error:
             return self.fail(run_id, address, error), error.code
@@ -62,7 +68,7 @@ class WebInputs:
             self.store.put(self.workspace.web_input(address.name), body, content_type="application/json")
         return pin, "fetched" if known is None or known.sha256 != now.sha256 else "same"
 
-    def fail(self, run_id: str, address: Address, error: RestyleError) -> Pin:
+    def fail(self, run_id: str, address: Address | LostAddress, error: RestyleError) -> Pin:
         """Decides that there is no picture to be had for a run."""
         code = error.code if isinstance(error, JobError) else InputUnreachable.code
         pin = Pin(
@@ -71,14 +77,14 @@ class WebInputs:
         )  # fmt: skip
         return self._put(run_id, address, pin)
 
-    def _fetched_by(self, run_id: str | None, address: Address) -> Pin | None:
+    def _fetched_by(self, run_id: str | None, address: Address | LostAddress) -> Pin | None:
         """What an earlier run fetched, where it is still there."""
         pin = find_pin(run_id, address.name, self.store, self.workspace) if run_id else None
         if pin is None or not (pin.sha256 and pin.suffix) or pin.error:
             return None
         return pin if self.store.head(self.workspace.input(pin.sha256, pin.suffix)) else None
 
-    def _known(self, address: Address) -> Known | None:
+    def _known(self, address: Address | LostAddress) -> Known | None:
         """What is known of an address, where its picture is still there."""
         known = find_known(address.name, self.store, self.workspace)
         if known is None or self.store.head(self.workspace.input(known.sha256, known.suffix)) is None:
@@ -97,11 +103,11 @@ class WebInputs:
             last_modified=fetched.last_modified, final=fetched.final, fetched=utc_now(),
         )  # fmt: skip
 
-    def _decide(self, run_id: str, address: Address, known: Known) -> Pin:
+    def _decide(self, run_id: str, address: Address | LostAddress, known: Known) -> Pin:
         pin = Pin(address=address.shown, sha256=known.sha256, suffix=known.suffix, pinned=utc_now())
         return self._put(run_id, address, pin)
 
-    def _put(self, run_id: str, address: Address, pin: Pin) -> Pin:
+    def _put(self, run_id: str, address: Address | LostAddress, pin: Pin) -> Pin:
         """Writes a pin where there is none; answers with the one that holds."""
         uri, body = self.workspace.web_pin(run_id, address.name), pin.model_dump_json().encode()
         if self.store.create(uri, body, content_type="application/json"):

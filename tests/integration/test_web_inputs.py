@@ -11,9 +11,11 @@ import pytest
 
 from config.celery_app import QUEUES, make_celery
 from producers.dispatch.feeder import Feeder
+from producers.planning.plan import Draft
 from producers.planning.retry import Slice, retry_draft
 from producers.planning.shards import write
 from restyle.coordination.fetches import Fetches, HostPace, Ticket, host_name
+from restyle.errors import ManifestError
 from restyle.models import Outcome, Run
 from tasks.fetch import FetchTask, HostPatience
 from tests.support import pictures
@@ -259,6 +261,48 @@ def test_a_secret_stays_in_the_plan(bench: Bench, web: WebServer) -> None:
     taken(bench)
     assert errors(bench.work(again)) == {"p0": "succeeded"}
     assert bench.record("p0").input.address == job.image
+
+
+@pytest.mark.parametrize("spoilt", [None, b"junk", gzip.compress(b"[1]")])
+def test_addresses_that_are_lost(bench: Bench, web: WebServer, spoilt: bytes | None) -> None:
+    """Jobs whose whole address is lost fail in words that say how to go on; the others, and what is fetched, go on."""
+    names = [web.put(name, picture(name)) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    run = begun(bench, manifest(f"{names[0]}?sig=geheim", names[1], f"{names[2]}?sig=geheim"))
+    here, fetches = bench.resources, Fetches(bench.resources.state)
+    uri = here.workspace.addresses(run.run_id, 0)
+    kept = here.store.get(uri).data
+    first = fetches.take(PACE)
+    assert isinstance(first, Ticket)
+    FetchTask(here, fetches, QUICKLY).work(first)
+    here.store.delete(uri)
+    if spoilt is not None:
+        here.store.put(uri, spoilt, content_type="application/gzip")
+    taken(bench)
+    outcomes = bench.work(run)
+    assert errors(outcomes) == {"p0": "succeeded", "p1": "succeeded", "p2": "input_not_found"}
+    message = outcomes["p2/default"].message
+    assert f"{names[2]}?sig=***: " in message
+    assert f"{uri} is gone, or cannot be read" in message
+    assert "run its manifest again" in message
+
+    def retried(status: str) -> Draft:
+        wanted = Slice(frozenset({status}))
+        return retry_draft(
+            run, bench.rows(run), wanted, here.settings, workspace=here.workspace, store=here.store
+        )  # fmt: skip
+
+    bench.close(run)
+    with pytest.raises(ManifestError, match="p2: image: its whole address is gone"):
+        bench.begin(retried("failed"))
+    again = bench.begin(retried("succeeded"))
+    feeder_of(bench).feed(again.run_id, 0)
+    taken(bench)
+    assert errors(bench.work(again)) == {"p0": "skipped", "p1": "skipped"}, "what is fetched needs no address"
+    here.store.put(uri, kept, content_type="application/gzip")
+    again = bench.begin(retried("failed"))
+    feeder_of(bench).feed(again.run_id, 0)
+    taken(bench)
+    assert errors(bench.work(again)) == {"p2": "succeeded"}
 
 
 def test_a_server_with_moods(bench: Bench, web: WebServer, sandbox: SandboxServer) -> None:
