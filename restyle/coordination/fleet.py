@@ -169,11 +169,6 @@ class Fleet:
         self.hands.submitted(message.job_id, request, made_from)
         return bool(self.state.run("submitted", *self._at(message, token), made_from, request))
 
-    def answer_waits(self, job_id: str) -> bool:
-        """Whether a paid answer of a job is parked or on a worker's disk, or the API's queue has a request for it."""
-        names = ("kept", "request", "spooled")
-        return bool(self.state.ask("EXISTS", *(self.state.key(name, job_id) for name in names)))
-
     def has_request(self, job_id: str) -> bool:
         """Whether the API's queue has a request for a job whose id is known."""
         return bool(self.state.ask("EXISTS", self.state.key("request", job_id)))

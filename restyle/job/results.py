@@ -17,6 +17,7 @@ from restyle.job.context import Tools, Work
 from restyle.job.locations import SUFFIXES, suffix_of
 from restyle.job.metadata import sha256_of
 from restyle.job.ownership import LARGEST
+from restyle.job.parked import in_redis
 from restyle.job.result_keys import is_made_anew, result_key
 from restyle.keys import Workspace
 from restyle.models import Fingerprint, RunOptions, Value
@@ -80,7 +81,7 @@ def find(work: Work, fingerprint: Fingerprint, tools: Tools) -> Paid | None:
     if options.overwrite and entry.record.run_id != message.run_id:
         return None
     # A job's own answer, which was paid for and waits, is stored, not left.
-    if patiently(tools.stopping, tools.fleet.answer_waits, message.job_id):
+    if patiently(tools.stopping, in_redis.waits, message.job_id, fingerprint.token, tools.fleet.state):
         return None
     return there(entry.record, tools.store, tools.workspace)
 

@@ -211,6 +211,27 @@ def test_whatever_bounds_a_run_is_rebuilt(fleet: Fleets) -> None:
         assert int(here.state.ask("HGET", key, "finish_by")) == round(ends.timestamp() * 1000)
 
 
+def test_a_lost_call_of_a_job_that_was_reused_since(s3: S3, redis_url: str, sandbox: SandboxServer) -> None:
+    """Its record is a copy that cost nothing and says nothing of the call: that counts as spent all the same."""
+    with running_works(s3, redis_url, sandbox, idle=True) as works:
+        here = works.resources
+        same = f"id,image\na,{works.bench.put('a')}\n"
+        works.bench.run(same, prompt="oak")
+        run = works.bench.begin(works.bench.plan(same.replace("\na,", "\nb,"), prompt="oak"))
+        mark_opened(run.run_id, 0, here.store, here.workspace)
+        (job,) = works.bench.lines(run, 0)
+        note = {"job_id": here.job_id(job), "noted": str(utc_now())}
+        here.store.put(here.workspace.doubt(run.run_id, here.job_id(job)), json.dumps(note).encode(), content_type="x/y")
+        (outcome,) = works.bench.work(run).values()
+        assert outcome.reused
+        works.lose_everything()
+        assert Rebuilder(here.store, here.workspace, here.progress, here.tools.fleet).restore(run.run_id)
+        totals = here.progress.totals(run.run_id)
+        assert totals is not None
+        assert (totals.reused, totals.credits) == (1, 0.0)
+        assert float(here.state.ask("HGET", here.state.key("run", run.run_id), "lost")) > 0
+
+
 def test_of_a_run_that_nobody_has_approved_the_sample_alone_is_rebuilt(
     s3: S3, redis_url: str, sandbox: SandboxServer
 ) -> None:

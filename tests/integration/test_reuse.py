@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 
 from reports.audit import audit
-from restyle.models import Outcome, OutcomeKind
+from restyle.coordination.claims import Claim
+from restyle.job.context import Called
+from restyle.job.parked import in_redis
+from restyle.models import Fingerprint, Outcome, OutcomeKind, request_digest, utc_now
+from restyle.segmind.responses import Answer
 from tasks.image import restyle_image
 from tests.support.bench import Bench, running_bench
 from tests.support.catalog import picture
@@ -114,6 +118,23 @@ def test_a_twin_takes_over_where_the_first_fails(bench: Bench, sandbox: SandboxS
     at_once(bench, *bench.messages(run))
     assert sorted(kinds(outcomes_of(bench, run))) == ["failed", "reused", "succeeded"]
     assert (sandbox.calls, sandbox.charged) == (2, 1)
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_an_answer_of_ones_own_that_waits(bench: Bench, sandbox: SandboxServer, *, is_own: bool) -> None:
+    """Parked and paid for, it is stored, though another's result is there; one to an earlier request bars nothing."""
+    bench.run(twins(bench, "a"), prompt=SAME)
+    run = bench.begin(bench.plan(twins(bench, "b"), prompt=SAME))
+    (message,) = bench.messages(run)
+    job, here = bench.message(message).job, bench.resources
+    request = request_digest(job.params, run.options.model, run.options.preparation)
+    made_from = Fingerprint(etag="", sha256=bench.record("a").input.sha256, request=request if is_own else "x").token
+    answer = Answer((picture("its own"),), 1.0, request_id="own", cost=1.0)
+    called = Called(Claim("go"), answer, utc_now(), utc_now(), 0.0)
+    assert in_redis.park(message["job_id"], in_redis.as_text(called, made_from), here.state)
+    assert kinds(bench.work(run)) == ["succeeded" if is_own else "reused"]
+    assert (bench.record("b").api.request_id == "own", sandbox.charged) == (is_own, 1)
+    assert not here.state.ask("EXISTS", here.state.key(in_redis.KEY, message["job_id"]))
 
 
 def outcomes_of(bench: Bench, run: Any) -> dict[str, Outcome]:

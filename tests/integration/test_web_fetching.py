@@ -142,6 +142,22 @@ def test_redirects_are_followed_and_judged_anew(web: WebServer, fetcher: Fetcher
     assert found.data == JPEG
 
 
+def test_a_redirect_calls_no_older_picture_unchanged(web: WebServer, fetcher: Fetcher) -> None:
+    """What is known is of the address that answered: where the same one leads to another by now, all of it comes."""
+    old, new = web.put("old.jpg", JPEG), web.put("new.jpg", JPEG)
+    web.files["/a"] = Made(b"", {"location": old}, status=302)
+    found = fetcher.fetch(at(f"{web.origin}/a"))
+    assert found is not None
+    known = Known(
+        address="a", sha256="0" * 64, suffix=".jpg", bytes=1, etag=found.etag, final=found.final, fetched=utc_now()
+    )
+    assert fetcher.fetch(at(f"{web.origin}/a"), known) is None, "by the address behind it nothing has changed"
+    web.files["/a"] = Made(b"", {"location": new}, status=302)
+    web.forget()
+    assert fetcher.fetch(at(f"{web.origin}/a"), known) is not None
+    assert not [head for head in web.headers if "if-none-match" in head], "the new one has the same ETag by chance"
+
+
 def test_an_answer_that_does_not_come(web: WebServer) -> None:
     """There is one time limit for all of it, and one for its head; both pass as failures of the server."""
     web.put("a.jpg", JPEG)

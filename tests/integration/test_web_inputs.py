@@ -219,6 +219,47 @@ def test_a_server_that_fails_for_all_is_left_alone(bench: Bench, web: WebServer)
     assert fetches.held() == set()
 
 
+def test_a_server_that_asks_for_patience_for_ever(bench: Bench, web: WebServer) -> None:
+    """It is given up in the end as one that fails for all, also where one address alone is asked for."""
+    web.files["/a"] = Made(b"", {"retry-after": "0"}, status=429)
+    run = begun(bench, manifest(f"{web.origin}/a"))
+    taken(bench)
+    (outcome,) = bench.work(run).values()
+    assert outcome.error == "input_unreachable"
+    assert "has not answered well" in outcome.message
+    assert web.statuses()[429] >= 10
+
+
+def test_a_retry_has_what_its_run_has(bench: Bench, web: WebServer) -> None:
+    """It asks for no picture again that the earlier run has fetched, though that is another by now."""
+    text = manifest(web.put("a.jpg", picture("a")))
+    run = begun(bench, text)
+    taken(bench)
+    bench.work(run)
+    bench.close(run)
+    web.put("a.jpg", picture("another"))
+    web.forget()
+    here, done = bench.resources, Slice(frozenset({"succeeded"}))
+    again = bench.begin(
+        retry_draft(run, bench.rows(run), done, here.settings, workspace=here.workspace, store=here.store)
+    )  # fmt: skip
+    feeder_of(bench).feed(again.run_id, 0)
+    taken(bench)
+    assert errors(bench.work(again)) == {"p0": "skipped"}
+    assert web.statuses() == {}
+
+
+def test_tickets_of_a_run_that_stands_still(bench: Bench, web: WebServer) -> None:
+    """They are let go, and ordered anew as soon as the run goes on, not after the usual silence."""
+    run = begun(bench, manifest(web.put("a.jpg", picture("a"))))
+    here, fetches = bench.resources, Fetches(bench.resources.state)
+    here.progress.suspend(run.run_id, "operator", "a break", "me@here")
+    assert isinstance(fetches.take(PACE), float)
+    here.progress.lift(run.run_id, "operator")
+    feeder_of(bench).advance(run.run_id)
+    assert isinstance(fetches.take(PACE), Ticket)
+
+
 def test_what_waits_for_a_server_takes_no_room_from_others(bench: Bench, web: WebServer) -> None:
     """The window is of jobs that can go on: shards behind those of a server that is left alone are opened."""
     here = bench.resources

@@ -32,7 +32,8 @@ def test_an_address_as_it_is_asked_for(text: str, url: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["https://", "https:///a.jpg", "https://[::1", "ftp://a/b", "https://a b/c", "https://a:x/", "https://a:0/b",
-     "https://me@a/b", "https://a\\@b/c", "https://" + "a" * 70 + ".example/", "https://a/" + "b" * 5000],
+     "https://me@a/b", "https://a\\@b/c", "https://" + "a" * 70 + ".example/", "https://a/" + "b" * 5000,
+     "https://a/" + "é" * 3000],
 )  # fmt: skip
 def test_what_is_no_address(text: str) -> None:
     """The reason has nothing of what may be a secret."""

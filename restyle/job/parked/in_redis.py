@@ -87,6 +87,14 @@ def find(job_id: str, made_from: str, state: State) -> Called | None:
     return answer_of(told, [base64.b64decode(image) for image in told["images"]])
 
 
+def waits(job_id: str, made_from: str, state: State) -> bool:
+    """Whether the answer to this very request of a job waits: parked, on a disk, or asked of the API's queue."""
+    spooled, request = state.ask_all(
+        ("EXISTS", state.key("spooled", job_id)), ("HGET", state.key("request", job_id), "made_from")
+    )
+    return bool(spooled) or request == made_from or find(job_id, made_from, state) is not None
+
+
 def unpark(job_id: str, state: State) -> None:
     """The answer is in S3: it need not be parked any more."""
     state.run("unpark", job_id)
