@@ -221,7 +221,8 @@ def test_a_lost_call_of_a_job_that_was_reused_since(s3: S3, redis_url: str, sand
         mark_opened(run.run_id, 0, here.store, here.workspace)
         (job,) = works.bench.lines(run, 0)
         note = {"job_id": here.job_id(job), "noted": str(utc_now())}
-        here.store.put(here.workspace.doubt(run.run_id, here.job_id(job)), json.dumps(note).encode(), content_type="x/y")
+        uri = here.workspace.doubt(run.run_id, here.job_id(job))
+        here.store.put(uri, json.dumps(note).encode(), content_type="x/y")
         (outcome,) = works.bench.work(run).values()
         assert outcome.reused
         works.lose_everything()
