@@ -194,7 +194,7 @@ class Steward(threading.Thread):
             # What ended in the last second that Redis has lost is found done, and counts, once it is fed again.
             self._progress.hunger(run_id)
         if not waiting:
-            if not self._state.run("stock", server.stock_id, server.process):
+            if not self._state.run("stock", id=server.stock_id, process=server.process):
                 return
             log.info("taken stock of S3", runs=len(runs), rebuilt=[run.run_id for run in lost], new=server.is_new)
 

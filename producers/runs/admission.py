@@ -121,7 +121,8 @@ class Admission:
                 self._hold(token, 0)
 
     def _hold(self, token: str, seconds: float, *, renew: bool = False) -> bool:
-        return bool(self.progress.state.run("right", "admission", token, round(seconds * 1000), int(renew)))
+        state, ttl = self.progress.state, round(seconds * 1000)
+        return bool(state.run("right", name="admission", token=token, ttl=ttl, renew=renew))
 
     def _remove(self, run: Run) -> None:
         """Removes what was written of a run that does not exist; as well as it can."""

@@ -6,7 +6,7 @@ Decided in restyle/coordination/lua/claim.lua and answered.lua; asked for by res
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 from restyle.coordination.budgets import Budgets
 from restyle.coordination.heartbeats import Granted
@@ -20,6 +20,17 @@ class Dropped(Exception):
         super().__init__(why)
         #: The fleet knows already that this worker has parted with the job.
         self.settled = settled
+
+
+class HeldJob(TypedDict):
+    """A job and by what it is held, as the scripts take it: the first arguments of each that is about a job in hand."""
+
+    worker: str
+    run: str
+    shard: int
+    index: int
+    job: str
+    token: str
 
 
 @dataclass(frozen=True)

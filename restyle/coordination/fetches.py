@@ -98,8 +98,8 @@ class Fetches:
         """Asks for the inputs of jobs at these places and hosts to be fetched; once, however often this is called."""
         pairs = list(places)
         for start in range(0, len(pairs), BATCH):
-            parts = [part for pair in pairs[start : start + BATCH] for part in pair]
-            self.state.run("fetch_order", run_id, shard, *parts)
+            parts: list[str | int] = [part for pair in pairs[start : start + BATCH] for part in pair]
+            self.state.run("fetch_order", run=run_id, shard=shard, inputs=parts)
 
     def ready(self, run_id: str, shard: int) -> set[str]:
         """The marks of the addresses of a shard that are decided."""
@@ -143,8 +143,12 @@ class Fetches:
             busy: hosts that this worker asks for as much as it may, whatever Redis has forgotten.
         """
         answer = self.state.run(
-            "fetch_take", pace.in_flight, round(60_000 / pace.per_minute), round(LEASE * 1000), *busy
-        )  # fmt: skip
+            "fetch_take",
+            most=pace.in_flight,
+            pace=round(60_000 / pace.per_minute),
+            lease=round(LEASE * 1000),
+            busy_hosts=list(busy),
+        )
         if len(answer) == 1:
             return float(answer[0]) / 1000
         host, text, tries, failures, since, failing = answer
@@ -182,8 +186,15 @@ class Fetches:
             wait: seconds for which the host is left alone.
         """
         self.state.run(
-            "fetch_end", ticket.host, ticket.place.id, ending, mark, int(counts), host_was, round(wait * 1000)
-        )  # fmt: skip
+            "fetch_end",
+            host=ticket.host,
+            id=ticket.place.id,
+            ending=ending,
+            mark=mark,
+            counts=counts,
+            host_was=host_was,
+            wait=round(wait * 1000),
+        )
 
     def _ready(self, run_id: str, shard: int) -> str:
         return self.state.key("web", "ready", f"{run_id}.{shard}")

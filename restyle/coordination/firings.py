@@ -71,7 +71,7 @@ class Firings:
 
     def fire(self, run_id: str) -> bool:
         """Claims a firing that lies in S3, and keeps it until it is settled; False where it was claimed before."""
-        return bool(self.state.run("fire", run_id, REMEMBER_CLAIM))
+        return bool(self.state.run("fire", run=run_id, seconds=REMEMBER_CLAIM))
 
     # -- the workers' side ---------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class Firings:
 
     def hand_out(self, run_id: str, every: float) -> bool:
         """Whether to queue the planning of a run now: not within so many seconds of the last time."""
-        return bool(self.state.run("once", "handed", run_id, max(1, round(every * 1000))))
+        return bool(self.state.run("once", what="handed", which=run_id, most=max(1, round(every * 1000))))
 
     def planner(self, run_id: str) -> str | None:
         """The worker that plans a run."""
@@ -115,7 +115,7 @@ class Firings:
 
     def renew(self, run_id: str, worker: str, token: str) -> bool:
         """Keeps the right to plan a run for a while more; False where it is another's."""
-        return bool(self.state.run("take_plan", run_id, worker, token, round(PLANNING * 1000)))
+        return bool(self.state.run("take_plan", run=run_id, worker=worker, token=token, ttl=round(PLANNING * 1000)))
 
     def mine(self, run_id: str, token: str) -> bool:
         """Whether the right to plan a run is still this token's."""
@@ -123,7 +123,7 @@ class Firings:
 
     def leave(self, run_id: str, token: str) -> None:
         """Gives the right to plan a run back."""
-        self.state.run("leave_plan", run_id, token)
+        self.state.run("leave_plan", run=run_id, token=token)
 
     def settle(self, settled: Settled) -> bool:
         """Ends a firing and keeps how; False where it was settled before."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from restyle.coordination.budgets import weight
 from restyle.coordination.call_ends import call_end, recipe
-from restyle.coordination.claims import Claim, Dropped, Limits, Storm
+from restyle.coordination.claims import Claim, Dropped, HeldJob, Limits, Storm
 from restyle.coordination.heartbeats import Granted, Hands, Holding
 from restyle.coordination.hints import MOST_TTL, MOST_WORKERS, read_number, read_object, read_place
 from restyle.coordination.redis.client import State
@@ -60,7 +60,7 @@ class Fleet:
         """
         place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
         with _taking(self.hands, message.job_id, Holding(place, token)):
-            answer = self.state.run("take", *self._at(message, token), message.job.variant)
+            answer = self.state.run("take", **self.held_job(message, token), variant=message.job.variant)
             if answer[0] != "ok":
                 raise Dropped(answer[1], settled=True)
 
@@ -85,16 +85,28 @@ class Fleet:
         """
         limits = self.limits
         age_ms = round((time.monotonic() - looked_at) * 1000)
-        fresh = looked and age_ms <= limits.look_up_age * 1000
-        periods: list[str | float] = []
-        for period in limits.budgets.periods():
-            periods += [period.name, period.budget, round(period.ends.timestamp() * 1000)]
+        day, month = limits.budgets.periods()
         answer, is_durable = self.state.run_durably(
-            limits.durability.proof(self._replicas), "claim", *self._at(message, token), int(fresh), age_ms,
-            round(limits.look_up_age * 1000), limits.interval_us, weight(message.job.params), limits.budgets.price,
-            limits.budgets.ceiling, limits.budgets.least, *periods, made_from, self._count,
-            message.job.variant, result,
-        )  # fmt: skip
+            limits.durability.proof(self._replicas),
+            "claim",
+            **self.held_job(message, token),
+            is_fresh=looked and age_ms <= limits.look_up_age * 1000,
+            age=age_ms,
+            max_age=round(limits.look_up_age * 1000),
+            interval=limits.interval_us,
+            weight=weight(message.job.params),
+            price=limits.budgets.price,
+            ceiling=limits.budgets.ceiling,
+            least=limits.budgets.least,
+            day=day.name,
+            day_budget=day.budget,
+            month=month.name,
+            month_budget=month.budget,
+            made_from=made_from,
+            count_seen=self._count,
+            variant=message.job.variant,
+            result=result,
+        )
         match answer:
             case ["drop", why]:
                 self.hands.remove(message.job_id, token)
@@ -154,20 +166,37 @@ class Fleet:
         self.hands.calling(message.job_id, None)
         end, limits = call_end(error, alone=alone), self.limits
         wait = fallback_wait if end.wait is None else end.wait
+        day, month = limits.budgets.periods()
         used, doubts, storm, verdict = self.state.run(
-            "answered", *self._at(message, token), end.kind, int(end.in_doubt), round(wait * 1000), claim.epoch,
-            end.reason, error.message if error else "", limits.outage_failures, limits.outage_jobs,
-            round(limits.probe_seconds * 1000), round(limits.probe_max * 1000), recipe(message.run_id, message.job),
-            int(error is not None and error.ends_request), int(end.is_lost), f"{end.cost:.6f}",
-            *(period.name for period in limits.budgets.periods()), end.cause, end.status,
-            round(MOST * 1000), self._longest_call,
-        )  # fmt: skip
+            "answered",
+            **self.held_job(message, token),
+            kind=end.kind,
+            doubt=end.in_doubt,
+            wait=round(wait * 1000),
+            epoch=claim.epoch,
+            reason=end.reason,
+            detail=error.message if error else "",
+            failures=limits.outage_failures,
+            jobs=limits.outage_jobs,
+            probe=round(limits.probe_seconds * 1000),
+            probe_max=round(limits.probe_max * 1000),
+            recipe=recipe(message.run_id, message.job),
+            ends_request=error is not None and error.ends_request,
+            is_lost=end.is_lost,
+            cost=f"{end.cost:.6f}",
+            day=day.name,
+            month=month.name,
+            cause=end.cause,
+            status=end.status,
+            longest_hold=round(MOST * 1000),
+            longest_call=self._longest_call,
+        )
         return Storm(used, doubts, bool(storm), verdict == 1, verdict == 2, verdict == 3)
 
     def submitted(self, message: Message, token: str, made_from: str, request: str) -> bool:
         """Notes a request that the API's queue has accepted; False where the job is another worker's by now."""
         self.hands.submitted(message.job_id, request, made_from)
-        return bool(self.state.run("submitted", *self._at(message, token), made_from, request))
+        return bool(self.state.run("submitted", **self.held_job(message, token), made_from=made_from, request=request))
 
     def has_request(self, job_id: str) -> bool:
         """Whether the API's queue has a request for a job whose id is known."""
@@ -175,18 +204,20 @@ class Fleet:
 
     def settle(self, message: Message, token: str, *, found: bool) -> None:
         """Tells that a job's lost calls were looked up: found, or never arrived."""
-        self.state.run("settle", *self._at(message, token), int(found))
+        self.state.run("settle", **self.held_job(message, token), is_queued=found)
 
     def let_go(self, message: Message, token: str, *, give_back: bool = False) -> None:
         """Parts with a job that has no outcome, so that it is fed again; its attempts may be given back."""
         self.hands.remove(message.job_id, token)
-        self.state.run("let_go", *self._at(message, token), int(give_back))
+        self.state.run("let_go", **self.held_job(message, token), restore_attempts=give_back)
 
     def spent(self, message: Message, token: str, credits: float) -> None:
         """Parts with a job that is another's by now; the call that was paid for it counts."""
         self.hands.remove(message.job_id, token)
-        periods = (period.name for period in self.limits.budgets.periods())
-        self.state.run("spent", *self._at(message, token), f"{credits:.6f}", *periods)
+        day, month = self.limits.budgets.periods()
+        self.state.run(
+            "spent", **self.held_job(message, token), credits=f"{credits:.6f}", day=day.name, month=month.name
+        )
 
     def lapsed_since(self, moment: float) -> bool:
         """Whether this worker may have counted as dead at any time since then (`clock.elapsed`)."""
@@ -214,13 +245,19 @@ class Fleet:
 
     def _beat(self, status: dict[str, object]) -> bool:
         began, known, limits = elapsed(), self.incarnation, self.limits
-        told: list[str | float] = [round(limits.heartbeat_seconds * 1000), self._count, known]
+        jobs: list[str] = []
         for job_id, holding in self.hands.snapshot().items():
-            told += [job_id, holding.place, holding.call_as_json()]
-        ttl_ms = round(limits.heartbeat_ttl * 1000)
+            jobs += [job_id, holding.place, holding.call_as_json()]
         last_beat = time.monotonic()
         suspended, _, self.incarnation, count, self._replicas = self.state.run(
-            "beat", self.worker, ttl_ms, json.dumps(status), *told
+            "beat",
+            worker=self.worker,
+            ttl=round(limits.heartbeat_ttl * 1000),
+            state=json.dumps(status),
+            every=round(limits.heartbeat_seconds * 1000),
+            seen=self._count,
+            known_incarnation=known,
+            jobs=jobs,
         )
         now, self._count = elapsed(), max(self._count, count)
         if self._beaten and now - self._beaten > limits.heartbeat_ttl:
@@ -230,7 +267,7 @@ class Fleet:
 
     def leave(self) -> None:
         """Ends this worker's heartbeat at once."""
-        self.state.run("leave", self.worker)
+        self.state.run("leave", worker=self.worker)
 
     def workers(self) -> dict[str, dict[str, object] | None]:
         """Every known worker with the state of its heartbeat; None where that is missing, or has no end."""
@@ -258,22 +295,21 @@ class Fleet:
 
     def free(self, worker: str, place: dict[str, object], job_id: str) -> tuple[bool, int, int]:
         """Frees a job of a dead worker: whether a call was out, doubts so far, deaths before a call so far."""
-        calling, doubts, deaths = self.state.run(
-            "free", worker, str(place["run"]), str(place["shard"]), str(place["index"]), job_id
-        )
+        run, shard, index = (str(place[name]) for name in ("run", "shard", "index"))
+        calling, doubts, deaths = self.state.run("free", worker=worker, run=run, shard=shard, index=index, job=job_id)
         return bool(calling), doubts, deaths
 
     def bury(self, worker: str) -> None:
         """Forgets a dead worker whose jobs have all been freed; not one that has come back meanwhile."""
-        self.state.run("bury", worker)
+        self.state.run("bury", worker=worker)
 
     def loosen(self, job_id: str) -> None:
         """Frees a lease that its holder does not know of, or whose holder has left."""
-        self.state.run("loosen", job_id)
+        self.state.run("loosen", job=job_id)
 
     def probe(self, job_id: str, *, at_once: bool = False) -> bool:
         """Makes this job the probe of an outage, where its wait is over (or not, at once) and no other probe is out."""
-        return bool(self.state.run("probe", job_id, self._longest_call, int(at_once)))
+        return bool(self.state.run("probe", job=job_id, longest=self._longest_call, at_once=at_once))
 
     def failing(self) -> set[str]:
         """The jobs and recipes that have failed of late, and not succeeded since."""
@@ -283,7 +319,8 @@ class Fleet:
 
     def suspend(self, reason: str, detail: str, by: str, *, stored: bool = False) -> bool:
         """Suspends the fleet for one more reason; one that is stored stands in this workspace's S3 as well."""
-        return bool(self.state.run("suspend", reason, detail, by, self.state.namespace if stored else ""))
+        workspace = self.state.namespace if stored else ""
+        return bool(self.state.run("suspend", reason=reason, detail=detail, by=by, workspace_in_s3=workspace))
 
     def resume(self) -> None:
         """Lifts every reason of the fleet's suspension; workers take up what is pending."""
@@ -300,7 +337,11 @@ class Fleet:
         """Lifts `no_credits` where the account has more than before, and enough; False where it stands on."""
         least, price = self.limits.budgets.least, self.limits.budgets.price
         since = round(standing.since * 1000)
-        return bool(self.state.run("topped_up", f"{balance:.6f}", least, price, self.worker, since))
+        return bool(
+            self.state.run(
+                "topped_up", balance=f"{balance:.6f}", least=least, price=price, worker=self.worker, since=since
+            )
+        )
 
     def suspensions(self) -> list[Suspension]:
         """Why the fleet stands still; empty when it runs."""
@@ -335,8 +376,12 @@ class Fleet:
         """The account's credits by the last answer that told them."""
         return read_number(self.state.ask("HGET", f"{self.state.account}rate", "credits"))
 
-    def _at(self, message: Message, token: str) -> tuple[str | float, ...]:
-        return (self.worker, message.run_id, message.shard, message.index, message.job_id, token)
+    def held_job(self, message: Message, token: str) -> HeldJob:
+        """A job in this worker's hands, as the scripts take it."""
+        return {
+            "worker": self.worker, "run": message.run_id, "shard": message.shard, "index": message.index,
+            "job": message.job_id, "token": token,
+        }  # fmt: skip
 
 
 @contextmanager

@@ -120,7 +120,7 @@ class Notices:
     def add(self, notices: Sequence[Notice]) -> int:
         """Puts an event's notices on the list; how many were not there before."""
         fields = [part for notice in notices for part in (notice.key, notice.model_dump_json())]
-        return int(self.state.run("notice", *fields))
+        return int(self.state.run("notice", notices=fields))
 
     def due(self) -> list[Notice]:
         """What is to be sent now, oldest first."""
@@ -149,7 +149,7 @@ class Notices:
 
     def take(self, notice: Notice) -> bool:
         """Takes the right to send a notice."""
-        if not self.state.run("once", "telling", notice.key, round(SENDING * 1000)):
+        if not self.state.run("once", what="telling", which=notice.key, most=round(SENDING * 1000)):
             return False
         # Another may have sent it between the listing and this.
         return bool(self.state.ask("HEXISTS", self.state.key("notices"), notice.key))

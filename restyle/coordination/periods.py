@@ -52,7 +52,7 @@ class Periods:
         for name, period in zip(("day", "month"), Budgets(zone=zone).periods(now), strict=True):
             began = _began(period, zone)
             told |= {name: period.name, f"{name}_began": _ms(began), f"{name}_ends": _ms(period.ends)}
-        return bool(self.state.run("periods", json.dumps(told)))
+        return bool(self.state.run("periods", in_force=json.dumps(told)))
 
 
 def names_of(moment: datetime, zone: str) -> tuple[str, str]:

@@ -106,7 +106,7 @@ class Progress(Registry):
 
     def end(self, run_id: str, status: RunStatus) -> None:
         """The report is written: the run is finished (or stays cancelled) and is forgotten after a month."""
-        self.state.run("end", run_id, status.value, REMEMBER_ENDED)
+        self.state.run("end", run=run_id, status=status.value, seconds=REMEMBER_ENDED)
 
     def forget(self, run_ids: Collection[str]) -> None:
         """Removes all that Redis still has of runs that have ended."""
@@ -121,7 +121,7 @@ class Progress(Registry):
 
     def finishing(self, run_id: str, worker: str) -> bool:
         """Takes the right to write a run's report; False where the run is not over, or a living worker writes it."""
-        return bool(self.state.run("finishing", run_id, worker))
+        return bool(self.state.run("finishing", run=run_id, worker=worker))
 
     def not_finishing(self, run_id: str) -> None:
         """Notes that nobody writes the report."""
@@ -166,7 +166,7 @@ class Progress(Registry):
         for number, (size, _) in zip(numbers, counts, strict=True):
             if size is None:
                 # Closed since by another dispatcher; or lost, and then it is opened again.
-                self.state.run("lose_shard", run_id, number)
+                self.state.run("lose_shard", run=run_id, shard=number)
         try:
             return [
                 OpenShard(int(number), int(size), int(ended or 0), float(fed[number]) / 1000)
@@ -181,11 +181,11 @@ class Progress(Registry):
 
         For a probe an outage is no hindrance.
         """
-        return bool(self.state.run("open_shard", run_id, shard, size, int(probing)))
+        return bool(self.state.run("open_shard", run=run_id, shard=shard, size=size, probing=probing))
 
     def recount(self, run_id: str, shard: int, size: int) -> int:
         """Makes an open shard's counts true to its outcomes and its plan; how many outcomes there are."""
-        return int(self.state.run("recount", run_id, shard, size))
+        return int(self.state.run("recount", run=run_id, shard=shard, size=size))
 
     def gaps(self, run_id: str, cursor: int) -> list[int]:
         """Shards below the cursor that are neither open nor closed: Redis lost them."""
@@ -195,7 +195,7 @@ class Progress(Registry):
 
     def close_shard(self, run_id: str, shard: int) -> bool:
         """Forgets the outcomes of a shard whose results are in S3."""
-        return bool(self.state.run("close_shard", run_id, shard))
+        return bool(self.state.run("close_shard", run=run_id, shard=shard))
 
     def fed(self, run_id: str, shard: int) -> None:
         """Notes that a shard's pending jobs are on the queue as of now."""
@@ -271,29 +271,44 @@ class Progress(Registry):
 
     def dispatch(self, token: str, ttl: float) -> bool:
         """Takes or renews the dispatcher's lock; seconds."""
-        return bool(self.state.run("dispatch", token, round(ttl * 1000)))
+        return bool(self.state.run("dispatch", token=token, ttl=round(ttl * 1000)))
 
     # -- outcomes ------------------------------------------------------------------------------------------
 
     def report(self, fleet: Fleet, message: Message, token: str, ended: Ended) -> bool:
         """Reports how a job ended; False where it had an outcome already or its shard is not open."""
         outcome = ended.outcome.model_copy(update={"worker": fleet.worker, "ended": utc_now()})
-        found = ended.found
+        record = ended.found
         failure = outcome.error if outcome.outcome is OutcomeKind.FAILED else ""
-        called = found.timestamps.called if found else None
+        called = record.timestamps.called if record else None
+        day, month = fleet.limits.budgets.periods(called)
         counted = self.state.run(
-            "report", fleet.worker, message.run_id, message.shard, message.index, message.job_id, token,
-            outcome.outcome.value, outcome.model_dump_json(exclude_defaults=True), ended.calls,
-            f"{outcome.credits:.6f}", int(ended.wrote_record), int(ended.call_succeeded),
-            "" if ended.credits_left is None else f"{ended.credits_left:.6f}", recipe(message.run_id, message.job),
-            outcome.seconds if ended.calls else 0, weight(message.job.params) if ended.calls else 0,
-            *(period.name for period in fleet.limits.budgets.periods(called)), int(bool(outcome.suspect)),
-            round(ended.lag * 1000), round(called.timestamp() * 1000) if called else "",
-            found.api.attempts if found else 0, found.api.in_doubt if found else -1,
-            message.job.variant, shortened(message.job.id), failure or ("suspect" if outcome.suspect else "good"),
-            shortened(outcome.message if failure else ", ".join(outcome.suspect), 200),
-            int(outcome.reused), f"{outcome.saved:.6f}",
-        )  # fmt: skip
+            "report",
+            **fleet.held_job(message, token),
+            outcome=outcome.outcome.value,
+            json=outcome.model_dump_json(exclude_defaults=True),
+            calls=ended.calls,
+            credits=f"{outcome.credits:.6f}",
+            wrote_record=ended.wrote_record,
+            call_succeeded=ended.call_succeeded,
+            credits_left="" if ended.credits_left is None else f"{ended.credits_left:.6f}",
+            recipe=recipe(message.run_id, message.job),
+            seconds=outcome.seconds if ended.calls else 0,
+            weight=weight(message.job.params) if ended.calls else 0,
+            day=day.name,
+            month=month.name,
+            is_suspect=bool(outcome.suspect),
+            lag=round(ended.lag * 1000),
+            record_called=round(called.timestamp() * 1000) if called else "",
+            record_attempts=record.api.attempts if record else 0,
+            record_doubts=record.api.in_doubt if record else -1,
+            variant=message.job.variant,
+            entry=shortened(message.job.id),
+            ending=failure or ("suspect" if outcome.suspect else "good"),
+            words=shortened(outcome.message if failure else ", ".join(outcome.suspect), 200),
+            is_reused=outcome.reused,
+            saved=f"{outcome.saved:.6f}",
+        )
         fleet.hands.remove(message.job_id, token)
         if counted == 1:
             metrics.ended(outcome)

@@ -104,7 +104,7 @@ class Registry:
     def register(self, run: Run) -> bool:
         """Makes a planned run known to the fleet; again and again without harm. False where it has ended already."""
         fields = {**_said(run), "planned": str(run.planned), "shards": str(run.shards), "skipped": str(run.unchanged)}
-        return bool(self.state.run("register", run.run_id, json.dumps(fields)))
+        return bool(self.state.run("register", run=run.run_id, fields=json.dumps(fields)))
 
     def restore(
         self, run: Run, told: Totals, closed: Collection[int], earlier: Earlier | None = None, *, revision: str = ""
@@ -143,7 +143,7 @@ class Registry:
                 "unit": earlier.unit,
             }
         )
-        return bool(self.state.run("restore", run.run_id, revision, text) == 1)
+        return bool(self.state.run("restore", run=run.run_id, revision=revision, in_s3=text) == 1)
 
     def stock_id(self) -> str:
         """What tells this Redis from an empty one in its place; given to it by who asks first."""
@@ -171,15 +171,16 @@ class Registry:
             False where Redis does not know the run, or a person has had a word since.
         """
         told = _said(run) | {"reason": word.reason if word else "", "entry": word.entry if word else ""}
-        return bool(self.state.run("agree", run.run_id, revision, int(lift), json.dumps(told)) == 1)
+        text = json.dumps(told)
+        return bool(self.state.run("agree", run=run.run_id, revision=revision, lift=lift, decided=text) == 1)
 
     def spent_earlier(self, run_id: str, amounts: Mapping[str, float]) -> bool:
         """Counts what a run spent in these periods before Redis knew of it; once."""
-        return bool(self.state.run("earlier", run_id, json.dumps(amounts)))
+        return bool(self.state.run("earlier", run=run_id, amounts=json.dumps(amounts)))
 
     def drop(self, run_id: str) -> None:
         """Forgets a run of which something here cannot be read, so that it is rebuilt from S3."""
-        self.state.run("drop", run_id)
+        self.state.run("drop", run=run_id)
 
     def _run(self, run_id: str, *parts: str) -> str:
         return self.state.key("run", run_id, *parts)
@@ -211,8 +212,8 @@ class Standing:
             entry: as it was before S3 was read.
             word: what stands in S3.
         """
-        told = (word.detail, word.by or "somebody") if word else ("", "")
-        return bool(self.state.run("agree_fleet", epoch, entry, *told))
+        detail, by = (word.detail, word.by or "somebody") if word else ("", "")
+        return bool(self.state.run("agree_fleet", epoch=epoch, entry=entry, detail=detail, by=by))
 
 
 def _said(run: Run) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Literal
 
 import pytest
 
-from restyle.coordination.redis.client import _script_texts
+from restyle.coordination.redis.scripts import texts
 from restyle.models import utc_now
 from restyle.record import Record
 from tests.acceptance.conftest import FleetOf
@@ -102,7 +102,7 @@ STEPS: dict[str, tuple[bytes, Literal["before", "after"]]] = {
 
 def script_sha(name: str) -> bytes:
     """What stands for a script in a command."""
-    return hashlib.sha1(_script_texts()[name].encode(), usedforsecurity=False).hexdigest().encode()
+    return hashlib.sha1(texts()[name].encode(), usedforsecurity=False).hexdigest().encode()
 
 
 @pytest.mark.long

@@ -341,7 +341,7 @@ def test_no_claim_without_the_workspace(worker: Workers, state: State) -> None:
     assert claim(fleet, message) == "go"
     other = a_message(1)
     fleet.take(other, "u")
-    state.run("unhold", json.dumps({"detail": "held by ben", "by": "ben", "since": 0}), 0)
+    state.run("unhold", why=json.dumps({"detail": "held by ben", "by": "ben", "since": 0}), if_idle=0)
     with pytest.raises(Dropped, match="holder"):
         claim(fleet, other, "u")
     assert [found.reason for found in fleet.suspensions()] == ["workspace_held"]

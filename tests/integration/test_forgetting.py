@@ -79,7 +79,7 @@ class Two:
         """Whether the server is there again, to both workers."""
         try:
             self.state.ping()
-            self.state.run("leave", "nobody")
+            self.state.run("leave", worker="nobody")
         except StateUnavailable:
             return False
         return True

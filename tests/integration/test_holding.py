@@ -415,7 +415,7 @@ def test_a_process_that_dies_with_the_turn_stops_nobody_for_long(
 ) -> None:
     """Another process of the same Redis passes it over; the lease stands meanwhile."""
     anna = people("anna")
-    anna.state.run("fleet_turn", "dead", 300, "beat", "")
+    anna.state.run("fleet_turn", turn="dead", ttl=300, beat="beat", name="")
     anna.holding().hold()
     assert anna.holds()
 

@@ -166,7 +166,7 @@ def patiently(fleet: Fleet, index: int) -> Claim:
         if claim.verdict == "go":
             return claim
         if claim.verdict == "parked":
-            fleet.state.run("unpark", message.job_id)
+            fleet.state.run("unpark", job=message.job_id)
         assert time.monotonic() - began < 10, claim
 
 
@@ -234,7 +234,7 @@ def test_a_run_that_lacks_a_field_is_told_of(state: State, fleet: Fleet, progres
     """A script that cannot do without it says which run that is, and nothing of Redis's own words."""
     state.ask("HSET", state.key("run", RUN), "max_failures", "1", "closed", 0)
     state.ask("HDEL", state.key("run", RUN), lacking)
-    state.run("open_shard", RUN, 1, 10)
+    state.run("open_shard", run=RUN, shard=1, size=10, probing=False)
     fleet.beat({})
     with suppress(Dropped, RunUnreadable):
         work(fleet, progress)
@@ -314,8 +314,8 @@ def test_a_lock_without_an_end_is_nobodys(state: State, progress: Progress, ends
     for name in ("dispatcher", "right:admission", "fleet:turn"):
         state.ask("SET", state.key(name), "somebody", *ends)
     assert progress.dispatch("token", 5)
-    assert state.run("right", "admission", "token", 1000, 0) == 1
-    assert state.run("fleet_turn", "turn", 1000, "beat", "") != []
+    assert state.run("right", name="admission", token="token", ttl=1000, renew=0) == 1
+    assert state.run("fleet_turn", turn="turn", ttl=1000, beat="beat", name="") != []
     assert not progress.dispatch("other", 5)
 
 
@@ -394,4 +394,4 @@ def test_answers_on_disks_are_listed_whatever_stands_there(state: State, fleet: 
     state.ask("SET", state.key("spooled"), "x")
     assert in_redis.spooled(state) == []
     state.ask("SET", state.key("kept_bytes"), "x")
-    state.run("unpark", JOB)
+    state.run("unpark", job=JOB)

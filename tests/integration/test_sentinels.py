@@ -39,7 +39,7 @@ def test_both_doors_follow_the_primary(servers: Watched, monkeypatch: pytest.Mon
     settings = settings_of(servers)
     state = open_state(settings, "account")
     state.log_in()
-    assert state.run("fire", "firing", 60) == 1
+    assert state.run("fire", run="firing", seconds=60) == 1
     with make_celery(settings).connection_for_write() as connection:
         put_and_get(connection, "before")
         servers.fail_over(behind=0)
@@ -48,7 +48,7 @@ def test_both_doors_follow_the_primary(servers: Watched, monkeypatch: pytest.Mon
         connection.collect()
         connection.ensure_connection(max_retries=20, interval_start=1, interval_step=0)
         put_and_get(connection, "after")
-    assert patiently(Event(), state.run, "fire", "firing", 60) == 0
+    assert patiently(Event(), state.run, "fire", run="firing", seconds=60) == 0
     state.close()
 
     unknown = open_state(settings_of(servers, redis_sentinel_master="nobody"), "account")

@@ -14,7 +14,8 @@ from restyle.coordination.fetches import Fetches, HostPace, Ticket, TicketPlace
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods
 from restyle.coordination.progress import Ended, Progress, failed
-from restyle.coordination.redis.client import TAKEN_WHEN_FULL, State, _script_texts
+from restyle.coordination.redis.client import State
+from restyle.coordination.redis.scripts import TAKEN_WHEN_FULL, texts
 from restyle.coordination.registry import Totals, Word
 from restyle.errors import ConfigurationError, RunUnreadable, StateUnavailable
 from restyle.job.context import Called
@@ -50,9 +51,9 @@ def test_every_refusal_is_said_and_passes(state: State, server: Valkey, kind: st
     """Whatever asks is told that state is unavailable, in Redis's words; afterwards the same door works."""
     spells: list[StateUnavailable | None] = []
     state.spells.listen(lambda spell, _seconds: spells.append(spell))
-    state.run("take_plan", "run", "worker", "token", 60)
+    state.run("take_plan", run="run", worker="worker", token="token", ttl=60)
     asks: list[Callable[[], object]] = [
-        lambda: state.run("fire", "run", 60),
+        lambda: state.run("fire", run="run", seconds=60),
         lambda: state.ask("SET", "some", "thing"),
         lambda: state.ask_all(("GET", "some"), ("SET", "some", "thing")),
         state.check_writes,
@@ -110,7 +111,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
     fetches, ticket = Fetches(state), Ticket("cdn.example", TicketPlace(RUN, 0, 0), 0, 0, 0.0, 0)
     return {
         "agree": lambda: progress.agree(run, Word("operator", "words", "a person", 1)),
-        "agree_fleet": lambda: state.run("agree_fleet", "0", "", "words", "a person"),
+        "agree_fleet": lambda: state.run("agree_fleet", epoch="0", entry="", detail="words", by="a person"),
         "drop": lambda: progress.drop("another"),
         "earlier": lambda: progress.spent_earlier(RUN, {"day": 0.5}),
         "end": lambda: progress.end(run.run_id, run.status),
@@ -118,32 +119,45 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "fetch_order": lambda: fetches.order(RUN, 0, [(1, "cdn.example")]),
         "fetch_take": lambda: fetches.take(HostPace(4, 600)),
         "finishing": lambda: progress.finishing("over", "worker"),
-        "fleet_look": lambda: state.run("fleet_look", 1000, "", 0),
-        "fleet_turn": lambda: state.run("fleet_turn", "turn", 1000, "beat", "name"),
-        "fleet_turn_over": lambda: state.run("fleet_turn_over", "a turn"),
+        "fleet_look": lambda: state.run("fleet_look", interest=1000, name="", here=0, number=0, beats=[]),
+        "fleet_turn": lambda: state.run("fleet_turn", turn="turn", ttl=1000, beat="beat", name="name"),
+        "fleet_turn_over": lambda: state.run("fleet_turn_over", turn="a turn"),
         "hold": lambda: state.run(
-            "hold", "a turn", round(state.clock() * 1000), 5000, "name", "etag", "who", "1", 0, 0, 1, 0
+            "hold",
+            turn="a turn",
+            begun=round(state.clock() * 1000),
+            lease=5000,
+            name="name",
+            etag="etag",
+            who="who",
+            since="1",
+            anew=0,
+            runs=0,
+            number=1,
+            is_renewal=0,
         ),
         "periods": lambda: Periods(state).begin("UTC", []),
         "register": lambda: progress.register(a_run(planned=1).model_copy(update={"run_id": "another"})),
-        "right": lambda: state.run("right", "admission", "token", 1000, 0),
-        "unhold": lambda: state.run("unhold", "", 0),
-        "unreadable": lambda: state.run("unreadable", "worker", RUN, job[1].job_id, "kind", 1, "words", 3),
+        "right": lambda: state.run("right", name="admission", token="token", ttl=1000, renew=0),
+        "unhold": lambda: state.run("unhold", why="", if_idle=0),
+        "unreadable": lambda: state.run(
+            "unreadable", worker="worker", run=RUN, job=job[1].job_id, kind="kind", call=1, detail="words", habit=3
+        ),
         "answered": lambda: fleet.answered(job[1], "t1", Claim("go"), None),
         "beat": lambda: fleet.beat({}),
         "bury": lambda: fleet.bury("gone"),
         "claim": lambda: fleet.claim(job[0], "t0", looked=True, looked_at=time.monotonic()),
         "close_shard": lambda: progress.close_shard(RUN, 0),
         "dispatch": lambda: progress.dispatch("other", 5),
-        "fire": lambda: state.run("fire", "firing", 60),
-        "once": lambda: state.run("once", "handed", "firing", 60),
+        "fire": lambda: state.run("fire", run="firing", seconds=60),
+        "once": lambda: state.run("once", what="handed", which="firing", most=60),
         "free": lambda: fleet.free("gone", {"run": RUN, "shard": 0, "index": 4}, job[4].job_id),
         "leave": fleet.leave,
-        "leave_plan": lambda: state.run("leave_plan", "planned", "token"),
+        "leave_plan": lambda: state.run("leave_plan", run="planned", token="token"),
         "let_go": lambda: fleet.let_go(job[1], "t1", give_back=True),
-        "lose_shard": lambda: state.run("lose_shard", RUN, 7),
+        "lose_shard": lambda: state.run("lose_shard", run=RUN, shard=7),
         "loosen": lambda: fleet.loosen(job[4].job_id),
-        "notice": lambda: state.run("notice", "channel", "{}"),
+        "notice": lambda: state.run("notice", notices=["channel", "{}"]),
         "recount": lambda: progress.recount(RUN, 0, 10),
         "open_shard": lambda: progress.open_shard(RUN, 1, 10),
         "park": lambda: in_redis.park(job[1].job_id, in_redis.as_text(CALLED, "made from"), state),
@@ -154,13 +168,15 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "settle": lambda: fleet.settle(job[1], "t1", found=True),
         "spent": lambda: fleet.spent(job[1], "t1", 0.5),
         "spool": lambda: in_redis.mark_spooled(job[1], fleet),
-        "unspool": lambda: state.run("unspool", job[5].job_id, "worker"),
-        "stock": lambda: state.run("stock", "this life", "another"),
+        "unspool": lambda: state.run("unspool", job=job[5].job_id, worker="worker"),
+        "stock": lambda: state.run("stock", id="this life", process="another"),
         "submitted": lambda: fleet.submitted(job[1], "t1", "made from", "{}"),
         "suspend": lambda: fleet.suspend("operator", "words", "a person"),
         "take": lambda: fleet.take(job[2], "t2"),
-        "topped_up": lambda: state.of_account("without credits").run("topped_up", "5", 0, 0, "worker", 1),
-        "take_plan": lambda: state.run("take_plan", "firing", "worker", "token", 60),
+        "topped_up": lambda: state.of_account("without credits").run(
+            "topped_up", balance="5", least=0, price=0, worker="worker", since=1
+        ),
+        "take_plan": lambda: state.run("take_plan", run="firing", worker="worker", token="token", ttl=60),
         "unpark": lambda: in_redis.unpark(job[3].job_id, state),
     }
 
@@ -205,8 +221,8 @@ def _everything(server: Valkey) -> dict[bytes, bytes | None]:
 def test_every_script_is_tried() -> None:
     """One that comes is put beside the others."""
     fleet = Fleet(State("redis://nowhere", namespace="n:", account="a"), Limits(), worker="w")
-    assert set(_scripts(fleet, Progress(fleet.state))) == set(_script_texts())
-    assert set(_script_texts()) > TAKEN_WHEN_FULL
+    assert set(_scripts(fleet, Progress(fleet.state))) == set(texts())
+    assert set(texts()) > TAKEN_WHEN_FULL
 
 
 @pytest.mark.parametrize("kind", WRITES)
@@ -245,7 +261,7 @@ def test_a_transaction_that_is_refused_has_changed_nothing(state: State, server:
 def test_a_fault_of_a_script_is_no_refusal(state: State) -> None:
     """It is told as what it is, and nobody waits for it to pass."""
     with pytest.raises(redis.ResponseError, match="not an integer"):
-        state.run("fire", "run", "no number")
+        state.run("fire", run="run", seconds="no number")
 
 
 @pytest.mark.parametrize("fault", ["refusal", "our own"])
@@ -276,17 +292,17 @@ def impatient(server: Valkey, seconds: float) -> State:
 
 def test_a_script_that_redis_has_forgotten_is_told_again(state: State) -> None:
     """Also after a restart, when it knows none."""
-    assert state.run("dispatch", "token", 1000) == 1
+    assert state.run("dispatch", token="token", ttl=1000) == 1
     state.ask("SCRIPT", "FLUSH")
-    assert state.run("dispatch", "token", 1000) == 1
+    assert state.run("dispatch", token="token", ttl=1000) == 1
 
 
 def test_an_error_of_a_script_leaves_the_connection_good(state: State) -> None:
     """It is raised, and the next answer is the next question's."""
     before = state.ask("INFO", "clients")["connected_clients"]
     with pytest.raises(redis.ResponseError):
-        state.run("fire", "run", "no number")
-    assert state.run("dispatch", "token", 1000) == 1
+        state.run("fire", run="run", seconds="no number")
+    assert state.run("dispatch", token="token", ttl=1000) == 1
     assert state.ask("INFO", "clients")["connected_clients"] == before
 
 
@@ -294,14 +310,14 @@ def test_silence_ends_in_time_and_is_not_taken_for_the_next_answer(server: Valke
     """A Redis that answers too late raises; what it answers at last is nobody's."""
     state = impatient(server, 0.3)
     client = redis.Redis.from_url(server.url)
-    assert state.run("dispatch", "one", 1000) == 1
+    assert state.run("dispatch", token="one", ttl=1000) == 1
     client.client_pause(1000)
     began = time.monotonic()
     with pytest.raises(StateUnavailable, match="cannot be reached"):
-        state.run("dispatch", "two", 1000)
+        state.run("dispatch", token="two", ttl=1000)
     assert 0.25 < time.monotonic() - began < 0.9
     client.client_unpause()
-    assert state.run("dispatch", "one", 1000) == 1
+    assert state.run("dispatch", token="one", ttl=1000) == 1
     client.close()
     state.close()
 
@@ -309,18 +325,18 @@ def test_silence_ends_in_time_and_is_not_taken_for_the_next_answer(server: Valke
 def test_a_connection_that_was_closed_meanwhile_is_opened_again(state: State, server: Valkey) -> None:
     """It is noticed before anything is sent, and nobody is told of it."""
     client = redis.Redis.from_url(server.url)
-    assert state.run("dispatch", "token", 1000) == 1
+    assert state.run("dispatch", token="token", ttl=1000) == 1
     client.client_kill_filter(_type="normal", skipme=True)
-    assert state.run("dispatch", "token", 1000) == 1
+    assert state.run("dispatch", token="token", ttl=1000) == 1
     client.close()
 
 
 def test_a_demoted_server_is_not_talked_to_for_ever(state: State, server: Valkey, tmp_path: Path) -> None:
     """After a failover by hand the address leads elsewhere: connections to the old primary are made anew."""
-    state.run("dispatch", "token", 1000)
+    state.run("dispatch", token="token", ttl=1000)
     with refusing(server, "readonly") as line:
         with pytest.raises(StateUnavailable, match="READONLY"):
-            state.run("dispatch", "token", 1000)
+            state.run("dispatch", token="token", ttl=1000)
         ours = [client for client in line.client_list() if client["id"] != str(line.client_id())]
         assert ours == []
 

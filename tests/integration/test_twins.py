@@ -90,7 +90,7 @@ def test_an_answer_that_waits_is_worth_waiting_for(worker: Workers, state: State
     if noted == "request":
         fleet.submitted(first, "t1", "this", "{}")
     else:
-        state.run("park", first.job_id, "{}", 1000)
+        state.run("park", job=first.job_id, text="{}", limit=1000)
     fleet.let_go(first, "t1")
     assert claim(fleet, second, "t2").verdict == "wait"
     assert 590_000 < state.ask("PTTL", state.key("result", RESULT)) <= 600_000

@@ -66,7 +66,7 @@ class Answering(Claiming):
         if not self.hands(calling=True):
             return
         _, hand = some(self.hands(calling=True), pick)
-        hand.parked = bool(self.state.run("park", hand.place.job, "a picture", 100))
+        hand.parked = bool(self.state.run("park", job=hand.place.job, text="a picture", limit=100))
         self.parked |= {hand.place.job} if hand.parked else set()
 
     @rule(pick=PICK)
@@ -75,7 +75,7 @@ class Answering(Claiming):
         if not self.hands(parked=True):
             return
         worker, hand = some(self.hands(parked=True), pick)
-        assert bool(self.state.run("unpark", hand.place.job)) == (hand.place.job in self.parked)
+        assert bool(self.state.run("unpark", job=hand.place.job)) == (hand.place.job in self.parked)
         self.parked.discard(hand.place.job)
         self.store(worker, hand)
 

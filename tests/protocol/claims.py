@@ -202,7 +202,7 @@ class Claiming(Concluding):
         if found and not hand.submitted:
             self.note_request(worker, hand)
         mine = lease is not None and lease.token == hand.token
-        assert self.state.run("settle", *fleet._at(place.message, hand.token), int(found)) == mine
+        assert self.state.run("settle", **fleet.held_job(place.message, hand.token), is_queued=found) == mine
         if mine:
             if found and self.is_open(place):
                 ledger.calls[place] -= ledger.doubts[place]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 from restyle.coordination.redis.client import State
+from restyle.coordination.redis.scripts import Argument, signatures, texts
 from tests.support.holding import hold
 
 #: What the scripts take the time from, and what a test gives them in its place.
@@ -24,11 +24,6 @@ class Timelapse(State):
     def __init__(self, url: str, *, namespace: str, account: str, now: float = 1e9, step: int = 0) -> None:
         """Unix seconds, and milliseconds a look."""
         super().__init__(url, namespace=namespace, account=account)
-        folder = resources.files("restyle.coordination") / "lua"
-        prelude = (folder / "prelude.lua").read_text()
-        assert _ITS_OWN in prelude
-        self._prelude = prelude.replace(_ITS_OWN, _OURS)
-        self._folder = folder
         self._loaded: dict[str, str] = {}
         #: How often anything was asked of Redis.
         self.asked = 0
@@ -36,12 +31,13 @@ class Timelapse(State):
         self.set(now)
         hold(self)
 
-    def run(self, script: str, *args: str | float) -> Any:
-        """Runs a script with its own arguments behind the two prefixes."""
+    def run(self, script: str, /, **arguments: Argument) -> Any:
+        """Runs a script with the arguments that it declares."""
         if script not in self._loaded:
-            text = self._prelude + (self._folder / f"{script}.lua").read_text()
-            self._loaded[script] = self.ask("SCRIPT LOAD", text)
-        return self.ask("EVALSHA", self._loaded[script], 0, self.namespace, self.account, *args)
+            assert _ITS_OWN in texts()[script]
+            self._loaded[script] = self.ask("SCRIPT LOAD", texts()[script].replace(_ITS_OWN, _OURS))
+        values = signatures()[script].values(arguments)
+        return self.ask("EVALSHA", self._loaded[script], 0, self.namespace, self.account, *values)
 
     def ask(self, command: str, *args: str | float) -> Any:
         """One plain command."""

@@ -1,8 +1,8 @@
--- Brings a run in line with what people have said of it, which stands in S3: run.json and suspended.json.
--- run, revision ('': this is a person's own command, which has the last word), lift every suspension (0/1), JSON: status,
--- priority, approved, budget, finish_by ('' none), max_failures, max_suspects, variants, reason and entry of the suspension in S3 ('' none), each as text
--- -> 1 in line, 0 Redis does not know the run, or it is over, -1 a person has had a word since S3 was read
-local run, revision, lift, told = arg(1), arg(2), arg(3) == '1', cjson.decode(arg(4))
+-- Brings a run in line with what people have decided about it, which stands in S3: run.json and suspended.json.
+-- args: run, revision ('': this is a person's own command, which has the last word), lift flag (every suspension),
+--   decided json (status, priority, approved, budget, finish_by; '' none; max_failures, max_suspects, variants, reason and
+--   entry of the suspension in S3; '' none; each as text)
+-- returns: 1 in line, 0 Redis does not know the run, or it is over, -1 a person has decided anew since S3 was read
 local key, standing = run_key(run), run_suspension_key(run)
 local known = redis.call('HEXISTS', key, 'planned') == 1
 if revision == '' then
@@ -17,7 +17,7 @@ local entries = redis.call('HGETALL', standing)
 for n = 1, #entries, 2 do
   local reason, entry = entries[n], entries[n + 1]
   -- One that was in S3 as well and is there no more was lifted by a person.
-  local gone = reason ~= told.reason and string.find(entry, '"stored": ?true')
+  local gone = reason ~= decided.reason and string.find(entry, '"stored": ?true')
   if gone or (lift and reason ~= 'awaiting_approval') then redis.call('HDEL', standing, reason) end
 end
 if lift then
@@ -28,19 +28,19 @@ if lift then
     for _, shard in ipairs(redis.call('ZRANGE', open_key(run), 0, -1)) do hunger(run, shard) end
   end
 end
-if told.reason ~= '' then redis.call('HSETNX', standing, told.reason, told.entry) end
-if told.approved == '1' then redis.call('HDEL', standing, 'awaiting_approval') end
+if decided.reason ~= '' then redis.call('HSETNX', standing, decided.reason, decided.entry) end
+if decided.approved == '1' then redis.call('HDEL', standing, 'awaiting_approval') end
 local before = tonumber(redis.call('HGET', key, 'budget') or 0)
-local budget = tonumber(told.budget)
+local budget = tonumber(decided.budget)
 if before > 0 and (budget == 0 or budget > before) then redis.call('HDEL', standing, 'budget') end
-if told.finish_by == '' then
+if decided.finish_by == '' then
   if redis.call('HDEL', key, 'finish_by') == 1 then redis.call('HDEL', standing, 'deadline') end
 else
-  redis.call('HSET', key, 'finish_by', told.finish_by)
+  redis.call('HSET', key, 'finish_by', decided.finish_by)
 end
-if told.status == 'cancelled' and redis.call('HGET', key, 'status') == 'running' then
+if decided.status == 'cancelled' and redis.call('HGET', key, 'status') == 'running' then
   redis.call('HSET', key, 'status', 'cancelled')
 end
-redis.call('HSET', key, 'priority', told.priority, 'approved', told.approved, 'budget', told.budget,
-  'max_failures', told.max_failures, 'max_suspects', told.max_suspects, 'variants', told.variants)
+redis.call('HSET', key, 'priority', decided.priority, 'approved', decided.approved, 'budget', decided.budget,
+  'max_failures', decided.max_failures, 'max_suspects', decided.max_suspects, 'variants', decided.variants)
 return 1

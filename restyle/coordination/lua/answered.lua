@@ -1,9 +1,9 @@
--- A call ended without a picture: gives the lease back, counts, and draws the fleet's conclusions.
--- worker, run, shard, index, job, token, kind, doubt (0/1), wait (ms), epoch, reason, detail,
--- outage failures, outage jobs, probe wait (ms), longest probe wait (ms), recipe, the request is over (0/1),
--- it may be paid for, and nobody says how much (0/1), credits that it cost, day, month, cause, status,
--- longest hold (ms), longest call (ms)
--- -> {calls used up, doubts, storm (0/1), verdict}
+-- A call ended without a picture: releases the lease, counts, and draws the fleet's conclusions.
+-- args: worker, run, shard, index, job, token, kind, doubt number (0 or 1), wait number (ms), epoch, reason, detail,
+--   failures number (that make an outage), jobs number (that make one), probe number (wait; ms), probe_max number (ms),
+--   recipe, ends_request flag, is_lost flag (it may be paid for; the amount is unknown), cost (credits), day, month, cause,
+--   status, longest_hold number (ms), longest_call number (ms)
+-- returns: {calls used up, doubts, storm (0/1), verdict}
 --
 -- kind, and what is concluded; docs/decisions/0024 says why:
 --   failed       the API failed, or its answer was lost. Many in a row over several jobs are an outage: `failures` over
@@ -26,18 +26,14 @@
 --   was said: three, and twice as many each time a person resumes from that within a day.
 -- An answer to a call that was begun before the last resume stops nothing and holds nobody.
 -- verdict: 0 nothing stopped, 1 the fleet stands for it, 2 the job is in question, 3 the worker is
-local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
-local kind, doubt, wait, epoch, reason, detail = arg(7), tonumber(arg(8)), tonumber(arg(9)), arg(10), arg(11), arg(12)
-local failures, jobs, probe, probe_max = tonumber(arg(13)), tonumber(arg(14)), tonumber(arg(15)), tonumber(arg(16))
-local recipe, cause, status, longest_hold, longest_call = arg(17), arg(23), arg(24), tonumber(arg(25)), tonumber(arg(26))
 local allowed_at_first, remembered, a_day, backoff_most, suspect_probes = 3, 500, 86400, 60000, 5
 local now = now_ms()
 local is_fresh = epoch == (redis.call('GET', epoch_key) or '0')
 local is_probe = redis.call('GET', probe_key) == job
-if arg(18) == '1' and redis.call('HGET', lease_key(job), 'token') == token then redis.call('DEL', request_key(job)) end
--- Without the lease this was said before, or the dispatcher has counted the call already.
-local mine = release(job, token, arg(19) == '1')
-if mine and tonumber(arg(20)) > 0 then pay(run, arg(20), arg(21), arg(22), shard) end
+if ends_request and redis.call('HGET', lease_key(job), 'token') == token then redis.call('DEL', request_key(job)) end
+-- Without the lease this was reported before, or the dispatcher has counted the call already.
+local mine = release(job, token, is_lost)
+if mine and tonumber(cost) > 0 then pay(run, cost, day, month, shard) end
 local is_open = mine and redis.call('ZSCORE', open_key(run), shard)
 if is_open then count(run, shard, index, (kind == 'failed' or kind == 'rejected') and 1 or 0, doubt) end
 if kind ~= 'unsent' and kind ~= 'limited' and detail ~= '' then
@@ -160,7 +156,7 @@ local function on_refusal()
   if not is_fresh then return 0 end
   local too_many, text = alike(), redis.call('HGET', refused_key, job)
   local before = text and cjson.decode(text)
-  if not mine and before and before.n >= 2 then return 2 end -- said before
+  if not mine and before and before.n >= 2 then return 2 end -- reported before
   -- Where no others are left, those of the last day have to do.
   local others_well = before and (well_since(before.at) or (not has_others(run) and well_since(now - 1000 * a_day)))
   local in_question = others_well and not too_many
@@ -190,8 +186,8 @@ local function on_rejection()
   redis.call('DEL', streak_key)
   if is_probe then redis.call('DEL', probe_key) end
   if status == '0' or not is_fresh or not alike() then return 0 end
-  local told = redis.call('SCARD', alike_key) .. ' jobs in a row were refused alike, and none did well between: ' .. detail
-  suspend('refused', told, worker, 0, { status = status, alike = true })
+  local sentence = redis.call('SCARD', alike_key) .. ' jobs in a row were refused alike, and none did well between: ' .. detail
+  suspend('refused', sentence, worker, 0, { status = status, alike = true })
   return 1
 end
 

@@ -1,12 +1,12 @@
 -- A worker's heartbeat: renews its life, rewrites its list whole, and puts back what Redis has lost of its calls.
--- worker, ttl (ms), state JSON, beats every (ms), the highest count seen, the incarnation known as the list was made up,
--- then for each job in hand: job, {run, shard, index} JSON, its call as JSON ('' unless calling)
--- -> {suspended (0/1), epoch, incarnation, count, replicas that follow}
-local worker, ttl = arg(1), tonumber(arg(2))
-local incarnation = recognise(tonumber(arg(5)))
-redis.call('HSET', server_key, 'ttl', ttl, 'every', arg(4))
+-- args: worker, ttl number (ms), state (JSON), every (ms between two), seen number (the highest count),
+--   known_incarnation (as the list was made up),
+--   jobs list (for each in hand: job; JSON of run, shard and index; JSON of its call, '' unless calling)
+-- returns: {suspended (0/1), epoch, incarnation, count, replicas that follow}
+local incarnation = recognise(seen)
+redis.call('HSET', server_key, 'ttl', ttl, 'every', every)
 -- A list that was made up before this server was known may lack a call that another one granted: it does not count.
-if arg(6) == incarnation or arg(6) == '' then redis.call('SADD', beaten_key, worker) end
+if known_incarnation == incarnation or known_incarnation == '' then redis.call('SADD', beaten_key, worker) end
 local has_lost = redis.call('HGET', server_key, 'open') == '0'
 
 local function ended(at, job)
@@ -41,7 +41,7 @@ local function put_back(job, at, call)
   end
 end
 
-redis.call('SET', worker_key(worker), arg(3), 'PX', ttl)
+redis.call('SET', worker_key(worker), state, 'PX', ttl)
 redis.call('SADD', workers_key, worker)
 local before = redis.call('HGETALL', jobs_key(worker))
 redis.call('DEL', jobs_key(worker))
@@ -52,8 +52,8 @@ for n = 1, #before, 2 do
     redis.call('HSET', jobs_key(worker), before[n], before[n + 1])
   end
 end
-for n = 7, #ARGV - 2, 3 do
-  local job, place, call = arg(n), arg(n + 1), arg(n + 2)
+for n = 1, #jobs, 3 do
+  local job, place, call = jobs[n], jobs[n + 1], jobs[n + 2]
   redis.call('HSET', jobs_key(worker), job, place)
   -- A worker lives whatever somebody has made of one run or one lease.
   if call ~= '' then pcall(put_back, job, cjson.decode(place), cjson.decode(call)) end

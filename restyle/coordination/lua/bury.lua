@@ -1,6 +1,6 @@
 -- Forgets a dead worker whose jobs have all been freed; one that has come back keeps its list.
--- worker -> 1 buried
-local worker = arg(1)
+-- args: worker
+-- returns: 1 buried
 if lives(worker) then return 0 end
 redis.call('SREM', workers_key, worker)
 redis.call('DEL', jobs_key(worker))

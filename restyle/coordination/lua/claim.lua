@@ -1,18 +1,19 @@
 -- The one gate before a paid call. Checks all that could forbid it, then takes rate slot and lease together.
--- worker, run, shard, index, job, token, looked (0/1), age of the look-up (ms), max age (ms), interval (us; 0: no limit),
--- weight (samples of 30 steps), price, ceiling (credits a sample of 30 steps; 0: none), least credits to leave,
--- then for the day and for the month: name, budget (0: none), end (ms); what the result is to be made from; the highest
--- count seen; the job's variant; the result's key, by content ('': nobody shares it)
--- -> {drop, why} | {wait, ms} | {parked} | {look} | {refused, what the API said, status}
---  | {go, epoch, calls so far, doubts so far, number, credits set aside, periods, incarnation}
---  | {submitted, and the same, the request JSON}
-local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
-local looked, age, max_age, interval = arg(7) == '1', tonumber(arg(8)), tonumber(arg(9)), tonumber(arg(10))
+-- args: worker, run, shard, index, job, token, is_fresh flag (the job was looked up since a claim said `look`),
+--   age number (of that lookup; ms), max_age number (ms), interval number (between two calls; us; 0: no limit),
+--   weight number (samples of 30 steps), price number (credits a sample of 30 steps),
+--   ceiling number (the same, at most; 0: none), least number (credits to leave),
+--   day, day_budget number (0: none), month, month_budget number (0: none),
+--   made_from (what the result is made from), count_seen number (the highest), variant,
+--   result (its key, by content; '': nobody shares it)
+-- returns: {drop, why} | {wait, ms} | {parked} | {look} | {refused, the API's words, status}
+--   | {go, epoch, calls so far, doubts so far, number, credits set aside, periods, incarnation}
+--   | {submitted, and the same, the request JSON}
 
-local why = barred(worker, run, shard, index, job, token, arg(23))
+local why = barred(worker, run, shard, index, job, token, variant)
 if not why and redis.call('HEXISTS', jobs_key(worker), job) == 0 then why = 'heartbeat' end
 if why then return drop(worker, run, shard, job, token, why) end
-local incarnation = recognise(tonumber(arg(22)))
+local incarnation = recognise(count_seen)
 local wait = hold_after_forgetting()
 if wait > 0 then return { 'wait', wait } end
 
@@ -37,7 +38,6 @@ end
 
 -- One picture and one recipe are called for once: who asks for a result that another job's call is out for waits, and
 -- looks for it once that has ended.
-local result = arg(24) or ''
 local claimed = result ~= '' and redis.call('GET', result_key(result)) or ''
 local function is_called_for()
   local other = string.match(claimed, '^job:(.+)$')
@@ -51,7 +51,7 @@ end
 local function has_ended_since()
   local at = tonumber(string.match(claimed, '^ended:(%d+)$'))
   if not at then return false end
-  if at > now then return not looked end -- the clock was set back
+  if at > now then return not is_fresh end -- the clock was set back
   return at >= now - age - 1
 end
 
@@ -63,17 +63,16 @@ if redis.call('EXISTS', parked_key(job)) == 1 then
 end
 local calls = tonumber(redis.call('HGET', shard_key(run, shard), 'c:' .. index) or 0)
 local doubts = doubts_of(run, shard, index, job)
-local is_doubtful = not looked and (age > max_age or calls + doubts > 0 or redis.call('EXISTS', done_key(job)) == 1)
+local is_doubtful = not is_fresh and (age > max_age or calls + doubts > 0 or redis.call('EXISTS', done_key(job)) == 1)
 if is_old or is_doubtful or has_ended_since() then
   grant()
   return { 'look' }
 end
 
 -- What this call may cost is set aside until its true cost is known, so that calls in flight count.
-local weight, price, ceiling, least = tonumber(arg(11)), tonumber(arg(12)), tonumber(arg(13)), tonumber(arg(14))
 local seen = tonumber(redis.call('HGET', rate_key, 'unit') or 0)
 local estimate = weight * (ceiling > 0 and ceiling or math.max(seen, price))
-local periods = periods_of(now, arg(15), arg(18))
+local periods = periods_of(now, day, month)
 local function call(verdict, ...)
   local amount = string.format('%.6f', estimate)
   local number = grant('calling', now, 'reserved', amount, 'periods', periods, 'result', result)
@@ -82,9 +81,9 @@ local function call(verdict, ...)
   redis.call('INCRBYFLOAT', reserved_key, amount)
   return { verdict, epoch, calls, doubts, number, amount, periods, incarnation, ... }
 end
--- The API's queue has a request for this very result: it is asked for, and nothing is begun or paid.
+-- The API's queue has a request for this very result: it is polled, and nothing is begun or paid.
 local request = redis.call('HMGET', request_key(job), 'made_from', 'told')
-if request[1] and request[1] == arg(21) then
+if request[1] and request[1] == made_from then
   local answer = call('submitted', request[2])
   give_back(request_key(job))
   return answer
@@ -96,23 +95,23 @@ local ledger = redis.call('HMGET', run_key(run), 'budget', 'credits', 'lost', 'r
 local reserved = tonumber(redis.call('GET', reserved_key) or 0)
 local limits = {
   { budget = tonumber(ledger[1] or 0), spent = (ledger[2] or 0) + (ledger[3] or 0), reserved = tonumber(ledger[4] or 0),
-    told = 'the run has spent ', ends = 0 },
+    whose = 'the run has spent ', ends = 0 },
 }
 local ends = redis.call('HMGET', periods_key, 'day_ends', 'month_ends')
-local n = 0
+local n, budgets = 0, { day_budget, month_budget }
 for name in string.gmatch(periods, '%S+') do
-  local budget = tonumber(arg(16 + n * 3))
   n = n + 1
+  local budget = budgets[n]
   if budget > 0 then
     -- Until the dispatcher has summed what was spent before (restyle/coordination/periods.py), nobody knows what may be.
     if not ends[n] then return { 'wait', 500 } end
     table.insert(limits, { budget = budget, spent = tonumber(redis.call('GET', spent_key(name)) or 0),
-      reserved = reserved, told = name .. ': all runs have spent ', ends = tonumber(ends[n]) })
+      reserved = reserved, whose = name .. ': all runs have spent ', ends = tonumber(ends[n]) })
   end
 end
 for _, limit in ipairs(limits) do
   if limit.budget > 0 and limit.spent + estimate > limit.budget + 1e-9 then
-    local detail = limit.told .. string.format('%.2f of %.2f credits, and a call may cost %.2f',
+    local detail = limit.whose .. string.format('%.2f of %.2f credits, and a call may cost %.2f',
       limit.spent, limit.budget, estimate)
     suspend_run(run, 'budget', detail, worker, limit.ends)
     return drop(worker, run, shard, job, token, 'suspended')
@@ -151,7 +150,7 @@ local function in_question(text)
     if now - refusal.waits < math.min(10000 + 2 * expected, 60000) then return { 'wait', 500 } end
   end
   if refusal.n < 2 then return nil end
-  -- What the API says of money is believed, unless the balance that it told last speaks against it.
+  -- What the API says of money is believed, unless the balance that it gave last speaks against it.
   local left = tonumber(redis.call('HGET', rate_key, 'credits_seen') or estimate)
   if (refusal.cause == '' and left >= estimate) or (refusal.cause == 'balance' and left >= 20 * estimate) then
     return alone
@@ -164,8 +163,8 @@ local function in_question(text)
   return drop(worker, run, shard, job, token, 'suspended')
 end
 local refusal = redis.call('HGET', refused_key, job)
-local told = refusal and in_question(refusal)
-if told then return told end
+local verdict = refusal and in_question(refusal)
+if verdict then return verdict end
 
 local rate = redis.call('HMGET', rate_key, 'hold', 'next', 'hold_ms', 'limited_since', 'gap', 'asked_at')
 local hold, slot = tonumber(rate[1] or 0), tonumber(rate[2] or 0)

@@ -1,6 +1,6 @@
 -- Closes a shard whose results are in S3: its outcomes leave Redis, its totals stay.
--- run, shard -> 1 closed
-local run, shard = arg(1), arg(2)
+-- args: run, shard
+-- returns: 1 closed
 if not redis.call('ZSCORE', open_key(run), shard) then return 0 end
 redis.call('ZREM', open_key(run), shard)
 redis.call('DEL', shard_key(run, shard))

@@ -1,7 +1,6 @@
 -- Forgets a run of which Redis has something unreadable, so that it is rebuilt from S3; its log stays, and so does a
 -- suspension that can be read.
--- run
-local run = arg(1)
+-- args: run
 local function kind(key) return redis.call('TYPE', key).ok end
 redis.call('SREM', runs_key, run)
 if kind(open_key(run)) == 'zset' then

@@ -1,3 +1,4 @@
 -- Counts what a run has spent before Redis knew of it, once.
--- run, JSON: period -> credits -> 1 counted, 0 it was counted before
-return spent_earlier(arg(1), cjson.decode(arg(2)))
+-- args: run, amounts json (period -> credits)
+-- returns: 1 counted, 0 it was counted before
+return spent_earlier(run, amounts)

@@ -1,15 +1,15 @@
--- How a fetch went: decided, wanted no more, or to be tried again; and what it tells of the host.
--- host, id, decided | dropped | again, mark, 1 where the try counts, good | bad | nothing of the host, ms to leave it alone
-local host, id, ending, mark, counts, told, wait = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6), tonumber(arg(7))
+-- How a fetch ended: decided, no longer needed, or to be tried again; and what it says of the host.
+-- args: host, id, ending (decided | dropped | again), mark, counts flag (the try counts),
+--   host_was (good | bad; '': nothing is known), wait number (to leave the host alone; ms)
 local ticket = hint_key(workspace .. 'web:ticket:' .. id, 'string')
 local known = hint_key(workspace .. 'web:host:' .. host, 'hash')
 local failing = hint_key(workspace .. 'web:failing:' .. host, 'set')
 local queue = hint_key(workspace .. 'web:queue:' .. host, 'list')
 redis.call('ZREM', hint_key(workspace .. 'web:flight:' .. host, 'zset'), id)
 local hosts_key, now = hint_key(workspace .. 'web:hosts', 'zset'), now_ms()
-if told == 'good' then
+if host_was == 'good' then
   redis.call('DEL', known, failing)
-elseif told == 'bad' then
+elseif host_was == 'bad' then
   if not to_number(redis.call('HGET', known, 'failures') or 0) then redis.call('DEL', known) end
   redis.call('HINCRBY', known, 'failures', 1)
   redis.call('HSETNX', known, 'since', now)
@@ -20,7 +20,7 @@ end
 if wait > 0 then redis.call('ZADD', hosts_key, 'GT', now + wait, host) end
 if ending == 'again' then
   if to_number(redis.call('GET', ticket) or '') then
-    if counts == '1' then redis.call('INCR', ticket) end
+    if counts then redis.call('INCR', ticket) end
     redis.call('LREM', queue, 0, id)
     redis.call('LPUSH', queue, id)
     redis.call('ZADD', hosts_key, 'NX', now + wait, host)

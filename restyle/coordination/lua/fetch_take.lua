@@ -1,20 +1,20 @@
--- The next input to fetch, of a host that may be asked now: so many at a time, and no sooner than its pace allows.
--- most in flight, ms between two, ms of a lease, host... that this worker is at its own bound of
--- -> {host, id, tries, failures in a row, since (ms), addresses among them} or {wait (ms)}
-local most, pace, lease = tonumber(arg(1)), tonumber(arg(2)), tonumber(arg(3))
+-- The next input to fetch, of a host that may be called now: so many at a time, and no sooner than its pace allows.
+-- args: most number (in flight), pace number (between two; ms), lease number (ms),
+--   busy_hosts list (of which this worker fetches as much as it may)
+-- returns: {host, id, tries, failures in a row, since (ms), addresses among them} or {wait (ms)}
 local hosts_key, now = hint_key(workspace .. 'web:hosts', 'zset'), now_ms()
 -- Under an outage fetching goes on, so that there is something to probe with.
 for _, reason in ipairs(redis.call('HKEYS', suspension_key)) do
   if reason ~= 'outage' then return { 1000 } end
 end
 local busy = {}
-for n = 4, #ARGV - 2 do busy[arg(n)] = true end
+for _, host in ipairs(busy_hosts) do busy[host] = true end
 
 -- The run and the shard of a ticket's job.
 local function place_of(id) return string.match(id, '^(.+)%.(%d+)%.%d+$') end
 
 -- Whether somebody still waits for it: its run moves, and its shard is open.
-local function is_wanted(id)
+local function is_needed(id)
   local run, shard = place_of(id)
   return run and redis.call('HGET', run_key(run), 'status') == 'running'
     and redis.call('EXISTS', run_suspension_key(run)) == 0 and redis.call('ZSCORE', open_key(run), shard)
@@ -40,7 +40,7 @@ for _, host in ipairs(redis.call('ZRANGEBYSCORE', hosts_key, '-inf', now, 'LIMIT
       end
       local ticket = hint_key(workspace .. 'web:ticket:' .. id, 'string')
       local tries = to_number(redis.call('GET', ticket) or '')
-      if tries and is_wanted(id) then
+      if tries and is_needed(id) then
         redis.call('ZADD', flight, now + lease, id)
         redis.call('ZADD', hosts_key, now + pace, host)
         local known = redis.call('HMGET', hint_key(workspace .. 'web:host:' .. host, 'hash'), 'failures', 'since')

@@ -1,12 +1,12 @@
 -- Takes the turn at writing this Redis's record in S3, with a beat that it will bear, and a name where it gets a new one.
--- turn, for how long (ms), beat, name ('': the one it has)
--- -> {} another process has it | {now, unfinished runs, jobs without an outcome in them}
+-- args: turn, ttl (ms), beat, name ('': the one it has)
+-- returns: {} another process has it | {now, unfinished runs, jobs without an outcome in them}
 if holder_of(turn_key) then return {} end
-redis.call('SET', turn_key, arg(1), 'PX', arg(2))
-redis.call('LPUSH', beats_key, arg(3))
+redis.call('SET', turn_key, turn, 'PX', ttl)
+redis.call('LPUSH', beats_key, beat)
 redis.call('LTRIM', beats_key, 0, 19)
-if arg(4) ~= '' then
-  redis.call('LPUSH', names_key, arg(4))
+if name ~= '' then
+  redis.call('LPUSH', names_key, name)
   redis.call('LTRIM', names_key, 0, 7)
 end
 local runs, pending = redis.call('SMEMBERS', runs_key), 0

@@ -1,6 +1,6 @@
 -- Frees one job of a worker that is dead. The caller has written the doubt file where a call was out.
--- worker, run, shard, index, job -> {was calling (0/1), doubts, deaths before a call}
-local worker, run, shard, index, job = arg(1), arg(2), arg(3), arg(4), arg(5)
+-- args: worker, run, shard, index, job
+-- returns: {was calling (0/1), doubts, deaths before a call}
 if lives(worker) then return { 0, 0, 0 } end
 local lease = redis.call('HMGET', lease_key(job), 'worker', 'calling')
 local calling = 0

@@ -1,6 +1,7 @@
--- Gives back the right to plan a run, where it is still this token's.
--- run, token -> 1 given back
-local key = workspace .. 'planner:' .. arg(1)
-if redis.call('HGET', key, 'token') ~= arg(2) then return 0 end
+-- Releases the right to plan a run, where it is still this token's.
+-- args: run, token
+-- returns: 1 released
+local key = workspace .. 'planner:' .. run
+if redis.call('HGET', key, 'token') ~= token then return 0 end
 redis.call('DEL', key)
 return 1

@@ -1,6 +1,6 @@
 -- A lease that is missing from its living holder's list is free; so is one whose holder has left or is buried.
--- job -> 1 freed
-local job = arg(1)
+-- args: job
+-- returns: 1 freed
 local holder = redis.call('HGET', lease_key(job), 'worker')
 if not holder then return 0 end
 local is_living = lives(holder)

@@ -1,10 +1,10 @@
 -- Opens a shard, once: refused while anything is suspended, and for a shard that is open or closed already.
--- It begins hungry, so that a death between opening and feeding costs one tick.
--- run, shard, size, for a probe (0/1): an outage alone is no hindrance then -> 1 opened
-local run, shard, size = arg(1), arg(2), arg(3)
+-- It begins marked for enqueueing, so that a death between opening and feeding costs one tick.
+-- args: run, shard, size, probing flag (an outage alone is no hindrance then)
+-- returns: 1 opened
 if redis.call('HGET', run_key(run), 'status') ~= 'running' then return 0 end
 local reasons = redis.call('HKEYS', suspension_key)
-if #reasons > 0 and not (arg(4) == '1' and #reasons == 1 and reasons[1] == 'outage') then return 0 end
+if #reasons > 0 and not (probing and #reasons == 1 and reasons[1] == 'outage') then return 0 end
 if redis.call('EXISTS', run_suspension_key(run)) == 1 then return 0 end
 if redis.call('ZSCORE', open_key(run), shard) or redis.call('GETBIT', closed_key(run), shard) == 1 then return 0 end
 -- The sample is shard 0; nothing else is opened before a person has approved.

@@ -1,6 +1,6 @@
 -- Parks a paid answer that S3 would not take, as long as all that is parked fits.
--- job, text, limit (bytes) -> 1 parked
-local job, text, limit = arg(1), arg(2), tonumber(arg(3))
+-- args: job, text, limit number (bytes)
+-- returns: 1 parked
 local total_key = workspace .. 'kept_bytes'
 local before = redis.call('STRLEN', parked_key(job))
 local total = tonumber(redis.call('GET', total_key) or 0) - before + #text

@@ -1,8 +1,8 @@
 -- What every script begins with: the names of keys, Redis's own clock, and who may go on.
--- ARGV[1] is the workspace's prefix, ARGV[2] the account's; a script's own arguments follow.
+-- ARGV[1] is the workspace's prefix, ARGV[2] the account's. A script's own arguments follow: each is a local variable, by the
+-- name that the script's line `-- args:` gives it (restyle/coordination/redis/scripts.py).
 -- One Redis holds everything (no cluster), so keys are made here rather than passed.
 local workspace, account = ARGV[1], ARGV[2]
-local function arg(n) return ARGV[n + 2] end
 
 -- A number that Redis holds as text. Words in its place are somebody else's: the script ends there, and what it tripped
 -- over is looked for (restyle/coordination/mending.py).
@@ -78,7 +78,7 @@ local alike_key = account .. 'alike'
 local failing_key = account .. 'failing'
 -- Workers whose calls were refused with a word against all, and that had no good answer since.
 local refusers_key = account .. 'refusers'
--- Recipes of a run that are known to have gone well; beyond so many, none is told from another by that.
+-- Recipes of a run that are known to have gone well; beyond so many, none can be distinguished by that.
 local most_recipes = 500
 -- Milliseconds by which slots of the rate limit are held back at most, where calls arrived late together.
 local most_held_back = 10000
@@ -257,7 +257,7 @@ local function release(job, token, is_lost)
   return true
 end
 
--- Takes a job off a worker's list; false where another thread of that worker has its lease by now. Then this was said
+-- Takes a job off a worker's list; false where another thread of that worker has its lease by now. Then this was reported
 -- before, and its answer was lost: a lease that is on no list would be freed, and its job called a second time.
 local function unlist(worker, job, token)
   local lease = redis.call('HMGET', lease_key(job), 'worker', 'token')
@@ -281,7 +281,7 @@ local function suspend_run(run, reason, detail, by, until_ms)
   end
 end
 
--- Counts calls and doubts of a job; where its outcome was told before, the run's totals learn of them here.
+-- Counts calls and doubts of a job; where its outcome was reported before, they are added to the run's totals here.
 local function count(run, shard, index, calls, doubts)
   local key = shard_key(run, shard)
   local ended = redis.call('HEXISTS', key, 'o:' .. index) == 1
@@ -305,12 +305,12 @@ local function drop(worker, run, shard, job, token, why)
 end
 
 -- Which server this is. One that restarted from a file that lags, was promoted from a replica that lags, was emptied or
--- thrown back to a snapshot has forgotten calls that are out: none is granted until those who make them have told.
+-- thrown back to a snapshot has forgotten calls that are out: none is granted until those who make them have reported.
 local server_key = workspace .. 'server'
 local beaten_key = workspace .. 'server:beaten'
 
 local function server_id()
-  -- Who may not ask is told by the counter alone.
+  -- Who may not ask for it is recognised by the counter alone.
   local answer = redis.pcall('INFO', 'server')
   return type(answer) == 'string' and string.match(answer, 'run_id:(%w+)') or ''
 end
@@ -336,7 +336,7 @@ local function recognise(seen)
   return incarnation
 end
 
--- A run is rebuilt that this server has forgotten: where it is young, calls may be out of which nobody has told yet.
+-- A run is rebuilt that this server has forgotten: where it is young, calls may be out that nobody has reported yet.
 local function has_forgotten()
   recognise(0)
   local server = redis.call('HMGET', server_key, 'since', 'ttl')

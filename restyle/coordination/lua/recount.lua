@@ -1,6 +1,6 @@
 -- Counts the outcomes of an open shard, and writes down how many there are and how many there will be.
--- run, shard, size -> outcomes
-local run, shard, size = arg(1), arg(2), arg(3)
+-- args: run, shard, size
+-- returns: outcomes
 if not redis.call('ZSCORE', open_key(run), shard) then return 0 end
 local n = 0
 for _, field in ipairs(redis.call('HKEYS', shard_key(run, shard))) do

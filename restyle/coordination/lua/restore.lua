@@ -1,11 +1,10 @@
 -- Rebuilds a run that Redis has lost, whole, from what S3 says: with its limits, what it has spent and why it stands
 -- still. The dispatcher and claims see it with the last line.
--- run, revision ('': any), JSON: fields of the ledger, each as text; closed shards; doubts (job ids); suspension (reason
--- -> entry); spent (period -> credits, of this run alone); shards (number -> field -> text: those that were open, with
--- what their records tell); lost (job -> field -> text: of calls that may have been paid for); unit (credits of the
--- dearest sample)
--- -> 1 rebuilt, 0 Redis knows it, -1 a person has had a word since S3 was read, or all was lost once more
-local run, revision, told = arg(1), arg(2), cjson.decode(arg(3))
+-- args: run, revision ('': any), in_s3 json (fields of the ledger, each as text; closed shards; doubts: job ids; suspension:
+--   reason -> entry; spent: period -> credits, of this run alone; shards: number -> field -> text, those that were open, with
+--   what their records tell; lost: job -> field -> text, of calls that may have been paid for; unit: credits of the dearest
+--   sample)
+-- returns: 1 rebuilt, 0 Redis knows it, -1 a person has decided anew since S3 was read, or all was lost once more
 local key = run_key(run)
 -- Late answers may have left a word of it; only a registered run has its size.
 if redis.call('HEXISTS', key, 'planned') == 1 then return 0 end
@@ -21,28 +20,28 @@ local function set_aside()
   end
   return string.format('%.6f', sum)
 end
-told.fields.reserved = set_aside()
-for name, value in pairs(told.fields) do redis.call('HSET', key, name, value) end
+in_s3.fields.reserved = set_aside()
+for name, value in pairs(in_s3.fields) do redis.call('HSET', key, name, value) end
 redis.call('PERSIST', key)
 redis.call('DEL', closed_key(run))
-for shard = 0, tonumber(told.fields.shards) - 1 do redis.call('DEL', shard_key(run, shard)) end
-for _, shard in ipairs(told.closed) do redis.call('SETBIT', closed_key(run), shard, 1) end
-for _, job in ipairs(told.doubts) do redis.call('SADD', doubts_key(run), job) end
-for reason, entry in pairs(told.suspension) do redis.call('HSET', run_suspension_key(run), reason, entry) end
-for shard, fields in pairs(told.shards) do
+for shard = 0, tonumber(in_s3.fields.shards) - 1 do redis.call('DEL', shard_key(run, shard)) end
+for _, shard in ipairs(in_s3.closed) do redis.call('SETBIT', closed_key(run), shard, 1) end
+for _, job in ipairs(in_s3.doubts) do redis.call('SADD', doubts_key(run), job) end
+for reason, entry in pairs(in_s3.suspension) do redis.call('HSET', run_suspension_key(run), reason, entry) end
+for shard, fields in pairs(in_s3.shards) do
   for name, value in pairs(fields) do redis.call('HSET', shard_key(run, shard), name, value) end
   redis.call('ZADD', open_key(run), 0, shard) -- hungry
 end
-for job, fields in pairs(told.lost) do
+for job, fields in pairs(in_s3.lost) do
   if redis.call('EXISTS', lost_key(job)) == 0 then
     for name, value in pairs(fields) do redis.call('HSET', lost_key(job), name, value) end
     redis.call('HSET', lost_key(job), 'run', run)
     redis.call('EXPIRE', lost_key(job), 8 * 86400)
   end
 end
-spent_earlier(run, told.spent)
+spent_earlier(run, in_s3.spent)
 local unit = tonumber(redis.call('HGET', rate_key, 'unit') or 0)
-if told.unit > unit then redis.call('HSET', rate_key, 'unit', string.format('%.6f', told.unit)) end
+if in_s3.unit > unit then redis.call('HSET', rate_key, 'unit', string.format('%.6f', in_s3.unit)) end
 redis.call('HDEL', workspace .. 'troubles', run)
 has_forgotten()
 redis.call('SADD', runs_key, run)

@@ -1,7 +1,7 @@
 -- A worker takes a message: puts the job on its list, or learns that the message is only a hint.
--- worker, run, shard, index, job, token, variant -> {ok} or {drop, why}
-local worker, run, shard, index, job, token = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)
-local why = barred(worker, run, shard, index, job, token, arg(7))
+-- args: worker, run, shard, index, job, token, variant
+-- returns: {ok} or {drop, why}
+local why = barred(worker, run, shard, index, job, token, variant)
 -- That the list has the job already says nothing: a beat may have written it between the worker's own look, which
 -- knows of its other threads, and this.
 if why then

@@ -1,6 +1,6 @@
 -- A parked answer, or one that lay on a disk, has been stored.
--- job -> 1 it was parked
-local job = arg(1)
+-- args: job
+-- returns: 1 it was parked
 despool(job)
 local size = redis.call('STRLEN', parked_key(job))
 if size == 0 then return 0 end

@@ -1,10 +1,10 @@
--- An answer was paid for and nobody can read it; it is in S3. worker, run, job, kind, which call of the job it was,
--- detail, how many jobs with such an answer make it the API's habit rather than an accident (0: it is an accident)
--- -> {jobs of the run that had one of this kind, the job had one of this kind before (0/1), the run is suspended (0/1)}
-local worker, run, job, kind, call, detail, habit = arg(1), arg(2), arg(3), arg(4), arg(5), arg(6), tonumber(arg(7))
+-- An answer was paid for and nobody can read it; it is in S3.
+-- args: worker, run, job, kind, call (which of the job's it was), detail,
+--   habit number (jobs with such an answer that make it the API's habit rather than an accident; 0: it is an accident)
+-- returns: {jobs of the run that had one of this kind, the job had one of this kind before (0/1), the run is suspended (0/1)}
 local remembered = 30 * 86400
 
--- Of the job, in whatever run; told twice where the first answer of Redis was lost.
+-- Of the job, in whatever run; reported twice where the first answer of Redis was lost.
 local kinds = workspace .. 'unreadable:' .. job
 local before = redis.call('HGET', kinds, kind)
 redis.call('HSET', kinds, kind, run .. ' ' .. call)

@@ -7,12 +7,10 @@ or not at all. What Redis refuses is StateUnavailable, in its own words (restyle
 from __future__ import annotations
 
 import copy
-import functools
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from importlib import resources
 from typing import Any, ParamSpec, TypeVar
 
 import redis
@@ -21,24 +19,15 @@ from restyle.coordination.mending import mend
 from restyle.coordination.redis.address import RedisAddress
 from restyle.coordination.redis.durability import Proof
 from restyle.coordination.redis.errors import LOGIN, code_of, drops, meaning
+from restyle.coordination.redis.scripts import TAKEN_WHEN_FULL, Argument, Scalar, signatures, texts
 from restyle.coordination.redis.spells import Spells
 from restyle.errors import ConfigurationError, StateUnavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Scripts that end something, that stop something, or by which a worker lives: a Redis that is full takes them, so
-#: that what has begun ends, and what it held is given back. What begins anything is refused (docs/decisions/0025).
-TAKEN_WHEN_FULL = frozenset({
-    "agree", "agree_fleet", "answered", "beat", "bury", "close_shard", "dispatch", "drop", "end", "fetch_end",
-    "fleet_turn", "fleet_turn_over", "free", "hold", "leave", "leave_plan", "let_go", "loosen", "recount", "report",
-    "resume", "settle", "spent", "spool", "submitted", "suspend", "unhold", "unpark", "unreadable",
-})  # fmt: skip
 #: Times that Redis is mended for one question: somebody may be at it all the while.
 _MENDED = 3
-#: A script is judged by its first write, and one that has written is not broken off. This writes nothing, and is never
-#: refused for want of memory.
-_WRITES_WHEN_FULL = "redis.call('DEL', workspace .. 'nothing')\n"
 
 
 class State:
@@ -51,7 +40,8 @@ class State:
         self.spells = Spells()
         where = RedisAddress(address) if isinstance(address, str) else address
         self.redis = redis.Redis.from_pool(where.pool(connections))
-        self._scripts = {name: self.redis.register_script(text) for name, text in _script_texts().items()}
+        self._scripts = {name: self.redis.register_script(text) for name, text in texts().items()}
+        self._signatures = signatures()
 
     def of_account(self, account: str) -> State:
         """The same Redis, with another account's suspension and rate."""
@@ -63,18 +53,20 @@ class State:
         """A key of this workspace."""
         return self.namespace + ":".join(parts)
 
-    def run(self, script: str, *args: str | float) -> Any:
-        """Runs a script with its own arguments behind the two prefixes.
+    def run(self, script: str, /, **arguments: Argument) -> Any:
+        """Runs a script with the arguments that it declares (restyle/coordination/redis/scripts.py).
 
         Raises:
+            TypeError: an argument is missing, or is none of the script's.
             StateUnavailable: Redis has refused it, and nothing has changed; or its answer is lost, and it may have run.
             RunUnreadable: what Redis has of a run is none of ours.
         """
-        return self._mended(lambda: self._run(script, *args), args)
+        values = self._signatures[script].values(arguments)
+        return self._mended(lambda: self._run(script, values), values)
 
-    def _run(self, script: str, *args: str | float) -> Any:
+    def _run(self, script: str, values: list[Scalar]) -> Any:
         with self.translated():
-            answer = self._scripts[script](args=[self.namespace, self.account, *args])
+            answer = self._scripts[script](args=[self.namespace, self.account, *values])
         self.spells.end(taken_when_full=script in TAKEN_WHEN_FULL)
         return answer
 
@@ -101,7 +93,7 @@ class State:
                 raise
             raise StateUnavailable("somebody writes to Redis, again and again, what is none of restyle's") from error
 
-    def run_durably(self, proof: Proof | None, script: str, *args: str | float) -> tuple[Any, bool | None]:
+    def run_durably(self, proof: Proof | None, script: str, /, **arguments: Argument) -> tuple[Any, bool | None]:
         """Runs a script, and waits until what it wrote is safe: its answer, and whether that was confirmed.
 
         None: the server cannot tell. It does not know the question (Redis before 7.2), or has no append-only file.
@@ -110,16 +102,17 @@ class State:
             StateUnavailable: as `run` does.
         """
         if proof is None:
-            return self.run(script, *args), True
-        return self._mended(lambda: self._run_durably(proof, script, *args), args)
+            return self.run(script, **arguments), True
+        values = self._signatures[script].values(arguments)
+        return self._mended(lambda: self._run_durably(proof, script, values), values)
 
-    def _run_durably(self, proof: Proof, script: str, *args: str | float) -> tuple[Any, bool | None]:
+    def _run_durably(self, proof: Proof, script: str, values: list[Scalar]) -> tuple[Any, bool | None]:
         known = self._scripts[script]
         with self.translated():
             for how in (("EVALSHA", known.sha), ("EVAL", known.script)):
                 # One connection: the proof is about what was written over it.
                 with self.redis.pipeline(transaction=False) as pipeline:
-                    pipeline.execute_command(*how, 0, self.namespace, self.account, *args)  # type: ignore[no-untyped-call] # redis has no types here
+                    pipeline.execute_command(*how, 0, self.namespace, self.account, *values)  # type: ignore[no-untyped-call] # redis has no types here
                     pipeline.execute_command(*proof.words)  # type: ignore[no-untyped-call] # nor here
                     answer, confirmed = pipeline.execute(raise_on_error=False)
                 if not isinstance(answer, redis.exceptions.NoScriptError):
@@ -211,20 +204,6 @@ class State:
                 self.redis.connection_pool.disconnect(inuse_connections=False)
             self.spells.begin(unavailable)
             raise unavailable from error
-
-
-@functools.cache
-def _script_texts() -> dict[str, str]:
-    folder = resources.files("restyle.coordination") / "lua"
-    prelude = (folder / "prelude.lua").read_text()
-    texts = {
-        file.name.removesuffix(".lua"): file.read_text()
-        for file in folder.iterdir()
-        if file.name.endswith(".lua") and file.name != "prelude.lua"
-    }
-    return {
-        name: prelude + (_WRITES_WHEN_FULL if name in TAKEN_WHEN_FULL else "") + text for name, text in texts.items()
-    }
 
 
 def patiently(stopping: threading.Event, ask: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -99,8 +99,9 @@ class Tenure:
         Args:
             interest: seconds for which the workspace is to be held although nothing runs yet.
         """
+        name, here, number = self._memory
         now, lease, work, runs, flat, names, beats = self._state.run(
-            "fleet_look", round(interest * 1000), *self._memory, *self._beats
+            "fleet_look", interest=round(interest * 1000), name=name, here=here, number=number, beats=self._beats
         )
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         own = name if is_name(name := fields.get("name", "")) else ""
@@ -135,7 +136,7 @@ class Tenure:
     def turn(self, name: str = "") -> Iterator[Turn | None]:
         """This process's turn at writing, under a new name perhaps; None where another process has it."""
         token, beat = secrets.token_hex(8), secrets.token_hex(8)
-        taken = self._state.run("fleet_turn", token, round(TURN * 1000), beat, name)
+        taken = self._state.run("fleet_turn", turn=token, ttl=round(TURN * 1000), beat=beat, name=name)
         if not taken:
             yield None
             return
@@ -144,7 +145,7 @@ class Tenure:
             yield Turn(token, beat, *map(int, taken))
         finally:
             with suppress(RestyleError):
-                self._state.run("fleet_turn_over", token)
+                self._state.run("fleet_turn_over", turn=token)
 
     def has(self, turn: Turn) -> bool:
         """Whether the turn is not over yet, and passed on to another process."""
@@ -162,18 +163,28 @@ class Tenure:
         """
         return bool(
             self._state.run(
-                "hold", turn.token, turn.begun, round(lease * 1000), record.name, record.etag, record.who,
-                record.since, int(anew), turn.runs, record.number, int(is_renewal),
+                "hold",
+                turn=turn.token,
+                begun=turn.begun,
+                lease=round(lease * 1000),
+                name=record.name,
+                etag=record.etag,
+                who=record.who,
+                since=record.since,
+                anew=anew,
+                runs=turn.runs,
+                number=record.number,
+                is_renewal=is_renewal,
             )
-        )  # fmt: skip
+        )
 
     def end(self, *, if_idle: bool = False) -> bool:
         """Ends the hold of one's own accord; False where there is something to do by now, and that was to be kept."""
-        return bool(self._state.run("unhold", "", int(if_idle)))
+        return bool(self._state.run("unhold", why="", if_idle=if_idle))
 
     def lose(self, why: Mapping[str, object]) -> None:
         """Ends the hold since the workspace is another's; `detail`, `by` and `since` are shown to people."""
-        self._state.run("unhold", json.dumps(why), 0)
+        self._state.run("unhold", why=json.dumps(why), if_idle=False)
 
     def lose_interest(self) -> None:
         """Lets the workspace be left as soon as nothing else wants it."""

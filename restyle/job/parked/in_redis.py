@@ -66,7 +66,8 @@ def as_text(called: Called, made_from: str) -> str:
 
 def park(job_id: str, text: str, state: State) -> bool:
     """Parks an answer: False where there is no room, or Redis has not got it on its disk, where it has one."""
-    parked, is_durable = state.run_durably(Proof(("WAITAOF", 1, 0, WITHIN_MS)), "park", job_id, text, PARKED_BYTES)
+    proof = Proof(("WAITAOF", 1, 0, WITHIN_MS))
+    parked, is_durable = state.run_durably(proof, "park", job=job_id, text=text, limit=PARKED_BYTES)
     return bool(parked) and is_durable is not False
 
 
@@ -97,7 +98,7 @@ def waits(job_id: str, made_from: str, state: State) -> bool:
 
 def unpark(job_id: str, state: State) -> None:
     """The answer is in S3: it need not be parked any more."""
-    state.run("unpark", job_id)
+    state.run("unpark", job=job_id)
 
 
 # -- answers on the disk of a worker (restyle/job/parked/on_disk.py)
@@ -106,7 +107,7 @@ def unpark(job_id: str, state: State) -> None:
 
 def mark_spooled(message: Message, fleet: Fleet) -> None:
     """Says that a paid answer lies on this worker's disk alone: the job is not called again meanwhile."""
-    fleet.state.run("spool", fleet.worker, message.run_id, message.shard, message.job_id)
+    fleet.state.run("spool", worker=fleet.worker, run=message.run_id, shard=message.shard, job=message.job_id)
 
 
 class Mark(NamedTuple):
@@ -133,4 +134,4 @@ def spooled(state: State) -> list[tuple[str, str]]:
 
 def let_go(mark: Mark, state: State) -> bool:
     """The answer lies there no more: the job need not wait for it. False where the mark is another one by now."""
-    return bool(state.run("unspool", mark.job_id, mark.worker))
+    return bool(state.run("unspool", job=mark.job_id, worker=mark.worker))

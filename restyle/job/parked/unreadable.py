@@ -96,15 +96,22 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
     number, uri = _until_put(paid, reply, error, tools)
     run_id = work.message.run_id
     is_accident = error.kind in ACCIDENTS
-    told = f"{error.message}. The answer is kept at {uri}"
+    sentence = f"{error.message}. The answer is kept at {uri}"
     if not is_accident:
-        told += f"; to read it with another version, without a call: restyle retry {run_id} --unreadable"
-    error.args = (told,)
-    detail = f"{HABIT} jobs in a row were answered, paid for, and no picture could be read: {told}"
-    alike, again, _ = patiently(
-        tools.stopping, state.run, "unreadable", tools.fleet.worker, run_id, job_id, error.kind, paid.claim.calls,
-        detail, 0 if is_accident else HABIT,
-    )  # fmt: skip
+        sentence += f"; to read it with another version, without a call: restyle retry {run_id} --unreadable"
+    error.args = (sentence,)
+    note = partial(
+        state.run,
+        "unreadable",
+        worker=tools.fleet.worker,
+        run=run_id,
+        job=job_id,
+        kind=error.kind,
+        call=paid.claim.calls,
+        detail=f"{HABIT} jobs in a row were answered, paid for, and no picture could be read: {sentence}",
+        habit=0 if is_accident else HABIT,
+    )
+    alike, again, _ = patiently(tools.stopping, note)
     error.is_last = error.is_last or number >= MOST_OF_A_JOB or alike >= HABIT or bool(again)
 
 
