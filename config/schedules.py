@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from restyle.coordination.brakes import BrakeLimit
 from restyle.keys import split_uri
-from restyle.models import Labels
+from restyle.models import Labels, Refetch
 
 Event = Literal[
     "finished", "suspended", "awaiting_approval", "not_started", "worker_lost", "failing", "budget_80", "low_credits"
@@ -60,6 +60,10 @@ def _check_s3(text: str) -> str:
     return text
 
 
+def _check_place(text: str) -> str:
+    return text if not text or text.startswith("https://") else _check_s3(text)
+
+
 def _check_time(text: str) -> str:
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
         raise ValueError("is a time of day as HH:MM, e.g. 06:30")
@@ -78,6 +82,7 @@ def _check_address(text: str) -> str:
     return text
 
 
+Place = Annotated[str, AfterValidator(_check_place)]
 S3Uri = Annotated[str, AfterValidator(_check_s3)]
 Web = Annotated[str, AfterValidator(_check_web)]
 Address = Annotated[str, AfterValidator(_check_address)]
@@ -158,6 +163,15 @@ class Schedule(Table):
     prompt: str | None = Field(None, min_length=1)
     sets: dict[str, str | int | float | bool] = Field(default={}, alias="set")
     output: S3Uri | None = None
+    columns: dict[str, str] = Field(default={}, alias="column")
+    """How the manifest is read, as the options of `run` say it: these and the next six."""
+    sheet: str = ""
+    items: str = ""
+    feed: str = ""
+    images: Place = ""
+    id: str = ""
+    namespace: str = ""
+    refetch: Refetch = "changed"
     budget: float | None = Field(None, gt=0)
     finish_by: Annotated[str, AfterValidator(_check_time)] | None = None
     overlap: Literal["skip", "queue", "cancel"] = "skip"

@@ -207,6 +207,8 @@ class ManifestSource(Value):
 
     uri: str
     sha256: str
+    place: str = ""
+    """Of a local one, a hash of its absolute path; equally named ones of two folders are two manifests."""
 
 
 class Run(Value):

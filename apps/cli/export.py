@@ -37,6 +37,7 @@ def export_run(
     items: options.Items = "",
     feed: options.Feed = "",
     id_template: options.IdTemplate = "",
+    namespace: options.Namespace = "",
     sandbox: options.Sandbox = False,
 ) -> None:
     """Print the manifest's rows with a run's pictures in them, to import where they came from."""
@@ -49,8 +50,8 @@ def export_run(
         if uri == "-":
             raise ConfigurationError("the manifest came through a pipe: give the file by --manifest FILE")
         how = ReadOptions(
-            options.pairs(column, "--column"), sheet, items, feed, id=id_template, workspace=here.workspace.uri,
-            has_pictures=False,
+            options.pairs(column, "--column"), sheet, items, feed, id=id_template, namespace=namespace,
+            workspace=here.workspace.uri, has_pictures=False,
         )  # fmt: skip
         opened = open_manifest(uri, store=here.store, options=how)
         if opened.sha256() != run.manifest.sha256:

@@ -44,6 +44,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Redo jobs that are
 NewSeed = Annotated[
     bool, typer.Option("--new-seed", help="Derive other seeds, for another picture of the same prompt.")
 ]
+CheckInputs = Annotated[
+    bool, typer.Option("--check-inputs", help="Look whether each input is there, and what workers would refuse.")
+]
 Refetch = Annotated[
     str,
     typer.Option(
@@ -106,6 +109,9 @@ Images = Annotated[
 ]
 IdTemplate = Annotated[
     str, typer.Option("--id", help="Make ids of columns, e.g. '{Handle}-{Image Position}'.", metavar="TEMPLATE")
+]
+Namespace = Annotated[
+    str, typer.Option("--namespace", help="Begin all ids with this, where two manifests share ids.", metavar="NAME")
 ]
 MaxSide = Annotated[int | None, typer.Option(help="Longest side sent, in pixels; 0 sends as is.", metavar="PX", min=0)]
 Format = Annotated[

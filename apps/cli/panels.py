@@ -21,7 +21,7 @@ COMMANDS = {
 OPTIONS = {
     "Which pictures": ("limit", "sample", "only_ids", "skip_invalid", "overwrite", "new_seed", "no_reuse",
                        "verify_outputs", "refetch", "new", "check_inputs", "diff"),
-    "How the manifest is read": ("column", "sheet", "items", "feed", "images", "id_template"),
+    "How the manifest is read": ("column", "sheet", "items", "feed", "images", "id_template", "namespace"),
     "What is made of them": ("variants", "prompt", "sets", "max_side"),
     "What comes out": ("output", "form", "quality", "naming", "mark", "no_mark", "no_gates", "download"),
     "Limits": ("budget", "max_duration", "then_ask", "priority", "max_rpm", "max_outage", "max_failures",

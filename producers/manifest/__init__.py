@@ -7,12 +7,13 @@ Formats: docs/formats.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from producers.manifest import forms, listing, source
 from producers.manifest.entry import Entry, LeftOut, Problems, Stand
+from producers.manifest.ids import Namespace
 from producers.manifest.listing import Listing
 from producers.manifest.names import names_in_folder, names_in_prefix
 from producers.manifest.place import Place
@@ -50,6 +51,8 @@ class Manifest:
     """What the cells of `originals` are called."""
     originals: Callable[[Collection[Stand]], Iterator[tuple[Stand, list[str]]]] = lambda _stands: iter(())
     """Streams the cells of some rows as they stand in the file."""
+    whole: Callable[[str], str] = lambda entry_id: entry_id
+    """An id as its entries have it, with what `--namespace` puts before it."""
     form: str = ""
     """What it was taken for, with an article: a Shopify export, a folder."""
     feed: str = ""
@@ -82,6 +85,21 @@ def open_manifest(
         StoreUnavailable, StoreAccessDenied: S3 does not give it.
     """
     options = options or ReadOptions(columns or {})
+    manifest = _opened(uri, store, stdin, options)
+    if not options.namespace or manifest.is_report:
+        return manifest
+    try:
+        namespace = Namespace(options.namespace)
+    except ValueError as reason:
+        raise wrong(uri, f"--namespace {options.namespace}: {reason}") from None
+    entries = manifest.entries
+    return replace(
+        manifest, entries=lambda problems: namespace.entries(entries(problems), problems), whole=namespace.whole
+    )
+
+
+def _opened(uri: str, store: Store | None, stdin: BinaryIO | None, options: ReadOptions) -> Manifest:
+    """A manifest whose ids are as it has them."""
     if uri == "-":
         return _of_content(source.standard_input(stdin), str(Path.cwd()), uri, options, store)
     if uri.startswith("s3://"):
@@ -122,7 +140,8 @@ def _of_listing(
 ) -> Manifest:
     if options.columns:
         raise wrong(uri, "--column renames the columns of a table; this is a listing of images")
-    if given := [name for name in options.given() if (name, options.feed) != ("--feed", "none")]:
+    fitting = {"--namespace", *(["--feed"] if options.feed == "none" else [])}
+    if given := [name for name in options.given() if name not in fitting]:
         raise wrong(uri, f"{given[0]} is for a file that names images; this is {form}, a listing of images")
     return Manifest(
         uri, found.entries, sha256 or found.sha256, columns=frozenset(), is_listing=is_listing, form=form

@@ -8,7 +8,11 @@ import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
+
+from producers.manifest.entry import Entry, Problems
+from restyle.keys import normalise_id
 
 #: Digits from which on a number is probably a code, not a count.
 _CODE = 5
@@ -34,6 +38,41 @@ class DefaultIds:
     @cached_property
     def _shared(self) -> frozenset[int]:
         return shared_stems(self._keys())
+
+
+class Namespace:
+    """`--namespace`: what all ids of a manifest begin with, so that another manifest's may be the same otherwise."""
+
+    def __init__(self, name: str) -> None:
+        """Takes the name.
+
+        Raises:
+            ValueError: it can be no part of an id; the message is the reason.
+        """
+        self._prefix = normalise_id(name.strip().strip("/")) + "/"
+
+    def of(self, entry_id: str) -> str:
+        """An id in it; one that is in it already, as in a report, stays.
+
+        Raises:
+            ValueError: it grows too long; the message is the reason.
+        """
+        return entry_id if entry_id.startswith(self._prefix) else normalise_id(self._prefix + entry_id)
+
+    def whole(self, entry_id: str) -> str:
+        """The same of an id that somebody typed; one that can be none stays, and is in no manifest."""
+        try:
+            return self.of(entry_id)
+        except ValueError:
+            return entry_id
+
+    def entries(self, read: Iterator[Entry], problems: Problems) -> Iterator[Entry]:
+        """Entries with their ids in it."""
+        for entry in read:
+            try:
+                yield replace(entry, id=self.of(entry.id))
+            except ValueError as reason:
+                problems.add(entry.source, entry.line, "id", f"{reason}, with --namespace before it")
 
 
 class LostZeros:

@@ -22,6 +22,8 @@ class ReadOptions:
     """`--images`: the folder or prefix where relative images lie; empty: beside the manifest."""
     id: str = ""
     """`--id`: what ids are made of, as a template of columns."""
+    namespace: str = ""
+    """`--namespace`: what ids begin with, but for those of a report, which are whole."""
     has_pictures: bool = True
     """Whether pictures must be there: those of a run that is over need not."""
     http: bool = False
@@ -34,5 +36,6 @@ class ReadOptions:
         named = {
             "--column": bool(self.columns), "--sheet": bool(self.sheet), "--items": bool(self.items),
             "--feed": bool(self.feed), "--images": bool(self.images), "--id": bool(self.id),
+            "--namespace": bool(self.namespace),
         }  # fmt: skip
         return [name for name, is_given in named.items() if is_given]

@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from producers.runs.listing import read_runs
 from restyle.errors import ObjectRefused, StoreAccessDenied
 from restyle.job.ownership import Owner
 from restyle.keys import Workspace
-from restyle.models import Job
+from restyle.models import Job, ManifestSource
 from restyle.record import Record
 from restyle.s3.store import Store
 from restyle.web.address import Address, is_web, read_address
@@ -35,6 +35,7 @@ from restyle.web.records import find_known
 #: What outputs say of their origin, and the bytes of a local picture in which it is looked for.
 _MARKED = re.compile(rb'CreatorTool="restyle\b')
 _LOOKED_INTO = 4_000_000
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")
 #: How many are named.
 _EXAMPLES = 3
 #: How often a retry of a retry is followed back to its manifest.
@@ -60,6 +61,8 @@ class Clashes:
     """Places of outputs where something lies that the job has not made."""
     made_by_us: Sequence[str] = ()
     """Listed pictures that restyle itself has made."""
+    namespace: str = field(default="NAME", compare=False)
+    """What the plan's ids could begin with."""
 
     @property
     def needs_yes(self) -> bool:
@@ -74,7 +77,7 @@ class Clashes:
             manifests = ", ".join(sorted({one.manifest for one in self.replaced})[:_EXAMPLES])
             sentences.append(
                 f"id {ids} was last made from {manifests}, of another picture: {self._of(self.replaced)} would replace"
-                " such pictures. Ids of their own keep both, as a column id or --column id=NAME has them"
+                f" such pictures. To keep both, begin the ids of this one otherwise: --namespace {self.namespace}"
             )
         if self.taken:
             sentences.append(
@@ -109,10 +112,12 @@ def find_clashes(plan: Draft, *, store: Store, workspace: Workspace) -> Clashes:
         taken = list(pool.map(lambda pair: looker.taken(*pair), pairs)) if looker.has_own_places else []
     runs = {record.run_id for (_, record), other in zip(pairs, others, strict=True) if other and record}
     manifests = looker.manifests(runs)
+    # Of two equally named manifests of this machine, one is another where no picture of it is as it was.
+    is_unlike = sum(others) == len(list(filter(None, records))) > 1
     replaced = [
-        Replaced(job.entry.id, manifests[record.run_id])
+        Replaced(job.entry.id, manifests[record.run_id].uri)
         for (job, record), other in zip(pairs, others, strict=True)
-        if other and record and not _is_same(manifests[record.run_id], plan.manifest.uri)
+        if other and record and _is_another(manifests[record.run_id], plan.manifest, is_unlike=is_unlike)
     ]
     listed = (
         {job.entry.image for job in plan.spread if not is_web(job.entry.image)}
@@ -121,7 +126,7 @@ def find_clashes(plan: Draft, *, store: Store, workspace: Workspace) -> Clashes:
     )
     local = {image for image in listed if not image.startswith("s3://")}
     ours = sorted({*made_by_us(listed - local, store), *filter(_is_copy, local)})
-    return Clashes(len(plan.spread), replaced, list(filter(None, taken)), ours)
+    return Clashes(len(plan.spread), replaced, list(filter(None, taken)), ours, _namespace(plan.manifest.uri))
 
 
 def _is_copy(path: str) -> bool:
@@ -198,16 +203,16 @@ class _Looker:
         except (ObjectRefused, StoreAccessDenied):
             return ""
 
-    def manifests(self, run_ids: set[str]) -> dict[str, str]:
+    def manifests(self, run_ids: set[str]) -> dict[str, ManifestSource]:
         """What each run was made from: its manifest, or that of the run that it repeats."""
-        names = {run_id: f"run {run_id}" for run_id in run_ids}
+        names = {run_id: ManifestSource(uri=f"run {run_id}", sha256="") for run_id in run_ids}
         repeats = {run_id: run_id for run_id in run_ids}
         for _ in range(_RETRIES):
             runs = {run.run_id: run for run in read_runs(set(repeats.values()), self._store, self._workspace)}
             for run_id, repeated in list(repeats.items()):
                 run = runs.get(repeated)
                 if run is None or run.retry_of is None:
-                    names[run_id] = run.manifest.uri if run else names[run_id]
+                    names[run_id] = run.manifest if run else names[run_id]
                     del repeats[run_id]
                 else:
                     repeats[run_id] = run.retry_of
@@ -216,9 +221,18 @@ class _Looker:
         return names
 
 
-def _is_same(one: str, other: str) -> bool:
-    """Whether two names are those of one manifest."""
-    return one == other or _plain(one) == _plain(other)
+def _is_another(one: ManifestSource, other: ManifestSource, *, is_unlike: bool) -> bool:
+    """Whether two are not one manifest; of two that may be, it is told by their pictures."""
+    if one.uri != other.uri and _plain(one.uri) != _plain(other.uri):
+        return True
+    is_elsewhere = one.uri == "-" or (one.place and other.place and one.place != other.place)
+    return bool(is_elsewhere) and is_unlike
+
+
+def _namespace(uri: str) -> str:
+    """What the ids of a manifest could begin with, by its name."""
+    name = posixpath.basename(uri.rstrip("/")).partition(".")[0]
+    return name if _WORD.fullmatch(name) else "NAME"
 
 
 def _plain(uri: str) -> str:

@@ -6,6 +6,7 @@ run exist. What enters a fingerprint is frozen in it. Formats: docs/formats.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -184,7 +185,8 @@ def draft(
     options = options.model_copy(update={"root": resolver.naming.root})
     planner, census = _judged(
         Planner(
-            manifest, resolver, request.limit, request.sample, request.then_ask, request.only_ids,
+            manifest, resolver, request.limit, request.sample, request.then_ask,
+            None if request.only_ids is None else frozenset(map(manifest.whole, request.only_ids)),
             partial(made_by_us, store=store) if store else lambda _uris: set(),
             settings.reuse,
         ),
@@ -203,7 +205,9 @@ def draft(
         run_id=run_id,
         plan_digest=digest([sha256, recipe, dict(resolver.defaults), frozen, asked, workspace.uri]),
         options=options,
-        manifest=ManifestSource(uri=manifest.uri.encode(errors="replace").decode(), sha256=sha256),
+        manifest=ManifestSource(
+            uri=manifest.uri.encode(errors="replace").decode(), sha256=sha256, place=place_of(manifest.uri)
+        ),
         entries=census.entries,
         variants=tuple(census.variants),
         jobs=census.jobs,
@@ -308,6 +312,11 @@ def _among_inputs(request: PlanRequest, manifest: Manifest) -> list[str]:
     if outputs == listed:
         return [f"--output {request.output}: pictures go among their inputs; better choose a prefix of their own"]
     return [f"--output {request.output} lies below {listed}: what is there is left out of the inputs, now and later"]
+
+
+def place_of(uri: str) -> str:
+    """What tells a local manifest from another of the same name; empty where its name does, or nothing can."""
+    return "" if uri == "-" or uri.startswith("s3://") else digest([os.fsencode(os.path.realpath(uri)).hex()])
 
 
 def told_unknown(ids: Collection[str], place: str) -> list[str]:

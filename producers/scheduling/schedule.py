@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from config.schedules import Notify, Schedule
 from config.settings import Settings
+from producers.manifest import ReadOptions
 from producers.planning.request import PlanRequest
 from restyle.coordination.firings import Ending, Settled
 from restyle.coordination.suspensions import Suspension
@@ -92,6 +93,16 @@ class Firing(Value):
             prompt=schedule.prompt,
             sets=tuple(f"{name}={_cell(value)}" for name, value in schedule.sets.items()),
             output=schedule.output,
+            columns=schedule.columns,
+            read=ReadOptions(
+                sheet=schedule.sheet,
+                items=schedule.items,
+                feed=schedule.feed,
+                images=schedule.images,
+                id=schedule.id,
+                namespace=schedule.namespace,
+            ),
+            refetch=schedule.refetch,
             skip_invalid=schedule.skip_invalid,
             budget=schedule.budget,
             finish_by=schedule.deadline(self.at),

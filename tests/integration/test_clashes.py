@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from producers.manifest import ReadOptions
 from producers.planning.clashes import Clashes, find_clashes
 from producers.planning.plan import Draft, draft
 from producers.planning.probing import probe
@@ -68,6 +70,31 @@ def test_ids_of_two_folders(bench: Bench, tmp_path: Path) -> None:
     assert "id 1, 2 was last made from" in sentence
     assert f"{tmp_path}/shoes" in sentence
     assert "2 of 2 jobs" in sentence
+    assert "--namespace hats" in sentence
+    apart = drafted(bench, f"{tmp_path}/hats", read=ReadOptions(namespace="hats"))
+    assert not clashes(bench, apart).needs_yes
+    done(bench, apart)
+    assert bench.output("hats/1").data != bench.output("1").data
+
+
+def test_equally_named_manifests_of_two_folders(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their pictures tell: `.` in one folder is not `.` in another; one that moved is still one."""
+    for name in ("shoes", "hats"):
+        (tmp_path / name).mkdir()
+        for number in (1, 2):
+            (tmp_path / name / f"{number}.jpg").write_bytes(picture(f"{name} {number}"))
+    monkeypatch.chdir(tmp_path / "shoes")
+    done(bench, drafted(bench, "."))
+    monkeypatch.chdir(tmp_path / "hats")
+    assert clashes(bench, drafted(bench, ".")).needs_yes
+    monkeypatch.chdir(shutil.copytree(tmp_path / "shoes", tmp_path / "moved"))
+    Path("1.jpg").write_bytes(picture("mended"))
+    assert not clashes(bench, drafted(bench, ".")).needs_yes
+    Path("2.jpg").write_bytes(picture("mended, too"))
+    monkeypatch.chdir(tmp_path / "shoes")
+    Path("1.jpg").write_bytes(picture("mended"))
+    Path("2.jpg").write_bytes(picture("mended, too"))
+    assert not clashes(bench, drafted(bench, ".")).needs_yes, "all of it has changed where it lies"
 
 
 def test_ids_of_two_manifests_in_s3(bench: Bench) -> None:

@@ -98,6 +98,20 @@ def test_ids_of_columns_that_are_empty() -> None:
     assert told.startswith("3: id: --id uses {Image Position}, which this row has not; it has handle, image, n")
 
 
+def test_ids_in_a_namespace() -> None:
+    """All ids begin with it, those of a report, which are whole, and those in it already as they are."""
+    within = ReadOptions(namespace="hats/2026/")
+    assert good("image\ns3://b/a.jpg\n", options=within).ids == ["hats/2026/a"]
+    assert good("id,image\n7,s3://b/a.jpg\nhats/2026/8,s3://b/b.jpg\n", options=within).ids == [
+        "hats/2026/7", "hats/2026/8",
+    ]  # fmt: skip
+    report = "run_id,job_id,id,variant,image,outcome,mark\nr,,7,default,s3://b/a.jpg,failed,\n"
+    assert good(report, options=within).ids == ["7"]
+    (line,) = read(f"id,image\n{'x/' * 340}y,s3://b/a.jpg\n", options=ReadOptions(namespace="n" * 30)).told
+    assert line.startswith("2: id: the id is longer than 700 bytes, with --namespace before it")
+    assert "--namespace ..: the id has a part '..'" in refusal(_TABLE, options=ReadOptions(namespace=".."))
+
+
 @pytest.mark.parametrize("template", ["Handle", "{Handle", "a}{Handle}", "{}"])
 def test_templates_of_ids_that_are_none(template: str) -> None:
     """What is no template is told."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from config.reading import load_settings
 from config.schedules import Schedule
 from config.settings import Settings
+from producers.manifest import ReadOptions
 from producers.scheduling.schedule import Firing, Overlap, Standing, due, fire, is_of, latest, overlapping, upcoming
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import ConfigurationError
@@ -155,6 +156,19 @@ def test_a_firing_carries_all_that_its_run_needs() -> None:
     request = firing.request
     assert (list(request.sets), request.budget, request.priority) == (["strength=0.5", "base64=true"], 5, "low")
     assert request.finish_by == at("2026-01-10T05:00")
+    read: dict[str, Any] = {
+        "sheet": "S",
+        "items": "i",
+        "feed": "none",
+        "images": "s3://b/p/",
+        "id": "{a}",
+        "namespace": "n",
+    }
+    made = schedule(**read, column={"image": "Foto"}, refetch="never")
+    request = Firing.model_validate_json(
+        fire(made, at("2026-01-10T01:15"), load_settings()).model_dump_json(by_alias=True)
+    ).request
+    assert (request.read, request.columns, request.refetch) == (ReadOptions(**read), {"image": "Foto"}, "never")
 
 
 GOOD = {"name": "nightly", "cron": "15 2 * * *", "time_zone": "UTC", "manifest": "s3://shop/images/"}
@@ -172,6 +186,8 @@ GOOD = {"name": "nightly", "cron": "15 2 * * *", "time_zone": "UTC", "manifest":
         ({"manifest": "images/"}, "'images/' is no s3:// URI"),
         ({"finish_by": "6:30"}, "finish_by: is a time of day as HH:MM"),
         ({"finishby": "06:30"}, "[[schedule]] nightly: finishby: unknown key; did you mean finish_by?"),
+        ({"refetch": "often"}, "refetch: Input should be 'never', 'changed' or 'always'"),
+        ({"images": "pictures/"}, "images: 'pictures/' is no s3:// URI"),
         ({"overlap": "wait"}, "overlap: Input should be 'skip', 'queue' or 'cancel'"),
         ({"prompt": "x", "variants": "s3://b/v.json"}, "give it or variants, not both"),
         ({"name": "a b"}, "[[schedule]] a b: name: is 1-64 of A-Z a-z 0-9"),
