@@ -1,6 +1,7 @@
 # restyle: what a developer types. `make` alone lists the targets.
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Nothing is compiled at its installation: most of what is installed is never imported.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --strip-extras --allow-unsafe
@@ -108,7 +109,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.local: requirements/local.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing restyle (once)"
-	@$(PIP) install --require-hashes --requirement requirements/local.txt
+	@$(PIP) install --no-compile --require-hashes --requirement requirements/local.txt
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
@@ -121,6 +122,6 @@ bench/.venv/.ready: bench/requirements.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing restyle and what its developers use (once)"
-	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@$(PIP) install --no-compile --require-hashes --requirement requirements/dev.txt
 	@$(PIP) install --no-deps --editable .
 	@touch $(VENV)/.local $@

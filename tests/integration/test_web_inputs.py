@@ -304,7 +304,7 @@ def test_a_secret_stays_in_the_plan(bench: Bench, web: WebServer) -> None:
     assert bench.record("p0").input.address == job.image
 
 
-@pytest.mark.parametrize("spoilt", [None, b"junk", gzip.compress(b"[1]")])
+@pytest.mark.parametrize("spoilt", [None, b"junk", gzip.compress(b"[1]", mtime=0)], ids=["lost", "junk", "no model"])
 def test_addresses_that_are_lost(bench: Bench, web: WebServer, spoilt: bytes | None) -> None:
     """Jobs whose whole address is lost fail in words that say how to go on; the others, and what is fetched, go on."""
     names = [web.put(name, picture(name)) for name in ("a.jpg", "b.jpg", "c.jpg")]
