@@ -29,7 +29,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 #: Folders of the workspace that outputs lie in, unless a run said otherwise.
-_OUTPUTS = ("outputs", "suspect")
+_OUTPUTS = ("outputs", "suspect", "trials")
 _AT_ONCE, _BATCH = 16, 2000
 #: Bytes of a record or an entry that are read.
 _MOST = 1_000_000

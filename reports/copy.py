@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from reports.grid import GRID
 from reports.page import relinked
 from reports.thumbnails import FOLDER
 from restyle.keys import Workspace
@@ -48,4 +49,16 @@ def copy_page(run_id: str, folder: Path, *, store: Store, workspace: Workspace, 
             list(pool.map(fetch, names))
     copy = folder / "report.html"
     copy.write_text(relinked(page, link), encoding="utf-8")
+    return copy
+
+
+def copy_grid(run_id: str, folder: Path, *, store: Store, workspace: Workspace) -> Path:
+    """Copies a trial's page, which is one file; answers with it.
+
+    Raises:
+        InputNotFound: the report is not written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / GRID
+    copy.write_bytes(store.get(workspace.run(run_id, GRID)).data)
     return copy

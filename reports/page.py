@@ -46,7 +46,7 @@ def render(
     kinds: list[tuple[str, str]] = [(kind, kind) for kind in ("succeeded", "skipped", "failed") if kind in found]
     if any(shot.outcome.suspect for shot in gallery.shots):
         kinds.append(("suspect", "looks wrong"))
-    environment = _templates()
+    environment = templates()
     environment.filters["link"] = lambda uri: relative(uri, page)
     return environment.get_template("report.html.j2").render(
         run=summary,
@@ -100,34 +100,40 @@ def objects_of(page: str) -> list[str]:
 
 def policy(*, one_file: bool = False) -> str:
     """What the page may load: this version's own style and script, told by their hashes, and its own pictures."""
+    return policy_of(_style(), _script(), pictures="data:" if one_file else "data: 'self'")
+
+
+def policy_of(style: str, script: str, *, pictures: str) -> str:
+    """The policy of a page that loads this style, this script and these pictures, and nothing else."""
 
     def known(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
-    pictures = "data:" if one_file else "data: 'self'"
     return (
-        f"default-src 'none'; img-src {pictures}; style-src {known(_style())}; script-src {known(_script())};"
+        f"default-src 'none'; img-src {pictures}; style-src {known(style)}; script-src {known(script)};"
         " base-uri 'none'; form-action 'none'"
     )
 
 
 def _style() -> str:
-    return _asset("static/look.css") + _asset("templates/report.css")
+    return asset("static/look.css") + asset("templates/report.css")
 
 
 def _script() -> str:
-    return _asset("templates/report.js")
+    return asset("templates/report.js")
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of this package as text."""
     return (resources.files("reports") / name).read_text(encoding="utf-8")
 
 
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The templates of pages, with their filters."""
     environment = Environment(
         # Of a page of a thousand pictures the template's indents would be a fifth.
-        loader=FunctionLoader(lambda name: re.sub(r"^ +", "", _asset(f"templates/{name}"), flags=re.MULTILINE)),
+        loader=FunctionLoader(lambda name: re.sub(r"^ +", "", asset(f"templates/{name}"), flags=re.MULTILINE)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

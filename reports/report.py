@@ -22,6 +22,7 @@ from producers.manifest.cells.formulas import guarded
 from producers.runs.outcomes import Row, Rows
 from producers.runs.statistics import PENDING, Tally, is_wanted
 from reports.gallery import Choice, Gallery
+from reports.grid import write_grid
 from reports.page import render
 from reports.thumbnails import Album
 from restyle.keys import Workspace
@@ -81,6 +82,8 @@ def write_report(
     pictures = Album(store, links.html).addresses(gallery.uris)
     page = render(summary, tally, gallery, pictures, page=links.html)
     store.put(links.html, page.encode(), content_type="text/html; charset=utf-8")
+    if run.trial:
+        write_grid(run, rows, workspace=workspace, store=store, snapshot=summary)
     body = json.dumps(summary, indent=2, ensure_ascii=False)
     store.put(links.json, body.encode(), content_type="application/json")
     return links

@@ -135,6 +135,16 @@ def derived_seed(job_id: str, salt: str = "") -> int:
     return int.from_bytes(hashlib.sha256(f"{job_id}:0:{salt}".encode()).digest()[:4]) >> 1
 
 
+def draw_seed(entry_id: str, draw: int = 1) -> int:
+    """The seed that all columns of a trial share for an entry, so that nothing else differs: the same at every try.
+
+    Args:
+        entry_id: the entry's.
+        draw: which picture of it, from 1 on.
+    """
+    return derived_seed(f"trial\0{entry_id}", str(draw))
+
+
 def new_run_id(now: datetime, name: str = "") -> str:
     """A sortable run id: the time, and a schedule's name or six random hex digits."""
     return f"{now:%Y%m%dT%H%M%SZ}-{name or secrets.token_hex(3)}"
@@ -215,6 +225,10 @@ class Workspace:
     def result(self, key: str) -> str:
         """Which pictures there are of one input and one recipe (restyle/job/result_keys.py)."""
         return self.under("results", key[:2], f"{key}.json")
+
+    def trial(self, run_id: str) -> str:
+        """What a trial compares: its columns, and what the whole catalog would cost."""
+        return self.run(run_id, "trial.json")
 
     def run(self, run_id: str, *parts: str) -> str:
         """A URI below a run's folder; without parts its run.json."""

@@ -238,6 +238,8 @@ class Run(Value):
     wait_credits: bool = False
     approved: bool = True
     """Whether more than the sample may run."""
+    trial: bool = False
+    """Whether it tries prompts and parameters on a few entries (producers/runs/trials.py)."""
     by: str = ""
     """Who submitted it: user@host."""
     name: RunName = ""

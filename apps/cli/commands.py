@@ -23,6 +23,10 @@ MARKUP: Any = "rich"
 COMMANDS = {
     "run": ("manifests", "Restyle every image of a manifest: plan, call, store, report."),
     "plan": ("manifests", "Check a manifest and estimate its cost; spends nothing, uploads nothing."),
+    "try": (
+        "trials",
+        "Try prompts and parameters on a few pictures, side by side in one grid; what it pays for, a run reuses.",
+    ),
     "submit": ("manifests", "Hand a manifest to a running fleet and print the run's id."),
     "status": ("status", "Show the fleet and every unfinished run, or one run."),
     "watch": ("runs", "Follow a run to its end without touching it."),
@@ -69,9 +73,9 @@ COMMANDS = {
         "Check Redis, S3, the API key and the clock; spends nothing, and says what to do about each fault.",
     ),
     "config": ("fleet", "Print every setting with where it comes from; secrets are masked."),
-    "sandbox": ("trial", "Serve the sandbox of the API: same contract, real image transforms, no cost."),
+    "sandbox": ("demo", "Serve the sandbox of the API: same contract, real image transforms, no cost."),
     "demo": (
-        "trial",
+        "demo",
         "Restyle a small example catalog with the sandbox: a real queue, a real S3 server, made-up pictures.",
     ),
     "dashboard": (

@@ -9,7 +9,7 @@ import typer.main
 
 #: The commands of `restyle --help`.
 COMMANDS = {
-    "Restyle": ("run", "plan", "submit", "demo"),
+    "Restyle": ("run", "plan", "try", "submit", "demo"),
     "See how it goes": ("status", "watch", "runs", "show", "dashboard", "costs"),
     "Steer runs": ("suspend", "resume", "approve", "reject", "cancel", "retry"),
     "Results": ("report", "download", "export", "prune", "audit"),
@@ -19,14 +19,14 @@ COMMANDS = {
 
 #: Options by the names of their parameters; what is nowhere here stands in a box of its own.
 OPTIONS = {
-    "Which pictures": ("limit", "sample", "only_ids", "skip_invalid", "overwrite", "new_seed", "no_reuse",
+    "Which pictures": ("limit", "sample", "entries", "only_ids", "skip_invalid", "overwrite", "new_seed", "no_reuse",
                        "verify_outputs", "refetch", "new", "check_inputs", "diff"),
     "How the manifest is read": ("column", "sheet", "items", "feed", "images", "id_template", "namespace"),
-    "What is made of them": ("variants", "prompt", "sets", "max_side"),
+    "What is made of them": ("variants", "prompt", "prompts", "axis", "seeds", "sets", "max_side"),
     "What comes out": ("output", "form", "quality", "naming", "mark", "no_mark", "no_gates", "download"),
     "Limits": ("budget", "max_duration", "then_ask", "priority", "max_rpm", "max_outage", "max_failures",
                "max_suspects", "wait_credits"),
-    "This run": ("name", "labels", "sandbox", "api", "concurrency", "detach", "dashboard", "yes"),
+    "This run": ("name", "labels", "sandbox", "api", "concurrency", "detach", "dashboard", "open_page", "yes"),
     "What is said": ("as_json", "quiet", "verbose"),
 }  # fmt: skip
 #: Options from which on a command's help has boxes.

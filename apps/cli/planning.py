@@ -18,6 +18,7 @@ from producers.planning.plan import Draft, draft
 from producers.planning.probing import probe
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write_shards
+from producers.runs.trials import Trial
 from restyle.errors import ConfigurationError, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.keys import Workspace
 from restyle.models import Run
@@ -108,7 +109,10 @@ def show_draft(plan: Draft, settings: Settings) -> None:
     table.add_row(
         "entries", f"{plan.entries:,}" + (f"  ({len(plan.problems):,} bad lines left out)" if plan.problems else "")
     )
-    table.add_row("variants", ", ".join(plan.variants))
+    if plan.trial:
+        table.add_row("trial", _compared(plan.trial))
+    else:
+        table.add_row("variants", ", ".join(plan.variants))
     table.add_row("jobs", f"{plan.jobs:,}  ({estimate.calls:,} calls, {estimate.samples:,} samples)")
     if 0 < plan.distinct < plan.jobs:
         table.add_row("results", f"{plan.distinct:,} distinct: the same picture with the same recipe is paid for once")
@@ -134,6 +138,15 @@ def show_draft(plan: Draft, settings: Settings) -> None:
         say(f"left out: {problem}", "yellow")
     if len(plan.problems) > 20:
         say(f"… and {len(plan.problems) - 20:,} more; all of them are in the run's invalid.csv", "yellow")
+
+
+def _compared(trial: Trial) -> str:
+    """What a trial compares, in a line."""
+    values = {axis: dict.fromkeys(column.differs[axis] for column in trial.columns) for axis in trial.axes}
+    prompts = "1 prompt" if len(trial.prompts) == 1 else f"{len(trial.prompts):,} prompts"
+    axes = "".join(f" x {axis} {', '.join(told)}" for axis, told in values.items())
+    seeds = f", {trial.draws} seeds each" if trial.draws > 1 else ""
+    return f"{prompts}{axes}: {len(trial.columns):,} columns{seeds}, of {trial.catalog:,} entries in all"
 
 
 def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool, clashes: Clashes | None = None) -> None:

@@ -14,8 +14,9 @@ from apps.session import Session, session
 from apps.stack.local import home_of
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import SOME_FAILED
-from reports.copy import copy_page
+from reports.copy import copy_grid, copy_page
 from reports.download import download as copy_outputs
+from reports.grid import GRID
 from reports.report import slice_csv, write_report
 from restyle.errors import ConfigurationError
 from restyle.models import Run
@@ -88,23 +89,29 @@ def report(
         if to:
             link = full_size(here, signed=with_links)
             say(f"The page: {copy_page(run.run_id, to, store=here.store, workspace=here.workspace, link=link)}")
+            if run.trial:
+                say(f"The grid: {copy_grid(run.run_id, to, store=here.store, workspace=here.workspace)}")
         if as_json:
             told = {"csv": links.csv, "html": links.html, "json": links.json}
             print_json(now.model_dump(mode="json") | {"links": told})
         else:
-            for uri in (links.html, links.csv, links.json):
+            grid = (here.workspace.run(run.run_id, GRID),) if run.trial else ()
+            for uri in (*grid, links.html, links.csv, links.json):
                 print(here.shown(uri))  # noqa: T201 - the data of this command, on stdout
         if open_page:
             open_report(run, here)
 
 
 def open_report(run: Run, here: Session) -> None:
-    """Opens the run's page in a browser: where it is a file the page itself, else a copy."""
-    uri = here.workspace.run(run.run_id, "report.html")
-    page = Path(here.shown(uri))
+    """Opens the run's page in a browser, of a trial its grid: where it is a file the page itself, else a copy."""
+    page = Path(here.shown(here.workspace.run(run.run_id, GRID if run.trial else "report.html")))
     if not page.is_file():
         folder = home_of(here.settings).folder(f"reports/{run.run_id}")
-        page = copy_page(run.run_id, folder, store=here.store, workspace=here.workspace, link=full_size(here))
+        page = (
+            copy_grid(run.run_id, folder, store=here.store, workspace=here.workspace)
+            if run.trial
+            else copy_page(run.run_id, folder, store=here.store, workspace=here.workspace, link=full_size(here))
+        )
     if not webbrowser.open(page.resolve().as_uri()):
         say(f"No browser could be started; the page is {page.resolve()}", "yellow")
 

@@ -79,6 +79,8 @@ class Planner:
     """Which of these objects restyle has made."""
     reuse: bool = True
     """Whether jobs share pictures."""
+    places: frozenset[int] | None = None
+    """Of the entries that a trial takes; None is all."""
 
     def entries(self, problems: Problems) -> Iterator[tuple[int, Entry]]:
         """The entries with their places, up to the limit."""
@@ -86,7 +88,11 @@ class Planner:
         if self.only_ids is not None:
             wanted = self.only_ids
             found = (entry for entry in found if entry.id in wanted)
-        return enumerate(islice(found, self.limit))
+        numbered = enumerate(islice(found, self.limit))
+        if self.places is None:
+            return numbered
+        places = self.places
+        return ((place, entry) for place, entry in numbered if place in places)
 
     def jobs(self, census: Census) -> Iterator[Resolved]:
         """The jobs to run, after the census."""

@@ -23,7 +23,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
 #: Keys without what a terminal obeys or shows in another order.
 _PLAIN = re.compile("[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 #: Folders of the workspace that are ours to write.
-OWN_FOLDERS = ("records", "results", "inputs", "replaced", "runs", "sandbox", "suspect", "fleets")
+OWN_FOLDERS = ("records", "results", "inputs", "replaced", "runs", "sandbox", "suspect", "fleets", "trials")
 _ANY_SUFFIX = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
@@ -62,10 +62,14 @@ class Naming:
     form: Form = "jpg"
     run_id: str = ""
     sandbox: bool = False
+    is_trial: bool = False
+    """Whether they lie aside, whatever rows, prefix and template say."""
 
     @property
     def root(self) -> str:
         """The prefix below which names lie, where no row says otherwise."""
+        if self.is_trial:
+            return self.workspace.under("trials")
         return self._own(f"{self._base}/").rstrip("/")
 
     @cached_property
@@ -81,6 +85,8 @@ class Naming:
         Raises:
             ValueError: no picture may go there; the message is the reason.
         """
+        if self.is_trial:
+            return self.workspace.under("trials", escape(entry.id), f"{variant}{self.suffix}"), ()
         each: list[str] = []
         if entry.output:
             output = self._given(entry.output, variant)

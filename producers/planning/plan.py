@@ -15,14 +15,16 @@ from typing import Any, BinaryIO
 
 from config.settings import Settings
 from producers.manifest import Manifest, open_manifest
-from producers.planning import first_pass
+from producers.planning import first_pass, trials
 from producers.planning.compare.lookup import made_by_us
 from producers.planning.first_pass import Census, Planner
 from producers.planning.inputs import check_inputs
 from producers.planning.request import PlanRequest, check_options, defaults_of, sets, variants_of
 from producers.planning.resolve import Resolved, Resolver
 from producers.planning.summary import Summary, summarised
+from producers.planning.trial_entries import Narrowed, narrowed_to_trial
 from producers.planning.uploads import Hashes
+from producers.runs.trials import Trial
 from restyle.coordination.budgets import PRICED_STEPS
 from restyle.errors import ManifestError, Problem
 from restyle.keys import Workspace, new_run_id
@@ -89,6 +91,8 @@ class Draft:
     """Some of the jobs, evenly spread, to be looked at before anything is queued (producers/planning/clashes.py)."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """Of a retry: addresses of inputs on the web that may have secrets in them, by their names."""
+    trial: Trial | None = None
+    """What is compared, where this is a trial."""
 
     def as_run(self, *, shards: int, by: str) -> Run:
         """The content of run.json."""
@@ -115,6 +119,7 @@ class Draft:
                 "finish_by": self.request.finish_by,
                 "wait_credits": self.wait_credits,
                 "approved": not self.ask_after,
+                "trial": self.trial is not None,
                 "by": by,
             }
         )
@@ -146,7 +151,9 @@ def draft(
     check_options(request, settings)
     how = replace(request.read, columns=request.columns, workspace=workspace.uri, http=settings.fetch_http)
     manifest = open_manifest(request.manifest, store=store, stdin=stdin, options=how)
-    variants = variants_of(request, manifest, store)
+    given = sets(request)
+    lab = trials.lab_of(request, manifest, given, store) if request.trial else None
+    variants = list(lab.variants) if lab else variants_of(request, manifest, store)
     run_id = run_id or new_run_id(utc_now())
     options = RunOptions(
         preparation=Preparation(max_side=settings.max_side, background=settings.background),
@@ -165,13 +172,13 @@ def draft(
         outputs=settings.output_options,
         limit=request.limit,
         sample=request.sample,
-        partial=bool(request.limit or request.only_ids is not None or (request.sample and not request.then_ask)),
+        partial=bool(request.limit or request.only_ids is not None or (request.sample and not request.then_ask) or lab),
     )
     resolver = Resolver(
         workspace=workspace,
         variants=variants,
         defaults=defaults_of(settings, manifest),
-        sets=sets(request),
+        sets=given,
         columns=manifest.columns,
         kept=manifest.kept,
         is_report=manifest.is_report,
@@ -183,7 +190,7 @@ def draft(
         salt=run_id,
     )
     options = options.model_copy(update={"root": resolver.naming.root})
-    planner, census = _judged(
+    planner, census, narrowed = _judged(
         Planner(
             manifest, resolver, request.limit, request.sample, request.then_ask,
             None if request.only_ids is None else frozenset(map(manifest.whole, request.only_ids)),
@@ -196,6 +203,7 @@ def draft(
     asked = [request.sets, request.output, request.limit, request.sample, dict(request.columns), request.skip_invalid]
     asked += [request.then_ask, None if request.only_ids is None else sorted(request.only_ids)]
     asked += [asdict(request.read)] if request.read.given() else []
+    asked += [str(sorted(planner.places or ()))] if lab else []
     recipe = [[v.name, dict(v.params)] for v in variants]
     sha256 = manifest.sha256()
     estimate = estimated(census.jobs, census.samples, census.steps, settings)
@@ -215,7 +223,12 @@ def draft(
         uploads=census.uploads,
         upload_bytes=census.upload_bytes,
         problems=census.problems.found,
-        warnings=[*_warnings(census, request, settings), *_among_inputs(request, manifest), *late],
+        warnings=[
+            *_warnings(census, request, settings),
+            *_among_inputs(request, manifest),
+            *late,
+            *(narrowed.warnings if narrowed else ()),
+        ],
         estimate=estimate,
         home=settings.home,
         stream=lambda: planner.jobs(census),
@@ -228,19 +241,24 @@ def draft(
         source=manifest,
         buckets=census.buckets,
         spread=census.spread,
+        trial=trials.trial_of(lab, narrowed, request, settings, pace(settings)) if lab and narrowed else None,
         summary=summarised(manifest, how, census.problems, census.web.summary(census.web.known(store, workspace))),
     )
 
 
-def _judged(planner: Planner, request: PlanRequest, settings: Settings, store: Store | None) -> tuple[Planner, Census]:
-    """Pass 1, with everything that is wrong told at once."""
+def _judged(
+    planner: Planner, request: PlanRequest, settings: Settings, store: Store | None
+) -> tuple[Planner, Census, Narrowed | None]:
+    """Pass 1, with everything that is wrong told at once; of a trial, over the entries that are tried."""
     alike = planner.resolver.check()
     if alike:
         told = {problem.column.rpartition(".")[0] for problem in alike}
         good = [variant for variant in planner.resolver.variants if variant.name not in told]
-        if not good or any(problem.source in {"--set", "the plan"} for problem in alike):
+        if not good or request.trial or any(problem.source in {"--set", "the plan"} for problem in alike):
             raise ManifestError(alike)
         planner = replace(planner, resolver=replace(planner.resolver, variants=good))
+    narrowed = narrowed_to_trial(planner, request.trial) if request.trial else None
+    planner = narrowed.planner if narrowed else planner
     hashes = Hashes(settings.home, planner.resolver.workspace, create=False)
     try:
         census = first_pass.take(planner, hashes)
@@ -256,7 +274,7 @@ def _judged(planner: Planner, request: PlanRequest, settings: Settings, store: S
         reason = "has nothing to run" + (": every line is bad" if problems else "")
         reason = "has none of the ids of --only-ids" if census.unknown_ids and not problems else reason
         raise _noted(ManifestError([*problems, Problem(request.manifest, 0, "", reason)]), planner, request, census)
-    return planner, census
+    return planner, census, narrowed
 
 
 def _noted(error: ManifestError, planner: Planner, request: PlanRequest, census: Census) -> ManifestError:
@@ -285,6 +303,12 @@ def estimated(calls: int, samples: int, steps: int, settings: Settings) -> Estim
         seconds=max(busy, calls * 60 / rpm + seconds) if rpm else busy,
         at_most=True,
     )
+
+
+def pace(settings: Settings) -> float:
+    """The seconds of a call, as many calls one after another and beside one another take them."""
+    rpm, seconds = settings.effective_max_rpm, SANDBOX_SECONDS if settings.sandbox else CALL_SECONDS
+    return max(seconds / settings.concurrency, 60 / rpm if rpm else 0)
 
 
 def _warnings(census: Census, request: PlanRequest, settings: Settings) -> list[str]:

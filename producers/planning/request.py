@@ -24,6 +24,21 @@ CALL_SECONDS, SANDBOX_SECONDS = 8.0, 0.5
 
 
 @dataclass(frozen=True)
+class TrialRequest:
+    """Prompts and parameters to be compared on a few entries, as they were given."""
+
+    prompts: Sequence[str] = ()
+    file: str = ""
+    """`--prompts`: a text file with a prompt a line, or a variants file."""
+    axes: Sequence[str] = ()
+    """`name=value,value`, each."""
+    entries: int | None = None
+    """How many entries are tried; None: all of `only_ids`, else as many as are usual."""
+    draws: int = 1
+    """Pictures of an entry in each column, each with a seed of its own that all columns share."""
+
+
+@dataclass(frozen=True)
 class PlanRequest:
     """What a user asks to be planned."""
 
@@ -62,6 +77,8 @@ class PlanRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     notify: Mapping[str, Any] | None = None
     """Who is told, in the place of `[notify]`."""
+    trial: TrialRequest | None = None
+    """What is compared, where this is a trial."""
 
 
 def check_options(request: PlanRequest, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from producers.planning import prompts
 from producers.planning.naming import Naming
 from producers.planning.variants import DEFAULT, TEMPLATES, Variant, check_params
 from restyle.errors import Problem
-from restyle.keys import Workspace, check_variant_name, derived_seed, sample_uri
+from restyle.keys import Workspace, check_variant_name, derived_seed, draw_seed, sample_uri
 from restyle.models import Params
 from restyle.outputs import Form
 
@@ -76,7 +76,14 @@ class Resolver:
     @cached_property
     def naming(self) -> Naming:
         """How outputs are named."""
-        return Naming(self.workspace, self.output, self.template, self.form, self.salt, self.sandbox)
+        return Naming(
+            self.workspace, self.output, self.template, self.form, self.salt, self.sandbox, self.is_trial
+        )  # fmt: skip
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether prompts and parameters are compared (producers/planning/trials.py)."""
+        return any(variant.draw for variant in self.variants)
 
     def jobs(self, entry: Entry, problems: Problems) -> Iterator[Resolved]:
         """The entry's jobs, one a variant; what is wrong goes to the problems, and its job is none."""
@@ -114,7 +121,9 @@ class Resolver:
         return found
 
     def _variants_of(self, entry: Entry, problems: Problems) -> Sequence[Variant]:
-        """The variants that the entry asks for."""
+        """The variants that the entry asks for; a trial's are tried on every entry."""
+        if self.is_trial:
+            return self.variants
         if not entry.variant:
             several = [v.name for v in self.variants if "prompt" in v.params and not v.uses_prompt]
             beaten = self.is_report or "prompt" in self.sets
@@ -148,7 +157,9 @@ class Resolver:
             return None
         job_id = self.workspace.job_id(entry.id, variant.name)
         redo = entry.mark == "redo" and not self._is_changed(entry, merged)
-        if self.new_seed or (redo and "seed" not in self.sets):
+        if variant.draw:
+            merged["seed"] = self.sets.get("seed", variant.params.get("seed", draw_seed(entry.id, variant.draw)))
+        elif self.new_seed or (redo and "seed" not in self.sets):
             merged["seed"] = derived_seed(job_id, self.salt)
         elif "seed" not in merged:
             merged["seed"] = derived_seed(job_id)
@@ -177,7 +188,7 @@ class Resolver:
 
     def _merged(self, entry: Entry, variant: Variant) -> dict[str, object]:
         """The parameters by their precedence; prompts are still templates."""
-        if self.is_report:
+        if self.is_report or variant.draw:
             return {**self.defaults, **entry.params, **variant.params, **self.sets}
         merged = {**self.defaults, **variant.params, **entry.params, **self.sets}
         if variant.uses_prompt and "prompt" not in self.sets:
@@ -199,7 +210,7 @@ class Resolver:
 
     def _render(self, entry: Entry, variant: Variant, merged: dict[str, object], faults: list[tuple[str, str]]) -> None:
         """Puts the row's cells into its templates."""
-        values = entry.meta | {"id": entry.id, "variant": variant.name}
+        values = entry.meta | {"id": entry.id, "variant": variant.shown or variant.name}
         own = str(entry.params.get("prompt", ""))
         for name in TEMPLATES:
             if name not in merged:

@@ -21,6 +21,7 @@ from producers.planning.resolve import Resolved
 from producers.planning.uploads import Hashes, Uploads
 from producers.planning.web import Secrets
 from producers.runs.snapshot import write_run
+from producers.runs.trials import write_trial
 from restyle.errors import ManifestError, Problem
 from restyle.keys import Workspace
 from restyle.models import Job, Run
@@ -104,6 +105,8 @@ def write_shards(
     done.finish()
     if plan.problems:
         _put_invalid(plan, workspace, store)
+    if plan.trial:
+        write_trial(plan.trial, plan.run_id, store=store, workspace=workspace)
     run = plan.as_run(shards=shards.parts, by=by)
     return run.model_copy(update={"unchanged": done.written, "unchanged_parts": done.parts})
 

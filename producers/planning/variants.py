@@ -46,6 +46,10 @@ class Variant:
     """What messages call the place where it stands."""
     reuse: bool = True
     """Whether its jobs may take pictures of others with the same input; else each gets one of its own."""
+    draw: int = 0
+    """Of a trial: which picture of an entry, from 1 on; its parameters beat the row's. 0: it is no trial."""
+    shown: str = ""
+    """What prompts that use {variant} call it; empty: its name."""
 
     @cached_property
     def uses_prompt(self) -> bool:

@@ -167,7 +167,7 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
         credits_left=fleet.credits_left(),
         suspension=_note_of(run, suspensions[0]) if suspensions else None,
         report=workspace.run(run.run_id, "report.csv") if over else None,
-        outputs=workspace.under("outputs"),
+        outputs=workspace.under("trials" if run.trial else "outputs"),
         created=run.created,
         finished=run.finished,
         workers=len(beats),

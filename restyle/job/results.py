@@ -19,7 +19,7 @@ from restyle.job.metadata import sha256_of
 from restyle.job.ownership import LARGEST
 from restyle.job.parked import in_redis
 from restyle.job.result_keys import is_made_anew, result_key
-from restyle.keys import Workspace
+from restyle.keys import Workspace, derived_seed, draw_seed
 from restyle.models import Fingerprint, RunOptions, Value
 from restyle.record import Record, RecordOutput
 from restyle.s3.store import Head, Store
@@ -56,16 +56,34 @@ def key_of(record: Record, options: RunOptions, *, variant: str = "") -> str:
     )  # fmt: skip
 
 
+def shared_key_of(record: Record, options: RunOptions, *, variant: str = "") -> str:
+    """The key that a trial's first picture has beside its own, for jobs whose seed nobody has chosen; else empty.
+
+    A trial's seed is one that its columns share, and as good as any other that was derived.
+    """
+    if record.params.seed != draw_seed(record.id):
+        return ""
+    derived = record.params.model_copy(update={"seed": derived_seed(record.job_id)})
+    return key_of(record.model_copy(update={"params": derived}), options, variant=variant)
+
+
 def enter(record: Record, options: RunOptions, tools: Tools) -> None:
-    """Writes the entry of a result whose outputs lie in S3; one that looks wrong takes the place of no other."""
-    key = key_of(record, options)
-    if not key or record.reused_from:
+    """Writes the entry of a result whose outputs lie in S3; one that looks wrong takes the place of no other.
+
+    Nor does a trial's picture take that of one with a seed of its job's own.
+    """
+    if record.reused_from:
         return
-    uri = tools.workspace.result(key)
-    if record.marks.suspect and tools.store.head(uri):
-        return
-    entry = Result(key=key, record=record.model_copy(update={"metadata": {}, "replaced": (), "beside": ()}))
-    tools.store.put(uri, entry.model_dump_json().encode(), content_type="application/json")
+    shared = shared_key_of(record, options)
+    for key in filter(None, (key_of(record, options), shared)):
+        uri = tools.workspace.result(key)
+        if record.marks.suspect and tools.store.head(uri):
+            continue
+        entered = read(key, tools.store, tools.workspace) if key == shared else None
+        if entered and entered.record.job_id != record.job_id:
+            continue
+        entry = Result(key=key, record=record.model_copy(update={"metadata": {}, "replaced": (), "beside": ()}))
+        tools.store.put(uri, entry.model_dump_json().encode(), content_type="application/json")
 
 
 def find(work: Work, fingerprint: Fingerprint, tools: Tools) -> Paid | None:
@@ -76,7 +94,7 @@ def find(work: Work, fingerprint: Fingerprint, tools: Tools) -> Paid | None:
     if is_made_anew(message.job.params, job_id=message.job_id, run_id=message.run_id):
         return None
     entry = read(key, tools.store, tools.workspace)
-    if entry is None or key_of(entry.record, options, variant=message.job.variant) != key:
+    if entry is None or key not in _keys_of(entry.record, options, message.job.variant):
         return None
     if options.overwrite and entry.record.run_id != message.run_id:
         return None
@@ -84,6 +102,11 @@ def find(work: Work, fingerprint: Fingerprint, tools: Tools) -> Paid | None:
     if patiently(tools.stopping, in_redis.waits, message.job_id, fingerprint.token, tools.fleet.state):
         return None
     return there(entry.record, tools.store, tools.workspace)
+
+
+def _keys_of(record: Record, options: RunOptions, variant: str) -> tuple[str, str]:
+    """The keys that a record's result may be found by."""
+    return key_of(record, options, variant=variant), shared_key_of(record, options, variant=variant)
 
 
 def read(key: str, store: Store, workspace: Workspace) -> Result | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli.trial import activation
+from apps.cli.demo import activation
 
 
 def test_a_command_that_is_not_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
