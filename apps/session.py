@@ -169,23 +169,23 @@ def session(
     """
     if patient:
         say_where(settings)
-    patience = Patience(lambda told: say(told, "yellow")) if patient else None
+    patience = Patience(lambda sentence: say(sentence, "yellow")) if patient else None
     at_once = ending_at_once() if patient else nullcontext()
     with local.stack(settings, worker=False, sandbox=False, detach=detach, say=say) as servers, at_once:
         # One for both sides of the workspace, which a dashboard reads at a time.
         store = open_store(servers.settings, connections=32, patience=patience)
         embedded = is_embedded(settings)
-        found, run_id = addressed(servers.settings, run, store)
+        chosen, run_id = addressed(servers.settings, run, store)
         if worker:
-            require_key(found)
+            require_key(chosen)
             if embedded:
-                check_network(found)
-        here = connect(found, store, servers, embedded=embedded, run_id=run_id)
+                check_network(chosen)
+        here = connect(chosen, store, servers, embedded=embedded, run_id=run_id)
         with held(here, take_over=take_over) if (worker if holds is None else holds) else nullcontext():
             if not worker:
                 yield here
                 return
-            stack = local.stack(found, worker=embedded, sandbox=embedded and found.sandbox, detach=detach, say=say)
+            stack = local.stack(chosen, worker=embedded, sandbox=embedded and chosen.sandbox, detach=detach, say=say)
             with terminable(), stack as complete:
                 more = servers.with_more(complete)
                 yield connect(complete.settings, store, more, embedded=embedded, run_id=run_id)

@@ -78,7 +78,7 @@ def load_settings(**flags: Any) -> Settings:
     is_above = folder != Path()
     if is_above and not {"home"} & (given.keys() | in_file.keys() | in_environment.keys()):
         given["home"] = folder / HOME
-    if "api_key" not in given and "api_key" not in in_environment and (key := _found_key(given, in_file)):
+    if "api_key" not in given and "api_key" not in in_environment and (key := _read_key(given, in_file)):
         given["api_key"] = key
     try:
         settings = Settings(**{**in_file, **in_environment, **given})
@@ -109,7 +109,7 @@ def _segmind_key() -> str:
     return os.environ.get("SEGMIND_API_KEY", "").strip()
 
 
-def _found_key(given: dict[str, Any], in_file: dict[str, Any]) -> str:
+def _read_key(given: dict[str, Any], in_file: dict[str, Any]) -> str:
     """The key from SEGMIND_API_KEY or from the key file."""
     if key := _segmind_key():
         return key

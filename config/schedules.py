@@ -135,7 +135,7 @@ class Notify(Table):
         return tuple(way for way, recipient in ways.items() if recipient)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def as_stored(self) -> dict[str, Any]:
         """The form in run.json, which `read` reads; empty where nobody is notified."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True) if self.channels else {}
 

@@ -330,8 +330,8 @@ class Settings(OutputSettings):
     @property
     def effective_processes(self) -> int:
         """Processes of a worker: none without a call in flight of its own."""
-        wanted = self.processes or min(os.cpu_count() or 1, -(-self.concurrency // CALLS_A_PROCESS))
-        return min(wanted, self.concurrency)
+        processes = self.processes or min(os.cpu_count() or 1, -(-self.concurrency // CALLS_A_PROCESS))
+        return min(processes, self.concurrency)
 
     @property
     def fetch_networks(self) -> tuple[Network, ...]:

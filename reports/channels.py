@@ -72,8 +72,8 @@ def _by_webhook(url: str, payload: dict[str, Any], settings: Settings) -> str:
 
     if not may_receive(url, settings):
         place = _place(url)
-        told = printable("{}://{}:{}".format(*place) if place else url.partition("?")[0], 200)
-        return f"{told} is not among the places that this worker's webhooks may go to: RESTYLE_NOTIFY_HOSTS"
+        shown = printable("{}://{}:{}".format(*place) if place else url.partition("?")[0], 200)
+        return f"{shown} is not among the places that this worker's webhooks may go to: RESTYLE_NOTIFY_HOSTS"
     body = json.dumps(payload, ensure_ascii=False).encode()
     secret = _plain(settings.notify_secret)
     headers = {webhook.SIGNATURE: webhook.sign(body, secret, int(time.time()))} if secret else {}

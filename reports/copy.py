@@ -39,9 +39,9 @@ def copy_page(run_id: str, folder: Path, *, store: Store, workspace: Workspace, 
     folder.mkdir(parents=True, exist_ok=True)
 
     def fetch(name: str) -> None:
-        found = store.find(workspace.run(run_id, FOLDER, name))
-        if found is not None:
-            (pictures / name).write_bytes(found.data)
+        stored = store.find(workspace.run(run_id, FOLDER, name))
+        if stored is not None:
+            (pictures / name).write_bytes(stored.data)
 
     if names:
         pictures.mkdir(exist_ok=True)

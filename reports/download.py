@@ -22,7 +22,7 @@ from typing import Literal
 
 from producers.manifest import listing
 from producers.runs.outcomes import Rows
-from producers.runs.statistics import SUSPECT, is_wanted, outcome_word
+from producers.runs.statistics import SUSPECT, is_selected, outcome_word
 from restyle.keys import escape, sample_uri
 from restyle.models import Job, Outcome, Run
 from restyle.s3.store import Head, Store
@@ -58,7 +58,7 @@ class Downloaded:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PlannedCopy:
     """One picture to copy; `path` is relative to the folder, `uri` empty where the job has no output."""
 
     job: Job
@@ -106,10 +106,10 @@ def download(  # noqa: PLR0913 - a copy's choices are independent, and all but t
     """
     directory.mkdir(parents=True, exist_ok=True)
     folder = Folder(directory.resolve(), store)
-    wanted = (
+    chosen = (
         picture
         for job, outcome in rows()
-        if is_wanted(outcome, statuses)
+        if is_selected(outcome, statuses)
         and (variants is None or job.variant in variants)
         and (only_ids is None or job.id in only_ids)
         for picture in pictures(run, job, outcome, left_out=SUSPECT not in statuses)
@@ -117,7 +117,7 @@ def download(  # noqa: PLR0913 - a copy's choices are independent, and all but t
     pool = ThreadPoolExecutor(threads, thread_name_prefix="download")
     waiting: deque[Future[Downloaded]] = deque()
     try:
-        for picture in wanted:
+        for picture in chosen:
             waiting.append(pool.submit(folder.take, picture))
             if len(waiting) >= threads * 4:
                 yield waiting.popleft().result()
@@ -127,7 +127,7 @@ def download(  # noqa: PLR0913 - a copy's choices are independent, and all but t
         pool.shutdown(cancel_futures=True)
 
 
-def pictures(run: Run, job: Job, outcome: Outcome | None, *, left_out: bool) -> Iterator[Wanted]:
+def pictures(run: Run, job: Job, outcome: Outcome | None, *, left_out: bool) -> Iterator[PlannedCopy]:
     """What to copy for a job: its samples, or one line saying that there are none."""
     outputs = outcome.outputs if outcome else ()
     folder = "/".join(_portable(part) for part in escape(job.id).split("/"))
@@ -138,10 +138,10 @@ def pictures(run: Run, job: Job, outcome: Outcome | None, *, left_out: bool) -> 
         if run.options.naming and uri.startswith(root):
             path = "/".join(_portable(part) for part in uri.removeprefix(root).split("/"))
         fingerprint = outcome.fingerprint if outcome else ""
-        yield Wanted(job, uri, path, "", left_out and bool(outcome and outcome.suspect), fingerprint)
+        yield PlannedCopy(job, uri, path, "", left_out and bool(outcome and outcome.suspect), fingerprint)
     if not outputs:
         reason = f"no output: the job is {outcome_word(outcome)} in run {run.run_id}"
-        yield Wanted(job, "", f"{folder}/{job.variant}", reason)
+        yield PlannedCopy(job, "", f"{folder}/{job.variant}", reason)
 
 
 def _portable(segment: str) -> str:
@@ -174,31 +174,33 @@ class Folder:
                 except (ValueError, TypeError, RecursionError):  # cut off as a process died, or not ours
                     continue
 
-    def take(self, wanted: Wanted) -> Downloaded:
+    def take(self, picture: PlannedCopy) -> Downloaded:
         """Copies one picture unless it is there."""
 
         def became(state: State, size: int, reason: str, made_since: str = "") -> Downloaded:
-            job = wanted.job
-            return Downloaded(job.id, job.variant, wanted.uri, self.root / wanted.path, state, size, reason, made_since)
+            job = picture.job
+            return Downloaded(
+                job.id, job.variant, picture.uri, self.root / picture.path, state, size, reason, made_since
+            )
 
-        if not wanted.uri:
-            return became("missing", 0, wanted.reason)
-        if wanted.is_left_out:
+        if not picture.uri:
+            return became("missing", 0, picture.reason)
+        if picture.is_left_out:
             return became("suspect", 0, "looks wrong")
-        if not self._inside(wanted.path):
-            return became("refused", 0, f"{wanted.path} would lie outside the folder")
-        held = self._held(wanted.path)
-        if held and (head := self.store.head(wanted.uri)) and held == (head.etag, head.bytes):
-            return became("unchanged", head.bytes, "", wanted.made_since(head))
-        found = self.store.find(wanted.uri)
-        if found is None:
-            return became("missing", 0, f"{wanted.uri} is not there any more")
+        if not self._inside(picture.path):
+            return became("refused", 0, f"{picture.path} would lie outside the folder")
+        held = self._held(picture.path)
+        if held and (head := self.store.head(picture.uri)) and held == (head.etag, head.bytes):
+            return became("unchanged", head.bytes, "", picture.made_since(head))
+        stored = self.store.find(picture.uri)
+        if stored is None:
+            return became("missing", 0, f"{picture.uri} is not there any more")
         try:
-            self._write(wanted.path, found.data)
+            self._write(picture.path, stored.data)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             return became("refused", 0, f"{error.filename} is in the way; move it and download again")
-        self._note(wanted.path, found.etag, len(found.data))
-        return became("copied", len(found.data), "", wanted.made_since(found))
+        self._note(picture.path, stored.etag, len(stored.data))
+        return became("copied", len(stored.data), "", picture.made_since(stored))
 
     def _inside(self, path: str) -> bool:
         """Whether the file would lie in the folder, links in it followed."""

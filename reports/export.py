@@ -20,7 +20,7 @@ from producers.manifest import Entry, Manifest, Problems
 from producers.manifest.cells.formulas import unguarded
 from producers.manifest.entry import Stand
 from producers.runs.outcomes import Rows
-from producers.runs.statistics import is_wanted
+from producers.runs.statistics import is_selected
 from reports.export_rows import Product, as_products, header_like, row_like
 from restyle.errors import ConfigurationError
 from restyle.keys import normalise_id
@@ -79,7 +79,7 @@ class Outputs:
             if variant and job.variant != variant:
                 continue
             uri = outcome.outputs[0] if outcome and outcome.outputs else ""
-            why = "" if uri and is_wanted(outcome, _DONE) else "without a picture of this run"
+            why = "" if uri and is_selected(outcome, _DONE) else "without a picture of this run"
             if outcome and outcome.suspect:
                 why = "suspect"
             if marks.get(job.id) in _TAKEN_BACK:
@@ -93,8 +93,8 @@ class Outputs:
 
     def of(self, entry_id: str) -> tuple[str, str]:
         """The address of an entry's picture, or empty and why it has none."""
-        found = self._table.execute("SELECT uri, why FROM outputs WHERE id = ?", (entry_id,)).fetchone()
-        uri, why = found or ("", "without a picture of this run")
+        row = self._table.execute("SELECT uri, why FROM outputs WHERE id = ?", (entry_id,)).fetchone()
+        uri, why = row or ("", "without a picture of this run")
         return ("", why) if why else (self._address(uri), "")
 
     def _address(self, uri: str) -> str:
@@ -146,17 +146,17 @@ def _rows(
     product: Product, outputs: Outputs, done: Exported, manifest: Manifest, header: Sequence[str], like: str
 ) -> Iterator[Sequence[str]]:
     """The rows of a product that has a picture."""
-    found: list[list[str]] = []
+    columns: list[list[str]] = []
     for _, entries in product.rows:
         addresses = []
         for entry in entries:
             address, why = outputs.of(entry.id)
             done.left_out.update([why] if why else [])
             addresses.append(address)
-        found.append(addresses)
-    if not any(any(addresses) for addresses in found):
+        columns.append(addresses)
+    if not any(any(addresses) for addresses in columns):
         return
-    for number, ((cells, entries), addresses) in enumerate(zip(product.rows, found, strict=True)):
+    for number, ((cells, entries), addresses) in enumerate(zip(product.rows, columns, strict=True)):
         if like:
             made = [
                 row_like(like, entry, address, header, place)

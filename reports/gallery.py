@@ -141,8 +141,8 @@ class Gallery:
     @property
     def uris(self) -> list[str]:
         """Every picture that the page shows, once each."""
-        found = (uri for shots in self._entries.values() for uri in _pictures(shots))
-        return list(dict.fromkeys(uri for uri in found if uri))
+        listed = (uri for shots in self._entries.values() for uri in _pictures(shots))
+        return list(dict.fromkeys(uri for uri in listed if uri))
 
 
 def _pictures(shots: list[Shot]) -> Iterator[str]:

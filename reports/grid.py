@@ -73,8 +73,8 @@ class Line:
     @property
     def title(self) -> str:
         """What people call it, beside its id; empty where nothing tells."""
-        told = {name.lower(): value for name, value in self.job.meta.items()}
-        return next((told[name] for name in _TITLES if told.get(name)), "")
+        cells = {name.lower(): value for name, value in self.job.meta.items()}
+        return next((cells[name] for name in _TITLES if cells.get(name)), "")
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def gathered(run: Run, trial: Trial, rows: Iterable[Row], workspace: Workspace) 
             line.tiles[column.name] = Tile(job, workspace.job_id(job.id, job.variant), outcome, place)
     first = list(dict.fromkeys(entry for entry, _ in lines))
     ordered = sorted(lines.items(), key=lambda item: (first.index(item[0][0]), item[0][1]))
-    found = [line for _, line in ordered]
-    return Grid(run, trial, found, {column.name: _summed(column, found) for column in trial.columns})
+    in_order = [line for _, line in ordered]
+    return Grid(run, trial, in_order, {column.name: _summed(column, in_order) for column in trial.columns})
 
 
 def _summed(column: Column, lines: Sequence[Line]) -> Sums:
@@ -211,7 +211,7 @@ def body(
         more: where marks are sent to, and what of the run is possible, on the dashboard.
     """
     trial = grid.trial
-    told = {
+    facts = {
         "columns": [
             {"name": column.name, "prompt": column.prompt, "params": column.params, "differs": column.differs,
              "credits": column.credits, "seconds": grid.sums[column.name].seconds}
@@ -222,7 +222,7 @@ def body(
         "price": snapshot.get("credit_price") or 1.0, "run": grid.run.run_id, "draws": trial.draws,
     }  # fmt: skip
     return templates().get_template("grid_body.html.j2").render(
-        grid=grid, trial=trial, run=grid.run, picture=picture, original=original, snapshot=snapshot, data=told,
+        grid=grid, trial=trial, run=grid.run, picture=picture, original=original, snapshot=snapshot, data=facts,
         letters=[_letter(place) for place in range(len(trial.prompts))], more={"marks": "", "live": "", **more},
     )  # fmt: skip
 

@@ -105,7 +105,7 @@ class Mirror:
     def _copy(self, job: Job, outcome: Outcome) -> list[str]:
         if not outcome.outputs:
             return []
-        return [self._folder.take(wanted).state for wanted in pictures(self._run, job, outcome, left_out=True)]
+        return [self._folder.take(picture).state for picture in pictures(self._run, job, outcome, left_out=True)]
 
     def _ended(self, shard: int) -> Iterator[tuple[int, Row]]:
         """The jobs of an open shard that have ended."""

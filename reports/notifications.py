@@ -242,14 +242,14 @@ class Notifications:
         if notice.event == "finished":
             if run.status not in ENDED:
                 raise Untrue(f"the run is {run.status.value}")
-            found = self.store.find(self.workspace.run(run.run_id, "diff.json"))
-            more: Payload = {"changes": json.loads(found.data) if found else None}
+            stored = self.store.find(self.workspace.run(run.run_id, "diff.json"))
+            more: Payload = {"changes": json.loads(stored.data) if stored else None}
             why = self._reasons(run)
         elif notice.event in ALARMS:
             alarm = next((one for one in self._watch.alarms(run) if one.name == notice.name), None)
             if alarm is None:
                 raise Untrue("it is over by now")
-            more, why = {"reason": notice.reason, "next": alarm.next, "text": _told(run, alarm.text)}, []
+            more, why = {"reason": notice.reason, "next": alarm.next, "text": _about(run, alarm.text)}, []
         else:
             standing = [one for one in self._suspensions(run.run_id) if one.reason == notice.reason]
             if not standing or round(standing[0].since) != notice.since:
@@ -292,10 +292,10 @@ class Notifications:
 
     def _of_note(self, notice: Notice) -> tuple[Notify | None, Payload]:
         """What S3 keeps of a run that could not start."""
-        found = self.store.find(self._not_started(notice.run_id))
-        if found is None:
+        stored = self.store.find(self._not_started(notice.run_id))
+        if stored is None:
             raise Untrue("nothing is written down of it")
-        note = json.loads(found.data)
+        note = json.loads(stored.data)
         payload = {
             "schedule": note["schedule"], "at": f"{utc_now():%FT%TZ}", "text": note["text"], "status": None,
             "next": "restyle schedules check",
@@ -329,7 +329,7 @@ class Notifications:
         return self.workspace.run(run_id, "notices", f"{name}.json")
 
 
-def _told(run: Run, text: str) -> str:
+def _about(run: Run, text: str) -> str:
     """A sentence about a run."""
     return f"{run.title or 'run'} {run.run_id}: {text}"
 

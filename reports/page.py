@@ -42,8 +42,8 @@ def render(
         page: the s3:// URI of the page itself, from which links to objects of its bucket lead.
     """
     one_file = all(address.startswith("data:") for address in pictures.values())
-    found = {shot.kind for shot in gallery.shots}
-    kinds: list[tuple[str, str]] = [(kind, kind) for kind in ("succeeded", "skipped", "failed") if kind in found]
+    present = {shot.kind for shot in gallery.shots}
+    kinds: list[tuple[str, str]] = [(kind, kind) for kind in ("succeeded", "skipped", "failed") if kind in present]
     if any(shot.outcome.suspect for shot in gallery.shots):
         kinds.append(("suspect", "looks wrong"))
     environment = templates()
@@ -86,16 +86,16 @@ def relinked(page: str, link: Callable[[str], str]) -> str:
         link: the address of an object by its s3:// URI; empty for none.
     """
 
-    def other(found: re.Match[str]) -> str:
-        address = link(html.unescape(found[1]))
-        return f'data-uri="{found[1]}"' + (f' href="{html.escape(address)}"' if address else "")
+    def other(match: re.Match[str]) -> str:
+        address = link(html.unescape(match[1]))
+        return f'data-uri="{match[1]}"' + (f' href="{html.escape(address)}"' if address else "")
 
     return _LINK.sub(other, page)
 
 
 def objects_of(page: str) -> list[str]:
     """The s3:// URIs that a page links to, in the order in which `relinked` asks for them."""
-    return [html.unescape(found[1]) for found in _LINK.finditer(page)]
+    return [html.unescape(match[1]) for match in _LINK.finditer(page)]
 
 
 def policy(*, one_file: bool = False) -> str:

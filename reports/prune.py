@@ -80,10 +80,10 @@ def leftovers(runs: Iterable[Run], store: Store, workspace: Workspace) -> list[L
         return list(filter(None, pool.map(look, runs)))
 
 
-def remove(found: Sequence[Leftover], store: Store, progress: Progress) -> None:
+def remove(leftovers: Sequence[Leftover], store: Store, progress: Progress) -> None:
     """Removes it; cut off, it is gone on with by the next time."""
-    progress.forget([leftover.run.run_id for leftover in found])
+    progress.forget([leftover.run.run_id for leftover in leftovers])
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for leftover in found:
+        for leftover in leftovers:
             for _ in pool.map(store.delete, (listed.uri for listed in leftover.objects)):
                 pass

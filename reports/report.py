@@ -20,7 +20,7 @@ from typing import TextIO
 
 from producers.manifest.cells.formulas import guarded
 from producers.runs.outcomes import Row, Rows
-from producers.runs.statistics import PENDING, Tally, is_wanted
+from producers.runs.statistics import PENDING, Tally, is_selected
 from reports.gallery import Choice, Gallery
 from reports.grid import write_grid
 from reports.page import render
@@ -161,8 +161,8 @@ def slice_csv(run: Run, rows: Rows, *, workspace: Workspace, statuses: frozenset
     columns: dict[str, None] = {}
     for job, _ in rows():
         columns.update(dict.fromkeys(job.meta))
-    wanted = (row for row in rows() if is_wanted(row[1], statuses))
-    return _write_rows(run, wanted, columns, workspace, out)
+    chosen = (row for row in rows() if is_selected(row[1], statuses))
+    return _write_rows(run, chosen, columns, workspace, out)
 
 
 class _Lines:

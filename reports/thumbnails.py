@@ -56,9 +56,9 @@ class Album:
     def _make(self, uri: str) -> tuple[str, bytes | str]:
         """A picture's bytes while there is room for them in the page, else its address; empty where there is none."""
         try:
-            found = self._store.get(uri, max_bytes=images.MAX_INPUT_BYTES)
+            stored = self._store.get(uri, max_bytes=images.MAX_INPUT_BYTES)
             with self._decoding:
-                small = images.thumbnail(found.data, SIDE, quality=QUALITY)
+                small = images.thumbnail(stored.data, SIDE, quality=QUALITY)
         except (RestyleError, ValueError):  # the report is worth more than one picture in it
             return uri, b""
         with self._lock:

@@ -50,8 +50,8 @@ def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
         message = Message.model_validate(kwargs)
     except ValidationError as error:
         metrics.HINTS_DROPPED.labels("message").inc()
-        told = error.errors(include_input=False, include_url=False)[0]["msg"]
-        log.warning("message not understood", reason=printable(told, 200), version=ascii(kwargs.get("v"))[:20])
+        reason = error.errors(include_input=False, include_url=False)[0]["msg"]
+        log.warning("message not understood", reason=printable(reason, 200), version=ascii(kwargs.get("v"))[:20])
         return
     if not is_run_id(message.run_id) or message.job_id != resources.job_id(message.job):
         metrics.HINTS_DROPPED.labels("message").inc()
@@ -100,8 +100,8 @@ def _work(resources: Resources, message: Message) -> None:
         tools.fleet.hands.remove(message.job_id, token)
     outcome = ended.outcome
     # A night in which nothing has changed would write a line for each of its jobs.
-    told = log.debug if outcome.outcome is OutcomeKind.SKIPPED else log.info
-    told(outcome.outcome.value, error=outcome.error, message=outcome.message, seconds=outcome.seconds)
+    write = log.debug if outcome.outcome is OutcomeKind.SKIPPED else log.info
+    write(outcome.outcome.value, error=outcome.error, message=outcome.message, seconds=outcome.seconds)
 
 
 def _attempts(message: Message, token: str, resources: Resources) -> Ended:

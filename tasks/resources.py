@@ -67,11 +67,11 @@ class Resources:
             Dropped: there is no such run, or a newer restyle planned it, whose workers do it.
         """
         if run_id not in self._runs:
-            found = self.store.find(self.workspace.run(run_id))
-            if found is None:
+            stored = self.store.find(self.workspace.run(run_id))
+            if stored is None:
                 raise Dropped("no such run")
             try:
-                self._runs[run_id] = Run.model_validate_json(found.data)
+                self._runs[run_id] = Run.model_validate_json(stored.data)
             except ValidationError:
                 raise Dropped("its plan is of another version of restyle") from None
         return self._runs[run_id]

@@ -78,10 +78,10 @@ def _finish(resources: Resources, run_id: str) -> None:
     status = RunStatus.CANCELLED if cancelled else RunStatus.FINISHED
     ended = run.model_copy(update={"status": status, "finished": utc_now()})
     last = snapshot(ended, store=store, workspace=workspace, progress=progress, fleet=resources.tools.fleet)
-    told = last.model_copy(update={"status": status, "report": workspace.run(run_id, "report.csv")})
+    final = last.model_copy(update={"status": status, "report": workspace.run(run_id, "report.csv")})
     rows = rows_of(ended, store=store, workspace=workspace, progress=progress)
-    write_report(ended, rows, workspace=workspace, store=store, snapshot=told.model_dump(mode="json"))
+    write_report(ended, rows, workspace=workspace, store=store, snapshot=final.model_dump(mode="json"))
     write_run(ended, store=store, workspace=workspace)
     resources.notifications.finished(ended)
     progress.end(run_id, status)
-    log.info("finished", succeeded=told.succeeded, skipped=told.skipped, failed=told.failed, pending=told.pending)
+    log.info("finished", succeeded=final.succeeded, skipped=final.skipped, failed=final.failed, pending=final.pending)

@@ -196,10 +196,10 @@ class Dispatcher(threading.Thread):
 
     def _recall(self) -> None:
         """Tells a Redis that has forgotten something what S3 knows; where S3 does not tell, at the next tick."""
-        told = recall(self._feeder)
-        if told is not None:
+        doubts = recall(self._feeder)
+        if doubts is not None:
             self._feeder.look_anew()
-            log.warning("Redis has forgotten something: calls wait until all workers have told theirs", doubts=told)
+            log.warning("Redis has forgotten something: calls wait until all workers have told theirs", doubts=doubts)
 
     def _tell(self, run_id: str) -> None:
         """Has it told that a run stands still."""
@@ -289,20 +289,20 @@ class Dispatcher(threading.Thread):
             self._idle = True
             return
         failing = self._fleet.failing()
-        run_id, shard, job, made = min(candidates, key=lambda found: self._rank(found, failing))
+        run_id, shard, job, made = min(candidates, key=lambda candidate: self._rank(candidate, failing))
         if self._fleet.probe(job[1], at_once=self._idle):
             self._idle = False
             self._probed.update((made, job[1]))
             self._feeder.publish(run_id, shard, [job])
 
-    def _rank(self, found: Candidate, failing: set[str]) -> tuple[bool, int, bool, int]:
+    def _rank(self, candidate: Candidate, failing: set[str]) -> tuple[bool, int, bool, int]:
         """The order of probes: what is known to fail last, and what was tried least first."""
-        _, _, (_, job_id, _), made = found
+        _, _, (_, job_id, _), made = candidate
         return made in failing, self._probed[made], job_id in failing, self._probed[job_id]
 
     def _candidates(self) -> list[Candidate]:
         """Pending jobs that may be called but for the outage: a sample of each run, in any order."""
-        living, found = self._fleet.living_jobs, list[Candidate]()
+        living, candidates = self._fleet.living_jobs, list[Candidate]()
         for run_id in self._progress.unfinished():
             if self._progress.suspensions(run_id):
                 continue
@@ -312,9 +312,11 @@ class Dispatcher(threading.Thread):
             jobs = [(shard.shard, job) for shard in shards for job in self._feeder.hungry(run_id, shard.shard, living)]
             jobs = self._callable(run_id, jobs)
             sample = random.sample(jobs, min(len(jobs), SAMPLE))
-            found += [(run_id, shard, job, recipe(run_id, Job.model_validate_json(job[2]))) for shard, job in sample]
-        random.shuffle(found)
-        return found
+            candidates += [
+                (run_id, shard, job, recipe(run_id, Job.model_validate_json(job[2]))) for shard, job in sample
+            ]
+        random.shuffle(candidates)
+        return candidates
 
     def _callable(self, run_id: str, jobs: list[tuple[int, PlannedJob]]) -> list[tuple[int, PlannedJob]]:
         """Those that wait for no input on the web; for the others that is asked for, since fetching needs no API."""

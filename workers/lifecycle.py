@@ -66,7 +66,7 @@ class Heart(threading.Thread):
                 "troubles": self._rotation.troubles,
                 "ttl": self._settings.heartbeat_ttl,
                 "zone": self._settings.time_zone,
-                "api": self._traffic.last_minute().told(),
+                "api": self._traffic.last_minute().as_dict(),
             }
         )
 

@@ -67,9 +67,9 @@ class Lookout:
         kinds = dict(zip(names, state.ask_all(*(("TYPE", key) for key in keys)), strict=True))
         known = {name for name, kind in kinds.items() if kind not in {"none", "hash"}}
         hashes = [name for name, kind in kinds.items() if kind == "hash"]
-        found = state.ask_all(*(("HMGET", state.key("run", name), "planned", "ended") for name in hashes))
-        over = {name for name, (_, ended) in zip(hashes, found, strict=True) if ended is not None}
-        return known | {name for name, (planned, _) in zip(hashes, found, strict=True) if planned is not None}, over
+        fields = state.ask_all(*(("HMGET", state.key("run", name), "planned", "ended") for name in hashes))
+        over = {name for name, (_, ended) in zip(hashes, fields, strict=True) if ended is not None}
+        return known | {name for name, (planned, _) in zip(hashes, fields, strict=True) if planned is not None}, over
 
     def _unfinished(self, names: Iterable[str]) -> list[Run]:
         here = self._resources

@@ -81,8 +81,8 @@ class Spooler(threading.Thread):
             return False
         for job in map(Job.model_validate_json, read_plan(here.store, here.workspace, mark.run_id, int(mark.shard))):
             if here.job_id(job) == mark.job_id:
-                found = here.store.find(here.workspace.record(job.id, job.variant))
-                return found is not None and Record.read(found.data).run_id == mark.run_id
+                stored = here.store.find(here.workspace.record(job.id, job.variant))
+                return stored is not None and Record.read(stored.data).run_id == mark.run_id
         return False
 
     def hand_on(self) -> None:
@@ -114,7 +114,7 @@ class Spooler(threading.Thread):
         if not answer.record.startswith(self._resources.workspace.under("records") + "/"):
             raise ValueError(f"{answer.record} is no record of {answer.workspace}")
         try:
-            found = self._resources.store.find(answer.record)
+            stored = self._resources.store.find(answer.record)
         except RestyleError:
             return False  # then Redis has to do
-        return found is not None and Record.read(found.data).fingerprint.token == json.loads(answer.text)["made_from"]
+        return stored is not None and Record.read(stored.data).fingerprint.token == json.loads(answer.text)["made_from"]

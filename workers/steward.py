@@ -171,9 +171,9 @@ class Steward(threading.Thread):
 
     def _server(self) -> Server:
         stock_id = self._progress.stock_id()
-        told = self._state.ask("INFO", "server")
+        server = self._state.ask("INFO", "server")
         stock = self._state.ask("HGET", self._state.key("stock"), "server")
-        return Server(str(told.get("run_id") or "unnamed"), str(stock or ""), stock_id)
+        return Server(str(server.get("run_id") or "unnamed"), str(stock or ""), stock_id)
 
     def _take_stock(self, server: Server) -> None:
         """Rebuilds the runs that Redis has lost; for an empty one sums what all runs have spent."""
@@ -202,8 +202,8 @@ class Steward(threading.Thread):
         """Rebuilds a run; False where that has to wait. The embedded stack works on what its command names alone."""
         if run.status is not RunStatus.CANCELLED and (self._is_embedded or run.created < utc_now() - LONG_AGO):
             if not self._is_embedded:
-                told = {"reason": "Redis has lost it, and it is old", "next": _old(run.run_id)}
-                self._progress.note_trouble(run.run_id, json.dumps(told))
+                trouble = {"reason": "Redis has lost it, and it is old", "next": _old(run.run_id)}
+                self._progress.note_trouble(run.run_id, json.dumps(trouble))
             return self._sum_lost(run)
         done = False
         with self._troubles.of_run(run.run_id, "steward"):

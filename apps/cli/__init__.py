@@ -30,9 +30,9 @@ app = typer.Typer(
 )
 
 
-def told_version(wanted: bool) -> None:
+def print_version(is_given: bool) -> None:
     """Prints the version, which pyproject.toml alone says, and ends."""
-    if wanted:
+    if is_given:
         from importlib.metadata import version
 
         typer.echo(f"restyle {version('catalog-restyle')}")
@@ -41,7 +41,7 @@ def told_version(wanted: bool) -> None:
 
 @app.callback()
 def before_a_command(
-    _version: bool = typer.Option(False, "--version", help="Print the version.", callback=told_version, is_eager=True),
+    _version: bool = typer.Option(False, "--version", help="Print the version.", callback=print_version, is_eager=True),
 ) -> None:
     """What stands before a command."""
 

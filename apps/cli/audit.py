@@ -43,19 +43,19 @@ def audit(
         if mend:
             _refuse_unfinished(here)
         with talk.status("Looking through the workspace…"):
-            found = list(look_through(here.store, here.workspace))
-        _show(found)
-        if found and mend:
+            findings = list(look_through(here.store, here.workspace))
+        _show(findings)
+        if findings and mend:
             _refuse_unfinished(here)
             _ask(yes=yes)
             with talk.status("Mending…"):
-                mended = mend_all(found, here.store, here.workspace)
-            say(f"{len(mended):,} of {len(found):,} mended." + _stayed(found, mended))
+                mended = mend_all(findings, here.store, here.workspace)
+            say(f"{len(mended):,} of {len(findings):,} mended." + _stayed(findings, mended))
     if as_json:
-        kinds = Counter(finding.kind.value for finding in found)
+        kinds = Counter(finding.kind.value for finding in findings)
         print_json({
             "found": {kind.value: kinds[kind.value] for kind in Kind},
-            "findings": [{"kind": one.kind.value, "uri": one.uri, "detail": one.detail} for one in found],
+            "findings": [{"kind": one.kind.value, "uri": one.uri, "detail": one.detail} for one in findings],
             "mended": len(mended),
         })  # fmt: skip
 
@@ -72,16 +72,16 @@ def _refuse_unfinished(here: Session) -> None:
         )
 
 
-def _stayed(found: list[Finding], mended: list[str]) -> str:
-    return "" if len(found) == len(mended) else " What restyle has not made, or is in order by now, stays as it is."
+def _stayed(findings: list[Finding], mended: list[str]) -> str:
+    return "" if len(findings) == len(mended) else " What restyle has not made, or is in order by now, stays as it is."
 
 
-def _show(found: list[Finding]) -> None:
-    if not found:
+def _show(findings: list[Finding]) -> None:
+    if not findings:
         say("Records, pictures and the index agree.")
         return
     for kind, (what, then) in _TOLD.items():
-        ours = [finding for finding in found if finding.kind is kind]
+        ours = [finding for finding in findings if finding.kind is kind]
         if not ours:
             continue
         say(f"{len(ours):,} {what}; with --mend they are {then}:", "yellow")

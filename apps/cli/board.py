@@ -96,24 +96,24 @@ def _lines(pace: Pace, price: float, clock: Callable[[], float] = time.monotonic
 
 def facts(now: Snapshot, pace: Pace, price: float) -> list[str]:
     """The numbers of a moment, as short phrases."""
-    said = [f"{now.succeeded:,} succeeded"]
+    parts = [f"{now.succeeded:,} succeeded"]
     if now.skipped:
-        said.append(f"{now.skipped:,} skipped" + (f" ({now.reused:,} reused)" if now.reused else ""))
+        parts.append(f"{now.skipped:,} skipped" + (f" ({now.reused:,} reused)" if now.reused else ""))
     if now.failed:
-        said.append(f"{now.failed:,} failed")
+        parts.append(f"{now.failed:,} failed")
     if now.suspect:
-        said.append(f"{now.suspect:,} suspect")
+        parts.append(f"{now.suspect:,} suspect")
     if now.invalid:
-        said.append(f"{now.invalid:,} invalid")
+        parts.append(f"{now.invalid:,} invalid")
     if now.status is RunStatus.RUNNING and now.pending:
-        said += [f"{pace.per_minute:,.0f} a minute", f"{pace.left(now.pending)} left", f"{now.in_flight} in flight"]
-    said.append("spent " + credits_text(now.credits_spent, price))
+        parts += [f"{pace.per_minute:,.0f} a minute", f"{pace.left(now.pending)} left", f"{now.in_flight} in flight"]
+    parts.append("spent " + credits_text(now.credits_spent, price))
     if now.credits_left is not None:
-        said.append(f"{amount(now.credits_left)} left on the account")
-    said += [f"{brake.variant} stopped: {brake.reason}" for brake in now.braked if not now.suspension]
+        parts.append(f"{amount(now.credits_left)} left on the account")
+    parts += [f"{brake.variant} stopped: {brake.reason}" for brake in now.braked if not now.suspension]
     if now.suspension:
-        said.append(f"suspended: {now.suspension.reason}")
-    return said
+        parts.append(f"suspended: {now.suspension.reason}")
+    return parts
 
 
 # -- the board of one moment --------------------------------------------------------------------------------

@@ -24,11 +24,11 @@ _TOLD = {
 def compared(plan: Draft, here: Session) -> tuple[Draft, Diff]:
     """The draft with its exact estimate, and how its jobs are sorted."""
     with talk.status("Comparing with what is done…"):
-        told = compare(plan, store=here.store, workspace=here.workspace, settings=here.settings)
-    return with_diff(plan, told, here.settings), told
+        diff = compare(plan, store=here.store, workspace=here.workspace, settings=here.settings)
+    return with_diff(plan, diff, here.settings), diff
 
 
-def show_diff(told: Diff, settings: Settings) -> None:
+def show_diff(diff: Diff, settings: Settings) -> None:
     """The kinds of change in a table, on stderr."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("")
@@ -36,8 +36,8 @@ def show_diff(told: Diff, settings: Settings) -> None:
     table.add_column("cost", justify="right")
     table.add_column("for example", style="dim", overflow="ellipsis", no_wrap=True, max_width=60)
     for change, words in _TOLD.items():
-        group = told.groups[change]
-        if change is Change.REMOVED and told.since is None:
+        group = diff.groups[change]
+        if change is Change.REMOVED and diff.since is None:
             continue
         if change is Change.MISSING and not group.jobs:
             continue
@@ -45,9 +45,9 @@ def show_diff(told: Diff, settings: Settings) -> None:
         cost = "free" if is_free else credits_text(group.credits, settings.credit_price)
         table.add_row(words, f"{group.jobs:,}", cost if group.jobs else "", " ".join(group.examples[:3]))
     talk.print(table)
-    if told.groups[Change.MISSING].jobs:
+    if diff.groups[Change.MISSING].jobs:
         say("warning: jobs whose input is missing will fail, without a call", "yellow")
-    if told.since:
-        say(f"Removed is what {told.since} had and this manifest has no longer; its outputs stay.", "dim")
-    if not told.exact:
+    if diff.since:
+        say(f"Removed is what {diff.since} had and this manifest has no longer; its outputs stay.", "dim")
+    if not diff.exact:
         say("warning: results of a run since were pruned; what it did again is not seen here", "yellow")

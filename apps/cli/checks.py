@@ -32,7 +32,7 @@ class Finding:
 
     name: str
     ok: bool
-    told: str
+    detail: str
     advice: str = ""
 
 
@@ -76,8 +76,8 @@ def spooled(settings: Settings) -> Iterator[Finding]:
     """Paid answers on this machine's disk; nothing where there are none, as nearly always."""
     spool = open_spool(settings)
     if waiting := spool.waiting():
-        told = f"paid answers that neither S3 nor Redis took lie in {spool.folder}: {len(waiting)}"
-        yield Finding("spool", False, told, "start a worker here, with this RESTYLE_HOME: it stores them")
+        sentence = f"paid answers that neither S3 nor Redis took lie in {spool.folder}: {len(waiting)}"
+        yield Finding("spool", False, sentence, "start a worker here, with this RESTYLE_HOME: it stores them")
 
 
 def _look(name: str, look: Callable[[], str], advice: str) -> Finding:
@@ -87,14 +87,14 @@ def _look(name: str, look: Callable[[], str], advice: str) -> Finding:
         return Finding(name, False, error.message, _of_the_way(error.message) or getattr(error, "next", "") or advice)
 
 
-def _of_the_way(told: str) -> str:
+def _of_the_way(detail: str) -> str:
     """What to do about a fault that lies on the way rather than at its end; empty where it does not."""
-    if "certificate verify failed" in told:
+    if "certificate verify failed" in detail:
         return (
             "nobody who is trusted here vouches for what answers, which may be your company's proxy: set SSL_CERT_FILE"
             " to a PEM file that has its authority's certificate too, here and where workers are started"
         )
-    if "the proxy" in told:
+    if "the proxy" in detail:
         return "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, here and where workers are started"
     return ""
 

@@ -91,20 +91,20 @@ class Commands(TyperGroup):
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        for name, (_module, told) in COMMANDS.items():
+        for name, (_module, words) in COMMANDS.items():
             panel = panel_of(name, panels.COMMANDS)
-            command = TyperCommand(name, help=told, rich_markup_mode=self.rich_markup_mode, rich_help_panel=panel)
+            command = TyperCommand(name, help=words, rich_markup_mode=self.rich_markup_mode, rich_help_panel=panel)
             self.add_command(command)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the words begin with, from its module, and the words behind its name."""
-        name, found, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name and found else found, rest
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and command else command, rest
 
 
 def load(name: str) -> Any:
     """A command as its module has it."""
-    module, _told = COMMANDS[name]
+    module, _help = COMMANDS[name]
     group = typer.Typer(rich_markup_mode=MARKUP)
     import_module(f"apps.cli.{module}").add_to(group)
     command = typer.main.get_group(group).commands[name]

@@ -38,19 +38,19 @@ def costs(
     with session(options.settings_from(sandbox=sandbox)) as here, talk.status("Summing up…"):
         runs = read_runs(run_ids(here.store, here.workspace), here.store, here.workspace)
         zone = known_zone(Periods(here.state).zone() or here.settings.time_zone)
-        told = spending(
+        spent = spending(
             (run for run in runs if having.items() <= run.labels.items()), by,
             store=here.store, workspace=here.workspace, zone=zone, since=since,
         )  # fmt: skip
     price = here.settings.credit_price
     if as_json:
-        groups = [{by.value: name, **_numbers(cost, price)} for name, cost in _sorted(told, by)]
-        print_json({"by": by.value, "zone": zone, "costs": groups, "total": _numbers(told.total, price)})
+        groups = [{by.value: name, **_numbers(cost, price)} for name, cost in _sorted(spent, by)]
+        print_json({"by": by.value, "zone": zone, "costs": groups, "total": _numbers(spent.total, price)})
     elif as_csv:
-        _print_csv(told, by, price)
+        _print_csv(spent, by, price)
     else:
-        _print_table(told, by, price)
-    _say_what_is_missing(told)
+        _print_table(spent, by, price)
+    _say_what_is_missing(spent)
 
 
 def _check_date(text: str) -> None:
@@ -62,10 +62,10 @@ def _check_date(text: str) -> None:
         raise ConfigurationError(f"--since {text}: write it like 2026-01-31") from None
 
 
-def _sorted(told: Spending, by: By) -> list[tuple[str, Cost]]:
+def _sorted(spent: Spending, by: By) -> list[tuple[str, Cost]]:
     """The groups: those of time in their order, others by what they cost."""
     in_time = by in {By.DAY, By.MONTH, By.RUN}
-    ranked = sorted(told.groups.items(), key=lambda item: item[0])
+    ranked = sorted(spent.groups.items(), key=lambda item: item[0])
     return ranked if in_time else sorted(ranked, key=lambda item: -item[1].credits - item[1].in_doubt)
 
 
@@ -76,14 +76,14 @@ def _numbers(cost: Cost, price: float) -> dict[str, float]:
     return {"pictures": cost.pictures, "credits": credits, "in_doubt": in_doubt, "dollars": dollars}
 
 
-def _print_csv(told: Spending, by: By, price: float) -> None:
+def _print_csv(spent: Spending, by: By, price: float) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([by.value, *_numbers(Cost(), price)])
-    for name, cost in _sorted(told, by):
+    for name, cost in _sorted(spent, by):
         writer.writerow([name, *_numbers(cost, price).values()])
 
 
-def _print_table(told: Spending, by: By, price: float) -> None:
+def _print_table(spent: Spending, by: By, price: float) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -91,23 +91,23 @@ def _print_table(told: Spending, by: By, price: float) -> None:
     table.add_column(by.value, overflow="fold")
     for title in ("pictures", "credits", "in doubt", "dollars"):
         table.add_column(title, justify="right", no_wrap=True)
-    rows = _sorted(told, by)
-    for name, cost in [*rows, ("total", told.total)]:
+    rows = _sorted(spent, by)
+    for name, cost in [*rows, ("total", spent.total)]:
         figures = _numbers(cost, price)
         cells = [f"{cost.pictures:,}", *(amount(figures[title]) for title in ("credits", "in_doubt", "dollars"))]
         table.add_row(Text(name), *cells, style="bold" if name == "total" and len(rows) > 1 else "")
     out.print(table)
 
 
-def _say_what_is_missing(told: Spending) -> None:
+def _say_what_is_missing(spent: Spending) -> None:
     """What the sums do not have, and what they have twice."""
-    if told.total.in_doubt:
+    if spent.total.in_doubt:
         say("In doubt: calls whose answers were lost, at the price that budgets count; the account says whether they"
             " were billed.", "dim")  # fmt: skip
-    if told.under_way:
-        count = f"{len(told.under_way):,} run{'s are' if len(told.under_way) > 1 else ' is'}"
+    if spent.under_way:
+        count = f"{len(spent.under_way):,} run{'s are' if len(spent.under_way) > 1 else ' is'}"
         say(f"{count} under way: what is not closed of them yet is not in these sums.", "yellow")
-    for run_id, why in told.unread.items():
+    for run_id, why in spent.unread.items():
         say(f"Run {run_id} is not in these sums, or not whole: {why}", "yellow")
-    if sum(cost.credits for cost in told.groups.values()) > told.total.credits + 0.01:
+    if sum(cost.credits for cost in spent.groups.values()) > spent.total.credits + 0.01:
         say("A run with several labels counts for each of them, and once in the total.", "dim")

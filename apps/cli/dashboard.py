@@ -110,13 +110,13 @@ class Page:
 
 
 @contextmanager
-def beside(settings: Settings, *, wanted: bool) -> Iterator[Page]:
+def beside(settings: Settings, *, is_shown: bool) -> Iterator[Page]:
     """Serves the page of these settings on loopback, in a thread, for as long as this lasts.
 
     Raises:
         ConfigurationError: RESTYLE_DASHBOARD_TOKEN is too short.
     """
-    if not wanted:
+    if not is_shown:
         yield Page()
         return
     from apps.dashboard.identity import check_access

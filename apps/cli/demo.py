@@ -38,7 +38,7 @@ def demo(
     request = options.request_from(
         str(examples / "catalog.csv"), variants=str(examples / "variants.json"), overwrite=True
     )
-    with session(settings, worker=True) as here, beside(settings, wanted=dashboard) as page:
+    with session(settings, worker=True) as here, beside(settings, is_shown=dashboard) as page:
         plan = open_draft(request, settings, here)
         run = begin(request, plan, here, yes=True, new=False, detach=False)
         code = follow.to_the_end(run, here, as_json=False)

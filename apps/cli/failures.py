@@ -25,14 +25,14 @@ def reasons(now: Snapshot, here: Session) -> list[Reason]:
         return []
 
 
-def tell(found: Sequence[Reason], now: Snapshot, say: Callable[[str], None]) -> None:
+def tell(reasons: Sequence[Reason], now: Snapshot, say: Callable[[str], None]) -> None:
     """Says each reason with some of its jobs; below, what helps, once for each error."""
-    for reason in found[:TOLD]:
+    for reason in reasons[:TOLD]:
         what = f"{reason.error}: {reason.message}" if reason.message else reason.error
         more = ", …" if reason.count > len(reason.examples) else ""
         say(f"{reason.count:,} failed, {what} ({', '.join(reason.examples)}{more})")
-    if len(found) > TOLD:
-        say(f"and {sum(reason.count for reason in found[TOLD:]):,} failed for {len(found) - TOLD:,} other reasons")
-    if found and now.ended:
-        for code in dict.fromkeys(reason.error for reason in found[:TOLD]):
+    if len(reasons) > TOLD:
+        say(f"and {sum(reason.count for reason in reasons[TOLD:]):,} failed for {len(reasons) - TOLD:,} other reasons")
+    if reasons and now.ended:
+        for code in dict.fromkeys(reason.error for reason in reasons[:TOLD]):
             say(f"next ({code}): {after_failure(code, now.run_id)}")

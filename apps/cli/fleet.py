@@ -63,7 +63,7 @@ def doctor(sandbox: options.Sandbox = False, as_json: options.Json = False) -> N
         table = Table.grid(padding=(0, 2))
         for finding in findings:
             mark = "[green]ok[/]" if finding.ok else "[bold red]fault[/]"
-            table.add_row(mark, f"[bold]{finding.name}[/]", finding.told)
+            table.add_row(mark, f"[bold]{finding.name}[/]", finding.detail)
             if finding.advice:
                 table.add_row("", "", f"[yellow]{finding.advice}[/]")
         out.print(table)
@@ -76,17 +76,17 @@ def config(
 ) -> None:
     """Print every setting with where it comes from; secrets are masked."""
     settings = options.settings_from()
-    wanted = [name for name in names() if not changed or settings.source(name) != "default"]
+    listed = [name for name in names() if not changed or settings.source(name) != "default"]
     if as_json:
-        print_json({name: {"value": shown(settings, name), "source": settings.source(name)} for name in wanted})
+        print_json({name: {"value": shown(settings, name), "source": settings.source(name)} for name in listed})
         return
-    if not wanted:
+    if not listed:
         say("Every setting has its default.")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("setting", "value", "source"):
         table.add_column(title, overflow="fold")
-    for name in wanted:
+    for name in listed:
         source = settings.source(name)
         table.add_row(name, str(shown(settings, name)), source, style="" if source != "default" else "dim")
     out.print(table)

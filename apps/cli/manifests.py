@@ -116,7 +116,7 @@ def run(
         then_ask=then_ask, max_duration=max_duration, priority=priority, name=name, labels=labels,
     )  # fmt: skip
     plan = open_draft(request, settings)
-    with session(settings, worker=True, detach=detach) as here, beside(settings, wanted=dashboard) as page:
+    with session(settings, worker=True, detach=detach) as here, beside(settings, is_shown=dashboard) as page:
         run = begin(request, plan, here, yes=yes, new=new, detach=detach)
         if detach:
             follow.print_submitted(run, here, as_json=as_json)
@@ -197,22 +197,22 @@ def plan(
         read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template, namespace=namespace),
         check_inputs=check_inputs,
     )  # fmt: skip
-    made, told = open_draft(request, settings), None
+    made, changes = open_draft(request, settings), None
     if made is None or diff:
         with session(settings) as here:
             made = made or open_draft(request, here.settings, here)
             assert made is not None
             made, _ = looked_into(made, here)
             if diff:
-                made, told = compared(made, here)
+                made, changes = compared(made, here)
     else:
         made = looked_into_alone(made, settings)
     if as_json:
-        print_json(plan_object(made, settings) | ({"diff": told.as_json()} if told else {}))
+        print_json(plan_object(made, settings) | ({"diff": changes.as_json()} if changes else {}))
     else:
         show_draft(made, settings)
-        if told:
-            show_diff(told, settings)
+        if changes:
+            show_diff(changes, settings)
         say("Nothing was spent, uploaded or queued.", "dim")
 
 

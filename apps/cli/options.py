@@ -208,13 +208,13 @@ def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
     Raises:
         ConfigurationError: one has no `=`.
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise ConfigurationError(f"{option} {text}: write it as name=value")
-        found[name.strip()] = value
-    return found
+        values[name.strip()] = value
+    return values
 
 
 def labels_from(texts: Sequence[str] | None) -> dict[str, str]:
@@ -237,9 +237,9 @@ def finish_time(duration: str | None) -> datetime | None:
     """
     if duration is None:
         return None
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", duration.strip())
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", duration.strip())
     seconds = (
-        sum(int(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+        sum(int(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
     )
     if not seconds:
         raise ConfigurationError(f"--max-duration {duration}: write it like 90m, 6h30m or 45s")
@@ -287,13 +287,13 @@ def read_ids(file: str | None) -> frozenset[str] | None:
         text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--only-ids {file}: cannot be read: {error}") from None
-    found = set()
+    ids = set()
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             try:
-                found.add(normalise_id(line))
+                ids.add(normalise_id(line))
             except ValueError as reason:
                 raise ConfigurationError(f"--only-ids {file}:{number}: {reason}") from None
-    if not found:
+    if not ids:
         raise ConfigurationError(f"--only-ids {file}: has no ids; write one a line")
-    return frozenset(found)
+    return frozenset(ids)

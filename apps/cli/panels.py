@@ -73,10 +73,10 @@ def _talking() -> list[Any]:
     ) -> None:
         """Holds them."""
 
-    found = [param for param in typer.main.get_command(group).params if param.name in {"quiet", "verbose"}]
-    for param in found:
+    params = [param for param in typer.main.get_command(group).params if param.name in {"quiet", "verbose"}]
+    for param in params:
         param.expose_value = False
-    return found
+    return params
 
 
 def _quiet(given: bool) -> None:

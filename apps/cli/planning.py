@@ -144,7 +144,7 @@ def _compared(trial: Trial) -> str:
     """What a trial compares, in a line."""
     values = {axis: dict.fromkeys(column.differs[axis] for column in trial.columns) for axis in trial.axes}
     prompts = "1 prompt" if len(trial.prompts) == 1 else f"{len(trial.prompts):,} prompts"
-    axes = "".join(f" x {axis} {', '.join(told)}" for axis, told in values.items())
+    axes = "".join(f" x {axis} {', '.join(tried)}" for axis, tried in values.items())
     seeds = f", {trial.draws} seeds each" if trial.draws > 1 else ""
     return f"{prompts}{axes}: {len(trial.columns):,} columns{seeds}, of {trial.catalog:,} entries in all"
 

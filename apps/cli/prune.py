@@ -35,43 +35,43 @@ def prune(
     before = utc_now() - _age(older_than)
     with session(options.settings_from(sandbox=sandbox)) as here:
         with talk.status("Looking through the runs…"):
-            found = leftovers(prunable(here.control.runs(), before), here.store, here.workspace)
-        _show(found)
-        if found and not dry_run:
+            listed = leftovers(prunable(here.control.runs(), before), here.store, here.workspace)
+        _show(listed)
+        if listed and not dry_run:
             _ask(yes=yes)
             with talk.status("Removing…"):
-                remove(found, here.store, here.progress)
+                remove(listed, here.store, here.progress)
             say("Removed.")
     if as_json:
         print_json({
-            "runs": [leftover.run.run_id for leftover in found],
-            "objects": sum(len(leftover.objects) for leftover in found),
-            "bytes": sum(leftover.bytes for leftover in found),
-            "removed": bool(found) and not dry_run,
+            "runs": [leftover.run.run_id for leftover in listed],
+            "objects": sum(len(leftover.objects) for leftover in listed),
+            "bytes": sum(leftover.bytes for leftover in listed),
+            "removed": bool(listed) and not dry_run,
         })  # fmt: skip
 
 
 def _age(text: str) -> timedelta:
     """Raises ConfigurationError where the text is no age."""
-    found = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
-    if found is None:
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
+    if match is None:
         raise ConfigurationError(f"--older-than {text}: write it like 30d, 12h or 8w")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _show(found: list[Leftover]) -> None:
-    if not found:
+def _show(listed: list[Leftover]) -> None:
+    if not listed:
         say("There is nothing to remove.")
         return
-    for leftover in found[:_SHOWN]:
+    for leftover in listed[:_SHOWN]:
         run = leftover.run
-        told = f"{run.created.astimezone():%Y-%m-%d}  {run.status.value}  {len(leftover.objects):,} objects"
-        say(f"{run.run_id}  {told}, {leftover.bytes / 1e6:,.1f} MB", "dim")
-    if len(found) > _SHOWN:
-        say(f"… and {len(found) - _SHOWN:,} more runs", "dim")
-    objects, size = sum(len(leftover.objects) for leftover in found), sum(leftover.bytes for leftover in found)
+        detail = f"{run.created.astimezone():%Y-%m-%d}  {run.status.value}  {len(leftover.objects):,} objects"
+        say(f"{run.run_id}  {detail}, {leftover.bytes / 1e6:,.1f} MB", "dim")
+    if len(listed) > _SHOWN:
+        say(f"… and {len(listed) - _SHOWN:,} more runs", "dim")
+    objects, size = sum(len(leftover.objects) for leftover in listed), sum(leftover.bytes for leftover in listed)
     say(
-        f"Plans, results and notes of {len(found):,} runs: {objects:,} objects, {size / 1e6:,.1f} MB."
+        f"Plans, results and notes of {len(listed):,} runs: {objects:,} objects, {size / 1e6:,.1f} MB."
         " Outputs, records, inputs and reports stay."
     )
 

@@ -69,11 +69,11 @@ def report(
     sandbox: options.Sandbox = False,
 ) -> None:
     """Write a run's report (CSV, JSON, HTML), of the run so far where it has not ended; any slice is a manifest."""
-    wanted = checked(statuses)
+    chosen = checked(statuses)
     with session(options.settings_from(sandbox=sandbox), run=run_id) as here:
         run = here.read(here.run_id)
-        if wanted:
-            count = slice_csv(run, here.rows(run), workspace=here.workspace, statuses=wanted, out=sys.stdout)
+        if chosen:
+            count = slice_csv(run, here.rows(run), workspace=here.workspace, statuses=chosen, out=sys.stdout)
             say(f"{count:,} jobs", "dim")
             return
         if xlsx:
@@ -92,8 +92,8 @@ def report(
             if run.trial:
                 say(f"The grid: {copy_grid(run.run_id, to, store=here.store, workspace=here.workspace)}")
         if as_json:
-            told = {"csv": links.csv, "html": links.html, "json": links.json}
-            print_json(now.model_dump(mode="json") | {"links": told})
+            shown = {"csv": links.csv, "html": links.html, "json": links.json}
+            print_json(now.model_dump(mode="json") | {"links": shown})
         else:
             grid = (here.workspace.run(run.run_id, GRID),) if run.trial else ()
             for uri in (*grid, links.html, links.csv, links.json):

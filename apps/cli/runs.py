@@ -219,15 +219,15 @@ def retry(
     as_json: options.Json = False,
 ) -> None:
     """Run the failed jobs of a run again, as they were planned, in a new run."""
-    wanted = Slice(frozenset(statuses), frozenset(errors), options.read_ids(only_ids), unreadable)
-    wanted.check()
+    chosen = Slice(frozenset(statuses), frozenset(errors), options.read_ids(only_ids), unreadable)
+    chosen.check()
     settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm)
     with session(settings, worker=True, run=run_id, detach=detach) as here:
         old = here.read(here.run_id)
         if old.status not in ENDED:
             say(f"Run {old.run_id} is not over yet; to go on with it: restyle resume {old.run_id}", "red")
             sys.exit(2)
-        plan = retry_draft(old, here.rows(old), wanted, here.settings, workspace=here.workspace, store=here.store)
+        plan = retry_draft(old, here.rows(old), chosen, here.settings, workspace=here.workspace, store=here.store)
         if not plan.jobs:
             for warning in plan.warnings:
                 say(f"warning: {warning}", "yellow")

@@ -61,7 +61,7 @@ def beat(sandbox: options.Sandbox = False) -> None:
     """Start the runs of restyle.toml's schedules when they are due, until told to stop; any number may run at once."""
     settings = options.settings_from(sandbox=sandbox)
     if settings.health_address is None:  # a beat that tells the fleet's figures is of use without a schedule too
-        wanted(settings)
+        chosen_schedules(settings)
     if not is_embedded(settings):
         command = [*COMMAND, "--loglevel", settings.log_level]
         os.execve(sys.executable, command, environments.of_beat(settings))  # noqa: S606 - becomes the beat
@@ -90,7 +90,7 @@ def _mind(settings: Settings) -> int:
         process.wait(10)
 
 
-def wanted(settings: Settings, name: str | None = None) -> tuple[Schedule, ...]:
+def chosen_schedules(settings: Settings, name: str | None = None) -> tuple[Schedule, ...]:
     """The schedules, or the one of this name.
 
     Raises:
@@ -98,11 +98,11 @@ def wanted(settings: Settings, name: str | None = None) -> tuple[Schedule, ...]:
     """
     if not settings.schedule:
         raise ConfigurationError(f"{config_path()} has no [[schedule]]; docs/guides/nightly.md shows one")
-    found = tuple(schedule for schedule in settings.schedule if name in {None, schedule.name})
-    if not found:
+    chosen = tuple(schedule for schedule in settings.schedule if name in {None, schedule.name})
+    if not chosen:
         known = ", ".join(schedule.name for schedule in settings.schedule)
         raise ConfigurationError(f"{config_path()} has no schedule {name}; there are: {known}")
-    return found
+    return chosen
 
 
 # -- restyle schedules -------------------------------------------------------------------------------------
@@ -125,14 +125,14 @@ def schedules(context: typer.Context, as_json: options.Json = False, sandbox: op
         waiting = Firings(here.state).waiting()
     now = datetime.now(UTC)
     if as_json:
-        told = [_object(schedule, settled, now, nights[schedule.name]) for schedule, settled in rows]
-        print_json({"schedules": told, "waiting": waiting})
+        objects = [_object(schedule, settled, now, nights[schedule.name]) for schedule, settled in rows]
+        print_json({"schedules": objects, "waiting": waiting})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("schedule", "cron", "time zone", "next", "last", "how"):
         table.add_column(title, no_wrap=title != "how", overflow="fold")
     for schedule, settled in rows:
-        table.add_row(schedule.name, schedule.cron, schedule.time_zone, _local(schedule, now), *_told(settled))
+        table.add_row(schedule.name, schedule.cron, schedule.time_zone, _local(schedule, now), *_last_firing(settled))
     out.print(table)
     for schedule, _ in rows:
         _show_nights(schedule, nights[schedule.name])
@@ -175,7 +175,7 @@ def _local(schedule: Schedule, now: datetime) -> str:
     return f"{next(upcoming(schedule, now)).astimezone(schedule.zone):%Y-%m-%d %H:%M %z}"
 
 
-def _told(settled: Settled | None) -> tuple[str, str]:
+def _last_firing(settled: Settled | None) -> tuple[str, str]:
     if settled is None:
         return "", ""
     return settled.run_id, settled.ending.value.replace("_", " ") + (f": {settled.detail}" if settled.detail else "")
@@ -200,7 +200,7 @@ def run_now(
 ) -> None:
     """Fire a schedule now, as if its time had come; prints the run's id once it is planned."""
     settings = options.settings_from(sandbox=sandbox)
-    (schedule,) = wanted(settings, name)
+    (schedule,) = chosen_schedules(settings, name)
     own = [f"{label}={value}" for label, value in schedule.labels.items()]
     with_more = options.labels_from([*own, *(labels or ())])
     with session(settings, worker=True) as here:
@@ -226,15 +226,15 @@ def _code(settled: Settled | None) -> int:
 
 def settle(run_id: str, name: str, here: Session) -> Settled | None:
     """Waits until a firing is settled; None where it stays in the queue, behind an earlier run or without a worker."""
-    firings, said = Firings(here.state), time.monotonic() + LONELY
+    firings, lonely_from = Firings(here.state), time.monotonic() + LONELY
     while firings.is_waiting(run_id):
-        if time.monotonic() > said:
+        if time.monotonic() > lonely_from:
             if not any(beat is not None for beat in here.fleet.workers().values()):
                 say("No worker is running; it is planned when one comes. Start one: restyle worker", "yellow")
                 return None
             if firings.planner(run_id) is None:
                 return None
-            said = float("inf")
+            lonely_from = float("inf")
             say("It is being planned…", "dim")
         time.sleep(0.1)
     settled = firings.last().get(name)
@@ -246,7 +246,7 @@ def check(sandbox: options.Sandbox = False) -> None:
     settings = options.settings_from(sandbox=sandbox)
     wrong = 0
     with session(settings) as here:
-        for schedule in wanted(settings):
+        for schedule in chosen_schedules(settings):
             firing = fire(schedule, datetime.now(UTC), here.settings)
             out.print(f"[bold]{schedule.name}[/]  {schedule.cron} ({schedule.time_zone})")
             times = [f"{moment.astimezone(schedule.zone):%a %Y-%m-%d %H:%M %z}" for moment in _next(schedule)]

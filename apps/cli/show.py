@@ -48,8 +48,8 @@ def show(
     """Tell the story of a job: how it ended in each run, its calls and times, its record, and its picture."""
     with session(options.settings_from(sandbox=sandbox), run=run_id) as here:
         for view in [here] if run_id else here.sides:
-            if found := stories(view, named, variant, here.run_id):
-                tell(found, view, as_json=as_json, picture=picture)
+            if listed := stories(view, named, variant, here.run_id):
+                tell(listed, view, as_json=as_json, picture=picture)
                 return
     where = f"run {run_id}" if run_id else f"the records and the last {RUNS} runs; --run RUN looks into another one"
     say(
@@ -64,16 +64,16 @@ def stories(here: Session, named: str, variant: str | None, run_id: str) -> list
     return Search(here.store, here.workspace, here.progress.outcomes).stories(named, runs, variant)
 
 
-def tell(found: list[Story], here: Session, *, as_json: bool, picture: bool) -> None:
+def tell(listed: list[Story], here: Session, *, as_json: bool, picture: bool) -> None:
     """Prints the stories."""
     if as_json:
-        print_json({"jobs": [_as_json(story) for story in found]})
+        print_json({"jobs": [_as_json(story) for story in listed]})
         return
-    for place, story in enumerate(found):
+    for place, story in enumerate(listed):
         if place:
             out.print()
         out.print(heading(story))
-        out.print(told(fields(story, here), wrapped=out.is_terminal))
+        out.print(table_of(fields(story, here), wrapped=out.is_terminal))
         if story.chapters:
             out.print(Text("  in these runs", style="dim"))
             for chapter in story.chapters:
@@ -86,12 +86,12 @@ def heading(story: Story) -> Text:
     """Which job it is, and how it stands."""
     state = outcome_word(story.chapters[0].outcome) if story.chapters else "succeeded"
     text = Text.assemble((story.id, "bold"), " · ", (story.variant, "bold"), "  ", (state, _STYLES.get(state, "")))
-    if story.record and (why := quality.told(story.record.marks.suspect)):
+    if story.record and (why := quality.in_words(story.record.marks.suspect)):
         text.append(f"  {why}", "yellow")
     return text
 
 
-def told(rows: Iterator[Field], *, wrapped: bool) -> Table | Text:
+def table_of(rows: Iterator[Field], *, wrapped: bool) -> Table | Text:
     """Names and what is told of them: on a terminal wrapped beside its name, elsewhere a line each."""
     if not wrapped:
         return Text("\n").join(Text(f"  {name:<11} {text}") for name, text in rows)
@@ -127,8 +127,8 @@ def fields(story: Story, here: Session) -> Iterator[Field]:
     paid = [chapter.outcome.credits for chapter in story.chapters if chapter.outcome and chapter.outcome.credits]
     if len(paid) > 1:
         yield "in all", f"{credits_text(sum(paid), here.settings.credit_price)} in {len(paid)} of the runs below"
-    if told := record.reused_from:
-        yield "reused", f"the result of {told.id}/{told.variant} in run {told.run_id}"
+    if other := record.reused_from:
+        yield "reused", f"the result of {other.id}/{other.variant} in run {other.run_id}"
     for uri in record.replaced:
         yield "replaced", here.shown(uri)
     yield "record", f"{here.shown(here.workspace.record(story.id, story.variant))}, of run {record.run_id}"
@@ -163,13 +163,13 @@ def _times(record: Record) -> str:
     steps: list[tuple[str, datetime]] = [
         ("prepared and waited for its turn", times.called), ("answered", times.answered), ("stored", times.stored),
     ]  # fmt: skip
-    began, told = times.started, [f"{times.started.astimezone():%Y-%m-%d %H:%M:%S %z}"]
+    began, parts = times.started, [f"{times.started.astimezone():%Y-%m-%d %H:%M:%S %z}"]
     if times.queued:
-        told.append(f"after {(times.started - times.queued).total_seconds():.1f} s on the queue")
+        parts.append(f"after {(times.started - times.queued).total_seconds():.1f} s on the queue")
     for name, time in steps:
-        told.append(f"{name} in {max(0.0, (time - began).total_seconds()):.1f} s")
+        parts.append(f"{name} in {max(0.0, (time - began).total_seconds()):.1f} s")
         began = time
-    return ", ".join(told)
+    return ", ".join(parts)
 
 
 def line_of(chapter: Chapter) -> Text:
@@ -187,9 +187,9 @@ def line_of(chapter: Chapter) -> Text:
     facts += [f"{outcome.seconds:.1f} s"] if outcome.seconds else []
     facts += [f"{outcome.ended.astimezone():%Y-%m-%d %H:%M:%S}"] if outcome.ended else []
     text.append("  " + " · ".join(facts), "dim")
-    for said in (outcome.message, outcome.warning):
-        if said:
-            text.append(f"\n      {said}", "yellow")
+    for sentence in (outcome.message, outcome.warning):
+        if sentence:
+            text.append(f"\n      {sentence}", "yellow")
     if chapter.doubt:
         text.append(f"\n      a call of it may have been paid for: {chapter.doubt.get('error', '')}", "yellow")
     return text
@@ -200,13 +200,13 @@ def _pictures(story: Story, here: Session) -> list[bytes]:
     record, job = story.record, story.job
     uris = [record.input.uri if record else job.image if job else ""]
     uris += [output.uri for output in record.outputs[:1]] if record else []
-    found = []
+    pictures = []
     for uri in filter(posixpath.basename, uris):
         try:
-            found.append(images.thumbnail(here.store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, SIDE))
+            pictures.append(images.thumbnail(here.store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, SIDE))
         except (RestyleError, ValueError):
             continue
-    return found
+    return pictures
 
 
 def _as_json(story: Story) -> dict[str, object]:

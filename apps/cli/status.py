@@ -66,12 +66,12 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
     holder = here.holding.holder()
     if as_json:
         notes = [note_of(reason, sandbox=here.settings.sandbox).model_dump(mode="json") for reason in suspended]
-        found = [now.model_dump(mode="json") for now in unfinished]
+        listed = [now.model_dump(mode="json") for now in unfinished]
         redis = {"refuses": refusal.message, "next": refusal.next} if refusal else None
         left = here.fleet.credits_left()
         print_json(
             {
-                "workers": workers, "suspension": notes, "redis": redis, "credits_left": left, "runs": found,
+                "workers": workers, "suspension": notes, "redis": redis, "credits_left": left, "runs": listed,
                 "troubles": unseen, "holder": as_object(holder),
             }
         )  # fmt: skip
@@ -104,15 +104,15 @@ def fleet_status(here: Session, *, as_json: bool) -> None:
 
 def standing(here: Session) -> tuple[list[Snapshot], dict[str, dict[str, str]]]:
     """The runs that have not ended, and those that cannot be read, with why; none keeps the others from being shown."""
-    unseen, found = here.progress.troubles(), []
+    unseen, seen = here.progress.troubles(), []
     for run in here.control.unfinished():
         now, why = legible_snapshot(here, run)
         if now is None:
             unseen.setdefault(run.run_id, {"reason": why, "next": f"end it: restyle cancel {run.run_id}"})
         else:
-            found.append(now)
+            seen.append(now)
             unseen.pop(run.run_id, None)
-    return found, unseen
+    return seen, unseen
 
 
 def legible_snapshot(here: Session, run: Run) -> tuple[Snapshot | None, str]:
@@ -141,9 +141,9 @@ def other_zones(here: Session) -> str:
     }  # fmt: skip
     if not zone or not others:
         return ""
-    told = ", ".join(f"{name} ({other})" for name, other in sorted(others.items()))
+    names = ", ".join(f"{name} ({other})" for name, other in sorted(others.items()))
     return (
-        f"Days and months of budgets are counted in {zone}, and these workers have another RESTYLE_TIME_ZONE: {told}."
+        f"Days and months of budgets are counted in {zone}, and these workers have another RESTYLE_TIME_ZONE: {names}."
         " Set it alike for all workers, and restart them"
     )
 

@@ -87,7 +87,7 @@ def try_out(
         trial=TrialRequest(tuple(prompt), prompts, tuple(axis), entries, seeds),
     )  # fmt: skip
     plan = open_draft(request, settings)
-    with session(settings, worker=True, detach=detach) as here, beside(settings, wanted=dashboard) as page:
+    with session(settings, worker=True, detach=detach) as here, beside(settings, is_shown=dashboard) as page:
         run = begin(request, plan, here, yes=yes, new=new, detach=detach)
         if detach:
             follow.print_submitted(run, here, as_json=as_json)

@@ -97,11 +97,11 @@ class Feeder:
             else:
                 still_open.append(shard)
         if not totals.approved and totals.closed >= 1 and totals.shards > 1:
-            told = f"the sample is done: {totals.credits:.2f} credits for {totals.planned - totals.pending:,} jobs"
+            sentence = f"the sample is done: {totals.credits:.2f} credits for {totals.planned - totals.pending:,} jobs"
             rest = totals.credits / max(1, totals.planned - totals.pending) * totals.pending
-            told += f"; the other {totals.pending:,} would cost about {rest:.2f}"
-            if self.progress.suspend(run_id, "awaiting_approval", told, DISPATCHER):
-                note(self.progress.state, run_id, "suspended", DISPATCHER, f"awaiting_approval: {told}")
+            sentence += f"; the other {totals.pending:,} would cost about {rest:.2f}"
+            if self.progress.suspend(run_id, "awaiting_approval", sentence, DISPATCHER):
+                note(self.progress.state, run_id, "suspended", DISPATCHER, f"awaiting_approval: {sentence}")
         if totals.status is RunStatus.RUNNING and not self._suspended(run_id):
             self._feed(run_id, totals, still_open)
         self._finish(run_id, len(still_open))
@@ -123,7 +123,7 @@ class Feeder:
     def close(self, run_id: str, shard: int) -> None:
         """Results first, then Redis forgets: cut off in between, it is done again to the same effect."""
         outcomes = self.progress.outcomes(run_id, shard)
-        if shard not in {found.shard for found in self.progress.open_shards(run_id)}:
+        if shard not in {opened.shard for opened in self.progress.open_shards(run_id)}:
             return  # another dispatcher has closed it since, and its outcomes are in S3
         # What its jobs cost is in S3 before Redis forgets it, and before its results say that no record need be read.
         put_spent(run_id, shard, self.progress.spent(run_id, shard), self.store, self.workspace)
@@ -315,12 +315,12 @@ class Feeder:
     def _note_fed(self, run_id: str, totals: Totals, shard: int, size: int) -> None:
         """A run's log tells of its first jobs and of its last, not of each shard between."""
         if shard == 0 and totals.cursor == 0:
-            told = f"the first {size:,} of {totals.planned:,} jobs" if totals.shards > 1 else f"all {size:,} jobs"
+            extent = f"the first {size:,} of {totals.planned:,} jobs" if totals.shards > 1 else f"all {size:,} jobs"
         elif shard == totals.shards - 1:
-            told = f"the last of {totals.planned:,} jobs"
+            extent = f"the last of {totals.planned:,} jobs"
         else:
             return
-        note(self.progress.state, run_id, "fed", DISPATCHER, told)
+        note(self.progress.state, run_id, "fed", DISPATCHER, extent)
 
     def publish(self, run_id: str, shard: int, jobs: Iterable[PlannedJob]) -> None:
         """Writes messages in batches; one lost on the way is fed again later.

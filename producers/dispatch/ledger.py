@@ -57,15 +57,15 @@ def read_ledger(run_id: str, store: Store, workspace: Workspace) -> Ledger:
     """What the ledger of a run says. A shard that was closed twice is told twice; then the larger sum counts."""
     ledger = Ledger()
     for listed in store.list(workspace.ledger(run_id) + "/"):
-        told = _NAME.fullmatch(posixpath.basename(listed.uri))
-        if told is None:
+        name = _NAME.fullmatch(posixpath.basename(listed.uri))
+        if name is None:
             continue
-        shard = int(told[1])
-        if told[2] is None:
+        shard = int(name[1])
+        if name[2] is None:
             ledger.opened.add(shard)
         else:
             amounts = ledger.spent[shard]
-            amounts[told[2]] = max(amounts.get(told[2], 0.0), float(told[3]))
+            amounts[name[2]] = max(amounts.get(name[2], 0.0), float(name[3]))
     return ledger
 
 

@@ -131,7 +131,7 @@ def _in_s3(uri: str, store: Store | None, options: ReadOptions) -> Manifest:
 
 def _of_listing(
     uri: str,
-    found: Listing,
+    listing: Listing,
     form: str,
     options: ReadOptions,
     *,
@@ -144,7 +144,7 @@ def _of_listing(
     if given := [name for name in options.given() if name not in fitting]:
         raise wrong(uri, f"{given[0]} is for a file that names images; this is {form}, a listing of images")
     return Manifest(
-        uri, found.entries, sha256 or found.sha256, columns=frozenset(), is_listing=is_listing, form=form
+        uri, listing.entries, sha256 or listing.sha256, columns=frozenset(), is_listing=is_listing, form=form
     )  # fmt: skip
 
 

@@ -84,17 +84,17 @@ class _Doubt:
     last: int = -1
     first: list[int] = field(default_factory=list)
 
-    def told(self, what: str) -> str:
+    def sentence(self, what: str) -> str:
         lines = ", ".join(map(str, self.first)) + (", …" if self.count > len(self.first) else "")
         cells = "1 cell" if self.count == 1 else f"{self.count:,} cells"
         return what.replace("{cells}", cells).replace("{lines}", f"line{'s' * (self.count > 1)} {lines}")
 
 
 class Problems:
-    """Everything that is wrong with what was read, gathered so that it can be told at once."""
+    """Everything that is wrong with what was read, gathered so that it can be shown at once."""
 
     def __init__(self) -> None:
-        self._found: list[Problem] = []
+        self._problems: list[Problem] = []
         self._sorted = True
         self._warnings: list[str] = []
         self._doubts: dict[str, _Doubt] = {}
@@ -102,8 +102,8 @@ class Problems:
         """By kind, a noun with `{s}` where its plural has an s."""
         self.counts: dict[str, int] = {}
         """What was read, by noun: rows, products, pictures."""
-        self.told = 0
-        """How many were told, repeated ones too."""
+        self.reported = 0
+        """How many were reported, repeated ones too."""
 
     def add(self, source: str, line: int, column: str, reason: str) -> None:
         """Notes a problem; line 0 and an empty column are for those that have none.
@@ -112,13 +112,13 @@ class Problems:
             ManifestError: there are too many.
         """
         problem = Problem(source, line, column, reason)
-        self.told += 1
-        if problem in self._found[-8:]:
+        self.reported += 1
+        if problem in self._problems[-8:]:
             return  # variants of one entry often share it
-        if len(self._found) >= MOST_PROBLEMS:
+        if len(self._problems) >= MOST_PROBLEMS:
             reason = f"has more than {MOST_PROBLEMS:,} bad lines, and is read no further: is it the right file?"
-            raise ManifestError([Problem(source, 0, "", reason), *self.found[:_SHOWN]])
-        self._found.append(problem)
+            raise ManifestError([Problem(source, 0, "", reason), *self.listed[:_SHOWN]])
+        self._problems.append(problem)
         self._sorted = False
 
     def warn(self, text: str) -> None:
@@ -141,7 +141,7 @@ class Problems:
     @property
     def warnings(self) -> list[str]:
         """What is worth a look and stops nothing."""
-        return [*self._warnings, *(doubt.told(what) for what, doubt in self._doubts.items())]
+        return [*self._warnings, *(doubt.sentence(what) for what, doubt in self._doubts.items())]
 
     def leave_out(self, kind: str, name: str) -> None:
         """Counts what is passed over, and names the first few."""
@@ -157,15 +157,15 @@ class Problems:
         self.counts[noun] = self.counts.get(noun, 0) + more
 
     @property
-    def found(self) -> list[Problem]:
+    def listed(self) -> list[Problem]:
         """The problems by file, line and column."""
         if not self._sorted:
-            self._found.sort()
+            self._problems.sort()
             self._sorted = True
-        return self._found
+        return self._problems
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._problems)
 
     def __bool__(self) -> bool:
-        return bool(self._found)
+        return bool(self._problems)

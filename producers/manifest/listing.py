@@ -82,24 +82,24 @@ class Listing:
         self._source = source
         self.form = form
         self._images = images
-        self._ids = DefaultIds(lambda: (found.name for found in images(Problems())))
+        self._ids = DefaultIds(lambda: (image.name for image in images(Problems())))
 
     def entries(self, problems: Problems) -> Iterator[Entry]:
         """Streams the entries; a name that makes no id is a problem."""
-        for found in self._images(problems):
+        for image in self._images(problems):
             try:
-                entry_id = normalise_id(self._ids.of(found.name))
+                entry_id = normalise_id(self._ids.of(image.name))
             except ValueError as reason:
-                problems.add(self._source, 0, "id", f"{found.name}: {reason}")
+                problems.add(self._source, 0, "id", f"{image.name}: {reason}")
                 continue
             problems.count("pictures")
-            yield Entry(self._source, 0, entry_id, found.image, "", {}, "", "", {}, found.etag)
+            yield Entry(self._source, 0, entry_id, image.image, "", {}, "", "", {}, image.etag)
 
     def sha256(self) -> str:
         """Of all names and stamps, in the order of the listing."""
         summed = hashlib.sha256()
-        for found in self._images(Problems()):
-            summed.update(f"{found.image}\0{found.stamp}\n".encode(errors="surrogateescape"))
+        for image in self._images(Problems()):
+            summed.update(f"{image.image}\0{image.stamp}\n".encode(errors="surrogateescape"))
         return summed.hexdigest()
 
 
@@ -116,17 +116,17 @@ def folder(path: Path, name: str) -> Listing:
                 copies |= copied(here)
             _go_into(here, relative, folders, files, problems)
             for file in sorted(files):
-                found = here / file
-                if not found.is_file():
+                path = here / file
+                if not path.is_file():
                     continue
-                stat = found.stat()
+                stat = path.stat()
                 shown = (relative / file).as_posix()
                 if reason := why_none(shown, stat.st_size):
                     problems.leave_out(reason, shown)
-                elif copies.get(str(found)) == stat.st_size:
+                elif copies.get(str(path)) == stat.st_size:
                     problems.leave_out(_COPIED, shown)
                 else:
-                    yield Found(shown, str(found), "", f"{stat.st_size} {stat.st_mtime_ns}")
+                    yield Found(shown, str(path), "", f"{stat.st_size} {stat.st_mtime_ns}")
 
     return Listing(name, images)
 
@@ -265,9 +265,9 @@ def inventory(source: Source, content: dict[str, Any], store: Store) -> Listing:
 
     @cache
     def fetched(part: str) -> Source:
-        if (found := remote(part, store)) is None:
+        if (opened := remote(part, store)) is None:
             raise wrong(source.name, f"names {part}, which is not there")
-        return found
+        return opened
 
     @cache
     def rows(part: str) -> Spooled:
@@ -279,9 +279,9 @@ def inventory(source: Source, content: dict[str, Any], store: Store) -> Listing:
                 fetched(part).require_text()
                 yield from _keys(part, _rows(part, fetched(part).lines()), schema, problems)
             else:
-                found = rows(part).cells()
-                names = [_SCHEMA.get(plain(name), name) for name in next(found, (0, []))[1]]
-                yield from _keys(part, found, names, problems, is_encoded=False)
+                cells = rows(part).cells()
+                names = [_SCHEMA.get(plain(name), name) for name in next(cells, (0, []))[1]]
+                yield from _keys(part, cells, names, problems, is_encoded=False)
 
     return Listing(source.name, images, "an S3 Inventory")
 
@@ -303,17 +303,17 @@ def _keys(
         if len(row) < 2:
             problems.add(name, number, "", "has no bucket and key")
             continue
-        told = dict(zip(schema, row, strict=False)) if schema else _guessed(row)
-        if told.get("IsLatest", "true") == "false" or told.get("IsDeleteMarker", "false") == "true":
+        fields = dict(zip(schema, row, strict=False)) if schema else _guessed(row)
+        if fields.get("IsLatest", "true") == "false" or fields.get("IsDeleteMarker", "false") == "true":
             continue
-        versions += bool(told.get("VersionId"))
-        key = told.get("Key", row[1])
-        uri = f"s3://{told.get('Bucket', row[0])}/{unquote_plus(key) if is_encoded else key}"
+        versions += bool(fields.get("VersionId"))
+        key = fields.get("Key", row[1])
+        uri = f"s3://{fields.get('Bucket', row[0])}/{unquote_plus(key) if is_encoded else key}"
         if uri.endswith("/"):
             continue
         key = split_uri(uri)[1]
-        size = told.get("Size", "")
-        archive = told.get("IntelligentTieringAccessTier") or told.get("StorageClass", "")
+        size = fields.get("Size", "")
+        archive = fields.get("IntelligentTieringAccessTier") or fields.get("StorageClass", "")
         if reason := why_none(key, int(size) if size.isdecimal() else None, archive):
             problems.leave_out(reason, key)
         else:
@@ -339,9 +339,9 @@ def _rows(name: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
 
 def _guessed(row: list[str]) -> dict[str, str]:
     """The columns of a row that comes without a schema."""
-    told = {"Bucket": row[0], "Key": row[1]}
+    fields = {"Bucket": row[0], "Key": row[1]}
     if len(row) == 3 or (len(row) > 4 and row[3] in _TRUTH and row[4] in _TRUTH):
-        told["VersionId"] = row[2]
+        fields["VersionId"] = row[2]
     if len(row) > 4 and row[3] in _TRUTH and row[4] in _TRUTH:
-        told |= {"IsLatest": row[3], "IsDeleteMarker": row[4]}
-    return told
+        fields |= {"IsLatest": row[3], "IsDeleteMarker": row[4]}
+    return fields

@@ -145,19 +145,19 @@ def check_file(path: str) -> None:
         ValueError: it cannot be sent; the message is the reason.
     """
     try:
-        told = Path(path).stat()
+        status = Path(path).stat()
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if stat.S_ISDIR(told.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise ValueError("is a folder; to restyle all in it, give the folder itself as the manifest")
-    if not stat.S_ISREG(told.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ValueError("is no file, but a device or a pipe")
-    if not told.st_size:
+    if not status.st_size:
         raise ValueError("is empty (0 bytes)")
-    if told.st_size > MAX_INPUT_BYTES:
-        raise ValueError(f"is {told.st_size / 1e6:,.0f} MB; at most {MAX_INPUT_BYTES / 1e6:,.0f} MB can be sent")
+    if status.st_size > MAX_INPUT_BYTES:
+        raise ValueError(f"is {status.st_size / 1e6:,.0f} MB; at most {MAX_INPUT_BYTES / 1e6:,.0f} MB can be sent")
     if not is_image_name(path) and not _begins_as_picture(path):
         raise ValueError("is no picture, neither by its name nor by its first bytes; it is not sent")
 

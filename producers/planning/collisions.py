@@ -57,7 +57,7 @@ class Collisions:
         """Notes an input in S3, which no output may replace."""
         self._note(uri, _INPUT, ordinal)
 
-    def found(self) -> Iterable[Collision]:
+    def each(self) -> Iterable[Collision]:
         """Every collision, once an entry."""
         self._flush()
         shared = self._file.execute(
@@ -66,16 +66,16 @@ class Collisions:
         if not shared:
             return
         self._file.execute("CREATE INDEX by_folded ON keys (folded)")
-        told: dict[int, Collision] = {}
+        collisions: dict[int, Collision] = {}
         for (folded,) in shared:
             keys = self._file.execute(
                 "SELECT exact, kind, ordinal FROM keys WHERE folded = ? ORDER BY rowid", (folded,)
             ).fetchall()
             for collision in _among(keys):
-                known = told.get(collision.ordinal)
+                known = collisions.get(collision.ordinal)
                 if known is None or _RANKS.index(collision.kind) < _RANKS.index(known.kind):
-                    told[collision.ordinal] = collision
-        yield from told.values()
+                    collisions[collision.ordinal] = collision
+        yield from collisions.values()
 
     def close(self) -> None:
         """Lets go of the file."""

@@ -84,11 +84,11 @@ class Planner:
 
     def entries(self, problems: Problems) -> Iterator[tuple[int, Entry]]:
         """The entries with their places, up to the limit."""
-        found = self._of_manifest(problems)
+        entries = self._of_manifest(problems)
         if self.only_ids is not None:
-            wanted = self.only_ids
-            found = (entry for entry in found if entry.id in wanted)
-        numbered = enumerate(islice(found, self.limit))
+            only_ids = self.only_ids
+            entries = (entry for entry in entries if entry.id in only_ids)
+        numbered = enumerate(islice(entries, self.limit))
         if self.places is None:
             return numbered
         places = self.places
@@ -161,22 +161,22 @@ class Tally:
         self._seen, self._last = Seen(), cast("Entry | None", None)
         self._summed = blake2b(digest_size=16)
         self._spread = Spread[Resolved](LOOKED_AT)
-        self._told = Census()
+        self._census = Census()
 
     def add(self, job: Resolved) -> None:
         """Counts one job."""
-        told, params = self._told, job.params
-        told.jobs += 1
-        told.samples += params.samples
-        told.steps += params.samples * params.num_inference_steps
-        told.variants[job.variant] = None
-        told.schedulers.add(params.scheduler)
-        told.base_models.add(params.base_model)
+        census, params = self._census, job.params
+        census.jobs += 1
+        census.samples += params.samples
+        census.steps += params.samples * params.num_inference_steps
+        census.variants[job.variant] = None
+        census.schedulers.add(params.scheduler)
+        census.base_models.add(params.base_model)
         self._summed.update(mark(job))
         self._spread.add(job)
         bucket = job.output[5 : job.output.index("/", 5)]
-        if bucket not in told.buckets:
-            told.buckets[bucket] = job
+        if bucket not in census.buckets:
+            census.buckets[bucket] = job
         if job.entry is not self._last:
             self._last = job.entry
             self._add_entry(job.entry)
@@ -184,28 +184,28 @@ class Tally:
 
     def _add_entry(self, entry: Entry) -> None:
         """Counts an entry, and its upload."""
-        self._told.entries += 1
+        self._census.entries += 1
         self._content = entry.etag or entry.image
         if is_web(entry.image):
-            self._told.web.add(entry.image, self._told.jobs, entry.line)
+            self._census.web.add(entry.image, self._census.jobs, entry.line)
             return
         if entry.image.startswith("s3://"):
             return
         known = self._hashes.known(entry.image)
         self._content = known or entry.image
         if known is None and self._seen.is_new(entry.image):
-            self._told.uploads += 1
-            self._told.upload_bytes += Path(entry.image).stat().st_size
+            self._census.uploads += 1
+            self._census.upload_bytes += Path(entry.image).stat().st_size
 
     def tell(self, census: Census) -> None:
         """Writes the counts down."""
-        self._told.distinct = self._distinct.count
+        self._census.distinct = self._distinct.count
         for name in ("entries", "jobs", "distinct", "samples", "steps", "uploads", "upload_bytes"):
-            setattr(census, name, getattr(self._told, name))
-        census.variants, census.schedulers = self._told.variants, self._told.schedulers
-        census.base_models, census.sequence = self._told.base_models, self._summed.digest()
-        census.buckets, census.spread = self._told.buckets, self._spread.kept
-        census.web = self._told.web
+            setattr(census, name, getattr(self._census, name))
+        census.variants, census.schedulers = self._census.variants, self._census.schedulers
+        census.base_models, census.sequence = self._census.base_models, self._summed.digest()
+        census.buckets, census.spread = self._census.buckets, self._spread.kept
+        census.web = self._census.web
 
 
 def take(planner: Planner, hashes: Hashes) -> Census:
@@ -219,9 +219,9 @@ def take(planner: Planner, hashes: Hashes) -> Census:
     collisions, tally = Collisions(planner.resolver.workspace), Tally(planner, hashes)
     for ordinal, entry in planner.entries(census.problems):
         census.unknown_ids.discard(entry.id)
-        before = census.problems.told
+        before = census.problems.reported
         jobs = list(planner.resolver.jobs(entry, census.problems))
-        if census.problems.told > before:
+        if census.problems.reported > before:
             census.rejected.add(ordinal)
             continue
         for job in jobs:
@@ -232,14 +232,14 @@ def take(planner: Planner, hashes: Hashes) -> Census:
                 tally.add(job)
         if entry.image.startswith("s3://"):
             collisions.add_input(ordinal, entry.image)
-    found = _without_our_own(list(collisions.found()), planner, census)
+    clashes = _without_our_own(list(collisions.each()), planner, census)
     collisions.close()
-    if not sample and not found and not census.ours:
+    if not sample and not clashes and not census.ours:
         tally.tell(census)
         census.counted = len(census.rejected)
-    census.rejected.update(collision.ordinal for collision in found)
-    if found:
-        _explain(found, planner, census.problems)
+    census.rejected.update(collision.ordinal for collision in clashes)
+    if clashes:
+        _explain(clashes, planner, census.problems)
     if sample:
         census.chosen = sample.chosen(without=census.rejected)
     return census
@@ -283,11 +283,11 @@ def mark(job: Resolved) -> bytes:
     return f"{job.entry.id}\0{job.variant}\n".encode()
 
 
-def _explain(found: list[Collision], planner: Planner, problems: Problems) -> None:
+def _explain(clashes: list[Collision], planner: Planner, problems: Problems) -> None:
     """Tells each collision by the lines of both entries, which another pass finds."""
-    wanted = {collision.ordinal for collision in found} | {collision.first for collision in found}
-    entries = {ordinal: entry for ordinal, entry in planner.entries(Problems()) if ordinal in wanted}
-    for collision in found:
+    ordinals = {collision.ordinal for collision in clashes} | {collision.first for collision in clashes}
+    entries = {ordinal: entry for ordinal, entry in planner.entries(Problems()) if ordinal in ordinals}
+    for collision in clashes:
         entry, first = entries[collision.ordinal], entries[collision.first]
         other = f"line {first.line}" if first.line else shown(first.image)
         column, reason = _TOLD[collision.kind]

@@ -72,9 +72,9 @@ def _planned(planner: Planner, census: Census) -> Iterator[tuple[int, Entry]]:
 
 def _settle(ordinal: int, entry: Entry, seen: Future[tuple[int, int] | str], census: Census, max_side: int) -> bool:
     """Notes what was seen; answers whether the picture is larger than what is sent."""
-    found = seen.result()
-    if isinstance(found, str):
-        census.problems.add(entry.source, entry.line, "image", f"{entry.image}: {found}")
+    size = seen.result()
+    if isinstance(size, str):
+        census.problems.add(entry.source, entry.line, "image", f"{entry.image}: {size}")
         census.rejected.add(ordinal)
         return False
-    return bool(max_side) and max(found) > max_side
+    return bool(max_side) and max(size) > max_side

@@ -200,10 +200,10 @@ def draft(
         request, settings, store,
     )  # fmt: skip
     frozen = options.model_dump(exclude={"limit", "sample", "max_failures", "max_suspects"})
-    asked = [request.sets, request.output, request.limit, request.sample, dict(request.columns), request.skip_invalid]
-    asked += [request.then_ask, None if request.only_ids is None else sorted(request.only_ids)]
-    asked += [asdict(request.read)] if request.read.given() else []
-    asked += [str(sorted(planner.places or ()))] if lab else []
+    choices = [request.sets, request.output, request.limit, request.sample, dict(request.columns), request.skip_invalid]
+    choices += [request.then_ask, None if request.only_ids is None else sorted(request.only_ids)]
+    choices += [asdict(request.read)] if request.read.given() else []
+    choices += [str(sorted(planner.places or ()))] if lab else []
     recipe = [[v.name, dict(v.params)] for v in variants]
     sha256 = manifest.sha256()
     estimate = estimated(census.jobs, census.samples, census.steps, settings)
@@ -211,7 +211,7 @@ def draft(
     return Draft(
         request=request,
         run_id=run_id,
-        plan_digest=digest([sha256, recipe, dict(resolver.defaults), frozen, asked, workspace.uri]),
+        plan_digest=digest([sha256, recipe, dict(resolver.defaults), frozen, choices, workspace.uri]),
         options=options,
         manifest=ManifestSource(
             uri=manifest.uri.encode(errors="replace").decode(), sha256=sha256, place=place_of(manifest.uri)
@@ -222,7 +222,7 @@ def draft(
         distinct=census.distinct,
         uploads=census.uploads,
         upload_bytes=census.upload_bytes,
-        problems=census.problems.found,
+        problems=census.problems.listed,
         warnings=[
             *_warnings(census, request, settings),
             *_among_inputs(request, manifest),
@@ -235,7 +235,7 @@ def draft(
         left_out=lambda: planner.left_out(census),
         wait_credits=settings.wait_credits if request.wait_credits is None else request.wait_credits,
         ask_after=census.ask_after,
-        notify=request.notify if request.notify is not None else settings.notify.told,
+        notify=request.notify if request.notify is not None else settings.notify.as_stored,
         prompt=census.spread[0].params.prompt if census.spread else "",
         sequence=census.sequence,
         source=manifest,
@@ -252,8 +252,8 @@ def _judged(
     """Pass 1, with everything that is wrong told at once; of a trial, over the entries that are tried."""
     alike = planner.resolver.check()
     if alike:
-        told = {problem.column.rpartition(".")[0] for problem in alike}
-        good = [variant for variant in planner.resolver.variants if variant.name not in told]
+        faulty = {problem.column.rpartition(".")[0] for problem in alike}
+        good = [variant for variant in planner.resolver.variants if variant.name not in faulty]
         if not good or request.trial or any(problem.source in {"--set", "the plan"} for problem in alike):
             raise ManifestError(alike)
         planner = replace(planner, resolver=replace(planner.resolver, variants=good))
@@ -267,7 +267,7 @@ def _judged(
         first_pass.count(planner, census, hashes)
     finally:
         hashes.close()
-    problems = [*alike, *census.problems.found]
+    problems = [*alike, *census.problems.listed]
     if problems and (alike or not request.skip_invalid):
         raise _noted(ManifestError(problems), planner, request, census)
     if not census.jobs:
@@ -312,20 +312,20 @@ def pace(settings: Settings) -> float:
 
 
 def _warnings(census: Census, request: PlanRequest, settings: Settings) -> list[str]:
-    found = list(census.problems.warnings)
+    warnings = list(census.problems.warnings)
     if not request.limit:
-        found += told_unknown(census.unknown_ids, "the manifest")
+        warnings += unknown_ids_warning(census.unknown_ids, "the manifest")
     for name, known, used in (
         ("scheduler", settings.schedulers, census.schedulers),
         ("base_model", settings.base_models, census.base_models),
     ):
-        found += [
+        warnings += [
             f"{name} {value!r} is not in the published list; the API may refuse it"
             for value in sorted(used - set(known))
         ]
     if request.sample and census.jobs < request.sample:
-        found.append(f"there are only {census.jobs:,} jobs to take a sample of")
-    return found
+        warnings.append(f"there are only {census.jobs:,} jobs to take a sample of")
+    return warnings
 
 
 def _among_inputs(request: PlanRequest, manifest: Manifest) -> list[str]:
@@ -343,7 +343,7 @@ def place_of(uri: str) -> str:
     return "" if uri == "-" or uri.startswith("s3://") else digest([os.fsencode(os.path.realpath(uri)).hex()])
 
 
-def told_unknown(ids: Collection[str], place: str) -> list[str]:
+def unknown_ids_warning(ids: Collection[str], place: str) -> list[str]:
     """What to say of ids of `--only-ids` that are not there."""
     first = ", ".join(sorted(ids)[:5]) + (", …" if len(ids) > 5 else "")
     return [f"{len(ids):,} ids of --only-ids are not in {place}: {first}"] if ids else []

@@ -121,8 +121,8 @@ def defaults_of(settings: Settings, manifest: Manifest) -> dict[str, object]:
     faults: list[Fault] = []
     ours = read_params(settings.defaults, faults)
     if faults:
-        told = "\n".join(f"{config_path()}: [defaults] {name}: {reason}" for name, reason in faults)
-        raise ConfigurationError(told)
+        lines = "\n".join(f"{config_path()}: [defaults] {name}: {reason}" for name, reason in faults)
+        raise ConfigurationError(lines)
     theirs = read_params(manifest.defaults, faults)
     if faults:
         raise ManifestError([Problem(manifest.uri, 0, f"defaults.{name}", reason) for name, reason in faults])

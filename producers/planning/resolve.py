@@ -107,7 +107,7 @@ class Resolver:
             return []
         sources = [("--set", "", self.sets)] + [(v.source, f"{v.name}.", v.params) for v in self.variants]
         known = self.kept | {"id", "variant"} | (self.columns & {"prompt"})
-        found = [
+        problems = [
             Problem(source, 0, place + column, prompts.unknown(name, known))
             for source, place, params in sources
             for column in TEMPLATES
@@ -117,8 +117,8 @@ class Resolver:
         has_prompt = "prompt" in self.columns or "prompt" in self.sets or "prompt" in self.defaults
         if not has_prompt and not any("prompt" in variant.params for variant in self.variants):
             reason = "there is none: give --prompt TEXT or --variants FILE, or a column prompt in the manifest"
-            found.append(Problem("the plan", 0, "prompt", reason))
-        return found
+            problems.append(Problem("the plan", 0, "prompt", reason))
+        return problems
 
     def _variants_of(self, entry: Entry, problems: Problems) -> Sequence[Variant]:
         """The variants that the entry asks for; a trial's are tried on every entry."""
@@ -183,8 +183,8 @@ class Resolver:
         cells |= {name: cell for name, cell in own.items() if merged.get(name) == cell or name in names}
         for name, cell in cells.items():
             if is_nothing(cell):
-                told = f"the column {name} reads {cell.strip()} in {{cells}}, and a prompt uses it: {{lines}}"
-                problems.doubt(told, entry.line)
+                doubt = f"the column {name} reads {cell.strip()} in {{cells}}, and a prompt uses it: {{lines}}"
+                problems.doubt(doubt, entry.line)
 
     def _merged(self, entry: Entry, variant: Variant) -> dict[str, object]:
         """The parameters by their precedence; prompts are still templates."""

@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from config.settings import Settings
-from producers.planning.plan import Draft, estimated, told_unknown
+from producers.planning.plan import Draft, estimated, unknown_ids_warning
 from producers.planning.request import PlanRequest
 from producers.planning.web import secrets_of
 from producers.runs.outcomes import Rows
-from producers.runs.statistics import SUSPECT, is_wanted
+from producers.runs.statistics import SUSPECT, is_selected
 from restyle.errors import ConfigurationError, MalformedResponse
 from restyle.keys import Workspace, derived_seed, new_run_id
 from restyle.models import Job, ManifestSource, Outcome, Run, digest, utc_now
@@ -33,8 +33,8 @@ class Slice:
     def check(self) -> None:
         """Raises ConfigurationError where an outcome is none, or contradicts the errors."""
         if wrong := self.statuses - {"failed", "pending", "succeeded", "skipped", SUSPECT}:
-            told = ", ".join(sorted(wrong))
-            raise ConfigurationError(f"--status {told}: it is failed, pending, succeeded, skipped or suspect")
+            names = ", ".join(sorted(wrong))
+            raise ConfigurationError(f"--status {names}: it is failed, pending, succeeded, skipped or suspect")
         if self.unreadable and (self.errors or self.statuses != {"failed"}):
             raise ConfigurationError("--unreadable is of failed jobs: give it without --status and --error")
         if self.errors and self.statuses != {"failed"}:
@@ -43,7 +43,7 @@ class Slice:
     def has(self, job: Job, outcome: Outcome | None) -> bool:
         """Whether a job is wanted."""
         return (
-            is_wanted(outcome, self.statuses)
+            is_selected(outcome, self.statuses)
             and (not self.errors or (outcome is not None and outcome.error in self.errors))
             and (self.only_ids is None or job.id in self.only_ids)
             and (not self.unreadable or (outcome is not None and outcome.error == MalformedResponse.code))
@@ -72,14 +72,14 @@ class _Count:
 
 
 def retry_draft(
-    run: Run, rows: Rows, wanted: Slice, settings: Settings, *, workspace: Workspace, store: Store
+    run: Run, rows: Rows, chosen: Slice, settings: Settings, *, workspace: Workspace, store: Store
 ) -> Draft:
     """A plan of the jobs of an earlier run that are wanted; it may have none.
 
     Args:
         run: the earlier run; its options are kept.
         rows: streams its jobs with their outcomes.
-        wanted: which of them.
+        chosen: which of them.
         settings: for prices and limits.
         workspace: where both runs lie.
         store: S3, for addresses of inputs on the web.
@@ -87,28 +87,28 @@ def retry_draft(
     Raises:
         ConfigurationError: there is no such outcome, or the run has no such error.
     """
-    wanted.check()
-    count = _Count(unknown=set(wanted.only_ids or ()))
+    chosen.check()
+    count = _Count(unknown=set(chosen.only_ids or ()))
     for job, outcome in rows():
         count.unknown.discard(job.id)
         if outcome and outcome.error:
             count.errors[outcome.error] += 1
-        if wanted.has(job, outcome):
+        if chosen.has(job, outcome):
             count.add(job)
-    if missing := wanted.errors - count.errors.keys():
+    if missing := chosen.errors - count.errors.keys():
         there = ", ".join(f"{code} ({number:,})" for code, number in count.errors.most_common()) or "none"
         raise ConfigurationError(
             f"--error {', '.join(sorted(missing))}: no job of {run.run_id} failed so; its errors: {there}"
         )
     # Where the answers lie: a run that could not read them either has none of its own.
-    reread = (run.options.reread or run.run_id) if wanted.unreadable else ""
+    reread = (run.options.reread or run.run_id) if chosen.unreadable else ""
     uri, run_id = workspace.run(run.run_id), new_run_id(utc_now())
-    ids = None if wanted.only_ids is None else sorted(wanted.only_ids)
+    ids = None if chosen.only_ids is None else sorted(chosen.only_ids)
     return Draft(
         request=PlanRequest(uri, retry_of=run.run_id, name=run.name, labels=run.labels),
         prompt=run.prompt,
         run_id=run_id,
-        plan_digest=digest(["retry", run.run_id, sorted(wanted.statuses), sorted(wanted.errors), ids, reread]),
+        plan_digest=digest(["retry", run.run_id, sorted(chosen.statuses), sorted(chosen.errors), ids, reread]),
         options=run.options.model_copy(
             update={
                 "limit": None,
@@ -126,7 +126,7 @@ def retry_draft(
         uploads=0,
         upload_bytes=0,
         problems=(),
-        warnings=told_unknown(count.unknown, f"run {run.run_id}"),
+        warnings=unknown_ids_warning(count.unknown, f"run {run.run_id}"),
         estimate=estimated(0, 0, 0, settings)
         if reread
         else estimated(count.jobs, count.samples, count.steps, settings),
@@ -134,10 +134,10 @@ def retry_draft(
         stream=lambda: (
             _otherwise(job, run_id, workspace) if outcome and outcome.suspect else job
             for job, outcome in rows()
-            if wanted.has(job, outcome)
+            if chosen.has(job, outcome)
         ),
         wait_credits=settings.wait_credits,
-        notify=settings.notify.told,
+        notify=settings.notify.as_stored,
         addresses=secrets_of(run, store, workspace),
     )
 

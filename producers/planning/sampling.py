@@ -68,16 +68,16 @@ class Sample:
         turns = [
             (variant, _round(folders, number * step)) for number, (variant, folders) in enumerate(self._kept.items())
         ]
-        found: list[tuple[int, str]] = []
-        while turns and len(found) < self._size:
+        taken: list[tuple[int, str]] = []
+        while turns and len(taken) < self._size:
             still = []
             for variant, jobs in turns:
                 ordinal = next((ordinal for ordinal in jobs if ordinal not in without), None)
-                if ordinal is not None and len(found) < self._size:
-                    found.append((ordinal, variant))
+                if ordinal is not None and len(taken) < self._size:
+                    taken.append((ordinal, variant))
                     still.append((variant, jobs))
             turns = still
-        return frozenset(found)
+        return frozenset(taken)
 
 
 def _round(folders: dict[int, list[tuple[int, int]]], shift: int) -> Iterator[int]:

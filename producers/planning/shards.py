@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from producers.manifest.entry import Stand
 from producers.planning.compare.changes import mark_of
-from producers.planning.compare.unchanged import Answer, Unchanged, found_unchanged
+from producers.planning.compare.unchanged import Answer, Unchanged, find_unchanged
 from producers.planning.first_pass import mark
 from producers.planning.plan import Draft
 from producers.planning.resolve import Resolved
@@ -81,7 +81,7 @@ def write_shards(
     Raises:
         ManifestError: the manifest or a local input is another than it was when it was judged.
     """
-    given = nullcontext(unchanged) if unchanged is not None else found_unchanged(plan, store, workspace)
+    given = nullcontext(unchanged) if unchanged is not None else find_unchanged(plan, store, workspace)
     hashes = Hashes(plan.home, workspace, create=bool(plan.uploads))
     secrets = Secrets()
     shards = _Parts(
@@ -229,8 +229,8 @@ def _put_invalid(plan: Draft, workspace: Workspace, store: Store) -> None:
     writer.writerow(layout.row(_TOLD, names))
     for stand, problems in bad.items():
         # Problems of a listing have no line: each is of another entry.
-        for told in [problems] if stand[1] else [[problem] for problem in problems]:
-            reasons = "; ".join(f"{p.column}: {p.reason}" if p.column else p.reason for p in told)
+        for group in [problems] if stand[1] else [[problem] for problem in problems]:
+            reasons = "; ".join(f"{p.column}: {p.reason}" if p.column else p.reason for p in group)
             writer.writerow(layout.row((stand[0], str(stand[1] or ""), reasons), rows.get(stand, ())))
     uri = workspace.run(plan.run_id, "invalid.csv")
     store.put(uri, text.getvalue().encode(), content_type="text/csv; charset=utf-8")
@@ -249,8 +249,8 @@ class _Layout:
         #: Of the manifest, where it was an invalid.csv itself.
         self._old = {place for place, name in enumerate(names) if name in _TOLD} if {*_TOLD} <= {*names} else set()
 
-    def row(self, told: Sequence[str], cells: Sequence[str]) -> list[str]:
+    def row(self, reasons: Sequence[str], cells: Sequence[str]) -> list[str]:
         """A row; cells that the header has no names for stay at its end."""
         padded = [*cells, *[""] * (self._width - len(cells))]
         own = [cell for place, cell in enumerate(padded[: self._width]) if place not in self._old]
-        return [*own, *told, *padded[self._width :]] if self._last else [*told, *own, *padded[self._width :]]
+        return [*own, *reasons, *padded[self._width :]] if self._last else [*reasons, *own, *padded[self._width :]]

@@ -52,10 +52,10 @@ class Choice:
         """The entries by their places, of each id and picture one; what fits no column only where nothing does."""
         left = [(-rank, -place, entry) for kept in self._kept.values() for rank, place, entry in kept]
         used: tuple[Counter[str], Counter[str], Counter[str]] = (Counter(), Counter(), Counter())
-        found: dict[int, Entry] = {}
+        chosen: dict[int, Entry] = {}
         unfit: list[tuple[int, int, Entry]] = []
         seen: set[str] = set()
-        while left and len(found) < self.count:
+        while left and len(chosen) < self.count:
             best = min(left, key=lambda one: (*_shares(one[2], used), one[:2]))
             left.remove(best)
             if {best[2].id, best[2].image} & seen:
@@ -64,11 +64,11 @@ class Choice:
                 unfit.append(best)
                 continue
             seen |= {best[2].id, best[2].image}
-            found[best[1]] = best[2]
+            chosen[best[1]] = best[2]
             for counter, part in zip(used, _kind(best[2]), strict=True):
                 counter[part] += 1
         # What is wrong with them is told then.
-        return found or {place: entry for _, place, entry in unfit[: self.count]}
+        return chosen or {place: entry for _, place, entry in unfit[: self.count]}
 
 
 def _shares(entry: Entry, used: tuple[Counter[str], ...]) -> tuple[int, int]:
@@ -79,9 +79,9 @@ def _shares(entry: Entry, used: tuple[Counter[str], ...]) -> tuple[int, int]:
 
 def _kind(entry: Entry) -> tuple[str, str, str]:
     """Folder, kind of product, form of file."""
-    told = next((value for name, value in entry.meta.items() if name.lower() in _KINDS), "")
+    kind = next((value for name, value in entry.meta.items() if name.lower() in _KINDS), "")
     name = entry.image.partition("?")[0]
-    return posixpath.dirname(name), told.strip().lower(), posixpath.splitext(name)[1].lower()
+    return posixpath.dirname(name), kind.strip().lower(), posixpath.splitext(name)[1].lower()
 
 
 def _hash(text: str) -> int:
@@ -107,13 +107,13 @@ def narrowed_to_trial(planner: Planner, trial: TrialRequest) -> Narrowed:
         ConfigurationError: there would be too many jobs.
     """
     columns = len(planner.resolver.variants)
-    wanted = trial.entries or (len(planner.only_ids) if planner.only_ids else ENTRIES)
-    if wanted * columns > MOST_JOBS:
+    count = trial.entries or (len(planner.only_ids) if planner.only_ids else ENTRIES)
+    if count * columns > MOST_JOBS:
         raise ConfigurationError(
-            f"{wanted:,} entries in {columns:,} columns are {wanted * columns:,} jobs, and a trial has {MOST_JOBS} at"
+            f"{count:,} entries in {columns:,} columns are {count * columns:,} jobs, and a trial has {MOST_JOBS} at"
             f" most: add --entries {max(1, MOST_JOBS // columns)}, or try fewer prompts, values or seeds"
         )
-    choice = Choice(wanted)
+    choice = Choice(count)
     for place, entry in planner.entries(Problems()):
         choice.add(place, entry)
 

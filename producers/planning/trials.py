@@ -218,9 +218,9 @@ def _name(base: str, differs: Mapping[str, object], taken: set[str]) -> str:
     """What a variants file calls a column."""
     parts = [re.sub(r"[^a-z0-9.]+", "", f"{axis.replace('_', '')}{value}".lower()) for axis, value in differs.items()]
     name = "_".join(parts if base == DEFAULT and parts else [base, *parts])
-    found = next(found for found in _numbered(name[:56].rstrip("-.")) if found not in taken)
-    taken.add(found)
-    return check_variant_name(found)
+    free = next(free for free in _numbered(name[:56].rstrip("-.")) if free not in taken)
+    taken.add(free)
+    return check_variant_name(free)
 
 
 def _numbered(name: str) -> Iterator[str]:
@@ -238,18 +238,18 @@ def _text(value: object) -> str:
 # -- what becomes of it ------------------------------------------------------------------------------------
 
 
-def trial_of(lab: Lab, found: Narrowed, request: PlanRequest, settings: Settings, seconds: float) -> Trial:
+def trial_of(lab: Lab, narrowed: Narrowed, request: PlanRequest, settings: Settings, seconds: float) -> Trial:
     """What the run keeps of a trial.
 
     Args:
         lab: its columns.
-        found: its rows.
+        narrowed: its rows.
         request: as it was asked for.
         settings: for prices.
         seconds: of a call, as the fleet makes one after another.
     """
     names = {name for column in lab.columns for name in column.params}
-    beaten = tuple(sorted((found.given & names) - _using_rows(lab)))
+    beaten = tuple(sorted((narrowed.given & names) - _using_rows(lab)))
     default = Params(prompt="-")
     priced = tuple(
         column.model_copy(update={"credits": round(
@@ -261,7 +261,7 @@ def trial_of(lab: Lab, found: Narrowed, request: PlanRequest, settings: Settings
     )  # fmt: skip
     return Trial(
         prompts=lab.prompts, columns=priced, axes=tuple(axis.name for axis in lab.axes), draws=lab.draws,
-        entries=found.entries, catalog=found.catalog, seconds=seconds, command=_command(request, settings),
+        entries=narrowed.entries, catalog=narrowed.catalog, seconds=seconds, command=_command(request, settings),
         beaten=beaten,
     )  # fmt: skip
 

@@ -57,13 +57,13 @@ class Hashes:
         Raises:
             OSError: the file is not there any more.
         """
-        told = Path(path).stat()
+        status = Path(path).stat()
         with self._lock:
-            found = self._file.execute(
+            row = self._file.execute(
                 "SELECT sha256 FROM hashes WHERE workspace = ? AND path = ? AND size = ? AND changed = ?",
-                (self._workspace, path, told.st_size, told.st_mtime_ns),
+                (self._workspace, path, status.st_size, status.st_mtime_ns),
             ).fetchone()
-        return str(found[0]) if found else None
+        return str(row[0]) if row else None
 
     def keep(self, path: str, size: int, changed: int, sha256: str) -> None:
         """Remembers a file that the workspace has."""
@@ -105,7 +105,7 @@ class Uploads:
         """
         suffix = posixpath.splitext(path)[1].lower()
         try:
-            told = Path(path).stat()
+            status = Path(path).stat()
             if known := self._hashes.known(path):
                 uri = self._workspace.input(known, suffix)
                 if self._store.head(uri) is not None:
@@ -119,5 +119,5 @@ class Uploads:
         if self._store.head(uri) is None:
             kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
             self._store.put(uri, data, content_type=kind)
-        self._hashes.keep(path, told.st_size, told.st_mtime_ns, sha256)
+        self._hashes.keep(path, status.st_size, status.st_mtime_ns, sha256)
         return uri

@@ -62,27 +62,27 @@ class Variant:
 
 def read_params(given: Mapping[str, Any], faults: list[Fault]) -> dict[str, object]:
     """Parameters with their types; unknown names and wrong values go to the faults, empty ones are left out."""
-    found: dict[str, object] = {}
+    params: dict[str, object] = {}
     for key, value in given.items():
         name = key.strip().lower()
         if name not in PARAMS:
             meant = near_miss(key)
             faults.append((key, f"is no parameter; did you mean {meant}?" if meant in PARAMS else "is no parameter"))
-        elif name in found:
+        elif name in params:
             faults.append((key, "is there twice"))
         elif is_filled(value):
             try:
-                found[name] = PARAMS[name](value)
+                params[name] = PARAMS[name](value)
             except ValueError as error:
                 faults.append((name, str(error)))
-    faults.extend(check_params(found))
-    return found
+    faults.extend(check_params(params))
+    return params
 
 
 def _bounds(name: str) -> tuple[float, float] | None:
     """The published range of a number, as the model has it."""
-    told = {type(limit).__name__: limit for limit in Params.model_fields[name].metadata}
-    return (told["Ge"].ge, told["Le"].le) if "Ge" in told and "Le" in told else None
+    limits = {type(limit).__name__: limit for limit in Params.model_fields[name].metadata}
+    return (limits["Ge"].ge, limits["Le"].le) if "Ge" in limits and "Le" in limits else None
 
 
 _RANGES = {name: bounds for name in Params.model_fields if (bounds := _bounds(name))}
@@ -137,7 +137,7 @@ def load_variants(uri: str, *, store: Store | None) -> list[Variant]:
     return read_variants(content, uri)
 
 
-def read_variants(found: Iterable[Any], source: str, *, defaults: Mapping[str, Any] | None = None) -> list[Variant]:
+def read_variants(items: Iterable[Any], source: str, *, defaults: Mapping[str, Any] | None = None) -> list[Variant]:
     """Variants as JSON has them, on top of defaults of their own.
 
     Raises:
@@ -148,7 +148,7 @@ def read_variants(found: Iterable[Any], source: str, *, defaults: Mapping[str, A
     base = read_params(defaults or {}, faults)
     problems += [Problem(source, 0, f"defaults.{name}", reason) for name, reason in faults]
     variants: dict[str, Variant] = {}
-    for number, item in enumerate(found, 1):
+    for number, item in enumerate(items, 1):
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
             problems.append(Problem(source, 0, f"variant {number}", 'write {"name": "...", "prompt": "..."}'))
             continue
@@ -220,7 +220,7 @@ def _of_csv(uri: str, text: str) -> list[dict[str, Any]]:
     delimiter = delimiter_of(text.partition("\n")[0])
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="too many cells", strict=True)
     try:
-        found = []
+        read = []
         for row in rows:
             # csv's own limit is the process's, which readers of manifests change while they read.
             if any(len(cell) > _LONGEST for cell in row.values() if isinstance(cell, str)):
@@ -228,10 +228,10 @@ def _of_csv(uri: str, text: str) -> list[dict[str, Any]]:
             if any(_swallows(cell, delimiter) for cell in row.values()):
                 reason = "a quote that opens in this variant or before swallows the next ones; is one left open?"
                 raise ManifestError([Problem(uri, rows.line_num, "", reason)])
-            found.append({key.strip().lower(): value for key, value in row.items() if value})
+            read.append({key.strip().lower(): value for key, value in row.items() if value})
     except csv.Error as error:
         raise ManifestError([Problem(uri, rows.line_num, "", f"is neither JSON nor CSV: {error}")]) from None
-    return [row for row in found if row]
+    return [row for row in read if row]
 
 
 def _swallows(cell: object, delimiter: str) -> bool:
@@ -239,8 +239,8 @@ def _swallows(cell: object, delimiter: str) -> bool:
     if not isinstance(cell, str) or "\n" not in cell:
         return False
     for line in cell.splitlines()[1:]:
-        name, found, rest = line.partition(delimiter)
+        name, separator, rest = line.partition(delimiter)
         with suppress(ValueError):
-            if found and rest[:1] != " " and check_variant_name(name.strip()) == name.strip():
+            if separator and rest[:1] != " " and check_variant_name(name.strip()) == name.strip():
                 return True
     return False

@@ -60,7 +60,7 @@ class Bar:
     x: float
     width: float
     parts: tuple[Part, ...]
-    told: str
+    label: str
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def latency(seconds: Mapping[float, int], p50: float | None, p95: float | None) 
     )  # fmt: skip
 
 
-def _bar(x: float, width: float, counts: Counter[str], most: int, told: str) -> Bar:
+def _bar(x: float, width: float, counts: Counter[str], most: int, label: str) -> Bar:
     parts, y = [], 100.0
     for kind in _KINDS:
         if counts[kind]:
@@ -135,7 +135,7 @@ def _bar(x: float, width: float, counts: Counter[str], most: int, told: str) -> 
             y -= height
             parts.append(Part(kind, round(max(y, 0), 2), round(height, 2)))
     gap = width * 0.12
-    return Bar(round(x + gap / 2, 3), round(width - gap, 3), tuple(parts), told)
+    return Bar(round(x + gap / 2, 3), round(width - gap, 3), tuple(parts), label)
 
 
 def _words(counts: Mapping[str, int]) -> str:

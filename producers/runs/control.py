@@ -97,32 +97,34 @@ class Control:
         """
         if reason == "operator" and self.holding:
             self.holding.refuse_elsewhere()
-        told = detail or f"suspended by {self.by}"
+        reported = detail or f"suspended by {self.by}"
         try:
-            self._suspend(run_id, reason, told)
+            self._suspend(run_id, reason, reported)
         except (StoreUnavailable, StoreAccessDenied, ObjectRefused):
-            # To stop is urgent: Redis is told all the same, and the person that S3 was not.
+            # To stop is urgent: Redis learns of it all the same, and the person that S3 did not.
             if run_id is None:
-                self.fleet.suspend(reason, told, self.by)
+                self.fleet.suspend(reason, reported, self.by)
             else:
-                self.progress.suspend(run_id, reason, told, self.by)
+                self.progress.suspend(run_id, reason, reported, self.by)
             raise
         self.note(run_id, "suspended", detail)
 
-    def _suspend(self, run_id: str | None, reason: str, told: str) -> None:
+    def _suspend(self, run_id: str | None, reason: str, detail: str) -> None:
         """Writes a suspension down in S3, then in Redis."""
         if run_id is None:
             standing = Standing(self.progress.state)
-            fleets = Suspended(reason=reason, detail=told, by=self.by, server=standing.server(), epoch=standing.epoch())
+            fleets = Suspended(
+                reason=reason, detail=detail, by=self.by, server=standing.server(), epoch=standing.epoch()
+            )
             put_suspension(None, fleets, self.store, self.workspace)
-            self.fleet.suspend(reason, told, self.by, stored=True)
+            self.fleet.suspend(reason, detail, self.by, stored=True)
             return
         run = read_run(run_id, store=self.store, workspace=self.workspace)
         if run.status in ENDED:
             return  # it stands still for good
         suspended = read_suspension(run_id, self.store, self.workspace)
         if suspended is None:  # else the first word on it stands
-            suspended = Suspended(reason=reason, detail=told, by=self.by)
+            suspended = Suspended(reason=reason, detail=detail, by=self.by)
             put_suspension(run_id, suspended, self.store, self.workspace)
         self.progress.agree(run, suspended.word)
 

@@ -34,15 +34,15 @@ def recall(feeder: Feeder) -> dict[str, int] | None:
     is_open, incarnation, recalled = state.ask("HMGET", state.key("server"), "open", "incarnation", "recalled")
     if is_open != "0" or recalled == incarnation:
         return None
-    told = {}
+    doubts = {}
     for run_id in feeder.progress.unfinished():
         forgotten = [*_doubts(feeder, run_id), *_requests(feeder, run_id)]
         if jobs := set(forgotten) - _counted(feeder, run_id):
             for batch in _batches(sorted(jobs)):
                 feeder.progress.doubt(run_id, batch)
-            told[run_id] = len(jobs)
+            doubts[run_id] = len(jobs)
     state.ask("HSET", state.key("server"), "recalled", incarnation)
-    return told
+    return doubts
 
 
 def _doubts(feeder: Feeder, run_id: str) -> Iterator[str]:
@@ -59,7 +59,7 @@ def _requests(feeder: Feeder, run_id: str) -> Iterator[str]:
 
 def _counted(feeder: Feeder, run_id: str) -> set[str]:
     """The jobs of open shards that have ended, or whose doubts count already."""
-    state, found = feeder.progress.state, set()
+    state, doubtful = feeder.progress.state, set()
     for shard in feeder.progress.open_shards(run_id):
         fields = state.ask("HGETALL", state.key("run", run_id, "shard", str(shard.shard)))
         counted = {
@@ -67,8 +67,8 @@ def _counted(feeder: Feeder, run_id: str) -> set[str]:
         }
         if counted:
             lines = feeder.plan(run_id, shard.shard)
-            found |= {feeder.job_id(line) for index, line in enumerate(lines) if str(index) in counted}
-    return found
+            doubtful |= {feeder.job_id(line) for index, line in enumerate(lines) if str(index) in counted}
+    return doubtful
 
 
 def _batches(jobs: list[str]) -> Iterator[list[str]]:

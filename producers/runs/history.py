@@ -68,16 +68,16 @@ class Search:
             runs: where to look, newest first.
             variant: this variant alone.
         """
-        found: dict[str, Story] = {}
+        by_job: dict[str, Story] = {}
         for record in self._records(named, variant):
-            found[record.job_id] = Story(record.id, record.variant, record.job_id, record)
+            by_job[record.job_id] = Story(record.id, record.variant, record.job_id, record)
         for run in runs:
             for job_id, chapter in self._chapters(named, run, variant):
                 job = chapter.job
-                if job_id not in found:
-                    found[job_id] = Story(job.id, job.variant, job_id, self._record(job.id, job.variant))
-                found[job_id].chapters.append(chapter)
-        return sorted(found.values(), key=lambda story: (story.id, story.variant))
+                if job_id not in by_job:
+                    by_job[job_id] = Story(job.id, job.variant, job_id, self._record(job.id, job.variant))
+                by_job[job_id].chapters.append(chapter)
+        return sorted(by_job.values(), key=lambda story: (story.id, story.variant))
 
     # -- records -----------------------------------------------------------------------------------------------
 
@@ -98,9 +98,9 @@ class Search:
         return self._read(self.workspace.record(entry, variant))
 
     def _read(self, uri: str) -> Record | None:
-        found = self.store.find(uri)
+        stored = self.store.find(uri)
         try:
-            return Record.read(found.data) if found else None
+            return Record.read(stored.data) if stored else None
         except ValidationError:
             return None
 
@@ -121,13 +121,13 @@ class Search:
             for index, line in enumerate(gzip.decompress(planned.data).splitlines() if planned else ()):
                 if not is_job_id and not any(mark in line for mark in marks):
                     continue
-                told = json.loads(line)
-                job = told["job"] if closed else told
+                row = json.loads(line)
+                job = row["job"] if closed else row
                 job_id = self.workspace.job_id(job["id"], job["variant"])
                 if named not in {job["id"], job_id} or (variant and job["variant"] != variant):
                     continue
                 if closed:
-                    outcome = Outcome.model_validate(told["outcome"]) if told["outcome"] else None
+                    outcome = Outcome.model_validate(row["outcome"]) if row["outcome"] else None
                 else:
                     known = self.open_outcomes(run.run_id, shard) if known is None else known
                     outcome = known.get(index)

@@ -30,19 +30,19 @@ def run_ids(store: Store, workspace: Workspace) -> list[str]:
 
 def firing_ids(store: Store, workspace: Workspace) -> list[str]:
     """The runs of the firings that lie in S3: they wait to be planned, or were left there when they were over."""
-    found = (
+    names = (
         listed.uri.rpartition("/")[2].removesuffix(".json") for listed in store.list(workspace.under("schedules/"))
     )
-    return sorted(name for name in found if is_run_id(name))
+    return sorted(name for name in names if is_run_id(name))
 
 
 def read_runs(names: Iterable[str], store: Store, workspace: Workspace) -> Iterator[Run]:
     """Runs by name, in that order; a folder without a run.json that can be read is none."""
 
     def read(name: str) -> Run | None:
-        found = store.find(workspace.run(name))
+        stored = store.find(workspace.run(name))
         try:
-            return Run.model_validate_json(found.data) if found else None
+            return Run.model_validate_json(stored.data) if stored else None
         except ValidationError:
             return None
 
@@ -66,7 +66,7 @@ def shared_job(run: Run, other: Run, store: Store, workspace: Workspace) -> str:
                         yield from ((uri, uri) for uri in job.get("outputs") or [job["output"]])
 
     theirs = {key for key, _ in keys(other)}
-    return next((told for key, told in keys(run) if key in theirs), "")
+    return next((shown for key, shown in keys(run) if key in theirs), "")
 
 
 def _jobs(run: Run, store: Store, workspace: Workspace) -> Iterator[Callable[[], Iterable[dict[str, Any]]]]:

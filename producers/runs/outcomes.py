@@ -97,13 +97,13 @@ def _of_shards(
 ) -> Iterator[Row]:
     for shard in range(run.shards):
         closed = workspace.results(run.run_id, shard)
-        if found := store.find(closed):
-            yield from _results(found.data)
+        if stored := store.find(closed):
+            yield from _results(stored.data)
             continue
         known = open_outcomes(shard)
         # A shard that closed since the first look has lost its keys, but its results were written before that.
-        if not known and (found := store.find(closed)):
-            yield from _results(found.data)
+        if not known and (stored := store.find(closed)):
+            yield from _results(stored.data)
             continue
         planned = store.find(workspace.shard(run.run_id, shard))
         if planned is None and run.finished:

@@ -95,10 +95,10 @@ def common(first: str, second: str) -> str:
 
 def reasons_of(run: Run, rows: Rows, *, store: Store, workspace: Workspace) -> list[Reason]:
     """Why jobs of a run failed, by its report, else by its rows as far as they can be read in a moment."""
-    if run.finished and (found := store.find(workspace.run(run.run_id, "report.json"))):
-        told = json.loads(found.data)
-        if isinstance(told, dict) and "reasons" in told:
-            return list(_read(told["reasons"]))
+    if run.finished and (stored := store.find(workspace.run(run.run_id, "report.json"))):
+        report = json.loads(stored.data)
+        if isinstance(report, dict) and "reasons" in report:
+            return list(_read(report["reasons"]))
     reasons, until = Reasons(), time.monotonic() + LOOK_FOR
     try:
         for job, outcome in rows():
@@ -110,9 +110,9 @@ def reasons_of(run: Run, rows: Rows, *, store: Store, workspace: Workspace) -> l
     return reasons.ranked()
 
 
-def _read(told: Any) -> Iterator[Reason]:
+def _read(entries: Any) -> Iterator[Reason]:
     """What a report says; what is no reason is passed over."""
-    for entry in told[:KEPT] if isinstance(told, list) else ():
+    for entry in entries[:KEPT] if isinstance(entries, list) else ():
         try:
             yield Reason.model_validate(entry)
         except ValidationError:

@@ -96,7 +96,7 @@ class OpenShard:
     shard: int
     fields: dict[str, str]
     count: Count
-    found: set[str]
+    known_ids: set[str]
     lost: list[LostCalls]
 
 
@@ -123,9 +123,9 @@ class Rebuilder:
         if run.finished is not None:
             return True
         suspended = read_suspension(run_id, self.store, self.workspace)
-        told, closed, earlier = self.read(run, suspended.word if suspended else None)
+        totals, closed, earlier = self.read(run, suspended.word if suspended else None)
         keep_suspended(self.store, self.workspace, self.progress.state)  # the fleet's, before any run can be claimed
-        return self.progress.restore(run, told, closed, earlier, revision=revision)
+        return self.progress.restore(run, totals, closed, earlier, revision=revision)
 
     def calls_out(self, run_id: str) -> bool:
         """Whether a worker is calling for this run: its answer is to be in S3 before that is read."""
@@ -146,37 +146,37 @@ class Rebuilder:
         closed = sorted(int(name) for name in self._names(run.run_id, "results") if name.isdigit())
         doubtful = {*self._names(run.run_id, "doubt"), *self._names(run.run_id, "requests")}
         notes = unread(run.run_id, self.store, self.workspace)
-        with ThreadPoolExecutor(_AT_ONCE) as pool, told_of(run.run_id):
+        with ThreadPoolExecutor(_AT_ONCE) as pool, naming_run(run.run_id):
             counted = dict(zip(closed, pool.map(lambda shard: self._closed(run, shard, zone), closed), strict=True))
             is_open = sorted(ledger.opened - counted.keys())
             if not run.approved:  # earlier versions wrote down more than the sample's shard
                 is_open = [shard for shard in is_open if shard == 0]
             opened = [self._open(run, shard, doubtful, notes, zone, pool.map) for shard in is_open]
-        total, told = Count(), Count()
-        told.kinds[OutcomeKind.SKIPPED] += run.unchanged
+        total, ended = Count(), Count()
+        ended.kinds[OutcomeKind.SKIPPED] += run.unchanged
         for shard, count in counted.items():
-            told.merge(count)
+            ended.merge(count)
             # What its jobs cost beyond their pictures stands in the ledger alone.
             total.merge(Count(by_day=dict(ledger.spent.get(shard) or count.by_day)))
-        lost = max(0.0, sum(total.by_day.values()) - told.credits)
-        for found in opened:
-            told.merge(found.count)
-        price = self._price(told.unit)
+        lost = max(0.0, sum(total.by_day.values()) - ended.credits)
+        for open_shard in opened:
+            ended.merge(open_shard.count)
+        price = self._price(ended.unit)
         by_job: dict[str, dict[str, str]] = {}
-        for shard_found in opened:
-            lost += self._settle(shard_found, ledger, price, zone, by_job)
-            total.merge(Count(by_day=_spent(shard_found)))
-        found_ids = set[str]().union(*(shard_found.found for shard_found in opened))
+        for open_shard in opened:
+            lost += self._settle(open_shard, ledger, price, zone, by_job)
+            total.merge(Count(by_day=_spent(open_shard)))
+        known_ids = set[str]().union(*(open_shard.known_ids for open_shard in opened))
         earlier = Earlier(
             word=word,
-            doubts=doubtful - found_ids,
+            doubts=doubtful - known_ids,
             spent=add_up(total.by_day, self._in_force(zone)),
             lost=lost,
             lost_by_job=by_job,
-            shards={found.shard: found.fields for found in opened},
-            unit=told.unit,
+            shards={open_shard.shard: open_shard.fields for open_shard in opened},
+            unit=ended.unit,
         )
-        return _totals(run, told, closed, _cursor(run, ledger, closed)), closed, earlier
+        return _totals(run, ended, closed, _cursor(run, ledger, closed)), closed, earlier
 
     def spent(self, run: Run) -> dict[str, float]:
         """What a run that is over has spent of the day's and the month's budgets in force."""
@@ -198,33 +198,33 @@ class Rebuilder:
     ) -> OpenShard:  # fmt: skip
         with readable():
             jobs = [Job.model_validate_json(line) for line in read_plan(self.store, self.workspace, run.run_id, shard)]
-        found = OpenShard(shard, {"size": str(len(jobs))}, Count(), set(), [])
+        opened = OpenShard(shard, {"size": str(len(jobs))}, Count(), set(), [])
         for index, (job, record) in enumerate(zip(jobs, map_all(self._record, jobs), strict=True)):
             job_id = self.workspace.job_id(job.id, job.variant)
             unreadable = notes.get(job_id, [])
-            self._add_unread(found, job, unreadable, zone)
+            self._add_unread(opened, job, unreadable, zone)
             if record is not None and record.run_id == run.run_id:
-                self._add_record(found, index, job, record, zone)
+                self._add_record(opened, index, job, record, zone)
                 if record.reused_from and job_id in doubtful:
                     # A copy says nothing of what became of the job's own call.
                     noted = self._noted(run.run_id, job_id)
-                    found.lost.append(LostCalls(job_id, shard, weight(job.params), noted, waits=False))
+                    opened.lost.append(LostCalls(job_id, shard, weight(job.params), noted, waits=False))
             elif (ended := given_up(unreadable, self.workspace)) is not None:
-                found.found.add(job_id)
+                opened.known_ids.add(job_id)
                 day = names_of(unreadable[-1].called, zone)[0]
-                found.count.add(job, ended.model_copy(update={"attempts": len(unreadable)}), day)
+                opened.count.add(job, ended.model_copy(update={"attempts": len(unreadable)}), day)
                 outcome = ended.model_dump_json(exclude_defaults=True)
-                found.fields |= {f"o:{index}": outcome, f"c:{index}": str(len(unreadable))}
+                opened.fields |= {f"o:{index}": outcome, f"c:{index}": str(len(unreadable))}
             else:
                 if unreadable:
-                    found.fields[f"c:{index}"] = str(len(unreadable))
+                    opened.fields[f"c:{index}"] = str(len(unreadable))
                 if job_id in doubtful:
                     noted = self._noted(run.run_id, job_id)
-                    found.lost.append(LostCalls(job_id, shard, weight(job.params), noted, waits=True))
-        found.fields["n"] = str(len(found.found))
-        return found
+                    opened.lost.append(LostCalls(job_id, shard, weight(job.params), noted, waits=True))
+        opened.fields["n"] = str(len(opened.known_ids))
+        return opened
 
-    def _add_record(self, found: OpenShard, index: int, job: Job, record: Record, zone: str) -> None:
+    def _add_record(self, opened: OpenShard, index: int, job: Job, record: Record, zone: str) -> None:
         """Counts a job that this run has done."""
         from restyle.job.outcomes import outcome_of, skipped
 
@@ -232,32 +232,32 @@ class Rebuilder:
         price = self.fleet.limits.budgets.price
         outcome = skipped(record, record.run_id).outcome if record.reused_from else outcome_of(record, price)
         outcome = outcome.model_copy(update={"worker": record.worker, "ended": record.timestamps.stored})
-        found.found.add(job_id)
+        opened.known_ids.add(job_id)
         calls = {"attempts": record.api.attempts, "in_doubt": record.api.in_doubt}
-        found.count.add(job, outcome.model_copy(update=calls), names_of(called, zone)[0])
-        found.fields |= {
+        opened.count.add(job, outcome.model_copy(update=calls), names_of(called, zone)[0])
+        opened.fields |= {
             f"o:{index}": outcome.model_dump_json(exclude_defaults=True), f"f:{index}": "1",
             f"c:{index}": str(record.api.attempts), f"d:{index}": str(record.api.in_doubt),
         }  # fmt: skip
         if record.api.in_doubt:
             size = weight(job.params) * record.api.in_doubt
-            found.lost.append(LostCalls(job_id, found.shard, size, called, waits=False))
+            opened.lost.append(LostCalls(job_id, opened.shard, size, called, waits=False))
 
-    def _add_unread(self, found: OpenShard, job: Job, notes: list[Note], zone: str) -> None:
+    def _add_unread(self, opened: OpenShard, job: Job, notes: list[Note], zone: str) -> None:
         """Counts what unreadable answers of a job cost, whatever became of it."""
         for note in notes:
             if note.cost is None:
-                found.lost.append(LostCalls(note.job_id, found.shard, weight(job.params), note.called, waits=False))
+                opened.lost.append(LostCalls(note.job_id, opened.shard, weight(job.params), note.called, waits=False))
             else:
-                found.count.credits += note.cost
-                found.count.by_day[names_of(note.called, zone)[0]] += note.cost
+                opened.count.credits += note.cost
+                opened.count.by_day[names_of(note.called, zone)[0]] += note.cost
 
     def _settle(
-        self, found: OpenShard, ledger: Ledger, price: float, zone: str, by_job: dict[str, dict[str, str]]
+        self, opened: OpenShard, ledger: Ledger, price: float, zone: str, by_job: dict[str, dict[str, str]]
     ) -> float:
         """Prices the lost calls of an open shard, and writes down by day what it has cost; the credits of those."""
-        days, lost = defaultdict(float, found.count.by_day), 0.0
-        for call in found.lost:
+        days, lost = defaultdict(float, opened.count.by_day), 0.0
+        for call in opened.lost:
             day, month = names_of(call.at, zone)
             credits = call.weight * price
             days[day] += credits
@@ -267,26 +267,26 @@ class Rebuilder:
                     "lost": f"{credits:.6f}", "periods": f"{day} {month}", "shard": str(call.shard)
                 }  # fmt: skip
         # Where its closing was cut off, the ledger knows what its jobs cost beyond their pictures.
-        for day, credits in ledger.spent.get(found.shard, {}).items():
+        for day, credits in ledger.spent.get(opened.shard, {}).items():
             lost += max(0.0, credits - days[day])
             days[day] = max(days[day], credits)
-        found.fields |= {f"s:{day}": f"{credits:.6f}" for day, credits in days.items()}
+        opened.fields |= {f"s:{day}": f"{credits:.6f}" for day, credits in days.items()}
         return lost
 
     # -- what the above share ------------------------------------------------------------------------------
 
     def _record(self, job: Job) -> Record | None:
-        found = self.store.find(self.workspace.record(job.id, job.variant))
+        stored = self.store.find(self.workspace.record(job.id, job.variant))
         try:
-            return Record.read(found.data, found.etag) if found else None
+            return Record.read(stored.data, stored.etag) if stored else None
         except ValidationError:
             return None
 
     def _noted(self, run_id: str, job_id: str) -> datetime:
         """When a call was noted to be in doubt."""
-        found = self.store.find(self.workspace.doubt(run_id, job_id))
+        stored = self.store.find(self.workspace.doubt(run_id, job_id))
         try:
-            noted = datetime.fromisoformat(json.loads(found.data)["noted"]) if found else None
+            noted = datetime.fromisoformat(json.loads(stored.data)["noted"]) if stored else None
         except (ValueError, KeyError, TypeError):
             noted = None
         return noted.astimezone(UTC) if noted else datetime.fromtimestamp(self.progress.state.clock(), UTC)
@@ -294,7 +294,7 @@ class Rebuilder:
     def _names(self, run_id: str, folder: str) -> list[str]:
         """The names in a folder of a run, without what follows the first dot."""
         listed = self.store.list(self.workspace.run(run_id, folder) + "/")
-        return [posixpath.basename(found.uri).partition(".")[0] for found in listed]
+        return [posixpath.basename(one.uri).partition(".")[0] for one in listed]
 
     def _zone(self) -> str:
         return known_zone(Periods(self.progress.state).zone() or self.fleet.limits.budgets.zone)
@@ -308,7 +308,7 @@ class Rebuilder:
 
 
 @contextmanager
-def told_of(run_id: str) -> Iterator[None]:
+def naming_run(run_id: str) -> Iterator[None]:
     """Says of what cannot be read that it is this run's."""
     try:
         yield
@@ -316,9 +316,9 @@ def told_of(run_id: str) -> Iterator[None]:
         raise RunUnreadable(f"run {run_id} cannot be rebuilt from S3: {error.message}") from error
 
 
-def _spent(found: OpenShard) -> dict[str, float]:
+def _spent(shard: OpenShard) -> dict[str, float]:
     """What an open shard has cost, by day."""
-    return {name[2:]: float(credits) for name, credits in found.fields.items() if name.startswith("s:")}
+    return {name[2:]: float(credits) for name, credits in shard.fields.items() if name.startswith("s:")}
 
 
 def _cursor(run: Run, ledger: Ledger, closed: list[int]) -> int:
@@ -328,12 +328,12 @@ def _cursor(run: Run, ledger: Ledger, closed: list[int]) -> int:
     return run.shards if closed else 0
 
 
-def _totals(run: Run, told: Count, closed: list[int], cursor: int) -> Totals:
-    kinds = told.kinds
+def _totals(run: Run, count: Count, closed: list[int], cursor: int) -> Totals:
+    kinds = count.kinds
     return Totals(
         status=run.status, planned=run.planned, shards=run.shards, closed=len(closed), cursor=cursor,
         succeeded=kinds[OutcomeKind.SUCCEEDED], skipped=kinds[OutcomeKind.SKIPPED], failed=kinds[OutcomeKind.FAILED],
-        attempts=told.attempts, in_doubt=told.in_doubt, credits=round(told.credits, 6), last_error="",
-        credits_before=None, credits_after=None, finish_queued=0, suspect=told.suspect, reused=told.reused,
-        saved=round(told.saved, 6),
+        attempts=count.attempts, in_doubt=count.in_doubt, credits=round(count.credits, 6), last_error="",
+        credits_before=None, credits_after=None, finish_queued=0, suspect=count.suspect, reused=count.reused,
+        saved=round(count.saved, 6),
     )  # fmt: skip

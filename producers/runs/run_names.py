@@ -49,14 +49,14 @@ def find_run(typed: str, sides: Sequence[Workspace], store: Store) -> Found:
 
 def _only(typed: str, alike: Mapping[str, Workspace], store: Store) -> Found:
     """The only run whose id begins so; a folder without a run.json is none."""
-    found = list(islice(_newest_first(alike, store), _NAMED + 1))
-    if not found:
+    runs = list(islice(_newest_first(alike, store), _NAMED + 1))
+    if not runs:
         raise ConfigurationError(_unknown(typed, (), next(iter(alike.values()))))
-    if len(found) == 1:
-        return found[0][0].run_id, found[0][1]
-    listed = ", ".join(_told(run) for run, _ in found[:_NAMED])
+    if len(runs) == 1:
+        return runs[0][0].run_id, runs[0][1]
+    listed = ", ".join(_described(run) for run, _ in runs[:_NAMED])
     raise ConfigurationError(
-        f"{printable(typed, _QUOTED)} is the beginning of several runs' ids: {listed}{', …' * (len(found) > _NAMED)}."
+        f"{printable(typed, _QUOTED)} is the beginning of several runs' ids: {listed}{', …' * (len(runs) > _NAMED)}."
         " Type more of the one that is meant"
     )
 
@@ -68,10 +68,10 @@ def _newest_first(ids: Mapping[str, Workspace], store: Store) -> Iterator[tuple[
         own = sorted((run_id for run_id, its in ids.items() if its == side), reverse=True)
         return ((run, side) for run in read_runs(own, store, side))
 
-    return merge(*map(of, set(ids.values())), key=lambda found: found[0].run_id, reverse=True)
+    return merge(*map(of, set(ids.values())), key=lambda pair: pair[0].run_id, reverse=True)
 
 
-def _told(run: Run) -> str:
+def _described(run: Run) -> str:
     title = f"{run.title}, " if run.title else ""
     return f"{run.run_id} ({title}{run.status.value})"
 

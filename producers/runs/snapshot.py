@@ -113,16 +113,16 @@ def read_run(run_id: str, *, store: Store, workspace: Workspace) -> Run:
         ConfigurationError: there is no such run in this workspace.
         RunUnreadable: its run.json is none that this version reads.
     """
-    found = store.find(workspace.run(run_id)) if is_run_id(run_id) else None
-    if found is None:
+    stored = store.find(workspace.run(run_id)) if is_run_id(run_id) else None
+    if stored is None:
         raise ConfigurationError(f"there is no run {run_id} in {workspace.uri}; `restyle runs` lists those there are")
     try:
-        return Run.model_validate_json(found.data)
+        return Run.model_validate_json(stored.data)
     except ValidationError as error:
         why = error.errors()[0]
-        told = ".".join(str(part) for part in why["loc"])
+        field = ".".join(str(part) for part in why["loc"])
         raise RunUnreadable(
-            f"{workspace.run(run_id)} cannot be read by this version of restyle ({told}: {why['msg']}); the version"
+            f"{workspace.run(run_id)} cannot be read by this version of restyle ({field}: {why['msg']}); the version"
             " that planned the run reads it"
         ) from None
 
@@ -143,7 +143,7 @@ def rows_of(run: Run, *, store: Store, workspace: Workspace, progress: Progress)
 def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet) -> Snapshot:
     """The run as it stands now."""
     totals, trouble = _standing(run, progress)
-    totals = totals or _told(run, store, workspace, progress)
+    totals = totals or _totals_of_s3(run, store, workspace, progress)
     suspensions = [] if totals.status in ENDED else fleet.standing() + progress.suspensions(run.run_id)
     # What a person has to see to is told before what ends by itself.
     suspensions.sort(key=lambda suspension: suspension.ends_itself)
@@ -195,8 +195,8 @@ def _braked(run: Run, progress: Progress) -> tuple[BrakeNote, ...]:
 
 def _standing(run: Run, progress: Progress) -> tuple[Totals | None, Trouble | None]:
     """The ledger as Redis has it, and what is wrong with the run."""
-    found = progress.trouble(run.run_id)
-    trouble = Trouble.model_validate(found) if found else None
+    fields = progress.trouble(run.run_id)
+    trouble = Trouble.model_validate(fields) if fields else None
     try:
         totals = progress.totals(run.run_id)
         if not trouble and run.status not in ENDED and not (totals and progress.is_listed(run.run_id)):
@@ -255,22 +255,22 @@ def note_of(
     )
 
 
-def _told(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
+def _totals_of_s3(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
     """The ledger where Redis does not know the run: of one that has ended its report says it, and stays for good."""
-    found = store.find(workspace.run(run.run_id, "report.json")) if run.finished else None
-    told = json.loads(found.data) if found else {}
-    if not told or told.get("finished") != run.model_dump(mode="json")["finished"]:
-        return told_by_results(run, store, workspace, progress)
+    stored = store.find(workspace.run(run.run_id, "report.json")) if run.finished else None
+    report = json.loads(stored.data) if stored else {}
+    if not report or report.get("finished") != run.model_dump(mode="json")["finished"]:
+        return totals_of_results(run, store, workspace, progress)
     return Totals(
         status=run.status, planned=run.planned, shards=run.shards, closed=run.shards, cursor=run.shards,
-        succeeded=told["succeeded"], skipped=told["skipped"], failed=told["failed"], attempts=told["attempts"],
-        in_doubt=told["in_doubt"], credits=told["credits_spent"], last_error=told.get("last_error", ""),
-        credits_before=told.get("credits_before"), credits_after=told.get("credits_after"), finish_queued=0,
-        suspect=told.get("suspect", 0), reused=told.get("reused", 0), saved=told.get("saved", 0.0),
+        succeeded=report["succeeded"], skipped=report["skipped"], failed=report["failed"], attempts=report["attempts"],
+        in_doubt=report["in_doubt"], credits=report["credits_spent"], last_error=report.get("last_error", ""),
+        credits_before=report.get("credits_before"), credits_after=report.get("credits_after"), finish_queued=0,
+        suspect=report.get("suspect", 0), reused=report.get("reused", 0), saved=report.get("saved", 0.0),
     )  # fmt: skip
 
 
-def told_by_results(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
+def totals_of_results(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
     """The ledger where Redis does not know the run: what results/ say; all else is pending."""
 
     def legible(shard: int) -> dict[int, Outcome]:
@@ -282,10 +282,10 @@ def told_by_results(run: Run, store: Store, workspace: Workspace, progress: Prog
     tally = Tally()
     for job, outcome in outcomes(run, workspace=workspace, store=store, open_outcomes=legible):
         tally.add(job, outcome)
-    told = tally.totals
+    totals = tally.totals
     return Totals(
-        status=run.status, planned=run.planned, shards=run.shards, closed=0, cursor=0, succeeded=told.succeeded,
-        skipped=told.skipped, failed=told.failed, attempts=tally.attempts, in_doubt=tally.in_doubt,
-        credits=round(told.credits, 6), last_error="", credits_before=None, credits_after=None, finish_queued=0,
-        suspect=told.suspect, reused=told.reused, saved=round(told.saved, 6),
+        status=run.status, planned=run.planned, shards=run.shards, closed=0, cursor=0, succeeded=totals.succeeded,
+        skipped=totals.skipped, failed=totals.failed, attempts=tally.attempts, in_doubt=tally.in_doubt,
+        credits=round(totals.credits, 6), last_error="", credits_before=None, credits_after=None, finish_queued=0,
+        suspect=totals.suspect, reused=totals.reused, saved=round(totals.saved, 6),
     )  # fmt: skip

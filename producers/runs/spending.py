@@ -91,7 +91,7 @@ def spending(runs: Iterable[Run], by: By, *, store: Store, workspace: Workspace,
         zone: the time zone whose days are meant.
         since: the first day that counts, like 2026-01-31; empty: all do.
     """
-    told, runs = Spending(), iter(runs)
+    spent, runs = Spending(), iter(runs)
 
     def costs(run: Run) -> Costs | RestyleError:
         try:
@@ -101,18 +101,18 @@ def spending(runs: Iterable[Run], by: By, *, store: Store, workspace: Workspace,
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         while batch := list(islice(runs, _AHEAD)):
-            for run, found in zip(batch, pool.map(costs, batch), strict=True):
+            for run, result in zip(batch, pool.map(costs, batch), strict=True):
                 if run.status not in ENDED:
-                    told.under_way.append(run.run_id)
-                if isinstance(found, RestyleError):
-                    told.unread[run.run_id] = found.message
+                    spent.under_way.append(run.run_id)
+                if isinstance(result, RestyleError):
+                    spent.unread[run.run_id] = result.message
                     continue
-                for (day, variant), cost in found.items():
+                for (day, variant), cost in result.items():
                     if day >= since:
-                        told.total.add(cost)
+                        spent.total.add(cost)
                         for name in _groups(run, by, day, variant):
-                            told.groups[name].add(cost)
-    return told
+                            spent.groups[name].add(cost)
+    return spent
 
 
 def _groups(run: Run, by: By, day: str, variant: str) -> Iterable[str]:
@@ -142,7 +142,7 @@ def costs_of(run: Run, *, store: Store, workspace: Workspace, zone: str) -> Cost
         RunUnreadable: a shard of it is damaged.
         StoreUnavailable, StoreAccessDenied: S3 does not tell.
     """
-    found: dict[tuple[str, str], Cost] = defaultdict(Cost)
+    costs: dict[tuple[str, str], Cost] = defaultdict(Cost)
     ledger = read_ledger(run.run_id, store, workspace)
     unreadable = _unreadable(run, store, workspace)
     closed = {
@@ -153,16 +153,16 @@ def costs_of(run: Run, *, store: Store, workspace: Workspace, zone: str) -> Cost
         for key, cost in _costs_of_shard(
             run, shard, ledger.spent.get(shard, {}), unreadable, store=store, workspace=workspace, zone=zone
         ).items():
-            found[key].add(cost)
+            costs[key].add(cost)
     if not closed and run.finished:
-        found.update(_costs_of_report(run, ledger.by_day, store, workspace))
-    return found
+        costs.update(_costs_of_report(run, ledger.by_day, store, workspace))
+    return costs
 
 
 def _unreadable(run: Run, store: Store, workspace: Workspace) -> Mapping[str, float]:
     """What answers of a run cost in which no picture was found, by job."""
     notes = unread(run.run_id, store, workspace)
-    return {job_id: sum(note.cost or 0.0 for note in told) for job_id, told in notes.items()}
+    return {job_id: sum(note.cost or 0.0 for note in of_job) for job_id, of_job in notes.items()}
 
 
 def _costs_of_shard(
@@ -170,7 +170,7 @@ def _costs_of_shard(
     workspace: Workspace, zone: str,
 ) -> Costs:  # fmt: skip
     """What a closed shard has cost: its pictures by their outcomes, and what the ledger has beyond those."""
-    found: dict[tuple[str, str], Cost] = defaultdict(Cost)
+    costs: dict[tuple[str, str], Cost] = defaultdict(Cost)
     doubts: dict[tuple[str, str], int] = defaultdict(int)
     # All of a shard that was done within a day counts on the day that budgets counted it on.
     only_day = next(iter(spent)) if len(spent) == 1 else ""
@@ -178,39 +178,39 @@ def _costs_of_shard(
         ended = outcome.ended if outcome else None
         key = only_day or names_of(ended or run.created, zone)[0], job.variant
         if outcome and outcome.outcome is OutcomeKind.SUCCEEDED:
-            found[key].add(Cost(pictures=1, credits=outcome.credits))
+            costs[key].add(Cost(pictures=1, credits=outcome.credits))
         if outcome and outcome.in_doubt:
             doubts[key] += outcome.in_doubt
         if unreadable:
-            found[key].credits += unreadable.get(workspace.job_id(job.id, job.variant), 0.0)
-    beyond = sum(spent.values()) - sum(cost.credits for cost in found.values())
+            costs[key].credits += unreadable.get(workspace.job_id(job.id, job.variant), 0.0)
+    beyond = sum(spent.values()) - sum(cost.credits for cost in costs.values())
     if beyond > _NOTHING:
         last = (max(spent), "")
         for key, share in _shares(doubts or {last: 1}):
-            found[key].in_doubt += beyond * share
-    return found
+            costs[key].in_doubt += beyond * share
+    return costs
 
 
 def _costs_of_report(run: Run, by_day: Mapping[str, float], store: Store, workspace: Workspace) -> Costs:
     """What a pruned run has cost, by its report; on the days that its ledger has."""
-    found: dict[tuple[str, str], Cost] = defaultdict(Cost)
+    costs: dict[tuple[str, str], Cost] = defaultdict(Cost)
     uri = workspace.run(run.run_id, "report.json")
     report = store.find(uri)
     days = dict(_shares(by_day or {f"{run.created:%Y-%m-%d}": 1.0}))
     try:
         variants = json.loads(report.data)["variants"] if report else {}
-        tallies = {str(name): (int(told["succeeded"]), float(told["credits"])) for name, told in variants.items()}
+        tallies = {str(name): (int(sums["succeeded"]), float(sums["credits"])) for name, sums in variants.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunUnreadable(f"{uri} is no report: {type(error).__name__}") from None
     for variant, (pictures, credits) in tallies.items():
         for place, (day, share) in enumerate(days.items()):
             # Pictures are whole: they count on the first of its days.
-            found[day, variant].add(Cost(0 if place else pictures, credits * share))
-    beyond = sum(by_day.values()) - sum(cost.credits for cost in found.values())
+            costs[day, variant].add(Cost(0 if place else pictures, credits * share))
+    beyond = sum(by_day.values()) - sum(cost.credits for cost in costs.values())
     if beyond > _NOTHING:
         for day, share in days.items():
-            found[day, ""].in_doubt += beyond * share
-    return found
+            costs[day, ""].in_doubt += beyond * share
+    return costs
 
 
 def _shares(parts: Mapping[Key, float]) -> Iterator[tuple[Key, float]]:

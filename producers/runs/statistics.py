@@ -22,7 +22,7 @@ def outcome_word(outcome: Outcome | None) -> str:
     return outcome.outcome.value if outcome else PENDING
 
 
-def is_wanted(outcome: Outcome | None, statuses: Collection[str]) -> bool:
+def is_selected(outcome: Outcome | None, statuses: Collection[str]) -> bool:
     """Whether a job ended in one of these ways; `suspect` is one beside the outcomes."""
     return outcome_word(outcome) in statuses or (SUSPECT in statuses and outcome is not None and bool(outcome.suspect))
 

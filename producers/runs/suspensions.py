@@ -49,11 +49,11 @@ def remove_suspension(run_id: str | None, store: Store, workspace: Workspace) ->
 
 def read_suspension(run_id: str | None, store: Store, workspace: Workspace) -> Suspended | None:
     """The suspension by a person that stands; one that cannot be read stands all the same."""
-    found = store.find(workspace.suspension(run_id))
-    if found is None:
+    stored = store.find(workspace.suspension(run_id))
+    if stored is None:
         return None
     try:
-        return Suspended.read(found.data)
+        return Suspended.read(stored.data)
     except ValidationError:
         why = f"{workspace.suspension(run_id)} cannot be read"
         return Suspended(reason="operator", detail=why, since=datetime.fromtimestamp(0, UTC))
@@ -63,6 +63,6 @@ def keep_suspended(store: Store, workspace: Workspace, state: State) -> bool:
     """Brings a person's suspension of the fleet in Redis in line with S3; True where that changed anything."""
     standing = Standing(state)
     server, epoch, entry = standing.server(), standing.epoch(), standing.entry()
-    told = read_suspension(None, store, workspace)
-    stands = told is not None and not told.is_over(server, epoch)
-    return standing.agree(epoch, entry, told.word if told and stands else None)
+    suspended = read_suspension(None, store, workspace)
+    stands = suspended is not None and not suspended.is_over(server, epoch)
+    return standing.agree(epoch, entry, suspended.word if suspended and stands else None)

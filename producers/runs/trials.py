@@ -59,8 +59,8 @@ def write_trial(trial: Trial, run_id: str, *, store: Store, workspace: Workspace
 
 def read_trial(run_id: str, *, store: Store, workspace: Workspace) -> Trial | None:
     """A trial's columns; None where they are gone, or of another version."""
-    found = store.find(workspace.trial(run_id))
+    stored = store.find(workspace.trial(run_id))
     try:
-        return Trial.read(found.data[:_MOST]) if found else None
+        return Trial.read(stored.data[:_MOST]) if stored else None
     except ValidationError:
         return None

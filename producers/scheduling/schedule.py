@@ -64,7 +64,7 @@ class Firing(Value):
     @field_validator("notify")
     @classmethod
     def _check_notify(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return Notify.model_validate(given).told
+        return Notify.model_validate(given).as_stored
 
     @model_validator(mode="after")
     def _check_run_id(self) -> Self:
@@ -147,7 +147,7 @@ def fire(schedule: Schedule, at: datetime, settings: Settings, *, missed: bool =
         missed=missed,
         schedule=schedule,
         settings={name: _planned_with(name, schedule, settings) for name in PLANNED_WITH},
-        notify=(schedule.notify or settings.notify).told,
+        notify=(schedule.notify or settings.notify).as_stored,
     )
 
 

@@ -26,8 +26,8 @@ _AFTER = {
 
 def after_failure(code: str, run_id: str) -> str:
     """What a person does about jobs of a run that failed with this error."""
-    told = _AFTER.get(code, f"to run them again: restyle retry {{run}} --error {code}")
-    return told.replace("{run}", run_id)
+    advice = _AFTER.get(code, f"to run them again: restyle retry {{run}} --error {code}")
+    return advice.replace("{run}", run_id)
 
 
 def next_step(
@@ -54,5 +54,5 @@ def next_step(
     if not run_id or (standing.scope == "fleet" and standing.reason == "operator"):
         # A person's suspension of the whole fleet is lifted for all of it.
         whom = "--sandbox" if sandbox else ""
-    told = _COMMAND.sub(lambda found: f"{found[0]} {whom}".rstrip(), standing.next)
-    return told.replace("CREDITS", f"{2 * budget:g}") if budget else told
+    command = _COMMAND.sub(lambda match: f"{match[0]} {whom}".rstrip(), standing.next)
+    return command.replace("CREDITS", f"{2 * budget:g}") if budget else command

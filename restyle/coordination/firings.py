@@ -91,8 +91,8 @@ class Firings:
         """Those of some firings that are not on the list."""
         if not run_ids:
             return []
-        found = self.state.ask("HMGET", self.state.key("firings"), *run_ids)
-        return [run_id for run_id, text in zip(run_ids, found, strict=True) if text is None]
+        texts = self.state.ask("HMGET", self.state.key("firings"), *run_ids)
+        return [run_id for run_id, text in zip(run_ids, texts, strict=True) if text is None]
 
     def drop(self, name: str) -> None:
         """Takes off the list what is no firing."""

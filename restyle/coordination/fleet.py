@@ -1,4 +1,4 @@
-"""What the fleet shares about calls: claims and leases, heartbeats, suspension, pacing.
+"""What a worker does within the fleet: takes jobs, claims calls, tells their ends, beats.
 
 Read with docs/architecture.md. A claim is the only way to a paid call; the scripts are in restyle/coordination/lua/.
 """
@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from restyle.coordination.budgets import weight
 from restyle.coordination.call_ends import call_end, recipe
 from restyle.coordination.claims import Claim, Dropped, HeldJob, Limits, Storm
+from restyle.coordination.fleet_view import FleetView
 from restyle.coordination.heartbeats import Granted, Hands, Holding
-from restyle.coordination.hints import MOST_TTL, MOST_WORKERS, read_number, read_object, read_place
 from restyle.coordination.redis.client import State
-from restyle.coordination.suspensions import Suspension, read_hold, read_suspensions
 from restyle.errors import RequestRejected, RestyleError
 from restyle.http.rate_limits import MOST
 from restyle.models import Message
@@ -29,13 +28,11 @@ _BEATS = 3
 UNCONFIRMED_WAIT = 0.5
 
 
-class Fleet:
-    """One worker's view of the fleet; without a worker id, a command's view of it."""
+class Fleet(FleetView):
+    """The fleet for one worker: its jobs in hand, its calls, its heartbeat; without a worker id, for a command."""
 
     def __init__(self, state: State, limits: Limits, *, worker: str = "") -> None:
-        self.state = state
-        self.limits = limits
-        self.worker = worker
+        super().__init__(state, limits, worker=worker)
         self.hands = Hands()
         #: Set by the heartbeat: whether anything suspends the fleet, and the monotonic time of the last good beat.
         self.suspended = False
@@ -116,14 +113,14 @@ class Fleet:
                 return Claim("wait", wait=wait_ms / 1000)
             case ["go" | "submitted" as verdict, epoch, calls, doubts, number, reserved, named, incarnation, *request]:
                 granted = Granted(number, reserved, named, incarnation, result)
-                told = "".join(request)
+                noted = "".join(request)
                 self._count = max(self._count, number)
                 self.hands.calling(message.job_id, granted)
-                self.hands.submitted(message.job_id, told, made_from)
-                claim = Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request=told, granted=granted)
+                self.hands.submitted(message.job_id, noted, made_from)
+                claim = Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request=noted, granted=granted)
                 return claim if self._may_begin(is_durable) else self._given_back(message, token, claim)
-            case ["refused", told, status]:
-                raise RequestRejected(told, int(status))
+            case ["refused", detail, status]:
+                raise RequestRejected(detail, int(status))
             case [verdict]:
                 return Claim(verdict)
         raise AssertionError(f"claim.lua answered {answer!r}")
@@ -135,13 +132,13 @@ class Fleet:
 
             log = get_logger("restyle.fleet")
             self._is_durable = is_durable
-            told = {"durability": self.limits.durability.value}
+            fields = {"durability": self.limits.durability.value}
             if is_durable is None:
-                log.warning("Redis cannot tell whether a claim is durable: calls begin without that", **told)
+                log.warning("Redis cannot tell whether a claim is durable: calls begin without that", **fields)
             elif not is_durable:
-                log.warning("claims are not durable: no call begins until Redis confirms one", **told)
+                log.warning("claims are not durable: no call begins until Redis confirms one", **fields)
             else:
-                log.info("claims are durable again", **told)
+                log.info("claims are durable again", **fields)
         return is_durable is not False
 
     def _given_back(self, message: Message, token: str, claim: Claim) -> Claim:
@@ -202,9 +199,9 @@ class Fleet:
         """Whether the API's queue has a request for a job whose id is known."""
         return bool(self.state.ask("EXISTS", self.state.key("request", job_id)))
 
-    def settle(self, message: Message, token: str, *, found: bool) -> None:
-        """Tells that a job's lost calls were looked up: found, or never arrived."""
-        self.state.run("settle", **self.held_job(message, token), is_queued=found)
+    def settle(self, message: Message, token: str, *, is_queued: bool) -> None:
+        """Notes that a job's lost calls were looked up: they are in the API's queue, or never arrived."""
+        self.state.run("settle", **self.held_job(message, token), is_queued=is_queued)
 
     def let_go(self, message: Message, token: str, *, give_back: bool = False) -> None:
         """Parts with a job that has no outcome, so that it is fed again; its attempts may be given back."""
@@ -268,113 +265,6 @@ class Fleet:
     def leave(self) -> None:
         """Ends this worker's heartbeat at once."""
         self.state.run("leave", worker=self.worker)
-
-    def workers(self) -> dict[str, dict[str, object] | None]:
-        """Every known worker with the state of its heartbeat; None where that is missing, or has no end."""
-        names = sorted(self.state.ask("SRANDMEMBER", self.state.key("workers"), MOST_WORKERS))
-        keys = [self.state.key("worker", name) for name in names]
-        told = self.state.ask_all(*(("PTTL", key) for key in keys), ("MGET", *keys)) if names else [[]]
-        found = zip(names, told, told[-1], strict=False)
-        return {name: (read_object(beat) or {}) if 0 <= ms <= MOST_TTL * 1000 else None for name, ms, beat in found}
-
-    def jobs_of(self, worker: str) -> dict[str, dict[str, object]]:
-        """The jobs on a worker's list: where each stands in its run; what is no place is passed over."""
-        held = self.state.ask("HGETALL", self.state.key("worker", worker, "jobs"))
-        return {job_id: place for job_id, text in held.items() if (place := read_place(text))}
-
-    @property
-    def living_jobs(self) -> set[str]:
-        """Every job on the list of a worker that lives."""
-        living = [name for name, beat in self.workers().items() if beat is not None]
-        lists = self.state.ask_all(*(("HKEYS", self.state.key("worker", name, "jobs")) for name in living))
-        return {job_id for held in lists for job_id in held}
-
-    def lease(self, job_id: str) -> dict[str, str]:
-        """Who holds a job and since when it is calling; empty where nobody does."""
-        return dict(self.state.ask("HGETALL", self.state.key("lease", job_id)))
-
-    def free(self, worker: str, place: dict[str, object], job_id: str) -> tuple[bool, int, int]:
-        """Frees a job of a dead worker: whether a call was out, doubts so far, deaths before a call so far."""
-        run, shard, index = (str(place[name]) for name in ("run", "shard", "index"))
-        calling, doubts, deaths = self.state.run("free", worker=worker, run=run, shard=shard, index=index, job=job_id)
-        return bool(calling), doubts, deaths
-
-    def bury(self, worker: str) -> None:
-        """Forgets a dead worker whose jobs have all been freed; not one that has come back meanwhile."""
-        self.state.run("bury", worker=worker)
-
-    def loosen(self, job_id: str) -> None:
-        """Frees a lease that its holder does not know of, or whose holder has left."""
-        self.state.run("loosen", job=job_id)
-
-    def probe(self, job_id: str, *, at_once: bool = False) -> bool:
-        """Makes this job the probe of an outage, where its wait is over (or not, at once) and no other probe is out."""
-        return bool(self.state.run("probe", job=job_id, longest=self._longest_call, at_once=at_once))
-
-    def failing(self) -> set[str]:
-        """The jobs and recipes that have failed of late, and not succeeded since."""
-        return set(self.state.ask("HKEYS", f"{self.state.account}failing"))
-
-    # -- suspension ----------------------------------------------------------------------------------------
-
-    def suspend(self, reason: str, detail: str, by: str, *, stored: bool = False) -> bool:
-        """Suspends the fleet for one more reason; one that is stored stands in this workspace's S3 as well."""
-        workspace = self.state.namespace if stored else ""
-        return bool(self.state.run("suspend", reason=reason, detail=detail, by=by, workspace_in_s3=workspace))
-
-    def resume(self) -> None:
-        """Lifts every reason of the fleet's suspension; workers take up what is pending."""
-        self.state.run("resume")
-
-    def may_ask_balance(self, wait: float, longest: float) -> bool:
-        """Whether this worker may ask for the balance: of all who wait one does, once in so many seconds."""
-        key = f"{self.state.account}balance:asked"
-        if not 0 <= self.state.ask("PTTL", key) <= longest * 1000:  # none, or one that no worker of ours has put there
-            self.state.ask("UNLINK", key)
-        return bool(self.state.ask("SET", key, self.worker, "NX", "PX", round(wait * 1000)))
-
-    def topped_up(self, standing: Suspension, balance: float) -> bool:
-        """Lifts `no_credits` where the account has more than before, and enough; False where it stands on."""
-        least, price = self.limits.budgets.least, self.limits.budgets.price
-        since = round(standing.since * 1000)
-        return bool(
-            self.state.run(
-                "topped_up", balance=f"{balance:.6f}", least=least, price=price, worker=self.worker, since=since
-            )
-        )
-
-    def suspensions(self) -> list[Suspension]:
-        """Why the fleet stands still; empty when it runs."""
-        reasons, lost = self.state.ask_all(
-            ("HGETALL", f"{self.state.account}suspension"), ("HGET", self.state.key("fleet"), "lost")
-        )
-        entries = {**reasons, "workspace_held": lost} if lost else reasons
-        return list(read_suspensions(entries, "fleet"))
-
-    @property
-    def holds_workspace(self) -> bool:
-        """Whether S3 has said lately that this Redis holds the workspace; else no claim succeeds (holding.py)."""
-        return bool(self.state.ask("EXISTS", self.state.key("holder")))
-
-    def held(self) -> Suspension | None:
-        """The API's hold after a 429, once it lasts for more than a minute: nobody calls, and it ends by itself."""
-        told = self.state.ask("HMGET", f"{self.state.account}rate", "hold", "limited_since", "hold_detail", "hold_by")
-        told[:2] = [text if read_number(text) is not None else None for text in told[:2]]
-        return read_hold(*told, now=self.state.clock()) if told[0] else None
-
-    def standing(self) -> list[Suspension]:
-        """Why no call is made, for people: the suspensions, and a hold of the API's."""
-        held = self.held()
-        return [*self.suspensions(), *([held] if held else [])]
-
-    @property
-    def _longest_call(self) -> int:
-        """Milliseconds after which a call that nobody has told the end of has ended."""
-        return round((self.limits.api_timeout + 30) * 1000)
-
-    def credits_left(self) -> float | None:
-        """The account's credits by the last answer that told them."""
-        return read_number(self.state.ask("HGET", f"{self.state.account}rate", "credits"))
 
     def held_job(self, message: Message, token: str) -> HeldJob:
         """A job in this worker's hands, as the scripts take it."""

@@ -48,8 +48,8 @@ class Form:
     def wrong(self, field: str, value: str) -> bool:
         """Whether a value is none of this form."""
         if self.objects:
-            told = read_object(value)
-            return told is None or self.lacks(told) != ""
+            entry = read_object(value)
+            return entry is None or self.lacks(entry) != ""
         return self.words is not None and field not in self.words and not _NUMBER.fullmatch(value)
 
 
@@ -132,7 +132,7 @@ def _check_runs(state: State, parts: set[str]) -> None:
         shards = {f":shard:{part}": _SHARD for part in parts if part.isdecimal()}
         for suffix, form in {**RUN, **shards}.items():
             if fault := next(_faults(state, state.key("run", run_id) + suffix, form), None):
-                raise RunUnreadable(f"what Redis has of run {run_id} cannot be read ({fault.told})")
+                raise RunUnreadable(f"what Redis has of run {run_id} cannot be read ({fault.detail})")
 
 
 def _keys(state: State, parts: set[str]) -> Iterator[tuple[str, Form]]:
@@ -151,25 +151,27 @@ def _keys(state: State, parts: set[str]) -> Iterator[tuple[str, Form]]:
 def _refused_statuses(state: State) -> set[str]:
     """The statuses of refusals that the fleet stands still for: a person's word goes over all of them."""
     key = f"{state.account}suspension"
-    told = state.ask("HVALS", key) if state.ask("TYPE", key) == "hash" and state.ask("HLEN", key) <= MOST_FIELDS else ()
-    return {str(entry["status"]) for text in told if (entry := read_object(text)) and "status" in entry}
+    entries = (
+        state.ask("HVALS", key) if state.ask("TYPE", key) == "hash" and state.ask("HLEN", key) <= MOST_FIELDS else ()
+    )
+    return {str(entry["status"]) for text in entries if (entry := read_object(text)) and "status" in entry}
 
 
 def _check(state: State, key: str, form: Form) -> bool:
     """Removes what is wrong at a key; whether anything was."""
-    found = list(_faults(state, key, form))
-    for fault in found:
+    faults = list(_faults(state, key, form))
+    for fault in faults:
         metrics.HINTS_DROPPED.labels("key").inc()
         _tell(key, fault)
         if fault.field is None:
             state.ask("UNLINK", key)
         elif key == f"{state.account}suspension":
             # It stands all the same: who stopped the fleet had a reason.
-            told = {"reason": fault.field, "detail": "what Redis has of it cannot be read"}
-            state.ask("HSET", key, fault.field, json.dumps(told))
+            entry = {"reason": fault.field, "detail": "what Redis has of it cannot be read"}
+            state.ask("HSET", key, fault.field, json.dumps(entry))
         else:
             state.ask("HDEL", key, fault.field)
-    return bool(found)
+    return bool(faults)
 
 
 def _tell(key: str, fault: Fault) -> None:
@@ -178,14 +180,14 @@ def _tell(key: str, fault: Fault) -> None:
 
     if structlog.is_configured():
         log = structlog.get_logger("restyle.state")
-        log.warning("something in Redis is none of ours: removed", key=ascii(key), found=fault.told)
+        log.warning("something in Redis is none of ours: removed", key=ascii(key), found=fault.detail)
 
 
 @dataclass(frozen=True)
 class Fault:
     """What is wrong at a key: all of it, or one field."""
 
-    told: str
+    detail: str
     field: str | None = None
 
 

@@ -127,8 +127,8 @@ class Notices:
         key = self.state.key("notices")
         if not (names := self.state.ask("HRANDFIELD", key, MOST)):
             return []
-        now, found = self.state.clock(), self.state.ask("HMGET", key, *names)
-        notices = [notice for name, text in zip(names, found, strict=True) if (notice := self._read(name, text))]
+        now, texts = self.state.clock(), self.state.ask("HMGET", key, *names)
+        notices = [notice for name, text in zip(names, texts, strict=True) if (notice := self._read(name, text))]
         due = [notice for notice in notices if not now < notice.due <= now + LONGEST_WAIT]
         return sorted(due, key=lambda notice: (notice.due, notice.key))
 

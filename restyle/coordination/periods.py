@@ -48,11 +48,11 @@ class Periods:
         now = datetime.fromtimestamp(self.state.clock(), UTC)
         if zone == self.state.ask("HGET", self.state.key("periods"), "zone"):
             return True
-        told = {"zone": zone}
+        fields = {"zone": zone}
         for name, period in zip(("day", "month"), Budgets(zone=zone).periods(now), strict=True):
             began = _began(period, zone)
-            told |= {name: period.name, f"{name}_began": _ms(began), f"{name}_ends": _ms(period.ends)}
-        return bool(self.state.run("periods", in_force=json.dumps(told)))
+            fields |= {name: period.name, f"{name}_began": _ms(began), f"{name}_ends": _ms(period.ends)}
+        return bool(self.state.run("periods", in_force=json.dumps(fields)))
 
 
 def names_of(moment: datetime, zone: str) -> tuple[str, str]:

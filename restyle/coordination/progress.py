@@ -51,8 +51,8 @@ class Ended:
     #: Seconds between the claim and a picture in which the API was not at work on it, as far as it tells.
     lag: float = 0.0
     credits_left: float | None = None
-    #: The record of this run that was found, where no call was made: its cost counts for its own day.
-    found: Record | None = None
+    #: The record of this run that was there already, where no call was made: its cost counts for its own day.
+    record: Record | None = None
 
 
 class Progress(Registry):
@@ -75,20 +75,20 @@ class Progress(Registry):
 
     def ledgers(self) -> dict[str, Totals]:
         """The ledgers of all unfinished runs; one that cannot be read is left out."""
-        found = {}
+        ledgers = {}
         for run_id in self.unfinished():
             try:
                 totals = self.totals(run_id)
             except RunUnreadable:
                 continue
             if totals is not None:
-                found[run_id] = totals
-        return found
+                ledgers[run_id] = totals
+        return ledgers
 
-    def note_trouble(self, run_id: str, told: str) -> None:
+    def note_trouble(self, run_id: str, trouble: str) -> None:
         """Notes what keeps a run from being moved, as JSON with `reason` and `next`; empty: nothing does."""
         key = self.state.key("troubles")
-        self.state.ask("HSET", key, run_id, told) if told else self.state.ask("HDEL", key, run_id)
+        self.state.ask("HSET", key, run_id, trouble) if trouble else self.state.ask("HDEL", key, run_id)
 
     def trouble(self, run_id: str) -> dict[str, str] | None:
         """What keeps a run from being moved: `reason` and `next`; None: nothing does."""
@@ -96,9 +96,9 @@ class Progress(Registry):
 
     def troubles(self) -> dict[str, dict[str, str]]:
         """The runs that cannot be moved: `reason` and `next` of each."""
-        found = self.state.ask("HGETALL", self.state.key("troubles"))
-        told = {run_id: _trouble(text) for run_id, text in found.items() if is_run_id(run_id)}
-        return {run_id: trouble for run_id, trouble in told.items() if trouble}
+        texts = self.state.ask("HGETALL", self.state.key("troubles"))
+        troubles = {run_id: _trouble(text) for run_id, text in texts.items() if is_run_id(run_id)}
+        return {run_id: trouble for run_id, trouble in troubles.items() if trouble}
 
     def set_status(self, run_id: str, status: RunStatus) -> None:
         """Moves a run to another status; an ended one is no longer moved by the dispatcher."""
@@ -110,11 +110,11 @@ class Progress(Registry):
 
     def forget(self, run_ids: Collection[str]) -> None:
         """Removes all that Redis still has of runs that have ended."""
-        prefix, wanted = self._run(""), set(run_ids) - set(self.unfinished())
+        prefix, ended = self._run(""), set(run_ids) - set(self.unfinished())
         cursor = 0
         while True:
-            cursor, found = self.state.ask("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 1000)
-            if gone := [key for key in found if key.removeprefix(prefix).partition(":")[0] in wanted]:
+            cursor, names = self.state.ask("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 1000)
+            if gone := [key for key in names if key.removeprefix(prefix).partition(":")[0] in ended]:
                 self.state.ask("UNLINK", *gone)
             if int(cursor) == 0:
                 return
@@ -215,19 +215,19 @@ class Progress(Registry):
         key = self._run(run_id)
         count, bits = self.state.ask_all(("HGET", key, "closed"), ("BITCOUNT", f"{key}:closed"))
         if (read_number(count) or 0) != bits:
-            told = f"{(count or '0')[:100]!a} shards are closed by one count, and {bits} by another"
-            raise RunUnreadable(f"what Redis has of run {run_id} cannot be read ({told})")
+            fault = f"{(count or '0')[:100]!a} shards are closed by one count, and {bits} by another"
+            raise RunUnreadable(f"what Redis has of run {run_id} cannot be read ({fault})")
 
     def is_sound(self, run_id: str) -> bool:
         """Whether all that Redis has of a run can be read."""
         kinds = {(): "hash", ("open",): "zset", ("closed",): "string", ("suspension",): "hash", ("doubts",): "set",
                  ("braked",): "hash", ("endings",): "hash"}  # fmt: skip
-        found = self.state.ask_all(*(("TYPE", self._run(run_id, *parts)) for parts in kinds))
-        if any(kind not in {"none", wanted} for kind, wanted in zip(found, kinds.values(), strict=True)):
+        types = self.state.ask_all(*(("TYPE", self._run(run_id, *parts)) for parts in kinds))
+        if any(kind not in {"none", expected} for kind, expected in zip(types, kinds.values(), strict=True)):
             return False
         shards = self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1)
-        found = self.state.ask_all(*(("TYPE", self._run(run_id, "shard", shard)) for shard in shards))
-        if not {*found} <= {"none", "hash"}:
+        types = self.state.ask_all(*(("TYPE", self._run(run_id, "shard", shard)) for shard in shards))
+        if not {*types} <= {"none", "hash"}:
             return False
         try:
             self.totals(run_id)
@@ -248,13 +248,16 @@ class Progress(Registry):
         Raises:
             RunUnreadable: what Redis has of one cannot be read.
         """
-        found = self.state.ask("HGETALL", self._shard(run_id, shard))
+        fields = self.state.ask("HGETALL", self._shard(run_id, shard))
         outcomes = {}
-        for field, text in found.items():
+        for field, text in fields.items():
             index = field[2:]
             if field.startswith("o:") and _is_number(index):
                 try:
-                    counts = {"attempts": int(found.get(f"c:{index}", 0)), "in_doubt": int(found.get(f"d:{index}", 0))}
+                    counts = {
+                        "attempts": int(fields.get(f"c:{index}", 0)),
+                        "in_doubt": int(fields.get(f"d:{index}", 0)),
+                    }
                     outcomes[int(index)] = Outcome.read(text).model_copy(update=counts)
                 except ValueError:
                     raise RunUnreadable(f"what Redis has of job {index} of shard {shard} cannot be read") from None
@@ -262,10 +265,10 @@ class Progress(Registry):
 
     def spent(self, run_id: str, shard: int) -> dict[str, float]:
         """What the jobs of an open shard have cost so far, by day."""
-        found = self.state.ask("HGETALL", self._shard(run_id, shard))
+        fields = self.state.ask("HGETALL", self._shard(run_id, shard))
         return {
             name[2:]: credits
-            for name, amount in found.items()
+            for name, amount in fields.items()
             if name.startswith("s:") and (credits := read_number(amount)) is not None
         }
 
@@ -278,7 +281,7 @@ class Progress(Registry):
     def report(self, fleet: Fleet, message: Message, token: str, ended: Ended) -> bool:
         """Reports how a job ended; False where it had an outcome already or its shard is not open."""
         outcome = ended.outcome.model_copy(update={"worker": fleet.worker, "ended": utc_now()})
-        record = ended.found
+        record = ended.record
         failure = outcome.error if outcome.outcome is OutcomeKind.FAILED else ""
         called = record.timestamps.called if record else None
         day, month = fleet.limits.budgets.periods(called)
@@ -324,8 +327,8 @@ def _is_number(text: str) -> bool:
 
 
 def _trouble(text: str | None) -> dict[str, str] | None:
-    told = read_object(text)
-    return {name: str(told.get(name, ""))[:1000] for name in ("reason", "next")} if told else None
+    trouble = read_object(text)
+    return {name: str(trouble.get(name, ""))[:1000] for name in ("reason", "next")} if trouble else None
 
 
 def failed(error: str, message: str, *, http_status: int | None = None, seed: int | None = None) -> Ended:

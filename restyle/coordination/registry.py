@@ -103,17 +103,22 @@ class Registry:
 
     def register(self, run: Run) -> bool:
         """Makes a planned run known to the fleet; again and again without harm. False where it has ended already."""
-        fields = {**_said(run), "planned": str(run.planned), "shards": str(run.shards), "skipped": str(run.unchanged)}
+        fields = {
+            **_fields_of(run),
+            "planned": str(run.planned),
+            "shards": str(run.shards),
+            "skipped": str(run.unchanged),
+        }
         return bool(self.state.run("register", run=run.run_id, fields=json.dumps(fields)))
 
     def restore(
-        self, run: Run, told: Totals, closed: Collection[int], earlier: Earlier | None = None, *, revision: str = ""
+        self, run: Run, ledger: Totals, closed: Collection[int], earlier: Earlier | None = None, *, revision: str = ""
     ) -> bool:
         """Rebuilds a run that Redis has lost, whole: with its limits, what it has spent, and why it stands still.
 
         Args:
             run: its run.json.
-            told: its ledger by S3.
+            ledger: its counts and sums by S3.
             closed: its closed shards.
             earlier: what else S3 tells.
             revision: `revision` as it was before S3 was read; empty: whatever it is.
@@ -122,8 +127,8 @@ class Registry:
             False where Redis knows it, or a person has had a word since: then S3 is to be read again.
         """
         earlier = earlier or Earlier()
-        fields = _said(run) | {
-            name: str(getattr(told, name))
+        fields = _fields_of(run) | {
+            name: str(getattr(ledger, name))
             for name in (
                 "planned", "shards", "cursor", "succeeded", "skipped", "failed", "attempts", "in_doubt", "suspect",
                 "credits", "reused", "saved",
@@ -170,8 +175,8 @@ class Registry:
         Returns:
             False where Redis does not know the run, or a person has had a word since.
         """
-        told = _said(run) | {"reason": word.reason if word else "", "entry": word.entry if word else ""}
-        text = json.dumps(told)
+        decided = _fields_of(run) | {"reason": word.reason if word else "", "entry": word.entry if word else ""}
+        text = json.dumps(decided)
         return bool(self.state.run("agree", run=run.run_id, revision=revision, lift=lift, decided=text) == 1)
 
     def spent_earlier(self, run_id: str, amounts: Mapping[str, float]) -> bool:
@@ -216,7 +221,7 @@ class Standing:
         return bool(self.state.run("agree_fleet", epoch=epoch, entry=entry, detail=detail, by=by))
 
 
-def _said(run: Run) -> dict[str, str]:
+def _fields_of(run: Run) -> dict[str, str]:
     """What run.json says of how a run may move, as the scripts take it."""
     return {
         "status": run.status.value,
@@ -230,47 +235,48 @@ def _said(run: Run) -> dict[str, str]:
     }
 
 
-def read_totals(found: Mapping[str, str]) -> Totals | None:
+def read_totals(fields: Mapping[str, str]) -> Totals | None:
     """A run's ledger from its hash in Redis; None where there is none.
 
     Raises:
         RunUnreadable: it is no such ledger.
     """
-    if "planned" not in found:
+    if "planned" not in fields:
         return None
     try:
-        return _totals(found)
+        return _totals(fields)
     except (ValueError, KeyError) as error:
         raise RunUnreadable(f"what Redis has of the run cannot be read ({error})") from None
 
 
-def legible(found: Mapping[str, str]) -> Totals | None:
+def legible(fields: Mapping[str, str]) -> Totals | None:
     """A run's ledger; None where there is none that can be read."""
     try:
-        return read_totals(found)
+        return read_totals(fields)
     except RunUnreadable:
         return None
 
 
-def _totals(found: Mapping[str, str]) -> Totals:
-    if found.get("priority", "normal") not in PRIORITIES:
-        raise ValueError(f"its priority is {ascii(found['priority'])[:100]}")
+def _totals(fields: Mapping[str, str]) -> Totals:
+    if fields.get("priority", "normal") not in PRIORITIES:
+        raise ValueError(f"its priority is {ascii(fields['priority'])[:100]}")
 
     def number(name: str) -> int:
-        return int(found.get(name, 0))
+        return int(fields.get(name, 0))
 
     def credit(name: str) -> float | None:
-        return float(found[name]) if name in found else None
+        return float(fields[name]) if name in fields else None
 
     if not 0 <= number("closed") <= number("shards") <= MOST_SHARDS or not 0 <= number("cursor") <= number("shards"):
         raise ValueError("its counts of shards cannot be")
     return Totals(
-        status=RunStatus(found["status"]), planned=number("planned"), shards=number("shards"),
+        status=RunStatus(fields["status"]), planned=number("planned"), shards=number("shards"),
         closed=number("closed"), cursor=number("cursor"), succeeded=number("succeeded"),
         skipped=number("skipped"), failed=number("failed"), attempts=number("attempts"),
-        in_doubt=number("in_doubt"), credits=round(float(found.get("credits", 0)), 6),
-        last_error=found.get("last_error", ""), credits_before=credit("credits_before"),
-        credits_after=credit("credits_after"), finish_queued=float(found.get("finish_queued", 0)),
-        priority=found.get("priority", "normal"), writer=found.get("writer", ""), approved=found.get("approved") != "0",
-        suspect=number("suspect"), reused=number("reused"), saved=round(float(found.get("saved", 0)), 6),
+        in_doubt=number("in_doubt"), credits=round(float(fields.get("credits", 0)), 6),
+        last_error=fields.get("last_error", ""), credits_before=credit("credits_before"),
+        credits_after=credit("credits_after"), finish_queued=float(fields.get("finish_queued", 0)),
+        priority=fields.get("priority", "normal"), writer=fields.get("writer", ""),
+        approved=fields.get("approved") != "0",
+        suspect=number("suspect"), reused=number("reused"), saved=round(float(fields.get("saved", 0)), 6),
     )  # fmt: skip

@@ -138,15 +138,15 @@ class Rotation:
         """All that is amiss for longer than a blip, for the heartbeat."""
         now = self._clock()
         with self._lock:
-            return {part: found.why for part, found in self._troubles.items() if found.lasts(now, self.patience)}
+            return {part: trouble.why for part, trouble in self._troubles.items() if trouble.lasts(now, self.patience)}
 
     def excuses(self, error: BaseException) -> bool:
         """Whether a call that was never sent says nothing of the API: a blip, or this worker's own trouble."""
         with self._lock:
-            found = self._troubles.get("api")
-        if found is None or part_of(error) != "api":
+            trouble = self._troubles.get("api")
+        if trouble is None or part_of(error) != "api":
             return False
-        return self.is_alone or not found.lasts(self._clock(), self.patience)
+        return self.is_alone or not trouble.lasts(self._clock(), self.patience)
 
     @property
     def rests(self) -> bool:

@@ -90,9 +90,9 @@ def read_suspensions(entries: dict[str, str], scope: Literal["fleet", "run"]) ->
         yield Suspension(scope, reason[:_WORDS], detail, since, until, by, cause)
 
 
-def _seconds(told: object) -> float:
+def _seconds(value: object) -> float:
     """A time of Redis's in milliseconds as Unix seconds; 0 for none that can be."""
-    number = read_number(str(told)) or 0.0
+    number = read_number(str(value)) or 0.0
     return number / 1000 if 0 <= number < _LATEST else 0.0
 
 
@@ -107,5 +107,5 @@ def read_hold(
     ends, began = float(until or 0) / 1000, float(since or 0) / 1000
     if ends <= now or ends - began < _LONG:
         return None
-    told = f"held by the API until {datetime.fromtimestamp(ends, UTC):%H:%M:%S} UTC"
-    return Suspension("fleet", "held", f"{told}: {detail}" if detail else told, began, ends, by or "")
+    sentence = f"held by the API until {datetime.fromtimestamp(ends, UTC):%H:%M:%S} UTC"
+    return Suspension("fleet", "held", f"{sentence}: {detail}" if detail else sentence, began, ends, by or "")

@@ -68,25 +68,25 @@ class Answers:
 
     def within(self, share: float) -> float | None:
         """Seconds within which this part of the good calls was answered; None where there was none."""
-        wanted = share * self.steps.total()
+        remaining = share * self.steps.total()
         for step in sorted(self.steps):
-            wanted -= self.steps[step]
-            if wanted <= 1e-9:
+            remaining -= self.steps[step]
+            if remaining <= 1e-9:
                 return math.exp(step * _STEP)
         return None
 
     def __add__(self, other: Answers) -> Answers:
         return Answers(self.kinds + other.kinds, self.steps + other.steps)
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As a heartbeat carries them."""
         return {"kinds": dict(self.kinds), "steps": {str(step): count for step, count in self.steps.items()}}
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> Answers:
-        """What a heartbeat told."""
-        steps = {int(step): int(count) for step, count in told.get("steps", {}).items()}
-        return cls(Counter(told.get("kinds", {})), Counter(steps))
+    def read(cls, state: Mapping[str, Any]) -> Answers:
+        """What a heartbeat carries."""
+        steps = {int(step): int(count) for step, count in state.get("steps", {}).items()}
+        return cls(Counter(state.get("kinds", {})), Counter(steps))
 
 
 class Traffic:
@@ -120,5 +120,5 @@ class Traffic:
         """What ended within the last minute."""
         with self._lock:
             first = int((self._clock() - WINDOW) / SLICE) + 1
-            self._slices = {number: found for number, found in self._slices.items() if number >= first}
+            self._slices = {number: answers for number, answers in self._slices.items() if number >= first}
             return sum(self._slices.values(), Answers())

@@ -80,9 +80,9 @@ def note_fleet(state: State, point: FleetPoint) -> None:
 def note_runs(state: State, points: dict[str, RunPoint]) -> None:
     """Adds a point to each run that is due for one."""
     ends = [command for run_id in points for end in (0, -1) for command in [("LINDEX", _run_key(state, run_id), end)]]
-    found = iter(state.ask_all(*ends))
+    answers = iter(state.ask_all(*ends))
     added = []
-    for (run_id, point), first, last in zip(points.items(), found, found, strict=True):
+    for (run_id, point), first, last in zip(points.items(), answers, answers, strict=True):
         ends_at = [points_[0].at if (points_ := read(RunPoint, filter(None, [end]))) else None for end in (first, last)]
         if is_due(point.at, *ends_at):
             added.append(run_id)

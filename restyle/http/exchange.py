@@ -126,7 +126,7 @@ class Wire:
                 response.close()  # one that was read to its end is back in the pool by now
         except (HTTPError, OSError) as error:
             forget_frames(error)
-            raise self._told(error, began, has_answered=has_answered, proxy=proxy) from None
+            raise self._translated(error, began, has_answered=has_answered, proxy=proxy) from None
         reply = Reply(response.status_code, response.headers, content, time.monotonic() - began)
         if foreign := self._of_a_proxy(reply, url, str(response.reason), proxy):
             raise foreign
@@ -187,7 +187,7 @@ class Wire:
         error.reply = Reply(response.status_code, response.headers, content[: self._peer.most], seconds)
         return error
 
-    def _told(
+    def _translated(
         self, error: HTTPError | OSError, began: float, *, has_answered: bool, proxy: Proxy | None
     ) -> ApiUnavailable | ApiTimeout:
         """A library's error as ours."""

@@ -52,7 +52,7 @@ def call(
             stop_if(tools)
             if not tools.unsaved.is_set():
                 continue
-            asked = elapsed()
+            claimed = elapsed()
             claim = patiently(
                 tools.stopping, tools.fleet.claim, work.message, work.token,
                 looked=looked, looked_at=looked_at, made_from=fingerprint.token, result=result,
@@ -61,15 +61,15 @@ def call(
                 ask = Call(parcel, work.message, work.token, claim, fingerprint.token)
                 doubtful = claim.verdict == "go" and claim.doubts > 0 and not judged
                 judged = judged or doubtful
-                if done := judge(work, ask, tools) if doubtful else img2img(work, ask, asked, tools):
+                if done := judge(work, ask, tools) if doubtful else img2img(work, ask, claimed, tools):
                     return done
         if claim.verdict == "wait":
             # Asked again soon, however long the wait: a resume ends it, and another's answer may.
             tools.stopping.wait(min(claim.wait, LONGEST_NAP) + random.uniform(0, 0.02))
         elif claim.verdict == "parked" and (
-            found := patiently(tools.stopping, in_redis.find, work.message.job_id, fingerprint.token, state)
+            parked := patiently(tools.stopping, in_redis.find, work.message.job_id, fingerprint.token, state)
         ):
-            return found
+            return parked
         elif claim.verdict == "look":
             looked, looked_at = True, time.monotonic()
             if ended := adopting.look_again(work, fingerprint, prepared, tools):
@@ -87,9 +87,9 @@ def judge(work: Work, ask: Call, tools: Tools) -> Ended | None:
 
 
 @step("call")
-def img2img(work: Work, ask: Call, asked: float, tools: Tools) -> Called | None:
+def img2img(work: Work, ask: Call, claimed: float, tools: Tools) -> Called | None:
     """One paid call; None where the claim has grown stale before it could begin."""
-    late = elapsed() - asked > tools.fleet.limits.call_within or tools.fleet.is_outdated(ask.claim)
+    late = elapsed() - claimed > tools.fleet.limits.call_within or tools.fleet.is_outdated(ask.claim)
     if late or not tools.fleet.heart_fresh or tools.stopping.is_set():
         patiently(tools.stopping, tools.fleet.answered, work.message, work.token, ask.claim, None)
         return None
@@ -98,8 +98,8 @@ def img2img(work: Work, ask: Call, asked: float, tools: Tools) -> Called | None:
         answer = tools.segmind.img2img(ask)
     tools.rotation.worked("api")
     answer = costs.judged(answer, work.message.job.params, tools.fleet.limits.budgets)
-    lag = elapsed() - asked - (answer.generation or 0.0)
-    return Called(ask.claim, answer, paid.called, utc_now(), asked, max(0.0, lag))
+    lag = elapsed() - claimed - (answer.generation or 0.0)
+    return Called(ask.claim, answer, paid.called, utc_now(), claimed, max(0.0, lag))
 
 
 @contextmanager

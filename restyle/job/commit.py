@@ -73,14 +73,14 @@ def put_outputs(made: Made, tools: Tools) -> Placement:
         placed.append(Placed(recorded(owner.place(planned, one.data), one), planned))
     replacing = Replacing(made.work, made.known, made.fingerprint.token, owner, tools)
     replaced = replacing.set_aside([one.output.uri for one in placed], suspect=bool(made.suspect))
-    told = metadata_of(
+    metadata = metadata_of(
         owner.job_id, made.fingerprint.token, made.work.message.run_id, len(placed), answer.cost, answer.request_id,
         marks,
     )  # fmt: skip
     put = []
     for (output, planned), one in zip(placed, finished, strict=True):
         etag = tools.store.put(
-            output.uri, one.data, content_type=output.content_type, metadata={**told, SHA256: output.sha256},
+            output.uri, one.data, content_type=output.content_type, metadata={**metadata, SHA256: output.sha256},
             storing=made.work.options.outputs.storing,
         )  # fmt: skip
         put.append(Placed(output.model_copy(update={"etag": etag}), planned))

@@ -93,7 +93,7 @@ class Called:
     answer: Answer
     called: datetime
     answered: datetime
-    asked: float
+    claimed: float
     """When the claim was asked for (`clock.elapsed`)."""
     lag: float = 0.0
     """Seconds since then in which the API was not at work on it, as far as it tells."""

@@ -30,7 +30,7 @@ def believed(cost: float | None, params: Params, budgets: Budgets) -> float | No
         return cost
     if not _warned.is_set():  # once a process; each outcome says it of its own call
         _warned.set()
-        log.warning("cost not believed: the configured price counts", told=f"{cost:g}", most=most(params, budgets))
+        log.warning("cost not believed: the configured price counts", cost=f"{cost:g}", most=most(params, budgets))
     return None
 
 

@@ -55,13 +55,13 @@ class Finisher:
         )
 
     def _formed(self, given: Finished, faults: list[str]) -> Finished:
-        wanted = self.options.content_type
-        if not wanted or given.picture.content_type == wanted:
+        content_type = self.options.content_type
+        if not content_type or given.picture.content_type == content_type:
             return given
 
         def form() -> Finished:
-            data = images.transcode(given.data, wanted, self.options.quality)
-            return Finished(data, Picture(given.picture.width, given.picture.height, wanted))
+            data = images.transcode(given.data, content_type, self.options.quality)
+            return Finished(data, Picture(given.picture.width, given.picture.height, content_type))
 
         return _tried("form", form, given, faults)
 

@@ -16,11 +16,11 @@ from restyle.s3.store import Store
 
 def find_record(message: Message, store: Store, workspace: Workspace) -> Record | None:
     """The job's record, whichever run wrote it; one that cannot be read counts as none."""
-    found = store.find(workspace.record(message.job.id, message.job.variant))
-    if found is None:
+    stored = store.find(workspace.record(message.job.id, message.job.variant))
+    if stored is None:
         return None
     try:
-        return Record.read(found.data, found.etag)
+        return Record.read(stored.data, stored.etag)
     except ValidationError:
         return None
 

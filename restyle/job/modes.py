@@ -257,15 +257,15 @@ class Queued:
         """Looks for a request whose id was lost: in S3's note of it, then in the account's history."""
         message = call.message
         since, shown = self._doubt(message)
-        found = self._noted(call, since)
-        if found is None:
+        request = self._noted(call, since)
+        if request is None:
             try:
-                found = self._in_history(call, since, shown)
+                request = self._in_history(call, since, shown)
             except CannotTell:
                 return False
-        if found:
-            self._note(call, found)
-        patiently(self.stopping, self.fleet.settle, message, call.token, found=found is not None)
+        if request:
+            self._note(call, request)
+        patiently(self.stopping, self.fleet.settle, message, call.token, is_queued=request is not None)
         with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed):
             self.store.delete(self.workspace.doubt(message.run_id, message.job_id))
         return True
@@ -282,8 +282,8 @@ class Queued:
         while True:
             failed = ""
             try:
-                if found := self.api.find(call.parcel.data, params, since, is_ours=is_ours):
-                    return found
+                if request := self.api.find(call.parcel.data, params, since, is_ours=is_ours):
+                    return request
             except (ApiUnavailable, ApiTimeout, RateLimited) as error:
                 failed = error.message
             if not failed and utc_now() >= shown:
@@ -294,25 +294,25 @@ class Queued:
 
     def _doubt(self, message: Message) -> tuple[datetime, datetime]:
         """Since when a call was lost, by the note of the doubt; and from when on the history must show it."""
-        found = self.store.find(self.workspace.doubt(message.run_id, message.job_id))
-        told = json.loads(found.data) if found else {}
+        stored = self.store.find(self.workspace.doubt(message.run_id, message.job_id))
+        note = json.loads(stored.data) if stored else {}
         now = utc_now()
-        noted = datetime.fromisoformat(told["noted"]) if "noted" in told else now
-        if "since" in told:
-            since = datetime.fromisoformat(told["since"])
-        elif "calling_ms" in told:
-            since = datetime.fromtimestamp(told["calling_ms"] / 1000, UTC)
+        noted = datetime.fromisoformat(note["noted"]) if "noted" in note else now
+        if "since" in note:
+            since = datetime.fromisoformat(note["since"])
+        elif "calling_ms" in note:
+            since = datetime.fromtimestamp(note["calling_ms"] / 1000, UTC)
         else:
             # Without a note of the doubt: after Redis lost the run, as the note of a request tells.
-            since = noted - timedelta(seconds=self.patience.answer + 60) if found else now - timedelta(days=7)
+            since = noted - timedelta(seconds=self.patience.answer + 60) if stored else now - timedelta(days=7)
         return since, noted + timedelta(seconds=self.patience.history)
 
     def _noted(self, call: Call, since: datetime) -> Request | None:
         """The request that S3's note tells of, where it is the lost one and for the same result."""
-        found = self.store.find(self.workspace.request(call.message.run_id, call.message.job_id))
-        if found is None or json.loads(found.data)["made_from"] != call.made_from:
+        stored = self.store.find(self.workspace.request(call.message.run_id, call.message.job_id))
+        if stored is None or json.loads(stored.data)["made_from"] != call.made_from:
             return None
-        request = read_request(found.data)
+        request = read_request(stored.data)
         return request if request.submitted >= since - timedelta(seconds=1) else None
 
     def close(self) -> None:

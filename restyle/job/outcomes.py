@@ -22,7 +22,7 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
         call_succeeded=called is not None,
         lag=called.lag if called else 0.0,
         credits_left=called.answer.remaining_credits if called else None,
-        found=None if called else record,
+        record=None if called else record,
     )
 
 
@@ -44,8 +44,8 @@ def outcome_of(record: Record, price: float, disbelieved: str = "") -> Outcome:
 
 def reread(record: Record, tools: Tools) -> Ended:
     """The outcome of a job whose answer was paid for in an earlier run, and could be read now: nothing was spent."""
-    found = succeeded(record, tools)
-    return replace(found, outcome=found.outcome.model_copy(update={"credits": 0.0}), found=None)
+    ended = succeeded(record, tools)
+    return replace(ended, outcome=ended.outcome.model_copy(update={"credits": 0.0}), record=None)
 
 
 def skipped(record: Record, run_id: str) -> Ended:
@@ -60,7 +60,7 @@ def skipped(record: Record, run_id: str) -> Ended:
             outputs=tuple(output.uri for output in record.outputs),
             etag=record.fingerprint.etag,
             fingerprint=record.fingerprint.token,
-            warning="; ".join(filter(None, (quality.told(record.marks.suspect), beside_text(record)))),
+            warning="; ".join(filter(None, (quality.in_words(record.marks.suspect), beside_text(record)))),
             suspect=record.marks.suspect,
             stored=record.stored,
         )
@@ -94,9 +94,9 @@ def beside_text(record: Record) -> str:
 def _warning(record: Record, disbelieved: str = "") -> str:
     """What is to be said of a job that succeeded all the same."""
     short = record.samples_received < record.samples_expected
-    said = [f"{record.samples_received} of {record.samples_expected} samples came"] if short else []
-    said += [costs.doubt(disbelieved)] if disbelieved else []
-    said += [quality.told(record.marks.suspect)] if record.marks.suspect else []
-    said += [f"stored without its {fault}" for fault in record.marks.faults]
-    said += [beside_text(record)] if record.beside else []
-    return "; ".join(said)
+    warnings = [f"{record.samples_received} of {record.samples_expected} samples came"] if short else []
+    warnings += [costs.doubt(disbelieved)] if disbelieved else []
+    warnings += [quality.in_words(record.marks.suspect)] if record.marks.suspect else []
+    warnings += [f"stored without its {fault}" for fault in record.marks.faults]
+    warnings += [beside_text(record)] if record.beside else []
+    return "; ".join(warnings)

@@ -34,16 +34,16 @@ def reasons(prepared: Prepared, pictures: Sequence[Picture], gates: Gates | None
     """
     if gates is None:
         return ()
-    found: set[str] = set()
+    failed: set[str] = set()
     for picture in pictures:
         seen = _by_looks(prepared.glance, picture.glance, gates)
         if seen is None:
             return None
-        found |= seen | _by_size(prepared, picture, gates)
-    return tuple(reason for reason in WORDS if reason in found)
+        failed |= seen | _by_size(prepared, picture, gates)
+    return tuple(reason for reason in WORDS if reason in failed)
 
 
-def told(suspect: Sequence[str]) -> str:
+def in_words(suspect: Sequence[str]) -> str:
     """The reasons as a sentence; empty where there are none."""
     return f"looks wrong: {', '.join(WORDS.get(reason, reason) for reason in suspect)}" if suspect else ""
 
@@ -70,11 +70,11 @@ def _by_change(difference: Glance, limit: float) -> set[str] | None:
 
 
 def _by_size(prepared: Prepared, picture: Picture, gates: Gates) -> set[str]:
-    found = set()
+    failed = set()
     due = picture.height * prepared.width / prepared.height
     off = max(due / picture.width, picture.width / due) - 1
     if gates.aspect and off > gates.aspect and abs(picture.width - due) >= _GRAIN:
-        found.add("aspect")
+        failed.add("aspect")
     if max(picture.width, picture.height) < gates.small * max(prepared.width, prepared.height):
-        found.add("small")
-    return found
+        failed.add("small")
+    return failed

@@ -240,9 +240,9 @@ class _Bringing:
     @property
     def _is_marked_anew(self) -> bool:
         """Whether a mark is wanted that is not there; one that could not be written is not tried again."""
-        marks, wanted = self.record.marks, self.work.options.outputs.mark
+        marks, mark = self.record.marks, self.work.options.outputs.mark
         failed = marks.c2pa or any(fault.startswith("mark:") for fault in marks.faults)
-        return wanted not in {NO_MARK, marks.provenance} and not failed
+        return mark not in {NO_MARK, marks.provenance} and not failed
 
     def _keep(self, uri: str) -> None:
         """Copies what lies where a picture is about to go, the better one of before, to replaced/."""

@@ -83,18 +83,18 @@ def _ours(made: Made, tools: Tools) -> Record | None:
     None: nobody has done it since, and the answer is to be stored, whatever Redis says.
 
     Raises:
-        Dropped: somebody has; only the cost is told.
+        Dropped: somebody has; only the cost is reported.
     """
     fleet, message = tools.fleet, made.work.message
     # What is read again was paid for by an earlier run, and holds no lease.
-    if made.work.options.reread or not fleet.lapsed_since(made.called.asked):
+    if made.work.options.reread or not fleet.lapsed_since(made.called.claimed):
         return None
-    found = find_record(message, tools.store, tools.workspace)
-    if found is None or _call_of(found) == (made.known and _call_of(made.known)):
+    record = find_record(message, tools.store, tools.workspace)
+    if record is None or _call_of(record) == (made.known and _call_of(made.known)):
         return None
-    if _call_of(found) == (message.run_id, fleet.worker, made.called.called):
-        return found  # it was stored, and S3's answer was lost
-    log.warning("another worker has done the job meanwhile", worker=found.worker)
+    if _call_of(record) == (message.run_id, fleet.worker, made.called.called):
+        return record  # it was stored, and S3's answer was lost
+    log.warning("another worker has done the job meanwhile", worker=record.worker)
     cost = cost_of(made.called.answer, message.job.params, tools.price)
     with suppress(StateUnavailable):
         patiently(tools.stopping, fleet.spent, message, made.work.token, cost)
@@ -141,7 +141,7 @@ class _Unstored:
             self._away(error)
         else:
             self._refusals += 1
-            log.warning("a paid picture is refused", reason=_told(error), times=self._refusals)
+            log.warning("a paid picture is refused", reason=_reason(error), times=self._refusals)
             if self._refusals >= REFUSALS and (ended := self._set_aside(error)):
                 return ended
         # All that follows may wait, and the frames that the error came through hold a picture.
@@ -169,7 +169,7 @@ class _Unstored:
     def _is_elsewheres(self) -> bool:
         """Whether the bucket of the job's outputs alone is out of reach, as of a name that does not resolve."""
         workspace, made = self._tools.workspace, self._made
-        uris = [place(made.job, sample, found.content_type) for sample, found in enumerate(made.pictures)]
+        uris = [place(made.job, sample, picture.content_type) for sample, picture in enumerate(made.pictures)]
         if made.suspect or all(split_uri(uri)[0] == workspace.bucket for uri in uris):
             return False
         try:
@@ -181,7 +181,7 @@ class _Unstored:
     def _set_aside(self, error: Exception) -> Ended | None:
         """The picture goes below unplaced/; None: the workspace does not take it there either."""
         try:
-            ended = unplaced.set_aside(self._made, _told(error), self._tools)
+            ended = unplaced.set_aside(self._made, _reason(error), self._tools)
         except RestyleError as why:
             # What is refused in the workspace is everybody's matter.
             self._away(as_for_all(why, self._tools.workspace))
@@ -191,7 +191,7 @@ class _Unstored:
         return ended
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The error in a sentence; of a fault of ours with its place."""
     if isinstance(error, RestyleError):
         return error.message

@@ -45,7 +45,7 @@ class Patience:
         self._first = first
         self._throttled, self._unreachable = throttled, unreachable
         self._has_answered = False
-        self._last_told = float("-inf")
+        self._last_logged = float("-inf")
         self._lock = threading.Lock()
         self._over = threading.Event()
         _all.add(self)
@@ -89,9 +89,9 @@ class Patience:
     def _tell(self, error: StoreUnavailable, left: float) -> None:
         with self._lock:
             now = time.monotonic()
-            if now - self._last_told < _AGAIN:
+            if now - self._last_logged < _AGAIN:
                 return
-            self._last_told = now
+            self._last_logged = now
         self._waiting(f"{error.message}; waiting for it, up to {left:.0f} s (Ctrl-C ends it)")
 
 

@@ -57,7 +57,7 @@ def read_answer(
     """
     if not 200 <= status < 300:
         raise read_error(status, headers, body, api_key)
-    cost, reply = cost_told(headers.get("x-cost")), Reply(status, headers, body, seconds)
+    cost, reply = read_cost(headers.get("x-cost")), Reply(status, headers, body, seconds)
     try:
         images = read_images(reply, fetch)
     except MalformedResponse as error:
@@ -68,7 +68,7 @@ def read_answer(
         seconds=seconds,
         request_id=stored_text(headers.get("x-request-id")),
         cost=cost,
-        remaining_credits=credits_told(headers.get("x-remaining-credits")),
+        remaining_credits=read_credits(headers.get("x-remaining-credits")),
         seed=_whole(headers.get("x-seed-value")),
         sandbox=headers.get(SANDBOX_HEADER) is not None,
         reply=reply,
@@ -101,7 +101,7 @@ def stored_text(text: str | None) -> str | None:
     return "".join(char if " " <= char <= "~" else "?" for char in text[:MOST_STORED]).strip() or None
 
 
-def cost_told(text: str | None) -> float | None:
+def read_cost(text: str | None) -> float | None:
     """The cost that an answer gives, in credits, however odd (restyle/job/costs.py judges it); None without one."""
     try:
         return float(text) if text else None
@@ -109,7 +109,7 @@ def cost_told(text: str | None) -> float | None:
         return None
 
 
-def credits_told(text: str | None) -> float | None:
+def read_credits(text: str | None) -> float | None:
     """The account's remaining credits by a header, never below zero; None where it gives none."""
     credit = _number(text)
     return None if credit is None else max(0.0, credit)

@@ -34,8 +34,8 @@ from restyle.segmind.responses import (
     SANDBOX_HEADER,
     Answer,
     api_message,
-    cost_told,
-    credits_told,
+    read_cost,
+    read_credits,
     read_error,
     read_images,
 )
@@ -162,7 +162,7 @@ class SegmindQueue:
         body = _object(reply.body)
         metrics = body.get("metrics") if isinstance(body.get("metrics"), dict) else {}
         assert isinstance(metrics, dict)
-        cost, taken = cost_told(str(metrics.get("cost", ""))), (utc_now() - request.submitted).total_seconds()
+        cost, taken = read_cost(str(metrics.get("cost", ""))), (utc_now() - request.submitted).total_seconds()
         try:
             images = read_images(reply, self._fetched)
         except MalformedResponse as error:
@@ -175,7 +175,7 @@ class SegmindQueue:
             seconds=min(_figure(metrics, "total_time") or taken, max(taken, 0.0)),
             request_id=request.request_id,
             cost=cost,
-            remaining_credits=credits_told(str(metrics.get("remaining_credits", ""))),
+            remaining_credits=read_credits(str(metrics.get("remaining_credits", ""))),
             sandbox=reply.headers.get(SANDBOX_HEADER) is not None,
             reply=reply,
         )
@@ -229,7 +229,7 @@ class SegmindQueue:
             error.is_last, error.reply = True, error.reply or Reply(200, {}, json.dumps(row).encode(), 0.0)
             raise
         seconds = min((_figure(row, "latency_ms") or 0.0) / 1000, LONGEST)
-        return Answer(images, seconds, request.request_id, cost=cost_told(str(row.get("credits_deduction", ""))))
+        return Answer(images, seconds, request.request_id, cost=read_cost(str(row.get("credits_deduction", ""))))
 
     def find(self, image: bytes, params: Params, since: datetime, *, is_ours: bool) -> Request | None:
         """A request that was submitted for these parameters since then, and whose id was lost; None: there is none.

@@ -68,7 +68,7 @@ def manifest(data: bytes) -> None:
             entries = list(open_manifest("-", store=None, stdin=io.BytesIO(data)).entries(problems))
         except ManifestError as error:
             return error.message
-        return entries, problems.found
+        return entries, problems.listed
 
     assert read() == read()
 

@@ -482,7 +482,7 @@ def test_files_that_are_no_manifests(workspace: Workspace, content: bytes, why: 
     problems = Problems()
     try:
         deque(open_manifest("-", store=None, stdin=io.BytesIO(content)).entries(problems), maxlen=0)
-        message = "\n".join(map(str, problems.found))
+        message = "\n".join(map(str, problems.listed))
     except ManifestError as error:
         message = error.message
     assert re.search(why, readable(message))
@@ -503,7 +503,7 @@ try:
         problems = Problems()
         for _ in open_manifest(name, store=None).entries(problems):
             pass
-        print(problems.found[0] if problems else "read")
+        print(problems.listed[0] if problems else "read")
 except ManifestError as error:
     print(error.message)
 grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

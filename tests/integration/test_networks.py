@@ -226,7 +226,7 @@ def test_doctor_names_the_way_and_what_to_set(
         return {finding.name: finding for finding in examine(settings)}
 
     found = look()
-    assert "by no proxy" in found["network"].told
+    assert "by no proxy" in found["network"].detail
     assert not found["api key"].ok
     assert "set SSL_CERT_FILE to a PEM file" in found["api key"].advice
     assert "RESTYLE_API_KEY" not in found["api key"].advice
@@ -234,10 +234,10 @@ def test_doctor_names_the_way_and_what_to_set(
     with forwarding(login="me:pass") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url("me:pass"))
         found = look()
-        assert f"certificates of {authority[0]} (SSL_CERT_FILE)" in found["network"].told
-        assert f"by the proxy 127.0.0.1:{proxy.port} (HTTPS_PROXY)" in found["network"].told
-        assert "7.00 credits" in found["api key"].told
+        assert f"certificates of {authority[0]} (SSL_CERT_FILE)" in found["network"].detail
+        assert f"by the proxy 127.0.0.1:{proxy.port} (HTTPS_PROXY)" in found["network"].detail
+        assert "7.00 credits" in found["api key"].detail
         monkeypatch.setenv("HTTPS_PROXY", proxy.url())
-        assert f"the proxy 127.0.0.1:{proxy.port} answers 407" in look()["api key"].told
+        assert f"the proxy 127.0.0.1:{proxy.port} answers 407" in look()["api key"].detail
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such.pem")
-    assert "SSL_CERT_FILE: /no/such.pem does not exist" in look()["network"].told
+    assert "SSL_CERT_FILE: /no/such.pem does not exist" in look()["network"].detail

@@ -165,7 +165,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "report": lambda: progress.report(fleet, job[1], "t1", Ended(ENDED.outcome, calls=1, wrote_record=True)),
         "restore": lambda: progress.restore(run.model_copy(update={"run_id": "lost"}), NOTHING, []),
         "resume": fleet.resume,
-        "settle": lambda: fleet.settle(job[1], "t1", found=True),
+        "settle": lambda: fleet.settle(job[1], "t1", is_queued=True),
         "spent": lambda: fleet.spent(job[1], "t1", 0.5),
         "spool": lambda: in_redis.mark_spooled(job[1], fleet),
         "unspool": lambda: state.run("unspool", job=job[5].job_id, worker="worker"),

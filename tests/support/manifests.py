@@ -56,7 +56,7 @@ def read_all(manifest: Manifest) -> Read:
     problems = Problems()
     entries = list(manifest.entries(problems))
     assert list(manifest.entries(Problems())) == entries
-    told = [f"{found.line}: {found.column}: {found.reason}" for found in problems.found]
+    told = [f"{found.line}: {found.column}: {found.reason}" for found in problems.listed]
     return Read(manifest, entries, told, problems.warnings, problems.left_out, problems.counts)
 
 

@@ -85,7 +85,7 @@ def test_what_looks_wrong_is_told(name: str, form: str) -> None:
     """Each kind of bad answer is seen, by its own reason, in a lossy and in a lossless form."""
     change, expected = WRONG[name]
     assert reasons(change, form=form) == expected
-    assert quality.told(expected).startswith("looks wrong: ")
+    assert quality.in_words(expected).startswith("looks wrong: ")
 
 
 @pytest.mark.parametrize("name", RIGHT)

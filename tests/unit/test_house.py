@@ -28,29 +28,7 @@ REFUSED = {"utils", "helpers", "common", "core", "manager", "handler", "processo
 #: Names that say how a value came about, and not what it is.
 NO_NAMES = {"told", "found", "said", "asked", "wanted"}
 #: Paths in which values still have these names: each goes from here once none is left in it.
-PACKAGES_TO_DO = (
-    "apps/cli/",
-    "apps/dashboard/",
-    "apps/session.py",
-    "config/settings.py",
-    "producers/dispatch/",
-    "producers/manifest/__init__.py",
-    "producers/manifest/entry.py",
-    "producers/manifest/listing.py",
-    "producers/manifest/place.py",
-    "producers/manifest/tables/columnar.py",
-    "producers/manifest/tables/spooled.py",
-    "producers/planning/",
-    "producers/runs/",
-    "reports/",
-    "restyle/coordination/",
-    "restyle/job/",
-    "tasks/",
-    "workers/dispatcher.py",
-    "workers/lookout.py",
-    "workers/spooler.py",
-    "workers/steward.py",
-)
+PACKAGES_TO_DO = ("apps/dashboard/",)
 #: Folders of one machine, put together so that this file is no match itself.
 OF_ONE_MACHINE = re.compile("|".join(("/" + "work/", "/" + "root/", "/" + "home/[a-z]+/")))
 

@@ -198,7 +198,7 @@ def test_bad_entries_of_one_line_are_told_apart() -> None:
     assert found.told == ["1: strength: 'x' is not a number"] * 3
     problems = Problems()
     list(found.manifest.entries(problems))
-    assert [problem.source for problem in problems.found] == ["-", "- (entry 2)", "- (entry 3)"]
+    assert [problem.source for problem in problems.listed] == ["-", "- (entry 2)", "- (entry 3)"]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def read_back(rows: list[Row]) -> list[Entry]:
     problems = Problems()
     entries = list(manifest.entries(problems))
     assert manifest.is_report
-    assert problems.found == []
+    assert problems.listed == []
     return entries
 
 

@@ -264,7 +264,7 @@ def test_latency_in_words() -> None:
     chart = latency({8.0: 50, 9.0: 45, 120.0: 5}, 8.0, 9.0)
     assert chart is not None
     assert chart.end == "16.0 s and more"
-    assert chart.bars[-1].told == "over 15.5 s: 5 calls"
+    assert chart.bars[-1].label == "over 15.5 s: 5 calls"
     assert latency({}, None, None) is None
 
 

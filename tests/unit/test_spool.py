@@ -122,5 +122,5 @@ def test_doctor_tells_of_answers_on_disk(here: Spool) -> None:
     here.put(ANSWER)
     (finding,) = spooled(settings)
     assert not finding.ok
-    assert finding.told == f"paid answers that neither S3 nor Redis took lie in {here.folder}: 1"
+    assert finding.detail == f"paid answers that neither S3 nor Redis took lie in {here.folder}: 1"
     assert "start a worker here" in finding.advice

@@ -60,7 +60,7 @@ def test_a_fleets_figures_are_its_workers_together() -> None:
         for seconds in times:
             traffic.note(Kind.GOOD, seconds)
         traffic.note(Kind.LIMITED, 0.1)
-        found.append(Answers.read(json.loads(json.dumps(traffic.last_minute().told()))))
+        found.append(Answers.read(json.loads(json.dumps(traffic.last_minute().as_dict()))))
     fleet = sum(found, Answers())
     assert fleet.calls == 23
     assert fleet.share(Kind.LIMITED) == pytest.approx(3 / 23)

@@ -36,9 +36,9 @@ def rows_of(source: Source) -> Spooled:
     if not _is_installed():
         raise wrong(source.name, f"is {'an' if kind == 'ORC' else 'a'} {kind} file; {_INSTALL}")
     rows = Spooled(source, _READER, kind, first_line=0)
-    if error := rows.told.get("error"):
+    if error := rows.answer.get("error"):
         raise wrong(source.name, str(error))
-    left_out = rows.told["left_out"]
-    told = f", without its columns of bytes or objects ({', '.join(left_out)[:100]})" if left_out else ""
-    rows.form = f"{'an' if kind == 'ORC' else 'a'} {kind} file{told}"
+    left_out = rows.answer["left_out"]
+    note = f", without its columns of bytes or objects ({', '.join(left_out)[:100]})" if left_out else ""
+    rows.form = f"{'an' if kind == 'ORC' else 'a'} {kind} file{note}"
     return rows

@@ -46,15 +46,15 @@ def rows_of(source: Source, sheet: str) -> Spooled:
         ManifestError: it cannot be read, or has no such sheet.
     """
     rows = Spooled(source, _READER, sheet, first_line=1)
-    error = str(rows.told.get("error", ""))
+    error = str(rows.answer.get("error", ""))
     if error == "no sheet":
-        close = difflib.get_close_matches(sheet, rows.told["sheets"], 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(rows.told['sheets'][:20])}"
+        close = difflib.get_close_matches(sheet, rows.answer["sheets"], 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(rows.answer['sheets'][:20])}"
         raise wrong(source.name, f"--sheet {sheet}: there is no such sheet; {hint}")
     if error:
         raise wrong(source.name, error)
-    sheets = rows.told["sheets"]
-    rows.form = f"a workbook, sheet {rows.told['sheet']}"
+    sheets = rows.answer["sheets"]
+    rows.form = f"a workbook, sheet {rows.answer['sheet']}"
     if len(sheets) > 1 and not sheet:
         rows.form += f" (of {len(sheets)} sheets)"
     return rows

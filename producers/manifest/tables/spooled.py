@@ -33,7 +33,7 @@ class Spooled:
         Args:
             source: the file.
             reader: the program that reads it, which prints an object that may have `error`.
-            argument: what it is told beside.
+            argument: what it is given beside.
             first_line: the number of the header's row.
 
         Raises:
@@ -47,7 +47,7 @@ class Spooled:
         most = max(UNPACKED, RATIO * source.path.stat().st_size)
         command = [sys.executable, "-P", reader, str(source.path), argument, self._rows, str(most)]
         try:
-            self.told: dict[str, Any] = json.loads(_answer(command))
+            self.answer: dict[str, Any] = json.loads(_answer(command))
         except ValueError:
             reason = "is damaged, or needs too much memory or time to be read: save it as CSV UTF-8 and give that"
             raise wrong(source.name, reason) from None

@@ -39,7 +39,7 @@ class Question(StrEnum):
     INPUT = "input"
 
 
-class Wanted(NamedTuple):
+class PlannedJob(NamedTuple):
     """A job as it is planned now."""
 
     id: str
@@ -61,29 +61,29 @@ class Wanted(NamedTuple):
         return not self.image.startswith("s3://") and not is_web(self.image)
 
 
-def change_of(wanted: Wanted, known: Known | None) -> Change | Question:
+def change_of(planned: PlannedJob, known: Known | None) -> Change | Question:
     """What a job is by what its record is known to hold, or what must be looked at."""
     if known is None:
         return Question.RECORD
-    if wanted.request not in {known.request, known.planned}:
+    if planned.request not in {known.request, known.planned}:
         return Change.RECIPE_CHANGED
-    if wanted.is_local or not wanted.etag:
+    if planned.is_local or not planned.etag:
         return Question.INPUT
-    return Change.UNCHANGED if known.etag == wanted.etag else Change.INPUT_CHANGED
+    return Change.UNCHANGED if known.etag == planned.etag else Change.INPUT_CHANGED
 
 
-def change_by_input(wanted: Wanted, known: Known, found: str | None) -> Change:
+def change_by_input(planned: PlannedJob, known: Known, seen: str | None) -> Change:
     """What a job of the same recipe is by its input: the ETag of one in S3, else the sha256; None: not there.
 
     Of one on the web, the sha256 of what came when it was fetched last; empty where it never was.
     """
-    if found is None:
+    if seen is None:
         return Change.MISSING
-    same = found == known.etag if wanted.image.startswith("s3://") else digest([found, known.request]) == known.token
+    same = seen == known.etag if planned.image.startswith("s3://") else digest([seen, known.request]) == known.token
     return Change.UNCHANGED if same else Change.INPUT_CHANGED
 
 
-def wanted_jobs(plan: Draft) -> Iterator[Wanted]:
+def planned_jobs(plan: Draft) -> Iterator[PlannedJob]:
     """The jobs of a draft, in its order."""
     model, preparation = plan.options.model, plan.options.preparation
     for item in plan.stream():
@@ -91,7 +91,7 @@ def wanted_jobs(plan: Draft) -> Iterator[Wanted]:
         params = item.params
         # What a listing told an earlier plan may have changed since.
         etag = "" if isinstance(item, Job) else job.etag
-        yield Wanted(
+        yield PlannedJob(
             job.id, item.variant, job.image, etag, request_digest(params, model, preparation),
             params.samples, params.samples * params.num_inference_steps, _places(item), mark_of(item),
         )  # fmt: skip

@@ -24,11 +24,11 @@ from config.settings import Settings
 from producers.planning.compare.changes import (
     PAID,
     Change,
+    PlannedJob,
     Question,
-    Wanted,
     change_by_input,
     change_of,
-    wanted_jobs,
+    planned_jobs,
 )
 from producers.planning.compare.lookup import AT_ONCE, etags
 from producers.planning.compare.previous_runs import Known, Memory, readings
@@ -105,22 +105,22 @@ def compare(
         settings: for prices.
         unchanged: takes in the jobs that S3 shows to be done.
     """
-    found = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)
+    previous = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)
     exact = True
     with closing(Memory(workspace, plan.options.outputs)) as memory, closing(_Sorter(plan, store, workspace)) as sorter:
-        for run in found.runs:
+        for run in previous.runs:
             rows = partial(outcomes, run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
-            exact &= memory.read(run, rows, is_base=run is found.base)
-        for place, wanted in enumerate(wanted_jobs(plan)):
-            known = memory.known(wanted.id, wanted.variant)
-            sorter.sort(wanted, known)
+            exact &= memory.read(run, rows, is_base=run is previous.base)
+        for place, planned in enumerate(planned_jobs(plan)):
+            known = memory.known(planned.id, planned.variant)
+            sorter.sort(planned, known)
             if unchanged is not None:
-                unchanged.offer(place, wanted, known)
+                unchanged.offer(place, planned, known)
         if unchanged is not None:
             unchanged.confirm()
         sorter.ask_records()
         sorter.ask_inputs()
-        is_compared = found.base is not None and not plan.options.partial
+        is_compared = previous.base is not None and not plan.options.partial
         if is_compared:
             for entry_id in plan.left_out():
                 for variant in plan.variants:
@@ -130,24 +130,24 @@ def compare(
         for change, group in sorter.groups.items():
             if change in PAID or (plan.options.overwrite and change is Change.UNCHANGED):
                 group.credits = estimated(group.jobs, group.samples, group.steps, settings).credits
-        since = found.base.run_id if found.base and is_compared else None
+        since = previous.base.run_id if previous.base and is_compared else None
         return Diff(sorter.groups, since, exact, sorter.records_read)
 
 
-def with_diff(plan: Draft, told: Diff, settings: Settings) -> Draft:
+def with_diff(plan: Draft, diff: Diff, settings: Settings) -> Draft:
     """The draft with the estimate of what is really to be paid for."""
     paid = PAID | {Change.UNCHANGED} if plan.options.overwrite else PAID
-    groups = [told.groups[change] for change in paid]
+    groups = [diff.groups[change] for change in paid]
     estimate = estimated(
         sum(group.jobs for group in groups), sum(group.samples for group in groups),
         sum(group.steps for group in groups), settings,
     )  # fmt: skip
-    return replace(plan, estimate=replace(estimate, at_most=not told.exact))
+    return replace(plan, estimate=replace(estimate, at_most=not diff.exact))
 
 
-def put_diff(told: Diff, run_id: str, store: Store, workspace: Workspace) -> None:
+def put_diff(diff: Diff, run_id: str, store: Store, workspace: Workspace) -> None:
     """Keeps what a run found changed beside it."""
-    body = json.dumps(told.as_json(), indent=1, ensure_ascii=False).encode()
+    body = json.dumps(diff.as_json(), indent=1, ensure_ascii=False).encode()
     store.put(workspace.run(run_id, "diff.json"), body, content_type="application/json")
 
 
@@ -168,35 +168,37 @@ class _Sorter:
         self._file.execute(f"CREATE TABLE record (record TEXT, {job})")
         self._file.execute(f"CREATE TABLE input ({job}, known TEXT, known_etag TEXT, token TEXT, planned TEXT)")
 
-    def sort(self, wanted: Wanted, known: Known | None) -> None:
+    def sort(self, planned: PlannedJob, known: Known | None) -> None:
         """Counts a job, or lets it wait."""
-        match change_of(wanted, known):
+        match change_of(planned, known):
             case Question.RECORD:
-                record = self._workspace.record(wanted.id, wanted.variant)
-                self._file.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (record, *wanted[:7]))
+                record = self._workspace.record(planned.id, planned.variant)
+                self._file.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (record, *planned[:7]))
             case Question.INPUT if known:
-                told = (known.request, known.etag, known.token, known.planned)
-                self._file.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*wanted[:7], *told))
+                columns = (known.request, known.etag, known.token, known.planned)
+                self._file.execute(
+                    "INSERT INTO input VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*planned[:7], *columns)
+                )
             case Change() as change:
-                self._count(change, wanted)
+                self._count(change, planned)
 
     def ask_records(self) -> None:
         """Reads the records of the jobs that wait for theirs."""
         (waiting,) = self._file.execute("SELECT count(*) FROM record").fetchone()
-        rows: Iterable[tuple[str, Wanted]] = (
-            (row[0], Wanted(*row[1:])) for row in self._file.execute("SELECT * FROM record ORDER BY record")
+        rows: Iterable[tuple[str, PlannedJob]] = (
+            (row[0], PlannedJob(*row[1:])) for row in self._file.execute("SELECT * FROM record ORDER BY record")
         )
         if waiting >= _WORTH_LISTING:
             rows = self._recorded(rows)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for batch in _batches(rows):
                 known = pool.map(self._read_record, (uri for uri, _ in batch))
-                for (_, wanted), found in zip(batch, known, strict=True):
-                    if found is None:
-                        self._count(Change.NEW, wanted)
+                for (_, planned), record in zip(batch, known, strict=True):
+                    if record is None:
+                        self._count(Change.NEW, planned)
                     else:
                         self.records_read += 1
-                        self.sort(wanted, found)
+                        self.sort(planned, record)
 
     def ask_inputs(self) -> None:
         """Looks at the inputs of the jobs that wait for theirs: S3's by listing, local ones by content."""
@@ -204,46 +206,51 @@ class _Sorter:
             images = self._file.execute(
                 "SELECT DISTINCT image FROM input WHERE image GLOB ? ORDER BY image", (pattern,)
             )
-            found = looked_at(image for (image,) in images)
+            inputs = looked_at(image for (image,) in images)
             rows = self._file.execute("SELECT * FROM input WHERE image GLOB ? ORDER BY image", (pattern,))
-            self._sort_by(found, rows)
+            self._sort_by(inputs, rows)
 
     def close(self) -> None:
         """Lets go of the files."""
         self._file.close()
         self._hashes.close()
 
-    def _recorded(self, rows: Iterable[tuple[str, Wanted]]) -> Iterator[tuple[str, Wanted]]:
+    def _recorded(self, rows: Iterable[tuple[str, PlannedJob]]) -> Iterator[tuple[str, PlannedJob]]:
         """Those of the jobs that a listing of records/ shows to have one."""
         for batch in _batches(rows):
             there = etags((uri for uri, _ in batch), self._store, confirm=False)
-            for (uri, wanted), (_, etag) in zip(batch, there, strict=True):
+            for (uri, planned), (_, etag) in zip(batch, there, strict=True):
                 if etag is None:
-                    self._count(Change.NEW, wanted)
+                    self._count(Change.NEW, planned)
                 else:
-                    yield uri, wanted
+                    yield uri, planned
 
     def _read_record(self, uri: str) -> Known | None:
         """What a record holds; one that cannot be read counts as none, as it does for a worker."""
-        found = self._store.find(uri)
+        stored = self._store.find(uri)
         try:
-            record = Record.read(found.data) if found else None
+            record = Record.read(stored.data) if stored else None
         except ValidationError:
             return None
         if record is None:
             return None
-        told, planned = record.fingerprint, as_planned(record.params, record.job_id, record.run_id)
-        anew = planned != record.params and self._request(record.params) == told.request
-        return Known(told.request, told.etag, told.token, self._request(planned) if anew else told.request)
+        fingerprint, planned = record.fingerprint, as_planned(record.params, record.job_id, record.run_id)
+        anew = planned != record.params and self._request(record.params) == fingerprint.request
+        return Known(
+            fingerprint.request,
+            fingerprint.etag,
+            fingerprint.token,
+            self._request(planned) if anew else fingerprint.request,
+        )
 
     def _sort_by(self, inputs: Iterator[tuple[str, str | None]], rows: Iterable[tuple[Any, ...]]) -> None:
         """Sorts the jobs that wait for these inputs; both come in the order of the images."""
-        image, found = "", None
+        image, seen = "", None
         for row in rows:
-            wanted, known = Wanted(*row[:7]), Known(*row[7:])
-            while image != wanted.image:
-                image, found = next(inputs)
-            self._count(change_by_input(wanted, known, found), wanted)
+            planned, known = PlannedJob(*row[:7]), Known(*row[7:])
+            while image != planned.image:
+                image, seen = next(inputs)
+            self._count(change_by_input(planned, known, seen), planned)
 
     def _etags(self, uris: Iterable[str]) -> Iterator[tuple[str, str | None]]:
         return etags(uris, self._store)
@@ -275,13 +282,13 @@ class _Sorter:
         except OSError:
             return None
 
-    def _count(self, change: Change, wanted: Wanted) -> None:
+    def _count(self, change: Change, planned: PlannedJob) -> None:
         group = self.groups[change]
         group.jobs += 1
-        group.samples += wanted.samples
-        group.steps += wanted.steps
+        group.samples += planned.samples
+        group.steps += planned.steps
         if len(group.examples) < _EXAMPLES:
-            group.examples.append(f"{wanted.id}/{wanted.variant}")
+            group.examples.append(f"{planned.id}/{planned.variant}")
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

@@ -47,43 +47,43 @@ def looked_up(uris: Iterable[str], store: Store, *, confirm: bool = True) -> Ite
     with ThreadPoolExecutor(AT_ONCE) as pool, ThreadPoolExecutor(_LISTINGS) as listings:
         waiting: deque[tuple[list[str], Future[tuple[dict[str, Seen], bool]]]] = deque()
 
-        def told() -> Iterator[tuple[str, Seen | None]]:
+        def lookups() -> Iterator[tuple[str, Seen | None]]:
             chunk, listing = waiting.popleft()
             listed, whole = listing.result()
             missing = [uri for uri in chunk if uri not in listed] if confirm or not whole else []
-            asked = dict(zip(missing, pool.map(partial(_head, store=store), missing), strict=True))
-            return ((uri, listed.get(uri) or asked.get(uri)) for uri in chunk)
+            heads = dict(zip(missing, pool.map(partial(_head, store=store), missing), strict=True))
+            return ((uri, listed.get(uri) or heads.get(uri)) for uri in chunk)
 
         for _, together in groupby(uris, lambda uri: split_uri(uri)[0]):
             while chunk := list(islice(together, _CHUNK)):
                 waiting.append((chunk, listings.submit(_listed, chunk, store)))
                 if len(waiting) > _LISTINGS:
-                    yield from told()
+                    yield from lookups()
         while waiting:
-            yield from told()
+            yield from lookups()
 
 
 def _listed(chunk: list[str], store: Store) -> tuple[dict[str, Seen], bool]:
     """What a listing from the first to the last of them tells, and whether it is all there is to tell."""
     if len(chunk) < _FEWEST:
         return {}, False
-    first, last, wanted = chunk[0], chunk[-1], set(chunk)
+    first, last, uris = chunk[0], chunk[-1], set(chunk)
     prefix = posixpath.commonprefix([first, last]).rpartition("/")[0] + "/"
-    found: dict[str, Seen] = {}
+    seen: dict[str, Seen] = {}
     before = ""
     try:
         # Begins before the first: what it begins after is not listed.
         for number, listed in enumerate(store.list(prefix, after=first[:-1])):
             if listed.uri < before or number > _LISTED_EACH * len(chunk):
-                return found, False  # not every S3 server sorts
+                return seen, False  # not every S3 server sorts
             before = listed.uri
-            if listed.uri in wanted:
-                found[listed.uri] = Seen(listed.etag, listed.bytes)
+            if listed.uri in uris:
+                seen[listed.uri] = Seen(listed.etag, listed.bytes)
             if listed.uri >= last:
                 break
     except (ObjectRefused, StoreAccessDenied):
-        return found, False  # who may read an object may not always list
-    return found, True
+        return seen, False  # who may read an object may not always list
+    return seen, True
 
 
 def made_by_us(uris: Collection[str], store: Store) -> set[str]:

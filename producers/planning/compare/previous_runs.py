@@ -86,10 +86,10 @@ class Known:
 class Memory:
     """The newest word of the results on each job."""
 
-    def __init__(self, workspace: Workspace, wanted: OutputOptions) -> None:
+    def __init__(self, workspace: Workspace, outputs: OutputOptions) -> None:
         """Starts without any; what is wanted of outputs now decides whether those of before do."""
         self._workspace = workspace
-        self._wanted = wanted
+        self._outputs = outputs
         self._file = sqlite3.connect("", isolation_level=None)
         for pragma in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -65536"):
             self._file.execute(f"PRAGMA {pragma}")
@@ -110,7 +110,7 @@ class Memory:
                 if is_base:
                     base.append((key, f"{job.id}/{job.variant}"))
                 if outcome is not None or run.finished is None:
-                    answer = _answer(outcome) if outcome and run.options.outputs == self._wanted else ""
+                    answer = _answer(outcome) if outcome and run.options.outputs == self._outputs else ""
                     known.append((key, *_word(run, job, outcome, job_id), answer))
                 if len(known) + len(base) >= _BATCH:
                     self._write(known, base)
@@ -130,9 +130,9 @@ class Memory:
         self._seen.append((key,))
         if len(self._seen) >= _BATCH:
             self._strike()
-        asked = "SELECT done, request, etag, token, planned, answer FROM known WHERE job = ?"
-        found = self._file.execute(asked, (key,)).fetchone()
-        return Known(*found[1:]) if found and found[0] else None
+        query = "SELECT done, request, etag, token, planned, answer FROM known WHERE job = ?"
+        row = self._file.execute(query, (key,)).fetchone()
+        return Known(*row[1:]) if row and row[0] else None
 
     def seen(self, entry_id: str, variant: str) -> None:
         """Notes that the manifest still has a job."""
@@ -190,6 +190,6 @@ def _word(run: Run, job: Job, outcome: Outcome | None, job_id: str) -> tuple[obj
     # One that was found done may have been made with another seed than this run asked for.
     if outcome.seed is not None and outcome.seed != made.seed:
         made = made.model_copy(update={"seed": outcome.seed})
-    asked = request_digest(planned, run.options.model, run.options.preparation)
-    request = asked if made is planned else request_digest(made, run.options.model, run.options.preparation)
-    return ended, 1, request, outcome.etag, outcome.fingerprint, asked
+    planned_request = request_digest(planned, run.options.model, run.options.preparation)
+    request = planned_request if made is planned else request_digest(made, run.options.model, run.options.preparation)
+    return ended, 1, request, outcome.etag, outcome.fingerprint, planned_request

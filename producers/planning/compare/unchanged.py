@@ -17,7 +17,7 @@ from itertools import groupby, tee
 from operator import itemgetter
 from typing import NamedTuple
 
-from producers.planning.compare.changes import Change, Question, Wanted, change_of, wanted_jobs
+from producers.planning.compare.changes import Change, PlannedJob, Question, change_of, planned_jobs
 from producers.planning.compare.lookup import looked_up
 from producers.planning.compare.previous_runs import Known, Memory, readings
 from producers.planning.plan import Draft
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
     place: int
     """The job's in the plan."""
     mark: int
-    """Of the job as it was compared: `Wanted.mark`."""
+    """Of the job as it was compared: `PlannedJob.mark`."""
     image: str
     """Its input in S3."""
     outcome: str
@@ -60,7 +60,7 @@ class Unchanged:
         self._workspace = workspace
         self._exact = plan.options.verify_outputs
         # What --overwrite asks for is done anew, and of a sample that a person looks at first nothing is left out.
-        self.is_wanted = not (plan.options.overwrite or plan.options.reread or plan.ask_after)
+        self.applies = not (plan.options.overwrite or plan.options.reread or plan.ask_after)
         self._hashes = Hashes(plan.home, workspace, create=False)
         self._file = sqlite3.connect("", isolation_level=None)
         for pragma in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -32768", "temp_store = FILE"):
@@ -73,9 +73,9 @@ class Unchanged:
         skipped = Outcome(outcome=OutcomeKind.SKIPPED, ended=utc_now())
         self._skipped: dict[str, object] = skipped.model_dump(mode="json", exclude_defaults=True)
 
-    def offer(self, place: int, job: Wanted, known: Known | None) -> None:
+    def offer(self, place: int, job: PlannedJob, known: Known | None) -> None:
         """Takes a job in where the results of an earlier run answer it; S3 has not confirmed that yet."""
-        if not self.is_wanted or known is None or not known.answer:
+        if not self.applies or known is None or not known.answer:
             return
         change = change_of(job, known)
         if not (change is Change.UNCHANGED or change is Question.INPUT):
@@ -129,7 +129,7 @@ class Unchanged:
         self._file.close()
         self._hashes.close()
 
-    def _input_of(self, job: Wanted, known: Known) -> str:
+    def _input_of(self, job: PlannedJob, known: Known) -> str:
         """The job's input in S3; empty where it is not known to be what it was."""
         if not job.is_local:
             return job.image if known.etag and job.image.startswith("s3://") else ""
@@ -164,10 +164,10 @@ def _is_in_place(places: Sequence[str], outputs: Sequence[str]) -> bool:
 
 
 @contextmanager
-def found_unchanged(plan: Draft, store: Store, workspace: Workspace) -> Iterator[Unchanged]:
+def find_unchanged(plan: Draft, store: Store, workspace: Workspace) -> Iterator[Unchanged]:
     """The jobs of a draft that S3 shows to be done, while the context lasts."""
     with closing(Unchanged(plan, store, workspace)) as unchanged:
-        if unchanged.is_wanted:
+        if unchanged.applies:
             earlier = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)
             with closing(Memory(workspace, plan.options.outputs)) as memory:
                 for run in earlier.runs:
@@ -175,7 +175,7 @@ def found_unchanged(plan: Draft, store: Store, workspace: Workspace) -> Iterator
                     with suppress(RunUnreadable, InputNotFound):  # what it would have told, records tell
                         memory.read(run, rows, is_base=False)
                 if memory.has_answers():
-                    for place, job in enumerate(wanted_jobs(plan)):
+                    for place, job in enumerate(planned_jobs(plan)):
                         unchanged.offer(place, job, memory.known(job.id, job.variant))
                     unchanged.confirm()
         yield unchanged

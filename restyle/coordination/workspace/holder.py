@@ -199,8 +199,8 @@ def address_of(redis_url: str) -> str:
     parts = []
     for url in redis_url.split(";"):
         # Behind the last @: a password may have what looks like the end of a host.
-        found = urlsplit(f"//{url.rpartition('@')[2].rpartition('://')[2]}")
-        parts.append(found.netloc + found.path)
+        split = urlsplit(f"//{url.rpartition('@')[2].rpartition('://')[2]}")
+        parts.append(split.netloc + split.path)
     return ";".join(parts)[:300]
 
 

@@ -53,10 +53,10 @@ class Known:
     @property
     def loss(self) -> dict[str, object]:
         """Why the workspace is another's by now; empty where it is not."""
-        told = (read_object(self.lost) or {}) if self.lost else {}
+        loss = (read_object(self.lost) or {}) if self.lost else {}
         # What somebody else has written there is no reason for longer than any of ours is.
-        until = min(read_number(str(told.get("until"))) or 0.0, self.now + MOST_PATIENCE * 1000)
-        return {"detail": "", "by": "", **told, "until": until} if told else {}
+        until = min(read_number(str(loss.get("until"))) or 0.0, self.now + MOST_PATIENCE * 1000)
+        return {"detail": "", "by": "", **loss, "until": until} if loss else {}
 
 
 @dataclass(frozen=True)

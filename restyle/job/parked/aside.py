@@ -41,12 +41,12 @@ class Aside:
             return self._runs[run_id].get(job_id, [])
 
     def _listed(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
+        uris: dict[str, list[str]] = defaultdict(list)
         try:
             for listed in self._store.list(self._workspace.under("unplaced") + "/"):
                 job_id, suffix = posixpath.splitext(posixpath.basename(listed.uri))
                 if suffix == ".json":
-                    found[job_id].insert(0, listed.uri)
+                    uris[job_id].insert(0, listed.uri)
         except ObjectRefused as error:
             log.warning("pictures that were set aside cannot be listed", reason=error.message)
-        return dict(found)
+        return dict(uris)

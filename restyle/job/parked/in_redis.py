@@ -42,19 +42,19 @@ def facts(called: Called, made_from: str) -> dict[str, Any]:
     }
 
 
-def answer_of(told: Mapping[str, Any], images: Sequence[bytes], verdict: Verdict = "parked") -> Called:
+def answer_of(parked: Mapping[str, Any], images: Sequence[bytes], verdict: Verdict = "parked") -> Called:
     """The answer that `facts` told of, with its pictures."""
     answer = Answer(
         images=tuple(images),
-        seconds=told["seconds"],
-        request_id=told["request_id"],
-        cost=told["cost"],
-        remaining_credits=told["remaining_credits"],
-        seed=told["seed"],
-        sandbox=told["sandbox"],
+        seconds=parked["seconds"],
+        request_id=parked["request_id"],
+        cost=parked["cost"],
+        remaining_credits=parked["remaining_credits"],
+        seed=parked["seed"],
+        sandbox=parked["sandbox"],
     )
-    claim = Claim(verdict, calls=told["calls"], doubts=told["doubts"])
-    called, answered = (datetime.fromisoformat(told[name]) for name in ("called", "answered"))
+    claim = Claim(verdict, calls=parked["calls"], doubts=parked["doubts"])
+    called, answered = (datetime.fromisoformat(parked[name]) for name in ("called", "answered"))
     return Called(claim, answer, called, answered, elapsed())
 
 
@@ -81,11 +81,11 @@ def find(job_id: str, made_from: str, state: State) -> Called | None:
     text = state.ask("GET", state.key(KEY, job_id))
     if text is None:
         return None
-    told = json.loads(text)
-    if told["made_from"] != made_from:
+    parked = json.loads(text)
+    if parked["made_from"] != made_from:
         unpark(job_id, state)
         return None
-    return answer_of(told, [base64.b64decode(image) for image in told["images"]])
+    return answer_of(parked, [base64.b64decode(image) for image in parked["images"]])
 
 
 def waits(job_id: str, made_from: str, state: State) -> bool:

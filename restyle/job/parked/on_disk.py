@@ -94,10 +94,10 @@ class Spool:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False  # another process is at it
-            found = os.fstat(file.fileno())
-            if found.st_nlink == 0:
+            status = os.fstat(file.fileno())
+            if status.st_nlink == 0:
                 return False  # another process has done it
-            _check_file(path, found)
+            _check_file(path, status)
             if not take(_read(file.read(FILE_BYTES))):
                 return False
             path.unlink(missing_ok=True)
@@ -105,8 +105,8 @@ class Spool:
         return True
 
     def _check_folder(self) -> None:
-        found = self.folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        status = self.folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise PermissionError(f"{self.folder} is no folder of this user alone")
 
     def _sync(self) -> None:
@@ -118,16 +118,16 @@ class Spool:
             os.close(handle)
 
 
-def _check_file(path: Path, found: os.stat_result) -> None:
-    own = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
-    if not own or found.st_mode & 0o077:
+def _check_file(path: Path, status: os.stat_result) -> None:
+    own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
+    if not own or status.st_mode & 0o077:
         raise PermissionError(f"{path} is no file of this user alone")
-    if found.st_size > FILE_BYTES:
+    if status.st_size > FILE_BYTES:
         raise ValueError(f"{path} is larger than any answer")
 
 
 def _read(text: bytes) -> Spooled:
-    told = json.loads(text)
-    if not isinstance(told, dict) or not all(isinstance(told.get(name), str) for name in Spooled._fields):
+    fields = json.loads(text)
+    if not isinstance(fields, dict) or not all(isinstance(fields.get(name), str) for name in Spooled._fields):
         raise ValueError("it is no answer that restyle wrote")
-    return Spooled(*(told[name] for name in Spooled._fields))
+    return Spooled(*(fields[name] for name in Spooled._fields))

@@ -175,12 +175,12 @@ def _next_place(run_id: str, job_id: str, tools: Tools) -> tuple[int, str]:
 
 def _shown(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers that may be kept."""
-    told = [
+    pairs = [
         (name.lower()[:100], quoted(value[:_MOST_VALUE]))
         for name, value in headers.items()
         if not any(word in name.lower() for word in _SECRET)
     ]
-    return dict(told[:_MOST_HEADERS])
+    return dict(pairs[:_MOST_HEADERS])
 
 
 # -- reading again -----------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def _shown(headers: Mapping[str, str]) -> dict[str, str]:
 def reread(work: Work, fingerprint: Fingerprint, tools: Tools) -> Called | Ended:
     """The kept answer of a job to this very request, where this version reads it; else why the job fails. No call."""
     why = "no answer of this job is kept"
-    for note, body in _found(work.options.reread, work.message.job_id, tools):
+    for note, body in _notes(work.options.reread, work.message.job_id, tools):
         if note.made_from != fingerprint.token:
             why = "the answer that is kept was made from another picture, or with other parameters"
             continue
@@ -209,14 +209,14 @@ def reread(work: Work, fingerprint: Fingerprint, tools: Tools) -> Called | Ended
     return failed(MalformedResponse.code, why)
 
 
-def _found(run_id: str, job_id: str, tools: Tools) -> Iterator[tuple[Note, bytes]]:
+def _notes(run_id: str, job_id: str, tools: Tools) -> Iterator[tuple[Note, bytes]]:
     """The kept answers of a job, in the order in which they came; those that another version wrote oddly are left."""
     for number in range(1, 10):
         uri = tools.workspace.unreadable(run_id, job_id, number)
-        found = tools.store.find(f"{uri}.json")
-        if found is None:
+        note = tools.store.find(f"{uri}.json")
+        if note is None:
             return
         body = tools.store.find(uri)
         with suppress(ValidationError):
             if body is not None:
-                yield Note.read(found.data), body.data
+                yield Note.read(note.data), body.data
