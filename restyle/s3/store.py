@@ -23,6 +23,7 @@ from restyle.outputs import Storing
 from restyle.s3.errors import missing, translated
 from restyle.s3.objects import Objects
 from restyle.s3.replies import Dated, Glance, Head, Listed, Missing, Stored, Stream, TooLarge, head_fields, read, whole
+from restyle.s3.rewritten import read_whole
 from restyle.s3.throttling import Patience
 from restyle.telemetry import metrics
 
@@ -104,6 +105,8 @@ class Store:
                 return Stored(**head_fields(answer, len(data)), data=data)
 
         try:
+            if self._is_embedded(bucket) and admit is None:
+                return self.patiently(partial(read_whole, uri, ask))
             return self.patiently(ask)
         except Missing:
             raise missing(uri) from None
