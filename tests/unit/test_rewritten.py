@@ -19,7 +19,7 @@ def stored(data: bytes, etag: str) -> Stored:
 
 @pytest.mark.parametrize("etag", [hashlib.md5(b"the new content", usedforsecurity=False).hexdigest(), ""])
 def test_a_content_cut_to_its_old_size_is_read_again(etag: str) -> None:
-    """rclone served a new content cut to the old one's size, so that a run's run.json was taken for damaged."""
+    """A new content came from rclone cut to the size of the old one, and a run was taken for damaged."""
     whole = stored(b"the new content", hashlib.md5(b"the new content", usedforsecurity=False).hexdigest())
     answers = iter([stored(b"the new", etag), whole])
     assert read_whole("s3://b/run.json", lambda: next(answers)) == whole
@@ -28,5 +28,5 @@ def test_a_content_cut_to_its_old_size_is_read_again(etag: str) -> None:
 def test_one_that_changes_at_each_read_is_told() -> None:
     """It is an S3 that cannot be read now, not one that is asked for ever."""
     answers = iter(repeat(stored(b"the new", ""), 8))
-    with pytest.raises(StoreUnavailable, match="run.json: changes each time that it is read"):
+    with pytest.raises(StoreUnavailable, match=r"run\.json: changes each time that it is read"):
         read_whole("s3://b/run.json", lambda: next(answers))
