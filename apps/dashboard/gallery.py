@@ -37,22 +37,35 @@ class Gallery:
 
     def __init__(self, live: Live) -> None:
         self.live = live
-        self._small: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._small: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
         self._decoding = asyncio.Semaphore(2)
 
     async def small(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/pictures/{shard}/{index}/{which}`: a small picture."""
         side, found = await self._find(request)
-        if found and found not in self._small:
+        return await self.shown(side, *(found or ("", "")))
+
+    async def shown(self, side: Side, uri: str, version: str, *, longest: int = SIDE) -> Response:
+        """A picture as pages show it, kept in memory for the next who looks.
+
+        Args:
+            side: where it lies.
+            uri: the object; empty for none.
+            version: what differs with each version of it.
+            longest: its longest side, in pixels.
+        """
+        key = (uri, version, longest)
+        if uri and key not in self._small:
             async with self._decoding:
-                small = self._small.get(found) or await self.live.call(lambda: _thumbnail(side, found[0]))
+                small = self._small.get(key) or await self.live.call(lambda: _thumbnail(side, uri, longest))
             if small:
-                self._small[found] = small
+                self._small[key] = small
                 while len(self._small) > KEPT:
                     self._small.popitem(last=False)
-        if not found or found not in self._small:
+        if key not in self._small:
             return Response(_NO_PICTURE, 404, media_type="image/svg+xml")
-        return Response(self._small[found], media_type="image/jpeg")
+        headers = {"cache-control": "private, max-age=60"}
+        return Response(self._small[key], media_type="image/jpeg", headers=headers)
 
     async def full(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/pictures/{shard}/{index}/{which}/full`: leads to the object itself.
@@ -103,9 +116,9 @@ def can_reach(url: str, asked: str) -> bool:
     return True
 
 
-def _thumbnail(side: Side, uri: str) -> bytes | None:
+def _thumbnail(side: Side, uri: str, longest: int) -> bytes | None:
     """The picture, small; None where it cannot be read or is none."""
     try:
-        return images.thumbnail(side.session.store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, SIDE)
+        return images.thumbnail(side.session.store.get(uri, max_bytes=images.MAX_INPUT_BYTES).data, longest)
     except (RestyleError, ValueError):
         return None

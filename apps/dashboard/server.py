@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -21,6 +22,7 @@ from apps.dashboard.report import Report
 from apps.dashboard.security import HEADERS, Guard, Handler, Names, only_for, read_form
 from apps.dashboard.serving import Server, serve
 from apps.dashboard.timetable import Timetable
+from apps.dashboard.trials import Trials
 from apps.session import is_embedded
 from apps.views.overview import Moment, Row, Side
 from config.settings import Settings
@@ -72,10 +74,10 @@ class Dashboard:
         page = request.query_params.get("page")
         live = "/live" + request.scope["path"] + (f"?page={quote(page)}" if page else "")
         return HTMLResponse(
-            pages.page(title, parts, live=live, said=said, here=here, wide=wide, **self._frame(request, identity))
+            pages.page(title, parts, live=live, said=said, here=here, wide=wide, **self.frame(request, identity))
         )
 
-    def _frame(self, request: Request, identity: Identity) -> dict[str, str | bool | None]:
+    def frame(self, request: Request, identity: Identity) -> dict[str, Any]:
         """What every page has around it."""
         named = self.access.proxy is not None and self.access.proxy.identity(request) is not None
         return {
@@ -167,7 +169,7 @@ class Dashboard:
         about = f"{row.name} · {row.run.run_id}"
         return HTMLResponse(
             pages.single(
-                "ask", action=action, about=about, cost=cost, back=back, here="run", **self._frame(request, identity)
+                "ask", action=action, about=about, cost=cost, back=back, here="run", **self.frame(request, identity)
             )
         )
 
@@ -186,7 +188,7 @@ class Dashboard:
         about = "The sandbox's fleet" if side.name == "sandbox" else side.session.workspace.uri
         return HTMLResponse(
             pages.single("ask", action=action, about=about, cost="", back="/fleet", here="fleet",
-                         **self._frame(request, identity))
+                         **self.frame(request, identity))
         )  # fmt: skip
 
     async def do_fleet(self, request: Request, identity: Identity) -> Response:
@@ -265,6 +267,7 @@ class Dashboard:
 def create_app(live: Live, access: Access, names: Names) -> Starlette:
     """The application. Each route says who is let in: nobody but its role, or everybody where it is listed as open."""
     board, gallery, report = Dashboard(live, access, names, live.settings), Gallery(live), Report(live)
+    trials = Trials(live, gallery, board.frame)
 
     def look(path: str, handler: Handler) -> Route:
         return Route(path, only_for(Role.LOOK, access, handler), methods=["GET"])
@@ -294,6 +297,8 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
         look("/live" + run, board.stream(board.run_parts)),
         *act("/fleet/{side:str}/{action:str}", board.ask_fleet, board.do_fleet),
         look(run, board.run),
+        look(run + "/grid", trials.page),
+        look(run + "/grid/{place:int}/{which:str}", trials.picture),
         look(run + "/report", report.page),
         look(run + "/report/objects/{number:int}", report.full),
         look(run + "/report/{name:str}", report.picture),

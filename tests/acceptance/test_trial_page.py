@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -19,10 +20,11 @@ from producers.runs.outcomes import Row
 from reports.grid import gathered, render
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind
-from tests.acceptance.conftest import Alone
+from tests.acceptance.conftest import Alone, FleetOf
 from tests.support.accessibility import grave_faults
 from tests.support.browser import Complaints, keep, running_browser
 from tests.support.catalog import picture, write_catalog
+from tests.support.dashboard import running_dashboard
 from tests.support.reports import a_run
 from tests.support.sandbox import SandboxServer
 
@@ -239,3 +241,36 @@ def test_from_prompts_to_a_run(browser: Browser, alone: Alone, sandbox: SandboxS
     assert len(alone.outputs()) == 6
     wrong = alone.command("try", "manifest.csv", "--prompt", "x", "--axis", "strenght=0.3", expect=2)
     assert "did you mean strength?" in wrong.err
+
+
+def test_a_trial_fills_on_the_dashboard(
+    browser: Browser, fleet: FleetOf, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a fleet: the run's page leads to the grid, whose pictures come while one looks; marks stay meanwhile."""
+    write_catalog(fleet.command.folder, 4)
+    for name, value in fleet.command.env.items():
+        monkeypatch.setenv(name, value)
+    sandbox.control(latency=0.3)
+    run_id = fleet.command(
+        "try", "manifest.csv", "--prompt", "photo of {id}", "--axis", "strength=0.3,0.6", "--entries", "2", "--yes",
+        "--detach",
+    ).out.strip()  # fmt: skip
+    with running_dashboard() as served:
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        complaints = Complaints(urlsplit(served.url).netloc)
+        page = complaints.watch(context.new_page())
+        page.goto(f"{served.url}/runs/{run_id}")
+        page.get_by_role("link", name="Grid").click()
+        expect(page.locator('td[data-state="pending"]')).to_have_count(4)
+        page.evaluate("window.loaded_once = true")
+        with fleet.worker():
+            expect(page.locator('td[data-state="succeeded"] img')).to_have_count(4, timeout=15_000)
+            fleet.finished(run_id, within=20)
+        assert page.evaluate("window.loaded_once") is True
+        for img in page.locator("td img, th img").all():
+            expect(img).to_have_js_property("complete", value=True)
+            assert img.evaluate("img => img.naturalWidth") > 1
+        keep(page, "grid-dashboard")
+        assert grave_faults(page) == []
+        assert complaints.none
+        context.close()

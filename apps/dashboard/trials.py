@@ -1,0 +1,114 @@
+"""A trial's grid among the dashboard's pages, as it fills: the same table as in grid.html, with pictures from here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from apps.dashboard import pages
+from apps.dashboard.gallery import Gallery
+from apps.dashboard.identity import Identity, Refused
+from apps.dashboard.live import Live
+from apps.views.overview import Row, Side
+from producers.runs.trials import read_trial
+from reports.grid import Grid, Line, Tile, body, gathered
+from restyle.errors import ConfigurationError
+from restyle.web.records import in_s3
+
+#: Seconds for which what was read of a trial that goes on is shown to all who look.
+FRESH = 1.0
+#: Trials that are kept in memory.
+KEPT = 8
+#: Longest side of a picture, in pixels: they are shown small, and zoomed.
+SIDE = 640
+
+
+@dataclass(frozen=True)
+class _Known:
+    grid: Grid
+    tiles: dict[int, Tile]
+    taken: float
+    ended: bool
+
+
+class Trials:
+    """Gives the grid of a trial, and the pictures of its jobs by their places in the run."""
+
+    def __init__(self, live: Live, gallery: Gallery, frame: Callable[[Request, Identity], dict[str, Any]]) -> None:
+        self.live = live
+        self._gallery, self._frame = gallery, frame
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._reading = asyncio.Lock()
+
+    async def page(self, request: Request, identity: Identity) -> Response:
+        """`GET /runs/{run}/grid`."""
+        side, row = await self.live.row(request.path_params["run"])
+        grid = (await self._read(side, row)).grid
+        run_id = row.run.run_id
+        snapshot = await self.live.call(lambda: side.session.snapshot(row.run).model_dump(mode="json"))
+        snapshot["credit_price"] = self.live.settings.credit_price
+
+        def original(line: Line) -> str:
+            return f"/runs/{run_id}/grid/{line.place}/before"
+
+        def picture(tile: Tile) -> str:
+            return f"/runs/{run_id}/grid/{tile.place}/after" if tile.picture else ""
+
+        live = "" if row.ended else f"/runs/{run_id}/grid"
+        text = body(grid, picture, original, snapshot, live=live)
+        return HTMLResponse(
+            pages.single("grid", body=text, title=f"Trial {row.name}", run=row.run, here="grid",
+                         **self._frame(request, identity))
+        )  # fmt: skip
+
+    async def picture(self, request: Request, _identity: Identity) -> Response:
+        """`GET /runs/{run}/grid/{place}/{which}`: a picture, before or after."""
+        told = request.path_params
+        side, row = await self.live.row(told["run"])
+        tile = (await self._read(side, row)).tiles.get(told["place"])
+        if tile is None or told["which"] not in {"before", "after"}:
+            raise Refused(404, "The trial has no such picture.")
+        if told["which"] == "after":
+            return await self._gallery.shown(side, tile.picture, _version(tile), longest=SIDE)
+        here, job = side.session, tile.job
+        fetched = job if not job.web else await self.live.call(
+            lambda: in_s3(job, row.run.run_id, here.store, here.workspace)
+        )  # fmt: skip
+        return await self._gallery.shown(side, fetched.image, job.etag, longest=SIDE)
+
+    async def _read(self, side: Side, row: Row) -> _Known:
+        run_id = row.run.run_id
+        async with self._reading:
+            known = self._known.get(run_id)
+            if known is None or not (known.ended or time.monotonic() - known.taken < FRESH):
+                grid = await self.live.call(lambda: _gather(side, row))
+                tiles = {tile.place: tile for line in grid.lines for tile in line.tiles.values()}
+                known = self._known[run_id] = _Known(grid, tiles, time.monotonic(), row.ended)
+                self._known.move_to_end(run_id)
+                while len(self._known) > KEPT:
+                    self._known.popitem(last=False)
+            return known
+
+
+def _gather(side: Side, row: Row) -> Grid:
+    """A trial as it stands.
+
+    Raises:
+        ConfigurationError: the run is none.
+    """
+    here, run = side.session, row.run
+    trial = read_trial(run.run_id, store=here.store, workspace=here.workspace) if run.trial else None
+    if trial is None:
+        raise ConfigurationError(f"run {run.run_id} is no trial: it has no grid")
+    return gathered(run, trial, here.rows(run)(), here.workspace)
+
+
+def _version(tile: Tile) -> str:
+    return f"{tile.outcome.fingerprint} {tile.outcome.ended}" if tile.outcome else ""
