@@ -159,6 +159,9 @@ class Settings(OutputSettings):
     max_side: int = Field(1024, ge=0)
     """Longest side of a picture sent, in pixels; 0 sends each as it is."""
     background: str = "white"
+    min_side: int = Field(64, ge=1)
+    max_ratio: float = Field(4.0, ge=0)
+    keep_metadata: bool = False
     """What transparent pictures are laid on."""
     keep_replaced: bool = True
     """Copy an output to replaced/ before a newer one takes its place, so that it need not be paid for again."""

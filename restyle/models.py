@@ -163,10 +163,22 @@ ENDED = frozenset({RunStatus.FINISHED, RunStatus.CANCELLED})
 Refetch = Literal["never", "changed", "always"]
 
 
+class InputRules(Value):
+    """Which inputs are refused, free of charge, and whether metadata leave with the others. No part of fingerprints."""
+
+    min_side: int = Field(64, ge=1)
+    """Pixels that both sides of a picture need as it is sent."""
+    max_ratio: float = Field(4.0, ge=0)
+    """How many times as long as the other a side may be; 0: any."""
+    keep_metadata: bool = False
+    """Whether a picture that is sent as it is stored keeps its EXIF, XMP and comments."""
+
+
 class RunOptions(Value):
     """What a plan froze for its workers: everything that decides what is sent and when a job counts as done."""
 
     preparation: Preparation = Preparation()
+    inputs: InputRules = InputRules()
     model: str = "sdxl-img2img"
     """The model's slug, the same for the v1 and v2 doors of the API."""
     overwrite: bool = False

@@ -26,7 +26,7 @@ from restyle.errors import (
     StoreAccessDenied,
 )
 from restyle.images import Picture, Prepared
-from restyle.job import gating, lookup, outcomes, results, web
+from restyle.job import lookup, outcomes, quality, results, web
 from restyle.job.call import call, reporting
 from restyle.job.commit import Made
 from restyle.job.context import Called, Tools, Work
@@ -71,7 +71,7 @@ def run(work: Work, tools: Tools) -> Ended:
     if isinstance(called, Ended):
         return called
     called, pictures = verify(work, called, fingerprint.token, tools)
-    suspect = looks_wrong(work, source, prepared, called, pictures, tools)
+    suspect = looks_wrong(work, prepared, pictures)
     made = Made(work, known, source, fingerprint, prepared, called, pictures, suspect)
     stored = until_stored(made, tools)
     if isinstance(stored, Ended):
@@ -95,7 +95,7 @@ def fetch(work: Work, hold: Hold, tools: Tools) -> Stored:
 def prepare(work: Work, source: Stored) -> Prepared:
     """The picture as it is sent."""
     try:
-        return images.prepare(source.data, work.options.preparation, look=gating.look(work))
+        return images.prepare(source.data, work.options.preparation, work.options.inputs, look=looks(work))
     except InvalidImage as error:
         raise InvalidImage(f"the input {error.message}") from error
 
@@ -113,7 +113,7 @@ def verify(work: Work, called: Called, made_from: str, tools: Tools) -> tuple[Ca
     answer = called.answer
     with reporting(unreadable.Paid(work, called.claim, made_from, called.called), tools):
         try:
-            received = [images.received(picture, look=gating.look(work)) for picture in answer.images]
+            received = [images.received(picture, look=looks(work)) for picture in answer.images]
         except MalformedResponse as error:
             error.cost = answer.cost
             # One that was parked has only its pictures left.
@@ -124,12 +124,15 @@ def verify(work: Work, called: Called, made_from: str, tools: Tools) -> tuple[Ca
     return replace(called, answer=replace(answer, images=stored, reply=None)), [picture for _, picture in received]
 
 
-def looks_wrong(
-    work: Work, source: Stored, prepared: Prepared, called: Called, pictures: Sequence[Picture], tools: Tools
-) -> tuple[str, ...]:
+def looks(work: Work) -> bool:
+    """Whether the gates look at pictures."""
+    return work.options.outputs.gates is not None
+
+
+def looks_wrong(work: Work, prepared: Prepared, pictures: Sequence[Picture]) -> tuple[str, ...]:
     """Why the pictures look wrong; a look that fails finds nothing, since the answer has been paid for."""
     try:
-        return gating.suspect(work, source, prepared, called, pictures, tools)
+        return quality.reasons(prepared, pictures, work.options.outputs.gates)
     except Exception:
         log.exception("the pictures cannot be looked at")
         return ()

@@ -1,4 +1,4 @@
-"""`plan --check-inputs`: whether each input is there, and how many will come back smaller than they went."""
+"""`--check-inputs`: what workers would refuse of the inputs, by reading all of each as they do."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from pathlib import Path
 from producers.manifest import Entry, Problems
 from producers.planning.first_pass import Census, Planner
 from restyle import images
-from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
+from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
+from restyle.models import RunOptions
 from restyle.s3.store import Store
 from restyle.web.address import is_web
 
-_AT_ONCE = 16
+#: Inputs that are read at a time: each may take as much memory as a picture does.
+_AT_ONCE = 4
 
 
-def check_inputs(planner: Planner, census: Census, max_side: int, store: Store | None) -> None:
-    """Looks at the beginning of every input; what is missing or no picture is a problem of its line."""
-    larger = 0
+def check_inputs(planner: Planner, census: Census, options: RunOptions, store: Store | None) -> None:
+    """Reads every input; what is missing, or would be refused by workers, is a problem of its line."""
+    larger, max_side = 0, options.preparation.max_side
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         waiting: deque[tuple[int, Entry, Future[tuple[int, int] | str]]] = deque()
         for ordinal, entry in _planned(planner, census):
-            waiting.append((ordinal, entry, pool.submit(partial(look, entry.image, store))))
+            waiting.append((ordinal, entry, pool.submit(partial(look, entry.image, options, store))))
             if len(waiting) > 4 * _AT_ONCE:
                 larger += _settle(*waiting.popleft(), census, max_side)
         for item in waiting:
@@ -33,27 +35,28 @@ def check_inputs(planner: Planner, census: Census, max_side: int, store: Store |
         census.problems.warn(f"{larger:,} pictures are larger than {max_side} px and will come back smaller")
 
 
-def look(image: str, store: Store | None) -> tuple[int, int] | str:
-    """The picture's size in pixels, or why there is none."""
-    if not image.startswith("s3://"):
-        try:
-            with Path(image).open("rb") as file:
-                return images.size_of(file) or "is no picture that can be read"
-        except OSError as error:
-            return f"cannot be read: {error.strerror or error}"
-    if store is None:
+def look(image: str, options: RunOptions, store: Store | None) -> tuple[int, int] | str:
+    """The picture's size in pixels, or why workers would refuse it."""
+    if image.startswith("s3://") and store is None:
         return "lies in S3, which is not open here"
     try:
-        return store.patiently(partial(_size, image, store)) or "is no picture that can be read"
+        return images.check(_data(image, store), options.preparation, options.inputs)
+    except InvalidImage as error:
+        return error.message.removeprefix(f"{image}: ")
     except InputNotFound:
         return "there is no such object"
     except (ObjectRefused, StoreAccessDenied) as error:
         return f"missing, or reading it is not allowed ({error.message})"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
 
 
-def _size(image: str, store: Store) -> tuple[int, int] | None:
-    with store.open(image) as body:
-        return images.size_of(body)
+def _data(image: str, store: Store | None) -> bytes:
+    if store is not None and image.startswith("s3://"):
+        return store.get(image, max_bytes=images.MAX_INPUT_BYTES).data
+    if (size := Path(image).stat().st_size) > images.MAX_INPUT_BYTES:
+        raise InvalidImage(f"is {size / 1e6:,.0f} MB; at most {images.MAX_INPUT_BYTES / 1e6:,.0f} MB can be sent")
+    return Path(image).read_bytes()
 
 
 def _planned(planner: Planner, census: Census) -> Iterator[tuple[int, Entry]]:

@@ -28,7 +28,7 @@ from producers.runs.trials import Trial
 from restyle.coordination.budgets import PRICED_STEPS
 from restyle.errors import ManifestError, Problem
 from restyle.keys import Workspace, new_run_id
-from restyle.models import Job, ManifestSource, Preparation, Run, RunOptions, digest, utc_now
+from restyle.models import InputRules, Job, ManifestSource, Preparation, Run, RunOptions, digest, utc_now
 from restyle.s3.store import Store
 
 #: Seconds of a call, for estimates (research: about 8 s at 30 steps; the sandbox answers in half a second).
@@ -157,6 +157,9 @@ def draft(
     run_id = run_id or new_run_id(utc_now())
     options = RunOptions(
         preparation=Preparation(max_side=settings.max_side, background=settings.background),
+        inputs=InputRules(
+            min_side=settings.min_side, max_ratio=settings.max_ratio, keep_metadata=settings.keep_metadata
+        ),
         refetch=request.refetch,
         overwrite=request.overwrite,
         new_seed=request.new_seed,
@@ -197,7 +200,7 @@ def draft(
             partial(made_by_us, store=store) if store else lambda _uris: set(),
             settings.reuse,
         ),
-        request, settings, store,
+        request, options, settings, store,
     )  # fmt: skip
     frozen = options.model_dump(exclude={"limit", "sample", "max_failures", "max_suspects"})
     choices = [request.sets, request.output, request.limit, request.sample, dict(request.columns), request.skip_invalid]
@@ -247,7 +250,7 @@ def draft(
 
 
 def _judged(
-    planner: Planner, request: PlanRequest, settings: Settings, store: Store | None
+    planner: Planner, request: PlanRequest, options: RunOptions, settings: Settings, store: Store | None
 ) -> tuple[Planner, Census, Narrowed | None]:
     """Pass 1, with everything that is wrong told at once; of a trial, over the entries that are tried."""
     alike = planner.resolver.check()
@@ -263,7 +266,7 @@ def _judged(
     try:
         census = first_pass.take(planner, hashes)
         if request.check_inputs and not alike:
-            check_inputs(planner, census, settings.max_side, store)
+            check_inputs(planner, census, options, store)
         first_pass.count(planner, census, hashes)
     finally:
         hashes.close()

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Literal, Protocol
 
-from PIL import Image, ImageChops, ImageFile
+from PIL import Image, ImageChops
 
 from restyle.errors import InvalidImage, MalformedResponse
-from restyle.images.bounds import MAX_PIXELS
-from restyle.images.colours import background, is_srgb, to_srgb
+from restyle.images import deep_alpha, metadata
+from restyle.images.bounds import MAX_PIXELS, check_rules
+from restyle.images.colours import background, is_srgb, lab_to_rgb, to_srgb
 from restyle.images.glance import Glance, glance
 from restyle.images.opening import (
     MIN_SIDE,
     Source,
+    check_hole,
     check_whole,
     decoding,
     is_picture,
@@ -27,19 +28,18 @@ from restyle.images.opening import (
     open_other,
     open_picture,
 )
-from restyle.models import Preparation
+from restyle.models import InputRules, Preparation
 
 __all__ = [
     "MAX_INPUT_BYTES",
     "MAX_PIXELS",
     "Glance",
-    "Look",
     "Picture",
     "Prepared",
+    "check",
     "may_be_picture",
     "prepare",
     "received",
-    "size_of",
     "thumbnail",
     "transcode",
     "verify",
@@ -47,16 +47,6 @@ __all__ = [
 
 #: The largest file that is fetched.
 MAX_INPUT_BYTES = 100_000_000
-
-#: How much of a picture is inspected: a `sample` is the first rows of a JPEG, or all where those show one colour alone.
-Look = Literal["none", "sample", "whole"]
-#: The share of a JPEG's compressed pixels that is decoded for it; and the least levels between a sample's darkest and
-#: brightest part: below that it may show the background alone, as the top of a product's picture often does.
-_SHARES: dict[Look, float] = {"none": 0, "sample": 1 / 16, "whole": 1}
-_SHOWS = 32
-
-#: Bytes of a file in which its size is searched, one bound after the other: each makes a new parser.
-_HEADS = (16_384, 262_144, 4_194_304)
 
 _WHITE = (255, 255, 255)
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp"}
@@ -73,12 +63,8 @@ _PIXELS = {
 }
 
 
-class Readable(Protocol):
-    """Something that bytes can be read from."""
-
-    def read(self, size: int, /) -> bytes:
-        """The next bytes; none at the end."""
-
+#: Whatever can be opened.
+ANY = InputRules(min_side=1, max_ratio=0, keep_metadata=False)
 
 #: Pixels above which a picture leaves little of the memory that decoding may take (restyle/images/bounds.py).
 _HUGE = 48_000_000
@@ -108,32 +94,53 @@ class Picture:
     glance: Glance | None = field(default=None, compare=False, repr=False)
 
 
-def prepare(data: bytes, preparation: Preparation, *, look: Look = "sample") -> Prepared:
+def prepare(data: bytes, preparation: Preparation, rules: InputRules = ANY, *, look: bool = True) -> Prepared:
     """The picture as it is sent: upright, sRGB, without alpha, its longest side within the cap.
 
-    An 8-bit RGB JPEG or PNG that is all of this already is sent byte for byte; any other becomes a JPEG of
-    quality 95 without chroma subsampling. With `max_side` 0 no picture is resized, and every upright JPEG, PNG and
-    WebP is sent byte for byte.
+    The pixels of an 8-bit RGB JPEG or PNG that is all of this already are sent as they are stored, without metadata;
+    any other becomes a JPEG of quality 95 without chroma subsampling. With `max_side` 0 no picture is resized, and
+    every upright JPEG, PNG and WebP is sent as it is stored.
+
+    Args:
+        data: the input.
+        preparation: what is made of it.
+        rules: what is refused, and whether metadata leave with it.
+        look: whether to look at what it shows.
 
     Raises:
-        InvalidImage: the bytes are no picture, or a damaged, animated or oversized one.
+        InvalidImage: the bytes are no picture, or a damaged, animated or oversized one, or a speck or a strip.
         ConfigurationError: the background is no colour.
     """
     colour = background(preparation.background)
-    source = open_picture(data, share=_SHARES[look])
+    source = open_picture(data)
     size = _fit(source.size, preparation.max_side, MIN_SIDE)
+    check_rules(source.size, size, rules)
     if _is_sent_as_it_is(source, size, keep=preparation.max_side == 0):
-        return Prepared(data, *size, *source.size, (), _read(source, look), len(data))
-    if source.is_part:
-        source = open_picture(data)
-    steps = _conversions(source)
-    picture = _render(source, size, colour, steps)
+        seen = _read(source, look=look)
+        sent, steps = metadata.removed(source.kind, data, keep=rules.keep_metadata)
+        return Prepared(sent, *size, *source.size, steps, seen, len(data))
+    made = _conversions(source)
+    picture = _render(source, size, colour, made)
+    check_hole(source)
     sent = _encode(picture, quality=95, subsampling=0)
-    seen = None if look == "none" else glance(picture)
-    return Prepared(sent, *size, *source.size, tuple(steps), seen, len(data))
+    return Prepared(sent, *size, *source.size, tuple(made), glance(picture) if look else None, len(data))
 
 
-def received(data: bytes, *, look: Look = "sample") -> tuple[bytes, Picture]:
+def check(data: bytes, preparation: Preparation, rules: InputRules) -> tuple[int, int]:
+    """The size of an input that `prepare` takes, upright, in pixels; it is looked at as closely, and not made.
+
+    Raises:
+        InvalidImage: `prepare` refuses it.
+    """
+    source = open_picture(data)
+    check_rules(source.size, _fit(source.size, preparation.max_side, MIN_SIDE), rules)
+    check_whole(source)
+    _check_depth(source.image)
+    is_srgb(source.profile)
+    return source.size
+
+
+def received(data: bytes, *, look: bool = True) -> tuple[bytes, Picture]:
     """An answer's picture as it is stored, verified: byte for byte, or as a PNG where it is of another format.
 
     Of an animation the first frame is taken.
@@ -163,17 +170,17 @@ def _from_other(data: bytes) -> bytes:
     return file.getvalue()
 
 
-def verify(data: bytes, *, look: Look = "sample") -> Picture:
+def verify(data: bytes, *, look: bool = True) -> Picture:
     """The API's picture, once every byte of it has been read.
 
     Raises:
         MalformedResponse: no whole JPEG, PNG or WebP picture; the message says what came instead.
     """
     try:
-        source = open_picture(data, smallest=1, share=_SHARES[look])
+        source = open_picture(data, smallest=1)
         if source.kind not in _CONTENT_TYPES:
             raise InvalidImage(f"is a {source.kind} file; JPEG, PNG or WebP was expected")
-        seen = _read(source, look)
+        seen = _read(source, look=look)
     except InvalidImage as error:
         raise _malformed(data, error) from error
     return Picture(*source.stored, _CONTENT_TYPES[source.kind], seen)
@@ -185,19 +192,14 @@ def _malformed(data: bytes, error: InvalidImage) -> MalformedResponse:
     return MalformedResponse(f"the answer {error.message}", kind=kind)
 
 
-def _read(source: Source, look: Look) -> Glance | None:
-    """Checks the whole picture for damage, and inspects what it shows; None with `look` "none".
+def _read(source: Source, *, look: bool) -> Glance | None:
+    """Checks the whole picture for damage, and looks at what it shows; None where that is not wanted.
 
     Raises:
         InvalidImage: it is damaged.
     """
     image = check_whole(source)
-    if look == "none":
-        return None
-    sampled = glance(image, is_part=source.is_part)
-    if sampled.is_whole or (sampled.rows and sampled.range >= _SHOWS):
-        return sampled
-    return glance(check_whole(open_picture(source.data, smallest=1)))
+    return glance(image) if look else None
 
 
 def transcode(data: bytes, content_type: str, quality: int) -> bytes:
@@ -225,21 +227,6 @@ def _transcoded(source: Source, content_type: str, quality: int = 90) -> bytes:
     else:
         picture.save(file, "PNG", **kept)
     return file.getvalue()
-
-
-def size_of(file: Readable) -> tuple[int, int] | None:
-    """Width and height by the first 4 MB of a file; None where that is no picture."""
-    start = b""
-    for bound in _HEADS:
-        start += file.read(bound - len(start))
-        parser = ImageFile.Parser()
-        try:
-            parser.feed(start)
-        except Exception:  # noqa: BLE001 - a parser of hostile bytes raises what it likes
-            return None
-        if parser.image or len(start) < bound:
-            return parser.image.size if parser.image else None
-    return None
 
 
 def thumbnail(data: bytes, side: int, *, quality: int = 80) -> bytes:
@@ -277,7 +264,7 @@ def _is_sent_as_it_is(source: Source, size: tuple[int, int], *, keep: bool) -> b
         and source.image.mode == "RGB"
         and not source.image.has_transparency_data
         and not source.is_deep_png
-        and is_srgb(source.image.info.get("icc_profile"))
+        and is_srgb(source.profile)
     )
 
 
@@ -287,7 +274,7 @@ def _conversions(source: Source) -> list[str]:
     if source.kind not in {"JPEG", "PNG"}:
         steps.append(f"converted from {source.kind}")
     if source.has_more:
-        steps.append("first of several pages")
+        steps.append(f"page {source.page + 1} of several" if source.page else "first of several pages")
     if source.is_deep_png or source.image.mode.startswith("I;16"):
         steps.append("converted from 16 bits")
     elif pixels := _PIXELS.get(source.image.mode):
@@ -302,7 +289,7 @@ def _render(
     picture = _sample(source, size[::-1] if source.lies else size, detail)
     alpha = picture.getchannel("A") if picture.mode in {"LA", "RGBA"} else None
     colours = picture.convert(picture.mode.removesuffix("A")) if alpha else picture
-    picture = to_srgb(colours, source.image.info.get("icc_profile"), steps)
+    picture = to_srgb(colours, source.profile, steps)
     if source.turn is not None:
         steps.append("rotated")
     if size != source.size:
@@ -323,7 +310,7 @@ def _sample(source: Source, size: tuple[int, int], detail: int) -> Image.Image:
         image.draft(None, (detail * size[0], detail * size[1]))
     with decoding(source):
         image.load()
-        picture = _resampling_mode(image)
+        picture = _resampling_mode(deep_alpha.applied(source) if source.is_deep_png else image)
         if source.kind == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
             picture = ImageChops.invert(picture)  # Pillow takes every CMYK JPEG for Adobe's, which store ink inverted
         if picture.size != size:
@@ -338,12 +325,18 @@ def _resampling_mode(image: Image.Image) -> Image.Image:
     """The picture in a mode that can be resampled, without loss of colours or alpha."""
     if image.mode.startswith("I;16"):
         return image.point(lambda value: value * (1 / 257)).convert("L")
-    if image.mode in {"I", "F"}:
-        raise InvalidImage("has 32 bits a pixel and does not say which value is white; save it with 8 or 16 bits")
+    if image.mode == "LAB":
+        return lab_to_rgb(image)
+    _check_depth(image)
     if image.mode in {"CMYK", "LA"} or (image.mode == "L" and not image.has_transparency_data):
         return image
     mode = "RGBA" if image.has_transparency_data else "RGB"
     return image if image.mode == mode else image.convert(mode)
+
+
+def _check_depth(image: Image.Image) -> None:
+    if image.mode in {"I", "F"}:
+        raise InvalidImage("has 32 bits a pixel and does not say which value is white; save it with 8 or 16 bits")
 
 
 def _encode(picture: Image.Image, *, quality: int, subsampling: int) -> bytes:

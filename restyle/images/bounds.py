@@ -10,6 +10,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from restyle.errors import InvalidImage
+from restyle.models import InputRules
 
 #: The largest picture that is decoded.
 MAX_PIXELS = 100_000_000
@@ -47,6 +48,26 @@ def check_size(size: tuple[int, int], smallest: int) -> None:
         raise InvalidImage(f"is {width:,} x {height:,} pixels, and a side may have {MAX_SIDE:,}; save it smaller")
     if min(size) < smallest:
         raise InvalidImage(f"is {width:,} x {height:,} pixels; both sides need {smallest} or more")
+
+
+def check_rules(source: tuple[int, int], sent: tuple[int, int], rules: InputRules) -> None:
+    """Checks that something can be recognised of a picture as it is sent.
+
+    Args:
+        source: its size, in pixels.
+        sent: its size as it is sent.
+        rules: what is refused.
+
+    Raises:
+        InvalidImage: it is a speck or a strip.
+    """
+    (width, height), least, ratio = source, min(sent), max(sent) / min(sent)
+    is_size = f"is {width:,} x {height:,} pixels"
+    if rules.max_ratio and ratio > rules.max_ratio + 0.01:
+        raise InvalidImage(f"{is_size}, a strip of 1:{ratio:.1f}; 1:{rules.max_ratio:g} at most (RESTYLE_MAX_RATIO)")
+    if least < rules.min_side:
+        resized = "" if sent == source else f", {sent[0]:,} x {sent[1]:,} as it is sent"
+        raise InvalidImage(f"{is_size}{resized}; both sides need {rules.min_side} or more (RESTYLE_MIN_SIDE)")
 
 
 def decoded_bytes(kind: str, image: ImageFile, stored: tuple[int, int]) -> int:

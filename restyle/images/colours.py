@@ -63,6 +63,16 @@ def to_srgb(picture: Image.Image, profile: bytes | None, steps: list[str]) -> Im
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
+def lab_to_rgb(picture: Image.Image) -> Image.Image:
+    """Lab, as TIFF stores it, as sRGB."""
+    from PIL import ImageCms
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB")
+    assert converted is not None  # None is for a conversion in place
+    return converted
+
+
 def _convert(picture: Image.Image, profile: bytes) -> Image.Image:
     from PIL import ImageCms
 

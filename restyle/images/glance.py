@@ -16,20 +16,10 @@ _THIN = 4
 
 @dataclass(frozen=True)
 class Glance:
-    """The mean colours of the topmost rows of 32 x 32 parts."""
+    """The mean colours of 32 x 32 parts."""
 
     parts: Image.Image
-    """RGB, a pixel a part, 32 wide."""
-
-    @property
-    def rows(self) -> int:
-        """Rows that are known."""
-        return self.parts.height
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all rows are known."""
-        return self.rows == SIDE
+    """RGB, a pixel a part."""
 
     @property
     def brightest(self) -> int:
@@ -42,9 +32,8 @@ class Glance:
         return max(high - low for low, high in self._extrema)
 
     def difference(self, other: Glance) -> Glance:
-        """The difference of the rows that both have."""
-        box = (0, 0, SIDE, min(self.rows, other.rows))
-        return Glance(ImageChops.difference(self.parts.crop(box), other.parts.crop(box)))
+        """The difference of each part."""
+        return Glance(ImageChops.difference(self.parts, other.parts))
 
     @functools.cached_property
     def _extrema(self) -> list[tuple[int, int]]:
@@ -52,15 +41,11 @@ class Glance:
         return cast("list[tuple[int, int]]", self.parts.getextrema())
 
 
-def glance(image: Image.Image, *, is_part: bool = False) -> Glance:
-    """The glance of a loaded picture, at any scale; with `is_part`, of the rows above those that are still black."""
-    seen = image.getbbox() if is_part else None
-    read = seen[3] if seen else 0
+def glance(image: Image.Image) -> Glance:
+    """The glance of a loaded picture, at any scale."""
     factor = (max(1, image.width // (SIDE * _THIN)), max(1, image.height // (SIDE * _THIN)))
     if factor != (1, 1) and image.mode in {"RGB", "L", "CMYK"}:
-        image, read = image.reduce(factor), read // factor[1]
-    rows = read * SIDE // image.height if is_part else SIDE
+        image = image.reduce(factor)
     if image.mode != "RGB":
         image = image.convert("RGB")
-    box = (0, 0, image.width, rows * image.height / SIDE)
-    return Glance(image.resize((SIDE, rows), Image.Resampling.BOX, box) if rows else image.crop((0, 0, SIDE, 0)))
+    return Glance(image.resize((SIDE, SIDE), Image.Resampling.BOX))

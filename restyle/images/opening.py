@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from io import BytesIO
 
@@ -23,7 +24,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from restyle.errors import InvalidImage
-from restyle.images import structure
+from restyle.images import implied, jpeg, structure, tiff
 from restyle.images.bounds import MAX_PIXELS, check_memory, check_size
 
 #: The shortest side, in pixels, of a picture that is worth a call.
@@ -102,8 +103,10 @@ class Source:
     stored: tuple[int, int]
     """Width and height as the header has them; `image.size` may be a reduced scale, once asked for."""
     turn: Image.Transpose | None
-    is_part: bool = False
-    """Whether the image has only the topmost of the picture's rows."""
+    page: int = 0
+    """Of a TIFF: which page it is, from 0 on."""
+    layout: jpeg.Layout | None = None
+    """Of a JPEG."""
 
     @property
     def lies(self) -> bool:
@@ -120,6 +123,18 @@ class Source:
     def has_more(self) -> bool:
         """Whether other frames or pages follow the first. They are not counted, which takes as long as a file likes."""
         return bool(getattr(self.image, "is_animated", False))
+
+    @cached_property
+    def profile(self) -> bytes | None:
+        """What tells its colours: its ICC profile, or one that says what the file says otherwise; None: sRGB.
+
+        Raises:
+            InvalidImage: they cannot be brought to a screen's.
+        """
+        own: bytes | None = self.image.info.get("icc_profile")
+        if own and not implied.overrides(self.kind, self.data):
+            return own
+        return implied.profile_of(self.kind, self.data)
 
     @property
     def is_deep_png(self) -> bool:
@@ -170,15 +185,13 @@ def _reader(kind: str) -> type[ImageFile]:
     return _READERS[kind]
 
 
-def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0, *, still: bool = True) -> Source:
+def open_picture(data: bytes, smallest: int = MIN_SIDE, *, still: bool = True) -> Source:
     """The picture, known to be still and of a size that may be decoded.
 
     Args:
         data: the file.
         smallest: pixels that its shorter side needs.
         still: whether an animation is refused; else its first frame counts.
-        share: how much of a JPEG's compressed pixels is opened, from the top; all of it where a part would not tell
-            whether the whole is damaged.
 
     Raises:
         InvalidImage: it is neither, or no picture at all.
@@ -187,12 +200,14 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, share: float = 1.0, *, s
         if re.match(signature, data, re.DOTALL):
             reader = _reader(kind)
             with _reading(kind, data):
-                end = structure.check(kind, data)
-                part = structure.part(data, share, end) if end and share < 1 else b""
-                image = reader(BytesIO(part or data))
+                structure.check(kind, data)
+                layout, page = jpeg.read(data) if kind == "JPEG" else None, tiff.page_of(data) if kind == "TIFF" else 0
+                image = reader(jpeg.to_decode(data, layout) if layout else BytesIO(data))
+                if page:
+                    image.seek(page)
                 check_size(image.size, smallest)
                 turn = _TURNS.get(_orientation(kind, image, data))
-                source = Source(data, kind, image, image.size, turn, bool(part))
+                source = Source(data, kind, image, image.size, turn, page, layout)
                 if still and source.has_more and kind != "TIFF":  # which has pages, not frames
                     raise InvalidImage("is an animation; save one frame as JPEG or PNG")
                 return source
@@ -214,24 +229,34 @@ def decoding(source: Source) -> Iterator[None]:
 
 
 def check_whole(source: Source) -> ImageFile:
-    """Finds damage wherever it is in a picture, and decodes what was opened of it; a JPEG at an eighth of its size.
-
-    Returns:
-        The loaded picture; rows that were not opened are black.
+    """Finds damage wherever it is in a picture: the picture, decoded; a JPEG at an eighth of its size.
 
     Raises:
         InvalidImage: the picture is damaged or cut short.
     """
-    image = source.image
-    image.draft(None, (1, 1))
+    source.image.draft(None, (1, 1))
     with decoding(source):
-        try:
-            image.load()
-        except OSError as error:
-            if not (source.is_part and _says_truncated(error)):
-                raise
-            image.tile = []  # it has the rows that were there, and is not to be loaded again
-    return image
+        source.image.load()
+    check_hole(source)
+    return source.image
+
+
+def check_hole(source: Source) -> None:
+    """Finds a JPEG with bytes that no pixel needs, as a hole in its file leaves them.
+
+    Raises:
+        InvalidImage: it has one.
+    """
+    beginning = jpeg.may_have_hole(source.data, source.layout) if source.layout else None
+    if beginning is None:
+        return
+    image = JpegImageFile(beginning)
+    image.draft(None, (1, 1))
+    try:
+        image.load()
+    except OSError:
+        return  # the bytes that were left out are needed
+    raise InvalidImage("is a damaged JPEG file (it has a hole of zeros); export or upload it again")
 
 
 @contextmanager

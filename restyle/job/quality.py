@@ -1,8 +1,7 @@
 """The quality gates: what tells that an answer of the API is paid for and yet no picture that anybody wants.
 
-Pure, and cheap: a picture is judged by its size and at a glance (restyle/images/glance.py), at its topmost rows alone
-where they tell enough. A picture that fails is kept, below `suspect/`, and its job has succeeded; nothing is called
-again for it.
+Pure, and cheap: a picture is judged by its size and at a glance (restyle/images/glance.py). One that fails is kept,
+below `suspect/`, and its job has succeeded; nothing is called again for it.
 """
 
 from __future__ import annotations
@@ -23,23 +22,19 @@ WORDS = {
 }
 #: Pixels by which a side may be rounded: models make pictures of whole blocks.
 _GRAIN = 64
+#: Levels by which a plain input must have been brighter than a black answer, for that to be wrong.
+_DARKER = 16
 #: How much more a single part may differ than the whole before a picture is no longer the same.
 _LOCAL = 12
 
 
-def reasons(prepared: Prepared, pictures: Sequence[Picture], gates: Gates | None) -> tuple[str, ...] | None:
-    """Why the pictures of one answer look wrong: words of `WORDS`, each once; empty where all of them are fine.
-
-    None: what was seen of them does not tell; they have to be looked at whole.
-    """
+def reasons(prepared: Prepared, pictures: Sequence[Picture], gates: Gates | None) -> tuple[str, ...]:
+    """Why the pictures of one answer look wrong: words of `WORDS`, each once; empty where all of them are fine."""
     if gates is None:
         return ()
     failed: set[str] = set()
     for picture in pictures:
-        seen = _by_looks(prepared.glance, picture.glance, gates)
-        if seen is None:
-            return None
-        failed |= seen | _by_size(prepared, picture, gates)
+        failed |= _by_looks(prepared.glance, picture.glance, gates) | _by_size(prepared, picture, gates)
     return tuple(reason for reason in WORDS if reason in failed)
 
 
@@ -48,25 +43,27 @@ def in_words(suspect: Sequence[str]) -> str:
     return f"looks wrong: {', '.join(WORDS.get(reason, reason) for reason in suspect)}" if suspect else ""
 
 
-def _by_looks(before: Glance | None, after: Glance | None, gates: Gates) -> set[str] | None:
+def _by_looks(before: Glance | None, after: Glance | None, gates: Gates) -> set[str]:
     if before is None or after is None:
         return set()
+    # Of a plain input, a swatch of cloth say, a plain output tells nothing; a black one does, unless it was as dark.
+    if after.brightest <= gates.black and before.brightest > gates.black + _DARKER:
+        return {"black"}
     if before.range < gates.flat:
-        # Of a plain input, a swatch of cloth say, a plain output tells nothing.
-        return set() if before.is_whole else None
+        return set()
     if after.brightest <= gates.black:
-        return {"black"} if after.is_whole else None
+        return {"black"}
     if after.range < gates.flat:
-        return {"flat"} if after.is_whole else None
+        return {"flat"}
     return _by_change(before.difference(after), gates.same)
 
 
-def _by_change(difference: Glance, limit: float) -> set[str] | None:
+def _by_change(difference: Glance, limit: float) -> set[str]:
     """Whether pictures hardly differ as a whole, and no part of them differs much, as another label would."""
     levels = difference.parts.tobytes()
     if sum(levels) >= limit * 3 * SIDE * SIDE or difference.brightest >= _LOCAL * limit:
         return set()
-    return {"same"} if difference.is_whole else None
+    return {"same"}
 
 
 def _by_size(prepared: Prepared, picture: Picture, gates: Gates) -> set[str]:

@@ -71,7 +71,7 @@ def test_no_answer_breaks_a_worker(count: int) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["good"] + told["odd"] == count
-    assert told["good"] > count // 40, told
+    assert told["good"] >= count // 64, told
     assert told["dearest"] <= 2.0, told
     assert told["slowest"] < MOST_SECONDS, told
     assert told["peak"] < MOST_MB, told

@@ -227,7 +227,7 @@ def test_inputs_of_a_local_manifest_are_looked_at_in_s3(
     s3: S3, store: Store, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`plan --check-inputs` opens S3 where an input lies there, also where nothing else does."""
-    put(store, workspace.under("in/a.jpg"), encode(corners()))
+    put(store, workspace.under("in/a.jpg"), encode(corners(96, 64)))
     for name, value in s3.env.items():
         monkeypatch.setenv(name, value)
     Path("m.csv").write_text(f"id,image\na,{workspace.under('in/a.jpg')}\n")

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
@@ -326,71 +324,3 @@ def test_damage_is_survived(data: bytes, hits: list[tuple[int, int]], cut: float
         except InvalidImage:
             return
     assert images.verify(prepared.data).width == prepared.width
-
-
-def decodes(check: Callable[[opening.Source], object], data: bytes, share: float = 1.0) -> bool | None:
-    """Whether a check takes the picture for whole; None where it cannot even be opened."""
-    try:
-        source = opening.open_picture(data, share=share)
-    except InvalidImage:
-        return None
-    try:
-        check(source)
-    except InvalidImage:
-        return False
-    return True
-
-
-def decode_every_byte(source: opening.Source) -> None:
-    """What `check_whole` does for a JPEG in less time."""
-    source.image.draft(None, (1, 1))
-    with opening.decoding(source):
-        source.image.load()
-
-
-@given(
-    kind=st.sampled_from(
-        [{}, {"progressive": True}, {"subsampling": 2}, {"restart_marker_rows": 1}, {"optimize": True}, {"mode": "L"}]
-    ),
-    cut=st.none() | st.floats(0, 1),
-    damage=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=4),
-    tail=st.binary(max_size=4),
-    share=st.sampled_from([0, 1 / 8, 1 / 2]),
-)
-@settings(max_examples=100, deadline=None)
-def test_a_damaged_jpeg_is_found_as_if_every_byte_were_decoded(
-    kind: dict[str, Any], cut: float | None, damage: list[tuple[float, bytes]], tail: bytes, share: float
-) -> None:
-    """The quick look at a JPEG comes to the same as decoding all of it, whatever was done to its bytes."""
-    options = dict(kind)
-    data = bytearray(encode(photo().resize((64, 160)).convert(str(options.pop("mode", "RGB"))), "JPEG", **options))
-    for place, written in damage:
-        begin = int(place * len(data))
-        data[begin : begin + len(written)] = written
-    if cut is not None:
-        del data[int(cut * len(data)) :]
-    data += tail
-    assert decodes(opening.check_whole, bytes(data), share) == decodes(decode_every_byte, bytes(data))
-
-
-@pytest.mark.parametrize("length", [0, 1, 2, 7, 255])
-def test_a_jpeg_whose_scan_has_a_damaged_head_is_found(length: int) -> None:
-    """A part that ends within that head would tell nothing of it."""
-    data = bytearray(encode(photo().resize((64, 160)), "JPEG"))
-    place = data.index(b"\xff\xda") + 2
-    data[place : place + 2] = length.to_bytes(2)
-    for share in (0, 1 / 16):
-        assert decodes(opening.check_whole, bytes(data), share) == decodes(decode_every_byte, bytes(data))
-
-
-def test_of_a_jpeg_as_most_are_only_the_beginning_is_decoded() -> None:
-    """The rows that were there are those of the whole, and nothing is made of the rest."""
-    data = encode(photo().resize((64, 160)), "JPEG")
-    source = opening.open_picture(data, share=1 / 2)
-    assert source.is_part
-    assert source.size == (64, 160)
-    part, whole = opening.check_whole(source), opening.check_whole(opening.open_picture(data))
-    box = part.getbbox()
-    assert box is not None
-    assert 0 < box[3] < whole.height
-    assert part.crop(box).tobytes() == whole.crop(box).tobytes()

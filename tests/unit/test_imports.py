@@ -56,7 +56,7 @@ _PREPARE = """
 import sys
 from restyle import images
 from restyle.models import Preparation
-images.prepare(sys.stdin.buffer.read(), Preparation(), look="whole")
+images.prepare(sys.stdin.buffer.read(), Preparation())
 print(*(name for name in sys.modules if name.startswith("PIL.")))
 """
 

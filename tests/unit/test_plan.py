@@ -418,7 +418,7 @@ def test_unknown_models_are_warnings() -> None:
 
 def test_inputs_are_looked_at_where_asked(tmp_path: Path) -> None:
     """`--check-inputs` tells files that are no pictures, and how many will come back smaller."""
-    (tmp_path / "good.jpg").write_bytes(encode(corners()))
+    (tmp_path / "good.jpg").write_bytes(encode(corners(96, 64)))
     (tmp_path / "large.jpg").write_bytes(encode(corners(1200, 900)))
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     rows = [{"image": name} for name in ("good.jpg", "bad.jpg", "large.jpg", "s3://in/a.jpg")]
