@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from config.settings import Settings
 from restyle.coordination.budgets import Budgets
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.address import RedisAddress
 from restyle.coordination.redis.client import State

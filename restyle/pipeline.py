@@ -29,11 +29,11 @@ from restyle.images import Picture, Prepared
 from restyle.job import lookup, outcomes, quality, results, web
 from restyle.job.call import call, reporting
 from restyle.job.commit import Made
+from restyle.job.commit_retry import until_stored
 from restyle.job.context import Called, Tools, Work
-from restyle.job.finishing import check_signer
+from restyle.job.output_form import check_signer
 from restyle.job.parked import unplaced, unreadable
 from restyle.job.reuse import reuse, reuse_changed, reuse_result
-from restyle.job.storing import until_stored
 from restyle.models import Fingerprint
 from restyle.reply import Reply
 from restyle.runtime.memory import Hold, Parcel

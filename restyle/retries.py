@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from restyle.coordination.claims import Storm
+from restyle.coordination.claim_types import Storm
 from restyle.errors import (
     ApiUnavailable,
     ClockSkewed,

@@ -15,7 +15,7 @@ import structlog
 
 from producers.dispatch.feeder import read_plan
 from producers.dispatch.web_inputs import read_addresses
-from restyle.coordination.claims import Dropped
+from restyle.coordination.claim_types import Dropped
 from restyle.coordination.fetches import MOST_FAILURES, Fetches, Ticket, TicketPlace, short_name
 from restyle.errors import InputNotFound, InputUnreachable, RestyleError, StateUnavailable, WebUnavailable
 from restyle.models import Job, Run

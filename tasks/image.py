@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from restyle import pipeline
-from restyle.coordination.claims import Dropped, Storm
+from restyle.coordination.claim_types import Dropped, Storm
 from restyle.coordination.progress import Ended, failed
 from restyle.coordination.redis.client import patiently
 from restyle.errors import (

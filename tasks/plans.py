@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 
 from producers.dispatch.feeder import read_plan
-from restyle.coordination.claims import Dropped
+from restyle.coordination.claim_types import Dropped
 from restyle.errors import InputNotFound
 from restyle.keys import Workspace
 from restyle.models import Job, Message

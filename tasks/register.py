@@ -15,7 +15,7 @@ from tasks.runs import finish, start
 def register(app: Celery, resources: Resources) -> None:
     """Registers every task of restyle with this process's resources."""
 
-    @app.task(name=IMAGE_TASK, Strategy="tasks.strategy:straight")
+    @app.task(name=IMAGE_TASK, Strategy="tasks.consumer_strategy:straight")
     def image(**kwargs: Any) -> None:
         restyle_image(resources, kwargs)
 

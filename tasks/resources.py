@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from config.connections import limits, open_holding, open_spool, open_state, open_store
 from config.settings import Settings
 from reports.notifications import Notifications
-from restyle.coordination.claims import Dropped
+from restyle.coordination.claim_types import Dropped
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State

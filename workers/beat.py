@@ -14,7 +14,7 @@ import structlog
 from celery import signals
 from celery.beat import Scheduler as CeleryScheduler
 
-from workers.path import is_current_folder
+from workers.import_path import is_current_folder
 
 # Celery's command has put it in front of our modules, which come from here on.
 sys.path.sort(key=is_current_folder)
@@ -27,7 +27,7 @@ from config.settings import Settings
 from producers.scheduling.beat import Beat
 from restyle.coordination.firings import Firings
 from restyle.errors import RestyleError
-from restyle.runtime import cores
+from restyle.runtime import core_dumps
 from workers.gauges import Gauges
 from workers.health import Health, connection_checks
 from workers.waiting import meet
@@ -104,7 +104,7 @@ def on_init(**_: Any) -> None:
     log.info("beat is up", schedules=[schedule.name for schedule in settings.schedule])
 
 
-cores.write_none()
+core_dumps.write_none()
 try:
     settings = load_settings()
     app = make_celery(settings)

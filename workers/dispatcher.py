@@ -19,7 +19,7 @@ from producers.runs.doubts import recall
 from producers.runs.snapshot import read_run, write_run
 from reports.alarms import WORKER_LOST
 from restyle.coordination.call_ends import recipe
-from restyle.coordination.claims import Dropped
+from restyle.coordination.claim_types import Dropped
 from restyle.coordination.events import note
 from restyle.coordination.firings import Firings
 from restyle.coordination.hints import MOST_TTL
@@ -31,7 +31,7 @@ from restyle.job.parked import in_redis
 from restyle.keys import is_run_id
 from restyle.models import Job, Message, RunStatus, utc_now
 from tasks.resources import Resources
-from workers.steward import Steward
+from workers.reconciler import Steward
 from workers.trends import Trends
 from workers.troubles import Troubles
 

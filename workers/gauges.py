@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from config.celery_app import QUEUES, RUNS
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.firings import Firings
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods

@@ -13,7 +13,7 @@ from kombu import serialization
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.utils.json import dumps
 
-from workers.path import is_current_folder
+from workers.import_path import is_current_folder
 
 # Celery's command has put the current folder before the folder of our modules, which are imported from here on.
 sys.path.sort(key=is_current_folder)
@@ -22,10 +22,10 @@ from config import logs
 from config.celery_app import make_celery
 from config.reading import load_settings
 from restyle.errors import RestyleError
-from restyle.runtime import allocator, cores
+from restyle.runtime import allocator, core_dumps
 from tasks.register import register
 from tasks.resources import open_resources
-from workers import envelopes, foreign, lifecycle, waiting
+from workers import envelopes, lifecycle, resilient_consumer, waiting
 
 
 class Worker(CeleryWorker):
@@ -57,7 +57,7 @@ def _hang_up(_number: int, frame: FrameType | None) -> None:
 
 
 allocator.hold_little()
-cores.write_none()
+core_dumps.write_none()
 try:
     settings = load_settings()
     # At once, since Celery logs warnings before it sets up its logging.
@@ -73,8 +73,8 @@ try:
     lifecycle.connect(app, settings, resources)
 except RestyleError as error:
     sys.exit(f"restyle: {error.message}")
-TRANSPORT_ALIASES.update(foreign.TRANSPORTS)
-app.conf.update(worker_consumer="workers.foreign:Consumer")
+TRANSPORT_ALIASES.update(resilient_consumer.TRANSPORTS)
+app.conf.update(worker_consumer="workers.resilient_consumer:Consumer")
 app.Worker = app.subclass_with_self(Worker)  # type: ignore[misc] # the seam by which Celery makes its own
 register(app, resources)
 # As kombu's JSON, but with bounds, and without kombu's forms of times and UUIDs, which no message of ours has.

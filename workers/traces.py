@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from restyle.coordination.claims import Dropped
+from restyle.coordination.claim_types import Dropped
 from restyle.errors import ConfigurationError, RestyleError
 from restyle.telemetry import steps
 from tasks.resources import Resources

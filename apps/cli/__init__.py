@@ -9,7 +9,7 @@ import typer
 
 from apps.cli.commands import MARKUP, Commands
 from restyle.errors import RestyleError
-from restyle.runtime import cores
+from restyle.runtime import core_dumps
 
 # Most of what a command makes is its libraries, which stay: Python's looks for garbage among them would be a twelfth of
 # a short command's CPU.
@@ -48,7 +48,7 @@ def before_a_command(
 
 def main() -> None:
     """The console script: every error of ours becomes a sentence and an exit code, never a traceback."""
-    cores.write_none()
+    core_dumps.write_none()
     try:
         app()
     except (RestyleError, KeyboardInterrupt) as error:

@@ -9,8 +9,8 @@ from typing import NoReturn
 import typer
 
 from apps.cli import follow, options
-from apps.cli.minding import Minder
 from apps.cli.planning import show_draft, spend_or_stop, write_plan
+from apps.cli.stack_watch import Minder
 from apps.session import Session, is_embedded, session
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import WRONG_INPUT, run_code

@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 
 from apps.cli import follow, options
-from apps.cli.minding import LONELY
+from apps.cli.stack_watch import LONELY
 from apps.cli.status import legible_snapshot
 from apps.session import Session, is_embedded, session
 from apps.stack import environments

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 from apps.stack.locks import Lock
-from restyle.runtime import cores, private
+from restyle.runtime import core_dumps, private
 
 #: Bytes of a log from which on the next start begins a new one.
 LOG_BYTES = 5_000_000
@@ -160,7 +160,7 @@ def hold(path: Path) -> None:
 
 def main() -> None:
     """Reads the children and paths from one line of standard input, takes the locks, and keeps the children alive."""
-    cores.write_none()
+    core_dumps.write_none()
     orders: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     hold(Path(orders["lock"]))
     if not all(Lock(Path(path)).share() for path in orders["uses"]):

@@ -1,4 +1,4 @@
-"""How a call ended that brought no picture, in the terms of restyle/coordination/lua/answered.lua: pure."""
+"""How a call ended that brought no picture, in the terms of restyle/coordination/lua/call_failed.lua: pure."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from restyle.coordination.budgets import weight
 from restyle.coordination.call_ends import call_end, recipe
-from restyle.coordination.claims import Claim, Dropped, HeldJob, Limits, Storm
+from restyle.coordination.claim_types import Claim, Dropped, HeldJob, Limits, Storm
 from restyle.coordination.fleet_view import FleetView
 from restyle.coordination.heartbeats import Granted, Hands, Holding
 from restyle.coordination.redis.client import State
@@ -165,7 +165,7 @@ class Fleet(FleetView):
         wait = fallback_wait if end.wait is None else end.wait
         day, month = limits.budgets.periods()
         used, doubts, storm, verdict = self.state.run(
-            "answered",
+            "call_failed",
             **self.held_job(message, token),
             kind=end.kind,
             doubt=end.in_doubt,
@@ -247,7 +247,7 @@ class Fleet(FleetView):
             jobs += [job_id, holding.place, holding.call_as_json()]
         last_beat = time.monotonic()
         suspended, _, self.incarnation, count, self._replicas = self.state.run(
-            "beat",
+            "heartbeat",
             worker=self.worker,
             ttl=round(limits.heartbeat_ttl * 1000),
             state=json.dumps(status),

@@ -1,6 +1,6 @@
 """The jobs that a worker process holds, as its heartbeat lists them.
 
-The heartbeat itself is a thread of workers/lifecycle.py, and takes effect in restyle/coordination/lua/beat.lua.
+The heartbeat itself is a thread of workers/lifecycle.py, and takes effect in restyle/coordination/lua/heartbeat.lua.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Holding:
         return self.granted.since_ms if self.granted else None
 
     def call_as_json(self) -> str:
-        """The call that is out, as beat.lua reads it; empty where none is."""
+        """The call that is out, as heartbeat.lua reads it; empty where none is."""
         if not (call := self.granted):
             return ""
         return json.dumps(

@@ -1,6 +1,6 @@
 """Whether this worker is in rotation: one that alone cannot reach S3 or the API hands its jobs back and takes no more.
 
-What is out of reach for everybody is nobody's fault: the fleet sits it out (restyle/coordination/lua/answered.lua).
+What is out of reach for everybody is nobody's fault: the fleet sits it out (restyle/coordination/lua/call_failed.lua).
 Here is what one worker knows of itself, and the decision; workers/rotation.py asks the others and carries it out.
 """
 

@@ -15,10 +15,10 @@ from restyle.errors import MalformedResponse
 from restyle.images import Prepared
 from restyle.job import results
 from restyle.job.context import Tools, Work
-from restyle.job.finishing import Finished, recorded
 from restyle.job.locations import SUFFIXES, place
 from restyle.job.lookup import find_record, unchanged
 from restyle.job.metadata import JOB
+from restyle.job.output_form import Finished, recorded
 from restyle.job.ownership import places_of
 from restyle.job.records import Placed, Placement, build_record, put_record
 from restyle.job.reuse import reuse, reuse_result

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from restyle.coordination.claims import Dropped, Storm
+from restyle.coordination.claim_types import Dropped, Storm
 from restyle.coordination.progress import Ended, failed
 from restyle.coordination.redis.client import patiently
 from restyle.errors import MalformedResponse, RestyleError

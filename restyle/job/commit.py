@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from restyle.images import Picture, Prepared
 from restyle.job import results
 from restyle.job.context import Called, Tools, Work
-from restyle.job.finishing import finisher, recorded
 from restyle.job.locations import place
 from restyle.job.metadata import SHA256, metadata_of
+from restyle.job.output_form import finisher, recorded
 from restyle.job.ownership import Owner
 from restyle.job.records import Placed, Placement, build_record, put_record
 from restyle.job.replacing import Replacing

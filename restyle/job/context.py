@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from restyle.coordination.claims import Claim
+from restyle.coordination.claim_types import Claim
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.rotation import Rotation
 from restyle.coordination.traffic import Traffic

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from restyle.coordination.claims import Claim, Dropped
+from restyle.coordination.claim_types import Claim, Dropped
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import patiently
 from restyle.errors import (

@@ -15,10 +15,10 @@ from restyle.errors import InputNotFound, StoreUnavailable
 from restyle.images import Picture
 from restyle.job import results
 from restyle.job.context import Tools, Work
-from restyle.job.finishing import finisher, recorded
 from restyle.job.locations import place
 from restyle.job.metadata import JOB, SHA256, metadata_of_copy
 from restyle.job.outcomes import credits_of, skipped, succeeded
+from restyle.job.output_form import finisher, recorded
 from restyle.job.ownership import LARGEST, Owner
 from restyle.job.records import put_record
 from restyle.job.replacing import Replacing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from restyle.coordination.claims import Dropped
+from restyle.coordination.claim_types import Dropped
 from restyle.coordination.fetches import Fetches, short_name
 from restyle.job.context import Tools, Work
 from restyle.web.records import find_pin

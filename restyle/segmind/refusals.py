@@ -9,7 +9,7 @@ the API's: 5xx, 408                                                 many in a ro
 the rate's: 429                                                     fleet: held            time, or a person
 
 The fleet stops by default, since a stop loses nothing. A refusal fails its job alone only where its words are clear
-(restyle/segmind/wording.py); else the results of other jobs decide (restyle/coordination/lua/answered.lua).
+(restyle/segmind/wording.py); else the results of other jobs decide (restyle/coordination/lua/call_failed.lua).
 """
 
 from __future__ import annotations

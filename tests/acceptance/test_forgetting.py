@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from producers.runs.suspensions import remove_suspension
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
 from restyle.keys import account_id

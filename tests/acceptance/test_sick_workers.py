@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
 from tests.acceptance.conftest import FleetOf

@@ -14,7 +14,7 @@ from reports.alarms import WORKER_LOST
 from reports.notifications import Notifications
 from restyle.coordination import trends
 from restyle.coordination.budgets import Budgets
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.events import note
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import Notice

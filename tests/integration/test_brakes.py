@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from restyle.coordination.brakes import brakes
-from restyle.coordination.claims import Dropped
+from restyle.coordination.claim_types import Dropped
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import State

@@ -11,7 +11,7 @@ import pytest
 from producers.runs.control import AlreadyEnded, Control
 from producers.runs.snapshot import read_run
 from producers.runs.suspensions import read_suspension
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State

@@ -28,7 +28,7 @@ from producers.runs.outcomes import RunPruned, outcomes
 from producers.runs.snapshot import snapshot, write_run
 from reports.prune import leftovers, prunable, remove
 from reports.report import write_report
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State

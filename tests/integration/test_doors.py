@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from apps.sandbox import styles
-from restyle.coordination.claims import Dropped, Limits
+from restyle.coordination.claim_types import Dropped, Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Ended, Progress
 from restyle.coordination.redis.client import State

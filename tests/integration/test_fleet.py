@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from restyle.coordination.claims import Dropped, Limits
+from restyle.coordination.claim_types import Dropped, Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Holding
 from restyle.coordination.progress import Ended, Progress

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from restyle.coordination.budgets import Budgets
-from restyle.coordination.claims import Claim, Dropped, Limits
+from restyle.coordination.claim_types import Claim, Dropped, Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Hands
 from restyle.coordination.periods import Periods

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.address import Address, read_address
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
 from tests.support.servers import running_s3

@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Granted
 from restyle.coordination.heartbeats import Holding as InHand

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from restyle.coordination.claims import Claim, Limits
+from restyle.coordination.claim_types import Claim, Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.errors import ApiUnavailable, RateLimited

@@ -15,7 +15,7 @@ import pytest
 from config.settings import Settings
 from reports.channels import may_receive
 from reports.notifications import Notifications
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import Notice
 from restyle.coordination.progress import Progress

@@ -21,7 +21,7 @@ import json, sys, time
 from restyle import images
 from restyle.job import costs
 from restyle.runtime import allocator
-from restyle.runtime import cores
+from restyle.runtime import core_dumps
 from restyle.coordination.budgets import Budgets
 from restyle.errors import RestyleError
 from restyle.models import Params

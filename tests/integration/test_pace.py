@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Ended, Progress
 from restyle.models import Outcome, OutcomeKind

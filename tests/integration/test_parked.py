@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from restyle.coordination.claims import Claim
+from restyle.coordination.claim_types import Claim
 from restyle.coordination.redis.client import State
 from restyle.job.context import Called
 from restyle.job.parked import in_redis

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.redis import server as redis_server
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reports.audit import audit
-from restyle.coordination.claims import Claim
+from restyle.coordination.claim_types import Claim
 from restyle.job.context import Called
 from restyle.job.parked import in_redis
 from restyle.models import Fingerprint, Outcome, OutcomeKind, request_digest, utc_now

@@ -17,7 +17,7 @@ from config.settings import Settings
 from restyle.coordination.redis.client import patiently
 from restyle.errors import ConfigurationError, StateUnavailable
 from tests.support.sentinels import Watched, watched
-from workers.foreign import TRANSPORTS
+from workers.resilient_consumer import TRANSPORTS
 
 
 @pytest.fixture

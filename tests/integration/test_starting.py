@@ -19,7 +19,7 @@ from producers.scheduling.fired import MAX_BYTES, Fired
 from producers.scheduling.schedule import Firing, fire
 from producers.scheduling.start import Starter
 from reports.notifications import Notifications
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.firings import Firings
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress

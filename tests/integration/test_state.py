@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from restyle.coordination.claims import Claim, Dropped, Limits
+from restyle.coordination.claim_types import Claim, Dropped, Limits
 from restyle.coordination.fetches import Fetches, HostPace, Ticket, TicketPlace
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods
@@ -143,8 +143,8 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "unreadable": lambda: state.run(
             "unreadable", worker="worker", run=RUN, job=job[1].job_id, kind="kind", call=1, detail="words", habit=3
         ),
-        "answered": lambda: fleet.answered(job[1], "t1", Claim("go"), None),
-        "beat": lambda: fleet.beat({}),
+        "call_failed": lambda: fleet.answered(job[1], "t1", Claim("go"), None),
+        "heartbeat": lambda: fleet.beat({}),
         "bury": lambda: fleet.bury("gone"),
         "claim": lambda: fleet.claim(job[0], "t0", looked=True, looked_at=time.monotonic()),
         "close_shard": lambda: progress.close_shard(RUN, 0),

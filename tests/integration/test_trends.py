@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from restyle.coordination import trends
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.events import events
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State

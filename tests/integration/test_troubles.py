@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.firings import Firings
 from restyle.coordination.fleet import Fleet
 from restyle.job.parked import in_redis
@@ -20,8 +20,8 @@ from tests.support.wait import wait_until
 from tests.support.works import Works, running_works
 from workers.dispatcher import Dispatcher, lock_seconds
 from workers.gauges import Gauges
+from workers.reconciler import LOOKS
 from workers.spooler import Spooler
-from workers.steward import LOOKS
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from restyle.coordination.claims import Claim, Dropped
+from restyle.coordination.claim_types import Claim, Dropped
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State

@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis.stateful import rule
 
-from restyle.coordination.claims import Claim, Dropped
+from restyle.coordination.claim_types import Claim, Dropped
 from restyle.coordination.progress import Ended, failed
 from restyle.errors import (
     RequestRejected,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from restyle.coordination.claims import Storm
+from restyle.coordination.claim_types import Storm
 from restyle.errors import (
     ApiTimeout,
     FleetError,

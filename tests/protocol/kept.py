@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from restyle.coordination.claims import Claim
+from restyle.coordination.claim_types import Claim
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Hands
 from restyle.models import (

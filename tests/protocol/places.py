@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from restyle.coordination.claims import Limits
+from restyle.coordination.claim_types import Limits
 from restyle.coordination.progress import Ended
 from restyle.coordination.registry import Word
 from restyle.errors import (

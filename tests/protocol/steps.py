@@ -81,7 +81,7 @@ FOUND: dict[str, list[Step]] = {
     ],
 }  # fmt: skip
 
-#: Refusals and failures that evidence decides (restyle/coordination/lua/answered.lua), step by step; at the end the
+#: Refusals and failures that evidence decides (restyle/coordination/lua/call_failed.lua), step by step; at the end the
 #: events that the model must have met on the way. Shard 1 of run-1 holds places 2 to 4.
 DECIDED: dict[str, tuple[list[Step], str]] = {
     "a job that is refused again while others do well is in question, and fails alone": ([

@@ -35,7 +35,7 @@ SPOILED.cost = 0.02
     ],
 )
 def test_each_error_of_a_call_is_one_end(error: RestyleError | None, alone: bool, end: CallEnd) -> None:
-    """As restyle/coordination/lua/answered.lua has them."""
+    """As restyle/coordination/lua/call_failed.lua has them."""
     assert call_end(error, alone=alone) == end
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from urllib3.exceptions import IncompleteRead, ReadTimeoutError
 
 from restyle import errors
-from restyle.coordination.claims import Storm
+from restyle.coordination.claim_types import Storm
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,

@@ -12,7 +12,7 @@ from restyle.coordination.brakes import read_limit
 from restyle.errors import ConfigurationError
 from restyle.models import RunStatus
 from tests.support.reports import NOON
-from tests.unit.test_board import a_moment
+from tests.unit.test_progress_line import a_moment
 
 ENDED = {"status": RunStatus.FINISHED, "pending": 0, "failed": 0}
 

@@ -29,7 +29,7 @@ def test_what_needs_no_command_imports_none(words: list[str], code: int, tmp_pat
     assert {module for module in found if module.startswith("restyle.")} == {
         "restyle.errors",
         "restyle.runtime",
-        "restyle.runtime.cores",
+        "restyle.runtime.core_dumps",
     }
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from restyle import errors
-from restyle.coordination.claims import Storm
+from restyle.coordination.claim_types import Storm
 from restyle.errors import RestyleError
 from restyle.retries import Decision, Fail, LetGo, Policy, Retry, decide
 

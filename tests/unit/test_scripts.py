@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from restyle.coordination.claims import HeldJob
+from restyle.coordination.claim_types import HeldJob
 from restyle.coordination.redis.scripts import Signature, signatures
 
 ROOT = Path(__file__).parents[2]

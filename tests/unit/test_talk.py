@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.cli import board, panels
+from apps.cli import panels, progress_line
 from apps.cli.commands import COMMANDS, load
 from apps.terminal import console
 from apps.views.pace import Pace
@@ -39,7 +39,7 @@ def moment(done: int, why: str = "", **more: Any) -> Snapshot:
 def lines(capsys: pytest.CaptureFixture[str], moments: list[tuple[float, Snapshot]]) -> int:
     """How many lines there are of moments, each with its time in seconds."""
     time = 0.0
-    show = board._lines(Pace(), 1.0, lambda: time)
+    show = progress_line._lines(Pace(), 1.0, lambda: time)
     for time, now in moments:  # noqa: B007 - the clock reads it
         show(now)
     return capsys.readouterr().err.count("\n")

@@ -5,7 +5,7 @@
 local workspace, account = ARGV[1], ARGV[2]
 
 -- A number that Redis holds as text. Words in its place are somebody else's: the script ends there, and what it tripped
--- over is looked for (restyle/coordination/mending.py).
+-- over is looked for (restyle/coordination/repair.py).
 local to_number = tonumber
 local function tonumber(text)
   local number = to_number(text)
@@ -136,7 +136,7 @@ local reserved_key = workspace .. 'reserved'
 -- is in their sums.
 local periods_key = workspace .. 'periods'
 local summed_key = workspace .. 'summed'
--- What tells this Redis from an empty one in its place, and of which process of it stock was taken (workers/steward.py).
+-- What tells this Redis from an empty one in its place, and of which process of it stock was taken (workers/reconciler.py).
 local stock_key = workspace .. 'stock'
 
 -- Changes with each word of a person on a run, and with a loss of everything: what was read in S3 before is out of date.

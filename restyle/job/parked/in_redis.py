@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from restyle.coordination.claims import Claim, Verdict
+from restyle.coordination.claim_types import Claim, Verdict
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
 from restyle.coordination.redis.durability import WITHIN_MS, Proof

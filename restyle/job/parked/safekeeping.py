@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from restyle.coordination.claims import Claim, Dropped
+from restyle.coordination.claim_types import Claim, Dropped
 from restyle.coordination.redis.client import patiently
 from restyle.errors import ApiTimeout, StateUnavailable
 from restyle.job.context import Tools, Work

@@ -15,7 +15,7 @@ from functools import partial
 from pydantic import ValidationError
 
 from restyle import images
-from restyle.coordination.claims import Claim
+from restyle.coordination.claim_types import Claim
 from restyle.coordination.progress import Ended, failed
 from restyle.coordination.redis.client import patiently
 from restyle.errors import FleetError, MalformedResponse, RestyleError, StateUnavailable

@@ -112,9 +112,9 @@ class SentinelTransport(Outliving, redis.SentinelTransport):
 
 #: By the scheme of an address, so that kombu has them where it goes on to the next sentinel, too.
 TRANSPORTS = {
-    "redis": "workers.foreign:Transport",
-    "rediss": "workers.foreign:Transport",
-    "sentinel": "workers.foreign:SentinelTransport",
+    "redis": "workers.resilient_consumer:Transport",
+    "rediss": "workers.resilient_consumer:Transport",
+    "sentinel": "workers.resilient_consumer:SentinelTransport",
 }
 
 

@@ -26,7 +26,7 @@ from restyle.errors import RestyleError, RunUnreadable, StateUnavailable
 from restyle.models import ENDED, Run, RunStatus, utc_now
 from tasks.resources import Resources
 from workers.balance import Balance
-from workers.lookout import LONG_AGO, Lookout, Unmoved
+from workers.orphan_scan import LONG_AGO, Lookout, Unmoved
 from workers.troubles import Troubles
 
 log = structlog.get_logger("restyle.steward")

@@ -11,7 +11,7 @@ from celery.concurrency.solo import TaskPool as Solo
 from celery.concurrency.thread import TaskPool as Threads
 from celery.worker import state
 
-from tasks.strategy import straight
+from tasks.consumer_strategy import straight
 
 
 class Consumer:
@@ -71,7 +71,7 @@ def test_another_pool_gets_celerys_own_strategy() -> None:
     """Where there are no threads, nothing is gone past."""
     app = Celery("test", set_as_current=False)
 
-    @app.task(name="restyle.image", Strategy="tasks.strategy:straight")
+    @app.task(name="restyle.image", Strategy="tasks.consumer_strategy:straight")
     def image() -> None:
         """Does nothing."""
 

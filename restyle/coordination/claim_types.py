@@ -1,6 +1,6 @@
 """The values of a claim: the right to a call, its limits, and the fleet's verdict on a failed call.
 
-Decided in restyle/coordination/lua/claim.lua and answered.lua; asked for by restyle/coordination/fleet.py.
+Decided in restyle/coordination/lua/claim.lua and call_failed.lua; asked for by restyle/coordination/fleet.py.
 """
 
 from __future__ import annotations

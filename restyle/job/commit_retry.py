@@ -14,7 +14,7 @@ from functools import partial
 
 import structlog
 
-from restyle.coordination.claims import Dropped
+from restyle.coordination.claim_types import Dropped
 from restyle.coordination.progress import Ended
 from restyle.coordination.redis.client import patiently
 from restyle.errors import (
