@@ -53,13 +53,13 @@ def main(jobs: int) -> None:
 def keep_alive(here: Resources) -> None:
     """Sends heartbeats, without which no call begins."""
     while True:
-        here.tools.fleet.beat({})
+        here.tools.fleet.heartbeat({})
         time.sleep(2.0)
 
 
 def fed(here: Resources) -> list[dict[str, Any]]:
     """The arguments of all messages of the run."""
-    here.tools.fleet.beat({})
+    here.tools.fleet.heartbeat({})
     feeder = Feeder(
         make_celery(here.settings), here.progress, here.tools.fleet, here.store, here.workspace,
         here.settings.window_jobs, here.settings.refeed_after,

@@ -36,7 +36,7 @@ from restyle.job.parked import unplaced, unreadable
 from restyle.job.reuse import reuse, reuse_changed, reuse_result
 from restyle.models import Fingerprint
 from restyle.reply import Reply
-from restyle.runtime.memory import Hold, Parcel
+from restyle.runtime.memory import Reservation, UploadBuffer
 from restyle.s3.store import Stored
 from restyle.telemetry.steps import step
 
@@ -53,8 +53,8 @@ def run(work: Work, tools: Tools) -> Ended:
     if record := lookup.unchanged(work, known, tools):
         return reuse(work, record, tools)
     check_signer(work, tools)
-    with tools.room.hold() as hold:
-        source = fetch(work, hold, tools)
+    with tools.memory.reserve() as reservation:
+        source = fetch(work, reservation, tools)
         sha256 = hashlib.sha256(source.data).hexdigest()
         fingerprint = Fingerprint(etag=source.etag, sha256=sha256, request=work.request)
         if record := lookup.same_bytes(work, known, fingerprint, tools):
@@ -62,12 +62,12 @@ def run(work: Work, tools: Tools) -> Ended:
         if paid := results.find(work, fingerprint, tools):
             return reuse_result(work, paid, known, fingerprint, tools)
         prepared = prepare(work, source)
-        parcel, source, prepared = pack(work, source, prepared, hold)
+        upload, source, prepared = pack(work, source, prepared, reservation)
         if work.options.reread:
-            parcel.sent()
+            upload.sent()
             called = unreadable.reread(work, fingerprint, tools)
         else:
-            called = call(work, prepared, parcel, fingerprint, looked_at, tools)
+            called = call(work, prepared, upload, fingerprint, looked_at, tools)
     if isinstance(called, Ended):
         return called
     called, pictures = verify(work, called, fingerprint.token, tools)
@@ -82,11 +82,11 @@ def run(work: Work, tools: Tools) -> Ended:
 
 
 @step("fetch")
-def fetch(work: Work, hold: Hold, tools: Tools) -> Stored:
+def fetch(work: Work, reservation: Reservation, tools: Tools) -> Stored:
     """The input's bytes, unchanged, once there is room for them."""
     uri = work.message.job.image
     try:
-        return tools.store.get(uri, max_bytes=images.MAX_INPUT_BYTES, admit=hold.take)
+        return tools.store.get(uri, max_bytes=images.MAX_INPUT_BYTES, admit=reservation.take)
     except (ObjectRefused, StoreAccessDenied) as error:
         raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
 
@@ -100,11 +100,13 @@ def prepare(work: Work, source: Stored) -> Prepared:
         raise InvalidImage(f"the input {error.message}") from error
 
 
-def pack(work: Work, source: Stored, prepared: Prepared, hold: Hold) -> tuple[Parcel, Stored, Prepared]:
-    """From here on the picture is in the parcel alone, which lets go of it as it is sent; a signature names it."""
-    hold.keep(len(prepared.data))
-    parcel, source = Parcel(prepared.data, hold), replace(source, data=b"")
-    return parcel, source, prepared if work.options.outputs.c2pa else replace(prepared, data=b"")
+def pack(
+    work: Work, source: Stored, prepared: Prepared, reservation: Reservation
+) -> tuple[UploadBuffer, Stored, Prepared]:
+    """From here on the picture is in the upload buffer alone, which drops it as it is sent; a signature names it."""
+    reservation.keep(len(prepared.data))
+    upload, source = UploadBuffer(prepared.data, reservation), replace(source, data=b"")
+    return upload, source, prepared if work.options.outputs.c2pa else replace(prepared, data=b"")
 
 
 @step("verify")

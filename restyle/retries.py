@@ -59,13 +59,13 @@ class Fail:
 
 
 @dataclass(frozen=True)
-class LetGo:
+class Release:
     """Nothing to hold against the job: part with it, and it is fed again when the fleet runs."""
 
-    give_back: bool = False
+    restore_attempts: bool = False
 
 
-Decision = Retry | Fail | LetGo
+Decision = Retry | Fail | Release
 
 
 def decide(error: RestyleError, *, storm: Storm, waits: int, policy: Policy) -> Decision:
@@ -81,9 +81,9 @@ def decide(error: RestyleError, *, storm: Storm, waits: int, policy: Policy) -> 
         case MalformedResponse(is_last=True):
             return Fail(error.code)
         case JobError():
-            return LetGo() if storm.stopped else Fail(error.code)
+            return Release() if storm.stopped else Fail(error.code)
         case FleetError() | ClockSkewed():
-            return Retry(policy.backoff(1)) if storm.in_question else LetGo()
+            return Retry(policy.backoff(1)) if storm.in_question else Release()
         case RateLimited():
             return Retry(0.0)
         case TransientError():
@@ -100,5 +100,5 @@ def _after_failure(error: TransientError, storm: Storm, waits: int, policy: Poli
         return Fail("in_doubt")
     tries = max(storm.used, waits)
     if tries >= min(policy.max_attempts, error.most_attempts or policy.max_attempts):
-        return LetGo(give_back=True) if storm.running else Fail(error.code)
+        return Release(restore_attempts=True) if storm.running else Fail(error.code)
     return Retry(policy.backoff(storm.used))

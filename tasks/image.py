@@ -32,7 +32,7 @@ from restyle.job.call import CallFailed
 from restyle.job.context import Tools, Work
 from restyle.keys import is_run_id
 from restyle.models import Message, OutcomeKind, utc_now
-from restyle.retries import Fail, LetGo, Retry, decide
+from restyle.retries import Fail, Release, Retry, decide
 from restyle.s3.errors import as_for_all
 from restyle.telemetry import metrics
 from restyle.telemetry.steps import step
@@ -85,7 +85,7 @@ def _work(resources: Resources, message: Message) -> None:
     token = uuid4().hex
     if tools.rotation.out:
         # Read before this worker stood aside: another one's.
-        patiently(tools.stopping, tools.fleet.let_go, message, token)
+        patiently(tools.stopping, tools.fleet.release, message, token)
         raise Dropped("out of rotation", settled=True)
     patiently(tools.stopping, tools.fleet.take, message, token)
     try:
@@ -93,7 +93,7 @@ def _work(resources: Resources, message: Message) -> None:
         patiently(tools.stopping, resources.progress.report, tools.fleet, message, token, ended)
     except Dropped as why:
         if not why.settled:
-            patiently(tools.stopping, tools.fleet.let_go, message, token)
+            patiently(tools.stopping, tools.fleet.release, message, token)
         raise
     finally:
         # Only what this thread took: where the message came twice, the job is in another thread's hands.
@@ -135,8 +135,8 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
         match decision:
             case Fail(code):
                 return failed(code, error.message, http_status=getattr(error, "http_status", None))
-            case LetGo(give_back):
-                patiently(tools.stopping, tools.fleet.let_go, message, token, give_back=give_back)
+            case Release(restore_attempts):
+                patiently(tools.stopping, tools.fleet.release, message, token, restore_attempts=restore_attempts)
                 raise Dropped(error.code, settled=True)
             case Retry(after):
                 metrics.RETRIES.labels(error.code).inc()

@@ -31,7 +31,7 @@ from restyle.job.parked.unsaved import Unsaved
 from restyle.keys import Workspace
 from restyle.models import Job, Run, RunOptions
 from restyle.retries import Policy
-from restyle.runtime.memory import Room
+from restyle.runtime.memory import MemoryBudget
 from restyle.runtime.slots import Slots
 from restyle.s3.store import Store
 from restyle.segmind.v1 import Segmind
@@ -146,7 +146,7 @@ def open_resources(settings: Settings) -> Resources:
         segmind=open_door(settings, settings.api_key.get_secret_value(), fleet, store, stopping),
         fleet=fleet,
         slots=Slots(settings.concurrency),
-        room=Room(),
+        memory=MemoryBudget(),
         stopping=stopping,
         unsaved=Unsaved(),
         aside=Aside(store, settings.effective_workspace),

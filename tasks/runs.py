@@ -46,7 +46,7 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
                 log.info("no report is written: the run is not over, or another worker writes it")
                 return
             _finish(resources, run_id)
-            allocator.give_back()
+            allocator.return_memory()
             return
         except RestyleError as error:
             resources.tools.rotation.failed(error)

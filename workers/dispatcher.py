@@ -31,7 +31,7 @@ from restyle.job.parked import in_redis
 from restyle.keys import is_run_id
 from restyle.models import Job, Message, RunStatus, utc_now
 from tasks.resources import Resources
-from workers.reconciler import Steward
+from workers.reconciler import Reconciler
 from workers.trends import Trends
 from workers.troubles import Troubles
 
@@ -85,19 +85,19 @@ class Dispatcher(threading.Thread):
         self._idle = True
         self._trends = Trends(resources)
         self._troubles = Troubles(self._progress)
-        self.steward = Steward(resources, self._troubles)
+        self.reconciler = Reconciler(resources, self._troubles)
         self._periods = Periods(self._progress.state)
         self._over = threading.Event()
 
     def stop(self) -> None:
         """Ends after the step at hand."""
         self._over.set()
-        self.steward.stop()
+        self.reconciler.stop()
 
     def run(self) -> None:
         """Ticks; an error costs one tick, never the thread."""
         settings = self._resources.settings
-        self.steward.start()
+        self.reconciler.start()
         while not self._over.wait(settings.dispatch_seconds):
             if self._resources.tools.rotation.out:
                 continue  # the lock runs out, and a worker dispatches that reaches what this one does not
@@ -117,9 +117,9 @@ class Dispatcher(threading.Thread):
     def tick(self) -> None:
         """One step for everything that is ready for one; what goes wrong with one costs the others nothing.
 
-        None is made while the workspace may be another Redis's; the steward looks then whether it should be this one's.
+        None is made while the workspace may be another Redis's; the reconciler then checks whether it is this one's.
         """
-        self.steward.nudge()
+        self.reconciler.nudge()
         if not self._fleet.holds_workspace:
             for run_id in self._progress.unfinished() if self._fleet.suspensions() else ():
                 self._tell(run_id)
@@ -309,7 +309,9 @@ class Dispatcher(threading.Thread):
             shards = self._progress.open_shards(run_id)
             if not any(self._feeder.pending(run_id, shard) for shard in shards):
                 shards = self._opened(run_id, shards)
-            jobs = [(shard.shard, job) for shard in shards for job in self._feeder.hungry(run_id, shard.shard, living)]
+            jobs = [
+                (shard.shard, job) for shard in shards for job in self._feeder.enqueueable(run_id, shard.shard, living)
+            ]
             jobs = self._callable(run_id, jobs)
             sample = random.sample(jobs, min(len(jobs), SAMPLE))
             candidates += [

@@ -54,7 +54,7 @@ class Heart(threading.Thread):
     def beat(self) -> None:
         """One heartbeat."""
         held = self._fleet.hands.snapshot()
-        self._fleet.beat(
+        self._fleet.heartbeat(
             {
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
@@ -154,7 +154,7 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     def on_ready(**_: Any) -> None:
         log.info("ready", worker=fleet.worker, concurrency=settings.concurrency, workspace=resources.workspace.uri)
         watchdog.start()
-        allocator.give_back()
+        allocator.return_memory()
         allocator.collect_rarely()
 
     @signals.worker_shutting_down.connect(weak=False)

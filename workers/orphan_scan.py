@@ -36,7 +36,7 @@ class Unmoved:
         return bool(self.unlisted or self.unknown or self.firings)
 
 
-class Lookout:
+class OrphanScan:
     """One process's view of them."""
 
     def __init__(self, resources: Resources) -> None:

@@ -26,10 +26,10 @@ from restyle.errors import RestyleError, RunUnreadable, StateUnavailable
 from restyle.models import ENDED, Run, RunStatus, utc_now
 from tasks.resources import Resources
 from workers.balance import Balance
-from workers.orphan_scan import LONG_AGO, Lookout, Unmoved
+from workers.orphan_scan import LONG_AGO, OrphanScan, Unmoved
 from workers.troubles import Troubles
 
-log = structlog.get_logger("restyle.steward")
+log = structlog.get_logger("restyle.reconciler")
 
 #: Ticks of the dispatcher between two looks at S3, and looks between two listings of it.
 TICKS, LOOKS = 3, 10
@@ -56,11 +56,11 @@ class Server:
         return self.stock != self.process
 
 
-class Steward(threading.Thread):
+class Reconciler(threading.Thread):
     """Looks at S3 every few ticks, until it is told to stop."""
 
     def __init__(self, resources: Resources, troubles: Troubles) -> None:
-        super().__init__(name="steward", daemon=True)
+        super().__init__(name="reconciler", daemon=True)
         self._resources = resources
         self._store = resources.store
         self._workspace = resources.workspace
@@ -70,7 +70,7 @@ class Steward(threading.Thread):
         self._rebuilder = Rebuilder(self._store, self._workspace, self._progress, resources.tools.fleet)
         self._nudged, self._over = threading.Event(), threading.Event()
         self._looks, self._next_glance, self._is_interested = 0, 0.0, False
-        self._lookout = Lookout(resources)
+        self._orphan_scan = OrphanScan(resources)
         self._balance = Balance(resources)
         self._seen, self._since = ("", ""), 0.0
 
@@ -117,7 +117,7 @@ class Steward(threading.Thread):
         if server.restarted:
             self._take_stock(server)
         elif self._looks % LOOKS == 0:
-            self._move(self._lookout.look())
+            self._move(self._orphan_scan.look())
         self._looks += 1
         if self._is_interested and (self._progress.unfinished() or Firings(self._state).names()):
             self._is_interested = False
@@ -126,7 +126,7 @@ class Steward(threading.Thread):
     def _move(self, unmoved: Unmoved) -> None:
         """Has moved what nobody moves."""
         for run in unmoved.unlisted:
-            with self._troubles.of_run(run.run_id, "steward"):
+            with self._troubles.of_run(run.run_id, "reconciler"):
                 if self._progress.register(run):
                     log.warning("moved again: it was on nobody's list", run=run.run_id)
         for run in unmoved.unknown:
@@ -142,7 +142,7 @@ class Steward(threading.Thread):
         self._next_glance = now + holding.terms.silent_after
         if not holding.was_last():
             return
-        unmoved = self._lookout.look()
+        unmoved = self._orphan_scan.look()
         if unmoved:
             log.warning(
                 "S3 has an unfinished run, or a firing, of which Redis does not know: the workspace is held for it"
@@ -155,12 +155,12 @@ class Steward(threading.Thread):
 
     def _agree(self) -> list[Run]:
         """Brings each unfinished run in line with its run.json and suspended.json; those that could be read."""
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="steward") as pool:
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="reconciler") as pool:
             return list(filter(None, pool.map(self._agree_run, self._progress.unfinished())))
 
     def _agree_run(self, run_id: str) -> Run | None:
         run = None
-        with self._troubles.of_run(run_id, "steward"):
+        with self._troubles.of_run(run_id, "reconciler"):
             revision = self._progress.revision(run_id)
             run = read_run(run_id, store=self._store, workspace=self._workspace)
             suspended = read_suspension(run_id, self._store, self._workspace)
@@ -178,7 +178,7 @@ class Steward(threading.Thread):
     def _take_stock(self, server: Server) -> None:
         """Rebuilds the runs that Redis has lost; for an empty one sums what all runs have spent."""
         runs = list(read_runs(run_ids(self._store, self._workspace), self._store, self._workspace))
-        known, _ = self._lookout.known([run.run_id for run in runs])
+        known, _ = self._orphan_scan.known([run.run_id for run in runs])
         lost = [run for run in runs if run.finished is None and run.run_id not in known]
         fell_back = [] if server.is_new or self._is_embedded else self._progress.unfinished()
         # A living worker may need so long to reach a Redis that has moved, and to write down what it is calling for.
@@ -187,12 +187,12 @@ class Steward(threading.Thread):
             return
         waiting = [run for run in lost if not self._restore(run)]
         if server.is_new:
-            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="steward") as pool:
+            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="reconciler") as pool:
                 ended = [run for run in runs if run.run_id not in known and self._may_count(run)]
                 waiting += [run for run, done in zip(ended, pool.map(self._sum, ended), strict=True) if not done]
         for run_id in fell_back:
             # What ended in the last second that Redis has lost is found done, and counts, once it is fed again.
-            self._progress.hunger(run_id)
+            self._progress.mark_for_enqueue(run_id)
         if not waiting:
             if not self._state.run("stock", id=server.stock_id, process=server.process):
                 return
@@ -206,7 +206,7 @@ class Steward(threading.Thread):
                 self._progress.note_trouble(run.run_id, json.dumps(trouble))
             return self._sum_lost(run)
         done = False
-        with self._troubles.of_run(run.run_id, "steward"):
+        with self._troubles.of_run(run.run_id, "reconciler"):
             try:
                 done = self._rebuilder.restore(run.run_id)
             except RunUnreadable:

@@ -46,13 +46,13 @@ class Spooler(threading.Thread):
         while not self._over.wait(_OFTEN):
             self.hand_on()
             try:
-                self.let_go()
+                self.release()
             except RestyleError as error:
                 log.debug("marks of answers on disks stay", reason=error.message)
             except Exception:
                 log.exception("marks of answers on disks stay")
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Lets go of jobs that wait for an answer which lies on no disk: Redis forgets, also that one was handed on.
 
         Of its own a worker knows what lies there. Of one that has ended it is known where S3 has the run's result; for
@@ -68,7 +68,7 @@ class Spooler(threading.Thread):
                 is_stale = not self._spool.may_have(mark.run_id, mark.job_id)
             else:
                 is_stale = living.get(mark.worker) is None and self._has_result(mark)
-            if is_stale and in_redis.let_go(mark, here.state):
+            if is_stale and in_redis.release(mark, here.state):
                 log.warning("an answer lies on no disk any more: its job is let go", run=mark.run_id, job=mark.job_id)
 
     def _has_result(self, mark: in_redis.Mark) -> bool:

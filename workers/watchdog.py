@@ -133,7 +133,7 @@ class Watchdog(threading.Thread):
         self._state.check_writes()
         free = len(fleet.hands.snapshot()) < self._threads
         wanting = free and not fleet.suspended and not self._tools.rotation.out and self._waiting() > 0
-        return Inspection(time.monotonic(), self._signs.turned, self._signs.received, fleet.last_beat, wanting)
+        return Inspection(time.monotonic(), self._signs.turned, self._signs.received, fleet.last_heartbeat, wanting)
 
     def _waiting(self) -> int:
         return sum(self._state.ask_all(*(("LLEN", self._state.key(queue)) for queue in QUEUES.values())))

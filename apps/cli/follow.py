@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from apps.cli import failures
-from apps.cli.progress_line import board
+from apps.cli.progress_line import live_progress
 from apps.cli.stack_watch import Away, Minder, StackEnded
 from apps.session import Session
 from apps.terminal.console import credits_text, print_json, say, talk
@@ -88,7 +88,7 @@ def follow(run: Run, here: Session) -> Snapshot:
     minder = Minder(run, here)
     begun, looked = time.time(), time.monotonic()
     here.state.spells.listen(tell_spell)
-    with board(run, here) as show:
+    with live_progress(run, here) as show:
         for now in snapshots(run, here):
             show(now)
             if time.monotonic() - looked > LOOK_AT_REDIS:

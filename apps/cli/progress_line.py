@@ -1,4 +1,4 @@
-"""The live progress of a run: a moving board on a terminal, a line now and then elsewhere."""
+"""The live progress of a run: moving on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 EVERY, SELDOM, PART = 10.0, 600.0, 1 / 6
 #: Seconds between two looks at the jobs themselves.
 LOOK_EVERY = 1.0
-#: How many variants and failures the board has room for.
+#: How many variants and failures there is room for.
 VARIANTS, FAILURES = 8, 3
 
 
@@ -42,7 +42,7 @@ class Near:
 
 
 @contextmanager
-def board(run: Run, here: Session) -> Iterator[Callable[[Snapshot], None]]:
+def live_progress(run: Run, here: Session) -> Iterator[Callable[[Snapshot], None]]:
     """Gives a function that shows a snapshot."""
     pace, price = Pace(), here.settings.credit_price
     if not talk.is_terminal:
@@ -116,11 +116,11 @@ def facts(now: Snapshot, pace: Pace, price: float) -> list[str]:
     return parts
 
 
-# -- the board of one moment --------------------------------------------------------------------------------
+# -- one moment --------------------------------------------------------------------------------
 
 
 def draw(now: Snapshot, pace: Pace, near: Near, price: float) -> Group:
-    """The board: progress, pace and money, the variants, the last failures, and why it stands still if it does."""
+    """All of it: progress, pace and money, the variants, the last failures, and why it stands still if it does."""
     parts: list[RenderableType] = [_progress(now), _counts(now), _pace(now, pace, price)]
     if len(near.variants) > 1:
         parts += [Text(), _variants(near.variants)]
@@ -208,6 +208,6 @@ def _failures(failures: Sequence[tuple[Job, Outcome]]) -> Iterator[Text]:
 
 
 def _line(text: Text) -> Text:
-    """One line, however much there is to say: the board must not jump."""
+    """One line, however much there is to say: the picture must not jump."""
     text.no_wrap, text.overflow = True, "ellipsis"
     return text

@@ -43,7 +43,7 @@ def terminable() -> Iterator[None]:
         # person's second signal, which would cut off the calls in flight.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, stop))
-        let_go(terminals)
+        release(terminals)
         note(number)
         end_all()
         raise HungUp
@@ -90,11 +90,11 @@ def losing_terminal() -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.EIO or not terminals:
             raise
-        let_go(terminals)
+        release(terminals)
         raise HungUp from None
 
 
-def let_go(terminals: list[int]) -> None:
+def release(terminals: list[int]) -> None:
     """Redirects the files of a closed terminal to nowhere: each write to it would be an error."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for file in terminals:

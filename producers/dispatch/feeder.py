@@ -1,4 +1,4 @@
-"""advance(run): closes what is complete, feeds what is hungry, opens what there is room for. The only publisher.
+"""advance(run): closes what is complete, feeds what is marked for it, opens what there is room for. The only publisher.
 
 Called by the dispatcher at each tick, and once by a producer after planning. Every step may be repeated or cut off.
 """
@@ -205,11 +205,13 @@ class Feeder:
             return  # it is closed, or fed as a whole at the next tick
         lines = self.plan(run_id, shard)
         names = {on_the_web(lines[index])[0] for index in indexes if index < len(lines)} - {""}
-        jobs = [job for job in self.hungry(run_id, shard, self.fleet.living_jobs) if on_the_web(job[2])[0] in names]
+        jobs = [
+            job for job in self.enqueueable(run_id, shard, self.fleet.living_jobs) if on_the_web(job[2])[0] in names
+        ]
         self.publish(run_id, shard, jobs)
 
     def _feed_again(self, run_id: str, shards: list[OpenShard], pending: dict[int, int]) -> None:
-        """Feeds what is pending and held by nobody: at once where a worker let go, else after a long silence.
+        """Feeds what is pending and held by nobody: at once where a worker released it, else after a long silence.
 
         No more than the window has room for: of variants that were braked, more than that may be open.
         """
@@ -219,9 +221,9 @@ class Feeder:
             if not pending[shard.shard] or ahead >= self.window_jobs:
                 continue
             ahead += pending[shard.shard]
-            hungry = shard.fed == 0 or (run_id, shard.shard) in self._cut_off
-            if hungry or now - shard.fed > patience:
-                self.feed(run_id, shard.shard, loosen=not hungry)
+            is_marked = shard.fed == 0 or (run_id, shard.shard) in self._cut_off
+            if is_marked or now - shard.fed > patience:
+                self.feed(run_id, shard.shard, loosen=not is_marked)
 
     def _patience(self) -> float:
         """Seconds for which a pending job may simply be waiting in the queue: long where the queue is long."""
@@ -241,19 +243,19 @@ class Feeder:
 
     def feed(self, run_id: str, shard: int, *, loosen: bool = False) -> None:
         """Puts the pending jobs of a shard that no living worker holds on the queue."""
-        hungry = self.hungry(run_id, shard, self.fleet.living_jobs)
-        if not hungry:
+        jobs = self.enqueueable(run_id, shard, self.fleet.living_jobs)
+        if not jobs:
             self.progress.recount(run_id, shard, len(self.plan(run_id, shard)))
         if loosen:
-            for _, job_id, _ in hungry:
+            for _, job_id, _ in jobs:
                 self.fleet.loosen(job_id)
-        # Marked first: a job dropped while these are published makes the shard hungry again.
+        # Marked first: a job dropped while these are published marks the shard again.
         self._cut_off.add((run_id, shard))
         self.progress.fed(run_id, shard)
-        self.publish(run_id, shard, hungry)
+        self.publish(run_id, shard, jobs)
         self._cut_off.discard((run_id, shard))
 
-    def hungry(self, run_id: str, shard: int, living: set[str]) -> list[PlannedJob]:
+    def enqueueable(self, run_id: str, shard: int, living: set[str]) -> list[PlannedJob]:
         """The pending jobs of a shard that no living worker holds; a job that ends meanwhile is none of them."""
         jobs = self._unbraked(run_id, shard, braked_variants(self.progress.state, run_id))
         return [job for job in jobs if job[1] not in living]

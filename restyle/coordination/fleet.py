@@ -23,7 +23,7 @@ from restyle.runtime.clock import elapsed
 from restyle.telemetry import metrics
 
 #: Times that a heartbeat is said to a server that has forgotten something; more are left to the next one.
-_BEATS = 3
+_HEARTBEATS = 3
 #: Seconds until a claim that was not confirmed is asked for again.
 UNCONFIRMED_WAIT = 0.5
 
@@ -36,7 +36,7 @@ class Fleet(FleetView):
         self.hands = Hands()
         #: Set by the heartbeat: whether anything suspends the fleet, and the monotonic time of the last good beat.
         self.suspended = False
-        self.last_beat = 0.0
+        self.last_heartbeat = 0.0
         #: What the server remembers, by its name for it: another one wherever it has forgotten something.
         self.incarnation = ""
         #: The highest count of grants and beats that this process has seen; a server that has less has forgotten.
@@ -118,7 +118,7 @@ class Fleet(FleetView):
                 self.hands.calling(message.job_id, granted)
                 self.hands.submitted(message.job_id, noted, made_from)
                 claim = Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request=noted, granted=granted)
-                return claim if self._may_begin(is_durable) else self._given_back(message, token, claim)
+                return claim if self._may_begin(is_durable) else self._refused(message, token, claim)
             case ["refused", detail, status]:
                 raise RequestRejected(detail, int(status))
             case [verdict]:
@@ -141,12 +141,12 @@ class Fleet(FleetView):
                 log.info("claims are durable again", **fields)
         return is_durable is not False
 
-    def _given_back(self, message: Message, token: str, claim: Claim) -> Claim:
+    def _refused(self, message: Message, token: str, claim: Claim) -> Claim:
         """A claim that may be lost allows no call; it is asked for again."""
-        self.answered(message, token, claim, None)
+        self.call_failed(message, token, claim, None)
         return Claim("wait", wait=UNCONFIRMED_WAIT)
 
-    def answered(
+    def call_failed(
         self, message: Message, token: str, claim: Claim, error: RestyleError | None, *,
         fallback_wait: float = 5.0, alone: bool = False,
     ) -> Storm:  # fmt: skip
@@ -199,14 +199,14 @@ class Fleet(FleetView):
         """Whether the API's queue has a request for a job whose id is known."""
         return bool(self.state.ask("EXISTS", self.state.key("request", job_id)))
 
-    def settle(self, message: Message, token: str, *, is_queued: bool) -> None:
+    def resolve_doubts(self, message: Message, token: str, *, is_queued: bool) -> None:
         """Notes that a job's lost calls were looked up: they are in the API's queue, or never arrived."""
-        self.state.run("settle", **self.held_job(message, token), is_queued=is_queued)
+        self.state.run("resolve_doubts", **self.held_job(message, token), is_queued=is_queued)
 
-    def let_go(self, message: Message, token: str, *, give_back: bool = False) -> None:
+    def release(self, message: Message, token: str, *, restore_attempts: bool = False) -> None:
         """Parts with a job that has no outcome, so that it is fed again; its attempts may be given back."""
         self.hands.remove(message.job_id, token)
-        self.state.run("let_go", **self.held_job(message, token), restore_attempts=give_back)
+        self.state.run("release", **self.held_job(message, token), restore_attempts=restore_attempts)
 
     def spent(self, message: Message, token: str, credits: float) -> None:
         """Parts with a job that is another's by now; the call that was paid for it counts."""
@@ -231,21 +231,21 @@ class Fleet(FleetView):
 
     # -- heartbeats ----------------------------------------------------------------------------------------
 
-    def beat(self, status: dict[str, object]) -> None:
+    def heartbeat(self, status: dict[str, object]) -> None:
         """Says that this worker lives and what it holds; learns whether the fleet is suspended.
 
         To a server that has forgotten something it is said once more, by a list that was made up since.
         """
-        for _ in range(_BEATS):
-            if self._beat(status):
+        for _ in range(_HEARTBEATS):
+            if self._heartbeat(status):
                 return
 
-    def _beat(self, status: dict[str, object]) -> bool:
+    def _heartbeat(self, status: dict[str, object]) -> bool:
         began, known, limits = elapsed(), self.incarnation, self.limits
         jobs: list[str] = []
         for job_id, holding in self.hands.snapshot().items():
             jobs += [job_id, holding.place, holding.call_as_json()]
-        last_beat = time.monotonic()
+        last_heartbeat = time.monotonic()
         suspended, _, self.incarnation, count, self._replicas = self.state.run(
             "heartbeat",
             worker=self.worker,
@@ -259,7 +259,7 @@ class Fleet(FleetView):
         now, self._count = elapsed(), max(self._count, count)
         if self._beaten and now - self._beaten > limits.heartbeat_ttl:
             self._lapsed = now
-        self.suspended, self.last_beat, self._beaten = bool(suspended), last_beat, began
+        self.suspended, self.last_heartbeat, self._beaten = bool(suspended), last_heartbeat, began
         return known in {"", self.incarnation}
 
     def leave(self) -> None:

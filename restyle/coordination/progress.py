@@ -30,7 +30,7 @@ REMEMBER_ENDED = 30 * 86400
 
 @dataclass(frozen=True)
 class OpenShard:
-    """A shard that is out: how many of its jobs have ended, and when it was last fed (0: it is hungry)."""
+    """A shard that is out: how many of its jobs have ended, and when it was last fed (0: marked for enqueueing)."""
 
     shard: int
     size: int
@@ -201,7 +201,7 @@ class Progress(Registry):
         """Notes that a shard's pending jobs are on the queue as of now."""
         self.state.ask("ZADD", self._run(run_id, "open"), "XX", f"{self.state.clock() * 1000:.0f}", str(shard))
 
-    def hunger(self, run_id: str) -> None:
+    def mark_for_enqueue(self, run_id: str) -> None:
         """Has the pending jobs of all open shards fed again at the next tick."""
         numbers = self.state.ask("ZRANGE", self._run(run_id, "open"), 0, -1)
         self.state.ask_all(*(("ZADD", self._run(run_id, "open"), "XX", 0, number) for number in numbers))

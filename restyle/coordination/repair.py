@@ -1,9 +1,9 @@
-"""What a script trips over in Redis, and that no version of restyle has written: removed, as if Redis had lost it.
+"""Removes from Redis what a script fails by and no version of restyle has written, as if Redis had lost it.
 
-Anybody who can write to Redis can put a list where a hash belongs, or words where a number does, and the script that
-meets it would fail for every job. Where one fails, the keys that it may have read are looked at here. What is not in
-their form goes; what it held is told again by the workers' next beats, or read again in S3, as after any loss. Of a run
-nothing is removed: it is told of (RunUnreadable), and rebuilt from S3 by a person's word.
+Anybody who can write to Redis can put a list where a hash belongs, or words where a number does, and every job's script
+that reads it would fail. When a script fails, the keys that it may have read are inspected here. What has another form
+than ours is removed; its content comes again with the workers' next heartbeats, or from S3, as after any loss. Of a run
+nothing is removed: the error is RunUnreadable, and the run is rebuilt from S3 when a person resumes it.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ _SHARD = Form("hash", _words())
 _OTHER_FIELDS = ("ok:", "o:", "r:")
 
 
-def mend(state: State, args: Iterable[str | float]) -> bool:
+def repair(state: State, args: Iterable[str | float]) -> bool:
     """Removes what a script with these arguments may have tripped over; False where there is nothing of the kind.
 
     Raises:

@@ -23,7 +23,7 @@ from restyle.job.parked import in_redis, unplaced, unreadable
 from restyle.job.parked.unsaved import Unsaved
 from restyle.models import Fingerprint, utc_now
 from restyle.runtime.clock import elapsed
-from restyle.runtime.memory import Parcel
+from restyle.runtime.memory import UploadBuffer
 from restyle.telemetry.steps import step
 
 #: Seconds for which a job that has to wait for its call sleeps at a time.
@@ -40,7 +40,7 @@ class CallFailed(Exception):
 
 
 def call(
-    work: Work, prepared: Prepared, parcel: Parcel, fingerprint: Fingerprint, looked_at: float, tools: Tools
+    work: Work, prepared: Prepared, upload: UploadBuffer, fingerprint: Fingerprint, looked_at: float, tools: Tools
 ) -> Called | Ended:
     """Claims and calls; or, where the claim says to look again, finds the job done."""
     looked, judged, state, result = False, False, tools.fleet.state, work.result_key(fingerprint.sha256)
@@ -58,7 +58,7 @@ def call(
                 looked=looked, looked_at=looked_at, made_from=fingerprint.token, result=result,
             )  # fmt: skip
             if claim.verdict in {"go", "submitted"}:
-                ask = Call(parcel, work.message, work.token, claim, fingerprint.token)
+                ask = Call(upload, work.message, work.token, claim, fingerprint.token)
                 doubtful = claim.verdict == "go" and claim.doubts > 0 and not judged
                 judged = judged or doubtful
                 if done := judge(work, ask, tools) if doubtful else img2img(work, ask, claimed, tools):
@@ -78,8 +78,8 @@ def call(
 
 def judge(work: Work, ask: Call, tools: Tools) -> Ended | None:
     """Looks up calls whose answers were lost; None: claim again. Where nobody can tell, a person may have to."""
-    settled = tools.segmind.settle(ask)
-    patiently(tools.stopping, tools.fleet.answered, work.message, work.token, ask.claim, None)
+    settled = tools.segmind.resolve(ask)
+    patiently(tools.stopping, tools.fleet.call_failed, work.message, work.token, ask.claim, None)
     if settled or not (tools.hold_doubts or ask.claim.doubts >= 2):
         return None
     why = "RESTYLE_IN_DOUBT is hold" if tools.hold_doubts else "it is the second one"
@@ -91,7 +91,7 @@ def img2img(work: Work, ask: Call, claimed: float, tools: Tools) -> Called | Non
     """One paid call; None where the claim has grown stale before it could begin."""
     late = elapsed() - claimed > tools.fleet.limits.call_within or tools.fleet.is_outdated(ask.claim)
     if late or not tools.fleet.heart_fresh or tools.stopping.is_set():
-        patiently(tools.stopping, tools.fleet.answered, work.message, work.token, ask.claim, None)
+        patiently(tools.stopping, tools.fleet.call_failed, work.message, work.token, ask.claim, None)
         return None
     paid = unreadable.Paid(work, ask.claim, ask.made_from)
     with reporting(paid, tools), tools.traffic.counted():
@@ -115,7 +115,7 @@ def reporting(paid: unreadable.Paid, tools: Tools) -> Iterator[None]:
             tools.rotation.worked("api")
         alone, work = tools.rotation.excuses(error), paid.work
         storm = patiently(
-            tools.stopping, tools.fleet.answered, work.message, work.token, paid.claim, error, alone=alone
+            tools.stopping, tools.fleet.call_failed, work.message, work.token, paid.claim, error, alone=alone
         )
         if storm.singled_out:
             tools.rotation.singled_out(error)

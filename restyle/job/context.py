@@ -18,7 +18,7 @@ from restyle.job.parked.unsaved import Unsaved
 from restyle.job.result_keys import result_key
 from restyle.keys import Workspace
 from restyle.models import Message, Params, RunOptions, request_digest, utc_now
-from restyle.runtime.memory import Room
+from restyle.runtime.memory import MemoryBudget
 from restyle.runtime.slots import Slots
 from restyle.s3.store import Store
 from restyle.segmind.responses import Answer
@@ -35,7 +35,7 @@ class Tools:
     #: One a call in flight; held only for the call.
     slots: Slots
     #: What pictures take in memory until they are sent.
-    room: Room
+    memory: MemoryBudget
     #: Set when this worker drains: no call begins any more.
     stopping: threading.Event
     #: Answers that S3 does not take: no call begins while there is one, so that they do not pile up.

@@ -33,7 +33,7 @@ from restyle.errors import (
 )
 from restyle.keys import Workspace, derived_seed
 from restyle.models import Message, utc_now
-from restyle.runtime.memory import Parcel
+from restyle.runtime.memory import UploadBuffer
 from restyle.s3.store import Store
 from restyle.segmind.responses import Answer
 from restyle.segmind.v1 import Segmind
@@ -49,7 +49,7 @@ LONGEST_POLL = 30.0
 class Call:
     """What is asked of the API, with the claim that allows it."""
 
-    parcel: Parcel
+    upload: UploadBuffer
     message: Message
     token: str
     claim: Claim
@@ -72,7 +72,7 @@ class Door(Protocol):
             Dropped: this worker drains, and the call is one that another can end.
         """
 
-    def settle(self, call: Call) -> bool:
+    def resolve(self, call: Call) -> bool:
         """Finds out what became of a job's lost calls; False where nobody can tell. After True, claim again."""
 
     def fetch(self, url: str) -> bytes:
@@ -116,9 +116,9 @@ class Blocking:
         """One paid call."""
         if call.claim.verdict == "submitted":
             return self.queue.img2img(call)
-        return self.segmind.img2img(call.parcel, call.message.job.params)
+        return self.segmind.img2img(call.upload, call.message.job.params)
 
-    def settle(self, call: Call) -> bool:  # noqa: ARG002 - nobody can tell here
+    def resolve(self, call: Call) -> bool:  # noqa: ARG002 - nobody can tell here
         """A blocking call leaves nothing behind by which it could be found."""
         return False
 
@@ -151,9 +151,9 @@ class Queued:
     def img2img(self, call: Call) -> Answer:
         """Submits a request, unless one was, and waits for its picture."""
         if call.claim.verdict == "submitted":
-            call.parcel.sent()  # by whoever submitted it
+            call.upload.sent()  # by whoever submitted it
             return self._result(call, read_request(call.claim.request))
-        request = self.api.submit(call.parcel, call.message.job.params)
+        request = self.api.submit(call.upload, call.message.job.params)
         accepted = time.monotonic()
         self._note(call, request)
         self._pause(self.patience.poll, None)
@@ -253,7 +253,7 @@ class Queued:
 
     # -- lost calls ----------------------------------------------------------------------------------------
 
-    def settle(self, call: Call) -> bool:
+    def resolve(self, call: Call) -> bool:
         """Looks for a request whose id was lost: in S3's note of it, then in the account's history."""
         message = call.message
         since, shown = self._doubt(message)
@@ -265,7 +265,7 @@ class Queued:
                 return False
         if request:
             self._note(call, request)
-        patiently(self.stopping, self.fleet.settle, message, call.token, is_queued=request is not None)
+        patiently(self.stopping, self.fleet.resolve_doubts, message, call.token, is_queued=request is not None)
         with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed):
             self.store.delete(self.workspace.doubt(message.run_id, message.job_id))
         return True
@@ -282,7 +282,7 @@ class Queued:
         while True:
             failed = ""
             try:
-                if request := self.api.find(call.parcel.data, params, since, is_ours=is_ours):
+                if request := self.api.find(call.upload.data, params, since, is_ours=is_ours):
                     return request
             except (ApiUnavailable, ApiTimeout, RateLimited) as error:
                 failed = error.message

@@ -34,7 +34,7 @@ def collect_rarely() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
-def give_back() -> None:
+def return_memory() -> None:
     """Returns all free memory to the system, after work that took much more than usual."""
     gc.collect()
     try:

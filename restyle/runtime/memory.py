@@ -8,26 +8,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 #: Bytes of pictures that a process holds between fetching and sending; a larger one waits until it is alone.
-ROOM = 128 * 1024 * 1024
+DEFAULT_BYTES = 128 * 1024 * 1024
 
 
-class Room:
+class MemoryBudget:
     """A budget of bytes, shared among threads."""
 
-    def __init__(self, size: int = ROOM) -> None:
+    def __init__(self, size: int = DEFAULT_BYTES) -> None:
         """Starts empty."""
         self._size = size
         self._held = 0
         self._changed = threading.Condition()
 
     @contextmanager
-    def hold(self) -> Iterator[Hold]:
+    def reserve(self) -> Iterator[Reservation]:
         """A reservation, of nothing at first; released at the end, whatever happens."""
-        hold = Hold(self)
+        reservation = Reservation(self)
         try:
-            yield hold
+            yield reservation
         finally:
-            hold.keep(0)
+            reservation.keep(0)
 
     def take(self, size: int) -> None:
         """Waits until that many bytes are free, or nothing is reserved at all."""
@@ -35,7 +35,7 @@ class Room:
             self._changed.wait_for(lambda: not self._held or self._held + size <= self._size)
             self._held += size
 
-    def give_back(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Releases that many bytes; a negative number takes them without waiting."""
         with self._changed:
             self._held -= size
@@ -43,14 +43,14 @@ class Room:
 
 
 @dataclass
-class Parcel:
+class UploadBuffer:
     """A picture until it is sent. The sender takes it out, so that a call in flight holds no picture.
 
     Its reservation lasts until it is sent: many large ones at once may take long.
     """
 
     data: bytes
-    hold: Hold
+    reservation: Reservation
 
     def hand_over(self) -> bytes:
         """The picture, which from here on only the caller holds."""
@@ -61,24 +61,24 @@ class Parcel:
     def sent(self) -> None:
         """Releases the picture and its reservation."""
         self.data = b""
-        self.hold.keep(0)
+        self.reservation.keep(0)
 
 
-class Hold:
+class Reservation:
     """The reservation of one job."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
         self._size = 0
 
     def take(self, size: int) -> None:
         """Reserves memory for a picture, waiting for it. Releases what it held first, so that no two jobs block."""
         self.keep(0)
-        self._room.take(size)
+        self._budget.take(size)
         self._size = size
 
     def keep(self, size: int) -> None:
         """Changes the reservation to that many bytes, without waiting: where it grows, others wait."""
         if size != self._size:
-            self._room.give_back(self._size - size)
+            self._budget.release(self._size - size)
             self._size = size

@@ -16,7 +16,7 @@ import pybase64
 from restyle.errors import MalformedResponse
 from restyle.http.exchange import Wire
 from restyle.models import Params
-from restyle.runtime.memory import Parcel
+from restyle.runtime.memory import UploadBuffer
 from restyle.segmind.links import Links
 from restyle.segmind.responses import Answer, read_answer, read_error
 from restyle.telemetry import metrics
@@ -47,13 +47,13 @@ class Segmind:
         self.links = Links(url, timeout=min(timeout, LINK_TIMEOUT), connections=connections, direct=direct)
         self._call = metrics.api(self._wire.ask)
 
-    def img2img(self, parcel: Parcel, params: Params) -> Answer:
+    def img2img(self, upload: UploadBuffer, params: Params) -> Answer:
         """One paid call.
 
         Raises:
             RequestRejected, TransientError, RateLimited, FleetError: as the API's answer says; see `read_answer`.
         """
-        with Body(parcel, params) as body:
+        with Body(upload, params) as body:
             reply = self._call("POST", self.url, body)
         return read_answer(
             reply.status, reply.headers, reply.body, reply.seconds, api_key=self._key, fetch=self.links.fetch
@@ -103,12 +103,12 @@ class Body:
     come would be most of what a call in flight takes.
     """
 
-    def __init__(self, parcel: Parcel, params: Params) -> None:
+    def __init__(self, upload: UploadBuffer, params: Params) -> None:
         # No name is given to the picture, here or by whoever calls: what has one is kept until its function returns.
-        encoded = pybase64.b64encode(parcel.hand_over())
+        encoded = pybase64.b64encode(upload.hand_over())
         parts = (b'{"image":"', encoded, b'",' + json.dumps(params.as_sent()).encode()[1:])
         self._parts = deque([b"".join(parts)])
-        self._parcel = parcel
+        self._upload = upload
         self._length = sum(map(len, parts))
 
     def __len__(self) -> int:
@@ -124,4 +124,4 @@ class Body:
     def __iter__(self) -> Iterator[bytes]:
         while self._parts:
             yield self._parts.popleft()
-        self._parcel.sent()
+        self._upload.sent()

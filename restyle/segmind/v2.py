@@ -28,7 +28,7 @@ from restyle.errors import (
 from restyle.http.exchange import Wire
 from restyle.models import Params, utc_now
 from restyle.reply import Reply, quoted
-from restyle.runtime.memory import Parcel
+from restyle.runtime.memory import UploadBuffer
 from restyle.segmind.links import Links
 from restyle.segmind.responses import (
     SANDBOX_HEADER,
@@ -109,14 +109,14 @@ class SegmindQueue:
         #: Fetches results, which lie elsewhere.
         self.links = Links(url, timeout=short, connections=connections, direct=direct)
 
-    def submit(self, parcel: Parcel, params: Params) -> Request:
+    def submit(self, upload: UploadBuffer, params: Params) -> Request:
         """Has a request accepted: the one step that is never repeated once it may have arrived.
 
         Raises:
             RestyleError: it was refused, by the same table as a call of v1; or in doubt where the reply was lost.
         """
         submitted = utc_now()
-        with Body(parcel, params) as body:
+        with Body(upload, params) as body:
             reply = self._submit("POST", self.url, body)
         if not 200 <= reply.status < 300:
             raise read_error(reply.status, reply.headers, reply.body, self._key)

@@ -93,7 +93,7 @@ def test_a_firing_beside_a_run_that_ended_a_moment_ago(works: Works) -> None:
         firing = fire(schedule, utc_now() + timedelta(seconds=len(ids)), here.settings)
         here.starter.fired.put(firing)
         assert firings.fire(firing.run_id)
-        here.tools.fleet.beat({})
+        here.tools.fleet.heartbeat({})
         here.starter.start(firing.run_id)
         ids.append(firing.run_id)
         if len(ids) == 1:
@@ -109,7 +109,7 @@ def test_a_firing_beside_a_run_that_ended_a_moment_ago(works: Works) -> None:
 def test_a_message_ends_no_run_that_is_not_over(works: Works) -> None:
     """`restyle.finish` may come from anybody: a run with pending jobs goes on, and nonsense is no run."""
     here = works.resources
-    here.tools.fleet.beat({})
+    here.tools.fleet.heartbeat({})
     run_id = works.submit(works.catalog(3))
     for told in (run_id, "../../elsewhere", "", "20260101T000000Z-unknown"):
         runs.finish(here, {"run_id": told})

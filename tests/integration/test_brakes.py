@@ -185,8 +185,8 @@ def test_jobs_of_a_stopped_variant_are_no_others_that_can_tell(
             fleet.take(message, token)
             granted = fleet.claim(message, token, looked=True, looked_at=time.monotonic())
             assert granted.verdict == "go"
-            assert not fleet.answered(message, token, granted, ApiUnavailable("500", 500)).running
-            fleet.let_go(message, token)
+            assert not fleet.call_failed(message, token, granted, ApiUnavailable("500", 500)).running
+            fleet.release(message, token)
 
 
 def test_a_person_lifts_the_brakes(
@@ -283,7 +283,7 @@ def test_an_outage_is_probed_with_what_brakes_have_left(
     """Where all that is open is of a braked variant, the next shard is opened for the probe: one each time, not all."""
     with running_works(s3, redis_url, sandbox, idle=True, window_jobs=5) as works:
         here, state = works.resources, works.resources.state
-        here.tools.fleet.beat({})
+        here.tools.fleet.heartbeat({})
         run_id = works.submit(rows_of(works, 10, 2), prompt=None, variants=three)
         state.ask("HSET", state.key("run", run_id, "braked"), "bad", BRAKED)
         here.tools.fleet.suspend("outage", "it is down", "a test")

@@ -62,7 +62,7 @@ def a_run(bench: Bench, name: str = "a", **asked: Any) -> tuple[Run, dict[str, A
 @contextmanager
 def working(bench: Bench, message: dict[str, Any]) -> Iterator[threading.Thread]:
     """A job that is in its call; it has ended by the end."""
-    bench.resources.tools.fleet.beat({})
+    bench.resources.tools.fleet.heartbeat({})
     worker = threading.Thread(target=restyle_image, args=(bench.resources, message))
     worker.start()
     yield worker

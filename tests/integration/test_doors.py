@@ -34,7 +34,7 @@ from restyle.models import (
     RunStatus,
     utc_now,
 )
-from restyle.runtime.memory import Hold, Parcel, Room
+from restyle.runtime.memory import MemoryBudget, Reservation, UploadBuffer
 from restyle.s3.store import Store
 from restyle.segmind.responses import Answer
 from restyle.segmind.v2 import CannotTell, Request, SegmindQueue, read_request
@@ -51,9 +51,9 @@ PATIENCE = Patience(answer=0.6, poll=0.02, history=0.1, leave=0.05)
 DONE = Ended(Outcome(outcome=OutcomeKind.SUCCEEDED, credits=0.02), calls=1, wrote_record=True, call_succeeded=True)
 
 
-def parcel(name: str) -> Parcel:
+def upload(name: str) -> UploadBuffer:
     """A picture on its way."""
-    return Parcel(picture(name), Hold(Room()))
+    return UploadBuffer(picture(name), Reservation(MemoryBudget()))
 
 
 @dataclass
@@ -74,19 +74,19 @@ class Fixture:
             )
             if claim.verdict != "look":
                 break
-        return Call(parcel("a"), self.message, self.token, claim, "this picture")
+        return Call(upload("a"), self.message, self.token, claim, "this picture")
 
     def attempt(self) -> Answer:
         """One attempt as the pipeline makes it."""
         call = self.claim()
         if call.claim.verdict == "go" and call.claim.doubts:
-            assert self.door.settle(call), "nobody can tell"
-            self.fleet.answered(self.message, self.token, call.claim, None)
+            assert self.door.resolve(call), "nobody can tell"
+            self.fleet.call_failed(self.message, self.token, call.claim, None)
             call = self.claim()
         try:
             return self.door.img2img(call)
         except RestyleError as error:
-            self.fleet.answered(self.message, self.token, call.claim, error)
+            self.fleet.call_failed(self.message, self.token, call.claim, error)
             raise
 
     def doubts(self) -> int:
@@ -123,7 +123,7 @@ def job(redis_url: str, s3: S3, workspace: Workspace, sandbox: SandboxServer) ->
     progress.open_shard(RUN, 0, 1)
     hold(state)
     fleet = Fleet(state, Limits(), worker="w1")
-    fleet.beat({})
+    fleet.heartbeat({})
     fleet.take(message, "t1")
     door = door_to(sandbox.origin, fleet, store, workspace, sandbox.api_key)
     yield Fixture(fleet, progress, door, message)
@@ -304,14 +304,14 @@ def test_without_a_history_nobody_can_tell(job: Fixture, s3: S3, sandbox: Sandbo
     sandbox.control(history=why != "refused", polls={"503": 1.0} if why == "failing" else {})
     call = job.claim()
     assert call.claim.doubts == 1
-    assert not job.door.settle(call)
+    assert not job.door.resolve(call)
     assert job.doubts() == 1
 
 
 def test_another_jobs_request_is_never_taken(job: Fixture, sandbox: SandboxServer) -> None:
     """Where other jobs ask for the same parameters, only the picture could tell, and the history leaves it out."""
     params = job.message.job.params.model_copy(update={"seed": 7})
-    job.door.api.submit(parcel("of another product"), params)
+    job.door.api.submit(upload("of another product"), params)
     since = utc_now() - timedelta(minutes=1)
     with pytest.raises(CannotTell, match="its own seed"):
         job.door.api.find(picture("a"), params, since, is_ours=False)
@@ -353,9 +353,9 @@ def test_a_worker_that_drains_leaves_the_request_to_the_next(job: Fixture, sandb
     job.door.stopping.set()
     with pytest.raises(Dropped):
         job.attempt()
-    job.fleet.let_go(job.message, "t1")
+    job.fleet.release(job.message, "t1")
     other = Fleet(job.progress.state, Limits(), worker="w2")
-    other.beat({})
+    other.heartbeat({})
     other.take(job.message, "t2")
     door = replace(job.door, fleet=other, stopping=threading.Event(), patience=replace(PATIENCE, answer=20))
     assert Fixture(other, job.progress, door, job.message, "t2").attempt().images
@@ -394,7 +394,7 @@ def test_the_key_stays_with_the_api(job: Fixture, sandbox: SandboxServer) -> Non
     with running_proxy(int(sandbox.origin.rpartition(":")[2])) as proxy:
         proxy.listen(seen.append)
         api = SegmindQueue(f"http://127.0.0.1:{proxy.port}/v2/sdxl-img2img", sandbox.api_key)
-        request = api.submit(parcel("a"), Params(prompt="p"))
+        request = api.submit(upload("a"), Params(prompt="p"))
         answer = wait_until(lambda: api.poll(request), timeout=5, description="the result")
         api.close()
     assert answer.images

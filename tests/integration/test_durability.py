@@ -67,7 +67,7 @@ def link(primary: Valkey, tmp_path: Path) -> Iterator[Proxy]:
 def a_worker(state: State, durability: Durability) -> Fleet:
     """A worker that has beaten."""
     fleet = Fleet(state, Limits(durability=durability), worker="w1")
-    fleet.beat({})
+    fleet.heartbeat({})
     return fleet
 
 

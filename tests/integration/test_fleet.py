@@ -81,7 +81,7 @@ def worker(state: State, progress: Progress) -> Workers:
 
     def make(name: str = "w1", **limits: float) -> Fleet:
         fleet = Fleet(state, Limits(**limits), worker=name)  # type: ignore[arg-type] # max_rpm is an int
-        fleet.beat({})
+        fleet.heartbeat({})
         return fleet
 
     return make
@@ -119,7 +119,7 @@ def test_a_beat_between_the_two_steps_of_taking_changes_nothing(worker: Workers)
     fleet, message = worker(), a_message()
     place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
     fleet.hands.add(message.job_id, Holding(place, "t"))
-    fleet.beat({})
+    fleet.heartbeat({})
     fleet.hands.remove(message.job_id, "t")
     fleet.take(message, "t")
     assert claim(fleet, message, "t") == "go"
@@ -132,7 +132,7 @@ def test_what_is_said_again_leaves_the_next_holder_alone(worker: Workers, progre
 
     def part() -> None:
         if said == "let go":
-            fleet.let_go(message, "t1")
+            fleet.release(message, "t1")
         elif said == "report":
             progress.report(fleet, message, "t1", Ended(Outcome(outcome=OutcomeKind.SKIPPED)))
         elif said == "spent":
@@ -190,12 +190,12 @@ def test_suspect_pictures_are_counted_once(worker: Workers, progress: Progress) 
 
 
 def test_out_of_credits_stops_everyone_and_feeds_again_after_resume(worker: Workers, progress: Progress) -> None:
-    """After the 406 no claim succeeds, not of late workers either; nothing fails, and the shard is hungry."""
+    """After the 406 no claim succeeds, not of late workers either; nothing fails, and the shard is marked."""
     one, message = worker("w1"), a_message()
     one.take(message, "t")
     granted = one.claim(message, "t", looked=False, looked_at=time.monotonic())
-    one.answered(message, "t", granted, OutOfCredits("no credits"))
-    one.let_go(message, "t")
+    one.call_failed(message, "t", granted, OutOfCredits("no credits"))
+    one.release(message, "t")
     late = worker("w2")
     with pytest.raises(Dropped, match="suspended"):
         late.take(a_message(1), "t2")
@@ -212,7 +212,7 @@ def test_an_answer_from_before_the_resume_suspends_nothing(worker: Workers) -> N
     fleet.take(message, "t")
     granted = fleet.claim(message, "t", looked=False, looked_at=time.monotonic())
     fleet.resume()
-    fleet.answered(message, "t", granted, OutOfCredits())
+    fleet.call_failed(message, "t", granted, OutOfCredits())
     assert fleet.suspensions() == []
 
 
@@ -221,7 +221,7 @@ def test_a_rate_limit_holds_everyone_and_costs_no_attempt(worker: Workers) -> No
     fleet, message = worker(), a_message()
     fleet.take(message, "t")
     granted = fleet.claim(message, "t", looked=False, looked_at=time.monotonic())
-    assert fleet.answered(message, "t", granted, RateLimited(wait=30)).used == 0
+    assert fleet.call_failed(message, "t", granted, RateLimited(wait=30)).used == 0
     again = fleet.claim(message, "t", looked=True, looked_at=time.monotonic())
     assert again.verdict == "wait"
     assert 25 < again.wait <= 30
@@ -245,8 +245,8 @@ def test_a_storm_suspends_and_one_success_clears_it(worker: Workers, progress: P
         fleet.take(message, f"t{attempt}")
         granted = fleet.claim(message, f"t{attempt}", looked=True, looked_at=time.monotonic())
         assert granted.verdict == "go"
-        fleet.answered(message, f"t{attempt}", granted, ApiUnavailable("500", 500))
-        fleet.let_go(message, f"t{attempt}")
+        fleet.call_failed(message, f"t{attempt}", granted, ApiUnavailable("500", 500))
+        fleet.release(message, f"t{attempt}")
     assert [s.reason for s in fleet.suspensions()] == ["outage"]
     with pytest.raises(Dropped, match="suspended"):
         fleet.take(a_message(7), "t")
@@ -266,8 +266,8 @@ def test_one_bad_job_is_no_storm(worker: Workers) -> None:
     for attempt in range(20):
         fleet.take(message, f"t{attempt}")
         granted = fleet.claim(message, f"t{attempt}", looked=True, looked_at=time.monotonic())
-        storm = fleet.answered(message, f"t{attempt}", granted, ApiUnavailable("500", 500))
-        fleet.let_go(message, f"t{attempt}")
+        storm = fleet.call_failed(message, f"t{attempt}", granted, ApiUnavailable("500", 500))
+        fleet.release(message, f"t{attempt}")
         assert not storm.running
     assert fleet.suspensions() == []
 
@@ -280,8 +280,8 @@ def test_a_rejected_request_ends_a_streak(worker: Workers) -> None:
         fleet.take(message, f"t{attempt}")
         granted = fleet.claim(message, f"t{attempt}", looked=True, looked_at=time.monotonic())
         error = RequestRejected("400") if attempt % 5 == 4 else ApiUnavailable("500", 500)
-        fleet.answered(message, f"t{attempt}", granted, error)
-        fleet.let_go(message, f"t{attempt}")
+        fleet.call_failed(message, f"t{attempt}", granted, error)
+        fleet.release(message, f"t{attempt}")
     assert fleet.suspensions() == []
 
 

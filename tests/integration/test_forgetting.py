@@ -133,7 +133,7 @@ def two(server: Rollback) -> Iterator[Two]:
         progress.register(a_run(run_id))
         assert progress.open_shard(run_id, 0, 10)
     for fleet in workers:
-        fleet.beat({})
+        fleet.heartbeat({})
     settled(server)
     yield Two(server, state, progress, *workers)
     state.close()
@@ -144,7 +144,7 @@ def patient(two: Two) -> Two:
     """The same, with heartbeats that last for longer than the test."""
     for fleet in (two.one, two.two):
         fleet.limits = replace(LIMITS, heartbeat_ttl=20.0)
-        fleet.beat({})
+        fleet.heartbeat({})
     settled(two.server)
     return two
 
@@ -166,7 +166,7 @@ def let_in(fleet: Fleet, token: str, message: Message | None = None, *, alive: S
 
     def claim() -> Claim | None:
         for other in (fleet, *alive):
-            other.beat({})
+            other.heartbeat({})
         found = again(fleet, token, message)
         return None if found.verdict == "wait" else found
 
@@ -177,7 +177,7 @@ def keeps_waiting(fleet: Fleet, token: str, message: Message | None = None) -> N
     """Claims are told to wait for longer than it would take, were all told."""
     until = time.monotonic() + 3 * LIMITS.heartbeat_seconds
     while time.monotonic() < until:
-        fleet.beat({})
+        fleet.heartbeat({})
         assert again(fleet, token, message).verdict == "wait"
         time.sleep(0.05)
 
@@ -188,10 +188,10 @@ def test_a_lost_claim_is_put_back_before_another_is_granted(patient: Two) -> Non
     assert claimed(two.one, "t1").verdict == "go"
     two.fall_back()
     assert claimed(two.two, "t2").verdict == "wait"
-    two.two.beat({})
+    two.two.heartbeat({})
     two.recalled()
     keeps_waiting(two.two, "t2")
-    two.one.beat({})
+    two.one.heartbeat({})
     with pytest.raises(Dropped, match="held"):
         let_in(two.two, "t2")
 
@@ -200,7 +200,7 @@ def test_a_worker_that_is_gone_is_waited_for_as_long_as_its_heartbeat_lasts(two:
     """It died with the server: after its heartbeat's time it counts as dead, and the others go on."""
     claimed(two.one, "t1")
     two.fall_back()
-    two.two.beat({})
+    two.two.heartbeat({})
     two.recalled()
     began = time.monotonic()
     assert claimed(two.two, "t2", a_message(1)).verdict == "wait"
@@ -213,7 +213,7 @@ def test_no_call_is_granted_before_the_doubts_are_read(patient: Two) -> None:
     two = patient
     two.fall_back()
     for fleet in (two.one, two.two):
-        fleet.beat({})
+        fleet.heartbeat({})
     fleet.take(a_message(), "t1")
     keeps_waiting(fleet, "t1")
     two.recalled()
@@ -227,13 +227,13 @@ def test_what_an_empty_server_is_asked_waits_for_all_who_may_live(two: Two) -> N
     two.empty()
     began = time.monotonic()
     fresh = Fleet(two.state, LIMITS, worker="w3")
-    fresh.beat({})
+    fresh.heartbeat({})
     assert two.progress.restore(a_run(), NOTHING, [])
     assert two.progress.open_shard(RUN, 0, 10)
     two.recalled()
     assert claimed(fresh, "t3").verdict == "wait", "a run that it had forgotten"
     time.sleep(LIMITS.heartbeat_seconds)
-    two.one.beat({})
+    two.one.heartbeat({})
     two.recalled()
     with pytest.raises(Dropped, match="held"):
         let_in(fresh, "t3")
@@ -248,7 +248,7 @@ def test_a_server_that_is_new_to_everybody_makes_nobody_wait(two: Two) -> None:
     two.progress.register(a_run())
     assert two.progress.open_shard(RUN, 0, 10)
     fresh = Fleet(two.state, LIMITS, worker="w3")
-    fresh.beat({})
+    fresh.heartbeat({})
     assert claimed(fresh, "t3").verdict == "go"
 
 
@@ -259,7 +259,7 @@ def test_what_a_snapshot_brings_back_is_found_out_by_the_count(two: Two) -> None
     assert claimed(two.one, "t1").verdict == "go"
     two.state.ask("DEL", two.state.key("lease", a_message().job_id))
     two.state.ask("HSET", key, *(word for item in before.items() for word in item))
-    two.one.beat({})
+    two.one.heartbeat({})
     assert claimed(two.two, "t2", a_message(1)).verdict == "wait"
 
 
@@ -269,7 +269,7 @@ def test_what_was_set_aside_is_put_back_with_its_lease(two: Two) -> None:
         assert claimed(two.one, f"t{number}", a_message(number)).verdict == "go"
     two.fall_back()
     for fleet in (two.one, two.two):
-        fleet.beat({})
+        fleet.heartbeat({})
     two.recalled()
     two.two.take(a_message(8), "u8")
     assert let_in(two.two, "u8", a_message(8), alive=[two.one]).verdict == "go"
@@ -286,9 +286,9 @@ def test_a_request_that_was_accepted_is_put_back(two: Two) -> None:
     assert two.one.submitted(a_message(), "t1", "this", '{"id": 1}')
     two.fall_back()
     for fleet in (two.one, two.two):
-        fleet.beat({})
+        fleet.heartbeat({})
     two.recalled()
-    two.one.let_go(a_message(), "t1")
+    two.one.release(a_message(), "t1")
     two.two.take(a_message(), "t2")
     claim = let_in(two.two, "t2", alive=[two.one])
     assert (claim.verdict, claim.request) == ("submitted", '{"id": 1}')
@@ -298,12 +298,12 @@ def test_of_two_who_think_they_hold_a_job_the_later_does(two: Two) -> None:
     """The server remembers a lease of before, and has forgotten that the job was let go and claimed by another."""
     assert claimed(two.two, "t2").verdict == "go"
     settled(two.server)
-    two.two.let_go(a_message(), "t2")
+    two.two.release(a_message(), "t2")
     assert claimed(two.one, "t1").verdict == "go"
     two.fall_back()
     assert two.two.lease(a_message().job_id)["worker"] == "w2"
-    two.one.beat({})
-    two.two.beat({})
+    two.one.heartbeat({})
+    two.two.heartbeat({})
     lease = two.one.lease(a_message().job_id)
     assert (lease["worker"], lease["token"]) == ("w1", "t1")
     assert float(two.state.ask("HGET", two.state.key("run", RUN), "reserved")) == 1.0
@@ -316,7 +316,7 @@ def test_a_worker_taken_for_dead_takes_nothing_from_its_successor(two: Two) -> N
     two.state.ask("DEL", two.state.key("worker", "w1"))
     assert two.two.free("w1", place, a_message().job_id)[0]
     assert claimed(two.two, "t2").verdict == "go"
-    two.one.beat({})
+    two.one.heartbeat({})
     assert two.one.lease(a_message().job_id)["token"] == "t2"
 
 
@@ -328,7 +328,7 @@ def test_another_runs_done_mark_hides_no_call(two: Two) -> None:
     message = a_message(run_id=OTHER)
     assert claimed(two.one, "t1", message).verdict == "go"
     two.fall_back()
-    two.one.beat({})
+    two.one.heartbeat({})
     assert two.one.lease(message.job_id)["token"] == "t1"
 
 
@@ -338,13 +338,13 @@ def test_a_beat_of_before_does_not_count(patient: Two) -> None:
     assert claimed(two.one, "t1").verdict == "go"
     calls, two.one.hands = two.one.hands, Hands()
     two.fall_back()
-    assert two.one._beat({}) is False, "it is told to say it again"
-    two.two.beat({})
+    assert two.one._heartbeat({}) is False, "it is told to say it again"
+    two.two.heartbeat({})
     two.recalled()
     two.two.take(a_message(), "t2")
     keeps_waiting(two.two, "t2")
     two.one.hands = calls
-    two.one.beat({})
+    two.one.heartbeat({})
     with pytest.raises(Dropped, match="held"):
         let_in(two.two, "t2")
 
@@ -354,7 +354,7 @@ def test_a_claim_of_before_is_known_as_such(two: Two) -> None:
     claim = claimed(two.one, "t1")
     assert not two.one.is_outdated(claim)
     two.fall_back()
-    two.one.beat({})
+    two.one.heartbeat({})
     assert two.one.is_outdated(claim)
 
 

@@ -374,7 +374,7 @@ def test_a_take_over_waits_for_the_calls_in_flight(people: People) -> None:
     anna.begin_run()
     fleet = Fleet(anna.state, Limits(), worker="w1")
     fleet.hands.add("job", InHand('{"run": "r", "shard": 0, "index": 0}', "t", Granted(1, since_ms=1)))
-    fleet.beat({})
+    fleet.heartbeat({})
     first = anna.holding(Terms(3))
     first.hold()
     renewal = Renewal(first)
@@ -388,7 +388,7 @@ def test_a_take_over_waits_for_the_calls_in_flight(people: People) -> None:
     assert "ben has taken" in anna.reasons()[0]
     assert not ben.holds()
     fleet.hands.remove("job", "t")
-    fleet.beat({})
+    fleet.heartbeat({})
     until(ben.holds, "the take-over")
     taker.join(5)
     renewal.stop()

@@ -35,7 +35,7 @@ def fleet(state: Timelapse) -> Fleet:
     progress.register(a_run(planned=100))
     assert progress.open_shard(RUN, 0, 100)
     fleet = Fleet(state, Limits(), worker="w1")
-    fleet.beat({})
+    fleet.heartbeat({})
     for index in range(IN_FLIGHT):
         fleet.take(a_message(index), str(index))
     return fleet
@@ -48,7 +48,7 @@ def ask(fleet: Fleet, index: int) -> Claim:
 
 def limited(fleet: Fleet, index: int, claim: Claim, wait: float | None) -> None:
     """A call is answered 429."""
-    fleet.answered(a_message(index), str(index), claim, RateLimited("the API answers 429: slow down", wait))
+    fleet.call_failed(a_message(index), str(index), claim, RateLimited("the API answers 429: slow down", wait))
 
 
 def all_limited(fleet: Fleet, wait: float | None = None) -> None:
@@ -167,7 +167,7 @@ def test_an_outage_is_probed_in_time_by_a_clock_that_was_set_back(state: Timelap
     for attempt in range(10):
         index = attempt % 5
         claim = ask(fleet, index)
-        fleet.answered(a_message(index), str(index), claim, ApiUnavailable("500", 500))
+        fleet.call_failed(a_message(index), str(index), claim, ApiUnavailable("500", 500))
     assert [found.reason for found in fleet.suspensions()] == ["outage"]
     assert not fleet.probe("job")
     state.go(-600)
@@ -181,7 +181,7 @@ def test_a_low_priority_waits_for_nobody_of_the_future(state: Timelapse) -> None
     progress.register(run.model_copy(update={"options": run.options.model_copy(update={"priority": "low"})}))
     assert progress.open_shard(RUN, 0, 100)
     fleet = Fleet(state, Limits(max_rpm=60), worker="w1")
-    fleet.beat({})
+    fleet.heartbeat({})
     fleet.take(a_message(0), "0")
     state.ask("HSET", f"{state.account}rate", "waits:0", round((state.now + 600) * 1000))
     assert ask(fleet, 0).verdict == "go"

@@ -280,7 +280,7 @@ def test_what_a_record_tells_counts_once(fleet: Fleets, sandbox: SandboxServer) 
     with fleet(idle=True) as works:
         run = works.bench.begin(works.bench.plan(works.catalog(3)))
         here, fleet_ = works.resources, works.resources.tools.fleet
-        fleet_.beat({})
+        fleet_.heartbeat({})
         messages = list(works.bench.messages(run))
         works.bench.work(run)
         state = here.state

@@ -17,7 +17,7 @@ from PIL import Image
 import restyle
 from restyle.errors import ApiTimeout
 from restyle.models import Params
-from restyle.runtime.memory import Parcel, Room
+from restyle.runtime.memory import MemoryBudget, UploadBuffer
 from restyle.segmind.v1 import Segmind
 from restyle.segmind.v2 import SegmindQueue
 from restyle.telemetry import metrics
@@ -102,14 +102,14 @@ def test_a_job_that_waits_for_its_next_attempt_holds_no_picture(
 
 def test_what_was_not_sent_in_time_is_let_go() -> None:
     """It does not wait in the frames of libraries for a look for garbage."""
-    size, room = range(8_000_000), Room()
-    with socket.create_server(("127.0.0.1", 0)) as server, room.hold() as hold:
+    size, room = range(8_000_000), MemoryBudget()
+    with socket.create_server(("127.0.0.1", 0)) as server, room.reserve() as hold:
         api = Segmind(f"http://127.0.0.1:{server.getsockname()[1]}/v1/sdxl-img2img", "key", timeout=0.5)
         gc.disable()
         try:
             with traced():
                 with pytest.raises(ApiTimeout):
-                    api.img2img(Parcel(bytes(len(size)), hold), Params(prompt="p"))
+                    api.img2img(UploadBuffer(bytes(len(size)), hold), Params(prompt="p"))
                 assert not holds(size)
         finally:
             gc.enable()
@@ -118,20 +118,20 @@ def test_what_was_not_sent_in_time_is_let_go() -> None:
 @pytest.mark.parametrize("door", ["v1", "v2"])
 def test_a_picture_has_its_room_until_it_is_sent(door: str) -> None:
     """Large pictures on a slow line count while they go out, and no longer while the API works on them."""
-    order, room, params = list[str](), Room(10_000_000), Params(prompt="p")
+    order, room, params = list[str](), MemoryBudget(10_000_000), Params(prompt="p")
     server = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{server.getsockname()[1]}/{door}/sdxl-img2img"
 
     def call() -> None:
         api = Segmind(url, "key") if door == "v1" else SegmindQueue(url, "key")
-        with room.hold() as hold, suppress(ApiTimeout):
+        with room.reserve() as hold, suppress(ApiTimeout):
             hold.take(8_000_000)
-            parcel = Parcel(bytes(8_000_000), hold)
-            api.img2img(parcel, params) if isinstance(api, Segmind) else api.submit(parcel, params)
+            upload = UploadBuffer(bytes(8_000_000), hold)
+            api.img2img(upload, params) if isinstance(api, Segmind) else api.submit(upload, params)
         order.append("answered")
 
     def other() -> None:
-        with room.hold() as hold:
+        with room.reserve() as hold:
             hold.take(4_000_000)
             order.append("other")
 

@@ -46,7 +46,7 @@ def test_pictures_come_as_jobs_end(bench: Bench, sandbox: SandboxServer, tmp_pat
     found.look()
     assert files(tmp_path / "out") == set()
     first, bad, last = bench.messages(run)
-    bench.resources.tools.fleet.beat({})
+    bench.resources.tools.fleet.heartbeat({})
     restyle_image(bench.resources, first)
     found.look()
     assert files(tmp_path / "out") == {"default/a.jpg"}
@@ -64,7 +64,7 @@ def test_a_shard_that_closed_in_between(bench: Bench, tmp_path: Path) -> None:
     run = bench.begin(bench.plan(manifest(bench, "a", "b")))
     found, here = mirror(bench, run, tmp_path / "out"), bench.resources
     messages = list(bench.messages(run))
-    here.tools.fleet.beat({})
+    here.tools.fleet.heartbeat({})
     restyle_image(here, messages[0])
     found.look()
     restyle_image(here, messages[1])

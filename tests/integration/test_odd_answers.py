@@ -25,19 +25,20 @@ from restyle.runtime import core_dumps
 from restyle.coordination.budgets import Budgets
 from restyle.errors import RestyleError
 from restyle.models import Params
-from restyle.runtime.memory import Parcel, Room
+from restyle.runtime.memory import UploadBuffer, MemoryBudget
 from restyle.segmind.v1 import Segmind
 from tasks import image
 
 allocator.hold_little()
 url, count = sys.argv[1], int(sys.argv[2])
-api, room, params, budgets = Segmind(url, "SG_secret_key_of_ours", timeout=30), Room(), Params(prompt="p"), Budgets()
+api, room = Segmind(url, "SG_secret_key_of_ours", timeout=30), MemoryBudget()
+params, budgets = Params(prompt="p"), Budgets()
 good, odd, slowest, dearest = 0, 0, 0.0, 0.0
 for _ in range(count):
     began = time.process_time()
-    with room.hold() as hold:
+    with room.reserve() as hold:
         try:
-            answer = costs.judged(api.img2img(Parcel(b"picture", hold), params), params, budgets)
+            answer = costs.judged(api.img2img(UploadBuffer(b"picture", hold), params), params, budgets)
             for each in answer.images:
                 images.verify(each)
             dearest = max(dearest, answer.cost or 0.0)

@@ -50,7 +50,7 @@ class Line:
         progress.register(a_run(planned=100_000))
         progress.open_shard(RUN, 0, 100_000)
         fleet = Fleet(self.state, Limits(max_rpm=LIMIT), worker="w1")
-        fleet.beat({})
+        fleet.heartbeat({})
         index, answers, poll = self.first, list[tuple[float, int, float]](), begun
         fleet.take(a_message(index), str(index))
         while self.state.now < begun + seconds:

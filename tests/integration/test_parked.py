@@ -62,7 +62,7 @@ def test_credentials_that_expire_during_a_call_cost_no_picture(
         run = bench.begin(bench.plan(manifest, prompt="second"))
         (message,) = bench.messages(run)
         sandbox.control(latency=0.5)
-        bench.resources.tools.fleet.beat({})
+        bench.resources.tools.fleet.heartbeat({})
         worker = threading.Thread(target=restyle_image, args=(bench.resources, message))
         worker.start()
         wait_until(lambda: sandbox.counters()["in_flight"], timeout=10, description="the call")

@@ -36,7 +36,7 @@ def worker(state: State) -> Callable[[str], Fleet]:
 
     def make(zone: str) -> Fleet:
         fleet = Fleet(state, Limits(budgets=Budgets(price=1.0, daily=2.0, zone=zone)), worker=f"in {zone}")
-        fleet.beat({})
+        fleet.heartbeat({})
         return fleet
 
     return make
@@ -50,7 +50,7 @@ def claim(fleet: Fleet, index: int) -> str:
 
 
 def take_stock(state: State) -> None:
-    """As the steward does once it has summed."""
+    """As the reconciler does once it has summed."""
     state.ask("HSET", state.key("stock"), "server", "this one")
 
 

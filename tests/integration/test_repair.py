@@ -37,7 +37,7 @@ SETTLED = Settled(
 @pytest.fixture
 def state(redis_url: str) -> Iterator[State]:
     """The door to Redis."""
-    state = State(redis_url, namespace="restyle:mending:", account="a")
+    state = State(redis_url, namespace="restyle:repair:", account="a")
     yield state
     state.close()
 
@@ -66,7 +66,7 @@ def progress(state: State) -> Progress:
 def fleet(state: State, progress: Progress) -> Fleet:
     """A worker that lives, in a workspace that is held."""
     fleet = Fleet(state, Limits(max_rpm=600, outage_failures=4, outage_jobs=2), worker="w")
-    fleet.beat({})
+    fleet.heartbeat({})
     hold(state)
     return fleet
 
@@ -108,7 +108,7 @@ def refuse(fleet: Fleet, index: int) -> None:
     """A call that is refused alike, as one of three."""
     fleet.take(a_message(index), f"t{index}")
     granted = patiently(fleet, index)
-    fleet.answered(a_message(index), f"t{index}", granted, OutOfCredits("words", 402))
+    fleet.call_failed(a_message(index), f"t{index}", granted, OutOfCredits("words", 402))
 
 
 def pattern(name: str) -> str:
@@ -137,7 +137,7 @@ def test_every_key_that_is_written_has_its_form(state: State) -> None:
 def plant(state: State, there: dict[str, str], kind: str) -> None:
     """Puts something of another kind in the place of every key but those of runs.
 
-    The hold of the workspace and what the server remembers stay: without them claims wait for steward and dispatcher.
+    The hold of the workspace and what the server remembers stay: without them claims wait for both threads.
     """
     for key, own in there.items():
         if own != kind and not key.endswith(("holder", ":fleet", "fleet:turn", ":server")):
@@ -150,10 +150,10 @@ def work(fleet: Fleet, progress: Progress) -> None:
     ended = failed("bug", "words")
     for index in (0, 1):
         token = f"t{index}"
-        fleet.beat({})
+        fleet.heartbeat({})
         fleet.take(a_message(index), token)
         granted = patiently(fleet, index)
-        fleet.answered(a_message(index), token, granted, None)
+        fleet.call_failed(a_message(index), token, granted, None)
         if patiently(fleet, index).verdict == "go":
             progress.report(fleet, a_message(index), token, Ended(ended.outcome, calls=1, wrote_record=True))
 
@@ -179,7 +179,7 @@ def test_keys_of_another_kind(state: State, there: dict[str, str], fleet: Fleet,
     totals = progress.totals(RUN)
     assert totals is not None
     plant(state, there, kind)
-    fleet.beat({})
+    fleet.heartbeat({})
     assert fleet.workers()["w"] == {}
     assert (progress.troubles(), fleet.suspensions(), fleet.credits_left(), fleet.held()) == ({}, [], None, None)
     assert progress.unfinished() in ([], [RUN])
@@ -235,7 +235,7 @@ def test_a_run_that_lacks_a_field_is_told_of(state: State, fleet: Fleet, progres
     state.ask("HSET", state.key("run", RUN), "max_failures", "1", "closed", 0)
     state.ask("HDEL", state.key("run", RUN), lacking)
     state.run("open_shard", run=RUN, shard=1, size=10, probing=False)
-    fleet.beat({})
+    fleet.heartbeat({})
     with suppress(Dropped, RunUnreadable):
         work(fleet, progress)
     state.ask("DEL", state.key("run", RUN, "open"))
@@ -345,7 +345,7 @@ def test_a_run_that_is_not_over_is_not_ended_by_a_message(state: State, fleet: F
     for name in (f"{RUN}:suspension", "../x", "x"):
         assert not progress.finishing(name, "w")
     assert state.ask("EXISTS", state.key("run", RUN, "suspension")) == 0
-    fleet.beat({})
+    fleet.heartbeat({})
 
 
 @pytest.mark.parametrize("key", ["lease", "run", "closed"])
@@ -357,7 +357,7 @@ def test_a_worker_lives_whatever_one_run_has_become(state: State, fleet: Fleet, 
     state.ask("DEL", name[key], *([state.key("lease", JOB)] if key == "run" else []))
     state.ask("RPUSH", name[key], "x")
     state.ask("DEL", state.key("worker", "w"))
-    fleet.beat({})
+    fleet.heartbeat({})
     assert fleet.workers() == {"w": {}}
 
 
@@ -370,7 +370,7 @@ def test_a_server_of_which_a_field_is_gone_is_a_loss(
     state.ask("HDEL", state.key("server"), lacking)
     fleet.take(a_message(0), "t")
     assert fleet.claim(a_message(0), "t", looked=True, looked_at=time.monotonic()).verdict in {"go", "wait"}
-    fleet.beat({})
+    fleet.heartbeat({})
 
 
 def test_counts_of_a_shard_are_made_true_to_its_outcomes(state: State, progress: Progress, fleet: Fleet) -> None:

@@ -55,7 +55,7 @@ def kinds(outcomes: dict[str, Outcome]) -> list[str]:
 
 def at_once(bench: Bench, *messages: dict[str, Any]) -> None:
     """Does jobs at the same time."""
-    bench.resources.tools.fleet.beat({})
+    bench.resources.tools.fleet.heartbeat({})
     with ThreadPoolExecutor(len(messages)) as pool:
         list(pool.map(partial(restyle_image, bench.resources), messages))
 
@@ -251,7 +251,7 @@ def test_a_death_at_any_write_of_a_copy(bench: Bench, sandbox: SandboxServer, af
         run = bench.begin(bench.plan(manifest, prompt=prompt))
         (message,) = bench.messages(run)
         dying = DyingStore(bench.resources.store, writes=number, after=after)
-        bench.resources.tools.fleet.beat({})
+        bench.resources.tools.fleet.heartbeat({})
         try:
             restyle_image(replace(bench.resources, tools=replace(bench.resources.tools, store=dying)), message)
         except Died:
@@ -272,7 +272,7 @@ def test_a_death_at_any_write_of_a_paid_answer(bench: Bench, sandbox: SandboxSer
         run = bench.begin(bench.plan(rows(bench, f"mug-{number}"), prompt=FELT))
         (message,) = bench.messages(run)
         dying = DyingStore(bench.resources.store, writes=number, after=after)
-        fleet.beat({})
+        fleet.heartbeat({})
         before = sandbox.charged
         try:
             restyle_image(replace(bench.resources, tools=replace(bench.resources.tools, store=dying)), message)

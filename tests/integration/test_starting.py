@@ -64,7 +64,7 @@ class Night:
     def worker(self, name: str) -> Starter:
         """A living worker."""
         fleet = Fleet(self.state, Limits(max_rpm=0, heartbeat_ttl=60), worker=name)
-        fleet.beat({})
+        fleet.heartbeat({})
         hold(self.state)
         told = Notifications(self.settings, self.workspace, self.store, self.progress, fleet)
         return Starter(self.settings, self.workspace, self.store, self.progress, fleet, on_error=told.not_started)

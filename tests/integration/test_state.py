@@ -143,8 +143,8 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "unreadable": lambda: state.run(
             "unreadable", worker="worker", run=RUN, job=job[1].job_id, kind="kind", call=1, detail="words", habit=3
         ),
-        "call_failed": lambda: fleet.answered(job[1], "t1", Claim("go"), None),
-        "heartbeat": lambda: fleet.beat({}),
+        "call_failed": lambda: fleet.call_failed(job[1], "t1", Claim("go"), None),
+        "heartbeat": lambda: fleet.heartbeat({}),
         "bury": lambda: fleet.bury("gone"),
         "claim": lambda: fleet.claim(job[0], "t0", looked=True, looked_at=time.monotonic()),
         "close_shard": lambda: progress.close_shard(RUN, 0),
@@ -154,7 +154,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "free": lambda: fleet.free("gone", {"run": RUN, "shard": 0, "index": 4}, job[4].job_id),
         "leave": fleet.leave,
         "leave_plan": lambda: state.run("leave_plan", run="planned", token="token"),
-        "let_go": lambda: fleet.let_go(job[1], "t1", give_back=True),
+        "release": lambda: fleet.release(job[1], "t1", restore_attempts=True),
         "lose_shard": lambda: state.run("lose_shard", run=RUN, shard=7),
         "loosen": lambda: fleet.loosen(job[4].job_id),
         "notice": lambda: state.run("notice", notices=["channel", "{}"]),
@@ -165,7 +165,7 @@ def _scripts(fleet: Fleet, progress: Progress) -> dict[str, Callable[[], object]
         "report": lambda: progress.report(fleet, job[1], "t1", Ended(ENDED.outcome, calls=1, wrote_record=True)),
         "restore": lambda: progress.restore(run.model_copy(update={"run_id": "lost"}), NOTHING, []),
         "resume": fleet.resume,
-        "settle": lambda: fleet.settle(job[1], "t1", is_queued=True),
+        "resolve_doubts": lambda: fleet.resolve_doubts(job[1], "t1", is_queued=True),
         "spent": lambda: fleet.spent(job[1], "t1", 0.5),
         "spool": lambda: in_redis.mark_spooled(job[1], fleet),
         "unspool": lambda: state.run("unspool", job=job[5].job_id, worker="worker"),
@@ -187,7 +187,7 @@ def _begin(state: State) -> tuple[Fleet, Progress]:
     fleet, progress = Fleet(state, Limits(), worker="worker"), Progress(state)
     progress.register(a_run(planned=20, shards=2))
     progress.open_shard(RUN, 0, 10)
-    fleet.beat({})
+    fleet.heartbeat({})
     Fetches(state).order(RUN, 0, [(0, "cdn.example")])
     for index in (0, 1):
         fleet.take(a_message(index), f"t{index}")

@@ -51,13 +51,13 @@ def test_workers_with_another_time_zone_are_named(works: Works) -> None:
     """One that counts days as the fleet does is not."""
     here = works.resources
     command = connect(here.settings, here.store, Stack(here.settings, Home(here.settings.home, 1.0)), embedded=False)
-    here.tools.fleet.beat({"zone": "UTC"})
+    here.tools.fleet.heartbeat({"zone": "UTC"})
     assert other_zones(command) == ""
     here.state.ask("HSET", here.state.key("stock"), "server", "this one", "zone", "Europe/Berlin")
     told = other_zones(command)
     assert here.tools.fleet.worker in told
     assert "Europe/Berlin" in told
-    here.tools.fleet.beat({"zone": "Europe/Berlin"})
+    here.tools.fleet.heartbeat({"zone": "Europe/Berlin"})
     assert other_zones(command) == ""
     command.state.close()
 

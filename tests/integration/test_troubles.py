@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(60)
 def works(s3: S3, redis_url: str, sandbox: SandboxServer) -> Iterator[Works]:
     """A fleet whose dispatcher ticks when a test says so."""
     with running_works(s3, redis_url, sandbox, idle=True) as found:
-        found.resources.tools.fleet.beat({})
+        found.resources.tools.fleet.heartbeat({})
         yield found
 
 
@@ -50,7 +50,7 @@ def broken(works: Works) -> dict[str, str]:
     state.ask("SET", state.key("run", runs["kind"], "open"), "no zset")
     here.store.put(here.workspace.run(runs["run.json"]), b"{}", content_type="application/json")
     state.ask("HSET", state.key("run", runs["shard"], "shard", "0"), "size", "some")
-    # The plan is read again where its shard is hungry.
+    # The plan is read again where its shard is marked.
     state.ask("ZADD", state.key("run", runs["plan"], "open"), 0, "0")
     return runs
 
@@ -66,7 +66,7 @@ def test_a_tick_moves_every_run_that_can_be_moved(works: Works, capsys: pytest.C
     for _ in range(3):
         here.progress.state.ask("ZADD", here.state.key("run", sound, "open"), 0, "0")
         dispatcher.tick()
-        dispatcher.steward.look()
+        dispatcher.reconciler.look()
         assert here.progress.open_shards(sound)[0].fed > 0, "it was fed"
     told = here.progress.troubles()
     standing = runs.pop("suspension")
@@ -84,9 +84,9 @@ def test_a_firing_that_was_erased_from_redis_is_found_in_s3(works: Works) -> Non
     here, firings = works.resources, Firings(works.resources.state)
     for name in ("nightly/20260110T010000Z-nightly.json", "nightly.json", "20260109T010000Z-nightly/not_started.json"):
         here.store.put(here.workspace.under("schedules", name), b"{}", content_type="application/json")
-    steward = Dispatcher(here, works.feeder).steward
+    reconciler = Dispatcher(here, works.feeder).reconciler
     for _ in range(LOOKS + 1):
-        steward.look()
+        reconciler.look()
     assert firings.names() == ["20260110T010000Z-nightly"]
 
 
@@ -116,7 +116,7 @@ def test_a_run_that_waits_for_answers_on_a_disk_says_so(works: Works) -> None:
     (job, _) = works.bench.lines(here.run(run_id), 0)
     message = Message(run_id=run_id, shard=0, index=0, job_id=here.job_id(job), job=job)
     dispatcher = Dispatcher(here, works.feeder)
-    here.tools.fleet.beat({})
+    here.tools.fleet.heartbeat({})
     in_redis.mark_spooled(message, here.tools.fleet)
     dispatcher.tick()
     assert works.look(run_id).trouble is None
@@ -140,17 +140,17 @@ def test_a_mark_of_an_answer_that_lies_nowhere_is_let_go(works: Works) -> None:
         Message(run_id=run_id, shard=0, index=index, job_id=here.job_id(job), job=job) for index, job in enumerate(jobs)
     ]
     mine, done, left = messages
-    here.tools.fleet.beat({})
+    here.tools.fleet.heartbeat({})
     restyle_image(here, done.model_dump(mode="json"))
     spooler, spool = Spooler(here), here.tools.spool
     in_redis.mark_spooled(mine, here.tools.fleet)
     for message in (done, left):
         in_redis.mark_spooled(message, Fleet(here.state, Limits(), worker="gone"))
     kept = spool.put(Spooled(here.workspace.uri, run_id, mine.job_id, "a record", "{}"))
-    spooler.let_go()
+    spooler.release()
     assert {mark.job_id for mark in in_redis.marks(here.state)} == {mine.job_id, left.job_id}
     kept.unlink()
-    spooler.let_go()
+    spooler.release()
     assert [mark.job_id for mark in in_redis.marks(here.state)] == [left.job_id]
 
 

@@ -59,7 +59,7 @@ def test_a_call_that_fails_frees_the_result(worker: Workers) -> None:
     fleet = worker()
     first, second = taken(fleet)
     granted = claim(fleet, first, "t1")
-    fleet.answered(first, "t1", granted, ApiUnavailable("500", 500))
+    fleet.call_failed(first, "t1", granted, ApiUnavailable("500", 500))
     go(fleet, second, "t2")
     # It has been called before, so it looks first.
     assert claim(fleet, first, "t1").verdict == "look"
@@ -91,7 +91,7 @@ def test_an_answer_that_waits_is_worth_waiting_for(worker: Workers, state: State
         fleet.submitted(first, "t1", "this", "{}")
     else:
         state.run("park", job=first.job_id, text="{}", limit=1000)
-    fleet.let_go(first, "t1")
+    fleet.release(first, "t1")
     assert claim(fleet, second, "t2").verdict == "wait"
     assert 590_000 < state.ask("PTTL", state.key("result", RESULT)) <= 600_000
     fleet.take(first, "t3")
@@ -107,10 +107,10 @@ def test_a_heartbeat_renews_and_puts_back(worker: Workers, state: State) -> None
     first, second = taken(fleet)
     assert claim(fleet, first, "t1").verdict == "go"
     state.ask("PEXPIRE", state.key("result", RESULT), 1000)
-    fleet.beat({})
+    fleet.heartbeat({})
     assert state.ask("PTTL", state.key("result", RESULT)) > 50_000
     state.ask("DEL", state.key("result", RESULT), state.key("lease", first.job_id))
-    fleet.beat({})
+    fleet.heartbeat({})
     assert claim(fleet, second, "t2").verdict == "wait"
 
 
@@ -144,5 +144,5 @@ def test_the_end_of_one_call_ends_no_hold_of_anothers(worker: Workers, state: St
     granted = claim(fleet, first, "t1")
     assert granted.verdict == "go"
     state.ask("SET", state.key("result", RESULT), f"job:{second.job_id}", "PX", 60_000)
-    fleet.answered(first, "t1", granted, ApiUnavailable("500", 500))
+    fleet.call_failed(first, "t1", granted, ApiUnavailable("500", 500))
     assert state.ask("GET", state.key("result", RESULT)) == f"job:{second.job_id}"

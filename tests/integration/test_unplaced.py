@@ -153,7 +153,7 @@ def test_whatever_is_refused_of_one_object_is_its_jobs(
 
     gateway.refuse = refuse
     run = bench.begin(bench.plan(a_manifest(bench, **{code: f"s3://{elsewhere}/{code}.jpg" for code in CODES}, b="")))
-    bench.resources.tools.fleet.beat({})
+    bench.resources.tools.fleet.heartbeat({})
     with ThreadPoolExecutor(len(CODES)) as pool:
         list(pool.map(partial(restyle_image, bench.resources), bench.messages(run)))
     outcomes = {f"{job.id}/{job.variant}": outcome for job, outcome in bench.rows(run)() if outcome}
@@ -170,7 +170,7 @@ def test_a_bucket_that_is_out_of_reach_holds_nobody_up(
     gateway.refuse = refuses(f"/{elsewhere}/", 503, "SlowDown")
     run = bench.begin(bench.plan(a_manifest(bench, a=f"s3://{elsewhere}/a.jpg", b="")))
     here = bench.resources
-    here.tools.fleet.beat({})
+    here.tools.fleet.heartbeat({})
     first, second = bench.messages(run)
     worker = threading.Thread(target=restyle_image, args=(here, first))
     worker.start()

@@ -334,7 +334,7 @@ def test_an_answer_that_s3_does_not_take_is_not_lost(s3: S3, redis_url: str, san
         with bench_of(answer, s3, redis_url, sandbox, local_s3_endpoint=endpoint) as (bench, api):
             run = bench.begin(bench.plan(rows(bench, 1)))
             tools, (message,) = bench.resources.tools, bench.messages(run)
-            tools.fleet.beat({})
+            tools.fleet.heartbeat({})
             worker = threading.Thread(target=restyle_image, args=(bench.resources, message))
             worker.start()
             wait_until(lambda: not tools.unsaved.is_set(), timeout=30, description="S3 missed")
@@ -366,7 +366,7 @@ def test_one_that_neither_s3_nor_redis_takes_lies_on_disk(
         with bench_of(answer, s3, redis_url, sandbox, local_s3_endpoint=endpoint, home=home) as (bench, api):
             run = bench.begin(bench.plan(rows(bench, 1)))
             tools, (message,) = bench.resources.tools, bench.messages(run)
-            tools.fleet.beat({})
+            tools.fleet.heartbeat({})
             worker = threading.Thread(target=restyle_image, args=(bench.resources, message))
             worker.start()
             try:

@@ -66,7 +66,7 @@ def test_a_heart_goes_on_whatever_a_beat_meets() -> None:
             raise faults.pop(0)
         beaten.set()
 
-    fleet = SimpleNamespace(hands=SimpleNamespace(snapshot=dict), beat=beat, leave=lambda: None)
+    fleet = SimpleNamespace(hands=SimpleNamespace(snapshot=dict), heartbeat=beat, leave=lambda: None)
     traffic = SimpleNamespace(last_minute=lambda: SimpleNamespace(as_dict=dict))
     tools = SimpleNamespace(
         fleet=fleet, stopping=threading.Event(), traffic=traffic, rotation=SimpleNamespace(out="", troubles={})

@@ -42,7 +42,7 @@ class Answering(Claiming):
         self.out[place.job].discard(hand.token)
         for _ in range(1 + again):
             expected = self.called(worker, kind, hand, error)
-            assert fleet.answered(place.message, hand.token, claim, error, fallback_wait=600) == expected
+            assert fleet.call_failed(place.message, hand.token, claim, error, fallback_wait=600) == expected
         if ending in {"doubted", "request lost"}:
             self.ledgers[place.run].noted.add(place.job)
         hand.claim, hand.looked, hand.submitted = None, False, False
@@ -50,7 +50,7 @@ class Answering(Claiming):
         if then == "fail":
             self.tell(worker, hand, failed("api_unavailable", "500"))
         elif then != "retry":
-            self.part(worker, hand, give_back=then == "give back")
+            self.part(worker, hand, restore_attempts=then == "give back")
 
     @rule(pick=PICK)
     def succeed(self, pick: int) -> None:
@@ -124,38 +124,38 @@ class Answering(Claiming):
             expected = self.reported(worker, place, token, ended)
             assert self.progress.report(self.processes[worker].fleet, place.message, token, ended) == expected
 
-    @rule(pick=PICK, give_back=FLAG)
-    def let_go(self, pick: int, give_back: bool) -> None:
+    @rule(pick=PICK, restore_attempts=FLAG)
+    def release_job(self, pick: int, restore_attempts: bool) -> None:
         """A worker parts with a job."""
         if not self.hands():
             return
         worker, hand = some(self.hands(), pick)
-        self.part(worker, hand, give_back=give_back)
+        self.part(worker, hand, restore_attempts=restore_attempts)
 
-    def part(self, worker: str, hand: Hand, *, give_back: bool) -> None:
+    def part(self, worker: str, hand: Hand, *, restore_attempts: bool) -> None:
         """Lets a job go."""
-        self.parted(worker, hand.place, hand.token, give_back=give_back)
+        self.parted(worker, hand.place, hand.token, restore_attempts=restore_attempts)
         del self.processes[worker].hands[hand.place.job]
-        self.gone.append((worker, hand.place, hand.token, give_back))
+        self.gone.append((worker, hand.place, hand.token, restore_attempts))
 
     @rule(pick=PICK)
     def part_again(self, pick: int) -> None:
         """The answer to that was lost: it is said again, whatever has happened since."""
         if not self.gone:
             return
-        worker, place, token, give_back = some(self.gone[::-1], pick)
+        worker, place, token, restore_attempts = some(self.gone[::-1], pick)
         if worker in self.processes:
-            self.parted(worker, place, token, give_back=give_back)
+            self.parted(worker, place, token, restore_attempts=restore_attempts)
 
-    def parted(self, worker: str, place: Place, token: str, *, give_back: bool) -> None:
+    def parted(self, worker: str, place: Place, token: str, *, restore_attempts: bool) -> None:
         """A worker parts with a job, as predicted."""
         ledger = self.ledgers[place.run]
-        self.processes[worker].fleet.let_go(place.message, token, give_back=give_back)
+        self.processes[worker].fleet.release(place.message, token, restore_attempts=restore_attempts)
         self.release(place.job, token)
         if not self.unlist(worker, place.job, token):
             return
-        self.hunger(place)
+        self.mark_for_enqueue(place)
         if self.probing == place.job:
             self.probing = None
-        if give_back and self.is_open(place):
+        if restore_attempts and self.is_open(place):
             ledger.given_back[place] = ledger.calls[place]

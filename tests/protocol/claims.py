@@ -44,7 +44,7 @@ class Claiming(Concluding):
         else:
             why = self.barred(worker, place, token)
             if why in {"suspended", "heartbeat"}:
-                self.hunger(place)
+                self.mark_for_enqueue(place)
         if why:
             with pytest.raises(Dropped, match=why):
                 process.fleet.take(place.message, token)
@@ -108,7 +108,7 @@ class Claiming(Concluding):
             self.release(job, hand.token)
             self.unlist(worker, job, hand.token)
             if why in {"suspended", "heartbeat"}:
-                self.hunger(place)
+                self.mark_for_enqueue(place)
             return why
         self.recognise(seen)
         if self.waits():
@@ -202,7 +202,7 @@ class Claiming(Concluding):
         if found and not hand.submitted:
             self.note_request(worker, hand)
         mine = lease is not None and lease.token == hand.token
-        assert self.state.run("settle", **fleet.held_job(place.message, hand.token), is_queued=found) == mine
+        assert self.state.run("resolve_doubts", **fleet.held_job(place.message, hand.token), is_queued=found) == mine
         if mine:
             if found and self.is_open(place):
                 ledger.calls[place] -= ledger.doubts[place]

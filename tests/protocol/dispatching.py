@@ -39,14 +39,14 @@ class Dispatching(Living):
         if may:
             ledger.opened.add(shard)
             ledger.open.add(shard)
-            ledger.hungry.add(shard)
+            ledger.marked.add(shard)
             ledger.cursor = max(ledger.cursor, shard + 1)
 
     @rule(at=SHARD)
     def fed(self, at: tuple[str, int]) -> None:
         """A shard's pending jobs are on the queue."""
         self.progress.fed(*at)
-        self.ledgers[at[0]].hungry.discard(at[1])
+        self.ledgers[at[0]].marked.discard(at[1])
 
     @rule(at=SHARD)
     def close(self, at: tuple[str, int]) -> None:
@@ -67,7 +67,7 @@ class Dispatching(Living):
                 if place in ledger.ended
             }
             ledger.open.discard(shard)
-            ledger.hungry.discard(shard)
+            ledger.marked.discard(shard)
             ledger.closed.add(shard)
         if may or shard not in ledger.open:
             assert self.progress.close_shard(run, shard) == may

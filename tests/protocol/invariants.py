@@ -25,7 +25,7 @@ class Checked(Losing):
             assert (totals is not None) == ledger.known
             opened = {shard.shard: shard for shard in self.progress.open_shards(run)}
             assert opened.keys() == ledger.open
-            assert {number for number, shard in opened.items() if shard.fed == 0} == ledger.hungry
+            assert {number for number, shard in opened.items() if shard.fed == 0} == ledger.marked
             if totals is None:
                 continue
             plain = replace(totals, last_error="", credits_before=None, credits_after=None)

@@ -116,7 +116,7 @@ class Ledger:
     cursor: int = 0
     open: set[int] = field(default_factory=set)
     closed: set[int] = field(default_factory=set)
-    hungry: set[int] = field(default_factory=set)
+    marked: set[int] = field(default_factory=set)
     ended: dict[Place, OutcomeKind] = field(default_factory=dict)
     calls: Counter[Place] = field(default_factory=Counter)
     doubts: Counter[Place] = field(default_factory=Counter)
@@ -172,4 +172,4 @@ class Ledger:
         self.said.clear()
         self.counted = {place for place in self.counted if place.shard in self.closed}
         self.well.clear()
-        self.known, self.suspended, self.recalled, self.hungry, self.open = False, set(), set(), set(), set()
+        self.known, self.suspended, self.recalled, self.marked, self.open = False, set(), set(), set(), set()

@@ -62,7 +62,7 @@ class Losing(Spoken):
                 self.beat_now(worker)
             ledger.cursor = max(ledger.opened, default=-1) + 1
             ledger.open = ledger.opened - ledger.closed
-            ledger.hungry = set(ledger.open)
+            ledger.marked = set(ledger.open)
             ledger.suspended = ({"operator"} if ledger.word else set()) | (ledger.suspended & {"awaiting_approval"})
             done = {place for place in ledger.recorded if place.shard in ledger.open}
             ledger.ended |= dict.fromkeys(done, OutcomeKind.SUCCEEDED)

@@ -117,7 +117,7 @@ class Protocol(Checked, RuleBasedStateMachine):
             "agree": lambda: self.agree(run),
             "skip": lambda: self.end_without_a_call(pick, SKIPPED if one else failed("invalid_image", "no picture")),
             "tell again": lambda: self.tell_again(pick),
-            "let go": lambda: self.let_go(pick, give_back=one),
+            "let go": lambda: self.release_job(pick, restore_attempts=one),
             "let go again": lambda: self.part_again(pick),
             "start": self.start,
             "beat": lambda: self.beat(pick),

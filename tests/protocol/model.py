@@ -102,10 +102,10 @@ class Model:
         """Whether the job's shard is out."""
         return place.shard in self.ledgers[place.run].open
 
-    def hunger(self, place: Place) -> None:
+    def mark_for_enqueue(self, place: Place) -> None:
         """The shard's pending jobs are to be fed."""
         if self.is_open(place):
-            self.ledgers[place.run].hungry.add(place.shard)
+            self.ledgers[place.run].marked.add(place.shard)
 
     def pending(self) -> list[Place]:
         """Jobs that a worker may well be given."""
@@ -272,5 +272,5 @@ class Model:
                 ledger.calls[place] += calling
                 ledger.doubts[place] += calling
                 ledger.deaths[place] += not calling
-            self.hunger(place)
+            self.mark_for_enqueue(place)
         return calling, ledger.doubted(place), ledger.deaths[place] * self.is_open(place)

@@ -24,7 +24,7 @@ class Living(Answering):
         """A heartbeat; to a server that has forgotten it is said again."""
         process = self.processes[worker]
         known, seen, listed = process.fleet.incarnation, process.fleet._count, process.listed()
-        process.fleet.beat({})
+        process.fleet.heartbeat({})
         self.beaten(worker, listed, seen, known)
         if known not in {"", process.fleet.incarnation}:
             # By then the worker has seen what the server answered to the first.
@@ -106,7 +106,7 @@ class Living(Answering):
         fleet = process.fleet
         now = fleet.hands, fleet._count, fleet.incarnation
         fleet.hands, fleet._count, fleet.incarnation = hands, seen, known
-        fleet._beat({})
+        fleet._heartbeat({})
         fleet.hands, fleet._count = now[0], max(now[1], fleet._count)
         self.beaten(worker, listed, seen, known)
 
@@ -146,7 +146,7 @@ class Living(Answering):
         process = self.processes[worker]
         for hand in list(process.hands.values()):
             if word and hand.claim is None and not hand.parked:
-                self.part(worker, hand, give_back=False)
+                self.part(worker, hand, restore_attempts=False)
             else:
                 # Its call is over, and nobody but S3 was told.
                 process.fleet.hands.remove(hand.place.job, hand.token)

@@ -95,7 +95,7 @@ class Bench:
     def work(self, run: Run) -> dict[str, Outcome]:
         """Does every job of a run; its outcomes by id and variant."""
         for message in self.messages(run):
-            self.resources.tools.fleet.beat({})
+            self.resources.tools.fleet.heartbeat({})
             restyle_image(self.resources, message)
         return {f"{job.id}/{job.variant}": outcome for job, outcome in self.rows(run)() if outcome}
 

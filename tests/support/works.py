@@ -1,4 +1,4 @@
-"""A small fleet in this process: heart, dispatcher, steward and some threads that do what is queued; no Celery loop.
+"""A small fleet in this process: heart, dispatcher, reconciler and some threads that do what is queued; no Celery loop.
 
 S3, Valkey and the sandbox are real, and so is all code but Celery's own; what a process takes to start is saved.
 """
@@ -169,4 +169,4 @@ def running_works(
             heart.stop()
             for thread in (dispatcher, *workers):
                 thread.join(20)
-            dispatcher.steward.join(20)
+            dispatcher.reconciler.join(20)

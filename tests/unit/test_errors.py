@@ -38,7 +38,7 @@ from restyle.errors import (
     Unauthorized,
 )
 from restyle.keys import Workspace
-from restyle.retries import Fail, LetGo, Policy, Retry, decide
+from restyle.retries import Fail, Policy, Release, Retry, decide
 from restyle.s3 import errors as refusals
 from restyle.segmind.responses import Answer, read_answer
 
@@ -369,6 +369,6 @@ def test_every_leaf_has_a_consequence(kind: type[RestyleError]) -> None:
             case Fail(code):
                 assert code in {kind.code, "in_doubt"}
                 assert not isinstance(error, FleetError | RateLimited), "no job fails for what is true of every job"
-            case LetGo(give_back):
+            case Release(restore_attempts):
                 own = isinstance(error, FleetError | errors.ClockSkewed)
-                assert own or give_back or storm.stopped, "no job circles for ever"
+                assert own or restore_attempts or storm.stopped, "no job circles for ever"

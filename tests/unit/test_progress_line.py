@@ -1,4 +1,4 @@
-"""The board of `run` and `watch`, as text: progress, pace, variants, failures, suspension, at any width."""
+"""The progress of `run` and `watch`, as text: progress, pace, variants, failures, suspension, at any width."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from restyle import errors
 from restyle.coordination.claim_types import Storm
 from restyle.errors import RestyleError
-from restyle.retries import Decision, Fail, LetGo, Policy, Retry, decide
+from restyle.retries import Decision, Fail, Policy, Release, Retry, decide
 
 FIRST = Storm(used=1, doubts=0, running=False)
 LAST = Storm(used=5, doubts=0, running=False)
@@ -29,18 +29,18 @@ PAID_TWICE.is_last = True
         (errors.InputNotFound(), FIRST, "retry", Fail("input_not_found")),
         (errors.InvalidImage(), FIRST, "retry", Fail("invalid_image")),
         (errors.RequestRejected(), FIRST, "retry", Fail("request_rejected")),
-        (errors.OutOfCredits(), LAST, "retry", LetGo()),
-        (errors.Unauthorized(), FIRST, "retry", LetGo()),
-        (errors.Misconfigured(), FIRST, "retry", LetGo()),
-        (errors.StoreAccessDenied(), FIRST, "retry", LetGo()),
+        (errors.OutOfCredits(), LAST, "retry", Release()),
+        (errors.Unauthorized(), FIRST, "retry", Release()),
+        (errors.Misconfigured(), FIRST, "retry", Release()),
+        (errors.StoreAccessDenied(), FIRST, "retry", Release()),
         (errors.RateLimited(), LAST, "retry", Retry(0.0)),
-        (errors.RequestRejected(), STOPPED, "retry", LetGo()),
-        (errors.OutOfCredits(), STOPPED, "retry", LetGo()),
+        (errors.RequestRejected(), STOPPED, "retry", Release()),
+        (errors.OutOfCredits(), STOPPED, "retry", Release()),
         (errors.OutOfCredits(), IN_QUESTION, "retry", Retry),
-        (errors.ClockSkewed(), LAST, "retry", LetGo()),
+        (errors.ClockSkewed(), LAST, "retry", Release()),
         (errors.ApiUnavailable("500", 500), FIRST, "retry", Retry),
         (errors.ApiUnavailable("500", 500), LAST, "retry", Fail("api_unavailable")),
-        (errors.ApiUnavailable("500", 500), LAST_IN_STORM, "retry", LetGo(give_back=True)),
+        (errors.ApiUnavailable("500", 500), LAST_IN_STORM, "retry", Release(restore_attempts=True)),
         (errors.ApiUnavailable("no such host"), LAST, "retry", Retry),
         (errors.MalformedResponse(), FIRST, "retry", Retry),
         (errors.MalformedResponse(), LAST, "retry", Fail("unreadable")),

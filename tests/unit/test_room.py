@@ -6,19 +6,19 @@ import threading
 
 import pytest
 
-from restyle.runtime.memory import Parcel, Room
+from restyle.runtime.memory import MemoryBudget, UploadBuffer
 from tests.support.wait import wait_until
 
 
 def test_a_large_picture_waits_until_there_is_room() -> None:
     """It goes on as soon as enough of the others have been sent."""
-    room, order = Room(100), list[str]()
-    with room.hold() as first, room.hold() as second:
+    room, order = MemoryBudget(100), list[str]()
+    with room.reserve() as first, room.reserve() as second:
         first.take(60)
         second.take(30)
 
         def large() -> None:
-            with room.hold() as hold:
+            with room.reserve() as hold:
                 hold.take(70)
                 order.append("large")
 
@@ -33,14 +33,14 @@ def test_a_large_picture_waits_until_there_is_room() -> None:
 
 def test_one_larger_than_the_room_goes_alone() -> None:
     """Nothing waits for room that there never is, and all of it is given back whatever happens."""
-    room = Room(100)
-    with room.hold() as hold:
+    room = MemoryBudget(100)
+    with room.reserve() as hold:
         hold.take(5000)
         hold.take(4000)
     done = threading.Event()
 
     def small() -> None:
-        with room.hold() as hold:
+        with room.reserve() as hold:
             hold.take(100)
             done.set()
 
@@ -50,15 +50,15 @@ def test_one_larger_than_the_room_goes_alone() -> None:
 
 def test_what_grew_while_it_was_held_has_others_wait() -> None:
     """A picture that preparing made larger does not wait for more room, but counts with all of it."""
-    room, order = Room(100), list[str]()
+    room, order = MemoryBudget(100), list[str]()
 
     def other() -> None:
-        with room.hold() as hold:
+        with room.reserve() as hold:
             hold.take(50)
             order.append("other")
 
     waiting = threading.Thread(target=other)
-    with room.hold() as hold:
+    with room.reserve() as hold:
         hold.take(40)
         hold.keep(80)
         waiting.start()
@@ -71,8 +71,8 @@ def test_what_grew_while_it_was_held_has_others_wait() -> None:
 
 def test_a_picture_is_handed_over_once() -> None:
     """A second call of one attempt would be paid for, and have no picture in it."""
-    with Room().hold() as hold:
-        parcel = Parcel(b"a picture", hold)
-        assert parcel.hand_over() == b"a picture"
+    with MemoryBudget().reserve() as hold:
+        upload = UploadBuffer(b"a picture", hold)
+        assert upload.hand_over() == b"a picture"
         with pytest.raises(AssertionError, match="handed over once"):
-            parcel.hand_over()
+            upload.hand_over()

@@ -25,7 +25,7 @@ if lift then
   redis.call('HDEL', key, 'failing_lately', 'suspect_lately')
   redis.call('DEL', endings_key(run))
   if redis.call('DEL', braked_key(run)) == 1 then
-    for _, shard in ipairs(redis.call('ZRANGE', open_key(run), 0, -1)) do hunger(run, shard) end
+    for _, shard in ipairs(redis.call('ZRANGE', open_key(run), 0, -1)) do mark_for_enqueue(run, shard) end
   end
 end
 if decided.reason ~= '' then redis.call('HSETNX', standing, decided.reason, decided.entry) end

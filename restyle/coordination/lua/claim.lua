@@ -58,7 +58,7 @@ end
 if redis.call('EXISTS', parked_key(job)) == 1 then
   grant('result', result)
   take_result()
-  give_back(request_key(job))
+  refund(request_key(job))
   return { 'parked' }
 end
 local calls = tonumber(redis.call('HGET', shard_key(run, shard), 'c:' .. index) or 0)
@@ -85,7 +85,7 @@ end
 local request = redis.call('HMGET', request_key(job), 'made_from', 'told')
 if request[1] and request[1] == made_from then
   local answer = call('submitted', request[2])
-  give_back(request_key(job))
+  refund(request_key(job))
   return answer
 end
 

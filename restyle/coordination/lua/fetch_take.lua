@@ -49,7 +49,7 @@ for _, host in ipairs(redis.call('ZRANGEBYSCORE', hosts_key, '-inf', now, 'LIMIT
       end
       -- Its job is fed again once its run moves on.
       local run, shard = place_of(id)
-      if run then hunger(run, shard) end
+      if run then mark_for_enqueue(run, shard) end
       redis.call('DEL', ticket)
     end
   end

@@ -18,7 +18,7 @@ if redis.call('HDEL', jobs_key(worker), job) == 1 or lease[1] == worker then
     else
       redis.call('HINCRBY', key, 'w:' .. index, 1)
     end
-    hunger(run, shard)
+    mark_for_enqueue(run, shard)
   end
 end
 return { calling, doubts_of(run, shard, index, job), tonumber(redis.call('HGET', key, 'w:' .. index) or 0) }

@@ -127,8 +127,8 @@ local function has_work()
     or redis.call('EXISTS', fleet_key .. ':interest') == 1
 end
 
--- A shard fed at 0 is hungry: what is pending in it is fed again at the next tick.
-local function hunger(run, shard) redis.call('ZADD', open_key(run), 'XX', 0, shard) end
+-- A shard that was fed at 0 is marked: what is pending in it is enqueued again at the next tick.
+local function mark_for_enqueue(run, shard) redis.call('ZADD', open_key(run), 'XX', 0, shard) end
 
 local function spent_key(period) return workspace .. 'spent:' .. period end
 local reserved_key = workspace .. 'reserved'
@@ -227,7 +227,7 @@ local function end_lease(job, is_lost)
 end
 
 -- What counted as spent for a job's lost calls, or for its request, counts so no more.
-local function give_back(key)
+local function refund(key)
   local lost = redis.call('HMGET', key, 'run', 'lost', 'periods', 'shard')
   redis.call('HDEL', key, 'run', 'lost', 'periods', 'shard')
   if not lost[2] then return end
@@ -239,9 +239,9 @@ end
 local function despool(job)
   if redis.call('SREM', spooled_jobs_key, job) == 0 then return end
   local at = redis.call('HMGET', spooled_key(job), 'run', 'shard')
-  give_back(spooled_key(job))
+  refund(spooled_key(job))
   redis.call('DEL', spooled_key(job))
-  if at[1] and at[2] then hunger(at[1], at[2]) end
+  if at[1] and at[2] then mark_for_enqueue(at[1], at[2]) end
 end
 
 -- Writes down a request that the API's queue has accepted, for as long as its result can lie there.
@@ -300,7 +300,7 @@ end
 local function drop(worker, run, shard, job, token, why)
   release(job, token)
   unlist(worker, job, token)
-  if why == 'suspended' or why == 'heartbeat' or why == 'holder' then hunger(run, shard) end
+  if why == 'suspended' or why == 'heartbeat' or why == 'holder' then mark_for_enqueue(run, shard) end
   return { 'drop', why }
 end
 

@@ -9,7 +9,7 @@
 -- returns: 1 counted, 0 not the first, -1 the shard is not open
 -- A job that is done asks for no request any more.
 if wrote_record or outcome == 'skipped' then
-  give_back(request_key(job))
+  refund(request_key(job))
   redis.call('DEL', request_key(job))
 end
 local began = redis.call('HGET', lease_key(job), 'token') == token and redis.call('HGET', lease_key(job), 'calling')
@@ -166,7 +166,7 @@ if first == 1 and is_of_record then
   local before = redis.call('HMGET', key, 'c:' .. index, 'd:' .. index)
   if record_attempts > tonumber(before[1] or 0) then redis.call('HSET', key, 'c:' .. index, record_attempts) end
   -- The one call whose answer was lost is the one that this record is of: what it may have cost is known now.
-  if record_doubts == 0 and before[2] == '1' then give_back(lost_key(job)) end
+  if record_doubts == 0 and before[2] == '1' then refund(lost_key(job)) end
 end
 -- What it cost comes first: whatever somebody has made of what follows, it is counted.
 if pays then

@@ -30,7 +30,7 @@ for _, job in ipairs(in_s3.doubts) do redis.call('SADD', doubts_key(run), job) e
 for reason, entry in pairs(in_s3.suspension) do redis.call('HSET', run_suspension_key(run), reason, entry) end
 for shard, fields in pairs(in_s3.shards) do
   for name, value in pairs(fields) do redis.call('HSET', shard_key(run, shard), name, value) end
-  redis.call('ZADD', open_key(run), 0, shard) -- hungry
+  redis.call('ZADD', open_key(run), 0, shard) -- marked for enqueue
 end
 for job, fields in pairs(in_s3.lost) do
   if redis.call('EXISTS', lost_key(job)) == 0 then

@@ -6,7 +6,7 @@ local why = barred(worker, run, shard, index, job, token, variant)
 -- knows of its other threads, and this.
 if why then
   -- The list stays as it is: where this worker holds the job, another thread of it does.
-  if why == 'suspended' or why == 'heartbeat' or why == 'holder' then hunger(run, shard) end
+  if why == 'suspended' or why == 'heartbeat' or why == 'holder' then mark_for_enqueue(run, shard) end
   -- A probe that is no job any more makes way for the next.
   local is_over = why == 'run' or why == 'closed' or why == 'done' or why == 'braked'
   if is_over and redis.call('GET', probe_key) == job then redis.call('DEL', probe_key) end

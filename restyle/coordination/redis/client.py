@@ -20,14 +20,14 @@ from restyle.coordination.redis.durability import Proof
 from restyle.coordination.redis.errors import LOGIN, code_of, drops, meaning
 from restyle.coordination.redis.scripts import TAKEN_WHEN_FULL, Argument, Scalar, signatures, texts
 from restyle.coordination.redis.spells import Spells
-from restyle.coordination.repair import mend
+from restyle.coordination.repair import repair
 from restyle.errors import ConfigurationError, StateUnavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Times that Redis is mended for one question: somebody may be at it all the while.
-_MENDED = 3
+#: Times that Redis is repaired for one command: somebody may be at it all the while.
+_REPAIRS = 3
 
 
 class State:
@@ -62,7 +62,7 @@ class State:
             RunUnreadable: what Redis has of a run is none of ours.
         """
         values = self._signatures[script].values(arguments)
-        return self._mended(lambda: self._run(script, values), values)
+        return self._with_repair(lambda: self._run(script, values), values)
 
     def _run(self, script: str, values: list[Scalar]) -> Any:
         with self.translated():
@@ -76,20 +76,20 @@ class State:
             if str(arg).startswith(self.namespace):
                 yield from str(arg).removeprefix(self.namespace).split(":")
 
-    def _mended(self, ask: Callable[[], R], args: Iterable[str | float]) -> R:
+    def _with_repair(self, ask: Callable[[], R], args: Iterable[str | float]) -> R:
         """Asks again where somebody has put into Redis what a script fails by (restyle/coordination/repair.py)."""
-        for turn in range(_MENDED):
+        for turn in range(_REPAIRS):
             try:
                 return ask()
             except redis.ResponseError:
                 args = tuple(args)  # what they are made of is looked at here alone
-                # Where nothing is wrong, it may have been mended for somebody else, or written over, in between.
-                if not mend(self, args) and turn > 0:
+                # Where nothing is wrong, it may have been repaired for somebody else, or written over, in between.
+                if not repair(self, args) and turn > 0:
                     raise
         try:
             return ask()
         except redis.ResponseError as error:
-            if not mend(self, args):
+            if not repair(self, args):
                 raise
             raise StateUnavailable("somebody writes to Redis, again and again, what is none of restyle's") from error
 
@@ -104,7 +104,7 @@ class State:
         if proof is None:
             return self.run(script, **arguments), True
         values = self._signatures[script].values(arguments)
-        return self._mended(lambda: self._run_durably(proof, script, values), values)
+        return self._with_repair(lambda: self._run_durably(proof, script, values), values)
 
     def _run_durably(self, proof: Proof, script: str, values: list[Scalar]) -> tuple[Any, bool | None]:
         known = self._scripts[script]
@@ -126,7 +126,7 @@ class State:
 
     def ask(self, command: str, *args: str | float) -> Any:
         """One plain command; for reading, or where a single command is the whole change."""
-        return self._mended(lambda: self._ask(command, *args), self._parts(args))
+        return self._with_repair(lambda: self._ask(command, *args), self._parts(args))
 
     def _ask(self, command: str, *args: str | float) -> Any:
         with self.translated():
@@ -145,7 +145,7 @@ class State:
     def ask_all(self, *commands: tuple[str | float, ...]) -> list[Any]:
         """Several plain commands in one round trip: all of them, or none."""
         parts = self._parts(arg for _, *args in commands for arg in args)
-        return self._mended(lambda: self._ask_all(*commands), parts)
+        return self._with_repair(lambda: self._ask_all(*commands), parts)
 
     def _ask_all(self, *commands: tuple[str | float, ...]) -> list[Any]:
         with self.translated(), self.redis.pipeline() as pipeline:

@@ -25,8 +25,8 @@ _SCALARS = (str, int, float)
 #: that what has begun ends, and what it held is released. What begins anything is refused (docs/decisions/0025).
 TAKEN_WHEN_FULL = frozenset({
     "agree", "agree_fleet", "bury", "call_failed", "close_shard", "dispatch", "drop", "end", "fetch_end",
-    "fleet_turn", "fleet_turn_over", "free", "heartbeat", "hold", "leave", "leave_plan", "let_go", "loosen", "recount",
-    "report", "resume", "settle", "spent", "spool", "submitted", "suspend", "unhold", "unpark", "unreadable",
+    "fleet_turn", "fleet_turn_over", "free", "heartbeat", "hold", "leave", "leave_plan", "loosen", "recount", "release",
+    "report", "resolve_doubts", "resume", "spent", "spool", "submitted", "suspend", "unhold", "unpark", "unreadable",
 })  # fmt: skip
 #: A script is judged by its first write, and one that has written is not broken off. This writes nothing, and is never
 #: refused for want of memory.

@@ -132,6 +132,6 @@ def spooled(state: State) -> list[tuple[str, str]]:
     return [(mark.run_id, mark.worker) for mark in marks(state)]
 
 
-def let_go(mark: Mark, state: State) -> bool:
+def release(mark: Mark, state: State) -> bool:
     """The answer lies there no more: the job need not wait for it. False where the mark is another one by now."""
     return bool(state.run("unspool", job=mark.job_id, worker=mark.worker))

@@ -129,5 +129,5 @@ class Safekeeping:
         if not self._is_marked:
             lost = ApiTimeout(f"its answer lies on the disk of {self._tools.fleet.worker}", in_doubt=True)
             with suppress(StateUnavailable):  # then the dispatcher frees the job of a dead worker, which says the same
-                self._tools.fleet.answered(self._work.message, self._work.token, self._claim, lost)
+                self._tools.fleet.call_failed(self._work.message, self._work.token, self._claim, lost)
         raise Dropped("stopping")

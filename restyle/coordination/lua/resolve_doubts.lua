@@ -8,5 +8,5 @@ local doubts = tonumber(redis.call('HGET', key, 'd:' .. index) or 0)
 if is_queued and doubts > 0 then redis.call('HINCRBY', key, 'c:' .. index, -doubts) end
 redis.call('HDEL', key, 'd:' .. index)
 redis.call('SREM', doubts_key(run), job)
-give_back(lost_key(job))
+refund(lost_key(job))
 return 1
