@@ -1,1 +1,1 @@
-"""The doors people come in by: the command line, the sandbox, the embedded stack."""
+"""What a person starts: the command line, the dashboard, the sandbox, the embedded stack."""

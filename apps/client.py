@@ -19,7 +19,7 @@ from apps.session import Session, is_embedded, session
 from config.connections import who
 from config.reading import load_settings
 from producers.planning.clashes import find_clashes
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write_shards
 from producers.runs.outcomes import Row
@@ -60,7 +60,7 @@ class Client:
 
     # -- what begins ---------------------------------------------------------------------------------------
 
-    def plan(self, request: PlanRequest) -> Draft:
+    def plan(self, request: PlanRequest) -> Plan:
         """Judges, counts and prices a manifest; spends and writes nothing.
 
         Raises:
@@ -68,7 +68,7 @@ class Client:
         """
         _check(request)
         here = self._here
-        return draft(request, here.settings, workspace=here.workspace, store=here.store)
+        return make_plan(request, here.settings, workspace=here.workspace, store=here.store)
 
     def submit(self, request: PlanRequest, *, yes: bool = False) -> Run:
         """Hands a manifest to the fleet.

@@ -1,4 +1,4 @@
-"""What a command works with: settings, the embedded stack where none is configured, and the doors to S3 and Redis."""
+"""What a command works with: settings, the embedded stack where none is configured, connections to S3 and Redis."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def confirm_take_over(here: Session) -> None:
 
 
 def connect(settings: Settings, store: Store, stack: local.Stack, *, embedded: bool, run_id: str = "") -> Session:
-    """The doors of complete settings, Redis checked."""
+    """The connections of complete settings, Redis checked."""
     state = open_state(settings, settings.account or "")
     try:
         state.log_in()

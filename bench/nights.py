@@ -106,14 +106,14 @@ def remember(size: int, env: dict[str, str]) -> None:
     from config.connections import open_store
     from config.reading import load_settings
     from producers.planning.compare.changes import wanted_jobs
-    from producers.planning.plan import draft
+    from producers.planning.plan import make_plan
     from producers.planning.request import PlanRequest
     from producers.runs.snapshot import write_run
     from restyle.models import Job, Outcome, RunStatus, digest, utc_now
 
     settings = load_settings()
     store, workspace = open_store(settings), settings.effective_workspace
-    plan = draft(
+    plan = make_plan(
         PlanRequest("s3://bench/in/", prompt=PROMPT), settings, workspace=workspace, store=store, run_id=BEFORE
     )
     asked = (wanted.request for wanted in wanted_jobs(plan))

@@ -83,7 +83,7 @@ class Settings(OutputSettings):
     api_url: str = SEGMIND_URL
     """Where calls go."""
     api: Literal["v1", "v2"] = "v1"
-    """The API's door: v1 waits for each picture in one call; v2 submits to the API's queue, and never pays twice."""
+    """The API's mode: v1 waits for each picture in one call; v2 submits to the API's queue, and never pays twice."""
     history_url: str | None = None
     """Where v2 looks up submits whose answers were lost; off: nowhere. Default: the API's own."""
     api_key: SecretStr | None = None
@@ -343,11 +343,11 @@ class Settings(OutputSettings):
 
     @property
     def account(self) -> str | None:
-        """What stands for the API account in Redis, whichever door is used; None without a key."""
+        """What stands for the API account in Redis, whichever mode is used; None without a key."""
         return account_id(self.door_url("v1"), self.api_key.get_secret_value()) if self.api_key else None
 
     def door_url(self, version: Literal["v1", "v2"]) -> str:
-        """The address of a door: `api_url` with this version, where it is of the API's own form."""
+        """The address of a mode: `api_url` with this version, where it is of the API's own form."""
         return re.sub(r"^(https?://[^/]+)/v[12]/", rf"\1/{version}/", self.api_url)
 
     @property

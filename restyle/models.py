@@ -180,7 +180,7 @@ class RunOptions(Value):
     preparation: Preparation = Preparation()
     inputs: InputRules = InputRules()
     model: str = "sdxl-img2img"
-    """The model's slug, the same for the v1 and v2 doors of the API."""
+    """The model's slug, the same for both modes of the API."""
     overwrite: bool = False
     new_seed: bool = False
     keep_replaced: bool = True

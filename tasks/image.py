@@ -86,13 +86,13 @@ def _work(resources: Resources, message: Message) -> None:
     if tools.rotation.out:
         # Read before this worker stood aside: another one's.
         patiently(tools.stopping, tools.fleet.release, message, token)
-        raise Dropped("out of rotation", settled=True)
+        raise Dropped("out of rotation", is_released=True)
     patiently(tools.stopping, tools.fleet.take, message, token)
     try:
         ended = _attempts(message, token, resources)
         patiently(tools.stopping, resources.progress.report, tools.fleet, message, token, ended)
     except Dropped as why:
-        if not why.settled:
+        if not why.is_released:
             patiently(tools.stopping, tools.fleet.release, message, token)
         raise
     finally:
@@ -137,7 +137,7 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
                 return failed(code, error.message, http_status=getattr(error, "http_status", None))
             case Release(restore_attempts):
                 patiently(tools.stopping, tools.fleet.release, message, token, restore_attempts=restore_attempts)
-                raise Dropped(error.code, settled=True)
+                raise Dropped(error.code, is_released=True)
             case Retry(after):
                 metrics.RETRIES.labels(error.code).inc()
                 back_off(after, tools)

@@ -35,7 +35,7 @@ class Plans:
         """
         planned = self._planned(message.run_id, message.shard)
         if not 0 <= message.index < len(planned) or planned[message.index] != _digest(message.job):
-            raise Dropped("not as planned", settled=True)  # nothing is fed again for it
+            raise Dropped("not as planned", is_released=True)  # nothing is fed again for it
 
     def _planned(self, run_id: str, shard: int) -> list[bytes]:
         with self._lock:  # so that a shard's first messages read it once between them
@@ -43,7 +43,7 @@ class Plans:
                 try:
                     lines = read_plan(self._store, self._workspace, run_id, shard)
                 except InputNotFound:
-                    raise Dropped("no such plan", settled=True) from None
+                    raise Dropped("no such plan", is_released=True) from None
                 self._shards[run_id, shard] = [_digest(Job.model_validate_json(line)) for line in lines]
                 if len(self._shards) > _REMEMBERED:
                     self._shards.popitem(last=False)

@@ -167,7 +167,7 @@ def open_resources(settings: Settings) -> Resources:
 
 
 def open_queue(settings: Settings, api_key: str) -> SegmindQueue:
-    """The API's door v2."""
+    """The API's mode v2."""
     return SegmindQueue(
         settings.door_url("v2"), api_key, history_url=settings.effective_history_url, timeout=settings.api_timeout,
         connections=settings.concurrency, direct=bool(settings.local_sandbox),
@@ -175,7 +175,7 @@ def open_queue(settings: Settings, api_key: str) -> SegmindQueue:
 
 
 def open_door(settings: Settings, api_key: str, fleet: Fleet, store: Store, stopping: threading.Event) -> Door:
-    """The door of the API that these settings choose."""
+    """The mode of the API that these settings choose."""
     patience = Patience(
         settings.api_timeout, settings.poll_seconds, settings.history_seconds, settings.leave_seconds
     )  # fmt: skip

@@ -96,7 +96,7 @@ class Reconciler(threading.Thread):
                 try:
                     self.look()
                 except Exception:
-                    if not self._over.is_set():  # else the doors were closed behind it
+                    if not self._over.is_set():  # else the connections were closed meanwhile
                         raise
             self._over.wait(max(0.0, began + pause - time.monotonic()))
 

@@ -9,7 +9,7 @@ from apps.terminal.console import credits_text, say, talk
 from config.settings import Settings
 from producers.planning.compare.changes import PAID, Change
 from producers.planning.compare.diff import Diff, compare, with_diff
-from producers.planning.plan import Draft
+from producers.planning.plan import Plan
 
 _TOLD = {
     Change.NEW: "new",
@@ -21,8 +21,8 @@ _TOLD = {
 }
 
 
-def compared(plan: Draft, here: Session) -> tuple[Draft, Diff]:
-    """The draft with its exact estimate, and how its jobs are sorted."""
+def compared(plan: Plan, here: Session) -> tuple[Plan, Diff]:
+    """The plan with its exact estimate, and how its jobs are sorted."""
     with talk.status("Comparing with what is done…"):
         diff = compare(plan, store=here.store, workspace=here.workspace, settings=here.settings)
     return with_diff(plan, diff, here.settings), diff

@@ -12,7 +12,7 @@ import typer
 from apps.cli import follow, options
 from apps.cli.dashboard import beside
 from apps.cli.manifests import begin
-from apps.cli.planning import open_draft
+from apps.cli.planning import open_plan
 from apps.cli.reports import open_report
 from apps.session import session
 from apps.terminal.console import say
@@ -39,7 +39,7 @@ def demo(
         str(examples / "catalog.csv"), variants=str(examples / "variants.json"), overwrite=True
     )
     with session(settings, worker=True) as here, beside(settings, is_shown=dashboard) as page:
-        plan = open_draft(request, settings, here)
+        plan = open_plan(request, settings, here)
         run = begin(request, plan, here, yes=True, new=False, detach=False)
         code = follow.to_the_end(run, here, as_json=False)
         if open_page:

@@ -98,7 +98,7 @@ def follow(run: Run, here: Session) -> Snapshot:
                 break
             minder.look(now)
         if not now.ended:
-            settle(run, here)
+            wait_for_calls(run, here)
             now = here.snapshot(run)
             show(now)
     return now
@@ -138,7 +138,7 @@ def needs_person(now: Snapshot, run: Run, here: Session, begun: float) -> bool:
     return True
 
 
-def settle(run: Run, here: Session) -> None:
+def wait_for_calls(run: Run, here: Session) -> None:
     """Waits for the run's calls in flight to end and be stored."""
     deadline = time.monotonic() + here.settings.api_timeout + 10
     while held(run, here) and time.monotonic() < deadline:
@@ -172,7 +172,7 @@ def interrupted(run: Run, here: Session, stop: KeyboardInterrupt, *, as_json: bo
             f"\nStopping: {jobs} jobs in hand end first. Ctrl-C again leaves at once." if jobs else "\nStopping.",
             "bold",
         )
-        settle(run, here)
+        wait_for_calls(run, here)
         now = here.snapshot(run)
         say(f"{now.succeeded + now.skipped:,} of {now.planned:,} jobs are done and stay done.")
         if as_json:

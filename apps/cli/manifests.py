@@ -13,8 +13,8 @@ from apps.cli.planning import (
     continued,
     looked_into,
     looked_into_alone,
-    open_draft,
-    show_draft,
+    open_plan,
+    show_plan,
     spend_or_stop,
     write_plan,
 )
@@ -23,7 +23,7 @@ from apps.terminal.console import print_json, say
 from apps.terminal.exits import WRONG_INPUT
 from config.settings import Settings
 from producers.manifest import ReadOptions
-from producers.planning.plan import Draft
+from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
 from restyle.errors import ConfigurationError
 from restyle.models import Run
@@ -115,7 +115,7 @@ def run(
         read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template, namespace=namespace),
         then_ask=then_ask, max_duration=max_duration, priority=priority, name=name, labels=labels,
     )  # fmt: skip
-    plan = open_draft(request, settings)
+    plan = open_plan(request, settings)
     with session(settings, worker=True, detach=detach) as here, beside(settings, is_shown=dashboard) as page:
         run = begin(request, plan, here, yes=yes, new=new, detach=detach)
         if detach:
@@ -126,15 +126,15 @@ def run(
     sys.exit(code)
 
 
-def begin(request: PlanRequest, plan: Draft | None, here: Session, *, yes: bool, new: bool, detach: bool) -> Run:
+def begin(request: PlanRequest, plan: Plan | None, here: Session, *, yes: bool, new: bool, detach: bool) -> Run:
     """The unfinished run of the same plan, or a new one: plans, asks, writes and submits."""
     others = follow.hold_leftovers(here)
-    plan = plan or open_draft(request, here.settings, here)
+    plan = plan or open_plan(request, here.settings, here)
     assert plan is not None
     run = None if new else continued(plan, here)
     if run is None:
         plan, clashes = looked_into(plan, here)
-        show_draft(plan, here.settings)
+        show_plan(plan, here.settings)
         spend_or_stop(plan, here.settings, yes=yes, clashes=clashes)
         with here.driving.planning():
             # Another command of this folder may have begun it, while this one drafted or its person thought.
@@ -197,10 +197,10 @@ def plan(
         read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template, namespace=namespace),
         check_inputs=check_inputs,
     )  # fmt: skip
-    made, changes = open_draft(request, settings), None
+    made, changes = open_plan(request, settings), None
     if made is None or diff:
         with session(settings) as here:
-            made = made or open_draft(request, here.settings, here)
+            made = made or open_plan(request, here.settings, here)
             assert made is not None
             made, _ = looked_into(made, here)
             if diff:
@@ -210,14 +210,14 @@ def plan(
     if as_json:
         print_json(plan_object(made, settings) | ({"diff": changes.as_json()} if changes else {}))
     else:
-        show_draft(made, settings)
+        show_plan(made, settings)
         if changes:
             show_diff(changes, settings)
         say("Nothing was spent, uploaded or queued.", "dim")
 
 
-def plan_object(plan: Draft, settings: Settings) -> dict[str, object]:
-    """A draft as `plan --json` prints it."""
+def plan_object(plan: Plan, settings: Settings) -> dict[str, object]:
+    """A plan as `plan --json` prints it."""
     estimate = plan.estimate
     return {
         "entries": plan.entries,

@@ -1,4 +1,4 @@
-"""What run, plan and submit share: the draft, its words, the question before spending, the unfinished run."""
+"""What run, plan and submit share: the plan, its words, the question before spending, the unfinished run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apps.terminal.console import credits_text, say, span_text, talk
 from config.connections import open_store, who
 from config.settings import Settings
 from producers.planning.clashes import Clashes, find_clashes
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.probing import probe
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write_shards
@@ -33,7 +33,7 @@ def needs_store(request: PlanRequest) -> bool:
     return any((source or "").startswith("s3://") for source in sources)
 
 
-def open_draft(request: PlanRequest, settings: Settings, here: Session | None = None) -> Draft | None:
+def open_plan(request: PlanRequest, settings: Settings, here: Session | None = None) -> Plan | None:
     """Pass 1 over the manifest; None where it needs S3 and no session is open yet.
 
     A local manifest is judged before anything is started, so that a wrong one costs nothing, not even a second.
@@ -43,21 +43,21 @@ def open_draft(request: PlanRequest, settings: Settings, here: Session | None = 
     if here is None and request.check_inputs:
         return _with_s3(request, settings)
     workspace = here.workspace if here else _workspace(settings)
-    return draft(request, settings, workspace=workspace, store=here.store if here else None, stdin=sys.stdin.buffer)
+    return make_plan(request, settings, workspace=workspace, store=here.store if here else None, stdin=sys.stdin.buffer)
 
 
-def _with_s3(request: PlanRequest, settings: Settings) -> Draft:
-    """The draft of a local manifest whose inputs are looked at, wherever they lie."""
+def _with_s3(request: PlanRequest, settings: Settings) -> Plan:
+    """The plan of a local manifest whose inputs are looked at, wherever they lie."""
     with local.s3(settings, say=say) as complete:
         store = open_store(complete or settings)
         try:
-            return draft(request, settings, workspace=_workspace(settings), store=store, stdin=sys.stdin.buffer)
+            return make_plan(request, settings, workspace=_workspace(settings), store=store, stdin=sys.stdin.buffer)
         finally:
             store.close()
 
 
-def looked_into(plan: Draft, here: Session) -> tuple[Draft, Clashes]:
-    """The draft with what is to be said of the places that it would write to, and what would be replaced there.
+def looked_into(plan: Plan, here: Session) -> tuple[Plan, Clashes]:
+    """The plan with what is to be said of the places that it would write to, and what would be replaced there.
 
     Raises:
         ManifestError, ConfigurationError: outputs cannot be written where they are to go.
@@ -71,7 +71,7 @@ def looked_into(plan: Draft, here: Session) -> tuple[Draft, Clashes]:
     return replace(plan, warnings=[*plan.warnings, *warnings, *clashes.sentences()]), clashes
 
 
-def looked_into_alone(plan: Draft, settings: Settings) -> Draft:
+def looked_into_alone(plan: Plan, settings: Settings) -> Plan:
     """The same for `restyle plan`: of the embedded stack no more is started than S3, and only where it was used before.
 
     Raises:
@@ -98,7 +98,7 @@ def _workspace(settings: Settings) -> Workspace:
     return EMBEDDED_WORKSPACE.sandbox if settings.sandbox else EMBEDDED_WORKSPACE
 
 
-def show_draft(plan: Draft, settings: Settings) -> None:
+def show_plan(plan: Plan, settings: Settings) -> None:
     """The plan in words, on stderr."""
     estimate = plan.estimate
     table = Table.grid(padding=(0, 2))
@@ -149,7 +149,7 @@ def _compared(trial: Trial) -> str:
     return f"{prompts}{axes}: {len(trial.columns):,} columns{seeds}, of {trial.catalog:,} entries in all"
 
 
-def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool, clashes: Clashes | None = None) -> None:
+def spend_or_stop(plan: Plan, settings: Settings, *, yes: bool, clashes: Clashes | None = None) -> None:
     """Asks once on a terminal; elsewhere a large estimate needs --yes or --budget, replacing others' pictures --yes.
 
     Raises:
@@ -184,7 +184,7 @@ def spend_or_stop(plan: Draft, settings: Settings, *, yes: bool, clashes: Clashe
         )
 
 
-def continued(plan: Draft, here: Session) -> Run | None:
+def continued(plan: Plan, here: Session) -> Run | None:
     """The unfinished run of the same plan, where there is one: resumed, unless another command follows it already."""
     for run in here.control.unfinished():
         if run.plan_digest != plan.plan_digest:
@@ -203,7 +203,7 @@ def continued(plan: Draft, here: Session) -> Run | None:
     return None
 
 
-def write_plan(plan: Draft, here: Session) -> Run:
+def write_plan(plan: Plan, here: Session) -> Run:
     """Pass 2: uploads and shards. The run exists once it is submitted, where no other unfinished run has its jobs."""
     with talk.status("Writing the plan…"):
         run = write_shards(

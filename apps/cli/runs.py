@@ -9,14 +9,14 @@ from typing import NoReturn
 import typer
 
 from apps.cli import follow, options
-from apps.cli.planning import show_draft, spend_or_stop, write_plan
+from apps.cli.planning import show_plan, spend_or_stop, write_plan
 from apps.cli.stack_watch import Minder
 from apps.session import Session, is_embedded, session
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import WRONG_INPUT, run_code
 from apps.terminal.signals import losing_terminal, terminable
 from config.settings import Settings
-from producers.planning.retry import Slice, retry_draft
+from producers.planning.retry import Slice, plan_retry
 from restyle.coordination.advice import next_step
 from restyle.errors import ConfigurationError
 from restyle.models import ENDED
@@ -227,7 +227,7 @@ def retry(
         if old.status not in ENDED:
             say(f"Run {old.run_id} is not over yet; to go on with it: restyle resume {old.run_id}", "red")
             sys.exit(2)
-        plan = retry_draft(old, here.rows(old), chosen, here.settings, workspace=here.workspace, store=here.store)
+        plan = plan_retry(old, here.rows(old), chosen, here.settings, workspace=here.workspace, store=here.store)
         if not plan.jobs:
             for warning in plan.warnings:
                 say(f"warning: {warning}", "yellow")
@@ -235,7 +235,7 @@ def retry(
             what = "whose answer could not be read" if unreadable else f"that is {' or '.join(statuses)}"
             say(f"Run {old.run_id} has no job {what}{among}.")
             return
-        show_draft(plan, here.settings)
+        show_plan(plan, here.settings)
         spend_or_stop(plan, here.settings, yes=yes or unreadable)  # which spends nothing
         follow.name_others(follow.hold_leftovers(here), here, but="")
         with here.driving.planning():

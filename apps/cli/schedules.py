@@ -25,13 +25,13 @@ from apps.terminal.exits import NEEDS_PERSON, WRONG_INPUT
 from config.reading import config_path
 from config.schedules import Schedule
 from config.settings import Settings
-from producers.planning.plan import draft
+from producers.planning.plan import make_plan
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.snapshot import Snapshot
 from producers.scheduling.beat import Beat
 from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import fire, upcoming
-from restyle.coordination.firings import Ending, Firings, Settled
+from restyle.coordination.firings import Ending, FiringEnd, Firings
 from restyle.errors import ConfigurationError, RestyleError
 from restyle.keys import schedule_of
 
@@ -119,20 +119,20 @@ def schedules(context: typer.Context, as_json: options.Json = False, sandbox: op
         last = Firings(here.state).last()
         nights = last_nights(here, [schedule.name for schedule in settings.schedule])
         rows = [
-            (schedule, last.get(schedule.name) or Fired(here.store, here.workspace).settled(schedule.name))
+            (schedule, last.get(schedule.name) or Fired(here.store, here.workspace).end_of(schedule.name))
             for schedule in settings.schedule
         ]
         waiting = Firings(here.state).waiting()
     now = datetime.now(UTC)
     if as_json:
-        objects = [_object(schedule, settled, now, nights[schedule.name]) for schedule, settled in rows]
+        objects = [_object(schedule, end, now, nights[schedule.name]) for schedule, end in rows]
         print_json({"schedules": objects, "waiting": waiting})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("schedule", "cron", "time zone", "next", "last", "how"):
         table.add_column(title, no_wrap=title != "how", overflow="fold")
-    for schedule, settled in rows:
-        table.add_row(schedule.name, schedule.cron, schedule.time_zone, _local(schedule, now), *_last_firing(settled))
+    for schedule, end in rows:
+        table.add_row(schedule.name, schedule.cron, schedule.time_zone, _local(schedule, now), *_last_firing(end))
     out.print(table)
     for schedule, _ in rows:
         _show_nights(schedule, nights[schedule.name])
@@ -175,19 +175,17 @@ def _local(schedule: Schedule, now: datetime) -> str:
     return f"{next(upcoming(schedule, now)).astimezone(schedule.zone):%Y-%m-%d %H:%M %z}"
 
 
-def _last_firing(settled: Settled | None) -> tuple[str, str]:
-    if settled is None:
+def _last_firing(end: FiringEnd | None) -> tuple[str, str]:
+    if end is None:
         return "", ""
-    return settled.run_id, settled.ending.value.replace("_", " ") + (f": {settled.detail}" if settled.detail else "")
+    return end.run_id, end.ending.value.replace("_", " ") + (f": {end.detail}" if end.detail else "")
 
 
-def _object(
-    schedule: Schedule, settled: Settled | None, now: datetime, nights: Sequence[Snapshot]
-) -> dict[str, object]:
+def _object(schedule: Schedule, end: FiringEnd | None, now: datetime, nights: Sequence[Snapshot]) -> dict[str, object]:
     return {
         **schedule.model_dump(mode="json", by_alias=True, exclude={"notify"}),
         "next": [f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in islice(upcoming(schedule, now), 3)],
-        "last": settled.model_dump(mode="json") if settled else None,
+        "last": end.model_dump(mode="json") if end else None,
         "nights": [_night(night) for night in nights],
     }
 
@@ -205,11 +203,11 @@ def run_now(
     with_more = options.labels_from([*own, *(labels or ())])
     with session(settings, worker=True) as here:
         firing = Beat(here.settings, Firings(here.state), here.store, here.workspace).fire_now(name, with_more)
-        settled = settle(firing.run_id, name, here)
-        if settled is None or settled.ending is not Ending.STARTED:
-            reason = f"{settled.ending.value.replace('_', ' ')}: {settled.detail}" if settled else "it waits"
+        end = wait_until_closed(firing.run_id, name, here)
+        if end is None or end.ending is not Ending.STARTED:
+            reason = f"{end.ending.value.replace('_', ' ')}: {end.detail}" if end else "it waits"
             say(f"{firing.run_id} did not start; {reason}", "yellow")
-            sys.exit(_code(settled))
+            sys.exit(_code(end))
         run = here.read(firing.run_id)
         if not here.embedded:
             follow.print_submitted(run, here, as_json=as_json)
@@ -218,14 +216,14 @@ def run_now(
     sys.exit(code)
 
 
-def _code(settled: Settled | None) -> int:
-    if settled is None or settled.ending is Ending.SKIPPED:
+def _code(end: FiringEnd | None) -> int:
+    if end is None or end.ending is Ending.SKIPPED:
         return 0
-    return WRONG_INPUT if settled.ending is Ending.NOT_STARTED else NEEDS_PERSON
+    return WRONG_INPUT if end.ending is Ending.NOT_STARTED else NEEDS_PERSON
 
 
-def settle(run_id: str, name: str, here: Session) -> Settled | None:
-    """Waits until a firing is settled; None where it stays in the queue, behind an earlier run or without a worker."""
+def wait_until_closed(run_id: str, name: str, here: Session) -> FiringEnd | None:
+    """Waits until a firing is closed; None where it stays in the queue, behind an earlier run or without a worker."""
     firings, lonely_from = Firings(here.state), time.monotonic() + LONELY
     while firings.is_waiting(run_id):
         if time.monotonic() > lonely_from:
@@ -237,8 +235,8 @@ def settle(run_id: str, name: str, here: Session) -> Settled | None:
             lonely_from = float("inf")
             say("It is being planned…", "dim")
         time.sleep(0.1)
-    settled = firings.last().get(name)
-    return settled if settled and settled.run_id == run_id else None
+    end = firings.last().get(name)
+    return end if end and end.run_id == run_id else None
 
 
 def check(sandbox: options.Sandbox = False) -> None:
@@ -252,7 +250,7 @@ def check(sandbox: options.Sandbox = False) -> None:
             times = [f"{moment.astimezone(schedule.zone):%a %Y-%m-%d %H:%M %z}" for moment in _next(schedule)]
             out.print(f"  next: {' · '.join(times)}", markup=False)
             try:
-                plan = draft(firing.request, here.settings, workspace=here.workspace, store=here.store)
+                plan = make_plan(firing.request, here.settings, workspace=here.workspace, store=here.store)
             except RestyleError as error:
                 wrong += 1
                 out.print(f"  {error.message}", style="red", markup=False)

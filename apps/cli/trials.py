@@ -9,7 +9,7 @@ import typer
 from apps.cli import follow, options
 from apps.cli.dashboard import beside
 from apps.cli.manifests import begin
-from apps.cli.planning import open_draft
+from apps.cli.planning import open_plan
 from apps.cli.reports import open_report
 from apps.session import Session, require_key, session
 from apps.terminal.console import say
@@ -86,7 +86,7 @@ def try_out(
         max_duration=max_duration, priority="high", name=name, labels=labels,
         trial=TrialRequest(tuple(prompt), prompts, tuple(axis), entries, seeds),
     )  # fmt: skip
-    plan = open_draft(request, settings)
+    plan = open_plan(request, settings)
     with session(settings, worker=True, detach=detach) as here, beside(settings, is_shown=dashboard) as page:
         run = begin(request, plan, here, yes=yes, new=new, detach=detach)
         if detach:

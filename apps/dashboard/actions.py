@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from apps.views.overview import Moment, Row, Side
-from producers.planning.retry import Slice, retry_draft
+from producers.planning.retry import Slice, plan_retry
 from producers.planning.shards import write_shards
 from producers.runs.control import Control
 from restyle.errors import ConfigurationError
@@ -135,7 +135,7 @@ def _control(side: Side, by: str) -> Control:
 def _retry(side: Side, row: Row, control: Control) -> str:
     """A new run of the failed jobs, unless an unfinished one has any of them already."""
     here, old = side.session, row.run
-    plan = retry_draft(
+    plan = plan_retry(
         old, here.rows(old), Slice(frozenset({"failed"})), here.settings, workspace=here.workspace, store=here.store
     )  # fmt: skip
     if not plan.jobs:

@@ -51,7 +51,7 @@ class Live:
         self.stopping = False
 
     def open(self) -> None:
-        """Opens the doors; starts the embedded servers where none are configured and none are up.
+        """Opens the connections; starts the embedded servers where none are configured and none are up.
 
         Raises:
             ConfigurationError: a part is neither configured nor can be started.
@@ -67,7 +67,7 @@ class Live:
             side.rows(side.ids[:FIRST_ROWS], moment)
 
     def close(self) -> None:
-        """Closes the doors, and ends the servers that were started here and are used by nobody else."""
+        """Closes the connections, and ends the servers that were started here and are used by nobody else."""
         self.stopping = True
         self._close_ups.clear()
         for side in self.sides:

@@ -10,7 +10,7 @@ from apps.views.overview import Side
 from config.schedules import Schedule
 from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import upcoming
-from restyle.coordination.firings import Firings, Settled
+from restyle.coordination.firings import FiringEnd, Firings
 from restyle.errors import RestyleError, StateUnavailable
 
 #: How long after a beat's last look nobody counts as looking.
@@ -18,7 +18,7 @@ UNATTENDED = timedelta(minutes=2)
 
 
 #: The last firing of each schedule, when a beat last looked, and the runs that wait to be planned.
-Ledger = tuple[dict[str, Settled], dict[str, datetime], list[str]]
+Ledger = tuple[dict[str, FiringEnd], dict[str, datetime], list[str]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Line:
     schedule: Schedule
     #: In the schedule's own time zone; None where it never comes again.
     next: datetime | None
-    last: Settled | None
+    last: FiringEnd | None
     #: Firings that are not planned yet, by run id.
     waiting: tuple[str, ...]
     #: When a beat last looked whether it is due; None where none ever did.
@@ -48,7 +48,7 @@ class Timetable:
 
     def __init__(self, schedules: Sequence[Schedule]) -> None:
         self.schedules = schedules
-        self._settled: dict[str, Settled | None] = {}
+        self._settled: dict[str, FiringEnd | None] = {}
         self._ledger: Ledger = ({}, {}, [])
 
     def look(self, sides: Sequence[Side]) -> list[Line]:
@@ -74,11 +74,11 @@ class Timetable:
             for schedule in self.schedules
         ]  # fmt: skip
 
-    def _remembered(self, name: str, sides: Sequence[Side]) -> Settled | None:
+    def _remembered(self, name: str, sides: Sequence[Side]) -> FiringEnd | None:
         """How the last firing ended where Redis has lost it, asked of S3 once."""
         for side in sides[:1] if name not in self._settled else ():
             try:
-                self._settled[name] = Fired(side.session.store, side.session.workspace).settled(name)
+                self._settled[name] = Fired(side.session.store, side.session.workspace).end_of(name)
             except RestyleError:
                 return None
         return self._settled.get(name)
@@ -86,7 +86,7 @@ class Timetable:
 
 def _read(ledgers: Sequence[Firings]) -> Ledger:
     """What the fleet and the sandbox's fleet know together."""
-    last: dict[str, Settled] = {}
+    last: dict[str, FiringEnd] = {}
     looked: dict[str, datetime] = {}
     waiting: list[str] = []
     for ledger in ledgers:

@@ -383,7 +383,7 @@ class Feeder:
         return self.workspace.job_id(job["id"], job["variant"])
 
     def _send(self, task: str, kwargs: dict[str, Any]) -> None:
-        """Queues a task about a whole run: by the door that jobs take, with its time limits and its words."""
+        """Queues a task about a whole run: by the connection that jobs take, with its time limits and its errors."""
         self.progress.state.ask("LPUSH", self.progress.state.key(RUNS), self._envelope(RUNS, task).fill(kwargs))
 
 

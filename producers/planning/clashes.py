@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from producers.planning.compare.lookup import AT_ONCE, made_by_us
-from producers.planning.plan import Draft
+from producers.planning.plan import Plan
 from producers.planning.resolve import Resolved
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs
@@ -95,7 +95,7 @@ class Clashes:
         return f"{len(jobs):,} of {self.looked_at:,} jobs that were looked at"
 
 
-def find_clashes(plan: Draft, *, store: Store, workspace: Workspace) -> Clashes:
+def find_clashes(plan: Plan, *, store: Store, workspace: Workspace) -> Clashes:
     """Looks at some of a plan's jobs. Writes nothing.
 
     Raises:
@@ -139,7 +139,7 @@ def _is_copy(path: str) -> bool:
 
 
 class _Looker:
-    def __init__(self, plan: Draft, store: Store, workspace: Workspace) -> None:
+    def __init__(self, plan: Plan, store: Store, workspace: Workspace) -> None:
         self._plan, self._store, self._workspace = plan, store, workspace
 
     @cached_property

@@ -28,9 +28,9 @@ def check_inputs(planner: Planner, census: Census, options: RunOptions, store: S
         for ordinal, entry in _planned(planner, census):
             waiting.append((ordinal, entry, pool.submit(partial(look, entry.image, options, store))))
             if len(waiting) > 4 * _AT_ONCE:
-                larger += _settle(*waiting.popleft(), census, max_side)
+                larger += _take_size(*waiting.popleft(), census, max_side)
         for item in waiting:
-            larger += _settle(*item, census, max_side)
+            larger += _take_size(*item, census, max_side)
     if larger:
         census.problems.warn(f"{larger:,} pictures are larger than {max_side} px and will come back smaller")
 
@@ -73,7 +73,7 @@ def _planned(planner: Planner, census: Census) -> Iterator[tuple[int, Entry]]:
         census.problems.warn(f"{on_the_web:,} pictures on the web are not looked at: workers fetch them")
 
 
-def _settle(ordinal: int, entry: Entry, seen: Future[tuple[int, int] | str], census: Census, max_side: int) -> bool:
+def _take_size(ordinal: int, entry: Entry, seen: Future[tuple[int, int] | str], census: Census, max_side: int) -> bool:
     """Notes what was seen; answers whether the picture is larger than what is sent."""
     size = seen.result()
     if isinstance(size, str):

@@ -49,7 +49,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Draft:
+class Plan:
     """A plan that is judged and counted, and not written yet."""
 
     request: PlanRequest
@@ -125,7 +125,7 @@ class Draft:
         )
 
 
-def draft(
+def make_plan(
     request: PlanRequest,
     settings: Settings,
     *,
@@ -133,7 +133,7 @@ def draft(
     store: Store | None,
     stdin: BinaryIO | None = None,
     run_id: str = "",
-) -> Draft:
+) -> Plan:
     """Judges and counts a manifest. Spends, uploads and writes nothing.
 
     Args:
@@ -211,7 +211,7 @@ def draft(
     sha256 = manifest.sha256()
     estimate = estimated(census.jobs, census.samples, census.steps, settings)
     late = census.web.warnings(census.jobs, estimate.seconds)
-    return Draft(
+    return Plan(
         request=request,
         run_id=run_id,
         plan_digest=digest([sha256, recipe, dict(resolver.defaults), frozen, choices, workspace.uri]),

@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Sequence
 from uuid import uuid4
 
-from producers.planning.plan import Draft
+from producers.planning.plan import Plan
 from restyle.errors import (
     ConfigurationError,
     InputNotFound,
@@ -28,11 +28,11 @@ _BODY = b"restyle looks whether it may write here"
 _LEAVE = "Where only the workers may write, set RESTYLE_PROBE_OUTPUTS=false"
 
 
-def probe(plan: Draft, *, store: Store, workspace: Workspace, with_workspace: bool) -> list[str]:
+def probe(plan: Plan, *, store: Store, workspace: Workspace, with_workspace: bool) -> list[str]:
     """Puts a tiny object into the workspace and into each bucket of outputs, and removes it; what is to be warned of.
 
     Args:
-        plan: the draft.
+        plan: the plan.
         store: S3.
         workspace: where the run will lie.
         with_workspace: whether to look there, too: the embedded one needs it not.

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from config.settings import Settings
-from producers.planning.plan import Draft, estimated, unknown_ids_warning
+from producers.planning.plan import Plan, estimated, unknown_ids_warning
 from producers.planning.request import PlanRequest
 from producers.planning.web import secrets_of
 from producers.runs.outcomes import Rows
@@ -71,9 +71,7 @@ class _Count:
         self.variants[job.variant] = None
 
 
-def retry_draft(
-    run: Run, rows: Rows, chosen: Slice, settings: Settings, *, workspace: Workspace, store: Store
-) -> Draft:
+def plan_retry(run: Run, rows: Rows, chosen: Slice, settings: Settings, *, workspace: Workspace, store: Store) -> Plan:
     """A plan of the jobs of an earlier run that are wanted; it may have none.
 
     Args:
@@ -104,7 +102,7 @@ def retry_draft(
     reread = (run.options.reread or run.run_id) if chosen.unreadable else ""
     uri, run_id = workspace.run(run.run_id), new_run_id(utc_now())
     ids = None if chosen.only_ids is None else sorted(chosen.only_ids)
-    return Draft(
+    return Plan(
         request=PlanRequest(uri, retry_of=run.run_id, name=run.name, labels=run.labels),
         prompt=run.prompt,
         run_id=run_id,

@@ -1,4 +1,4 @@
-"""Pass 2: a draft becomes shards in S3, local inputs go up on the way, and run.json comes last."""
+"""Pass 2: a plan becomes shards in S3, local inputs go up on the way, and run.json comes last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from producers.manifest.entry import Stand
 from producers.planning.compare.changes import mark_of
 from producers.planning.compare.unchanged import Answer, Unchanged, find_unchanged
 from producers.planning.first_pass import mark
-from producers.planning.plan import Draft
+from producers.planning.plan import Plan
 from producers.planning.resolve import Resolved
 from producers.planning.uploads import Hashes, Uploads
 from producers.planning.web import Secrets
@@ -39,7 +39,7 @@ _Planned = tuple[Job, Answer | None, Address | None]
 
 
 def write(
-    plan: Draft,
+    plan: Plan,
     *,
     workspace: Workspace,
     store: Store,
@@ -47,7 +47,7 @@ def write(
     by: str,
     progress: Callable[[int], None] | None = None,
 ) -> Run:
-    """Writes a draft to S3, run.json included; the run exists once this has returned."""
+    """Writes a plan to S3, run.json included; the run exists once this has returned."""
     run = write_shards(
         plan, workspace=workspace, store=store, shard_jobs=shard_jobs, by=by, progress=progress
     )  # fmt: skip
@@ -56,7 +56,7 @@ def write(
 
 
 def write_shards(
-    plan: Draft,
+    plan: Plan,
     *,
     workspace: Workspace,
     store: Store,
@@ -65,12 +65,12 @@ def write_shards(
     progress: Callable[[int], None] | None = None,
     unchanged: Unchanged | None = None,
 ) -> Run:
-    """Writes all of a draft to S3 but run.json; the run does not exist yet (producers/runs/admission.py).
+    """Writes all of a plan to S3 but run.json; the run does not exist yet (producers/runs/admission.py).
 
     Jobs that S3 shows to be done are written as such, and are in no shard.
 
     Args:
-        plan: the draft.
+        plan: the plan.
         workspace: where the run lies.
         store: S3.
         shard_jobs: jobs of one shard.
@@ -145,7 +145,7 @@ class _Parts:
 
 
 def _jobs(
-    plan: Draft, uploads: Uploads, unchanged: Iterator[Answer], address_of: Callable[[Job], Address | None]
+    plan: Plan, uploads: Uploads, unchanged: Iterator[Answer], address_of: Callable[[Job], Address | None]
 ) -> Iterator[_Planned]:
     """The jobs in their order, each with its input in S3, or with the address on the web where that lies.
 
@@ -187,7 +187,7 @@ def _jobs(
         raise ManifestError([Problem(plan.manifest.uri, 0, "", "was changed while it was read; plan again")])
 
 
-def _address_of(plan: Draft, store: Store, workspace: Workspace, job: Job) -> Address | None:
+def _address_of(plan: Plan, store: Store, workspace: Workspace, job: Job) -> Address | None:
     """The whole address of an earlier run's job; None where its input lies in S3, or is fetched and the address lost.
 
     Raises:
@@ -215,7 +215,7 @@ def _job(item: Resolved, where: str | Future[str], answer: Answer | None) -> _Pl
     ), answer, address  # fmt: skip
 
 
-def _put_invalid(plan: Draft, workspace: Workspace, store: Store) -> None:
+def _put_invalid(plan: Plan, workspace: Workspace, store: Store) -> None:
     """Writes the rejected rows with their reasons, in columns that are a manifest again once they are mended."""
     bad: dict[Stand, list[Problem]] = {}
     for problem in plan.problems:

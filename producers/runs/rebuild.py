@@ -164,7 +164,7 @@ class Rebuilder:
         price = self._price(ended.unit)
         by_job: dict[str, dict[str, str]] = {}
         for open_shard in opened:
-            lost += self._settle(open_shard, ledger, price, zone, by_job)
+            lost += self._add_lost(open_shard, ledger, price, zone, by_job)
             total.merge(Count(by_day=_spent(open_shard)))
         known_ids = set[str]().union(*(open_shard.known_ids for open_shard in opened))
         earlier = Earlier(
@@ -252,7 +252,7 @@ class Rebuilder:
                 opened.count.credits += note.cost
                 opened.count.by_day[names_of(note.called, zone)[0]] += note.cost
 
-    def _settle(
+    def _add_lost(
         self, opened: OpenShard, ledger: Ledger, price: float, zone: str, by_job: dict[str, dict[str, str]]
     ) -> float:
         """Prices the lost calls of an open shard, and writes down by day what it has cost; the credits of those."""

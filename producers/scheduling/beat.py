@@ -68,25 +68,25 @@ class Beat:
         looked = {name: at for name, at in self.firings.looked().items() if at <= now}
         for schedule in self.settings.schedule:
             if schedule.name not in looked:
-                settled = self._settled(schedule.name)
-                looked[schedule.name] = settled if settled is not None else now
+                end = self._end_of(schedule.name)
+                looked[schedule.name] = end if end is not None else now
         return looked
 
-    def _settled(self, name: str) -> datetime | None:
+    def _end_of(self, name: str) -> datetime | None:
         try:
-            settled = self.fired.settled(name)
+            end = self.fired.end_of(name)
         except RestyleError as error:
             log.warning("the last firing cannot be read; taken for a new schedule", schedule=name, reason=error.message)
             return None
-        return settled.at if settled else None
+        return end.at if end else None
 
     def _tell(self, firing: Firing) -> None:
         if not firing.missed:
             log.info("fired", schedule=firing.name, run=firing.run_id)
             return
-        settled = firing.settled(Ending.MISSED, MISSED)
-        self.fired.settle(settled)
-        self.firings.settle(settled)
+        end = firing.ended(Ending.MISSED, MISSED)
+        self.fired.close(end)
+        self.firings.close(end)
         log.warning("missed", schedule=firing.name, run=firing.run_id)
 
     def _wait(self, now: datetime) -> float:

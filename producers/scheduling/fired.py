@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from producers.scheduling.schedule import Firing
-from restyle.coordination.firings import Settled
+from restyle.coordination.firings import FiringEnd
 from restyle.errors import InputNotFound, InvalidImage, RestyleError, printable
 from restyle.keys import Workspace, is_run_id
 from restyle.s3.store import Store
@@ -29,9 +29,9 @@ class Unfounded(Exception):
 class Over(Unfounded):
     """It has ended, or a later one of its schedule has."""
 
-    def __init__(self, settled: Settled) -> None:
-        super().__init__("its schedule has settled it, or a later one")
-        self.settled = settled
+    def __init__(self, end: FiringEnd) -> None:
+        super().__init__("its schedule has closed it, or a later one")
+        self.end = end
 
 
 class Newer(Unfounded):
@@ -70,28 +70,28 @@ class Fired:
         firing = _read(stored.data)
         if firing.run_id != run_id:
             raise Unfounded("what lies in S3 is another one")
-        if settled := self.over(firing):
-            raise Over(settled)
+        if end := self.over(firing):
+            raise Over(end)
         return firing
 
-    def over(self, firing: Firing) -> Settled | None:
+    def over(self, firing: Firing) -> FiringEnd | None:
         """How a firing ended, or a later one of its schedule; None while it may start."""
-        settled = self.settled(firing.name)
-        return settled if settled is not None and settled.at >= firing.at else None
+        end = self.end_of(firing.name)
+        return end if end is not None and end.at >= firing.at else None
 
-    def settled(self, name: str) -> Settled | None:
+    def end_of(self, name: str) -> FiringEnd | None:
         """How a schedule's last firing ended; None where that is not known."""
         try:
             stored = self.store.get(self.workspace.schedule(name), max_bytes=MAX_BYTES)
-            return Settled.model_validate_json(stored.data)
+            return FiringEnd.model_validate_json(stored.data)
         except (InputNotFound, InvalidImage, ValidationError):
             return None
 
-    def settle(self, settled: Settled) -> None:
+    def close(self, end: FiringEnd) -> None:
         """Writes down how a firing ended, and removes it."""
-        uri = self.workspace.schedule(settled.schedule)
-        self.store.put(uri, settled.model_dump_json(indent=1).encode(), content_type="application/json")
-        self.remove(settled.run_id)
+        uri = self.workspace.schedule(end.schedule)
+        self.store.put(uri, end.model_dump_json(indent=1).encode(), content_type="application/json")
+        self.remove(end.run_id)
 
     def remove(self, run_id: str) -> None:
         """Removes a firing that is over; where S3 does not, it is looked at again."""

@@ -15,7 +15,7 @@ from config.schedules import Notify, Schedule
 from config.settings import Settings
 from producers.manifest import ReadOptions
 from producers.planning.request import PlanRequest
-from restyle.coordination.firings import Ending, Settled
+from restyle.coordination.firings import Ending, FiringEnd
 from restyle.coordination.suspensions import Suspension
 from restyle.keys import new_run_id, schedule_of
 from restyle.models import RunStatus, UtcTime, Value, utc_now
@@ -80,9 +80,9 @@ class Firing(Value):
         """The schedule's name."""
         return self.schedule.name
 
-    def settled(self, ending: Ending, detail: str = "") -> Settled:
+    def ended(self, ending: Ending, detail: str = "") -> FiringEnd:
         """How it ended."""
-        return Settled(
+        return FiringEnd(
             schedule=self.name, run_id=self.run_id, at=self.at, ending=ending, detail=detail[:2000], settled=utc_now()
         )
 

@@ -13,7 +13,7 @@ from config.settings import Settings
 from producers.planning.clashes import find_clashes
 from producers.planning.compare.diff import compare, put_diff
 from producers.planning.compare.unchanged import Unchanged
-from producers.planning.plan import draft
+from producers.planning.plan import make_plan
 from producers.planning.probing import probe
 from producers.planning.shards import write_shards
 from producers.runs.control import AlreadyEnded, Control
@@ -64,10 +64,10 @@ class Starter:
             if self._is_planned(run_id):
                 continue
             if firing.missed:
-                self.settle(firing, Ending.MISSED, MISSED)  # as its beat does, unless it has ended
+                self.close(firing, Ending.MISSED, MISSED)  # as its beat does, unless it has ended
                 continue
             if newest[firing.name] != run_id:
-                self.settle(firing, Ending.SKIPPED, f"overtaken by {newest[firing.name]} before it could start")
+                self.close(firing, Ending.SKIPPED, f"overtaken by {newest[firing.name]} before it could start")
                 continue
             earlier = self.earlier(firing)
             match overlapping(firing, earlier):
@@ -76,7 +76,7 @@ class Starter:
                         queue(run_id)
                 case Overlap.SKIP:
                     going = next(standing.run_id for standing in earlier if standing.going)
-                    self.settle(firing, Ending.SKIPPED, f"{going} was still going")
+                    self.close(firing, Ending.SKIPPED, f"{going} was still going")
 
     def _find(self, name: str) -> Firing | None:
         """The firing that a name on Redis's list stands for; one that S3 does not know is dropped."""
@@ -85,8 +85,8 @@ class Starter:
         except Newer as why:
             log.debug("a firing that this version cannot read", run=name, reason=str(why))
         except Over as why:
-            # Settled in S3, and cut off before Redis knew it; or put there again by whoever can write to Redis.
-            self.firings.settle(why.settled)
+            # Closed in S3, and cut off before Redis knew it; or put there again by whoever can write to Redis.
+            self.firings.close(why.end)
             self.firings.drop(name)
             self.fired.remove(name)
         except Unfounded as why:
@@ -151,7 +151,7 @@ class Starter:
     def _plan(self, firing: Firing, token: str) -> None:
         try:
             self._begin(firing, token)
-            self.settle(firing, Ending.STARTED)
+            self.close(firing, Ending.STARTED)
         except TransientError:
             raise
         except RestyleError as error:
@@ -162,7 +162,7 @@ class Starter:
 
     def _give_up(self, firing: Firing, why: str) -> None:
         self.on_error(firing, why)
-        self.settle(firing, Ending.NOT_STARTED, why)
+        self.close(firing, Ending.NOT_STARTED, why)
 
     def _begin(self, firing: Firing, token: str) -> None:
         """Makes the firing's run known: as it is, or planned now from S3."""
@@ -182,7 +182,7 @@ class Starter:
                 with suppress(AlreadyEnded):  # by itself, a moment ago
                     control.cancel(earlier.run_id)
         settings = self.settings.model_copy(update=firing.settings)
-        plan = draft(
+        plan = make_plan(
             firing.request, settings, workspace=self.workspace, store=self.store, run_id=firing.run_id
         )  # fmt: skip
 
@@ -211,10 +211,10 @@ class Starter:
         alone(run.planned)
         control.admit(run)
 
-    def settle(self, firing: Firing, ending: Ending, detail: str = "") -> None:
+    def close(self, firing: Firing, ending: Ending, detail: str = "") -> None:
         """Ends a firing, where everybody sees it: in S3 first, so that Redis's word cannot begin it again."""
-        settled = firing.settled(ending, detail)
-        self.fired.settle(settled)
-        if self.firings.settle(settled):
+        end = firing.ended(ending, detail)
+        self.fired.close(end)
+        if self.firings.close(end):
             tell = log.warning if ending is Ending.NOT_STARTED else log.info
             tell(ending.value, schedule=firing.name, run=firing.run_id, reason=detail)

@@ -16,10 +16,10 @@ from restyle.coordination.redis.durability import Durability
 class Dropped(Exception):
     """The message is no work for this worker now: done, held, suspended, cancelled or unknown. Acknowledge it."""
 
-    def __init__(self, why: str, *, settled: bool = False) -> None:
+    def __init__(self, why: str, *, is_released: bool = False) -> None:
         super().__init__(why)
         #: The fleet knows already that this worker has parted with the job.
-        self.settled = settled
+        self.is_released = is_released
 
 
 class HeldJob(TypedDict):
@@ -71,7 +71,7 @@ class Claim:
     #: Calls made for this job before this one, and how many of them are in doubt.
     calls: int = 0
     doubts: int = 0
-    #: The request that the API's queue has for this job, as its door wrote it down.
+    #: The request that the API's queue has for this job, as the API's mode wrote it down.
     request: str = ""
     granted: Granted | None = None
 

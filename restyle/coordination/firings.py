@@ -1,6 +1,6 @@
 """What the fleet shares about schedules: how far they were looked at, firings that wait, how the last one went.
 
-A firing is kept from its claim until it is settled: its run exists, or will not. Nothing is lost by the death of a
+A firing is kept from its claim until it is closed: its run exists, or will not. Nothing is lost by the death of a
 beat or of a worker in between. Only its run's id is here, and that is a hint: what fires lies in S3
 (producers/scheduling/fired.py).
 """
@@ -37,7 +37,7 @@ class Ending(StrEnum):
     NOT_STARTED = "not_started"
 
 
-class Settled(Value):
+class FiringEnd(Value):
     """A firing that is over: kept in Redis, and as `schedules/<name>.json` in S3."""
 
     schedule: str
@@ -70,21 +70,21 @@ class Firings:
             self.state.ask("HSET", self._key("looked"), *pairs)
 
     def fire(self, run_id: str) -> bool:
-        """Claims a firing that lies in S3, and keeps it until it is settled; False where it was claimed before."""
+        """Claims a firing that lies in S3, and keeps it until it is closed; False where it was claimed before."""
         return bool(self.state.run("fire", run=run_id, seconds=REMEMBER_CLAIM))
 
     # -- the workers' side ---------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """What is on the list of firings that are not settled, whoever put it there."""
+        """What is on the list of firings that are not closed, whoever put it there."""
         return sorted(self.state.ask("HRANDFIELD", self.state.key("firings"), MOST))
 
     def waiting(self) -> list[str]:
-        """The run ids of the firings that are not settled, oldest first."""
+        """The run ids of the firings that are not closed, oldest first."""
         return [name for name in self.names() if is_run_id(name)]
 
     def is_waiting(self, run_id: str) -> bool:
-        """Whether a firing is not settled."""
+        """Whether a firing is not closed."""
         return bool(self.state.ask("HEXISTS", self.state.key("firings"), run_id))
 
     def unknown(self, run_ids: Sequence[str]) -> list[str]:
@@ -125,18 +125,18 @@ class Firings:
         """Gives the right to plan a run back."""
         self.state.run("leave_plan", run=run_id, token=token)
 
-    def settle(self, settled: Settled) -> bool:
-        """Ends a firing and keeps how; False where it was settled before."""
-        # Kept first: cut off in between, it is settled again to the same effect.
-        self.state.ask("HSET", self._key("last"), settled.schedule, settled.model_dump_json())
-        return bool(self.state.ask("HDEL", self.state.key("firings"), settled.run_id))
+    def close(self, end: FiringEnd) -> bool:
+        """Closes a firing and keeps how it ended; False where it was closed before."""
+        # Kept first: cut off in between, it is closed again to the same effect.
+        self.state.ask("HSET", self._key("last"), end.schedule, end.model_dump_json())
+        return bool(self.state.ask("HDEL", self.state.key("firings"), end.run_id))
 
-    def last(self) -> dict[str, Settled]:
+    def last(self) -> dict[str, FiringEnd]:
         """How the last firing of each schedule ended; what cannot be read is passed over."""
         last = {}
         for name, text in self.state.ask("HGETALL", self._key("last")).items():
             with suppress(ValidationError):
-                last[name] = Settled.model_validate_json(text)
+                last[name] = FiringEnd.model_validate_json(text)
         return last
 
     def _key(self, part: str) -> str:

@@ -59,7 +59,7 @@ class Fleet(FleetView):
         with _taking(self.hands, message.job_id, Holding(place, token)):
             answer = self.state.run("take", **self.held_job(message, token), variant=message.job.variant)
             if answer[0] != "ok":
-                raise Dropped(answer[1], settled=True)
+                raise Dropped(answer[1], is_released=True)
 
     def claim(
         self, message: Message, token: str, *, looked: bool, looked_at: float, made_from: str = "", result: str = ""
@@ -107,7 +107,7 @@ class Fleet(FleetView):
         match answer:
             case ["drop", why]:
                 self.hands.remove(message.job_id, token)
-                raise Dropped(why, settled=True)
+                raise Dropped(why, is_released=True)
             case ["wait", wait_ms]:
                 metrics.CLAIM_WAITS.inc(wait_ms / 1000)
                 return Claim("wait", wait=wait_ms / 1000)
@@ -282,7 +282,7 @@ def _taking(hands: Hands, job_id: str, holding: Holding) -> Iterator[None]:
         Dropped: another thread has it.
     """
     if not hands.add(job_id, holding):
-        raise Dropped("held", settled=True)
+        raise Dropped("held", is_released=True)
     try:
         yield
     except BaseException:

@@ -78,9 +78,9 @@ def call(
 
 def judge(work: Work, ask: Call, tools: Tools) -> Ended | None:
     """Looks up calls whose answers were lost; None: claim again. Where nobody can tell, a person may have to."""
-    settled = tools.segmind.resolve(ask)
+    is_resolved = tools.segmind.resolve(ask)
     patiently(tools.stopping, tools.fleet.call_failed, work.message, work.token, ask.claim, None)
-    if settled or not (tools.hold_doubts or ask.claim.doubts >= 2):
+    if is_resolved or not (tools.hold_doubts or ask.claim.doubts >= 2):
         return None
     why = "RESTYLE_IN_DOUBT is hold" if tools.hold_doubts else "it is the second one"
     return failed("in_doubt", f"a call of this job may have been paid for; {why}")

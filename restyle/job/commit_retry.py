@@ -98,7 +98,7 @@ def _ours(made: Made, tools: Tools) -> Record | None:
     cost = cost_of(made.called.answer, message.job.params, tools.price)
     with suppress(StateUnavailable):
         patiently(tools.stopping, fleet.spent, message, made.work.token, cost)
-    raise Dropped("taken over", settled=True)
+    raise Dropped("taken over", is_released=True)
 
 
 def _call_of(record: Record) -> tuple[object, ...]:

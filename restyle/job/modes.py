@@ -1,8 +1,8 @@
-"""The two doors of the API behind one seam: v1, one blocking call; v2, a request in the API's queue.
+"""The two modes of the API behind one interface: v1, one blocking call; v2, a request in the API's queue.
 
 What v2 adds: once a request's id is known it is written down, in Redis and in S3, before it is asked for; whoever
 claims the job next asks for that one. A request whose id was lost is looked up in the account's history before
-another is submitted. Why this pays once is told in docs/decisions/0012-the-queue-door.md.
+another is submitted. Why this pays once is explained in docs/decisions/0012-the-queue-door.md.
 """
 
 from __future__ import annotations

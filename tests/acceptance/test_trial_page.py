@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from config.settings import Settings
-from producers.planning.plan import draft
+from producers.planning.plan import make_plan
 from producers.planning.request import PlanRequest, TrialRequest
 from producers.planning.resolve import Resolved
 from producers.runs.outcomes import Row
@@ -51,7 +51,7 @@ def file(tmp_path: Path) -> Path:
             for place in range(40)]  # fmt: skip
     Path("m.json").write_text(json.dumps(rows))
     request = PlanRequest("m.json", trial=TrialRequest(PROMPTS, axes=("strength=0.3,0.5,0.7",)))
-    plan = draft(request, Settings(), workspace=WORKSPACE, store=None)
+    plan = make_plan(request, Settings(), workspace=WORKSPACE, store=None)
     jobs = [as_job(job) for job in plan.stream() if isinstance(job, Resolved)]
     ended: list[Row] = [(job, outcome_of(job, place)) for place, job in enumerate(jobs)]
     run = a_run(WORKSPACE, len(jobs), trial=True)

@@ -11,7 +11,7 @@ import pytest
 
 from producers.manifest import ReadOptions
 from producers.planning.clashes import Clashes, find_clashes
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.probing import probe
 from producers.planning.request import PlanRequest
 from producers.runs.listing import shared_job
@@ -32,19 +32,19 @@ def bench(s3: S3, redis_url: str, sandbox: SandboxServer) -> Iterator[Bench]:
         yield found
 
 
-def clashes(bench: Bench, plan: Draft) -> Clashes:
+def clashes(bench: Bench, plan: Plan) -> Clashes:
     """What is found of a plan."""
     return find_clashes(plan, store=bench.resources.store, workspace=bench.resources.workspace)
 
 
-def drafted(bench: Bench, manifest: str, **asked: object) -> Draft:
+def drafted(bench: Bench, manifest: str, **asked: object) -> Plan:
     """A manifest by its name, judged."""
     here = bench.resources
     request = PlanRequest(manifest, prompt="{id} on oak", **asked)  # type: ignore[arg-type] # as the tests say
-    return draft(request, here.settings, workspace=here.workspace, store=here.store)
+    return make_plan(request, here.settings, workspace=here.workspace, store=here.store)
 
 
-def done(bench: Bench, plan: Draft) -> None:
+def done(bench: Bench, plan: Plan) -> None:
     """Does all of a plan."""
     bench.work(bench.begin(plan))
 
@@ -168,7 +168,7 @@ def test_outputs_below_the_listed_prefix_are_no_inputs(bench: Bench, naming: str
         here = bench.resources
         settings = here.settings.model_copy(update={"naming": naming})
         request = PlanRequest(f"{prefix}/", prompt="{id} on oak", output=f"{prefix}/restyled/")
-        plan = draft(request, settings, workspace=here.workspace, store=here.store)
+        plan = make_plan(request, settings, workspace=here.workspace, store=here.store)
         assert plan.jobs == 2
         assert any("lies below" in warning for warning in plan.warnings)
         assert any("left out" in warning and "where restyle writes" in warning for warning in plan.warnings) is (
@@ -186,13 +186,13 @@ def test_outputs_among_their_inputs_are_no_inputs(bench: Bench) -> None:
     settings = here.settings.model_copy(update={"naming": "{stem}_{variant}"})
     for night in range(2):
         request = PlanRequest(f"{prefix}/", prompt="{id} on oak", output=prefix)
-        plan = draft(request, settings, workspace=here.workspace, store=here.store)
+        plan = make_plan(request, settings, workspace=here.workspace, store=here.store)
         assert plan.jobs == 2
         assert any("restyle has made" in warning for warning in plan.warnings) is (night > 0)
         done(bench, plan)
     # By another name they are not known so: they are looked at, as far as a sample goes.
     settings = settings.model_copy(update={"naming": "new/{stem}_{variant}"})
-    plan = draft(request, settings, workspace=here.workspace, store=here.store)
+    plan = make_plan(request, settings, workspace=here.workspace, store=here.store)
     assert plan.jobs == 4
     assert len(clashes(bench, plan).made_by_us) == 2
 

@@ -19,7 +19,7 @@ import pytest
 
 from apps.dashboard.gallery import can_reach
 from apps.dashboard.identity import Access, check_access
-from restyle.coordination.firings import Ending, Firings, Settled
+from restyle.coordination.firings import Ending, FiringEnd, Firings
 from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
 from restyle.errors import ConfigurationError
@@ -292,8 +292,8 @@ def test_schedules_and_who_minds_them(redis_url: str, s3: S3, tmp_path: Path, mo
         firings.look(["nightly"], utc_now())
         firings.fire("20260101T021500Z-nightly")
         wait_until(lambda: "waits to be planned" in place.ask("/schedules").text, timeout=5, description="the firing")
-        firings.settle(
-            Settled(
+        firings.close(
+            FiringEnd(
                 schedule="nightly", run_id="20260101T021500Z-nightly", at=utc_now(), ending=Ending.STARTED,
                 settled=utc_now(),
             )

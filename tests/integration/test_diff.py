@@ -19,9 +19,9 @@ from producers.planning.compare import lookup
 from producers.planning.compare.changes import Change
 from producers.planning.compare.diff import Diff, compare, put_diff, with_diff
 from producers.planning.compare.lookup import etags
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest
-from producers.planning.retry import Slice, retry_draft
+from producers.planning.retry import Slice, plan_retry
 from producers.planning.shards import write
 from producers.runs.control import Control
 from producers.runs.outcomes import RunPruned, outcomes
@@ -69,14 +69,14 @@ def shop(store: Store, workspace: Workspace, count: int) -> str:
     return workspace.under("in/")
 
 
-def plan(manifest: str, workspace: Workspace, store: Store, **asked: Any) -> Draft:
-    """A draft, by one prompt unless another is asked for."""
+def plan(manifest: str, workspace: Workspace, store: Store, **asked: Any) -> Plan:
+    """A plan, by one prompt unless another is asked for."""
     asked.setdefault("prompt", "photo of {id}")
-    return draft(PlanRequest(manifest, **asked), SETTINGS, workspace=workspace, store=store)
+    return make_plan(PlanRequest(manifest, **asked), SETTINGS, workspace=workspace, store=store)
 
 
 def compared(manifest: str, workspace: Workspace, store: Store, **asked: Any) -> Diff:
-    """A draft, sorted."""
+    """A plan, sorted."""
     return compare(plan(manifest, workspace, store, **asked), store=store, workspace=workspace, settings=SETTINGS)
 
 
@@ -108,8 +108,8 @@ def put_record(job: Job, fingerprint: Fingerprint, run_id: str, workspace: Works
     store.put(workspace.record(job.id, job.variant), json.dumps(record).encode(), content_type="application/json")
 
 
-def done(found: Draft, workspace: Workspace, store: Store, ends: Ends | None = None, *, records: bool = False) -> Run:
-    """Writes a draft and what a fleet would leave of it: results, a run.json that says finished, perhaps records."""
+def done(found: Plan, workspace: Workspace, store: Store, ends: Ends | None = None, *, records: bool = False) -> Run:
+    """Writes a plan and what a fleet would leave of it: results, a run.json that says finished, perhaps records."""
     run = write(found, workspace=workspace, store=store, shard_jobs=10, by="me@here")
     listed = {each.uri: each.etag for each in store.list(workspace.uri + "/")}
     for shard in range(run.shards):
@@ -405,7 +405,7 @@ def test_a_retry_of_some(store: Store, workspace: Workspace) -> None:
     def retried(**wanted: Any) -> list[str]:
         wanted.setdefault("statuses", frozenset({"failed"}))
         rows = lambda: outcomes(run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})  # noqa: E731
-        again = retry_draft(run, rows, Slice(**wanted), SETTINGS, workspace=workspace, store=store)
+        again = plan_retry(run, rows, Slice(**wanted), SETTINGS, workspace=workspace, store=store)
         return [job.id for job in again.stream() if isinstance(job, Job)]
 
     assert retried() == ["00", "01"]
@@ -426,7 +426,7 @@ def test_a_retry_of_what_looks_wrong(store: Store, workspace: Workspace) -> None
     assert outcome is not None
     rows = [(first, outcome.model_copy(update={"suspect": ("black",)})), second]
     wanted = Slice(frozenset({"suspect"}))
-    again = retry_draft(run, lambda: iter(rows), wanted, SETTINGS, workspace=workspace, store=store)
+    again = plan_retry(run, lambda: iter(rows), wanted, SETTINGS, workspace=workspace, store=store)
     (job,) = again.stream()
     assert isinstance(job, Job)
     assert job.params.seed != first.params.seed

@@ -24,7 +24,7 @@ import pytest
 
 from config.settings import Settings
 from producers.manifest import Problems, open_manifest
-from producers.planning.plan import draft
+from producers.planning.plan import make_plan
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write
 from producers.planning.variants import load_variants
@@ -67,7 +67,7 @@ def planned(rows: list[dict[str, Any]], workspace: Workspace, **asked: Any) -> l
     Path("m.json").write_text(json.dumps(rows))
     settings = Settings(sandbox=asked.pop("sandbox", False))
     request = PlanRequest("m.json", **{"prompt": PROSE, **asked})
-    return list(draft(request, settings, workspace=workspace, store=None).stream())
+    return list(make_plan(request, settings, workspace=workspace, store=None).stream())
 
 
 def refusal(rows: list[dict[str, Any]], workspace: Workspace, **asked: Any) -> str:
@@ -230,7 +230,7 @@ def test_a_manifest_whose_name_is_no_text(workspace: Workspace, store: Store) ->
     """A file name that is not UTF-8 is no reason to break off when its jobs are written."""
     name = "m\udcff.csv"
     Path(name).write_text(f"image\n{IMAGE}\n")
-    found = draft(PlanRequest(name, prompt="p"), Settings(), workspace=workspace, store=store)
+    found = make_plan(PlanRequest(name, prompt="p"), Settings(), workspace=workspace, store=store)
     run = write(found, workspace=workspace, store=store, shard_jobs=5, by="me@here")
     assert Run.model_validate_json(store.get(workspace.run(run.run_id)).data).planned == 1
 
@@ -256,7 +256,7 @@ def test_files_that_no_manifest_may_send(workspace: Workspace, store: Store, tmp
             file.truncate(300_000_000)
     Path("m.json").write_text(json.dumps([{"image": str(path[kind]), "id": "a"}]))
     with pytest.raises(ManifestError) as caught:
-        draft(PlanRequest("m.json", prompt="p"), Settings(), workspace=workspace, store=store)
+        make_plan(PlanRequest("m.json", prompt="p"), Settings(), workspace=workspace, store=store)
     assert "m.json:1: image: " in readable(caught.value.message)
     assert list(store.list(workspace.under("inputs") + "/")) == []
 
@@ -265,7 +265,7 @@ def test_a_picture_without_a_suffix(workspace: Workspace, store: Store, tmp_path
     """A file that is a picture by its bytes is taken, whatever its name."""
     (tmp_path / "photo").write_bytes(picture("a"))
     Path("m.csv").write_text("image\nphoto\n")
-    found = draft(PlanRequest("m.csv", prompt="p"), Settings(), workspace=workspace, store=store)
+    found = make_plan(PlanRequest("m.csv", prompt="p"), Settings(), workspace=workspace, store=store)
     assert write(found, workspace=workspace, store=store, shard_jobs=5, by="me@here").planned == 1
 
 

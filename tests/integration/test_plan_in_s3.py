@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import orc, parquet
 
-from apps.cli.planning import open_draft
+from apps.cli.planning import open_plan
 from config.settings import Settings
 from producers.manifest import ReadOptions
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest
 from producers.planning.resolve import Resolved
 from producers.planning.shards import write
@@ -53,14 +53,14 @@ def put(store: Store, uri: str, content: str | bytes) -> str:
     return store.put(uri, data, content_type="application/octet-stream")
 
 
-def plan(manifest: str, workspace: Workspace, store: Store, **asked: Any) -> Draft:
-    """A draft, by one prompt unless another is asked for."""
+def plan(manifest: str, workspace: Workspace, store: Store, **asked: Any) -> Plan:
+    """A plan, by one prompt unless another is asked for."""
     asked.setdefault("prompt", "photo of {id}")
-    return draft(PlanRequest(manifest, **asked), Settings(), workspace=workspace, store=store)
+    return make_plan(PlanRequest(manifest, **asked), Settings(), workspace=workspace, store=store)
 
 
-def written(found: Draft, workspace: Workspace, store: Store, shard_jobs: int = 500) -> tuple[Run, list[Job]]:
-    """A draft written, and its jobs as the shards have them."""
+def written(found: Plan, workspace: Workspace, store: Store, shard_jobs: int = 500) -> tuple[Run, list[Job]]:
+    """A plan written, and its jobs as the shards have them."""
     run = write(found, workspace=workspace, store=store, shard_jobs=shard_jobs, by="me@here")
     lines = [
         line
@@ -232,12 +232,12 @@ def test_inputs_of_a_local_manifest_are_looked_at_in_s3(
         monkeypatch.setenv(name, value)
     Path("m.csv").write_text(f"id,image\na,{workspace.under('in/a.jpg')}\n")
     settings = Settings(workspace=workspace.uri)
-    found = open_draft(PlanRequest("m.csv", prompt="p", check_inputs=True), settings)
+    found = open_plan(PlanRequest("m.csv", prompt="p", check_inputs=True), settings)
     assert found is not None
     assert found.jobs == 1
     Path("m.csv").write_text(f"id,image\na,{workspace.under('in/b.jpg')}\n")
     with pytest.raises(ManifestError, match="there is no such object"):
-        open_draft(PlanRequest("m.csv", prompt="p", check_inputs=True), settings)
+        open_plan(PlanRequest("m.csv", prompt="p", check_inputs=True), settings)
 
 
 def test_a_prefix_around_the_workspace(store: Store, workspace: Workspace) -> None:
@@ -245,7 +245,7 @@ def test_a_prefix_around_the_workspace(store: Store, workspace: Workspace) -> No
     for key in ("mine/a.jpg", "outputs/a/oak.jpg", "inputs/1.png", "replaced/r/b/k.jpg", "sandbox/outputs/a/oak.jpg"):
         put(store, workspace.under(key), key)
     for place in (workspace, workspace.sandbox):
-        found = draft(PlanRequest(workspace.uri, prompt="p"), Settings(), workspace=place, store=store)
+        found = make_plan(PlanRequest(workspace.uri, prompt="p"), Settings(), workspace=place, store=store)
         assert [job.entry.id for job in found.stream() if isinstance(job, Resolved)] == ["mine/a"]
 
 

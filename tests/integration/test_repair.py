@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from restyle.coordination.claim_types import Claim, Dropped, Limits
-from restyle.coordination.firings import Ending, Firings, Settled
+from restyle.coordination.firings import Ending, FiringEnd, Firings
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import Notice, Notices
 from restyle.coordination.progress import Ended, Progress, failed
@@ -29,7 +29,7 @@ from tests.integration.test_state import _begin, _scripts
 from tests.support.holding import hold
 
 JOB = a_message(0).job_id
-SETTLED = Settled(
+SETTLED = FiringEnd(
     schedule="nightly", run_id=RUN, at=a_run().created, ending=Ending.STARTED, settled=a_run().created
 )  # fmt: skip
 
@@ -90,7 +90,7 @@ def written(state: State) -> dict[str, str]:
     key = f"{RUN}|finished|webhook"
     beside: list[Callable[[], object]] = [
         lambda: note_runs(state, {RUN: RunPoint(1.0, 1, 0, 0.5, None)}), lambda: progress.note_trouble(RUN, trouble),
-        lambda: firings.look(["nightly"], a_run().created), lambda: firings.settle(SETTLED),
+        lambda: firings.look(["nightly"], a_run().created), lambda: firings.close(SETTLED),
         lambda: notices.add([Notice(key=key)]), lambda: notices.take(Notice(key=key)),
         lambda: state.ask("SET", state.key("account"), ""),
         *(partial(refuse, fleet, index) for index in (5, 6, 7)),

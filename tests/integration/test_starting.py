@@ -90,9 +90,9 @@ class Night:
 
     def last(self) -> tuple[str, str]:
         """How the schedule fired last, which Redis and S3 agree on."""
-        settled = self.firings.last()["nightly"]
-        assert self.fired_in_s3.settled("nightly") == settled
-        return settled.run_id, settled.ending.value
+        end = self.firings.last()["nightly"]
+        assert self.fired_in_s3.end_of("nightly") == end
+        return end.run_id, end.ending.value
 
 
 @pytest.fixture
@@ -227,9 +227,9 @@ def test_a_run_of_somebody_else_with_the_same_jobs(night: Night) -> None:
     )
     assert night.beat.fire(other)
     night.start(other)
-    settled = night.firings.last()["other"]
-    assert settled.ending == "not_started"
-    assert first.run_id in settled.detail
+    end = night.firings.last()["other"]
+    assert end.ending == "not_started"
+    assert first.run_id in end.detail
     assert night.progress.totals(other.run_id) is None
     assert list(night.store.list(night.workspace.run(other.run_id, ""))) == []
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from producers.planning.plan import draft
+from producers.planning.plan import make_plan
 from producers.planning.request import PlanRequest
-from producers.planning.retry import Slice, retry_draft
+from producers.planning.retry import Slice, plan_retry
 from producers.planning.shards import write_shards
 from producers.runs.listing import read_runs
 from producers.runs.outcomes import Row, RunPruned
@@ -41,7 +41,7 @@ def planned(works: Works, manifest: str, **asked: Any) -> Run:
     """A run that is planned and does not exist yet."""
     here = works.resources
     asked.setdefault("prompt", "photo of {id}")
-    plan = draft(PlanRequest(manifest, **asked), here.settings, workspace=here.workspace, store=here.store)
+    plan = make_plan(PlanRequest(manifest, **asked), here.settings, workspace=here.workspace, store=here.store)
     return write_shards(plan, workspace=here.workspace, store=here.store, shard_jobs=5, by="me@here")
 
 
@@ -186,7 +186,7 @@ def test_what_follows_a_night(works: Works) -> None:
     run = night(works, prefix)
     assert run.unchanged == 4
     source = rows_of(run, store=here.store, workspace=here.workspace, progress=here.progress)
-    again = retry_draft(
+    again = plan_retry(
         run, source, Slice(frozenset({"skipped"})), here.settings, workspace=here.workspace, store=here.store
     )
     assert again.jobs == 4

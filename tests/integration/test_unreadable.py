@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from producers.dispatch.ledger import mark_opened
-from producers.planning.retry import Slice, retry_draft
+from producers.planning.retry import Slice, plan_retry
 from producers.runs.rebuild import Rebuilder
 from restyle.job.parked import in_redis
 from restyle.job.parked.unreadable import Note
@@ -242,7 +242,7 @@ def retried(bench: Bench, run: Run) -> dict[str, Outcome]:
     """What `restyle retry RUN --unreadable` does, without the command."""
     here = bench.resources
     wanted = Slice(frozenset({"failed"}), unreadable=True)
-    plan = retry_draft(run, bench.rows(run), wanted, here.settings, workspace=here.workspace, store=here.store)
+    plan = plan_retry(run, bench.rows(run), wanted, here.settings, workspace=here.workspace, store=here.store)
     assert (plan.estimate.calls, plan.estimate.credits) == (0, 0)
     return bench.work(bench.begin(plan))
 

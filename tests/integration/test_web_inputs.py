@@ -11,8 +11,8 @@ import pytest
 
 from config.celery_app import QUEUES, make_celery
 from producers.dispatch.feeder import Feeder
-from producers.planning.plan import Draft
-from producers.planning.retry import Slice, retry_draft
+from producers.planning.plan import Plan
+from producers.planning.retry import Slice, plan_retry
 from producers.planning.shards import write
 from restyle.coordination.fetches import Fetches, HostPace, Ticket, host_name
 from restyle.errors import ManifestError
@@ -241,7 +241,7 @@ def test_a_retry_has_what_its_run_has(bench: Bench, web: WebServer) -> None:
     web.forget()
     here, done = bench.resources, Slice(frozenset({"succeeded"}))
     again = bench.begin(
-        retry_draft(run, bench.rows(run), done, here.settings, workspace=here.workspace, store=here.store)
+        plan_retry(run, bench.rows(run), done, here.settings, workspace=here.workspace, store=here.store)
     )  # fmt: skip
     feeder_of(bench).feed(again.run_id, 0)
     taken(bench)
@@ -296,7 +296,7 @@ def test_a_secret_stays_in_the_plan(bench: Bench, web: WebServer) -> None:
     here = bench.resources
     failed = Slice(frozenset({"failed"}))
     again = bench.begin(
-        retry_draft(run, bench.rows(run), failed, here.settings, workspace=here.workspace, store=here.store)
+        plan_retry(run, bench.rows(run), failed, here.settings, workspace=here.workspace, store=here.store)
     )  # fmt: skip
     feeder_of(bench).feed(again.run_id, 0)
     taken(bench)
@@ -326,9 +326,9 @@ def test_addresses_that_are_lost(bench: Bench, web: WebServer, spoilt: bytes | N
     assert f"{uri} is gone, or cannot be read" in message
     assert "run its manifest again" in message
 
-    def retried(status: str) -> Draft:
+    def retried(status: str) -> Plan:
         wanted = Slice(frozenset({status}))
-        return retry_draft(
+        return plan_retry(
             run, bench.rows(run), wanted, here.settings, workspace=here.workspace, store=here.store
         )  # fmt: skip
 

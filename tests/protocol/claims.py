@@ -190,7 +190,7 @@ class Claiming(Concluding):
             self.paid.add((place.job, place.run))
 
     @rule(pick=PICK, found=FLAG)
-    def settle(self, pick: int, *, found: bool) -> None:
+    def resolve_doubts(self, pick: int, *, found: bool) -> None:
         """A job's lost calls are looked up: a request is found, or there is none; then the job is claimed again."""
         doubtful = [(worker, hand) for worker, hand in self.hands(calling=True) if hand.claim and hand.claim.doubts]
         if not doubtful:

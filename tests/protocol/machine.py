@@ -30,7 +30,7 @@ USUAL = [
     *["take"] * 8, *["claim"] * 4, *["succeed"] * 3, *["failed"] * 3, *["doubted"] * 2, "spoiled", "rejected", "skip",
     "park", "store parked", "tell again", "let go", "let go again", *["close"] * 2, "open", "fed", "beat",
     "make up a beat", "late beat", "lapse", "die", "start", "leave", "time passes", *["free the dead"] * 2, "loosen",
-    *["probe"] * 2, "snapshot", "refused", *["resume"] * 2, *["submit"] * 4, "settle", "request failed",
+    *["probe"] * 2, "snapshot", "refused", *["resume"] * 2, *["submit"] * 4, "resolve doubts", "request failed",
     "request lost", "unreachable", "find a record", "agree",
 ]  # fmt: skip
 #: What happens around a loss.
@@ -109,7 +109,7 @@ class Protocol(Checked, RuleBasedStateMachine):
             "take": lambda: self.take(pick, place, on=one),
             "claim": lambda: self.claim(pick, stale=one and other, again=one and not other),
             "submit": lambda: self.submit(pick),
-            "settle": lambda: self.settle(pick, found=one),
+            "resolve doubts": lambda: self.resolve_doubts(pick, found=one),
             "succeed": lambda: self.succeed(pick),
             "park": lambda: self.park(pick),
             "store parked": lambda: self.store_parked(pick),

@@ -12,7 +12,7 @@ from config.celery_app import make_celery
 from config.reading import load_settings
 from config.settings import Settings
 from producers.dispatch.feeder import Feeder, read_plan
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write
 from producers.runs.outcomes import Rows
@@ -46,12 +46,12 @@ class Bench:
         self.resources.store.put(uri, picture(name) if data is None else data, content_type="image/jpeg")
         return uri
 
-    def plan(self, manifest: str, settings: Mapping[str, Any] | None = None, **asked: Any) -> Draft:
+    def plan(self, manifest: str, settings: Mapping[str, Any] | None = None, **asked: Any) -> Plan:
         """A manifest's text, judged."""
         asked.setdefault("prompt", PROMPT)
         given = load_settings(**{**self.environment, **(settings or {})})
         stdin = io.BytesIO(manifest.encode())
-        return draft(
+        return make_plan(
             PlanRequest("-", **asked),
             given,
             workspace=self.resources.workspace,
@@ -59,7 +59,7 @@ class Bench:
             stdin=stdin,
         )
 
-    def begin(self, plan: Draft) -> Run:
+    def begin(self, plan: Plan) -> Run:
         """Writes a plan and opens all of its shards."""
         here = self.resources
         run = write(plan, workspace=here.workspace, store=here.store, shard_jobs=500, by="me@here")

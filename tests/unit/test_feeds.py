@@ -9,7 +9,7 @@ import pytest
 
 from config.settings import Settings
 from producers.manifest import ReadOptions
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest
 from restyle.errors import ManifestError
 from restyle.keys import Workspace
@@ -20,11 +20,11 @@ BASE = "s3://shop/p/"
 ALL = [address for addresses in exports.pictures(BASE).values() for address in addresses]
 
 
-def plan(content: str, prompt: str = "photo of {id}", **more: str) -> Draft:
+def plan(content: str, prompt: str = "photo of {id}", **more: str) -> Plan:
     """The plan of an export."""
     Path("export.csv").write_text(content)
     request = PlanRequest("export.csv", prompt=prompt, read=ReadOptions(**more))  # type: ignore[arg-type] # texts alone
-    return draft(request, Settings(), workspace=Workspace("s3://shop/team"), store=None)
+    return make_plan(request, Settings(), workspace=Workspace("s3://shop/team"), store=None)
 
 
 def test_a_shopify_export() -> None:

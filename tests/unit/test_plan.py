@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest
 from producers.planning.resolve import Resolved
 from restyle.errors import ManifestError
@@ -37,20 +37,20 @@ def rows_of(count: int) -> list[dict[str, str]]:
     return [{"id": f"f{n % 5}/item-{n}", "image": f"s3://in/{n}.jpg", "title": "mug"} for n in range(count)]
 
 
-def plan(manifest: str, settings: Mapping[str, Any] | None = None, **asked: Any) -> Draft:
-    """A draft, by one prompt unless there are variants."""
+def plan(manifest: str, settings: Mapping[str, Any] | None = None, **asked: Any) -> Plan:
+    """A plan, by one prompt unless there are variants."""
     if "variants" not in asked:
         asked.setdefault("prompt", "photo of {id}")
-    return draft(PlanRequest(manifest, **asked), Settings(**(settings or {})), workspace=WORKSPACE, store=None)
+    return make_plan(PlanRequest(manifest, **asked), Settings(**(settings or {})), workspace=WORKSPACE, store=None)
 
 
-def jobs(found: Draft) -> list[Resolved]:
-    """The jobs of a draft."""
+def jobs(found: Plan) -> list[Resolved]:
+    """The jobs of a plan."""
     return [job for job in found.stream() if isinstance(job, Resolved)]
 
 
 def refused(manifest: str, **asked: Any) -> list[tuple[int, str, str]]:
-    """Line, column and reason of everything that a draft is refused for."""
+    """Line, column and reason of everything that a plan is refused for."""
     with pytest.raises(ManifestError) as caught:
         plan(manifest, **asked)
     return [(found.line, found.column, found.reason) for found in caught.value.problems]
@@ -427,7 +427,7 @@ def test_inputs_are_looked_at_where_asked(tmp_path: Path) -> None:
     found = plan(manifest, check_inputs=True, skip_invalid=True)
     assert found.jobs == 2
     assert [(p.line, p.reason.rpartition(": ")[2]) for p in found.problems] == [
-        (3, "is no picture that can be read"), (5, "lies in S3, which is not open here")
+        (3, "it begins with 'no picture'"), (5, "lies in S3, which is not open here")
     ]  # fmt: skip
     assert found.warnings == ["1 pictures are larger than 1024 px and will come back smaller"]
 
@@ -436,7 +436,7 @@ def test_inputs_are_looked_at_where_asked(tmp_path: Path) -> None:
 
 
 def _peak(count: int) -> int:
-    """Bytes of Python's that a draft of so many rows takes at its peak."""
+    """Bytes of Python's that a plan of so many rows takes at its peak."""
     with Path("long.csv").open("w") as file:
         file.write("image,title\n")
         file.writelines(f"s3://in/{n % 500}/{n}.jpg,Mug number {n}\n" for n in range(count))

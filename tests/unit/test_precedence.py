@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from apps.cli.planning import show_draft
+from apps.cli.planning import show_plan
 from config.reading import load_settings
 from config.settings import Settings
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest
 from producers.planning.resolve import Resolved
 from restyle.errors import ConfigurationError, ManifestError
@@ -35,17 +35,19 @@ def planned(
     own: Mapping[str, Any] | None = None,
     toml: Mapping[str, Any] | None = None,
     **request: Any,
-) -> Draft:
+) -> Plan:
     """The plan of one entry, with its variants in a file, and the manifest's own parts beside it."""
     entry = {"image": IMAGE, "id": "mug", **(row or {})}
     Path("m.json").write_text(json.dumps({"images": [entry], **(own or {})}))
     if variants is not None:
         Path("v.json").write_text(json.dumps(variants))
         request["variants"] = "v.json"
-    return draft(PlanRequest("m.json", **request), Settings(defaults=dict(toml or {})), workspace=WORKSPACE, store=None)
+    return make_plan(
+        PlanRequest("m.json", **request), Settings(defaults=dict(toml or {})), workspace=WORKSPACE, store=None
+    )
 
 
-def params(plan: Draft) -> dict[str, Params]:
+def params(plan: Plan) -> dict[str, Params]:
     """The parameters of each variant's job."""
     return {job.variant: job.params for job in plan.stream() if isinstance(job, Resolved)}
 
@@ -279,7 +281,7 @@ REPORT = {
 
 def again(
     row: Mapping[str, str] | None = None, variants: Sequence[Mapping[str, Any]] | None = None, **more: Any
-) -> Draft:
+) -> Plan:
     """The plan of a report of one job."""
     out = io.StringIO()
     writer = csv.DictWriter(out, [*REPORT, *({} if row is None else row.keys() - REPORT.keys())])
@@ -289,7 +291,7 @@ def again(
     if variants is not None:
         Path("v.json").write_text(json.dumps(variants))
         more["variants"] = "v.json"
-    return draft(PlanRequest("report.csv", **more), Settings(), workspace=WORKSPACE, store=None)
+    return make_plan(PlanRequest("report.csv", **more), Settings(), workspace=WORKSPACE, store=None)
 
 
 def test_a_report_is_planned_as_it_was() -> None:
@@ -367,7 +369,7 @@ def test_who_could_read_the_key(url: str, sandbox: bool, in_clear: bool) -> None
 def test_a_plan_says_where_the_key_goes_in_clear(capsys: pytest.CaptureFixture[str]) -> None:
     """Before anything is spent, and only where it does."""
     for url, is_told in (("http://api.example/v1/sdxl-img2img", True), ("https://api.example/v1/sdxl-img2img", False)):
-        show_draft(planned(row={"prompt": "p"}), Settings(api_url=url))
+        show_plan(planned(row={"prompt": "p"}), Settings(api_url=url))
         assert ("sends the API key in clear" in capsys.readouterr().err) is is_told
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from config.settings import Settings
 from producers.manifest import Problems, ReadOptions
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest
 from reports.report import slice_csv
 from restyle.errors import ManifestError
@@ -21,11 +21,11 @@ from tests.support.reports import a_run
 WORKSPACE = Workspace("s3://shop/team")
 
 
-def plan(content: str, prompt: str | None = "photo of {title}", name: str = "m.csv", **more: object) -> Draft:
+def plan(content: str, prompt: str | None = "photo of {title}", name: str = "m.csv", **more: object) -> Plan:
     """The plan of a manifest on the spot."""
     Path(name).write_text(content, encoding="utf-8")
     request = PlanRequest(name, prompt=prompt, **more)  # type: ignore[arg-type] # a request's own fields
-    return draft(request, Settings(), workspace=WORKSPACE, store=None)
+    return make_plan(request, Settings(), workspace=WORKSPACE, store=None)
 
 
 def refused(content: str, prompt: str | None = "photo of {title}", name: str = "m.csv") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from producers.planning.plan import Draft, draft
+from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest, TrialRequest
 from producers.planning.resolve import Resolved
 from producers.planning.trials import read_axes
@@ -33,14 +33,14 @@ def mugs(count: int) -> str:
 
 
 def plan(manifest: str, *prompts: str, sets: Sequence[str] = (), only_ids: frozenset[str] | None = None,
-         **trial: Any) -> Draft:  # fmt: skip
+         **trial: Any) -> Plan:  # fmt: skip
     """A trial, drafted."""
     request = PlanRequest(manifest, sets=sets, only_ids=only_ids, trial=TrialRequest(prompts, **trial))
-    return draft(request, Settings(), workspace=WORKSPACE, store=None)
+    return make_plan(request, Settings(), workspace=WORKSPACE, store=None)
 
 
-def jobs(found: Draft) -> list[Resolved]:
-    """The jobs of a draft."""
+def jobs(found: Plan) -> list[Resolved]:
+    """The jobs of a plan."""
     return [job for job in found.stream() if isinstance(job, Resolved)]
 
 

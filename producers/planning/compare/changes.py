@@ -1,4 +1,4 @@
-"""What a job of a draft is by what is known to be done: new, changed, unchanged. Pure."""
+"""What a job of a plan is by what is known to be done: new, changed, unchanged. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from producers.planning.compare.previous_runs import Known
-from producers.planning.plan import Draft
+from producers.planning.plan import Plan
 from producers.planning.resolve import Resolved
 from restyle.keys import sample_uri
 from restyle.models import Job, digest, request_digest
@@ -83,8 +83,8 @@ def change_by_input(planned: PlannedJob, known: Known, seen: str | None) -> Chan
     return Change.UNCHANGED if same else Change.INPUT_CHANGED
 
 
-def planned_jobs(plan: Draft) -> Iterator[PlannedJob]:
-    """The jobs of a draft, in its order."""
+def planned_jobs(plan: Plan) -> Iterator[PlannedJob]:
+    """The jobs of a plan, in its order."""
     model, preparation = plan.options.model, plan.options.preparation
     for item in plan.stream():
         job = item if isinstance(item, Job) else item.entry

@@ -33,7 +33,7 @@ from producers.planning.compare.changes import (
 from producers.planning.compare.lookup import AT_ONCE, etags
 from producers.planning.compare.previous_runs import Known, Memory, readings
 from producers.planning.compare.unchanged import RUNS, Unchanged
-from producers.planning.plan import Draft, estimated
+from producers.planning.plan import Plan, estimated
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.outcomes import outcomes
@@ -94,12 +94,12 @@ class Diff:
 
 
 def compare(
-    plan: Draft, *, store: Store, workspace: Workspace, settings: Settings, unchanged: Unchanged | None = None
+    plan: Plan, *, store: Store, workspace: Workspace, settings: Settings, unchanged: Unchanged | None = None
 ) -> Diff:
-    """Sorts the jobs of a draft. Makes no call, uploads and writes nothing.
+    """Sorts the jobs of a plan. Makes no call, uploads and writes nothing.
 
     Args:
-        plan: the draft; its jobs are streamed once.
+        plan: the plan; its jobs are streamed once.
         store: S3.
         workspace: where the earlier runs and the records lie.
         settings: for prices.
@@ -134,8 +134,8 @@ def compare(
         return Diff(sorter.groups, since, exact, sorter.records_read)
 
 
-def with_diff(plan: Draft, diff: Diff, settings: Settings) -> Draft:
-    """The draft with the estimate of what is really to be paid for."""
+def with_diff(plan: Plan, diff: Diff, settings: Settings) -> Plan:
+    """The plan with the estimate of what is really to be paid for."""
     paid = PAID | {Change.UNCHANGED} if plan.options.overwrite else PAID
     groups = [diff.groups[change] for change in paid]
     estimate = estimated(
@@ -154,7 +154,7 @@ def put_diff(diff: Diff, run_id: str, store: Store, workspace: Workspace) -> Non
 class _Sorter:
     """Sorts jobs; those that something must be looked at for wait in a file, so that memory does not grow."""
 
-    def __init__(self, plan: Draft, store: Store, workspace: Workspace) -> None:
+    def __init__(self, plan: Plan, store: Store, workspace: Workspace) -> None:
         self.groups = {change: Group() for change in Change}
         self.records_read = 0
         self._store = store

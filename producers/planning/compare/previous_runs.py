@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from producers.planning.plan import Draft
+from producers.planning.plan import Plan
 from producers.runs.outcomes import Rows, RunPruned
 from restyle.job.seeds import as_planned
 from restyle.keys import Workspace
@@ -44,7 +44,7 @@ class Readings:
     """The last one of the same manifest, by which is seen what was removed."""
 
 
-def readings(runs: Iterable[Run], plan: Draft) -> Readings:
+def readings(runs: Iterable[Run], plan: Plan) -> Readings:
     """Chooses the runs to read, so that the newest word on each job is the word on its record.
 
     They go back to the last run that finished the same manifest, since each one after it may have redone its jobs;

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from producers.planning.compare.changes import Change, PlannedJob, Question, change_of, planned_jobs
 from producers.planning.compare.lookup import looked_up
 from producers.planning.compare.previous_runs import Known, Memory, readings
-from producers.planning.plan import Draft
+from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.outcomes import outcomes
@@ -49,12 +49,12 @@ class Answer(NamedTuple):
 
 
 class Unchanged:
-    """Collects the jobs of a draft that an earlier run answers, and has S3 confirm them.
+    """Collects the jobs of a plan that an earlier run answers, and has S3 confirm them.
 
     What is collected lies in a file, so that memory does not grow with the jobs.
     """
 
-    def __init__(self, plan: Draft, store: Store, workspace: Workspace) -> None:
+    def __init__(self, plan: Plan, store: Store, workspace: Workspace) -> None:
         """Starts without any."""
         self._store = store
         self._workspace = workspace
@@ -164,8 +164,8 @@ def _is_in_place(places: Sequence[str], outputs: Sequence[str]) -> bool:
 
 
 @contextmanager
-def find_unchanged(plan: Draft, store: Store, workspace: Workspace) -> Iterator[Unchanged]:
-    """The jobs of a draft that S3 shows to be done, while the context lasts."""
+def find_unchanged(plan: Plan, store: Store, workspace: Workspace) -> Iterator[Unchanged]:
+    """The jobs of a plan that S3 shows to be done, while the context lasts."""
     with closing(Unchanged(plan, store, workspace)) as unchanged:
         if unchanged.applies:
             earlier = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)

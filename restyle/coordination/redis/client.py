@@ -1,4 +1,4 @@
-"""The door to Redis: one client, the scripts, and foreign errors translated at the edge.
+"""The one entry point to Redis: a client, the scripts, and redis-py's errors as ours.
 
 Every change of shared state is one Lua script (restyle/coordination/lua/) or one transaction, so that it happens whole
 or not at all. What Redis refuses is StateUnavailable, in its own words (restyle/coordination/redis/errors.py).
