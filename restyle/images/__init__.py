@@ -324,7 +324,7 @@ def _sample(source: Source, size: tuple[int, int], detail: int) -> Image.Image:
 def _resampling_mode(image: Image.Image) -> Image.Image:
     """The picture in a mode that can be resampled, without loss of colours or alpha."""
     if image.mode.startswith("I;16"):
-        return image.point(lambda value: value * (1 / 257)).convert("L")
+        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     if image.mode == "LAB":
         return lab_to_rgb(image)
     _check_depth(image)
@@ -336,7 +336,9 @@ def _resampling_mode(image: Image.Image) -> Image.Image:
 
 def _check_depth(image: Image.Image) -> None:
     if image.mode in {"I", "F"}:
-        raise InvalidImage("has 32 bits a pixel and does not say which value is white; save it with 8 or 16 bits")
+        raise InvalidImage(
+            "has signed or 32-bit pixels and does not say which value is white; save it with 8 or 16 bits"
+        )
 
 
 def _encode(picture: Image.Image, *, quality: int, subsampling: int) -> bytes:

@@ -93,6 +93,10 @@ _TURNS = {
 _SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
 
+#: What Pillow's readers say of files that are well, and of a kind that they do not know.
+_UNSUPPORTED = re.compile(r"unsupported (?:bmp|compression|dpi|marker)|unknown pixel mode|not supported", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Source:
     """An opened picture that may be decoded: its header is read, its pixels are not yet."""
@@ -269,11 +273,22 @@ def _reading(kind: str, data: bytes) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise InvalidImage(f"is larger than {MAX_PIXELS // 1_000_000} megapixels; save it smaller") from error
     except Exception as error:
+        if _is_unsupported(kind, data, error):
+            raise InvalidImage(
+                f"is a {kind} file of a kind that cannot be read here; save it as JPEG or PNG"
+            ) from error
         if _is_cut_short(kind, data, error):
             reason = f"is a truncated {kind} file: it breaks off after {len(data):,} bytes"
         else:
             reason = f"is a damaged {kind} file ({str(error).strip() or type(error).__name__})"
         raise InvalidImage(f"{reason}; export or upload it again") from error
+
+
+def _is_unsupported(kind: str, data: bytes, error: Exception) -> bool:
+    """Whether a file is whole, as far as is known, and of a kind that its reader does not know."""
+    return _UNSUPPORTED.search(str(error)) is not None or (
+        kind == "TIFF" and "decoder error" in str(error) and tiff.is_compressed_rarely(data)
+    )
 
 
 def _is_cut_short(kind: str, data: bytes, error: Exception) -> bool:
@@ -292,8 +307,10 @@ def _orientation(kind: str, image: ImageFile, data: bytes) -> int:
             image.info["exif"] = exif
         if len(image.info.get("exif", b"")) > structure.MAX_EXIF:
             return 1
-        # The PNG reader's own getexif would decode the whole picture in search of a chunk behind the pixels.
-        return int(Image.Image.getexif(image).get(Base.Orientation, 1))
+        tags = Image.Image.getexif(image) if kind == "TIFF" else Image.Exif()
+        if kind != "TIFF":  # which has it among its own tags; XMP says it, too, and no browser goes by that
+            tags.load(image.info.get("exif") or b"")
+        return int(tags.get(Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - broken EXIF raises nearly anything, and says nothing about the pixels
         return 1
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from zlib import crc32
 
 from restyle.errors import InvalidImage
 
@@ -55,7 +56,7 @@ def check(kind: str, data: bytes) -> None:
         case "JPEG":
             _check_jpeg(data)
         case "PNG":
-            at_most(sum(1 for _ in png_chunks(data)), MAX_CHUNKS, "chunks")
+            _check_png(data)
         case "TIFF":
             _check_tiff(data)
         case "GIF":
@@ -97,6 +98,23 @@ def _check_jpeg(data: bytes) -> None:
         at_most(segments, MAX_SEGMENTS, "segments")
         at_most(parsed, MAX_PARSED, "bytes of metadata")
         at_most(stray, MAX_STRAY, "stray bytes")
+
+
+def _check_png(data: bytes) -> None:
+    count, view = 0, memoryview(data)
+    for name, place, length in png_chunks(data):
+        count += 1
+        end = place + length
+        # Its reader takes pixels for right whose checksum says that they are not.
+        if (
+            name == b"IDAT"
+            and end + 4 <= len(data)
+            and crc32(view[place - 4 : end]) != int.from_bytes(view[end : end + 4])
+        ):
+            raise InvalidImage(
+                "is a damaged PNG file (its pixels do not match their checksum); export or upload it again"
+            )
+    at_most(count, MAX_CHUNKS, "chunks")
 
 
 def _check_tiff(data: bytes) -> None:

@@ -9,8 +9,10 @@ from restyle.errors import InvalidImage
 
 #: Directories that are looked at: pages, and those below a page.
 MAX_DIRECTORIES = 200
-_SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _BELOW, _DNG = 254, 256, 257, 262, 330, 50706
-_TAGS = frozenset({_SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _BELOW, _DNG})
+_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _BELOW, _DNG = 254, 256, 257, 259, 262, 330, 50706
+_TAGS = frozenset({_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _BELOW, _DNG})
+#: JPEG 2000, LERC, LZMA, Zstandard, WebP, JPEG XL: not every libtiff has them.
+_RARE = frozenset({34712, 34887, 34925, 50000, 50001, 50002})
 #: Pixels of a sensor: below its colour filters, or linear.
 _SENSOR = frozenset({32803, 34892})
 _REDUCED, _MASK = 1, 4
@@ -91,6 +93,11 @@ class _Reader:
         if place + struct.calcsize(form) > len(self._data):
             return 0
         return int(struct.unpack_from(form, self._data, place)[0])
+
+
+def is_compressed_rarely(data: bytes) -> bool:
+    """Whether a page is compressed in a way that its reader may not know."""
+    return any(page.first(_COMPRESSION) in _RARE for page in _Reader(data).pages())
 
 
 def page_of(data: bytes) -> int:

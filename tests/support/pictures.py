@@ -214,5 +214,5 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "bomb": (bomb_png, "is 30,000 x 30,000 pixels, and the limit is 100 megapixels"),
     "tiny": (lambda: encode(Image.new("RGB", (40, 4)), "PNG"), "is 40 x 4 pixels; both sides need 8 or more"),
     "strip": (lambda: encode(Image.new("RGB", (9000, 20)), "PNG"), "too narrow a strip"),
-    "float tiff": (lambda: encode(Image.new("F", (20, 20)), "TIFF"), "32 bits a pixel"),
+    "float tiff": (lambda: encode(Image.new("F", (20, 20)), "TIFF"), "signed or 32-bit pixels"),
 }

@@ -169,6 +169,15 @@ def test_a_jpeg_that_is_not_all_there(name: str, kind: dict[str, Any], share: fl
         images.verify(damaged)
 
 
+def test_pixels_that_do_not_match_their_checksum() -> None:
+    """A PNG's reader takes them for right."""
+    data = bytearray(encode(photo(), "PNG"))
+    place = data.rindex(b"IEND") - 5
+    data[place] ^= 1
+    with pytest.raises(InvalidImage, match="do not match their checksum"):
+        sent(bytes(data))
+
+
 # -- specks, strips, raw files, pages ------------------------------------------------------------------------
 
 
@@ -269,6 +278,31 @@ def test_colours_that_a_file_implies() -> None:
         assert sent(tagged).data == tagged
     with pytest.raises(InvalidImage, match=r"HDR picture \(PQ\)"):
         sent(with_chunk(plain, b"cICP", bytes([9, 16, 0, 1])))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_16_bits_of_either_byte_order(mode: str) -> None:
+    """A TIFF's grey of 16 bits keeps its brightness."""
+    grey = Image.new("I", (64, 64), 0x8000).convert("I;16")
+    data = encode(grey, "TIFF")
+    if mode == "I;16B":
+        data = encode(Image.frombytes("I;16B", (64, 64), b"\x80\x00" * 4096), "TIFF")
+    assert apart(decode(sent(data).data).getpixel((9, 9)), (128, 128, 128)) <= 2
+
+
+def test_a_kind_that_no_reader_knows_is_not_called_damaged() -> None:
+    """A BMP with bit fields of its own is whole."""
+    head = struct.pack("<IiiHHIIiiII4I", 108, 64, 64, 1, 32, 3, 64 * 64 * 4, 0, 0, 0, 0, 0x3FF, 0xFFC00, 0x3FF00000, 0)
+    head += bytes(108 - len(head))
+    data = b"BM" + struct.pack("<IHHI", 14 + 108 + 64 * 64 * 4, 0, 0, 14 + 108) + head + bytes(64 * 64 * 4)
+    with pytest.raises(InvalidImage, match="of a kind that cannot be read here"):
+        sent(data)
+
+
+def test_orientation_in_xmp_alone() -> None:
+    """Browsers go by EXIF, and so does what is sent."""
+    data = encode(corners(320, 240), xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>')
+    assert (sent(data).width, sent(data).height) == (320, 240)
 
 
 def test_lab_is_converted() -> None:
