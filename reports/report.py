@@ -19,6 +19,7 @@ from functools import partial
 from typing import TextIO
 
 from producers.manifest.cells.formulas import guarded
+from producers.runs.marks import Mark
 from producers.runs.outcomes import Row, Rows
 from producers.runs.statistics import PENDING, Tally, is_selected
 from reports.gallery import Choice, Gallery
@@ -163,6 +164,29 @@ def slice_csv(run: Run, rows: Rows, *, workspace: Workspace, statuses: frozenset
         columns.update(dict.fromkeys(job.meta))
     chosen = (row for row in rows() if is_selected(row[1], statuses))
     return _write_rows(run, chosen, columns, workspace, out)
+
+
+def marked_csv(run: Run, rows: Rows, *, workspace: Workspace, marks: Mapping[str, Mark], out: TextIO) -> int:
+    """Writes the rows of the jobs that people have marked, with the column `mark` of a manifest; returns how many.
+
+    A file to write to must be opened with `newline=""`.
+    """
+    columns: dict[str, None] = {}
+    for job, _ in rows():
+        columns.update(dict.fromkeys(job.meta))
+    names = (*RUN_COLUMNS, *PARAM_COLUMNS)
+    writer = csv.writer(_Lines(out), lineterminator="\r\n")
+    writer.writerow([*names, *(_cell(column_name(name)) for name in columns), "mark"])
+    count = 0
+    for job, outcome in rows():
+        mark = marks.get(workspace.job_id(job.id, job.variant))
+        if mark is None or not mark.mark:
+            continue
+        cells = run_cells(run, workspace, job, outcome) | param_cells(job.params)
+        own = (_cell(job.meta.get(name)) for name in columns)
+        writer.writerow([*(_cell(cells[name]) for name in names), *own, mark.mark])
+        count += 1
+    return count
 
 
 class _Lines:

@@ -250,6 +250,10 @@ class Workspace:
         """Jobs that were known to be done as the run was planned, with their outcomes."""
         return self.run(run_id, "unchanged", f"{part:06d}.jsonl.gz")
 
+    def marks(self, run_id: str, name: str = "") -> str:
+        """What people have said of a run's pictures, an object each time; without a name the folder of them."""
+        return self.run(run_id, "marks", name)
+
     def ledger(self, run_id: str, *parts: str) -> str:
         """What a run has opened, and what its shards have cost: the name of an object says all of it."""
         return self.run(run_id, "ledger", *parts)

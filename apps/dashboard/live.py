@@ -79,6 +79,14 @@ class Live:
         """Does something that waits for Redis or S3 in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, job)
 
+    def later(self, job: Callable[[], object]) -> None:
+        """Does something in a thread that nobody waits for; what goes wrong with it is dropped."""
+        self._threads.submit(job)
+
+    def at_the_end(self, close: Callable[[], None]) -> None:
+        """Has something closed with the doors."""
+        self._stack.callback(close)
+
     async def rows(self, side: Side, ids: list[str], moment: Moment) -> list[Row]:
         """The rows of these runs; where Redis or S3 is out of reach, of those that are known."""
         if self.troubled:

@@ -19,6 +19,7 @@ from apps.dashboard.gallery import Gallery
 from apps.dashboard.identity import Access, Identity, Refused, Role
 from apps.dashboard.live import Live, Parts
 from apps.dashboard.report import Report
+from apps.dashboard.review import Reviews
 from apps.dashboard.security import HEADERS, Guard, Handler, Names, only_for, read_form
 from apps.dashboard.serving import Server, serve
 from apps.dashboard.timetable import Timetable
@@ -267,7 +268,7 @@ class Dashboard:
 def create_app(live: Live, access: Access, names: Names) -> Starlette:
     """The application. Each route says who is let in: nobody but its role, or everybody where it is listed as open."""
     board, gallery, report = Dashboard(live, access, names, live.settings), Gallery(live), Report(live)
-    trials = Trials(live, gallery, board.frame)
+    trials, reviews = Trials(live, gallery, board.frame), Reviews(live, access, names, board.frame)
 
     def look(path: str, handler: Handler) -> Route:
         return Route(path, only_for(Role.LOOK, access, handler), methods=["GET"])
@@ -297,6 +298,9 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
         look("/live" + run, board.stream(board.run_parts)),
         *act("/fleet/{side:str}/{action:str}", board.ask_fleet, board.do_fleet),
         look(run, board.run),
+        look(run + "/jobs", reviews.page),
+        look(run + "/marks.csv", reviews.export),
+        Route(run + "/marks", only_for(Role.ACT, access, reviews.mark), methods=["POST"]),
         look(run + "/grid", trials.page),
         look(run + "/grid/{place:int}/{which:str}", trials.picture),
         look(run + "/report", report.page),

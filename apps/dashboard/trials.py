@@ -70,12 +70,12 @@ class Trials:
 
     async def picture(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/grid/{place}/{which}`: a picture, before or after."""
-        told = request.path_params
-        side, row = await self.live.row(told["run"])
-        tile = (await self._read(side, row)).tiles.get(told["place"])
-        if tile is None or told["which"] not in {"before", "after"}:
+        params = request.path_params
+        side, row = await self.live.row(params["run"])
+        tile = (await self._read(side, row)).tiles.get(params["place"])
+        if tile is None or params["which"] not in {"before", "after"}:
             raise Refused(404, "The trial has no such picture.")
-        if told["which"] == "after":
+        if params["which"] == "after":
             return await self._gallery.shown(side, tile.picture, _version(tile), longest=SIDE)
         here, job = side.session, tile.job
         fetched = job if not job.web else await self.live.call(

@@ -1,0 +1,39 @@
+// Keys of the review room: n and p move, k keeps, r redoes, x rejects, u takes it back, / searches.
+"use strict";
+(() => {
+  const jobs = document.getElementById("jobs");
+  const letters = { k: "keep", r: "redo", x: "reject" };
+  let at = "";
+  const all = () => [...jobs.querySelectorAll(".job")];
+  const here = () => document.activeElement.closest(".job") || document.getElementById(at);
+  const goTo = (job) => {
+    if (!job) return;
+    at = job.id;
+    job.focus({ preventScroll: true });
+    job.scrollIntoView({ block: "nearest" });
+  };
+  const step = (by) => {
+    const list = all();
+    const place = list.indexOf(here());
+    goTo(place < 0 ? list[0] : list[place + by]);
+  };
+  jobs.addEventListener("focusin", (event) => { at = event.target.closest(".job")?.id || at; });
+  // What was marked is put in the place of what was there, and keeps the focus.
+  document.body.addEventListener("htmx:afterSettle", () => {
+    if (at && document.activeElement === document.body) document.getElementById(at)?.focus({ preventScroll: true });
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
+    const job = here();
+    if (event.key === "/") document.getElementById("q").focus();
+    else if (event.key === "n") step(1);
+    else if (event.key === "p") step(-1);
+    else if (event.key in letters && job) {
+      const button = job.querySelector(`[data-word="${letters[event.key]}"]`);
+      if (button && button.getAttribute("aria-pressed") === "false") button.click();
+      step(1);
+    } else if (event.key === "u" && job) job.querySelector('[data-word][aria-pressed="true"]')?.click();
+    else return;
+    event.preventDefault();
+  });
+})();

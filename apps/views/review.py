@@ -1,0 +1,386 @@
+"""Every job of a run, to be paged, searched and filtered: an index of its own in a file, read from S3 once.
+
+Closed shards never change, so each is read once, in the background, the first that somebody looks; the open ones are
+asked of Redis anew. A run of a million jobs takes half a minute then, and its pages are there meanwhile.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import sqlite3
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from apps.session import Session
+from apps.views.overview import Row
+from producers.runs.marks import Mark, Marks
+from restyle.errors import InputNotFound, RestyleError
+
+#: Outcomes by their numbers in the index.
+OUTCOMES = ("pending", "succeeded", "skipped", "failed")
+#: Jobs of a page.
+PER_PAGE = 50
+#: Seconds between two readings of what may have changed.
+FRESH = 1.0
+#: Shards that are read between two commits, and at a time.
+_BATCH, _AT_ONCE = 16, 4
+#: Characters of an entry's words that are searched, and of a message.
+_WORDS, _MESSAGE = 400, 300
+_TITLES = ("title", "name", "product")
+#: Jobs of a shard at most, as bits of a job's number.
+_BITS = 20
+#: Jobs that a search counts; beyond it says that there are more.
+MOST_COUNTED = 10_000
+
+_SCHEMA = """
+CREATE TABLE job (place INTEGER PRIMARY KEY, outcome INTEGER, suspect INTEGER, variant INTEGER, reason INTEGER,
+                  id TEXT, title TEXT, seed INTEGER, credits REAL);
+CREATE INDEX by_outcome ON job (outcome, variant, reason);
+CREATE INDEX by_suspect ON job (suspect) WHERE suspect = 1;
+CREATE VIRTUAL TABLE words USING fts5(text, content='', detail=none, tokenize="unicode61 tokenchars '-_.'");
+CREATE TABLE variant (number INTEGER PRIMARY KEY, name TEXT UNIQUE);
+CREATE TABLE reason (number INTEGER PRIMARY KEY, error TEXT, message TEXT, UNIQUE (error, message));
+CREATE TABLE mark (place INTEGER PRIMARY KEY, mark TEXT);
+"""
+_MATCHES = " WHERE words MATCH ?"
+_FOUND = f"place IN (SELECT rowid FROM words{_MATCHES})"  # noqa: S608
+#: What the index takes for a word.
+_TERM = re.compile(r"[\w.-]+")
+_COLUMNS = "place, id, title, v.name, outcome, suspect, error, message, seed, credits"
+_NAMES = " LEFT JOIN variant AS v ON v.number = job.variant LEFT JOIN reason AS r ON r.number = job.reason"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs are looked for; what is empty filters nothing."""
+
+    text: str = ""
+    outcome: str = ""
+    """One of OUTCOMES, or `suspect`."""
+    variant: str = ""
+    reason: int = 0
+    """The number of a reason of failure."""
+    mark: str = ""
+    """keep, redo, reject; `any`, `none`."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A job on a page."""
+
+    shard: int
+    index: int
+    job_id: str
+    id: str
+    title: str
+    variant: str
+    outcome: str
+    suspect: bool
+    error: str
+    message: str
+    seed: int
+    credits: float
+    mark: Mark | None
+
+    @property
+    def place(self) -> int:
+        """Its number in the index."""
+        return self.shard << _BITS | self.index
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of jobs."""
+
+    jobs: Sequence[Listed]
+    count: int
+    """Jobs that match, on all pages."""
+    indexed: int
+    """Jobs that are in the index by now."""
+    reasons: Sequence[tuple[int, str, str, int]] = ()
+    """Why jobs failed: number, error, message, how many; those of most first."""
+    marked: Mapping[str, int] = field(default_factory=dict)
+    variants: Sequence[str] = ()
+
+
+class Review:
+    """The index of one run's jobs."""
+
+    def __init__(self, session: Session, run_id: str) -> None:
+        self.session, self.run_id = session, run_id
+        self.marks = Marks(run_id, session.store, session.workspace)
+        self._folder = Path(tempfile.mkdtemp(prefix="restyle-review-"))
+        self._file = self._folder / "index.sqlite"
+        with closing(self._connect()) as table:
+            table.executescript(_SCHEMA)
+        #: Shards that change no more, and the jobs of each that is read.
+        self._final: set[int] = set()
+        self._sizes: dict[int, int] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._taken = float("-inf")
+        self._marks_version = -1
+        self._standing: dict[str, Mark] = {}
+        self._stopping = threading.Event()
+        self.trouble = ""
+
+    def close(self) -> None:
+        """Removes the index."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(5)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # -- reading a run ---------------------------------------------------------------------------------------
+
+    def refresh(self, row: Row, *, wait: float = 0.7) -> None:
+        """Has what is new of the run read, and waits for that a moment."""
+        with self._lock:
+            is_busy = self._thread is not None and self._thread.is_alive()
+            is_whole = len(self._final) == row.run.shards + row.run.unchanged_parts
+            if not is_busy and not is_whole and time.monotonic() - self._taken > FRESH:
+                self._thread = threading.Thread(target=self._read, args=(row,), name="review", daemon=True)
+                self._thread.start()
+            thread = self._thread
+        if thread is not None:
+            thread.join(wait)
+        with suppress(RestyleError):  # the marks that are known are shown
+            self._take_marks()
+
+    def _read(self, row: Row) -> None:
+        """Reads closed shards that are new, then the others as they stand."""
+        try:
+            state, run = self.session.state, row.run
+            opened = {int(shard) for shard in state.ask("ZRANGE", state.key("run", self.run_id, "open"), 0, -1)}
+            below = run.shards if row.ended or row.totals is None else row.totals.cursor
+            shards = [shard for shard in range(run.shards + run.unchanged_parts) if shard not in self._final]
+            with closing(self._connect()) as table, ThreadPoolExecutor(_AT_ONCE, "review") as pool:
+                writer = _Writer(table, self.session)
+                for first in range(0, len(shards), _BATCH):
+                    batch = shards[first : first + _BATCH]
+                    closed = {
+                        shard for shard in batch if shard >= run.shards or (shard < below and shard not in opened)
+                    }
+                    texts = list(pool.map(lambda shard: self._lines(shard, run.shards, shard in closed), batch))  # noqa: B023
+                    for shard, (lines, is_final) in zip(batch, texts, strict=True):
+                        if self._stopping.is_set():
+                            return
+                        writer.take(shard, lines, is_new=shard not in self._sizes)
+                        self._sizes[shard] = len(lines)
+                        if is_final:
+                            self._final.add(shard)
+                    table.commit()
+            self.trouble = ""
+        except RestyleError as error:
+            self.trouble = error.message
+        finally:
+            self._taken = time.monotonic()
+
+    def _lines(self, shard: int, shards: int, is_closed: bool) -> tuple[list[tuple[dict[str, Any], Any]], bool]:
+        """The jobs of a shard with their outcomes, and whether they change no more; none where it is gone."""
+        store, workspace = self.session.store, self.session.workspace
+        if shard >= shards:
+            part = store.find(workspace.unchanged(self.run_id, shard - shards))
+            return [(line.get("job") or {}, line.get("outcome")) for line in _parsed(part.data)] if part else [], True
+        results = store.find(workspace.results(self.run_id, shard)) if is_closed else None
+        if results:
+            return [(line.get("job") or {}, line.get("outcome")) for line in _parsed(results.data)], True
+        try:
+            plan = store.get(workspace.shard(self.run_id, shard)).data
+        except InputNotFound:
+            return [], is_closed
+        state = self.session.state
+        known = state.ask("HGETALL", state.key("run", self.run_id, "shard", str(shard)))
+        return [(job, _outcome(known.get(f"o:{index}"))) for index, job in enumerate(_parsed(plan))], False
+
+    # -- asking ----------------------------------------------------------------------------------------------
+
+    def find(self, query: Filter, page: int) -> Found:
+        """A page of the jobs that match, in the order of the run."""
+        with closing(self._connect(read_only=True)) as table:
+            where, values = _where(query, table)
+            indexed = sum(self._sizes.values())
+            count, first, offset = indexed, 0, (page - 1) * PER_PAGE
+            if not where:
+                first, offset = self._shard_at(offset)
+                where, values = " WHERE place >= ?", [first << _BITS]
+            else:
+                most = MOST_COUNTED + 1 if query.text else indexed
+                counting = table.execute(f"SELECT count(*) FROM (SELECT 1 FROM job{where} LIMIT {most})", values)  # noqa: S608
+                count = int(counting.fetchone()[0])
+            # What words alone find comes in order, and is not gathered first.
+            chosen = f"SELECT * FROM job{where} ORDER BY place"  # noqa: S608
+            if where == f" WHERE {_FOUND}":
+                chosen = f"SELECT job.* FROM words JOIN job ON place = words.rowid{_MATCHES} ORDER BY words.rowid"  # noqa: S608
+            rows = table.execute(
+                f"SELECT {_COLUMNS} FROM ({chosen} LIMIT {PER_PAGE} OFFSET ?) AS job{_NAMES} ORDER BY place",  # noqa: S608
+                (*values, offset),
+            ).fetchall()
+            reasons = table.execute(
+                "SELECT reason, error, message, count(*) AS n FROM job JOIN reason ON number = reason"
+                " WHERE outcome = 3 GROUP BY reason ORDER BY n DESC LIMIT 30"
+            ).fetchall()
+            variants = [name for (name,) in table.execute("SELECT name FROM variant ORDER BY number LIMIT 200")]
+        marked = Counter[str](mark.mark for mark in self._standing.values())
+        return Found([self._listed(row) for row in rows], count, indexed, reasons, marked, variants)
+
+    def _shard_at(self, offset: int) -> tuple[int, int]:
+        """The shard in which the job of this number lies, and how many jobs of it come before."""
+        for shard in sorted(self._sizes):
+            if offset < self._sizes[shard]:
+                return shard, offset
+            offset -= self._sizes[shard]
+        return 1 << 30, 0
+
+    def one(self, place: int) -> Listed | None:
+        """A job by its number in the index."""
+        with closing(self._connect(read_only=True)) as table:
+            row = table.execute(f"SELECT {_COLUMNS} FROM job{_NAMES} WHERE place = ?", (place,)).fetchone()  # noqa: S608
+        return self._listed(row) if row else None
+
+    def _listed(self, row: Sequence[Any]) -> Listed:
+        place, entry, title, variant, outcome, suspect, error, message, seed, credits = row
+        job_id = self.session.workspace.job_id(entry, variant)
+        return Listed(
+            place >> _BITS, place & ((1 << _BITS) - 1), job_id, entry, title, variant, OUTCOMES[outcome], bool(suspect),
+            error or "", message or "", seed or 0, credits or 0.0, self._standing.get(job_id),
+        )  # fmt: skip
+
+    # -- marks -----------------------------------------------------------------------------------------------
+
+    def _take_marks(self) -> None:
+        """Puts the marks beside the jobs, where they have changed."""
+        standing = self.marks.standing()
+        if self.marks.version == self._marks_version:
+            return
+        self._standing, self._marks_version = standing, self.marks.version
+        with self._lock, closing(self._connect()) as table:
+            table.execute("DELETE FROM mark")
+            rows = ((mark.place, mark.mark) for mark in standing.values() if mark.place >= 0)
+            table.executemany("INSERT OR REPLACE INTO mark VALUES (?, ?)", rows)
+            table.commit()
+
+    def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        table = sqlite3.connect(self._file, timeout=10)
+        table.execute("PRAGMA synchronous = OFF")
+        table.execute("PRAGMA cache_size = -8192")
+        if read_only:
+            table.execute("PRAGMA query_only = ON")
+        else:
+            table.execute("PRAGMA journal_mode = WAL")
+        return table
+
+
+class _Writer:
+    """Puts jobs into the index."""
+
+    def __init__(self, table: sqlite3.Connection, session: Session) -> None:
+        self._table, self._workspace = table, session.workspace
+        self._variants: dict[str, int] = {name: number for number, name in table.execute("SELECT * FROM variant")}
+        self._reasons: dict[tuple[str, str], int] = {
+            (error, message): number for number, error, message in table.execute("SELECT * FROM reason")
+        }  # fmt: skip
+
+    def take(self, shard: int, lines: Sequence[tuple[dict[str, Any], Any]], *, is_new: bool) -> None:
+        """Puts a shard's jobs in, in the place of what was known of them; their words once."""
+        insert = "INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        self._table.executemany(insert, self._rows(shard, lines))
+        if is_new:
+            words = ((shard << _BITS | index, _words(job)) for index, (job, _) in enumerate(lines))
+            self._table.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", words)
+
+    def _rows(self, shard: int, lines: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[tuple[Any, ...]]:
+        for index, (job, ended) in enumerate(lines):
+            entry, outcome = str(job.get("id", "")), ended or {}
+            meta, params = job.get("meta") or {}, job.get("params") or {}
+            kind = str(outcome.get("outcome", "pending"))
+            number = OUTCOMES.index(kind) if kind in OUTCOMES else 0
+            reason = self._reason(entry, outcome) if number == 3 or outcome.get("suspect") else None
+            title = next((str(meta[name]) for name in _TITLES if meta.get(name)), "")
+            yield (
+                shard << _BITS | index, number, 1 if outcome.get("suspect") else 0,
+                self._variant(str(job.get("variant", ""))), reason, entry, title[:120],
+                params.get("seed") if outcome.get("seed") is None else outcome["seed"], outcome.get("credits", 0.0),
+            )  # fmt: skip
+
+    def _variant(self, name: str) -> int:
+        if name not in self._variants:
+            self._variants[name] = len(self._variants) + 1
+            self._table.execute("INSERT OR IGNORE INTO variant VALUES (?, ?)", (self._variants[name], name))
+        return self._variants[name]
+
+    def _reason(self, entry: str, outcome: dict[str, Any]) -> int:
+        """The number of a failure's reason; equal but for the entry's id they are one."""
+        if outcome.get("suspect"):
+            error, message = "suspect", ", ".join(map(str, outcome["suspect"]))
+        else:
+            error = str(outcome.get("error", ""))
+            message = str(outcome.get("message", "")).replace(entry, "…") if entry else str(outcome.get("message", ""))
+        key = error[:100], message[:_MESSAGE]
+        if key not in self._reasons:
+            if len(self._reasons) >= 5000:
+                key = key[0], "and others"
+            if key not in self._reasons:
+                self._reasons[key] = len(self._reasons) + 1
+                self._table.execute("INSERT OR IGNORE INTO reason VALUES (?, ?, ?)", (self._reasons[key], *key))
+        return self._reasons[key]
+
+
+def _words(job: dict[str, Any]) -> str:
+    """What a job can be searched by: its id, its entry's columns, its prompt."""
+    meta, params = job.get("meta") or {}, job.get("params") or {}
+    return " ".join((str(job.get("id", "")), *map(str, meta.values()), str(params.get("prompt", ""))))[:_WORDS]
+
+
+def _where(query: Filter, table: sqlite3.Connection) -> tuple[str, list[Any]]:
+    """The SQL of a filter, and its values."""
+    parts: list[str] = []
+    values: list[Any] = []
+    if query.outcome == "suspect":
+        parts.append("suspect = 1")
+    elif query.outcome in OUTCOMES:
+        parts.append(f"outcome = {OUTCOMES.index(query.outcome)}")
+    if query.variant:
+        parts.append("variant = (SELECT number FROM variant WHERE name = ?)")
+        values.append(query.variant)
+    if query.reason:
+        parts.append("reason = ?")
+        values.append(query.reason)
+    if query.mark == "none":
+        parts.append("place NOT IN (SELECT place FROM mark)")
+    elif query.mark == "any":
+        parts.append("place IN (SELECT place FROM mark)")
+    elif query.mark:
+        parts.append("place IN (SELECT place FROM mark WHERE mark = ?)")
+        values.append(query.mark)
+    if words := _TERM.findall(query.text.lower())[:8]:
+        holding = " AND ".join("instr(lower(error || ' ' || message), ?)" for _ in words)
+        reasons = [number for (number,) in table.execute(f"SELECT number FROM reason WHERE {holding}", words)]  # noqa: S608
+        parts.append(f"({_FOUND} OR reason IN ({', '.join(map(str, reasons))}))" if reasons else _FOUND)
+        values.append(" ".join(f'"{word}"*' for word in words))
+    return (" WHERE " + " AND ".join(parts) if parts else ""), values
+
+
+def _parsed(data: bytes) -> list[dict[str, Any]]:
+    """The lines of a shard; one that is damaged is empty."""
+    try:
+        return [line for text in gzip.decompress(data).splitlines() if isinstance(line := json.loads(text), dict)]
+    except (OSError, EOFError, ValueError):
+        return []
+
+
+def _outcome(text: str | None) -> Any:
+    with suppress(ValueError):
+        return json.loads(text) if text else None
+    return None
