@@ -42,7 +42,7 @@ class Finisher:
     ) -> tuple[list[Finished], Marks]:
         """The pictures of an answer in their form, marked, and signed as edited from their source if it is given."""
         faults: list[str] = []
-        is_signed = self.options.c2pa and bool(source)
+        is_signed = self.options.c2pa and self.signer is not None and bool(source)
         made = [
             self._signed(self._marked(self._formed(Finished(data, picture), faults), faults), source, faults)
             for data, picture in zip(answers, pictures, strict=True)
