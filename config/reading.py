@@ -95,13 +95,13 @@ def load_settings(**flags: Any) -> Settings:
             " `restyle sandbox` and set RESTYLE_API_URL to its address"
         )
     file_name = str(config_path())
-    settings._sources.update(dict.fromkeys(in_file, file_name))  # noqa: SLF001 - the one that builds it fills it
-    settings._sources.update(dict.fromkeys(in_environment, "environment"))  # noqa: SLF001
-    settings._sources.update({name: "flag" for name, value in flags.items() if value is not None})  # noqa: SLF001
+    settings._sources.update(dict.fromkeys(in_file, file_name))  # noqa: SLF001 - of our own class - the one that builds it fills it
+    settings._sources.update(dict.fromkeys(in_environment, "environment"))  # noqa: SLF001 - of our own class
+    settings._sources.update({name: "flag" for name, value in flags.items() if value is not None})  # noqa: SLF001 - of our own class
     if is_above and flags.get("home") is None and "home" in given:
-        settings._sources["home"] = str(folder)  # noqa: SLF001 - as above
+        settings._sources["home"] = str(folder)  # noqa: SLF001 - of our own class - as above
     if "api_key" in given and flags.get("api_key") is None:
-        settings._sources["api_key"] = "SEGMIND_API_KEY" if _segmind_key() else "api_key_file"  # noqa: SLF001 - as above
+        settings._sources["api_key"] = "SEGMIND_API_KEY" if _segmind_key() else "api_key_file"  # noqa: SLF001 - of our own class - as above
     return settings
 
 

@@ -64,7 +64,7 @@ class Child:
             self._wait = FIRST_WAIT if lived else min(2 * self._wait, LONGEST_WAIT)
             self._due, self.process = now + self._wait, None
             how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-            print(f"restyle: a worker process {how}; it is started again", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"restyle: a worker process {how}; it is started again", file=sys.stderr, flush=True)  # noqa: T201 - there is no log yet
         elif now >= self._due:
             self.start()
         return None

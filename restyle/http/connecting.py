@@ -177,7 +177,7 @@ class _Patience:
         """
         self._began, self._ends = time.monotonic(), 0.0
         try:
-            super().connect()  # type: ignore[misc] # of the class of connections
+            super().connect()  # type: ignore[misc] # the base class has no types here # of the class of connections
             for admit in self.admits:
                 admit(self)  # type: ignore[arg-type] # it is a connection
         except (HTTPError, HTTPException, OSError, ValueError) as error:
@@ -210,22 +210,22 @@ class _Patience:
         self._ends = (self._began or time.monotonic()) + self.limit
         self._began = 0.0
         self.timeout = self._left()
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        super().request(*args, **kwargs)  # type: ignore[misc] # the base class has no types here
 
     def send(self, data: Any) -> None:
         """Sends bytes; over TLS record by record, since Python's limit is one for each."""
         if not self._ends:
-            super().send(data)  # type: ignore[misc] # to a proxy, while connecting
+            super().send(data)  # type: ignore[misc] # no types here either; to a proxy, while connecting
             return
         size = len(data) if type(self.sock) is socket.socket else _RECORD
         for start in range(0, len(data), size or 1):
             self.sock.settimeout(self._left())
-            super().send(data if size >= len(data) else memoryview(data)[start : start + size])  # type: ignore[misc]
+            super().send(data if size >= len(data) else memoryview(data)[start : start + size])  # type: ignore[misc] # the base class has no types here
 
     def getresponse(self) -> Any:
         """Reads the answer within what is left."""
         self.timeout = self._left()
-        return super().getresponse()  # type: ignore[misc]
+        return super().getresponse()  # type: ignore[misc] # the base class has no types here
 
     def _left(self) -> float:
         left = self._ends - time.monotonic()

@@ -40,7 +40,7 @@ def is_srgb(profile: bytes | None) -> bool:
         return True
     # Imported with the first profile: it takes 1 MB of each worker, and many catalogs have no profiles. Outside the
     # `try`, since an error of the import says nothing about the profile.
-    from PIL import ImageCms  # noqa: F401
+    from PIL import ImageCms  # noqa: F401 - used by the functions below
 
     levels = range(0, 256, 51)
     cube = bytes(channel for colour in product(levels, repeat=3) for channel in colour)

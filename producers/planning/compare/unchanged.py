@@ -109,7 +109,7 @@ class Unchanged:
     def _doubtful(self, kind: str) -> Iterator[tuple[int]]:
         """The places of the jobs that S3 does not confirm."""
         columns = "uri, etag, bytes, place"
-        ahead, behind = tee(self._file.execute(f"SELECT {columns} FROM object WHERE kind = ? ORDER BY uri", (kind,)))  # noqa: S608
+        ahead, behind = tee(self._file.execute(f"SELECT {columns} FROM object WHERE kind = ? ORDER BY uri", (kind,)))  # noqa: S608 - columns are our own
         shown = looked_up((uri for uri, _ in groupby(row[0] for row in ahead)), self._store, confirm=False)
         for (_, seen), (_, objects) in zip(shown, groupby(behind, itemgetter(0)), strict=True):
             for _, etag, size, place in objects:

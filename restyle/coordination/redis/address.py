@@ -71,9 +71,9 @@ class RedisAddress:
         }
         if self.is_sentinels:
             kind = SecurePrimary if self.sentinel_tls else Primary
-            hosts = Sentinel(self.sentinels, sentinel_kwargs=self.sentinel_options)  # type: ignore[no-untyped-call]
+            hosts = Sentinel(self.sentinels, sentinel_kwargs=self.sentinel_options)  # type: ignore[no-untyped-call] # redis has no types here
             options |= {"connection_class": kind, **self._server}
-            return SentinelConnectionPool(self.master, hosts, **options)  # type: ignore[no-untyped-call] # nor here
+            return SentinelConnectionPool(self.master, hosts, **options)  # type: ignore[no-untyped-call] # redis has no types here # nor here
         try:
             _check(self.url)
             pool = redis.ConnectionPool.from_url(self.url, **options)
@@ -131,7 +131,7 @@ class RedisAddress:
         for part in self.url.split(";"):
             try:
                 _check(part := f"redis://{part.strip().removeprefix(_SENTINEL)}")
-                read = parse_url(part)  # type: ignore[no-untyped-call]
+                read = parse_url(part)  # type: ignore[no-untyped-call] # redis has no types here
                 str(read.get("host", "")).encode("idna")
             except ValueError:
                 raise _wrong(_SENTINEL_FORM) from None
