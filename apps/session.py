@@ -27,8 +27,8 @@ from producers.runs.outcomes import Rows
 from producers.runs.run_names import find_run
 from producers.runs.snapshot import Snapshot, read_run, rows_of, snapshot
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from restyle.coordination.workspace.holder import described
 from restyle.coordination.workspace.holding import Holding
 from restyle.errors import ConfigurationError, RestyleError, StateUnavailable

@@ -11,7 +11,7 @@ from config.connections import limits, open_state, open_store
 from config.reading import load_settings
 from producers.dispatch.feeder import Feeder
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
+from restyle.coordination.runs.progress import Progress
 
 settings = load_settings(window_jobs=int(sys.argv[1]) + 1000)
 state, store = open_state(settings, settings.account or ""), open_store(settings)

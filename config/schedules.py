@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from restyle.coordination.brakes import BrakeLimit
+from restyle.coordination.runs.brakes import BrakeLimit
 from restyle.keys import split_uri
 from restyle.models import Labels, Refetch
 

@@ -26,9 +26,9 @@ from pydantic import (
 from config.address import Address, read_address
 from config.outputs import OutputSettings
 from config.schedules import Notify, Schedule, check_names
-from restyle.coordination.brakes import BrakeLimit
-from restyle.coordination.hints import MOST_TTL
 from restyle.coordination.redis.durability import Durability
+from restyle.coordination.redis.hints import MOST_TTL
+from restyle.coordination.runs.brakes import BrakeLimit
 from restyle.errors import ConfigurationError
 from restyle.http.public import Network, read_networks
 from restyle.keys import Workspace, account_id, parse_workspace

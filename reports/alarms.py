@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from restyle.coordination import trends
-from restyle.coordination.brakes import brakes
-from restyle.coordination.events import events
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.hints import read_number
 from restyle.coordination.outbox import LATEST
 from restyle.coordination.periods import Periods
-from restyle.coordination.progress import Progress
+from restyle.coordination.redis.hints import read_number
+from restyle.coordination.runs import trends
+from restyle.coordination.runs.brakes import brakes
+from restyle.coordination.runs.events import events
+from restyle.coordination.runs.progress import Progress
 from restyle.models import Run
 
 #: Seconds for which a worker that was lost is told of.

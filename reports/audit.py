@@ -17,10 +17,10 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
-from restyle.job.locations import suffix_of
-from restyle.job.metadata import JOB, sha256_of
-from restyle.job.ownership import LARGEST
-from restyle.job.results import Result, there
+from restyle.job.outputs.locations import suffix_of
+from restyle.job.outputs.metadata import JOB, sha256_of
+from restyle.job.outputs.ownership import LARGEST
+from restyle.job.results.index import Result, there
 from restyle.keys import Workspace
 from restyle.record import Record, RecordOutput
 from restyle.s3.store import Head, Listed, Store

@@ -26,7 +26,7 @@ from reports.channels import send
 from restyle.coordination.advice import after_failure, next_step
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import ALARMS, LONGEST_WAIT, Notice, Notices, event_of
-from restyle.coordination.progress import Progress
+from restyle.coordination.runs.progress import Progress
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import (
     ClockSkewed,

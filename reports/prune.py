@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from restyle.coordination.progress import Progress
+from restyle.coordination.runs.progress import Progress
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, RunStatus
 from restyle.s3.store import Listed, Store

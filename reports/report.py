@@ -22,10 +22,10 @@ from producers.manifest.cells.formulas import guarded
 from producers.runs.marks import Mark
 from producers.runs.outcomes import Row, Rows
 from producers.runs.statistics import PENDING, Tally, is_selected
-from reports.gallery import Choice, Gallery
-from reports.grid import write_grid
-from reports.page import render
-from reports.thumbnails import Album
+from reports.pages.gallery import Choice, Gallery
+from reports.pages.grid import write_grid
+from reports.pages.page import render
+from reports.pages.thumbnails import Album
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Params, Run
 from restyle.s3.store import Store

@@ -223,7 +223,7 @@ class Workspace:
         return self.under("replaced", sha256[:2], f"{sha256}{suffix}")
 
     def result(self, key: str) -> str:
-        """Which pictures there are of one input and one recipe (restyle/job/result_keys.py)."""
+        """Which pictures there are of one input and one recipe (restyle/job/results/keys.py)."""
         return self.under("results", key[:2], f"{key}.json")
 
     def trial(self, run_id: str) -> str:

@@ -196,7 +196,7 @@ class RunOptions(Value):
     """The run whose unreadable answers are read again; no call is made."""
     priority: Literal["high", "normal", "low"] = "normal"
     max_failures: str = "50%"
-    """How many jobs may fail, as a number or a share; 0: any (restyle/coordination/brakes.py)."""
+    """How many jobs may fail, as a number or a share; 0: any (restyle/coordination/runs/brakes.py)."""
     max_suspects: str = "50%"
     """How many pictures may look wrong."""
     naming: str = ""
@@ -299,7 +299,7 @@ class Outcome(Value):
     ended: UtcTime | None = None
     warning: str = ""
     suspect: tuple[str, ...] = ()
-    """Why its pictures look wrong, though the API answered with them: restyle/job/quality.py has the words."""
+    """Why its pictures look wrong, though the API answered with them: restyle/job/outputs/quality.py has the words."""
     reused: bool = False
     """Of a skipped job: its picture was paid for as another result with the same input and recipe, and copied."""
     saved: float = 0.0

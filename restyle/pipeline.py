@@ -17,7 +17,7 @@ from dataclasses import replace
 import structlog
 
 from restyle import images
-from restyle.coordination.progress import Ended
+from restyle.coordination.runs.progress import Ended
 from restyle.errors import (
     InputNotFound,
     InvalidImage,
@@ -26,14 +26,16 @@ from restyle.errors import (
     StoreAccessDenied,
 )
 from restyle.images import Picture, Prepared
-from restyle.job import lookup, outcomes, quality, results, web
+from restyle.job import lookup, outcomes, web
 from restyle.job.call import call, reporting
 from restyle.job.commit import Made
 from restyle.job.commit_retry import until_stored
 from restyle.job.context import Called, Tools, Work
-from restyle.job.output_form import check_signer
+from restyle.job.outputs import quality
+from restyle.job.outputs.form import check_signer
 from restyle.job.parked import unplaced, unreadable
-from restyle.job.reuse import reuse, reuse_changed, reuse_result
+from restyle.job.results import index
+from restyle.job.results.reuse import reuse, reuse_changed, reuse_result
 from restyle.models import Fingerprint
 from restyle.reply import Reply
 from restyle.runtime.memory import Reservation, UploadBuffer
@@ -59,7 +61,7 @@ def run(work: Work, tools: Tools) -> Ended:
         fingerprint = Fingerprint(etag=source.etag, sha256=sha256, request=work.request)
         if record := lookup.same_bytes(work, known, fingerprint, tools):
             return reuse_changed(work, record, fingerprint, tools)
-        if paid := results.find(work, fingerprint, tools):
+        if paid := index.find(work, fingerprint, tools):
             return reuse_result(work, paid, known, fingerprint, tools)
         prepared = prepare(work, source)
         upload, source, prepared = pack(work, source, prepared, reservation)

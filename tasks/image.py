@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from restyle import pipeline
 from restyle.coordination.claim_types import Dropped, Storm
-from restyle.coordination.progress import Ended, failed
 from restyle.coordination.redis.client import patiently
+from restyle.coordination.runs.progress import Ended, failed
 from restyle.errors import (
     ApiUnavailable,
     ClockSkewed,

@@ -18,9 +18,9 @@ from config.settings import Settings
 from reports.notifications import Notifications
 from restyle.coordination.claim_types import Dropped
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
 from restyle.coordination.rotation import Rotation
+from restyle.coordination.runs.progress import Progress
 from restyle.coordination.workspace.holding import Holding
 from restyle.errors import ConfigurationError
 from restyle.images.c2pa import open_signer

@@ -25,7 +25,7 @@ from config.connections import limits, open_state, open_store
 from config.reading import load_settings
 from config.settings import Settings
 from producers.scheduling.beat import Beat
-from restyle.coordination.firings import Firings
+from restyle.coordination.runs.firings import Firings
 from restyle.errors import RestyleError
 from restyle.runtime import core_dumps
 from workers.gauges import Gauges

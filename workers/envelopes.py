@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
 
-#: Bytes of a message's body: a job's 15,000 (producers/planning/resolve.py), and its place in its run.
+#: Bytes of a message's body: a job's 15,000 (producers/planning/jobs/resolve.py), and its place in its run.
 MAX_BODY = 16_000
 #: Bytes of an entry: such a body in base64, and what Celery writes around it.
 MAX_ENTRY = 24_000

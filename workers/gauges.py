@@ -17,13 +17,13 @@ from prometheus_client.registry import Collector
 
 from config.celery_app import QUEUES, RUNS
 from restyle.coordination.claim_types import Limits
-from restyle.coordination.firings import Firings
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis import server as redis_server
 from restyle.coordination.redis.client import State
-from restyle.coordination.registry import Totals, legible
+from restyle.coordination.runs.firings import Firings
+from restyle.coordination.runs.progress import Progress
+from restyle.coordination.runs.registry import Totals, legible
 from restyle.errors import RestyleError, StateUnavailable
 from restyle.models import RunStatus
 

@@ -22,13 +22,13 @@ from restyle.coordination.workspace.renewal import Renewal, leave
 from restyle.errors import RestyleError, StateUnavailable
 from restyle.runtime import allocator
 from tasks.resources import Resources
-from workers.dispatcher import Dispatcher
-from workers.fetcher import FetchThread
+from workers.background.dispatcher import Dispatcher
+from workers.background.fetcher import FetchThread
+from workers.background.notifier import Notifier
+from workers.background.spooler import Spooler
 from workers.gauges import Gauges
 from workers.health import Health, connection_checks
-from workers.notifier import Notifier
 from workers.rotation import Roster
-from workers.spooler import Spooler
 from workers.traces import open_traces
 from workers.waiting import until_taken
 from workers.watchdog import EXIT, Watchdog

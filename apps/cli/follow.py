@@ -18,7 +18,7 @@ from apps.terminal.signals import losing_terminal, terminable
 from apps.terminal.stops import is_urgent
 from producers.runs.reasons import Reason
 from producers.runs.snapshot import Snapshot, watch
-from reports.mirror import Mirror
+from reports.copies.mirror import Mirror
 from reports.missing import find_missing
 from restyle.errors import RestyleError, StateUnavailable, StoreUnavailable
 from restyle.models import Run, RunStatus

@@ -14,9 +14,9 @@ from apps.session import Session, session
 from apps.stack.local import home_of
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import SOME_FAILED
-from reports.copy import copy_grid, copy_page
-from reports.download import download as copy_outputs
-from reports.grid import GRID
+from reports.copies.copy import copy_grid, copy_page
+from reports.copies.download import download as copy_outputs
+from reports.pages.grid import GRID
 from reports.report import slice_csv, write_report
 from restyle.errors import ConfigurationError
 from restyle.models import Run

@@ -31,7 +31,7 @@ from producers.runs.snapshot import Snapshot
 from producers.scheduling.beat import Beat
 from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import fire, upcoming
-from restyle.coordination.firings import Ending, FiringEnd, Firings
+from restyle.coordination.runs.firings import Ending, FiringEnd, Firings
 from restyle.errors import ConfigurationError, RestyleError
 from restyle.keys import schedule_of
 

@@ -19,7 +19,7 @@ from producers.runs.history import Chapter, Search, Story
 from producers.runs.statistics import outcome_word
 from restyle import images
 from restyle.errors import RestyleError
-from restyle.job import quality
+from restyle.job.outputs import quality
 from restyle.models import Params
 from restyle.record import Record
 

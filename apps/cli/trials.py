@@ -15,7 +15,7 @@ from apps.session import Session, require_key, session
 from apps.terminal.console import say
 from producers.manifest import ReadOptions
 from producers.planning.request import TrialRequest
-from reports.grid import GRID
+from reports.pages.grid import GRID
 from restyle.errors import ConfigurationError
 from restyle.models import Run
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from restyle.coordination.trends import FleetPoint, RunPoint
+from restyle.coordination.runs.trends import FleetPoint, RunPoint
 
 #: Points of a line; a chart is as wide as a word or two.
 POINTS = 48

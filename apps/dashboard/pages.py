@@ -21,7 +21,7 @@ from apps.dashboard.charts import Chart, chart, pace, spending
 from apps.dashboard.timetable import Line
 from apps.views.overview import Moment, Row
 from apps.views.run_detail import CloseUp
-from restyle.coordination.trends import RunPoint
+from restyle.coordination.runs.trends import RunPoint
 
 #: Runs on one page of the list.
 PER_PAGE = 50

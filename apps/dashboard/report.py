@@ -14,8 +14,8 @@ from apps.dashboard.gallery import give
 from apps.dashboard.identity import Identity, Refused
 from apps.dashboard.live import Live
 from apps.views.overview import Side
-from reports.page import objects_of, policy, relinked
-from reports.thumbnails import FOLDER
+from reports.pages.page import objects_of, policy, relinked
+from reports.pages.thumbnails import FOLDER
 
 #: The policies of pages that this version has written.
 _POLICIES = (policy(), policy(one_file=True))

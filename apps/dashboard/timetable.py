@@ -10,7 +10,7 @@ from apps.views.overview import Side
 from config.schedules import Schedule
 from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import upcoming
-from restyle.coordination.firings import FiringEnd, Firings
+from restyle.coordination.runs.firings import FiringEnd, Firings
 from restyle.errors import RestyleError, StateUnavailable
 
 #: How long after a beat's last look nobody counts as looking.

@@ -18,7 +18,7 @@ from apps.dashboard.identity import Identity, Refused
 from apps.dashboard.live import Live
 from apps.views.overview import Row, Side
 from producers.runs.trials import read_trial
-from reports.grid import Grid, Line, Tile, body, gathered
+from reports.pages.grid import Grid, Line, Tile, body, gathered
 from restyle.errors import ConfigurationError
 from restyle.web.records import in_s3
 

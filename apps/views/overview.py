@@ -17,11 +17,11 @@ from typing import Any
 from apps.session import Session
 from apps.views.pace import WINDOW, Pace
 from config.celery_app import QUEUES
-from restyle.coordination.events import Event, ask_events, read_events
-from restyle.coordination.registry import Totals, legible, read_totals
+from restyle.coordination.runs.events import Event, ask_events, read_events
+from restyle.coordination.runs.registry import Totals, legible, read_totals
+from restyle.coordination.runs.trends import FleetPoint, RunPoint, ask_fleet, ask_run, read
 from restyle.coordination.suspensions import Suspension, read_hold, read_suspensions
 from restyle.coordination.traffic import Answers
-from restyle.coordination.trends import FleetPoint, RunPoint, ask_fleet, ask_run, read
 from restyle.errors import RestyleError
 from restyle.models import ENDED, Run, RunStatus
 

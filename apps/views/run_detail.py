@@ -22,8 +22,8 @@ from apps.views.overview import Row
 from producers.dispatch.feeder import read_plan
 from producers.runs.outcomes import ResultLine, read_part
 from producers.runs.statistics import ErrorTally, VariantTally
-from restyle.coordination.events import Event, ask_events, read_events
-from restyle.coordination.trends import RunPoint, ask_run, read
+from restyle.coordination.runs.events import Event, ask_events, read_events
+from restyle.coordination.runs.trends import RunPoint, ask_run, read
 from restyle.errors import InputNotFound
 from restyle.models import Job, Outcome, OutcomeKind
 from restyle.web.records import in_s3

@@ -20,11 +20,11 @@ from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
 from producers.dispatch.envelope import Envelope
 from producers.dispatch.ledger import mark_opened, put_spent
 from producers.dispatch.web_inputs import PlannedJob, WebFeed, by_shard, on_the_web
-from restyle.coordination.brakes import braked_variants, brakes
-from restyle.coordination.events import note
 from restyle.coordination.fetches import Fetches
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import OpenShard, Progress, Totals
+from restyle.coordination.runs.brakes import braked_variants, brakes
+from restyle.coordination.runs.events import note
+from restyle.coordination.runs.progress import OpenShard, Progress, Totals
 from restyle.keys import Workspace
 from restyle.models import Outcome, RunStatus
 from restyle.s3.store import Store

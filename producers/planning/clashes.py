@@ -2,7 +2,7 @@
 
 Looked for before anything is queued, at some of the jobs, evenly spread, so that a million of them take no longer: of
 more than there are looked at it is a sample. What is not found here is put beside by the workers all the same
-(restyle/job/ownership.py).
+(restyle/job/outputs/ownership.py).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from producers.planning.compare.lookup import AT_ONCE, made_by_us
+from producers.planning.jobs.resolve import Resolved
 from producers.planning.plan import Plan
-from producers.planning.resolve import Resolved
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs
 from restyle.errors import ObjectRefused, StoreAccessDenied
-from restyle.job.ownership import Owner
+from restyle.job.outputs.ownership import Owner
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource
 from restyle.record import Record

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import cast
 
 from producers.manifest import Entry, Manifest, Problems
-from producers.planning.collisions import Collision, Collisions, Seen
-from producers.planning.distinct import Distinct
-from producers.planning.naming import OWN_FOLDERS
-from producers.planning.resolve import Resolved, Resolver
-from producers.planning.sampling import Sample, Spread
+from producers.planning.jobs.collisions import Collision, Collisions, Seen
+from producers.planning.jobs.distinct import Distinct
+from producers.planning.jobs.naming import OWN_FOLDERS
+from producers.planning.jobs.resolve import Resolved, Resolver
+from producers.planning.jobs.sampling import Sample, Spread
 from producers.planning.uploads import Hashes
 from producers.planning.web import WebCount
 from restyle.web.address import is_web, shown
@@ -37,7 +37,7 @@ class Census:
     chosen: frozenset[tuple[int, str]] | None = None
     entries: int = 0
     jobs: int = 0
-    #: Results that the jobs come to, as far as is known which of them are the same (producers/planning/distinct.py).
+    #: Results that the jobs come to, as far as is known which of them are the same (jobs/distinct.py).
     distinct: int = 0
     samples: int = 0
     #: Steps of all samples, which is what the API's price goes by.

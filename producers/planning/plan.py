@@ -19,8 +19,8 @@ from producers.planning import first_pass, trials
 from producers.planning.compare.lookup import made_by_us
 from producers.planning.first_pass import Census, Planner
 from producers.planning.inputs import check_inputs
+from producers.planning.jobs.resolve import Resolved, Resolver
 from producers.planning.request import PlanRequest, check_options, defaults_of, sets, variants_of
-from producers.planning.resolve import Resolved, Resolver
 from producers.planning.summary import Summary, summarised
 from producers.planning.trial_entries import Narrowed, narrowed_to_trial
 from producers.planning.uploads import Hashes

@@ -11,8 +11,8 @@ from config.reading import config_path
 from config.settings import Settings
 from producers.manifest import Manifest, ReadOptions
 from producers.manifest.cells.values import is_filled
-from producers.planning import naming
-from producers.planning.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
+from producers.planning.jobs import naming
+from producers.planning.jobs.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
 from restyle.errors import ConfigurationError, ManifestError, Problem
 from restyle.images.colours import background
 from restyle.keys import split_uri

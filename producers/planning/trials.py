@@ -18,9 +18,9 @@ from config.settings import Settings
 from producers.manifest import Manifest
 from producers.manifest.cells.columns import near_miss
 from producers.manifest.cells.values import PARAMS, is_filled
+from producers.planning.jobs.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
 from producers.planning.request import PlanRequest, TrialRequest
 from producers.planning.trial_entries import Narrowed
-from producers.planning.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
 from producers.runs.trials import Column, Trial
 from restyle.coordination.budgets import PRICED_STEPS
 from restyle.errors import ConfigurationError, ManifestError, Problem

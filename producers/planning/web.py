@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from producers.dispatch.web_inputs import read_addresses
-from producers.planning.collisions import Seen
 from producers.planning.compare.lookup import etags
+from producers.planning.jobs.collisions import Seen
 from restyle.keys import Workspace
 from restyle.models import Run, utc_now
 from restyle.s3.store import Store

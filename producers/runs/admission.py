@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from producers.runs.listing import read_runs, run_ids, shared_job
 from producers.runs.snapshot import write_run
-from restyle.coordination.progress import Progress
+from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError, RestyleError, StateUnavailable
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run

@@ -17,10 +17,10 @@ from producers.runs.admission import Admission
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.snapshot import read_run, write_run
 from producers.runs.suspensions import Suspended, keep_suspended, put_suspension, read_suspension, remove_suspension
-from restyle.coordination.events import note
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
-from restyle.coordination.registry import Standing, Totals
+from restyle.coordination.runs.events import note
+from restyle.coordination.runs.progress import Progress
+from restyle.coordination.runs.registry import Standing, Totals
 from restyle.coordination.workspace.holding import Holding
 from restyle.errors import ConfigurationError, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.keys import Workspace
@@ -240,7 +240,9 @@ class Control:
             ConfigurationError: they do not end.
             RunUnreadable: what S3 has of the run cannot be read.
         """
-        from producers.runs.rebuild import Rebuilder  # what judges records is not imported where nothing is lost
+        from producers.runs.recovery.rebuild import (
+            Rebuilder,  # what judges records is not imported where nothing is lost
+        )
 
         rebuilder = Rebuilder(self.store, self.workspace, self.progress, self.fleet)
         # Living workers write down at their next beat which calls are out.

@@ -12,10 +12,10 @@ from pydantic import Field, ValidationError
 from producers.runs.outcomes import Rows, outcomes
 from producers.runs.statistics import Tally
 from restyle.coordination.advice import next_step
-from restyle.coordination.brakes import brakes
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
-from restyle.coordination.registry import Totals
+from restyle.coordination.runs.brakes import brakes
+from restyle.coordination.runs.progress import Progress
+from restyle.coordination.runs.registry import Totals
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import ConfigurationError, RunUnreadable
 from restyle.keys import Workspace, is_run_id

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from producers.dispatch.ledger import read_ledger
 from producers.runs.outcomes import read_results
-from producers.runs.unread import unread
+from producers.runs.recovery.unread import unread
 from restyle.coordination.periods import names_of
 from restyle.errors import RestyleError, RunUnreadable
 from restyle.keys import Workspace

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pydantic import Field, ValidationError
 
 from restyle.coordination.redis.client import State
-from restyle.coordination.registry import Standing, Word
+from restyle.coordination.runs.registry import Standing, Word
 from restyle.keys import Workspace
 from restyle.models import UtcTime, Value, utc_now
 from restyle.s3.store import Store

@@ -15,7 +15,7 @@ import structlog
 from config.settings import Settings
 from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import MISSED, Firing, due, fire, upcoming
-from restyle.coordination.firings import Ending, Firings
+from restyle.coordination.runs.firings import Ending, Firings
 from restyle.errors import RestyleError
 from restyle.keys import Workspace
 from restyle.s3.store import Store

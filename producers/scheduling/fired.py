@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from producers.scheduling.schedule import Firing
-from restyle.coordination.firings import FiringEnd
+from restyle.coordination.runs.firings import FiringEnd
 from restyle.errors import InputNotFound, InvalidImage, RestyleError, printable
 from restyle.keys import Workspace, is_run_id
 from restyle.s3.store import Store

@@ -15,7 +15,7 @@ from config.schedules import Notify, Schedule
 from config.settings import Settings
 from producers.manifest import ReadOptions
 from producers.planning.request import PlanRequest
-from restyle.coordination.firings import Ending, FiringEnd
+from restyle.coordination.runs.firings import Ending, FiringEnd
 from restyle.coordination.suspensions import Suspension
 from restyle.keys import new_run_id, schedule_of
 from restyle.models import RunStatus, UtcTime, Value, utc_now

@@ -20,9 +20,9 @@ from producers.runs.control import AlreadyEnded, Control
 from producers.runs.snapshot import read_run
 from producers.scheduling.fired import Fired, Newer, Over, Unfounded
 from producers.scheduling.schedule import MISSED, Firing, Overlap, Standing, is_of, overlapping
-from restyle.coordination.firings import PLANNING, Ending, Firings
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
+from restyle.coordination.runs.firings import PLANNING, Ending, Firings
+from restyle.coordination.runs.progress import Progress
 from restyle.errors import RestyleError, TransientError
 from restyle.keys import Workspace
 from restyle.models import ENDED

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from restyle.coordination.hints import read_number
 from restyle.coordination.redis.client import State
+from restyle.coordination.redis.hints import read_number
 from restyle.keys import is_run_id
 
 #: Seconds for which a worker has a ticket until it says again that it is at it.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from restyle.coordination.claim_types import Limits
-from restyle.coordination.hints import MOST_TTL, MOST_WORKERS, read_number, read_object, read_place
 from restyle.coordination.redis.client import State
+from restyle.coordination.redis.hints import MOST_TTL, MOST_WORKERS, read_number, read_object, read_place
 from restyle.coordination.suspensions import Suspension, read_hold, read_suspensions
 
 

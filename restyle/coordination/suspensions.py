@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from restyle.coordination.hints import read_number, read_object
+from restyle.coordination.redis.hints import read_number, read_object
 
 #: Reasons that end without a person.
 ENDS_ITSELF = frozenset({"outage", "held"})

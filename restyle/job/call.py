@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from restyle.coordination.claim_types import Dropped, Storm
-from restyle.coordination.progress import Ended, failed
 from restyle.coordination.redis.client import patiently
+from restyle.coordination.runs.progress import Ended, failed
 from restyle.errors import MalformedResponse, RestyleError
 from restyle.images import Prepared
-from restyle.job import adopting, costs
+from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
 from restyle.job.modes import Call
 from restyle.job.parked import in_redis, unplaced, unreadable
 from restyle.job.parked.unsaved import Unsaved
+from restyle.job.results import adopting
 from restyle.models import Fingerprint, utc_now
 from restyle.runtime.clock import elapsed
 from restyle.runtime.memory import UploadBuffer

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from restyle.images import Picture, Prepared
-from restyle.job import results
 from restyle.job.context import Called, Tools, Work
-from restyle.job.locations import place
-from restyle.job.metadata import SHA256, metadata_of
-from restyle.job.output_form import finisher, recorded
-from restyle.job.ownership import Owner
+from restyle.job.outputs.form import finisher, recorded
+from restyle.job.outputs.locations import place
+from restyle.job.outputs.metadata import SHA256, metadata_of
+from restyle.job.outputs.ownership import Owner
+from restyle.job.outputs.replacing import Replacing
 from restyle.job.records import Placed, Placement, build_record, put_record
-from restyle.job.replacing import Replacing
+from restyle.job.results import index
 from restyle.models import Fingerprint, Job, utc_now
 from restyle.record import Record, RecordApi, RecordTimes
 from restyle.s3.store import Stored
@@ -52,7 +52,7 @@ def store(made: Made, tools: Tools) -> Record:
         started=work.started, called=made.called.called, answered=made.called.answered, stored=utc_now()
     )
     record = build_record(work, made.fingerprint, made.prepared, placement, api, times, tools)
-    results.enter(record, work.options, tools)
+    index.enter(record, work.options, tools)
     put_record(record, tools)
     return record
 

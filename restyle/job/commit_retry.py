@@ -15,8 +15,8 @@ from functools import partial
 import structlog
 
 from restyle.coordination.claim_types import Dropped
-from restyle.coordination.progress import Ended
 from restyle.coordination.redis.client import patiently
+from restyle.coordination.runs.progress import Ended
 from restyle.errors import (
     ClockSkewed,
     FleetError,
@@ -27,9 +27,9 @@ from restyle.errors import (
 )
 from restyle.job.commit import Made, store
 from restyle.job.context import Tools
-from restyle.job.locations import place
 from restyle.job.lookup import find_record
 from restyle.job.outcomes import cost_of
+from restyle.job.outputs.locations import place
 from restyle.job.parked import in_redis, unplaced
 from restyle.job.parked.safekeeping import FIRST_WAIT, Safekeeping
 from restyle.keys import split_uri

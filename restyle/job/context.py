@@ -15,7 +15,7 @@ from restyle.job.modes import Door
 from restyle.job.parked.aside import Aside
 from restyle.job.parked.on_disk import Spool
 from restyle.job.parked.unsaved import Unsaved
-from restyle.job.result_keys import result_key
+from restyle.job.results.keys import result_key
 from restyle.keys import Workspace
 from restyle.models import Message, Params, RunOptions, request_digest, utc_now
 from restyle.runtime.memory import MemoryBudget

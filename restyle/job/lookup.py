@@ -1,4 +1,4 @@
-"""Whether a job has been done already: only reads. What follows from a yes is in restyle/job/reuse.py."""
+"""Whether a job has been done already: only reads. What follows from a yes is in restyle/job/results/reuse.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
 from restyle.job.context import Tools, Work
-from restyle.job.ownership import Owner
-from restyle.job.seeds import as_planned
+from restyle.job.outputs.ownership import Owner
+from restyle.job.results.seeds import as_planned
 from restyle.keys import Workspace
 from restyle.models import Fingerprint, Message
 from restyle.record import Record

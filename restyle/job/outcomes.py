@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from restyle.coordination.budgets import PRICED_STEPS
-from restyle.coordination.progress import Ended
-from restyle.job import costs, quality
+from restyle.coordination.runs.progress import Ended
+from restyle.job import costs
 from restyle.job.context import Called, Tools
+from restyle.job.outputs import quality
 from restyle.models import Outcome, OutcomeKind, Params
 from restyle.record import Record
 from restyle.segmind.responses import Answer

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from restyle.coordination.progress import Progress, Totals
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress, Totals
 from restyle.models import (
     Job,
     ManifestSource,

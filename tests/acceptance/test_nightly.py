@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from restyle.coordination.firings import Firings
-from restyle.coordination.progress import Progress, Totals
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.firings import Firings
+from restyle.coordination.runs.progress import Progress, Totals
 from restyle.models import RunStatus
 from restyle.s3.store import EMBEDDED_BUCKET
 from tests.acceptance.conftest import Alone, FleetOf

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import VARIANTS, picture, write_catalog, write_rows, write_variants
 from tests.support.pages import Page, typed, with_browser

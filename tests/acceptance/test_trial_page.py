@@ -13,11 +13,11 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from config.settings import Settings
+from producers.planning.jobs.resolve import Resolved
 from producers.planning.plan import make_plan
 from producers.planning.request import PlanRequest, TrialRequest
-from producers.planning.resolve import Resolved
 from producers.runs.outcomes import Row
-from reports.grid import gathered, render
+from reports.pages.grid import gathered, render
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind
 from tests.acceptance.conftest import Alone, FleetOf

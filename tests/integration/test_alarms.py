@@ -12,15 +12,15 @@ import pytest
 from config.settings import Settings
 from reports.alarms import WORKER_LOST
 from reports.notifications import Notifications
-from restyle.coordination import trends
 from restyle.coordination.budgets import Budgets
 from restyle.coordination.claim_types import Limits
-from restyle.coordination.events import note
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import Notice
 from restyle.coordination.periods import Periods
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs import trends
+from restyle.coordination.runs.events import note
+from restyle.coordination.runs.progress import Progress
 from restyle.keys import Workspace
 from restyle.models import ManifestSource, Run, RunOptions, RunStatus, utc_now
 from restyle.s3.store import Endpoint, Store

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from restyle.coordination.brakes import brakes
 from restyle.coordination.claim_types import Dropped
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.brakes import brakes
+from restyle.coordination.runs.progress import Ended, Progress, failed
 from restyle.errors import ApiUnavailable, RunUnreadable
 from restyle.models import Message, OutcomeKind, Run
 from tests.integration.test_fleet import (  # noqa: F401 - fixtures
@@ -30,7 +30,7 @@ from tests.support.catalog import write_variants
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.works import Works, running_works
-from workers.dispatcher import Dispatcher
+from workers.background.dispatcher import Dispatcher
 
 GOOD = DONE
 REFUSED = failed("request_rejected", "HTTP 400: prompt is not allowed")

@@ -13,8 +13,8 @@ from producers.runs.snapshot import read_run
 from producers.runs.suspensions import read_suspension
 from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError, StateUnavailable, StoreUnavailable
 from restyle.models import Run
 from restyle.s3.store import Endpoint, Store

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from restyle.coordination.progress import failed
 from restyle.coordination.redis.client import State
 from restyle.coordination.rotation import Trouble
+from restyle.coordination.runs.progress import failed
 from restyle.job.parked import in_redis
 from restyle.job.records import put_record
 from restyle.models import Message, Run, utc_now
@@ -23,7 +23,7 @@ from tests.support.proxy import Proxy, running_proxy
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3, Valkey, running_valkey
 from tests.support.wait import wait_until
-from workers.spooler import Spooler
+from workers.background.spooler import Spooler
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -18,8 +18,8 @@ from starlette.requests import Request
 from apps.dashboard.identity import Access, Identity, Role, TrustedProxy, check_access, neighbourhood, read_proxy
 from apps.dashboard.security import Guard, Names, own_names
 from apps.dashboard.serving import MAX_ALL, MAX_CONNECTIONS
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError
 from tests.support.dashboard import running_dashboard
 from tests.support.servers import S3

@@ -19,9 +19,9 @@ import pytest
 
 from apps.dashboard.gallery import can_reach
 from apps.dashboard.identity import Access, check_access
-from restyle.coordination.firings import Ending, FiringEnd, Firings
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.firings import Ending, FiringEnd, Firings
+from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError
 from restyle.models import Outcome, OutcomeKind, utc_now
 from tests.support.dashboard import running_dashboard

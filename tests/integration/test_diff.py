@@ -30,8 +30,8 @@ from reports.prune import leftovers, prunable, remove
 from reports.report import write_report
 from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError, StoreAccessDenied
 from restyle.keys import Workspace
 from restyle.models import Fingerprint, Job, Outcome, OutcomeKind, Run, RunStatus, request_digest, utc_now

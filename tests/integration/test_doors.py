@@ -17,8 +17,8 @@ import pytest
 from apps.sandbox import styles
 from restyle.coordination.claim_types import Dropped, Limits
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Ended, Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Ended, Progress
 from restyle.errors import ApiTimeout, ApiUnavailable, RequestFailed, RequestLost, RestyleError, ResultGone
 from restyle.job.modes import Call, Patience, Queued
 from restyle.keys import Workspace, derived_seed

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reports.download import INDEX, Downloaded, download
+from reports.copies.download import INDEX, Downloaded, download
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
 from restyle.s3.store import Store

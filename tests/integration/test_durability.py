@@ -10,9 +10,9 @@ import pytest
 
 from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
 from restyle.coordination.redis.durability import Durability
+from restyle.coordination.runs.progress import Progress
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Message, Params, Run, RunOptions, RunStatus, utc_now
 from tests.support.holding import hold

@@ -11,8 +11,8 @@ import pytest
 from restyle.coordination.claim_types import Dropped, Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Holding
-from restyle.coordination.progress import Ended, Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Ended, Progress
 from restyle.errors import ApiUnavailable, OutOfCredits, RateLimited, RequestRejected
 from restyle.keys import Workspace
 from restyle.models import (

@@ -13,9 +13,9 @@ from restyle.coordination.claim_types import Claim, Dropped, Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Hands
 from restyle.coordination.periods import Periods
-from restyle.coordination.progress import Ended, Progress
 from restyle.coordination.redis.client import State
-from restyle.coordination.registry import Totals
+from restyle.coordination.runs.progress import Ended, Progress
+from restyle.coordination.runs.registry import Totals
 from restyle.errors import StateUnavailable
 from restyle.keys import Workspace
 from restyle.models import (

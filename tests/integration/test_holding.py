@@ -18,8 +18,8 @@ from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.heartbeats import Granted
 from restyle.coordination.heartbeats import Holding as InHand
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from restyle.coordination.workspace.flags import Owner
 from restyle.coordination.workspace.holder import Terms
 from restyle.coordination.workspace.holding import Holding

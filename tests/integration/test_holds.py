@@ -9,7 +9,7 @@ import pytest
 
 from restyle.coordination.claim_types import Claim, Limits
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
+from restyle.coordination.runs.progress import Progress
 from restyle.errors import ApiUnavailable, RateLimited
 from restyle.http.rate_limits import MOST
 from tests.acceptance.test_rate import busiest

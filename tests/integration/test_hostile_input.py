@@ -24,13 +24,13 @@ import pytest
 
 from config.settings import Settings
 from producers.manifest import Problems, open_manifest
+from producers.planning.jobs.variants import load_variants
 from producers.planning.plan import make_plan
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write
-from producers.planning.variants import load_variants
 from producers.runs.outcomes import Row
 from producers.runs.statistics import Tally
-from reports.download import INDEX, download
+from reports.copies.download import INDEX, download
 from reports.report import slice_csv, write_report
 from restyle.errors import ManifestError
 from restyle.keys import Workspace, sample_uri, split_uri
@@ -492,7 +492,7 @@ def test_files_that_are_no_manifests(workspace: Workspace, content: bytes, why: 
 READER = """
 import resource, sys, time
 from producers.manifest import Problems, open_manifest
-from producers.planning.variants import load_variants
+from producers.planning.jobs.variants import load_variants
 from restyle.errors import ManifestError
 name, kind = sys.argv[1:]
 before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()

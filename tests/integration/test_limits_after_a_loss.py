@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from producers.dispatch.ledger import mark_opened
-from producers.runs.rebuild import Rebuilder
+from producers.runs.recovery.rebuild import Rebuilder
 from producers.runs.snapshot import write_run
 from restyle.models import utc_now
 from tests.support.proxy import Proxy, running_proxy

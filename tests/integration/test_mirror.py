@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.download import INDEX
-from reports.mirror import Mirror
+from reports.copies.download import INDEX
+from reports.copies.mirror import Mirror
 from restyle.errors import RestyleError
 from restyle.models import Run
 from restyle.s3.store import Endpoint, Store

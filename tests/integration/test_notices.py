@@ -18,8 +18,8 @@ from reports.notifications import Notifications
 from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import Notice
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from restyle.http import webhook
 from restyle.keys import Workspace
 from restyle.models import ManifestSource, Run, RunOptions, RunStatus, utc_now

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from restyle.job.ownership import beside
+from restyle.job.outputs.ownership import beside
 from restyle.models import OutcomeKind
 from tests.support.bench import Bench, running_bench
 from tests.support.proxy import running_proxy

@@ -12,7 +12,7 @@ import pytest
 
 from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Ended, Progress
+from restyle.coordination.runs.progress import Ended, Progress
 from restyle.models import Outcome, OutcomeKind
 from tests.acceptance.test_rate import busiest
 from tests.integration.test_fleet import RUN, WORKSPACE, a_message, a_run

@@ -12,8 +12,8 @@ from restyle.coordination.budgets import Budgets
 from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods, names_of
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from tests.integration.test_fleet import DONE, RUN, WORKSPACE, a_message, a_run
 from tests.support.holding import hold
 

@@ -18,9 +18,9 @@ from pyarrow import orc, parquet
 from apps.cli.planning import open_plan
 from config.settings import Settings
 from producers.manifest import ReadOptions
+from producers.planning.jobs.resolve import Resolved
 from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest
-from producers.planning.resolve import Resolved
 from producers.planning.shards import write
 from reports.report import slice_csv
 from restyle.errors import ManifestError

@@ -12,15 +12,15 @@ from functools import partial
 import pytest
 
 from restyle.coordination.claim_types import Claim, Dropped, Limits
-from restyle.coordination.firings import Ending, FiringEnd, Firings
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import Notice, Notices
-from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import State
-from restyle.coordination.registry import Totals
-from restyle.coordination.repair import ACCOUNT, NAMED, OF_STATUS, WORKSPACE, Form
-from restyle.coordination.repair import RUN as RUN_FORMS
-from restyle.coordination.trends import RunPoint, note_runs
+from restyle.coordination.redis.repair import ACCOUNT, NAMED, OF_STATUS, WORKSPACE, Form
+from restyle.coordination.redis.repair import RUN as RUN_FORMS
+from restyle.coordination.runs.firings import Ending, FiringEnd, Firings
+from restyle.coordination.runs.progress import Ended, Progress, failed
+from restyle.coordination.runs.registry import Totals
+from restyle.coordination.runs.trends import RunPoint, note_runs
 from restyle.errors import OutOfCredits, RunUnreadable
 from restyle.job.parked import in_redis
 from restyle.models import RunStatus

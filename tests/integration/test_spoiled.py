@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from restyle.coordination.progress import Totals
+from restyle.coordination.runs.progress import Totals
 from restyle.models import OutcomeKind
 from tests.support.bench import Bench, running_bench
 from tests.support.sandbox import SandboxServer

@@ -20,10 +20,10 @@ from producers.scheduling.schedule import Firing, fire
 from producers.scheduling.start import Starter
 from reports.notifications import Notifications
 from restyle.coordination.claim_types import Limits
-from restyle.coordination.firings import Firings
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.firings import Firings
+from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Run, RunStatus

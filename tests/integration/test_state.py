@@ -13,10 +13,10 @@ from restyle.coordination.claim_types import Claim, Dropped, Limits
 from restyle.coordination.fetches import Fetches, HostPace, Ticket, TicketPlace
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.periods import Periods
-from restyle.coordination.progress import Ended, Progress, failed
 from restyle.coordination.redis.client import State
 from restyle.coordination.redis.scripts import TAKEN_WHEN_FULL, texts
-from restyle.coordination.registry import Totals, Word
+from restyle.coordination.runs.progress import Ended, Progress, failed
+from restyle.coordination.runs.registry import Totals, Word
 from restyle.errors import ConfigurationError, RunUnreadable, StateUnavailable
 from restyle.job.context import Called
 from restyle.job.parked import in_redis

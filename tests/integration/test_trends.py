@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from restyle.coordination import trends
 from restyle.coordination.claim_types import Limits
-from restyle.coordination.events import events
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
-from restyle.coordination.trends import FleetPoint, RunPoint
+from restyle.coordination.runs import trends
+from restyle.coordination.runs.events import events
+from restyle.coordination.runs.trends import FleetPoint, RunPoint
 from restyle.keys import Workspace
 
 RUN = "20260101T000000Z-abcdef"

@@ -11,7 +11,7 @@ import pytest
 from producers.planning.request import TrialRequest
 from producers.runs.trials import read_trial
 from reports.audit import audit
-from reports.grid import write_grid
+from reports.pages.grid import write_grid
 from tests.support.bench import Bench, running_bench
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from restyle.coordination.claim_types import Limits
-from restyle.coordination.firings import Firings
 from restyle.coordination.fleet import Fleet
+from restyle.coordination.runs.firings import Firings
 from restyle.job.parked import in_redis
 from restyle.job.parked.on_disk import Spooled
 from restyle.models import Message
@@ -18,10 +18,10 @@ from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.wait import wait_until
 from tests.support.works import Works, running_works
-from workers.dispatcher import Dispatcher, lock_seconds
+from workers.background.dispatcher import Dispatcher, lock_seconds
+from workers.background.reconciler import LOOKS
+from workers.background.spooler import Spooler
 from workers.gauges import Gauges
-from workers.reconciler import LOOKS
-from workers.spooler import Spooler
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -8,8 +8,8 @@ import pytest
 
 from restyle.coordination.claim_types import Claim, Dropped
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from restyle.errors import ApiUnavailable
 from restyle.models import Message
 from tests.integration.test_fleet import DONE, RUN, Workers, a_message, progress, state, worker

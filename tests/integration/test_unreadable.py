@@ -16,7 +16,7 @@ from PIL import Image
 
 from producers.dispatch.ledger import mark_opened
 from producers.planning.retry import Slice, plan_retry
-from producers.runs.rebuild import Rebuilder
+from producers.runs.recovery.rebuild import Rebuilder
 from restyle.job.parked import in_redis
 from restyle.job.parked.unreadable import Note
 from restyle.models import Outcome, OutcomeKind, Run

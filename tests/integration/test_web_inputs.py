@@ -28,7 +28,7 @@ from tests.support.servers import S3
 from tests.support.standin import Made
 from tests.support.wait import wait_until
 from tests.support.web import WebServer, serving_pictures
-from workers.fetcher import FetchThread
+from workers.background.fetcher import FetchThread
 
 QUICKLY = HostPatience(tries=3, first=0.01, most=0.02, probe_first=0.01, probe_most=0.02, whole=0.2)
 PACE = HostPace(in_flight=4, per_minute=60_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from restyle.coordination.progress import Ended, failed
+from restyle.coordination.runs.progress import Ended, failed
 from tests.protocol.claims import Claiming
 from tests.protocol.kept import Hand
 from tests.protocol.places import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis.stateful import rule
 
 from restyle.coordination.claim_types import Claim, Dropped
-from restyle.coordination.progress import Ended, failed
+from restyle.coordination.runs.progress import Ended, failed
 from restyle.errors import (
     RequestRejected,
 )

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from restyle.coordination.progress import failed
+from restyle.coordination.runs.progress import failed
 from restyle.models import (
     RunStatus,
 )

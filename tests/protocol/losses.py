@@ -6,7 +6,7 @@ import copy
 
 from hypothesis.stateful import rule
 
-from restyle.coordination.registry import Earlier
+from restyle.coordination.runs.registry import Earlier
 from restyle.models import (
     OutcomeKind,
 )

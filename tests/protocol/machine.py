@@ -8,7 +8,7 @@ import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from restyle.coordination.progress import failed
+from restyle.coordination.runs.progress import failed
 from tests.protocol.invariants import Checked
 from tests.protocol.places import (
     ENDINGS,

@@ -9,8 +9,8 @@ from typing import Any
 import redis
 
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Ended, Progress
-from restyle.coordination.registry import Totals, Word
+from restyle.coordination.runs.progress import Ended, Progress
+from restyle.coordination.runs.registry import Totals, Word
 from restyle.models import (
     OutcomeKind,
     RunStatus,

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from restyle.coordination.claim_types import Limits
-from restyle.coordination.progress import Ended
-from restyle.coordination.registry import Word
+from restyle.coordination.runs.progress import Ended
+from restyle.coordination.runs.registry import Word
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,

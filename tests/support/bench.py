@@ -17,7 +17,7 @@ from producers.planning.request import PlanRequest
 from producers.planning.shards import write
 from producers.runs.outcomes import Rows
 from producers.runs.snapshot import rows_of
-from restyle.coordination.progress import Ended
+from restyle.coordination.runs.progress import Ended
 from restyle.job.lookup import find_record
 from restyle.job.outcomes import outcome_of
 from restyle.models import Job, Message, Outcome, Run

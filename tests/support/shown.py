@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlencode, urlsplit
 
-from restyle.coordination.progress import Progress
+from restyle.coordination.runs.progress import Progress
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
 from restyle.s3.store import Store

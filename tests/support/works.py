@@ -28,7 +28,7 @@ from tests.support.holding import hold
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.wait import wait_until
-from workers.dispatcher import Dispatcher
+from workers.background.dispatcher import Dispatcher
 from workers.lifecycle import Heart
 
 #: The protocol's intervals, short.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.dashboard.charts import HEIGHT, POINTS, chart, pace, spending
-from restyle.coordination.trends import FleetPoint, RunPoint
+from restyle.coordination.runs.trends import FleetPoint, RunPoint
 
 
 def a_run(*points: tuple[float, int]) -> list[RunPoint]:

@@ -8,7 +8,7 @@ import pytest
 
 from apps.terminal.exits import run_code
 from config.reading import load_settings
-from restyle.coordination.brakes import read_limit
+from restyle.coordination.runs.brakes import read_limit
 from restyle.errors import ConfigurationError
 from restyle.models import RunStatus
 from tests.support.reports import NOON

@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageEnhance, ImageOps
 from apps.sandbox import styles
 from restyle import images
 from restyle.images import Picture, Prepared
-from restyle.job import quality
+from restyle.job.outputs import quality
 from restyle.models import Params, Preparation
 from restyle.outputs import Gates
 from tests.support.pictures import encode, photo

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
+from producers.planning.jobs.resolve import Resolved
 from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest
-from producers.planning.resolve import Resolved
 from restyle.errors import ManifestError
 from restyle.keys import Workspace
 from tests.support.pictures import corners, encode

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.planning.prompts import parse, unknown
+from producers.planning.jobs.prompts import parse, unknown
 
 VALUES = {"title": "oak {mug}", "a b": "space", "größe": "L", "id": "7"}
 

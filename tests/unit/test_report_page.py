@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from producers.runs.charts import Timeline, latency, throughput
 from producers.runs.outcomes import Row
 from producers.runs.statistics import Tally
-from reports.gallery import Choice, Gallery
-from reports.page import relative, relinked, render
+from reports.pages.gallery import Choice, Gallery
+from reports.pages.page import relative, relinked, render
 from reports.report import ReportLinks, summarise
 from restyle.models import Job, Outcome
 from tests.support.reports import NOON

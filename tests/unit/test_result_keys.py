@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from restyle.job.result_keys import is_made_anew, result_key
+from restyle.job.results.keys import is_made_anew, result_key
 from restyle.keys import derived_seed
 from restyle.models import Params, Preparation, RunOptions
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
+from producers.planning.jobs.resolve import Resolved
 from producers.planning.plan import Plan, make_plan
 from producers.planning.request import PlanRequest, TrialRequest
-from producers.planning.resolve import Resolved
 from producers.planning.trials import read_axes
 from restyle.errors import ConfigurationError, ManifestError
 from restyle.keys import Workspace, draw_seed

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from producers.planning.variants import load_variants
+from producers.planning.jobs.variants import load_variants
 from restyle.errors import ManifestError
 
 OAK = {"prompt": "on oak, {title}", "strength": 0.5, "samples": 2}

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from producers.planning.compare.previous_runs import Known
+from producers.planning.jobs.resolve import Resolved
 from producers.planning.plan import Plan
-from producers.planning.resolve import Resolved
 from restyle.keys import sample_uri
 from restyle.models import Job, digest, request_digest
 from restyle.web.address import is_web

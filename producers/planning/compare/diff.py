@@ -37,7 +37,7 @@ from producers.planning.plan import Plan, estimated
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.outcomes import outcomes
-from restyle.job.seeds import as_planned
+from restyle.job.results.seeds import as_planned
 from restyle.keys import Workspace
 from restyle.models import request_digest
 from restyle.record import Record

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from producers.planning.plan import Plan
 from producers.runs.outcomes import Rows, RunPruned
-from restyle.job.seeds import as_planned
+from restyle.job.results.seeds import as_planned
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus, request_digest
 from restyle.outputs import OutputOptions
@@ -78,7 +78,7 @@ class Known:
     token: str
     """`Fingerprint.token`."""
     planned: str
-    """The request that an ordinary plan makes: another where its picture was made anew (restyle/job/seeds.py)."""
+    """The request that an ordinary plan makes: another where its picture was made anew (job/results/seeds.py)."""
     answer: str = ""
     """JSON of the seed, the outputs and `Outcome.stored`, where the record would be left as it is; else empty."""
 

@@ -25,7 +25,7 @@ from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.outcomes import outcomes
 from restyle.errors import InputNotFound, RunUnreadable
-from restyle.job.locations import SUFFIXES, fitted
+from restyle.job.outputs.locations import SUFFIXES, fitted
 from restyle.keys import Workspace
 from restyle.models import Outcome, OutcomeKind, digest, utc_now
 from restyle.s3.store import Store

@@ -5,7 +5,7 @@
 local workspace, account = ARGV[1], ARGV[2]
 
 -- A number that Redis holds as text. Words in its place are somebody else's: the script ends there, and what it tripped
--- over is looked for (restyle/coordination/repair.py).
+-- over is looked for (restyle/coordination/redis/repair.py).
 local to_number = tonumber
 local function tonumber(text)
   local number = to_number(text)
@@ -136,7 +136,7 @@ local reserved_key = workspace .. 'reserved'
 -- is in their sums.
 local periods_key = workspace .. 'periods'
 local summed_key = workspace .. 'summed'
--- What tells this Redis from an empty one in its place, and of which process of it stock was taken (workers/reconciler.py).
+-- What tells this Redis from an empty one in its place, and of which process of it stock was taken (workers/background/reconciler.py).
 local stock_key = workspace .. 'stock'
 
 -- Changes with each word of a person on a run, and with a loss of everything: what was read in S3 before is out of date.
@@ -180,7 +180,7 @@ local function pay(run, credits, day, month, shard)
   return 1
 end
 
--- Who calls for a result, by its content (restyle/job/result_keys.py): `job:<job>`, as long as that one's lease stands or
+-- Who calls for a result, by its content (restyle/job/results/keys.py): `job:<job>`, as long as that one's lease stands or
 -- its answer waits to be stored; or `ended:<ms>`, when the last call for it ended, whichever way.
 local function result_key(result) return workspace .. 'result:' .. result end
 -- Milliseconds that a call for a result is believed without a heartbeat of its worker.
@@ -266,7 +266,7 @@ local function unlist(worker, job, token)
   return true
 end
 
--- A line of a run's log, or with nil of the fleet's (restyle/coordination/events.py).
+-- A line of a run's log, or with nil of the fleet's (restyle/coordination/runs/events.py).
 local function note(run, what, by, detail)
   local key = run and run_key(run) .. ':events' or workspace .. 'events'
   redis.call('LPUSH', key, cjson.encode({ at = now_ms() / 1000, what = what, by = by, detail = detail }))

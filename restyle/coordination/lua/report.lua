@@ -91,7 +91,7 @@ if not redis.call('ZSCORE', open_key(run), shard) then
   return -1
 end
 
--- Brakes (restyle/coordination/brakes.py): counts how the last jobs of a variant ended, and stops the variant where too
+-- Brakes (restyle/coordination/runs/brakes.py): counts how the last jobs of a variant ended, and stops the variant where too
 -- many of them failed alike or look wrong; the run, where that was its last variant, or a limit counts all of its jobs.
 -- Endings that are counted, and as many as it takes at least; bytes of them, beyond which they are none of ours.
 local most_endings, least_endings, most_bytes = 50, 20, 30000

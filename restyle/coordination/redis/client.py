@@ -18,9 +18,9 @@ import redis
 from restyle.coordination.redis.address import RedisAddress
 from restyle.coordination.redis.durability import Proof
 from restyle.coordination.redis.errors import LOGIN, code_of, drops, meaning
+from restyle.coordination.redis.repair import repair
 from restyle.coordination.redis.scripts import TAKEN_WHEN_FULL, Argument, Scalar, signatures, texts
 from restyle.coordination.redis.spells import Spells
-from restyle.coordination.repair import repair
 from restyle.errors import ConfigurationError, StateUnavailable
 
 P = ParamSpec("P")
@@ -77,7 +77,7 @@ class State:
                 yield from str(arg).removeprefix(self.namespace).split(":")
 
     def _with_repair(self, ask: Callable[[], R], args: Iterable[str | float]) -> R:
-        """Asks again where somebody has put into Redis what a script fails by (restyle/coordination/repair.py)."""
+        """Asks again where somebody has put into Redis what a script fails by (repair.py, beside)."""
         for turn in range(_REPAIRS):
             try:
                 return ask()

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.progress import Progress
+from restyle.coordination.runs.progress import Progress
 from restyle.coordination.workspace.flags import Flags, Look, Owner
 from restyle.coordination.workspace.holder import (
     Rival,

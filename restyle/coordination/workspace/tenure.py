@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from restyle.coordination.hints import read_number, read_object
 from restyle.coordination.redis.client import State
+from restyle.coordination.redis.hints import read_number, read_object
 from restyle.coordination.workspace.holder import MOST_PATIENCE, MOST_TENURES, is_name
 from restyle.errors import RestyleError
 from restyle.models import utc_now

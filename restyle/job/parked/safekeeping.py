@@ -1,7 +1,7 @@
 """Where a paid answer outlives its worker until S3 takes it: in Redis, or else on this machine's disk.
 
 An answer on disk is marked in Redis where Redis takes that much: its job is not called again, and whoever looks at its
-run is told where the answer lies. A worker that is started there hands it on (workers/spooler.py).
+run is told where the answer lies. A worker that is started there hands it on (workers/background/spooler.py).
 """
 
 from __future__ import annotations

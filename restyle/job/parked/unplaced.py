@@ -13,12 +13,12 @@ from typing import Any
 
 import structlog
 
-from restyle.coordination.progress import Ended, failed
+from restyle.coordination.runs.progress import Ended, failed
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.job.commit import Made
 from restyle.job.context import Called, Tools, Work
-from restyle.job.locations import place, suffix_of
 from restyle.job.outcomes import cost_of, succeeded
+from restyle.job.outputs.locations import place, suffix_of
 from restyle.job.parked import in_redis
 from restyle.record import Record
 

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from restyle import images
 from restyle.coordination.claim_types import Claim
-from restyle.coordination.progress import Ended, failed
 from restyle.coordination.redis.client import patiently
+from restyle.coordination.runs.progress import Ended, failed
 from restyle.errors import FleetError, MalformedResponse, RestyleError, StateUnavailable
 from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
