@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from producers.runs.outcomes import ResultLine
-from restyle.coordination.progress import Progress
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
 from tests.support.dashboard import running_dashboard
 from tests.support.servers import S3
