@@ -7,12 +7,11 @@ Contract: docs.segmind.com/docs/serverless-api/async-inference; Segmind's Python
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -29,6 +28,7 @@ from restyle.http.exchange import Wire
 from restyle.models import Params, utc_now
 from restyle.reply import Reply, quoted
 from restyle.runtime.memory import UploadBuffer
+from restyle.segmind.history import CannotTell, asks_for, figure, read_json, read_object, read_time, row_list
 from restyle.segmind.links import Links
 from restyle.segmind.responses import (
     SANDBOX_HEADER,
@@ -63,10 +63,6 @@ class FileGone(NotThere):
     """The picture was made, but its URL answers that it is gone (404, 410) or forbidden (403)."""
 
 
-class CannotTell(Exception):
-    """The history does not show whether a request was made: unreadable, or other jobs send the same parameters."""
-
-
 @dataclass(frozen=True)
 class Request:
     """A request that the API's queue has accepted. It is billed once its picture is made."""
@@ -74,7 +70,7 @@ class Request:
     request_id: str
     submitted: datetime
 
-    def as_json(self) -> str:
+    def asread_json(self) -> str:
         """The request as JSON, which `read_request` reads."""
         return json.dumps({"request_id": self.request_id, "submitted": self.submitted.isoformat()})
 
@@ -120,7 +116,7 @@ class SegmindQueue:
             reply = self._submit("POST", self.url, body)
         if not 200 <= reply.status < 300:
             raise read_error(reply.status, reply.headers, reply.body, self._key)
-        request_id = _object(reply.body).get("request_id")
+        request_id = read_object(reply.body).get("request_id")
         if not isinstance(request_id, str) or not _ID.fullmatch(request_id):
             raise ApiTimeout("the API accepted a request and gave no id for it", reply.status, in_doubt=True)
         return Request(request_id, submitted)
@@ -145,7 +141,7 @@ class SegmindQueue:
 
     def _state(self, reply: Reply) -> str:
         """The state that a reply gives of its request. A body that says FAILED counts whatever the HTTP status is."""
-        body = _object(reply.body)
+        body = read_object(reply.body)
         state = str(body.get("status", "")).upper()
         if state == "FAILED":
             reason = quoted(str(body.get("error") or api_message(reply.body)), self._key)
@@ -159,7 +155,7 @@ class SegmindQueue:
         return state
 
     def _result(self, reply: Reply, request: Request) -> Answer:
-        body = _object(reply.body)
+        body = read_object(reply.body)
         metrics = body.get("metrics") if isinstance(body.get("metrics"), dict) else {}
         assert isinstance(metrics, dict)
         cost, taken = read_cost(str(metrics.get("cost", ""))), (utc_now() - request.submitted).total_seconds()
@@ -172,7 +168,7 @@ class SegmindQueue:
             raise
         return Answer(
             images=images,
-            seconds=min(_figure(metrics, "total_time") or taken, max(taken, 0.0)),
+            seconds=min(figure(metrics, "total_time") or taken, max(taken, 0.0)),
             request_id=request.request_id,
             cost=cost,
             remaining_credits=read_credits(str(metrics.get("remaining_credits", ""))),
@@ -228,7 +224,7 @@ class SegmindQueue:
         except MalformedResponse as error:
             error.is_last, error.reply = True, error.reply or Reply(200, {}, json.dumps(row).encode(), 0.0)
             raise
-        seconds = min((_figure(row, "latency_ms") or 0.0) / 1000, LONGEST)
+        seconds = min((figure(row, "latency_ms") or 0.0) / 1000, LONGEST)
         return Answer(images, seconds, request.request_id, cost=read_cost(str(row.get("credits_deduction", ""))))
 
     def find(self, image: bytes, params: Params, since: datetime, *, is_ours: bool) -> Request | None:
@@ -245,8 +241,8 @@ class SegmindQueue:
             ApiUnavailable, ApiTimeout, RateLimited: the history is out of reach just now.
         """
         matching = []
-        for row in self._rows(since - CLOCK_SLACK):
-            same = _asks_for(row, image, params)
+        for row in self.rows(since - CLOCK_SLACK):
+            same = asks_for(row, image, params)
             if same is False or str(row.get("model_status", "")).upper() == "FAILED":
                 continue
             if same is None and not is_ours:
@@ -255,27 +251,32 @@ class SegmindQueue:
         if not matching:
             return None
         # The first that was made; else the first that will be.
-        row = min(matching, key=lambda row: (str(row.get("model_status")).upper() != "COMPLETED", _time(row)))
-        return Request(str(row["request_id"]), _time(row))
+        row = min(matching, key=lambda row: (str(row.get("model_status")).upper() != "COMPLETED", read_time(row)))
+        return Request(str(row["request_id"]), read_time(row))
 
-    def _rows(self, since: datetime) -> Iterator[dict[str, Any]]:
-        """The account's requests since then, newest first."""
+    def rows(self, since: datetime, *, most_pages: int = MOST_PAGES) -> Iterator[dict[str, Any]]:
+        """The account's requests since then, newest first; the API tells of 31 days at most.
+
+        Raises:
+            CannotTell: the history cannot be read, or has more pages of them.
+            ApiUnavailable, ApiTimeout, RateLimited: it is out of reach just now.
+        """
         slug = urlsplit(self.url).path.rstrip("/").rpartition("/")[2]
-        for page in range(1, MOST_PAGES + 1):
+        for page in range(1, most_pages + 1):
             query = {
                 "page": page, "per_page": PER_PAGE, "from_date": f"{since:%Y-%m-%d}", "model_name": slug,
                 "to_date": f"{utc_now() + timedelta(days=1):%Y-%m-%d}",
             }  # fmt: skip
-            rows = _row_list(self._read_history(f"?{urlencode(query)}"))
+            rows = row_list(self._read_history(f"?{urlencode(query)}"))
             for row in rows:
-                if _time(row) < since:
+                if read_time(row) < since:
                     return
                 if not _ID.fullmatch(str(row.get("request_id", ""))):
                     raise CannotTell("the history tells of requests without an id")
                 yield row
             if len(rows) < PER_PAGE:
                 return
-        raise CannotTell(f"the history has more than {MOST_PAGES * PER_PAGE:,} requests since then")
+        raise CannotTell(f"the history has more than {most_pages * PER_PAGE:,} requests since then")
 
     def _read_history(self, query: str) -> dict[str, Any]:
         if not self._history_url:
@@ -286,7 +287,7 @@ class SegmindQueue:
         if reply.status != 200:
             message = quoted(api_message(reply.body), self._key)
             raise CannotTell(f"the request history answers {reply.status}: {message}")
-        page = _json(reply.body)
+        page = read_json(reply.body)
         if isinstance(page, list):
             return {"data": page}
         if not isinstance(page, dict):
@@ -300,7 +301,7 @@ class SegmindQueue:
         Raises:
             CannotTell, RestyleError: it cannot be read.
         """
-        return len(_row_list(self._read_history("?page=1&per_page=1")))
+        return len(row_list(self._read_history("?page=1&per_page=1")))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -327,72 +328,3 @@ def _patient(ask: Any) -> Reply:
 def _again(error: RestyleError) -> RestyleError:
     """The error of a poll: one that would fail the job (a wrong request) becomes one that has it polled again."""
     return ApiUnavailable(error.message, error.http_status) if isinstance(error, JobError) else error
-
-
-def _json(body: bytes) -> Any:
-    """A body's JSON; None where it is none."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    """A body's JSON object; empty where the body is not one."""
-    value = _json(body)
-    return value if isinstance(value, dict) else {}
-
-
-def _figure(fields: Mapping[str, Any], name: str) -> float | None:
-    value = fields.get(name)
-    try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-    except ValueError:
-        return None
-    return number if number is not None and 0 <= number < 1e12 else None
-
-
-def _row_list(page: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a page, under whatever name: the API documents the form of a row, but not that of the page."""
-    lists = [value for value in page.values() if isinstance(value, list)]
-    if len(lists) != 1 or not all(isinstance(row, dict) for row in lists[0]):
-        raise CannotTell("the history's page cannot be read")
-    return lists[0]
-
-
-def _time(row: Mapping[str, Any]) -> datetime:
-    """When a request was submitted."""
-    for name in ("model_created", "created_at", "created"):
-        try:
-            created = datetime.fromisoformat(str(row[name]))
-        except (KeyError, ValueError):
-            continue
-        return created if created.tzinfo else created.replace(tzinfo=UTC)
-    raise CannotTell("the history does not tell when its requests were made")
-
-
-def _asks_for(row: Mapping[str, Any], image: bytes, params: Params) -> bool | None:
-    """Whether a row is of this request; None where its parameters are the same and the row has no picture."""
-    sent = row.get("request_body")
-    if isinstance(sent, str):
-        sent = _object(sent.encode())
-    if not isinstance(sent, dict):
-        raise CannotTell("the history does not tell what was asked for")
-    expected = {"negative_prompt": "", **params.as_sent()}
-    if not all(_equal(sent.get(name, ""), value) for name, value in expected.items()):
-        return False
-    picture = sent.get("image")
-    if not isinstance(picture, str) or len(picture) < 1000:
-        return None
-    return picture.rpartition(",")[2] == base64.b64encode(image).decode()
-
-
-def _equal(recorded: Any, sent: Any) -> bool:
-    if isinstance(sent, bool):
-        return str(recorded).lower() == str(sent).lower()
-    if isinstance(sent, int | float):
-        try:
-            return abs(float(recorded) - sent) < 1e-6
-        except (TypeError, ValueError):
-            return False
-    return bool((recorded or "") == sent)

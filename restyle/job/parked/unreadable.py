@@ -23,9 +23,11 @@ from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
 from restyle.job.parked import in_redis
 from restyle.job.parked.safekeeping import Safekeeping
+from restyle.keys import Workspace
 from restyle.models import Fingerprint, Params, UtcTime, Value, utc_now
 from restyle.reply import Reply, quoted
 from restyle.runtime.clock import elapsed
+from restyle.s3.store import Store
 from restyle.segmind.responses import Answer, read_images, stored_text
 
 #: Such answers of a job after which no further call is made for it: each of them is billed.
@@ -150,7 +152,7 @@ def _as_text(paid: Paid, reply: Reply, cost: float | None) -> str:
 
 def _put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
     message = paid.work.message
-    number, uri = _next_place(message.run_id, message.job_id, tools)
+    number, uri = next_place(message.run_id, message.job_id, tools.store, tools.workspace)
     tools.store.put(uri, reply.body, content_type="application/octet-stream")
     note = Note(
         job_id=message.job_id, run_id=message.run_id, id=message.job.id, variant=message.job.variant,
@@ -164,11 +166,11 @@ def _put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tu
     return number, uri
 
 
-def _next_place(run_id: str, job_id: str, tools: Tools) -> tuple[int, str]:
-    """The first place that is free, by the note, which is written last."""
+def next_place(run_id: str, job_id: str, store: Store, workspace: Workspace) -> tuple[int, str]:
+    """The first place of a job's kept answers that is free, by the note, which is written last; and its number."""
     for number in range(1, 10):
-        uri = tools.workspace.unreadable(run_id, job_id, number)
-        if tools.store.head(f"{uri}.json") is None:
+        uri = workspace.unreadable(run_id, job_id, number)
+        if store.head(f"{uri}.json") is None:
             break
     return number, uri
 
