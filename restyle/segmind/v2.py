@@ -70,7 +70,7 @@ class Request:
     request_id: str
     submitted: datetime
 
-    def asread_json(self) -> str:
+    def as_json(self) -> str:
         """The request as JSON, which `read_request` reads."""
         return json.dumps({"request_id": self.request_id, "submitted": self.submitted.isoformat()})
 
