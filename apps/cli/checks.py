@@ -18,8 +18,8 @@ from restyle.coordination.workspace.holder import shown
 from restyle.errors import RestyleError
 from restyle.http.trust import authorities, authorities_from, proxy_for
 from restyle.models import utc_now
-from restyle.segmind.v1 import Segmind
 from restyle.segmind.history import CannotTell
+from restyle.segmind.v1 import Segmind
 from tasks.resources import open_queue
 
 #: Seconds by which this machine's clock may differ from Redis's before schedules and signatures suffer.

@@ -66,6 +66,10 @@ COMMANDS = {
         "audit",
         "Look for records without pictures, pictures without records, and entries of the index that lead nowhere.",
     ),
+    "reconcile": (
+        "reconcile",
+        "Compare the account's history with the records: what was billed and is not here, and the other way round.",
+    ),
     "worker": ("fleet", "Run a worker of the fleet until it is told to stop (Ctrl-C or SIGTERM drain it)."),
     "stop": ("fleet", "Stop the embedded stack that `restyle run --detach` left up; calls in flight end first."),
     "doctor": (

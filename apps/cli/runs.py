@@ -213,7 +213,7 @@ def retry(
     errors: list[str] = typer.Option([], "--error", help="Only jobs that failed so; repeatable.", metavar="CODE"),
     only_ids: options.OnlyIds = None,
     unreadable: bool = typer.Option(
-        False, "--unreadable", help="Read paid answers that could not be read again, without a call."
+        False, "--unreadable", help="Read paid answers that are kept, or were fetched by reconcile; no call."
     ),
     yes: options.Yes = False,
     as_json: options.Json = False,
@@ -232,7 +232,7 @@ def retry(
             for warning in plan.warnings:
                 say(f"warning: {warning}", "yellow")
             among = " among those ids" * bool(only_ids)
-            what = "whose answer could not be read" if unreadable else f"that is {' or '.join(statuses)}"
+            what = "with a kept answer" if unreadable else f"that is {' or '.join(statuses)}"
             say(f"Run {old.run_id} has no job {what}{among}.")
             return
         show_plan(plan, here.settings)

@@ -10,9 +10,9 @@ import asyncio
 import math
 import random
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
@@ -27,7 +27,7 @@ from apps.sandbox.server import Call, Refused, Sandbox
 
 MODEL = "sdxl-img2img"
 #: Most requests that are kept, and most of them with their pictures.
-REMEMBERED, PICTURED = 20_000, 2_000
+REMEMBERED, PICTURED = 20_000, 500
 #: Share of a call's time that it waits in the queue.
 WAITING = 0.3
 
@@ -69,6 +69,9 @@ class Queue:
         self._sandbox = sandbox
         self._requests: OrderedDict[str, Queued] = OrderedDict()
         self._making: set[asyncio.Task[None]] = set()
+        #: Those whose pictures are kept, oldest first.
+        self._pictured: deque[Queued] = deque()
+        sandbox.on_made = self._add_made
 
     def routes(self) -> list[Route]:
         """The routes of the queue."""
@@ -117,12 +120,27 @@ class Queue:
         }
         return JSONResponse(accepted, headers=self._sandbox.headers({}))
 
-    def _remember(self, queued: Queued) -> None:
+    def _add_made(self, request_id: str, call: Call, cost: float, pictures: list[bytes], began: float) -> None:
+        """Puts a blocking call into the account's history: it was made and billed."""
+        metrics = {"total_time": round(time.time() - began, 3)}
+        made = Queued(request_id, call, cost, "", began, "COMPLETED", metrics=metrics)
+        self._add(made)
+        self._picture(made, pictures)
+
+    def _add(self, queued: Queued) -> None:
         self._requests[queued.request_id] = queued
         while len(self._requests) > REMEMBERED:
             self._requests.popitem(last=False)
-        if len(self._requests) > PICTURED:
-            next(old for old in self._requests.values() if old.pictures or old is queued).pictures = ()
+
+    def _picture(self, queued: Queued, pictures: list[bytes]) -> None:
+        """Keeps the pictures of a request, and no more its input."""
+        queued.pictures, queued.call = tuple(pictures), replace(queued.call, image=b"")
+        self._pictured.append(queued)
+        if len(self._pictured) > PICTURED:
+            self._pictured.popleft().pictures = ()
+
+    def _remember(self, queued: Queued) -> None:
+        self._add(queued)
         making = asyncio.get_running_loop().create_task(self._make(queued))
         self._making.add(making)
         making.add_done_callback(self._making.discard)
@@ -147,7 +165,8 @@ class Queue:
                 raise Refused(422, faults.MESSAGES["422"])
             account.charge(queued.cost, queued.call.key)
             billed = True
-            queued.seed, queued.pictures = seed, tuple(pictures)
+            queued.seed = seed
+            self._picture(queued, pictures)
             queued.metrics |= {"cost": round(queued.cost, 6), "remaining_credits": round(account.balance, 6)}
             queued.status = "COMPLETED"
         except Refused as error:

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import random
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,6 +60,8 @@ class Sandbox:
     def __init__(self, options: SandboxOptions) -> None:
         self.options = options
         self.account = Account(options.credits)
+        #: Told of each blocking call that was billed: its id, the call, its cost, the pictures, and when it began.
+        self.on_made: Callable[[str, Call, float, list[bytes], float], None] = lambda *_: None
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="styles")
 
     # -- the API -------------------------------------------------------------------------------------------
@@ -121,12 +124,13 @@ class Sandbox:
 
     async def _make(self, request: Request, call: Call, fault: str, cost: float) -> Response:
         """Makes the pictures, and bills them."""
-        began = time.monotonic()
+        began, begun_at, request_id = time.monotonic(), time.time(), uuid4().hex
         billed = False
         try:
             seed, pictures = await self.pictures(call, fault)
             self.account.charge(cost, call.key)
             billed = True
+            self.on_made(request_id, call, cost, pictures, begun_at)
         finally:
             if not billed:
                 self.account.release(cost)
@@ -134,6 +138,7 @@ class Sandbox:
             "x-cost": f"{cost:.6f}",
             "x-generation-time": f"{time.monotonic() - began:.3f}",
             "x-seed-value": str(seed),
+            "x-request-id": request_id,
         }
         response = self._shown(call.params, pictures, extra)
         if not fault or fault in BAD_PICTURES:

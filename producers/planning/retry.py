@@ -11,7 +11,8 @@ from producers.planning.request import PlanRequest
 from producers.planning.web import secrets_of
 from producers.runs.outcomes import Rows
 from producers.runs.statistics import SUSPECT, is_selected
-from restyle.errors import ConfigurationError, MalformedResponse
+from producers.runs.unread import unread
+from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, derived_seed, new_run_id
 from restyle.models import Job, ManifestSource, Outcome, Run, digest, utc_now
 from restyle.s3.store import Store
@@ -28,7 +29,7 @@ class Slice:
     only_ids: frozenset[str] | None = None
     """Those of these entries alone; None is all."""
     unreadable: bool = False
-    """Those whose paid answers could not be read; they are read again, and no call is made."""
+    """Those whose paid answers are kept, unread or fetched later; they are read again, and no call is made."""
 
     def check(self) -> None:
         """Raises ConfigurationError where an outcome is none, or contradicts the errors."""
@@ -46,7 +47,6 @@ class Slice:
             is_selected(outcome, self.statuses)
             and (not self.errors or (outcome is not None and outcome.error in self.errors))
             and (self.only_ids is None or job.id in self.only_ids)
-            and (not self.unreadable or (outcome is not None and outcome.error == MalformedResponse.code))
         )
 
 
@@ -86,20 +86,25 @@ def plan_retry(run: Run, rows: Rows, chosen: Slice, settings: Settings, *, works
         ConfigurationError: there is no such outcome, or the run has no such error.
     """
     chosen.check()
+    # Where the answers lie: a run that could not read them either has none of its own.
+    reread = (run.options.reread or run.run_id) if chosen.unreadable else ""
+    kept = unread(reread, store, workspace).keys() if reread else None
+
+    def has(job: Job, outcome: Outcome | None) -> bool:
+        return chosen.has(job, outcome) and (kept is None or workspace.job_id(job.id, job.variant) in kept)
+
     count = _Count(unknown=set(chosen.only_ids or ()))
     for job, outcome in rows():
         count.unknown.discard(job.id)
         if outcome and outcome.error:
             count.errors[outcome.error] += 1
-        if chosen.has(job, outcome):
+        if has(job, outcome):
             count.add(job)
     if missing := chosen.errors - count.errors.keys():
         there = ", ".join(f"{code} ({number:,})" for code, number in count.errors.most_common()) or "none"
         raise ConfigurationError(
             f"--error {', '.join(sorted(missing))}: no job of {run.run_id} failed so; its errors: {there}"
         )
-    # Where the answers lie: a run that could not read them either has none of its own.
-    reread = (run.options.reread or run.run_id) if chosen.unreadable else ""
     uri, run_id = workspace.run(run.run_id), new_run_id(utc_now())
     ids = None if chosen.only_ids is None else sorted(chosen.only_ids)
     return Plan(
@@ -132,7 +137,7 @@ def plan_retry(run: Run, rows: Rows, chosen: Slice, settings: Settings, *, works
         stream=lambda: (
             _otherwise(job, run_id, workspace) if outcome and outcome.suspect else job
             for job, outcome in rows()
-            if chosen.has(job, outcome)
+            if has(job, outcome)
         ),
         wait_credits=settings.wait_credits,
         notify=settings.notify.as_stored,

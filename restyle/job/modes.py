@@ -35,9 +35,9 @@ from restyle.keys import Workspace, derived_seed
 from restyle.models import Message, utc_now
 from restyle.runtime.memory import UploadBuffer
 from restyle.s3.store import Store
+from restyle.segmind.history import CannotTell
 from restyle.segmind.responses import Answer
 from restyle.segmind.v1 import Segmind
-from restyle.segmind.history import CannotTell
 from restyle.segmind.v2 import FileGone, NotThere, Request, SegmindQueue, read_request
 
 #: Times in a row that the API says "not there" before it is believed: a queue may be late to show what it accepted.

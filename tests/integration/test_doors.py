@@ -36,8 +36,8 @@ from restyle.models import (
 )
 from restyle.runtime.memory import MemoryBudget, Reservation, UploadBuffer
 from restyle.s3.store import Store
-from restyle.segmind.responses import Answer
 from restyle.segmind.history import CannotTell
+from restyle.segmind.responses import Answer
 from restyle.segmind.v2 import Request, SegmindQueue, read_request
 from tests.support.catalog import picture
 from tests.support.holding import hold

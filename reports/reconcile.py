@@ -1,0 +1,292 @@
+"""`restyle reconcile`: what the account was billed for, beside what the workspace has. Only `fetch` writes.
+
+A request counts as recorded where a record, an entry of the result index or a kept answer names it: by its id, else,
+as the API's blocking answers may have ids of their own, by the same parameters at the same time.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import islice
+
+from pydantic import ValidationError
+
+from producers.runs.listing import read_runs, run_ids
+from producers.runs.outcomes import Row, RunPruned
+from producers.runs.unread import unread
+from restyle import images
+from restyle.errors import InputNotFound, InvalidImage, RestyleError
+from restyle.images import MAX_INPUT_BYTES
+from restyle.job.parked.unreadable import Note, next_place
+from restyle.job.results import Result
+from restyle.keys import Workspace
+from restyle.models import Fingerprint, Job, Outcome, OutcomeKind, Run, request_digest, utc_now
+from restyle.record import Record
+from restyle.s3.store import Store
+from restyle.segmind.history import Billed, params_digest
+
+#: How far apart the API's time of a request and ours of the same call may be.
+SLACK = timedelta(minutes=5)
+#: Requests at a time, objects before the first of them is looked at, and bytes of one.
+_AT_ONCE, _AHEAD, _MOST = 16, 500, 1_000_000
+#: The kind of an answer that never came, and was had from the account's history.
+NOT_RECEIVED = "not received"
+
+
+class Kind(StrEnum):
+    """How the bill and the workspace differ."""
+
+    LOST = "billed_without_picture"
+    """Billed, and the job that asked for it has no picture."""
+    AGAIN = "billed_beside_the_record"
+    """Billed, and the job has the picture of another call: its answer was lost, or it was made anew since."""
+    ELSEWHERE = "billed_elsewhere"
+    """Billed, and no run of this workspace asked for it."""
+    UNBILLED = "recorded_not_billed"
+    """Recorded as a paid call, and the history does not have it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One request or call in which they differ."""
+
+    kind: Kind
+    request_id: str
+    credits: float | None
+    at: datetime
+    run: Run | None = None
+    job: Job | None = None
+    billed: Billed | None = None
+
+
+@dataclass
+class Reconciled:
+    """What was compared, and how it differs."""
+
+    billed: int = 0
+    billed_credits: float = 0.0
+    recorded: int = 0
+    recorded_credits: float = 0.0
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A paid call as the workspace has it."""
+
+    request_id: str
+    called: datetime
+    params: str
+    credits: float | None
+
+
+def reconcile(
+    billed: Mapping[str, Billed],
+    since: datetime,
+    *,
+    store: Store,
+    workspace: Workspace,
+    rows: Callable[[Run], Iterable[Row]],
+) -> Reconciled:
+    """Compares the account's billed requests with the calls that the workspace has.
+
+    Args:
+        billed: the requests by their ids, all of them since then.
+        since: from when on.
+        store: S3.
+        workspace: whose calls.
+        rows: streams a run's jobs with their outcomes.
+    """
+    known = Reconciled(billed=len(billed), billed_credits=sum(one.credits or 0.0 for one in billed.values()))
+    rest, unmatched = dict(billed), []
+    for call in _calls(store, workspace, since):
+        known.recorded += 1
+        known.recorded_credits += call.credits or 0.0
+        if rest.pop(call.request_id, None) is None:
+            unmatched.append(call)
+    unbilled = _match(unmatched, rest)
+    known.findings += [Finding(Kind.UNBILLED, call.request_id, call.credits, call.called) for call in unbilled]
+    known.findings += _findings(rest, since, store, workspace, rows)
+    known.findings.sort(key=lambda finding: finding.at)
+    return known
+
+
+def _match(calls: list[_Call], rest: dict[str, Billed]) -> list[_Call]:
+    """Takes from `rest` the requests with the same parameters at the time of a call; the calls that have none."""
+    alike: dict[str, list[Billed]] = defaultdict(list)
+    for one in rest.values():
+        alike[one.params].append(one)
+    unbilled = []
+    for call in calls:
+        near = [one for one in alike[call.params] if abs(one.submitted - call.called) <= SLACK]
+        if near:
+            nearest = min(near, key=lambda one: abs(one.submitted - call.called))
+            alike[call.params].remove(nearest)
+            del rest[nearest.request_id]
+        else:
+            unbilled.append(call)
+    return unbilled
+
+
+# -- what the workspace has ----------------------------------------------------------------------------------
+
+
+def _calls(store: Store, workspace: Workspace, since: datetime) -> Iterator[_Call]:
+    """Each paid call once, of records, of the index, and of answers that nobody could read."""
+    seen: set[tuple[str, datetime]] = set()
+    for record in _records(store, workspace):
+        key = record.job_id, record.timestamps.called
+        if record.reused_from or record.timestamps.called < since or key in seen:
+            continue
+        seen.add(key)
+        params = params_digest(record.params.as_sent())
+        yield _Call(record.api.request_id or "", record.timestamps.called, params, record.api.cost)
+    for run in _runs(store, workspace, since):
+        for notes in unread(run.run_id, store, workspace).values():
+            for note in notes:
+                # One that could be read since then has a record.
+                if note.called >= since and (note.job_id, note.called) not in seen:
+                    yield _Call(note.request_id, note.called, params_digest(note.params.as_sent()), note.cost)
+
+
+def _records(store: Store, workspace: Workspace) -> Iterator[Record]:
+    def read(uri: str) -> Record | None:
+        with suppress(InputNotFound, InvalidImage, ValidationError):
+            data = store.get(uri, max_bytes=_MOST).data
+            return Result.read(data).record if uri.startswith(index) else Record.read(data)
+        return None
+
+    index = workspace.under("results") + "/"
+    uris = (one.uri for folder in ("records", "results") for one in store.list(workspace.under(folder) + "/"))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        while batch := list(islice(uris, _AHEAD)):
+            yield from filter(None, pool.map(read, batch))
+
+
+def _runs(store: Store, workspace: Workspace, since: datetime) -> Iterator[Run]:
+    """The runs that were under way since then."""
+    for run in read_runs(run_ids(store, workspace), store, workspace):
+        if run.finished is None or run.finished >= since:
+            yield run
+
+
+# -- whose a request is --------------------------------------------------------------------------------------
+
+
+def _findings(
+    rest: Mapping[str, Billed], since: datetime, store: Store, workspace: Workspace,
+    rows: Callable[[Run], Iterable[Row]],
+) -> Iterator[Finding]:  # fmt: skip
+    """What each request is that no call is known of."""
+    if not rest:
+        return
+    sent = {one.params for one in rest.values() if one.params}
+    owners: dict[str, list[tuple[Run, Job, Outcome | None]]] = defaultdict(list)
+    for run in _runs(store, workspace, since):
+        with suppress(RunPruned):
+            for job, outcome in rows(run):
+                if (params := params_digest(job.params.as_sent())) in sent:
+                    owners[params].append((run, job, outcome))
+    for one in rest.values():
+        owner = [item for item in owners[one.params] if _was_under_way(item[0], one.submitted)]
+        yield _finding(one, owner)
+
+
+def _was_under_way(run: Run, at: datetime) -> bool:
+    return run.created - SLACK <= at and (run.finished is None or at <= run.finished + SLACK)
+
+
+def _finding(one: Billed, owners: list[tuple[Run, Job, Outcome | None]]) -> Finding:
+    done = {OutcomeKind.SUCCEEDED, OutcomeKind.SKIPPED}
+    if not owners:
+        return Finding(Kind.ELSEWHERE, one.request_id, one.credits, one.submitted, billed=one)
+    without = [item for item in owners if item[2] is None or item[2].outcome not in done]
+    if not without:
+        return Finding(Kind.AGAIN, one.request_id, one.credits, one.submitted, *owners[0][:2], billed=one)
+    # Of several jobs with equal parameters nobody can tell whose picture it is.
+    run, job, _ = without[0]
+    is_one = len({item[1].id for item in owners}) == 1
+    return Finding(Kind.LOST, one.request_id, one.credits, one.submitted, run, job if is_one else None, one)
+
+
+# -- lost pictures -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Fetches lost pictures, and keeps each as an answer of its job, which `restyle retry --unreadable` reads."""
+
+    download: Callable[[str], bytes]
+    """Fetches what lies behind a link of the history."""
+    store: Store
+    workspace: Workspace
+    by: str
+    """Who fetches: user@host."""
+    version: str
+
+    def fetch(self, finding: Finding) -> str:
+        """Why a picture cannot be fetched; empty: it was."""
+        run, job, billed = finding.run, finding.job, finding.billed
+        if run and not run.finished:
+            return f"run {run.run_id} is not over, and may still get it"
+        if run is None or job is None or billed is None:
+            return "several jobs sent the same parameters, and nobody can tell whose it is"
+        if not billed.links:
+            return "the history gives no link to it"
+        if self._is_kept(run, job, billed):
+            return ""
+        try:
+            made_from = self._made_from(run, job, billed)
+            pictures = [images.received(self.download(link))[0] for link in billed.links]
+        except RestyleError as error:
+            return error.message
+        self._keep(run, job, billed, made_from, pictures)
+        return ""
+
+    def _is_kept(self, run: Run, job: Job, billed: Billed) -> bool:
+        """Whether this answer was fetched before."""
+        notes = unread(run.run_id, self.store, self.workspace)
+        return any(
+            note.request_id == billed.request_id for note in notes.get(self.workspace.job_id(job.id, job.variant), ())
+        )
+
+    def _made_from(self, run: Run, job: Job, billed: Billed) -> str:
+        """The fingerprint's token of what was sent.
+
+        Raises:
+            InputNotFound: the input is gone, or another one has been put there since.
+        """
+        if not job.image.startswith("s3://"):
+            raise InputNotFound("its input is on the web, and may have been another one then")
+        written = next((one.written for one in self.store.glance(job.image).objects if one.uri == job.image), None)
+        if written is not None and written > (billed.submitted + SLACK).timestamp():
+            raise InputNotFound(f"{job.image} was replaced after the call")
+        stored = self.store.get(job.image, max_bytes=MAX_INPUT_BYTES)
+        request = request_digest(job.params, run.options.model, run.options.preparation)
+        return Fingerprint(etag=stored.etag, sha256=hashlib.sha256(stored.data).hexdigest(), request=request).token
+
+    def _keep(self, run: Run, job: Job, billed: Billed, made_from: str, pictures: list[bytes]) -> None:
+        body, content_type = pictures[0], "image/jpeg"
+        if len(pictures) > 1:  # as the API answers with several
+            texts = [base64.b64encode(picture).decode() for picture in pictures]
+            body, content_type = json.dumps({"image": texts}).encode(), "application/json"
+        job_id = self.workspace.job_id(job.id, job.variant)
+        _, uri = next_place(run.run_id, job_id, self.store, self.workspace)
+        note = Note(
+            job_id=job_id, run_id=run.run_id, id=job.id, variant=job.variant, image=job.image, params=job.params,
+            made_from=made_from, why="the answer never came; the picture is from the account's history",
+            kind=NOT_RECEIVED, status=200, headers={"content-type": content_type}, bytes=len(body), seconds=0.0,
+            request_id=billed.request_id, cost=billed.credits, sandbox=run.options.sandbox, called=billed.submitted,
+            answered=utc_now(), calls=1, doubts=0, worker=self.by, version=self.version,
+        )  # fmt: skip
+        self.store.put(uri, body, content_type="application/octet-stream")
+        self.store.put(f"{uri}.json", note.model_dump_json(indent=1).encode(), content_type="application/json")
