@@ -23,6 +23,8 @@ _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 #: Frames whose codes are Huffman's, decoded in one pass; and those that are refined scan by scan.
 _SEQUENTIAL, _PROGRESSIVE = frozenset({0xC0, 0xC1}), frozenset({0xC2})
 _JFIF, _ICC, _ADOBE, _COMMENT = 0xE0, 0xE2, 0xEE, 0xFE
+#: Lossless and hierarchical frames.
+_UNREAD = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF})
 #: Zeros that a hole in a file leaves; pictures have as many in a row where they are of one colour.
 _HOLE, _UNUSED = b"\0" * 256, 64
 _TOO_MANY = "has more segments than any camera or program writes; export it again"
@@ -88,7 +90,8 @@ class _Extended(io.RawIOBase):
         return True
 
 
-def _extended(data: bytes, end: int, tail: bytes) -> BinaryIO:
+def extended(data: bytes, end: int, tail: bytes) -> BinaryIO:
+    """The beginning of a file with another end, to be read."""
     return cast("BinaryIO", _Extended(data, end, tail))
 
 
@@ -136,12 +139,16 @@ def to_decode(data: bytes, layout: Layout) -> BinaryIO:
     """
     frame = layout.frame
     if not layout.scans or frame is None:
-        return _extended(data, len(data), b"")
+        return extended(data, len(data), b"")
+    if frame.marker in _UNREAD:
+        raise InvalidImage(
+            "is a lossless or hierarchical JPEG, which cannot be read here; save it as a usual JPEG or PNG"
+        )
     if len(layout.scans) == 1 and frame.marker in _SEQUENTIAL and _is_of_all(data, layout.scans[0], frame):
-        return _extended(data, layout.end, _AHEAD)
+        return extended(data, layout.end, _AHEAD)
     if frame.marker in _PROGRESSIVE | _SEQUENTIAL and not _has_all_scans(data, layout, frame):
         raise InvalidImage("is a truncated JPEG file: some of its scans are missing; export or upload it again")
-    return _extended(data, layout.end, END if layout.is_closed else b"")
+    return extended(data, layout.end, END if layout.is_closed else b"")
 
 
 def may_have_hole(data: bytes, layout: Layout) -> BinaryIO | None:
@@ -153,7 +160,7 @@ def may_have_hole(data: bytes, layout: Layout) -> BinaryIO | None:
     if len(layout.scans) != 1 or frame is None or frame.marker not in _SEQUENTIAL:
         return None
     is_hole = data.find(_HOLE, layout.scans[0], layout.end) >= 0
-    return _extended(data, layout.end - _UNUSED, b"") if is_hole else None
+    return extended(data, layout.end - _UNUSED, b"") if is_hole else None
 
 
 def _components(data: bytes, frame: Segment) -> bytes:

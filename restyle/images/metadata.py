@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from restyle.images import jpeg
-from restyle.images.structure import png_chunks
+from restyle.images.structure import PNG_END, png_chunks, png_end
 
 #: Chunks of a PNG that make its picture (PNG 3, table 8).
 _PNG = frozenset(
@@ -38,6 +38,8 @@ def removed(kind: str, data: bytes, *, keep: bool) -> tuple[bytes, tuple[str, ..
 
 
 def _png(data: bytes) -> bytes:
+    if end := png_end(data):
+        data = data[:end] + PNG_END
     parts = [data[:8]]
     for name, place, length in png_chunks(data):
         if name in _PNG:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from io import BytesIO
+from typing import IO
 
 from PIL import Image
 from PIL.ExifTags import Base
@@ -93,8 +94,12 @@ _TURNS = {
 _SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
 
+#: What Pillow's readers call XMP.
+_XMP = ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp")
 #: What Pillow's readers say of files that are well, and of a kind that they do not know.
-_UNSUPPORTED = re.compile(r"unsupported (?:bmp|compression|dpi|marker)|unknown pixel mode|not supported", re.IGNORECASE)
+_UNSUPPORTED = re.compile(
+    r"unsupported (?:bmp|compression)|unknown pixel mode|not supported|invalid palette size", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,7 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, *, still: bool = True) -
             with _reading(kind, data):
                 structure.check(kind, data)
                 layout, page = jpeg.read(data) if kind == "JPEG" else None, tiff.page_of(data) if kind == "TIFF" else 0
-                image = reader(jpeg.to_decode(data, layout) if layout else BytesIO(data))
+                image = reader(_to_decode(kind, data, layout))
                 if page:
                     image.seek(page)
                 check_size(image.size, smallest)
@@ -216,6 +221,17 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, *, still: bool = True) -
                     raise InvalidImage("is an animation; save one frame as JPEG or PNG")
                 return source
     raise InvalidImage(what_it_is(data))
+
+
+def _to_decode(kind: str, data: bytes, layout: jpeg.Layout | None) -> IO[bytes]:
+    """The file as its reader gets it."""
+    if layout is not None:
+        return jpeg.to_decode(data, layout)
+    if kind == "PNG" and (end := structure.png_end(data)):
+        return jpeg.extended(data, end, structure.PNG_END)
+    if kind == "AVIF" and (size := structure.avif_size(data)):
+        check_size(size, 1)  # its reader says only that it cannot
+    return BytesIO(data)
 
 
 @contextmanager
@@ -277,6 +293,8 @@ def _reading(kind: str, data: bytes) -> Iterator[None]:
             raise InvalidImage(
                 f"is a {kind} file of a kind that cannot be read here; save it as JPEG or PNG"
             ) from error
+        if "MAX_TEXT" in str(error):
+            raise InvalidImage("has comments that unpack to more than any program writes; export it again") from error
         if _is_cut_short(kind, data, error):
             reason = f"is a truncated {kind} file: it breaks off after {len(data):,} bytes"
         else:
@@ -307,10 +325,10 @@ def _orientation(kind: str, image: ImageFile, data: bytes) -> int:
             image.info["exif"] = exif
         if len(image.info.get("exif", b"")) > structure.MAX_EXIF:
             return 1
-        tags = Image.Image.getexif(image) if kind == "TIFF" else Image.Exif()
-        if kind != "TIFF":  # which has it among its own tags; XMP says it, too, and no browser goes by that
-            tags.load(image.info.get("exif") or b"")
-        return int(tags.get(Base.Orientation, 1))
+        for name in _XMP:  # which says it, too, and no browser goes by that
+            image.info.pop(name, None)
+        # The PNG reader's own getexif would decode the whole picture in search of a chunk behind the pixels.
+        return int(Image.Image.getexif(image).get(Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - broken EXIF raises nearly anything, and says nothing about the pixels
         return 1
 

@@ -29,6 +29,8 @@ MAX_ENTRIES, MAX_NUMBERS = 4_096, 500_000
 MAX_PAGES = 2_000
 #: Blocks of a GIF up to the end of its first frame, and bytes of its comments and other extensions.
 MAX_BLOCKS, MAX_EXTENSIONS = 1_000_000, 1_000_000
+#: The chunk that ends a PNG.
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 #: Bytes of EXIF that are read.
 MAX_EXIF = 1_000_000
 
@@ -65,6 +67,15 @@ def check(kind: str, data: bytes) -> None:
             raise InvalidImage("has EXIF of an unusual form; export it again")
 
 
+def avif_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height by an AVIF's first `ispe` (ISO/IEC 23008-12, 6.5.3); None: it has none."""
+    place = data.find(b"ispe", 0, 65_536)
+    if place < 0 or place + 16 > len(data):
+        return None
+    width, height = struct.unpack_from(">II", data, place + 8)
+    return width, height
+
+
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """The chunks of a PNG (PNG 3, 5.3): name, place of its data, and bytes. They end where the bound is passed."""
     place = 8
@@ -74,6 +85,18 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         length, name = struct.unpack_from(">I4s", data, place)
         yield name, place + 8, length
         place += 12 + length
+
+
+def png_end(data: bytes) -> int:
+    """Where a PNG ends that lacks no more than the end of its last chunk, which has no pixels; 0 for any other."""
+    whole, last = 8, b""
+    for name, place, length in png_chunks(data):
+        last = name
+        if place + length + 4 > len(data) or name == b"IEND":
+            break
+        whole = place + length + 4
+    is_cut = last == b"IEND" and whole + 12 > len(data)
+    return whole if is_cut or (last == b"IDAT" and whole < len(data) < whole + 8) or whole == len(data) else 0
 
 
 def at_most(count: int, most: int, what: str) -> None:

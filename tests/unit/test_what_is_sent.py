@@ -169,6 +169,22 @@ def test_a_jpeg_that_is_not_all_there(name: str, kind: dict[str, Any], share: fl
         images.verify(damaged)
 
 
+def test_a_png_that_lacks_its_end() -> None:
+    """All of its pixels are there: it is taken, and ended."""
+    data = encode(photo(), "PNG")
+    for cut in (1, 4, 8, 11, 12):
+        assert sent(data[:-cut]).data == data
+    with pytest.raises(InvalidImage, match="truncated"):
+        sent(data[:-30])
+
+
+def test_kinds_of_jpeg_that_no_reader_knows() -> None:
+    """Lossless ones are whole."""
+    data = encode(photo()).replace(b"\xff\xc0", b"\xff\xc3", 1)
+    with pytest.raises(InvalidImage, match="a lossless or hierarchical JPEG"):
+        sent(data)
+
+
 def test_pixels_that_do_not_match_their_checksum() -> None:
     """A PNG's reader takes them for right."""
     data = bytearray(encode(photo(), "PNG"))
