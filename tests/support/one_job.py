@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from restyle import images, pipeline
 from restyle.coordination.claim_types import Claim
-from restyle.coordination.progress import Ended
+from restyle.coordination.runs.progress import Ended
 from restyle.images import Prepared
 from restyle.job import lookup
 from restyle.job.commit import Made

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from restyle.coordination.progress import Ended
-from restyle.job.adopting import look_again
+from restyle.coordination.runs.progress import Ended
+from restyle.job.results.adopting import look_again
 from restyle.models import OutcomeKind
 from restyle.outputs import Marks
 from tests.support.one_job import LATER, RUN, WORKSPACE, OneJob, black_picture, prepared_picture

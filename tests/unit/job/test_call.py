@@ -11,7 +11,7 @@ import pytest
 
 from restyle.coordination.claim_types import Claim, Dropped, Limits, Storm
 from restyle.coordination.heartbeats import Granted
-from restyle.coordination.progress import Ended
+from restyle.coordination.runs.progress import Ended
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,

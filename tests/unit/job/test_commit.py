@@ -10,8 +10,8 @@ import pytest
 from restyle.coordination.claim_types import Claim
 from restyle.errors import StoreUnavailable
 from restyle.job.commit import put_outputs, store
-from restyle.job.locations import place
-from restyle.job.replacing import Replacing
+from restyle.job.outputs.locations import place
+from restyle.job.outputs.replacing import Replacing
 from restyle.models import Job
 from restyle.outputs import OutputOptions, Storing
 from restyle.segmind.responses import Answer
@@ -188,7 +188,7 @@ def test_a_copy_that_is_there_is_not_made_again(one: OneJob) -> None:
 
 def replacing(one: OneJob, known: Any = None) -> Replacing:
     """What the usual job replaces."""
-    from restyle.job.ownership import Owner
+    from restyle.job.outputs.ownership import Owner
 
     work = one.work(LATER)
     owner = Owner(work.message.job_id, work.message.job, known, WORKSPACE, one.store)

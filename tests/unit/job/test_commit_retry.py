@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from restyle.coordination.claim_types import Claim, Dropped
-from restyle.coordination.progress import Ended
+from restyle.coordination.runs.progress import Ended
 from restyle.errors import (
     BucketRefused,
     ClockSkewed,

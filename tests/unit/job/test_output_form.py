@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from restyle import images
-from restyle.job.output_form import Finisher, finisher, recorded
+from restyle.job.outputs.form import Finisher, finisher, recorded
 from restyle.outputs import NO_MARK, Marks, OutputOptions
 from tests.support.in_memory import MemorySigner
 from tests.support.one_job import OneJob, answer_picture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from restyle.errors import ObjectRefused, StoreAccessDenied
-from restyle.job.ownership import LARGEST, Owner, beside, places_of
+from restyle.job.outputs.ownership import LARGEST, Owner, beside, places_of
 from restyle.record import Record
 from tests.support.one_job import WORKSPACE, OneJob
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
-from restyle.job import results
 from restyle.job.parked import in_redis
-from restyle.job.result_keys import result_key
-from restyle.job.results import Paid
+from restyle.job.results import index
+from restyle.job.results.index import Paid
+from restyle.job.results.keys import result_key
 from restyle.keys import derived_seed, draw_seed
 from restyle.models import RunOptions
 from restyle.record import Record
@@ -31,7 +31,7 @@ def done(one: OneJob, entry: str = "mug", run_id: str = RUN, **given: Any) -> Re
 def find(one: OneJob, run_id: str = LATER, **given: Any) -> Paid | None:
     """What the usual job finds."""
     work = one.work(run_id, **given)
-    return results.find(work, one.fingerprint(work), one.tools)
+    return index.find(work, one.fingerprint(work), one.tools)
 
 
 def entry_of(one: OneJob) -> str:
@@ -47,11 +47,11 @@ def test_an_entry_is_the_record_without_what_is_the_jobs_alone(one: OneJob) -> N
     one.put(PLACE, b"a person's")
     record = done(one, job={"meta": {"shelf": "3"}})
     assert record.beside
-    entered = results.Result.read(one.store.objects[entry_of(one)].data)
+    entered = index.Result.read(one.store.objects[entry_of(one)].data)
     assert entered.record.model_dump() == {**record.model_dump(), "metadata": {}, "beside": ()}
     assert one.store.objects[entry_of(one)].content_type == "application/json"
-    results.enter(record.model_copy(update={"replaced": (PLACE,)}), RunOptions(), one.tools)
-    assert results.Result.read(one.store.objects[entry_of(one)].data).record.replaced == ()
+    index.enter(record.model_copy(update={"replaced": (PLACE,)}), RunOptions(), one.tools)
+    assert index.Result.read(one.store.objects[entry_of(one)].data).record.replaced == ()
 
 
 def test_a_copy_is_not_entered(one: OneJob) -> None:
@@ -59,7 +59,7 @@ def test_a_copy_is_not_entered(one: OneJob) -> None:
     done(one, "cup")
     record = done(one)
     assert record.reused_from is not None
-    results.enter(record, RunOptions(), one.tools)
+    index.enter(record, RunOptions(), one.tools)
     assert one.store.wrote("/results/") == []
 
 
@@ -73,19 +73,19 @@ def test_a_suspect_takes_the_place_of_no_other(one: OneJob) -> None:
     """Where there is none, it is entered."""
     record = done(one)
     suspect = record.model_copy(update={"marks": record.marks.model_copy(update={"suspect": ("black",)})})
-    results.enter(suspect, RunOptions(), one.tools)
+    index.enter(suspect, RunOptions(), one.tools)
     assert one.store.wrote("/results/") == []
     one.lose_results()
-    results.enter(suspect, RunOptions(), one.tools)
+    index.enter(suspect, RunOptions(), one.tools)
     assert one.store.wrote("/results/") == [entry_of(one)]
-    results.enter(record, RunOptions(), one.tools)
+    index.enter(record, RunOptions(), one.tools)
     assert one.store.wrote("/results/") == [entry_of(one)] * 2
 
 
 def test_a_trials_picture_is_found_by_jobs_without_a_seed(one: OneJob) -> None:
     """It has two entries; that of a job with a seed of its own stays."""
     record = done(one, params={"seed": draw_seed("mug")})
-    shared = results.shared_key_of(record, RunOptions())
+    shared = index.shared_key_of(record, RunOptions())
     assert shared == one.work().result_key(record.fingerprint.sha256)
     assert WORKSPACE.result(shared) in one.store.objects
     found = find(one)
@@ -102,18 +102,18 @@ def test_a_trials_picture_takes_no_other_jobs_entry(one: OneJob) -> None:
     record = done(one, params={"seed": draw_seed("mug")})
     assert one.store.objects[entry_of(one)].data == entry
     one.lose_results()
-    results.enter(record, RunOptions(), one.tools)
+    index.enter(record, RunOptions(), one.tools)
     one.store.requests.clear()
-    results.enter(record, RunOptions(), one.tools)
+    index.enter(record, RunOptions(), one.tools)
     assert len(one.store.wrote("/results/")) == 2
 
 
 def test_only_a_trials_first_picture_is_shared(one: OneJob) -> None:
     """Any other seed has one key."""
     record = done(one)
-    assert results.shared_key_of(record, RunOptions()) == ""
+    assert index.shared_key_of(record, RunOptions()) == ""
     second = record.model_copy(update={"params": record.params.model_copy(update={"seed": draw_seed("mug", 2)})})
-    assert results.shared_key_of(second, RunOptions()) == ""
+    assert index.shared_key_of(second, RunOptions()) == ""
 
 
 # -- what is found -----------------------------------------------------------------------------------------
@@ -205,18 +205,18 @@ def test_outputs_must_be_there(one: OneJob) -> None:
     stored = one.store.objects[PLACE]
     copy = one.store.copy(PLACE, WORKSPACE.replaced(record.outputs[0].sha256, ".jpg"))
     del one.store.objects[PLACE]
-    found = results.there(record, one.store, WORKSPACE)
+    found = index.there(record, one.store, WORKSPACE)
     assert found is not None
     assert found.record.outputs[0].uri == WORKSPACE.replaced(record.outputs[0].sha256, ".jpg")
     assert [head.etag for head in found.heads] == [copy]
     one.lose_copies()
-    assert results.there(record, one.store, WORKSPACE) is None
+    assert index.there(record, one.store, WORKSPACE) is None
     one.put(PLACE, stored.data + b"x", **stored.metadata)
-    assert results.there(record, one.store, WORKSPACE) is None
+    assert index.there(record, one.store, WORKSPACE) is None
     one.put(PLACE, bytes(stored.bytes))
-    assert results.there(record, one.store, WORKSPACE) is None
+    assert index.there(record, one.store, WORKSPACE) is None
     one.put(PLACE, stored.data)
-    assert results.there(record, one.store, WORKSPACE) is not None
+    assert index.there(record, one.store, WORKSPACE) is not None
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_outputs_that_cannot_be_looked_at_are_none(one: OneJob, verb: str, error
     record = done(one)
     one.put(PLACE, one.output().data)
     one.store.fail(verb, PLACE, error)
-    assert results.there(record, one.store, WORKSPACE) is None
+    assert index.there(record, one.store, WORKSPACE) is None
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_an_output_that_is_none_of_ours(one: OneJob, change: dict[str, str]) -> 
     """A forged entry names no place but an object of ours."""
     record = done(one)
     output = record.outputs[0].model_copy(update=change)
-    assert results.there(record.model_copy(update={"outputs": (output,)}), one.store, WORKSPACE) is None
+    assert index.there(record.model_copy(update={"outputs": (output,)}), one.store, WORKSPACE) is None
 
 
 @pytest.mark.parametrize(("count", "is_found"), [(0, False), (1, True), (4, True), (5, False)])
@@ -251,7 +251,7 @@ def test_a_result_has_one_to_four_samples(one: OneJob, count: int, *, is_found: 
     """More would be work without end."""
     record = done(one)
     many = record.model_copy(update={"outputs": record.outputs * count})
-    assert (results.there(many, one.store, WORKSPACE) is not None) is is_found
+    assert (index.there(many, one.store, WORKSPACE) is not None) is is_found
 
 
 # -- what stands for a result ------------------------------------------------------------------------------
@@ -260,13 +260,13 @@ def test_a_result_has_one_to_four_samples(one: OneJob, count: int, *, is_found: 
 def test_the_key_of_a_record_is_that_of_its_job(one: OneJob) -> None:
     """Whichever way it is asked; of another variant where that is wanted."""
     record, work = done(one), one.work()
-    assert results.key_of(record, RunOptions()) == work.result_key(record.fingerprint.sha256)
+    assert index.key_of(record, RunOptions()) == work.result_key(record.fingerprint.sha256)
     own = RunOptions(own_pictures=("wool",))
-    assert results.key_of(record, own, variant="wool") != results.key_of(record, own)
+    assert index.key_of(record, own, variant="wool") != index.key_of(record, own)
     drawn = {"params": record.params.model_copy(update={"seed": draw_seed("mug")})}
     trial = record.model_copy(update=drawn)
-    assert results.shared_key_of(trial, own, variant="wool") != results.shared_key_of(trial, own)
+    assert index.shared_key_of(trial, own, variant="wool") != index.shared_key_of(trial, own)
     direct = result_key(
         record.fingerprint.sha256, record.params, RunOptions(), job_id=record.job_id, run_id=RUN, variant="felt"
     )
-    assert direct == results.key_of(record, RunOptions())
+    assert direct == index.key_of(record, RunOptions())

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from restyle.coordination.progress import Ended
+from restyle.coordination.runs.progress import Ended
 from restyle.errors import StoreUnavailable
 from restyle.images import verify
-from restyle.job import results
-from restyle.job.reuse import reuse, reuse_changed, reuse_result, take_over
+from restyle.job.results import index
+from restyle.job.results.reuse import reuse, reuse_changed, reuse_result, take_over
 from restyle.models import OutcomeKind
 from restyle.outputs import NO_MARK, Marks, OutputOptions, Storing
 from restyle.record import Record
@@ -67,7 +67,7 @@ def test_outputs_that_are_wanted_elsewhere_are_copied(one: OneJob) -> None:
     renewed = one.record()
     assert renewed.outputs[0].model_dump() == {**record.outputs[0].model_dump(), "uri": ELSEWHERE, "etag": ""}
     assert [uri.split("/")[4] for uri in one.store.wrote("")] == ["results", "records"]
-    entry = results.read(results.key_of(record, one.work().options), one.store, WORKSPACE)
+    entry = index.read(index.key_of(record, one.work().options), one.store, WORKSPACE)
     assert entry is not None
     assert entry.record.outputs == renewed.outputs
 
@@ -251,7 +251,7 @@ def test_a_record_learns_the_new_etag(one: OneJob) -> None:
 def copied(one: OneJob, known: Record | None = None, run_id: str = RUN, **given: Any) -> Ended:
     """The usual job gets the cup's picture."""
     work = one.work(run_id, **given)
-    paid = results.there(one.record("cup"), one.store, WORKSPACE)
+    paid = index.there(one.record("cup"), one.store, WORKSPACE)
     assert paid is not None
     return reuse_result(work, paid, known, one.fingerprint(work), one.tools)
 
@@ -353,7 +353,7 @@ def test_an_encrypted_copy_is_checked_by_its_bytes(one: OneJob) -> None:
     done(one, "cup")
     one.touch(CUPS, "encrypted")
     work = one.work()
-    paid = results.there(one.record("cup"), one.store, WORKSPACE)
+    paid = index.there(one.record("cup"), one.store, WORKSPACE)
     assert paid is not None
     one.touch(CUPS, "otherwise")
     assert reuse_result(work, paid, None, one.fingerprint(work), one.tools).outcome.reused
