@@ -22,12 +22,12 @@ from pydantic import ValidationError
 
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.outcomes import Row, RunPruned
-from producers.runs.unread import unread
+from producers.runs.recovery.unread import unread
 from restyle import images
 from restyle.errors import InputNotFound, InvalidImage, RestyleError
 from restyle.images import MAX_INPUT_BYTES
 from restyle.job.parked.unreadable import Note, next_place
-from restyle.job.results import Result
+from restyle.job.results.index import Result
 from restyle.keys import Workspace
 from restyle.models import Fingerprint, Job, Outcome, OutcomeKind, Run, request_digest, utc_now
 from restyle.record import Record

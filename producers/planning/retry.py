@@ -10,8 +10,8 @@ from producers.planning.plan import Plan, estimated, unknown_ids_warning
 from producers.planning.request import PlanRequest
 from producers.planning.web import secrets_of
 from producers.runs.outcomes import Rows
+from producers.runs.recovery.unread import unread
 from producers.runs.statistics import SUSPECT, is_selected
-from producers.runs.unread import unread
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, derived_seed, new_run_id
 from restyle.models import Job, ManifestSource, Outcome, Run, digest, utc_now
