@@ -19,7 +19,8 @@ from apps.session import Session, is_embedded, session
 from config.connections import who
 from config.reading import load_settings
 from producers.planning.clashes import find_clashes
-from producers.planning.plan import Plan, make_plan
+from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write_shards
 from producers.runs.outcomes import Row

@@ -106,7 +106,7 @@ def remember(size: int, env: dict[str, str]) -> None:
     from config.connections import open_store
     from config.reading import load_settings
     from producers.planning.compare.changes import wanted_jobs
-    from producers.planning.plan import make_plan
+    from producers.planning.make import make_plan
     from producers.planning.request import PlanRequest
     from producers.runs.snapshot import write_run
     from restyle.models import Job, Outcome, RunStatus, digest, utc_now

@@ -14,7 +14,8 @@ from apps.terminal.console import credits_text, say, span_text, talk
 from config.connections import open_store, who
 from config.settings import Settings
 from producers.planning.clashes import Clashes, find_clashes
-from producers.planning.plan import Plan, make_plan
+from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.planning.probing import probe
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write_shards

@@ -25,7 +25,7 @@ from apps.terminal.exits import NEEDS_PERSON, WRONG_INPUT
 from config.reading import config_path
 from config.schedules import Schedule
 from config.settings import Settings
-from producers.planning.plan import make_plan
+from producers.planning.make import make_plan
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.snapshot import Snapshot
 from producers.scheduling.beat import Beat

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from config.settings import Settings
-from producers.planning.plan import Plan, estimated, unknown_ids_warning
+from producers.planning.estimate import estimated
+from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
+from producers.planning.warnings import unknown_ids_warning
 from producers.planning.web import secrets_of
 from producers.runs.outcomes import Rows
 from producers.runs.recovery.unread import unread
 from producers.runs.statistics import SUSPECT, is_selected
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace, derived_seed, new_run_id
-from restyle.models import Job, ManifestSource, Outcome, Run, digest, utc_now
+from restyle.models import Job, ManifestSource, Outcome, Run, RunOptions, digest, utc_now
 from restyle.s3.store import Store
 
 
@@ -93,6 +96,32 @@ def plan_retry(run: Run, rows: Rows, chosen: Slice, settings: Settings, *, works
     def has(job: Job, outcome: Outcome | None) -> bool:
         return chosen.has(job, outcome) and (kept is None or workspace.job_id(job.id, job.variant) in kept)
 
+    count = _counted(run, rows, chosen, has)
+    uri, run_id = workspace.run(run.run_id), new_run_id(utc_now())
+    ids = None if chosen.only_ids is None else sorted(chosen.only_ids)
+    return Plan(
+        request=PlanRequest(uri, retry_of=run.run_id, name=run.name, labels=run.labels),
+        prompt=run.prompt,
+        run_id=run_id,
+        plan_digest=digest(["retry", run.run_id, sorted(chosen.statuses), sorted(chosen.errors), ids, reread]),
+        options=_options(run, reread, settings),
+        manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
+        entries=len(count.ids), variants=tuple(count.variants), jobs=count.jobs, uploads=0, upload_bytes=0, problems=(),
+        warnings=unknown_ids_warning(count.unknown, f"run {run.run_id}"),
+        estimate=estimated(*((0, 0, 0) if reread else (count.jobs, count.samples, count.steps)), settings),
+        home=settings.home,
+        stream=lambda: (
+            _otherwise(job, run_id, workspace) if outcome and outcome.suspect else job
+            for job, outcome in rows()
+            if has(job, outcome)
+        ),
+        wait_credits=settings.wait_credits,
+        notify=settings.notify.as_stored,
+        addresses=secrets_of(run, store, workspace),
+    )  # fmt: skip
+
+
+def _counted(run: Run, rows: Rows, chosen: Slice, has: Callable[[Job, Outcome | None], bool]) -> _Count:
     count = _Count(unknown=set(chosen.only_ids or ()))
     for job, outcome in rows():
         count.unknown.discard(job.id)
@@ -105,44 +134,16 @@ def plan_retry(run: Run, rows: Rows, chosen: Slice, settings: Settings, *, works
         raise ConfigurationError(
             f"--error {', '.join(sorted(missing))}: no job of {run.run_id} failed so; its errors: {there}"
         )
-    uri, run_id = workspace.run(run.run_id), new_run_id(utc_now())
-    ids = None if chosen.only_ids is None else sorted(chosen.only_ids)
-    return Plan(
-        request=PlanRequest(uri, retry_of=run.run_id, name=run.name, labels=run.labels),
-        prompt=run.prompt,
-        run_id=run_id,
-        plan_digest=digest(["retry", run.run_id, sorted(chosen.statuses), sorted(chosen.errors), ids, reread]),
-        options=run.options.model_copy(
-            update={
-                "limit": None,
-                "sample": None,
-                "partial": True,
-                "reread": reread,
-                "max_failures": settings.max_failures,
-                "max_suspects": settings.max_suspects,
-            }
-        ),
-        manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
-        entries=len(count.ids),
-        variants=tuple(count.variants),
-        jobs=count.jobs,
-        uploads=0,
-        upload_bytes=0,
-        problems=(),
-        warnings=unknown_ids_warning(count.unknown, f"run {run.run_id}"),
-        estimate=estimated(0, 0, 0, settings)
-        if reread
-        else estimated(count.jobs, count.samples, count.steps, settings),
-        home=settings.home,
-        stream=lambda: (
-            _otherwise(job, run_id, workspace) if outcome and outcome.suspect else job
-            for job, outcome in rows()
-            if has(job, outcome)
-        ),
-        wait_credits=settings.wait_credits,
-        notify=settings.notify.as_stored,
-        addresses=secrets_of(run, store, workspace),
-    )
+    return count
+
+
+def _options(run: Run, reread: str, settings: Settings) -> RunOptions:
+    """Those of the earlier run, for some of its jobs."""
+    changed = {
+        "limit": None, "sample": None, "partial": True, "reread": reread,
+        "max_failures": settings.max_failures, "max_suspects": settings.max_suspects,
+    }  # fmt: skip
+    return run.options.model_copy(update=changed)
 
 
 def _otherwise(job: Job, run_id: str, workspace: Workspace) -> Job:

@@ -13,7 +13,7 @@ from config.settings import Settings
 from producers.planning.clashes import find_clashes
 from producers.planning.compare.diff import compare, put_diff
 from producers.planning.compare.unchanged import Unchanged
-from producers.planning.plan import make_plan
+from producers.planning.make import make_plan
 from producers.planning.probing import probe
 from producers.planning.shards import write_shards
 from producers.runs.control import AlreadyEnded, Control

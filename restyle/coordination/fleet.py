@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from restyle.coordination.budgets import weight
 from restyle.coordination.call_ends import call_end, recipe
@@ -66,7 +67,7 @@ class Fleet(FleetView):
     ) -> Claim:
         """Asks for the right to call, or to take up a request for the same result: rate slot and lease in one.
 
-        A claim that is not yet as durable as the settings want it is given back: no call begins by it.
+        A claim that is not yet as durable as the settings want it is released: no call begins by it.
 
         Args:
             message: the job's.
@@ -80,14 +81,43 @@ class Fleet(FleetView):
             Dropped: the job may not be worked on any more.
             RequestRejected: the API refused the job, twice, and others do well: it is not called again.
         """
-        limits = self.limits
         age_ms = round((time.monotonic() - looked_at) * 1000)
+        fresh = looked and age_ms <= self.limits.look_up_age * 1000
+        answer, is_durable = self._run_claim(message, token, age_ms, fresh, made_from, result)
+        match answer:
+            case ["drop", why]:
+                self.hands.remove(message.job_id, token)
+                raise Dropped(why, is_released=True)
+            case ["wait", wait_ms]:
+                metrics.CLAIM_WAITS.inc(wait_ms / 1000)
+                return Claim("wait", wait=wait_ms / 1000)
+            case ["go" | "submitted" as verdict, epoch, calls, doubts, number, reserved, named, incarnation, *request]:
+                granted, noted = Granted(number, reserved, named, incarnation, result), "".join(request)
+                claim = Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request=noted, granted=granted)
+                self._take_in(message.job_id, claim, granted, made_from)
+                return claim if self._may_begin(is_durable) else self._refused(message, token, claim)
+            case ["refused", detail, status]:
+                raise RequestRejected(detail, int(status))
+            case [verdict]:
+                return Claim(verdict)
+        raise AssertionError(f"claim.lua answered {answer!r}")
+
+    def _take_in(self, job_id: str, claim: Claim, granted: Granted, made_from: str) -> None:
+        """From here on heartbeats say that the job is being called for."""
+        self._count = max(self._count, granted.number)
+        self.hands.calling(job_id, granted)
+        self.hands.submitted(job_id, claim.request, made_from)
+
+    def _run_claim(
+        self, message: Message, token: str, age_ms: int, fresh: bool, made_from: str, result: str
+    ) -> tuple[list[Any], bool | None]:
+        limits = self.limits
         day, month = limits.budgets.periods()
-        answer, is_durable = self.state.run_durably(
+        return self.state.run_durably(
             limits.durability.proof(self._replicas),
             "claim",
             **self.held_job(message, token),
-            is_fresh=looked and age_ms <= limits.look_up_age * 1000,
+            is_fresh=fresh,
             age=age_ms,
             max_age=round(limits.look_up_age * 1000),
             interval=limits.interval_us,
@@ -104,26 +134,6 @@ class Fleet(FleetView):
             variant=message.job.variant,
             result=result,
         )
-        match answer:
-            case ["drop", why]:
-                self.hands.remove(message.job_id, token)
-                raise Dropped(why, is_released=True)
-            case ["wait", wait_ms]:
-                metrics.CLAIM_WAITS.inc(wait_ms / 1000)
-                return Claim("wait", wait=wait_ms / 1000)
-            case ["go" | "submitted" as verdict, epoch, calls, doubts, number, reserved, named, incarnation, *request]:
-                granted = Granted(number, reserved, named, incarnation, result)
-                noted = "".join(request)
-                self._count = max(self._count, number)
-                self.hands.calling(message.job_id, granted)
-                self.hands.submitted(message.job_id, noted, made_from)
-                claim = Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request=noted, granted=granted)
-                return claim if self._may_begin(is_durable) else self._refused(message, token, claim)
-            case ["refused", detail, status]:
-                raise RequestRejected(detail, int(status))
-            case [verdict]:
-                return Claim(verdict)
-        raise AssertionError(f"claim.lua answered {answer!r}")
 
     def _may_begin(self, is_durable: bool | None) -> bool:
         """Whether a call may begin by a claim; says so once where claims are not as durable as they are to be."""
@@ -173,10 +183,8 @@ class Fleet(FleetView):
             epoch=claim.epoch,
             reason=end.reason,
             detail=error.message if error else "",
-            failures=limits.outage_failures,
-            jobs=limits.outage_jobs,
-            probe=round(limits.probe_seconds * 1000),
-            probe_max=round(limits.probe_max * 1000),
+            failures=limits.outage_failures, jobs=limits.outage_jobs,
+            probe=round(limits.probe_seconds * 1000), probe_max=round(limits.probe_max * 1000),
             recipe=recipe(message.run_id, message.job),
             ends_request=error is not None and error.ends_request,
             is_lost=end.is_lost,
@@ -187,7 +195,7 @@ class Fleet(FleetView):
             status=end.status,
             longest_hold=round(MOST * 1000),
             longest_call=self._longest_call,
-        )
+        )  # fmt: skip
         return Storm(used, doubts, bool(storm), verdict == 1, verdict == 2, verdict == 3)
 
     def submitted(self, message: Message, token: str, made_from: str, request: str) -> bool:

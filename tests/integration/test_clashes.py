@@ -11,7 +11,8 @@ import pytest
 
 from producers.manifest import ReadOptions
 from producers.planning.clashes import Clashes, find_clashes
-from producers.planning.plan import Plan, make_plan
+from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.planning.probing import probe
 from producers.planning.request import PlanRequest
 from producers.runs.listing import shared_job

@@ -19,7 +19,8 @@ from producers.planning.compare import lookup
 from producers.planning.compare.changes import Change
 from producers.planning.compare.diff import Diff, compare, put_diff, with_diff
 from producers.planning.compare.lookup import etags
-from producers.planning.plan import Plan, make_plan
+from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
 from producers.planning.retry import Slice, plan_retry
 from producers.planning.shards import write

@@ -25,7 +25,7 @@ import pytest
 from config.settings import Settings
 from producers.manifest import Problems, open_manifest
 from producers.planning.jobs.variants import load_variants
-from producers.planning.plan import make_plan
+from producers.planning.make import make_plan
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write
 from producers.runs.outcomes import Row

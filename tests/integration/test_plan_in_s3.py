@@ -19,7 +19,8 @@ from apps.cli.planning import open_plan
 from config.settings import Settings
 from producers.manifest import ReadOptions
 from producers.planning.jobs.resolve import Resolved
-from producers.planning.plan import Plan, make_plan
+from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write
 from reports.report import slice_csv

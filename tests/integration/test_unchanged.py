@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from producers.planning.plan import make_plan
+from producers.planning.make import make_plan
 from producers.planning.request import PlanRequest
 from producers.planning.retry import Slice, plan_retry
 from producers.planning.shards import write_shards

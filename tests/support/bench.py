@@ -12,7 +12,8 @@ from config.celery_app import make_celery
 from config.reading import load_settings
 from config.settings import Settings
 from producers.dispatch.feeder import Feeder, read_plan
-from producers.planning.plan import Plan, make_plan
+from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
 from producers.planning.shards import write
 from producers.runs.outcomes import Rows

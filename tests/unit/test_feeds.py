@@ -9,7 +9,8 @@ import pytest
 
 from config.settings import Settings
 from producers.manifest import ReadOptions
-from producers.planning.plan import Plan, make_plan
+from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
 from restyle.errors import ManifestError
 from restyle.keys import Workspace

@@ -15,7 +15,8 @@ from apps.cli.planning import show_plan
 from config.reading import load_settings
 from config.settings import Settings
 from producers.planning.jobs.resolve import Resolved
-from producers.planning.plan import Plan, make_plan
+from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
 from restyle.errors import ConfigurationError, ManifestError
 from restyle.keys import Workspace, derived_seed

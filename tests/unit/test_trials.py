@@ -11,7 +11,8 @@ import pytest
 
 from config.settings import Settings
 from producers.planning.jobs.resolve import Resolved
-from producers.planning.plan import Plan, make_plan
+from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest, TrialRequest
 from producers.planning.trials import read_axes
 from restyle.errors import ConfigurationError, ManifestError

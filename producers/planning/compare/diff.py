@@ -33,7 +33,8 @@ from producers.planning.compare.changes import (
 from producers.planning.compare.lookup import AT_ONCE, etags
 from producers.planning.compare.previous_runs import Known, Memory, readings
 from producers.planning.compare.unchanged import RUNS, Unchanged
-from producers.planning.plan import Plan, estimated
+from producers.planning.estimate import estimated
+from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.outcomes import outcomes

@@ -1,0 +1,44 @@
+"""What a plan warns of: nothing that stops it, and all that is worth a look before it is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from config.settings import Settings
+from producers.manifest import Manifest
+from producers.planning.first_pass import Census
+from producers.planning.request import PlanRequest
+
+
+def census_warnings(census: Census, request: PlanRequest, settings: Settings) -> list[str]:
+    """What to say of values that are not in the published lists, of ids and of samples that are not there."""
+    warnings = list(census.problems.warnings)
+    if not request.limit:
+        warnings += unknown_ids_warning(census.unknown_ids, "the manifest")
+    for name, known, used in (
+        ("scheduler", settings.schedulers, census.schedulers),
+        ("base_model", settings.base_models, census.base_models),
+    ):
+        warnings += [
+            f"{name} {value!r} is not in the published list; the API may refuse it"
+            for value in sorted(used - set(known))
+        ]
+    if request.sample and census.jobs < request.sample:
+        warnings.append(f"there are only {census.jobs:,} jobs to take a sample of")
+    return warnings
+
+
+def output_warnings(request: PlanRequest, manifest: Manifest) -> list[str]:
+    """What to say of outputs that go where the inputs are listed."""
+    listed, outputs = f"{manifest.uri.rstrip('/')}/", f"{(request.output or '').rstrip('/')}/"
+    if not manifest.is_listing or not outputs.startswith(listed):
+        return []
+    if outputs == listed:
+        return [f"--output {request.output}: pictures go among their inputs; better choose a prefix of their own"]
+    return [f"--output {request.output} lies below {listed}: what is there is left out of the inputs, now and later"]
+
+
+def unknown_ids_warning(ids: Collection[str], place: str) -> list[str]:
+    """What to say of ids of `--only-ids` that are not there."""
+    first = ", ".join(sorted(ids)[:5]) + (", …" if len(ids) > 5 else "")
+    return [f"{len(ids):,} ids of --only-ids are not in {place}: {first}"] if ids else []
