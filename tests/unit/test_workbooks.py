@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import xlsxwriter
+from python_calamine import CalamineWorkbook
 
 from producers.manifest import ReadOptions, open_manifest
+from producers.manifest.tables.sheet_stream import LargeBook, NoSuchSheet
 from reports.sheet import write_sheet
 from restyle.errors import ConfigurationError, ManifestError
 from restyle.keys import Workspace
@@ -96,6 +99,68 @@ def test_lost_zeros_are_warned_of() -> None:
     assert "which have 13 (line 11)" in good(table).warnings[0]
     counted = "id,image\n" + "".join(f"{n},s3://b/{n}.jpg\n" for n in range(1, 1200))
     assert good(counted).warnings == []
+
+
+# -- large sheets -------------------------------------------------------------------------------------------
+
+#: Formats of cells, by what stands in them.
+FORMATS: list[tuple[str, object]] = [
+    ("yyyy-mm-dd", date(2026, 1, 31)), ("yyyy-mm-dd hh:mm:ss", datetime(2026, 1, 31, 13, 5, 9)),  # noqa: DTZ001 - as sheets have it
+    ("hh:mm", time(7, 30)),
+    ("[h]:mm", 1.5), ('#,##0.00 "EUR md"', 12.5), ("0%", 0.25), ("dd/mm/yy", 46053), ("General", 46053),
+    ("[$-409]mmm", 46053), ("_-* #,##0.00 _-", 3.25),
+]  # fmt: skip
+
+
+def test_a_large_sheet_is_read_as_a_small_one() -> None:
+    """Row by row, and cell by cell what the library has: texts, dates, gaps, formulas, hidden sheets."""
+    out = BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        book.add_worksheet("Hidden").hide()
+        page = book.add_worksheet("Products")
+        page.activate()
+        page.set_first_sheet()
+        page.write_row(0, 0, ["id", "x & <y>", " space ", "\u00fc\u2603"])
+        page.write_string(2, 5, "behind gaps")
+        for place, (form, value) in enumerate(FORMATS):
+            page.write(3, place, value, book.add_format({"num_format": form}))
+        page.write_row(4, 0, [True, False, 4006381333931, 1e-7, 1e20, 0.1 + 0.2, -2.5])
+        page.write_formula(5, 0, "=1+1", None, 2)
+        page.write_formula(5, 1, '="a"', None, "a")
+        page.write_rich_string(5, 2, "a ", book.add_format({"bold": True}), "bold", " z")
+        page.write_blank(5, 3, None, book.add_format({"num_format": "yyyy-mm-dd"}))
+        page.write_string(9, 0, "line\nbreak")
+    own = LargeBook(ZipFile(out))
+    out.seek(0)
+    library = CalamineWorkbook.from_filelike(out)
+    assert (own.names, own.visible) == (["Hidden", "Products"], ["Products"])
+    for name in own.names:
+        rows = [[*row] for row in library.get_sheet_by_name(name).iter_rows()]
+        assert [*map(bare, own.rows(name))] == [*map(bare, rows)]
+    with pytest.raises(NoSuchSheet):
+        next(own.rows("Notes"))
+
+
+def bare(row: Sequence[object]) -> list[object]:
+    """A row without the empty cells at its end."""
+    cells = list(row)
+    while cells and cells[-1] == "":
+        cells.pop()
+    return cells
+
+
+@pytest.mark.parametrize("part", ["xl/sharedStrings.xml", "xl/worksheets/sheet1.xml", "xl/workbook.xml"])
+def test_entities_of_a_large_sheet_are_not_read(part: str) -> None:
+    """They could unpack to any size."""
+    out = BytesIO()
+    with ZipFile(BytesIO(xlsx(ROWS))) as old, ZipFile(out, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == part:
+                data = data.replace(b"?>", b'?><!DOCTYPE x [<!ENTITY a "aaaa">]>', 1)
+            new.writestr(name, data)
+    with pytest.raises(ValueError, match="a document type of its own"):
+        list(LargeBook(ZipFile(out)).rows("Products"))
 
 
 # -- the report as a workbook ------------------------------------------------------------------------------

@@ -10,15 +10,17 @@ import json
 import re
 import struct
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetVisibleEnum
 
+from producers.manifest.tables.sheet_stream import LargeBook, NoSuchSheet
 from restyle.runtime.handing_over import TooMuch, bound, write_rows
 
 #: Bytes of memory and seconds of CPU that reading may take.
@@ -37,6 +39,8 @@ def main(path: str, sheet: str, out: str, most: str) -> dict[str, object]:
     """Writes the rows, so many bytes at most; answers with the sheet's name and those of all, or with `error`."""
     bound(memory=_MEMORY, seconds=_SECONDS, most=int(most))
     try:
+        if (large := _large(path, sheet, out, int(most))) is not None:
+            return large
         workbook = CalamineWorkbook.from_filelike(BytesIO(_with_errors(Path(path).read_bytes())))
         names = [one.name for one in workbook.sheets_metadata if one.visible is SheetVisibleEnum.Visible]
         names = names or workbook.sheet_names
@@ -50,8 +54,24 @@ def main(path: str, sheet: str, out: str, most: str) -> dict[str, object]:
         return {"error": "is protected by a password: save it without one"}
     except MemoryError:
         return {"error": "needs too much memory to be read: save the sheet as CSV UTF-8"}
-    except (CalamineError, BadZipFile, OSError, ValueError, LookupError) as error:
+    except (CalamineError, NoSuchSheet, BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError) as error:
         return {"error": f"is no workbook that can be read ({str(error)[:200] or type(error).__name__})"}
+    return {"sheet": chosen, "sheets": names[:_MAX_SHEETS]}
+
+
+def _large(path: str, sheet: str, out: str, most: int) -> dict[str, object] | None:
+    """The same for a workbook whose sheets are too large to be read at once; None: it is another."""
+    if not is_zipfile(path):
+        return None
+    with ZipFile(path) as parts:
+        if not LargeBook.is_one(parts):
+            return None
+        book = LargeBook(parts)
+        names = book.visible or book.names
+        chosen = sheet or (names[0] if names else "")
+        if chosen not in book.names:
+            return {"error": "no sheet", "sheets": book.names[:_MAX_SHEETS]}
+        write_rows(out, ([_text(cell) for cell in row] for row in book.rows(chosen)), first=1, most=most)
     return {"sheet": chosen, "sheets": names[:_MAX_SHEETS]}
 
 
