@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from apps.cli import options
+from apps.session import is_embedded
 from apps.terminal.console import say
 from apps.terminal.exits import INTERRUPTED, TERMINATED
 from apps.terminal.signals import terminable
@@ -42,6 +43,9 @@ def dashboard(
         [], help="A further name that browsers reach it by, as behind a proxy; repeatable.", metavar="NAME"
     ),
     open_page: bool = typer.Option(False, "--open", help="Open it in a browser."),
+    worker: bool = typer.Option(
+        False, "--worker", help="Have a worker here too, where there is no fleet: runs that begin on the page are done."
+    ),
     sandbox: options.Sandbox = False,
 ) -> None:
     """Serve a live page of the runs and the fleet, with buttons to suspend, resume, cancel and retry."""
@@ -61,7 +65,7 @@ def dashboard(
         if open_page:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    live = Live(settings)
+    live = Live(settings, worker=worker and is_embedded(settings))
     live.open()
     try:
         server = make_server(live, access, names, host, port, ready)

@@ -11,7 +11,6 @@ from apps.cli.changes import compared, show_diff
 from apps.cli.dashboard import beside
 from apps.cli.planning import (
     continued,
-    looked_into,
     looked_into_alone,
     open_plan,
     show_plan,
@@ -21,6 +20,7 @@ from apps.cli.planning import (
 from apps.session import Session, is_embedded, require_key, session
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import WRONG_INPUT
+from apps.views.starting import looked_into
 from config.settings import Settings
 from producers.manifest import ReadOptions
 from producers.planning.plan import Plan

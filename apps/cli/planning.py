@@ -57,21 +57,6 @@ def _with_s3(request: PlanRequest, settings: Settings) -> Plan:
             store.close()
 
 
-def looked_into(plan: Plan, here: Session) -> tuple[Plan, Clashes]:
-    """The plan with what is to be said of the places that it would write to, and what would be replaced there.
-
-    Raises:
-        ManifestError, ConfigurationError: outputs cannot be written where they are to go.
-        StoreUnavailable, StoreAccessDenied: S3 does not let anybody look.
-    """
-    warnings: list[str] = []
-    if here.settings.probe_outputs:
-        embedded = here.settings.local_s3_endpoint is not None
-        warnings = probe(plan, store=here.store, workspace=here.workspace, with_workspace=not embedded)
-    clashes = find_clashes(plan, store=here.store, workspace=here.workspace)
-    return replace(plan, warnings=[*plan.warnings, *warnings, *clashes.sentences()]), clashes
-
-
 def looked_into_alone(plan: Plan, settings: Settings) -> Plan:
     """The same for `restyle plan`: of the embedded stack no more is started than S3, and only where it was used before.
 

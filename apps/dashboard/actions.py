@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from apps.dashboard.orders import amount
 from apps.views.overview import Moment, Row, Side
 from producers.planning.retry import Slice, plan_retry
 from producers.planning.shards import write_shards
@@ -55,8 +56,9 @@ RUN_ACTIONS = {
             "Cancelled. What is done stays done.", grave=True,
         ),
         Action(
-            "retry", "Retry failed", "Run the failed jobs again?",
-            "They become a new run, as they were planned. Each of them is called, and paid for, again.",
+            "retry", "Retry", "Run jobs of it again?",
+            "They become a new run, as they were planned. Each of them is called, and paid for, again; what looks wrong"
+            " gets another seed.",
             "This is the new run.",
         ),
     )
@@ -83,7 +85,7 @@ FLEET_ACTIONS = {
 def of_run(row: Row) -> list[Action]:
     """The buttons of a run as it stands."""
     if row.ended:
-        names = ["retry"] if row.totals and row.totals.failed else []
+        names = ["retry"] if again(row) else []
     elif row.status == "awaiting_approval":
         names = ["approve", "reject"]
     elif any(reason.scope == "run" for reason in row.reasons) or row.totals is None:
@@ -102,17 +104,30 @@ def of_fleet(moment: Moment) -> list[Action]:
     return [FLEET_ACTIONS[name] for name in (("resume", "suspend") if moment.reasons else ("suspend",))]
 
 
-def act_on_run(name: str, side: Side, row: Row, by: str) -> str:
+def again(row: Row) -> dict[str, int]:
+    """Jobs of a run that has ended which a retry may run again, by how they ended."""
+    totals = row.totals
+    if totals is None:
+        return {}
+    counts = {"failed": totals.failed, "suspect": totals.suspect}
+    counts["pending"] = totals.pending if row.status == "cancelled" else 0
+    return {name: count for name, count in counts.items() if count}
+
+
+def act_on_run(name: str, side: Side, row: Row, by: str, fields: Mapping[str, str]) -> str:
     """Does it; answers with the id of the run to look at afterwards.
 
     Raises:
-        ConfigurationError: it cannot be done to this run (any more).
+        ConfigurationError: it cannot be done to this run (any more), or a field of its form is wrong.
     """
     control, run_id = _control(side, by), row.run.run_id
     if name == "retry":
-        return _retry(side, row, control)
+        return _retry(side, row, control, fields.get("status") or "failed")
+    if name == "resume":
+        control.resume(run_id, budget=amount(fields.get("budget", "")))
+        return run_id
     simple: dict[str, Callable[[str], object]] = {
-        "suspend": control.suspend, "resume": control.resume, "approve": control.approve, "cancel": control.cancel,
+        "suspend": control.suspend, "approve": control.approve, "cancel": control.cancel,
         "reject": lambda run_id: control.cancel(run_id, what="rejected"),
     }  # fmt: skip
     simple[name](run_id)
@@ -132,17 +147,17 @@ def _control(side: Side, by: str) -> Control:
     return replace(side.session.control, by=by)
 
 
-def _retry(side: Side, row: Row, control: Control) -> str:
-    """A new run of the failed jobs, unless an unfinished one has any of them already."""
+def _retry(side: Side, row: Row, control: Control, status: str) -> str:
+    """A new run of the jobs that ended so, unless an unfinished one has any of them already."""
     here, old = side.session, row.run
     plan = plan_retry(
-        old, here.rows(old), Slice(frozenset({"failed"})), here.settings, workspace=here.workspace, store=here.store
+        old, here.rows(old), Slice(frozenset({status})), here.settings, workspace=here.workspace, store=here.store
     )  # fmt: skip
     if not plan.jobs:
-        raise ConfigurationError(f"Run {old.run_id} has no failed job.")
+        raise ConfigurationError(f"Run {old.run_id} has no {status} job.")
     for other in control.unfinished():
         if other.plan_digest == plan.plan_digest:
-            raise ConfigurationError(f"Its failed jobs are being retried already, by run {other.run_id}.")
+            raise ConfigurationError(f"Its {status} jobs are being retried already, by run {other.run_id}.")
     run = write_shards(
         plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=control.by
     )

@@ -35,8 +35,10 @@ T = TypeVar("T")
 class Live:
     """The workspace as everybody who looks sees it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, worker: bool = False) -> None:
         self.settings = settings
+        #: Whether the embedded stack has a worker while this lasts, so that runs can begin here.
+        self._worker = worker
         self.sides: list[Side] = []
         self._stack = ExitStack()
         self._moments: list[Moment] = []
@@ -57,7 +59,7 @@ class Live:
             ConfigurationError: a part is neither configured nor can be started.
             StateUnavailable, StoreUnavailable: a configured part cannot be reached.
         """
-        here = self._stack.enter_context(session(self.settings, patient=False))
+        here = self._stack.enter_context(session(self.settings, patient=False, worker=self._worker))
         self.sides = [Side("sandbox" if self.settings.sandbox else "api", here)]
         if not self.settings.sandbox:
             self.sides.append(Side("sandbox", here.sandboxed()))

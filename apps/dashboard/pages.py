@@ -21,6 +21,7 @@ from apps.dashboard.charts import Chart, chart, pace, spending
 from apps.dashboard.timetable import Line
 from apps.views.overview import Moment, Row
 from apps.views.run_detail import CloseUp
+from config.settings import Settings
 from restyle.coordination.runs.trends import RunPoint
 
 #: Runs on one page of the list.
@@ -66,11 +67,11 @@ def fleet_parts(moments: list[Moment], *, embedded: bool, may_act: bool) -> Part
     return parts
 
 
-def schedules_parts(moments: list[Moment], lines: list[Line], *, embedded: bool) -> Parts:
+def schedules_parts(moments: list[Moment], lines: list[Line], *, embedded: bool, may_act: bool) -> Parts:
     """The schedules."""
     return {
         "banner": _banner(moments, here="schedules", unattended=[line for line in lines if line.unattended]),
-        "schedules": _render("parts/schedules.html.j2", lines=lines, embedded=embedded),
+        "schedules": _render("parts/schedules.html.j2", lines=lines, embedded=embedded, may_act=may_act),
     }
 
 
@@ -110,6 +111,20 @@ def _fleet_charts(moment: Moment) -> dict[str, Chart | None]:
 def page(title: str, parts: Parts, **context: Any) -> str:
     """A whole page around its parts."""
     return _render("page.html.j2", title=title, parts=parts, **context)
+
+
+def cost_of(action: str, row: Row, settings: Settings) -> str:
+    """What an action will cost at most, and what is left of the budget; empty where nothing is paid for by it."""
+    totals, run = row.totals, row.run
+    if totals is None or action not in {"approve", "resume", "retry"}:
+        return ""
+    jobs = totals.failed if action == "retry" else totals.pending
+    credits = jobs * settings.price
+    paid = "of play money" if run.options.sandbox else f"(${credits * settings.credit_price:,.2f})"
+    counted = f"{jobs:,} job{'' if jobs == 1 else 's'}, about {credits:,.2f} credits {paid}"
+    if action == "retry" or not run.budget:
+        return counted
+    return f"{counted}; of its budget of {run.budget:,.2f} credits, {totals.credits:,.2f} are spent"
 
 
 def single(template: str, **context: Any) -> str:

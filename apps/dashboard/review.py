@@ -67,7 +67,7 @@ class Reviews:
             raise Refused(400, "A picture is marked keep, redo or reject, or not at all.")
         place = _number(fields.get("place"), least=-1)
         review = await self._review(side, row)
-        job = await self.live.call(lambda: review.one(place))
+        job = await self.live.call(lambda: review.one(place, row.run))
         if job is None:
             raise Refused(404, "The run has no such job.")
         job_id = job.job_id
@@ -77,7 +77,7 @@ class Reviews:
         self.live.later(review.marks.merge)
         if request.headers.get("hx-request") != "true":
             return RedirectResponse(_back(row, fields.get("back", ""), place), 303)
-        job = await self.live.call(lambda: review.one(place))
+        job = await self.live.call(lambda: review.one(place, row.run))
         values = {"job": job, "run": row.run, "words": SET, "query": fields.get("back", "")}
         return HTMLResponse(pages.single("parts/job", **values, **self._frame(request, identity)))
 

@@ -7,8 +7,10 @@ import hmac
 import ipaddress
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from email.parser import BytesParser
+from email.policy import HTTP
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -22,6 +24,8 @@ from restyle.errors import ConfigurationError
 MAX_FORM_BYTES = 16_384
 #: Seconds within which a form has to arrive.
 FORM_SECONDS = 10.0
+#: Fields of a form; bytes of one with a file, and the seconds that it may take.
+MAX_FIELDS, MAX_UPLOAD_BYTES, UPLOAD_SECONDS = 40, 32_000_000, 120.0
 
 #: What every answer carries.
 HEADERS = {
@@ -158,35 +162,79 @@ def _ask_to_sign_in(request: Request) -> Response:
     return PlainTextResponse("Sign in first.\n", 401)
 
 
+@dataclass(frozen=True)
+class Upload:
+    """A file that somebody chose in a form."""
+
+    name: str
+    data: bytes
+
+
 async def read_form(request: Request, access: Access, names: Names) -> dict[str, str]:
     """The fields of a form that one of our pages sent.
 
     Raises:
         Refused: another site sent it, it is no such form, or it does not arrive.
     """
+    _check_origin(request, names)
+    body = await _arrived(request, MAX_FORM_BYTES, FORM_SECONDS)
+    try:
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise Refused(400, "This form cannot be read.") from None
+    _check_token(fields, request, access)
+    return fields
+
+
+async def read_upload(request: Request, access: Access, names: Names) -> tuple[dict[str, str], dict[str, Upload]]:
+    """The fields of a form with files, and the files that were chosen.
+
+    Raises:
+        Refused: another site sent it, it is no such form, or it does not arrive.
+    """
+    _check_origin(request, names)
+    kind = request.headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data;"):
+        return await read_form(request, access, names), {}
+    body = await _arrived(request, MAX_UPLOAD_BYTES, UPLOAD_SECONDS)
+    message = BytesParser(policy=HTTP).parsebytes(b"content-type: " + kind.encode("latin-1") + b"\r\n\r\n" + body)
+    fields: dict[str, str] = {}
+    files: dict[str, Upload] = {}
+    for part in list(message.iter_parts())[:MAX_FIELDS]:
+        name = part.get_param("name", header="content-disposition")
+        data = part.get_payload(decode=True)
+        if not isinstance(name, str) or not isinstance(data, bytes):
+            raise Refused(400, "This form cannot be read.")
+        if (file := part.get_filename()) is not None:
+            files |= {name: Upload(file, data)} if file and data else {}
+        else:
+            fields[name] = data.decode(errors="replace")
+    _check_token(fields, request, access)
+    return fields, files
+
+
+def _check_origin(request: Request, names: Names) -> None:
     origin = request.headers.get("origin")
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise Refused(403, "This form came from another site.")
     if origin is not None and not names.is_origin(origin, request.headers.get("host", "")):
         raise Refused(403, "This form came from another site.")
-    try:
-        async with asyncio.timeout(FORM_SECONDS):
-            body = await _read(request)
-    except TimeoutError:
-        raise Refused(408, "This form did not arrive in time.") from None
-    try:
-        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20))
-    except ValueError:
-        raise Refused(400, "This form cannot be read.") from None
+
+
+def _check_token(fields: Mapping[str, str], request: Request, access: Access) -> None:
     if not hmac.compare_digest(fields.get("form_token", "").encode(), access.form_token(request).encode()):
         raise Refused(403, "This form is stale, or not one of ours. Go back, reload the page and try again.")
-    return fields
 
 
-async def _read(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            raise Refused(413, "This form is too large.")
-    return body
+async def _arrived(request: Request, most: int, seconds: float) -> bytes:
+    """The body of a request, within bounds."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise Refused(413, "This form is too large.")
+    except TimeoutError:
+        raise Refused(408, "This form did not arrive in time.") from None
+    return bytes(body)

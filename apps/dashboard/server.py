@@ -22,6 +22,7 @@ from apps.dashboard.report import Report
 from apps.dashboard.review import Reviews
 from apps.dashboard.security import HEADERS, Guard, Handler, Names, only_for, read_form
 from apps.dashboard.serving import Server, serve
+from apps.dashboard.starting import Starting
 from apps.dashboard.timetable import Timetable
 from apps.dashboard.trials import Trials
 from apps.session import is_embedded
@@ -122,12 +123,12 @@ class Dashboard:
         """The fleet."""
         return pages.fleet_parts(await self.live.now(), embedded=self._embedded, may_act=identity.may_act)
 
-    async def schedules_parts(self, _request: Request, _identity: Identity) -> Parts:
+    async def schedules_parts(self, _request: Request, identity: Identity) -> Parts:
         """The schedules."""
         moments = await self.live.now()
         sides = [] if self.live.troubled else self.live.sides
         lines = await self.live.call(lambda: self._timetable.look(sides))
-        return pages.schedules_parts(moments, lines, embedded=self._embedded)
+        return pages.schedules_parts(moments, lines, embedded=self._embedded, may_act=identity.may_act)
 
     def _sides(self, moments: list[Moment]) -> list[tuple[Side, Moment]]:
         return list(zip(self.live.sides, moments, strict=False))
@@ -161,25 +162,20 @@ class Dashboard:
         action = _found(actions.RUN_ACTIONS, request)
         if action not in actions.of_run(row):
             raise Refused(409, f"Run {row.run.run_id} is {phrases.words(row.status)}: this does not apply now.")
-        cost = ""
-        if action.name == "retry" and row.totals:
-            credits = row.totals.failed * self.settings.price
-            cost = f"{row.totals.failed:,} job{'s' if row.totals.failed > 1 else ''}, about {credits:,.2f} credits"
-            cost += " of play money" if row.run.options.sandbox else f" (${credits * self.settings.credit_price:,.2f})"
-        back = f"/runs/{row.run.run_id}"
         about = f"{row.name} · {row.run.run_id}"
-        return HTMLResponse(
-            pages.single(
-                "ask", action=action, about=about, cost=cost, back=back, here="run", **self.frame(request, identity)
-            )
-        )
+        page = pages.single(
+            "ask", action=action, about=about, cost=pages.cost_of(action.name, row, self.settings),
+            back=f"/runs/{row.run.run_id}", here="run", again=actions.again(row) if action.name == "retry" else {},
+            budget=row.run.budget if action.name == "resume" else None, **self.frame(request, identity),
+        )  # fmt: skip
+        return HTMLResponse(page)
 
     async def do_run(self, request: Request, identity: Identity) -> Response:
         """`POST /runs/{run}/{action}`."""
-        await read_form(request, self.access, self.names)
+        fields = await read_form(request, self.access, self.names)
         side, row = await self.live.row(request.path_params["run"])
         action, by = _found(actions.RUN_ACTIONS, request), _by(identity)
-        goes_to = await self.live.call(lambda: actions.act_on_run(action.name, side, row, by))
+        goes_to = await self.live.call(lambda: actions.act_on_run(action.name, side, row, by, fields))
         self.live.forget()
         return RedirectResponse(f"/runs/{goes_to}?said={action.name}", 303)
 
@@ -188,7 +184,7 @@ class Dashboard:
         action, side = _found(actions.FLEET_ACTIONS, request), self._side(request)
         about = "The sandbox's fleet" if side.name == "sandbox" else side.session.workspace.uri
         return HTMLResponse(
-            pages.single("ask", action=action, about=about, cost="", back="/fleet", here="fleet",
+            pages.single("ask", action=action, about=about, cost="", back="/fleet", here="fleet", again={}, budget=None,
                          **self.frame(request, identity))
         )  # fmt: skip
 
@@ -269,6 +265,7 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
     """The application. Each route says who is let in: nobody but its role, or everybody where it is listed as open."""
     board, gallery, report = Dashboard(live, access, names, live.settings), Gallery(live), Report(live)
     trials, reviews = Trials(live, gallery, board.frame), Reviews(live, access, names, board.frame)
+    starting = Starting(live, access, names, board.frame)
 
     def look(path: str, handler: Handler) -> Route:
         return Route(path, only_for(Role.LOOK, access, handler), methods=["GET"])
@@ -289,6 +286,11 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
     routes = [
         *is_open,
         look("/", board.runs),
+        look("/new", starting.form),
+        Route("/new", only_for(Role.ACT, access, starting.plan), methods=["POST"]),
+        Route("/new/start", only_for(Role.ACT, access, starting.start), methods=["POST"]),
+        *act("/schedules/{name:str}/fire", starting.ask_fire, starting.fire),
+        Route(run + "/marks/plan", only_for(Role.ACT, access, starting.redo), methods=["POST"]),
         look("/fleet", board.fleet),
         look("/schedules", board.schedules),
         Route("/sign-out", only_for(Role.LOOK, access, board.sign_out), methods=["POST"]),

@@ -26,6 +26,7 @@ from apps.session import Session
 from apps.views.overview import Row
 from producers.runs.marks import Mark, Marks
 from restyle.errors import InputNotFound, RestyleError
+from restyle.models import Run
 
 #: Outcomes by their numbers in the index.
 OUTCOMES = ("pending", "succeeded", "skipped", "failed")
@@ -243,10 +244,19 @@ class Review:
             offset -= self._sizes[shard]
         return 1 << 30, 0
 
-    def one(self, place: int) -> Listed | None:
-        """A job by its number in the index."""
+    def one(self, place: int, run: Run) -> Listed | None:
+        """A job by its number; where the index has not come to it yet, its shard is read."""
+        query = f"SELECT {_COLUMNS} FROM job{_NAMES} WHERE place = ?"  # noqa: S608
         with closing(self._connect(read_only=True)) as table:
-            row = table.execute(f"SELECT {_COLUMNS} FROM job{_NAMES} WHERE place = ?", (place,)).fetchone()  # noqa: S608
+            row = table.execute(query, (place,)).fetchone()
+        shard, index = place >> _BITS, place & ((1 << _BITS) - 1)
+        if row is None and 0 <= shard < run.shards + run.unchanged_parts:
+            lines, _ = self._lines(shard, run.shards, is_closed=True)
+            if index < len(lines):
+                with closing(sqlite3.connect("")) as table:
+                    table.executescript(_SCHEMA)
+                    _Writer(table, self.session).take(shard, lines, is_new=True)
+                    row = table.execute(query, (place,)).fetchone()
         return self._listed(row) if row else None
 
     def _listed(self, row: Sequence[Any]) -> Listed:

@@ -122,9 +122,9 @@ def test_a_run_goes_live_from_nothing_to_done(browser: Browser, fleet: FleetOf, 
             opened.value.close()
             run = f"/runs/{run_id}"
             look_over(browser, url, {"runs": "/", "run": run, "fleet": "/fleet", "question": f"{run}/retry"})
-            page.get_by_role("link", name="Retry failed").click()
+            page.get_by_role("link", name="Retry", exact=True).click()
             expect(page.locator(".ask")).to_contain_text("1 job, about 0.02 credits")
-            page.get_by_role("button", name="Retry failed").click()
+            page.get_by_role("button", name="Retry", exact=True).click()
             expect(page.get_by_role("heading", name=f"Retry of {run_id}")).to_be_visible()
             expect(page.locator(".status")).to_have_text("finished", timeout=SOON)
             expect(page.locator(".headway")).to_contain_text("1 of 1 jobs")

@@ -1,0 +1,215 @@
+"""Planning and starting a run from the dashboard: a form, what it comes to, and a yes; as the command line does it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from apps.dashboard import orders, pages
+from apps.dashboard.actions import Action
+from apps.dashboard.identity import Access, Identity, Refused
+from apps.dashboard.live import Live
+from apps.dashboard.security import Names, read_form, read_upload
+from apps.session import Session, is_embedded
+from apps.views.starting import looked_into, started
+from config.schedules import Schedule
+from producers.planning.clashes import Clashes
+from producers.planning.plan import Plan, make_plan
+from producers.runs.marks import Marks
+from producers.scheduling.beat import Beat
+from reports.report import marked_csv
+from restyle.coordination.runs.firings import Firings
+from restyle.errors import ConfigurationError, ManifestError
+from restyle.keys import is_run_id, schedule_of
+from restyle.models import Run
+
+#: Bad lines that a page names.
+MOST_PROBLEMS = 200
+
+
+class Starting:
+    """Answers for the pages on which runs begin."""
+
+    def __init__(
+        self, live: Live, access: Access, names: Names, frame: Callable[[Request, Identity], dict[str, Any]]
+    ) -> None:
+        self.live, self._access, self._names, self._frame = live, access, names, frame
+        # On one's own machine, files below the folder of the dashboard may be named; beyond it, or by guests, none.
+        is_own = is_embedded(live.settings) and not access.asks
+        self._folder = Path.cwd() if is_own else None
+        self._starting = asyncio.Lock()
+
+    async def form(self, request: Request, identity: Identity) -> Response:
+        """`GET /new`: what to run."""
+        fields = {name: request.query_params.get(name, "")[:2000] for name in orders.FIELDS}
+        return self._form(request, identity, fields)
+
+    async def plan(self, request: Request, identity: Identity) -> Response:
+        """`POST /new`: what it comes to, or what is wrong with it. Spends nothing."""
+        fields, files = await read_upload(request, self._access, self._names)
+        here = self.live.sides[0].session
+        try:
+            await self.live.call(lambda: orders.keep(files, fields, here))
+            plan, clashes = await self.live.call(lambda: self._planned(fields, here, ""))
+        except (ManifestError, ConfigurationError) as error:
+            return self._form(request, identity, fields, error)
+        return self._confirm(request, identity, fields, plan, clashes)
+
+    async def start(self, request: Request, identity: Identity) -> Response:
+        """`POST /new/start`: starts what was planned, once however often it is pressed."""
+        fields = await read_form(request, self._access, self._names)
+        run_id = fields.get("run_id", "")
+        if not is_run_id(run_id):
+            raise Refused(400, "This form cannot be read.")
+        here, by = self.live.sides[0].session, f"{identity.name} (dashboard)"
+        async with self._starting:
+            try:
+                plan, clashes = await self.live.call(lambda: self._planned(fields, here, run_id))
+                if plan.plan_digest != fields.get("digest"):
+                    return self._confirm(request, identity, fields, plan, clashes, "It has changed since. Look again.")
+                if wrong := self._is_unsaid(plan, clashes, fields):
+                    return self._confirm(request, identity, fields, plan, clashes, wrong)
+                run: Run = await self.live.call(lambda: started(plan, here, by))
+            except (ManifestError, ConfigurationError) as error:
+                return self._form(request, identity, fields, error)
+        self.live.forget()
+        return RedirectResponse(f"/runs/{run.run_id}" + ("/grid" if run.trial else ""), 303)
+
+    async def redo(self, request: Request, _identity: Identity) -> Response:
+        """`POST /runs/{run}/marks/plan`: the marks as a manifest in the workspace, which leads to its plan."""
+        await read_form(request, self._access, self._names)
+        side, row = await self.live.row(request.path_params["run"])
+        here, run = side.session, row.run
+        if side is not self.live.sides[0]:
+            raise Refused(409, f"Run {run.run_id} is the sandbox's; type: restyle dashboard --sandbox")
+        uri = await self.live.call(lambda: _put_marks(here, run))
+        return RedirectResponse(f"/new?manifest={quote(uri, safe='')}", 303)
+
+    # -- schedules ---------------------------------------------------------------------------------------------
+
+    async def ask_fire(self, request: Request, identity: Identity) -> Response:
+        """`GET /schedules/{name}/fire`: asks once."""
+        schedule = self._schedule(request)
+        action = Action(
+            "fire", "Start now", f"Start {schedule.name} now?",
+            "A run is planned as if its time had come, with its own budget and limits. While its last run goes on, it"
+            f" {_OVERLAPS[schedule.overlap]}.", "",
+        )  # fmt: skip
+        about = f"{schedule.manifest} · {self.live.sides[0].session.workspace.uri}"
+        return HTMLResponse(
+            pages.single("ask", action=action, about=about, cost="", back="/schedules", here="schedules", again={},
+                         budget=None, **self._frame(request, identity))
+        )  # fmt: skip
+
+    async def fire(self, request: Request, identity: Identity) -> Response:
+        """`POST /schedules/{name}/fire`: fires it as `restyle schedules run` does, unless a firing of it waits."""
+        await read_form(request, self._access, self._names)
+        schedule, here = self._schedule(request), self.live.sides[0].session
+        by = f"{identity.name} (dashboard)"
+
+        def act() -> None:
+            firings = Firings(here.state)
+            if not any(schedule_of(run_id) == schedule.name for run_id in firings.waiting()):
+                here.control.hold()
+                beat = Beat(here.settings, firings, here.store, here.workspace)
+                firing = beat.fire_now(schedule.name, schedule.labels)
+                replace(here.control, by=by).note(None, "fired", f"{schedule.name}, {firing.run_id}")
+
+        async with self._starting:
+            await self.live.call(act)
+        self.live.forget()
+        return RedirectResponse("/schedules", 303)
+
+    def _schedule(self, request: Request) -> Schedule:
+        name = request.path_params["name"]
+        schedule = next((one for one in self.live.settings.schedule if one.name == name), None)
+        if schedule is None:
+            raise Refused(404, "There is no such schedule.")
+        return schedule
+
+    # -- plans -------------------------------------------------------------------------------------------------
+
+    def _planned(self, fields: Mapping[str, str], here: Session, run_id: str) -> tuple[Plan, Clashes]:
+        """The plan, judged as the command line judges it.
+
+        Raises:
+            ManifestError, ConfigurationError: something is wrong with it; or it would cost more than its budget.
+        """
+        request = orders.request_of(fields, folder=self._folder)
+        plan = make_plan(request, here.settings, workspace=here.workspace, store=here.store, run_id=run_id)
+        cost, budget = plan.estimate.credits, request.budget
+        if budget is not None and cost > budget and not fields.get("past_budget") and not here.settings.sandbox:
+            raise ConfigurationError(
+                f"it would cost at most {cost:,.2f} credits, and the budget is {budget:,.2f}: raise it, take fewer, or"
+                " say that the run is to stop there"
+            )
+        return looked_into(plan, here)
+
+    def _is_unsaid(self, plan: Plan, clashes: Clashes, fields: Mapping[str, str]) -> str:
+        """What still has to be said before it may start; empty: nothing."""
+        if clashes.needs_yes and not fields.get("replace"):
+            return "Say that what would be replaced may be replaced."
+        if self._must_type(plan):
+            typed = fields.get("typed", "").replace(",", "").strip()
+            if typed != f"{plan.estimate.credits:.2f}":
+                return f"Type the cost, {plan.estimate.credits:.2f}, to start it."
+        return ""
+
+    def _must_type(self, plan: Plan) -> bool:
+        settings = self.live.settings
+        return not settings.sandbox and plan.estimate.credits > settings.confirm_above
+
+    def _form(
+        self, request: Request, identity: Identity, fields: Mapping[str, str], error: Exception | None = None
+    ) -> Response:
+        problems: list[str] = []
+        if error is not None:
+            lines = [str(problem) for problem in error.problems] if isinstance(error, ManifestError) else []
+            lines = lines or getattr(error, "message", str(error)).splitlines()
+            problems = [*lines[:MOST_PROBLEMS], *getattr(error, "__notes__", ())]
+            if len(lines) > MOST_PROBLEMS:
+                problems.append(f"… and {len(lines) - MOST_PROBLEMS:,} more")
+        page = pages.single("new", fields={name: fields.get(name, "") for name in orders.FIELDS}, problems=problems,
+                            local=self._folder is not None, here="new", **self._frame(request, identity))  # fmt: skip
+        return HTMLResponse(page, 422 if problems else 200)
+
+    def _confirm(
+        self, request: Request, identity: Identity, fields: Mapping[str, str], plan: Plan, clashes: Clashes,
+        wrong: str = "",
+    ) -> Response:  # fmt: skip
+        settings = self.live.settings
+        kept = {name: fields.get(name, "") for name in orders.FIELDS}
+        warnings = [text for text in plan.warnings if text not in clashes.sentences()]
+        page = pages.single(
+            "confirm", plan=plan, clashes=clashes, warnings=warnings, fields=kept, wrong=wrong, settings=settings,
+            must_type=self._must_type(plan), here="new", summary=plan.summary.lines(),
+            pace=settings.effective_max_rpm, **self._frame(request, identity),
+        )  # fmt: skip
+        return HTMLResponse(page, 422 if wrong else 200)
+
+
+#: What a firing does while the schedule's last run goes on.
+_OVERLAPS = {"skip": "is skipped", "queue": "waits for it", "cancel": "cancels it"}
+
+
+def _put_marks(here: Session, run: Run) -> str:
+    """Writes the marked jobs of a run as a manifest beside it; answers with its place.
+
+    Raises:
+        ConfigurationError: nothing is marked.
+    """
+    marks = Marks(run.run_id, here.store, here.workspace).standing()
+    out = io.StringIO(newline="")
+    if not marks or not marked_csv(run, here.rows(run), workspace=here.workspace, marks=marks, out=out):
+        raise ConfigurationError(f"nothing of run {run.run_id} is marked")
+    uri = here.workspace.run(run.run_id, "marks.csv")
+    here.store.put(uri, out.getvalue().encode(), content_type="text/csv; charset=utf-8")
+    return uri

@@ -1,0 +1,229 @@
+"""Runs that begin on the dashboard: judged as the command line judges, started once, and nothing spent before a yes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from html import unescape
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from producers.planning.plan import make_plan
+from producers.planning.request import PlanRequest
+from restyle.coordination.redis.client import State
+from restyle.coordination.runs.events import ask_events, read_events
+from restyle.coordination.runs.firings import Firings
+from restyle.coordination.runs.progress import Progress
+from restyle.errors import ManifestError
+from restyle.s3.store import Store
+from tests.support.catalog import picture
+from tests.support.dashboard import running_dashboard
+from tests.support.servers import S3
+from tests.support.shown import Answer, Place, environment
+
+
+@pytest.fixture
+def place(redis_url: str, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A workspace of its own, and its dashboard; a call costs ten credits."""
+    workspace = s3.workspace
+    for name, value in {**environment(redis_url, s3, workspace), "RESTYLE_PRICE": "10"}.items():
+        monkeypatch.setenv(name, value)
+    state = State(redis_url, namespace=workspace.namespace, account="")
+    toml = '[[schedule]]\nname = "nightly"\ncron = "15 2 * * *"\ntime_zone = "UTC"\nmanifest = "s3://shop/c.csv"\n'
+    Path("restyle.toml").write_text(f'{toml}prompt = "photo"\n')
+    with running_dashboard() as served:
+        yield Place(served, s3.store, workspace, Progress(state))
+    state.close()
+
+
+def catalog(place: Place, count: int) -> str:
+    """A manifest in S3 of so many pictures."""
+    for number in range(count):
+        place.store.put(
+            place.workspace.under("in", f"mug-{number}.jpg"), picture(f"{number}"), content_type="image/jpeg"
+        )
+    rows = "".join(f"mug-{number},{place.workspace.under('in', f'mug-{number}.jpg')}\n" for number in range(count))
+    uri = place.workspace.under("in", "catalog.csv")
+    place.store.put(uri, f"id,image\n{rows}".encode(), content_type="text/csv")
+    return uri
+
+
+def post(place: Place, fields: dict[str, str], file: tuple[str, bytes] | None = None) -> Answer:
+    """The form of a new run, as a browser sends it."""
+    fields = {"form_token": place.ask("/new").form_token, "kind": "run", **fields}
+    parts = [f'--x\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+             for name, value in fields.items()]  # fmt: skip
+    if file:
+        head = f'--x\r\ncontent-disposition: form-data; name="manifest"; filename="{file[0]}"\r\n\r\n'
+        parts.append(head.encode() + file[1] + b"\r\n")
+    connection = HTTPConnection(urlsplit(place.served.url).netloc, timeout=20)
+    try:
+        connection.request("POST", "/new", b"".join(parts) + b"--x--\r\n",
+                           {"content-type": "multipart/form-data; boundary=x", "accept": "text/html"})  # fmt: skip
+        answer = connection.getresponse()
+        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
+def confirmed(answer: Answer, **more: str) -> dict[str, str]:
+    """The fields of the page that asks for the yes."""
+    assert answer.status == 200, answer.text
+    hidden = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', answer.text)
+    return {name: unescape(value) for name, value in hidden} | more
+
+
+def runs(place: Place) -> list[str]:
+    """The runs of the workspace."""
+    return list(place.store.folders(place.workspace.under("runs") + "/"))
+
+
+def test_plan_and_start_once(place: Place) -> None:
+    """The estimate first, which writes nothing; then one run, however often it is pressed, with who pressed."""
+    answer = post(place, {"manifest": catalog(place, 3), "prompts": "photo of {id}", "name": "spring"})
+    assert "at most 30.00 credits ($30.00)" in answer.text
+    assert runs(place) == []
+    form = confirmed(answer)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: place.ask("/new/start", form), range(6)))
+    assert {(one.status, one.headers["location"]) for one in answers} == {(303, f"/runs/{form['run_id']}")}
+    assert runs(place) == [form["run_id"]]
+    page = place.ask(f"/runs/{form['run_id']}").text
+    assert "spring" in page
+    assert "tester@here (dashboard)" in page
+    # The same plan on another page is the run that goes.
+    again = confirmed(post(place, {"manifest": place.workspace.under("in", "catalog.csv"), "prompts": "photo of {id}",
+                                   "name": "spring"}))  # fmt: skip
+    assert place.ask("/new/start", again).headers["location"] == f"/runs/{form['run_id']}"
+    assert len(runs(place)) == 1
+
+
+def test_a_wrong_manifest(place: Place, s3: S3) -> None:
+    """The same errors as on the command line, each with its line and column; nothing is begun."""
+    text = "id,image,strength\na,s3://in/a.jpg,0.5\na,s3://in/b.jpg,1.5\n,s3://in/c.txt,x\n"
+    answer = post(place, {"prompts": "photo of {title}"}, ("bad.csv", text.encode()))
+    assert answer.status == 422
+    uri = re.search(r'name="manifest" value="([^"]+)"', answer.text)
+    assert uri is not None
+    with pytest.raises(ManifestError) as caught:
+        make_plan(PlanRequest(uri[1], prompt="photo of {title}"), place.served.live.settings,
+                  workspace=place.workspace, store=Store())  # fmt: skip
+    listed = re.findall(r"<li><code>(.*?)</code></li>", answer.text)
+    assert [unescape(line) for line in listed] == [str(problem) for problem in caught.value.problems]
+    assert "bad" not in runs(place)
+    assert runs(place) == []
+    # A line of an uploaded file, told by its line.
+    good = post(place, {"prompts": "photo of {id}"}, ("bad.csv", text.encode()))
+    assert re.search(r"\.csv:3: strength: 1.5 is out of range", unescape(good.text))
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, "name the manifest"),
+        ({"manifest": "/etc/passwd"}, "files of this machine are chosen, not named"),
+        ({"manifest": "../catalog.csv"}, "files of this machine are chosen, not named"),
+        ({"manifest": "CATALOG", "prompts": "one\ntwo"}, "a run takes one prompt"),
+        ({"manifest": "CATALOG", "prompts": "one", "budget": "much"}, "it is a number of credits above 0"),
+        ({"manifest": "CATALOG", "prompts": "one", "budget": "5"}, "the budget is 5.00: raise it"),
+        ({"manifest": "CATALOG", "prompts": "one", "limit": "-1"}, "limit: -1: it is a number from 1 on"),
+        ({"manifest": "CATALOG", "prompts": "one", "then_ask": "yes"}, "say how many jobs it has"),
+        ({"manifest": "CATALOG", "prompts": "one", "sets": "strenght=0.5"}, "did you mean strength?"),
+        ({"manifest": "CATALOG", "prompts": "one", "kind": "try", "axes": "strength=7"}, "7.0 is out of range"),
+        ({"manifest": "CATALOG", "prompts": "one", "variants": "file.json"}, "is no s3:// address"),
+    ],
+)
+def test_forms_that_are_wrong(place: Place, fields: dict[str, str], why: str) -> None:
+    """Each is told on the form, which keeps what was typed; nothing is spent."""
+    uri = catalog(place, 2)
+    answer = post(place, {name: uri if value == "CATALOG" else value for name, value in fields.items()})
+    assert answer.status == 422
+    assert why in unescape(answer.text)
+    assert runs(place) == []
+
+
+def test_a_large_cost_is_typed(place: Place) -> None:
+    """Above RESTYLE_CONFIRM_ABOVE the cost is typed; past the budget only where that was said."""
+    uri = catalog(place, 12)
+    form = confirmed(post(place, {"manifest": uri, "prompts": "photo of {id}", "budget": "50", "past_budget": "yes"}))
+    for typed in ("", "12", "yes"):
+        answer = place.ask("/new/start", form | {"typed": typed})
+        assert (answer.status, runs(place)) == (422, [])
+        assert "Type the cost, 120.00" in answer.text
+    assert place.ask("/new/start", form | {"typed": "120.00"}).status == 303
+    assert len(runs(place)) == 1
+
+
+def test_what_has_changed_since(place: Place) -> None:
+    """A manifest that is another by now is shown again; a stale or foreign form starts nothing."""
+    uri = catalog(place, 2)
+    form = confirmed(post(place, {"manifest": uri, "prompts": "photo of {id}"}))
+    catalog(place, 3)
+    answer = place.ask("/new/start", form)
+    assert answer.status == 422
+    assert "It has changed since" in answer.text
+    assert place.ask("/new/start", form | {"form_token": "x"}).status == 403
+    assert place.ask("/new/start", form | {"run_id": "../x"}).status == 400
+    assert runs(place) == []
+
+
+def test_a_trial(place: Place) -> None:
+    """Prompts by lines and axes; it leads to its grid."""
+    fields = {"manifest": catalog(place, 4), "prompts": "oak {id}\nsea {id}", "kind": "try", "axes": "strength=0.3,0.5",
+              "entries": "2"}  # fmt: skip
+    answer = post(place, fields)
+    assert "4, of 4 entries in all" in answer.text
+    started = place.ask("/new/start", confirmed(answer))
+    assert started.headers["location"].endswith("/grid")
+    assert place.ask(started.headers["location"]).text.count('data-state="pending"') == 8
+
+
+def test_fire_a_schedule(place: Place) -> None:
+    """It asks once, fires it as the command does, and says who did; one that waits to be planned is not fired again."""
+    assert place.ask("/schedules/none/fire").status == 404
+    asked = place.ask("/schedules/nightly/fire")
+    assert "Start nightly now?" in asked.text
+    for _ in range(2):
+        assert place.ask("/schedules/nightly/fire", {"form_token": asked.form_token}).status == 303
+    here = place.served.live.sides[0].session
+    (waiting,) = Firings(here.state).waiting()
+    assert waiting.endswith("-nightly")
+    events = read_events(here.state.ask(*ask_events(here.state, None)))
+    fired = [(event.by, event.detail) for event in events if event.what == "fired"]
+    assert fired == [("tester@here (dashboard)", f"nightly, {waiting}")]
+    assert "Start now" in place.ask("/schedules").text
+
+
+def test_resume_with_a_larger_budget(place: Place) -> None:
+    """The budget is a field of the question; what is none is told, and changes nothing."""
+    form = confirmed(post(place, {"manifest": catalog(place, 3), "prompts": "photo of {id}", "budget": "40"}))
+    run_id = form["run_id"]
+    assert place.ask("/new/start", form).status == 303
+    token = place.ask(f"/runs/{run_id}/suspend").form_token
+    assert place.ask(f"/runs/{run_id}/suspend", {"form_token": token}).status == 303
+    page = place.ask(f"/runs/{run_id}/resume")
+    assert "3 jobs, about 30.00 credits ($30.00); of its budget of 40.00 credits, 0.00 are spent" in page.text
+    assert place.ask(f"/runs/{run_id}/resume", {"form_token": token, "budget": "none"}).status == 409
+    assert place.ask(f"/runs/{run_id}/resume", {"form_token": token, "budget": "75"}).status == 303
+    assert place.served.live.sides[0].session.read(run_id).budget == 75
+
+
+def test_redo_what_is_marked(place: Place) -> None:
+    """The marks of a run become a manifest in the workspace, and its plan has what is marked redo alone."""
+    form = confirmed(post(place, {"manifest": catalog(place, 3), "prompts": "photo of {id}"}))
+    run_id = form["run_id"]
+    assert place.ask("/new/start", form).status == 303
+    session = place.served.live.sides[0].session
+    session.control.cancel(run_id)
+    token = {"form_token": form["form_token"]}
+    for index, word in enumerate(("redo", "keep")):
+        answer = place.ask(f"/runs/{run_id}/marks", token | {"place": str(index), "mark": word})
+        assert answer.status == 303, answer.text
+    answer = place.ask(f"/runs/{run_id}/marks/plan", token)
+    assert answer.status == 303
+    page = post(place, {"manifest": unquote(answer.headers["location"].partition("manifest=")[2])})
+    assert "at most 10.00 credits" in page.text
