@@ -22,7 +22,8 @@ from apps.session import Session, is_embedded
 from apps.views.starting import looked_into, started
 from config.schedules import Schedule
 from producers.planning.clashes import Clashes
-from producers.planning.plan import Plan, make_plan
+from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.runs.marks import Marks
 from producers.scheduling.beat import Beat
 from reports.report import marked_csv

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from producers.planning.plan import make_plan
+from producers.planning.make import make_plan
 from producers.planning.request import PlanRequest
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.events import ask_events, read_events
