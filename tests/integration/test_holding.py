@@ -410,6 +410,22 @@ def test_what_else_lies_there_is_passed_over(people: People) -> None:
             anna.holding().hold(patient=False)
 
 
+def test_a_record_that_is_seen_half_written_is_read_again(people: People) -> None:
+    """A command was refused for a holder "whose record this version cannot read": its own, as it was being written."""
+    anna, ben = people("anna"), people("ben")
+    anna.holding().hold()
+    (listed,) = anna.store.list(anna.workspace.under("fleets") + "/")
+    text = anna.store.get(listed.uri).data
+    anna.store.put(listed.uri, text[:40], content_type="application/json")
+    writing = threading.Timer(0.2, anna.store.put, (listed.uri, text), {"content_type": "application/json"})
+    writing.start()
+    holder = ben.holding().holder()
+    writing.join()
+    assert holder is not None
+    assert holder[0].record is not None
+    assert holder[0].record.who == "anna"
+
+
 def test_a_process_that_dies_with_the_turn_stops_nobody_for_long(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,9 @@ from restyle.keys import Workspace
 from restyle.models import utc_now
 from restyle.s3.store import Dated, Store
 
+#: Seconds between two readings of a record that cannot be read.
+_PAUSES = (0.1, 0.3, 0.6)
+
 
 @dataclass(frozen=True)
 class Look:
@@ -94,12 +97,20 @@ class Flags:
         return Rival(name, seen.record, age, now - seen.since, seen.beats)
 
     def _read(self, dated: Dated) -> FleetRecord | None:
+        """A record; None: it is none that this version reads, or is gone.
+
+        One that cannot be read is read again for a second before that is believed: some servers, the embedded one
+        among them, show a file for a moment as it is being written.
+        """
         if dated.bytes > MAX_BYTES:
             return None
-        try:
-            return read_record(self._store.get(dated.uri, max_bytes=MAX_BYTES).data)
-        except InputNotFound:
-            return None
+        for pause in (*_PAUSES, None):
+            with suppress(InputNotFound):
+                if record := read_record(self._store.get(dated.uri, max_bytes=MAX_BYTES).data):
+                    return record
+            if pause:
+                time.sleep(pause)
+        return None
 
     def _is_mine(self, dated: Dated, known: Known) -> bool:
         """Whether this Redis wrote it: it is what it wrote last, or bears a beat of ours."""
