@@ -70,7 +70,7 @@ class Looking:
 
     def near(self, now: Snapshot) -> Near:
         """What is known by now."""
-        from apps.views.overview import Row
+        from apps.views.moment import Row
 
         if time.monotonic() - self._close.taken >= LOOK_EVERY or now.ended:
             with suppress(StateUnavailable, StoreUnavailable):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from apps.dashboard.orders import amount
-from apps.views.overview import Moment, Row, Side
+from apps.views.moment import Moment, Row
+from apps.views.overview import Side
 from producers.planning.retry import Slice, plan_retry
 from producers.planning.shards import write_shards
 from producers.runs.control import Control

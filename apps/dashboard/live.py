@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from apps.session import is_embedded, session
-from apps.views.overview import Moment, Row, Side
+from apps.views.moment import Moment, Row
+from apps.views.overview import Side
 from apps.views.run_detail import CloseUp
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError, StateUnavailable, StoreUnavailable

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from apps.dashboard import actions, phrases
 from apps.dashboard.charts import Chart, chart, pace, spending
 from apps.dashboard.timetable import Line
-from apps.views.overview import Moment, Row
+from apps.views.moment import Moment, Row
 from apps.views.run_detail import CloseUp
 from config.settings import Settings
 from restyle.coordination.runs.trends import RunPoint

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from apps.terminal.console import span_text
-from apps.views.overview import Row
+from apps.views.moment import Row
 from restyle.coordination.advice import next_step
 from restyle.coordination.suspensions import Suspension
 

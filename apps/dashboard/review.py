@@ -19,7 +19,8 @@ from apps.dashboard import pages
 from apps.dashboard.identity import Access, Identity, Refused
 from apps.dashboard.live import Live
 from apps.dashboard.security import Names, read_form
-from apps.views.overview import Row, Side
+from apps.views.moment import Row
+from apps.views.overview import Side
 from apps.views.review import OUTCOMES, PER_PAGE, Filter, Found, Review
 from producers.runs.marks import Word, mark_now
 from reports.report import marked_csv

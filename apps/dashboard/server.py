@@ -26,7 +26,8 @@ from apps.dashboard.starting import Starting
 from apps.dashboard.timetable import Timetable
 from apps.dashboard.trials import Trials
 from apps.session import is_embedded
-from apps.views.overview import Moment, Row, Side
+from apps.views.moment import Moment, Row
+from apps.views.overview import Side
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError, WorkspaceHeld
 

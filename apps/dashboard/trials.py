@@ -16,7 +16,8 @@ from apps.dashboard import pages
 from apps.dashboard.gallery import Gallery
 from apps.dashboard.identity import Identity, Refused
 from apps.dashboard.live import Live
-from apps.views.overview import Row, Side
+from apps.views.moment import Row
+from apps.views.overview import Side
 from producers.runs.trials import read_trial
 from reports.pages.grid import Grid, Line, Tile, body, gathered
 from restyle.errors import ConfigurationError

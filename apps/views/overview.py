@@ -6,24 +6,22 @@ A run that has ended does not change any more, so its row is read once and kept.
 from __future__ import annotations
 
 import json
-import posixpath
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from apps.session import Session
+from apps.views.moment import Moment, Row, read_worker
 from apps.views.pace import WINDOW, Pace
 from config.celery_app import QUEUES
-from restyle.coordination.runs.events import Event, ask_events, read_events
+from restyle.coordination.runs.events import ask_events, read_events
 from restyle.coordination.runs.registry import Totals, legible, read_totals
 from restyle.coordination.runs.trends import FleetPoint, RunPoint, ask_fleet, ask_run, read
 from restyle.coordination.suspensions import Suspension, read_hold, read_suspensions
-from restyle.coordination.traffic import Answers
 from restyle.errors import RestyleError
-from restyle.models import ENDED, Run, RunStatus
+from restyle.models import ENDED, Run
 
 #: Seconds between two listings of S3, which also find runs that Redis has forgotten.
 LIST_EVERY = 5.0
@@ -36,117 +34,6 @@ _THREADS = 16
 
 #: What the first round trip reads of the fleet: rate, suspension, the day and the month in force, Redis's clock.
 Waiting = tuple[list[str | None], dict[str, str], list[str | None], float]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A run as the pages show it."""
-
-    run: Run
-    side: str
-    #: None where neither Redis nor a report has them.
-    totals: Totals | None
-    reasons: tuple[Suspension, ...] = ()
-    #: Jobs ended a minute, and how long the rest takes at this pace; None before the second snapshot.
-    per_minute: float | None = None
-    left: str = ""
-
-    @property
-    def name(self) -> str:
-        """What people call the run: its name, the run that it retries, its schedule's name, or its manifest's."""
-        if self.run.name:
-            return self.run.name
-        if self.run.retry_of:
-            return "Retry of " + self.run.retry_of
-        return self.run.schedule or posixpath.basename(self.run.manifest.uri.rstrip("/")) or self.run.manifest.uri
-
-    @property
-    def status(self) -> str:
-        """Its status in one word; `lost` is an unfinished run that Redis does not know."""
-        if self.totals is None:
-            return self.run.status.value if self.run.status in ENDED else "lost"
-        if self.totals.status is not RunStatus.RUNNING or not self.reasons:
-            return self.totals.status.value
-        return "awaiting_approval" if self.reasons[0].reason == "awaiting_approval" else "suspended"
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended; its report may still be missing."""
-        return self.status in {"finished", "cancelled"}
-
-    @property
-    def average(self) -> float | None:
-        """Jobs a minute over the whole time of a run that has ended; None of one that has not."""
-        took = (self.run.finished - self.run.created).total_seconds() if self.run.finished else 0.0
-        return self.done / took * 60 if took else None
-
-    @property
-    def done(self) -> int:
-        """Jobs with an outcome."""
-        return self.totals.planned - self.totals.pending if self.totals else 0
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A worker by its last heartbeat; `silent` is one whose heartbeat is missing."""
-
-    name: str
-    silent: bool
-    age: float = 0.0
-    host: str = ""
-    pid: int = 0
-    concurrency: int = 0
-    taken: int = 0
-    in_flight: int = 0
-    draining: bool = False
-    #: Why it is out of rotation; empty: it is not.
-    out: str = ""
-    #: Its calls of the last minute.
-    answers: Answers = field(default_factory=Answers)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One side of a workspace at one moment."""
-
-    side: str
-    taken: float
-    rows: dict[str, Row] = field(default_factory=dict)
-    workers: tuple[Worker, ...] = ()
-    reasons: tuple[Suspension, ...] = ()
-    credits_left: float | None = None
-    queued: int = 0
-    #: Seconds for which the API's rate limit still holds the fleet.
-    held: float = 0.0
-    events: tuple[Event, ...] = ()
-    #: Credits that all runs of the workspace have cost, today and this month.
-    spent_today: float = 0.0
-    spent_month: float = 0.0
-    trend: tuple[FleetPoint, ...] = ()
-    #: Why this could not be read anew; else empty.
-    trouble: str = ""
-    #: Where Redis can be read but refuses writes: its message, and the advice.
-    refusal: tuple[str, str] | None = None
-
-    @property
-    def living(self) -> list[Worker]:
-        """The workers with a heartbeat."""
-        return [worker for worker in self.workers if not worker.silent]
-
-    @property
-    def in_flight(self) -> int:
-        """Calls in flight."""
-        return sum(worker.in_flight for worker in self.living)
-
-    @property
-    def answers(self) -> Answers:
-        """The fleet's calls of the last minute."""
-        return sum((worker.answers for worker in self.living), Answers())
-
-    @property
-    def pending(self) -> int:
-        """Jobs without an outcome, of all runs that have not ended."""
-        return sum(row.totals.pending for row in self.rows.values() if row.totals and not row.ended)
 
 
 class Side:
@@ -212,7 +99,7 @@ class Side:
         return Moment(
             side=self.name, taken=time.time(), rows=rows,
             workers=tuple(
-                _worker(name, beat, left / 1000, settings.heartbeat_ttl)
+                read_worker(name, beat, left / 1000, settings.heartbeat_ttl)
                 for name, beat, left in zip(names, replies["beats"], replies["lives"], strict=True)
             ),
             reasons=fleet_reasons,
@@ -321,18 +208,3 @@ class Side:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.session.store.close()
         self.session.state.close()
-
-
-def _worker(name: str, beat: str | None, left: float, ttl: float) -> Worker:
-    """A worker by its heartbeat, which expires in `left` seconds; the heartbeat itself has its whole time to live."""
-    if beat is None:
-        return Worker(name, silent=True)
-    heartbeat = json.loads(beat)
-    return Worker(
-        name, silent=False, age=max(0.0, heartbeat.get("ttl", ttl) - left), host=str(heartbeat.get("host", "")),
-        pid=int(heartbeat.get("pid", 0)),
-        concurrency=int(heartbeat.get("concurrency", 0)), taken=int(heartbeat.get("taken", 0)),
-        in_flight=int(heartbeat.get("in_flight", 0)), draining=bool(heartbeat.get("draining")),
-        out=str(heartbeat.get("out", "")),
-        answers=Answers.read(heartbeat.get("api", {})),
-    )  # fmt: skip

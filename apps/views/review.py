@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.session import Session
-from apps.views.overview import Row
+from apps.views.moment import Row
 from producers.runs.marks import Mark, Marks
 from restyle.errors import InputNotFound, RestyleError
 from restyle.models import Run

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from apps.session import Session
-from apps.views.overview import Row
+from apps.views.moment import Row
 from producers.dispatch.feeder import read_plan
 from producers.runs.outcomes import ResultLine, read_part
 from producers.runs.statistics import ErrorTally, VariantTally

@@ -24,7 +24,8 @@ from restyle.coordination.fetches import Fetches
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.runs.brakes import braked_variants, brakes
 from restyle.coordination.runs.events import note
-from restyle.coordination.runs.progress import OpenShard, Progress, Totals
+from restyle.coordination.runs.progress import Progress, Totals
+from restyle.coordination.runs.shards import OpenShard
 from restyle.keys import Workspace
 from restyle.models import Outcome, RunStatus
 from restyle.s3.store import Store

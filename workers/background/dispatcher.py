@@ -24,7 +24,8 @@ from restyle.coordination.periods import Periods
 from restyle.coordination.redis.hints import MOST_TTL
 from restyle.coordination.runs.events import note
 from restyle.coordination.runs.firings import Firings
-from restyle.coordination.runs.progress import OpenShard, Progress, failed
+from restyle.coordination.runs.progress import Progress, failed
+from restyle.coordination.runs.shards import OpenShard
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import InputNotFound, RestyleError, StateUnavailable
 from restyle.job.parked import in_redis

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from producers.dispatch.feeder import read_plan
 from producers.dispatch.ledger import Ledger, add_up, read_ledger
 from producers.runs.outcomes import read_results, readable
+from producers.runs.recovery.counts import Count, LostCalls, OpenShard, totals_of
 from producers.runs.recovery.unread import given_up, unread
 from producers.runs.snapshot import read_run
 from producers.runs.suspensions import keep_suspended, read_suspension
@@ -31,73 +32,12 @@ from restyle.coordination.runs.registry import Earlier, Totals, Word
 from restyle.errors import InputNotFound, RunUnreadable
 from restyle.job.parked.unreadable import Note
 from restyle.keys import Workspace
-from restyle.models import Job, Outcome, OutcomeKind, Run
+from restyle.models import Job, OutcomeKind, Run
 from restyle.record import Record
 from restyle.s3.store import Store
 
 #: Requests to S3 at a time.
 _AT_ONCE = 16
-
-
-@dataclass
-class Count:
-    """What some jobs of a run came to."""
-
-    kinds: Counter[OutcomeKind] = field(default_factory=Counter)
-    attempts: int = 0
-    in_doubt: int = 0
-    credits: float = 0.0
-    suspect: int = 0
-    reused: int = 0
-    saved: float = 0.0
-    #: Credits of the dearest sample of 30 steps.
-    unit: float = 0.0
-    by_day: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def add(self, job: Job, outcome: Outcome, day: str) -> None:
-        """Counts one job."""
-        self.kinds[outcome.outcome] += 1
-        self.attempts += outcome.attempts
-        self.in_doubt += outcome.in_doubt
-        self.credits += outcome.credits
-        self.suspect += bool(outcome.suspect)
-        self.reused += outcome.reused
-        self.saved += outcome.saved
-        self.by_day[day] += outcome.credits
-        if outcome.credits:
-            self.unit = max(self.unit, outcome.credits / weight(job.params))
-
-    def merge(self, other: Count) -> None:
-        """Adds what another count has."""
-        self.kinds += other.kinds
-        for name in ("attempts", "in_doubt", "credits", "suspect", "reused", "saved"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.unit = max(self.unit, other.unit)
-        for day, credits in other.by_day.items():
-            self.by_day[day] += credits
-
-
-@dataclass(frozen=True)
-class LostCalls:
-    """Calls of one job that may have been paid for: how much of a sample of 30 steps they are together, and when."""
-
-    job_id: str
-    shard: int
-    weight: float
-    at: datetime
-    #: The job has no record of this run: what became of its call may yet be found out.
-    waits: bool
-
-
-@dataclass
-class OpenShard:
-    """A shard that was open, by its plan, the records of its jobs, and the notes of its doubts."""
-
-    shard: int
-    fields: dict[str, str]
-    count: Count
-    known_ids: set[str]
-    lost: list[LostCalls]
 
 
 @dataclass(frozen=True)
@@ -176,7 +116,7 @@ class Rebuilder:
             shards={open_shard.shard: open_shard.fields for open_shard in opened},
             unit=ended.unit,
         )
-        return _totals(run, ended, closed, _cursor(run, ledger, closed)), closed, earlier
+        return totals_of(run, ended, closed, _cursor(run, ledger, closed)), closed, earlier
 
     def spent(self, run: Run) -> dict[str, float]:
         """What a run that is over has spent of the day's and the month's budgets in force."""
@@ -326,14 +266,3 @@ def _cursor(run: Run, ledger: Ledger, closed: list[int]) -> int:
     if ledger.opened:
         return max(*ledger.opened, *closed, -1) + 1
     return run.shards if closed else 0
-
-
-def _totals(run: Run, count: Count, closed: list[int], cursor: int) -> Totals:
-    kinds = count.kinds
-    return Totals(
-        status=run.status, planned=run.planned, shards=run.shards, closed=len(closed), cursor=cursor,
-        succeeded=kinds[OutcomeKind.SUCCEEDED], skipped=kinds[OutcomeKind.SKIPPED], failed=kinds[OutcomeKind.FAILED],
-        attempts=count.attempts, in_doubt=count.in_doubt, credits=round(count.credits, 6), last_error="",
-        credits_before=None, credits_after=None, finish_queued=0, suspect=count.suspect, reused=count.reused,
-        saved=round(count.saved, 6),
-    )  # fmt: skip
