@@ -186,7 +186,9 @@ class Dispatcher(threading.Thread):
         doubts = recall(self._feeder)
         if doubts is not None:
             self._feeder.look_anew()
-            log.warning("Redis has forgotten something: calls wait until all workers have reported theirs", doubts=doubts)
+            log.warning(
+                "Redis has forgotten something: no call begins until all workers have reported theirs", doubts=doubts
+            )
 
     def _tell(self, run_id: str) -> None:
         """Lists the notifications that a run stands still."""
