@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from producers.runs.statistics import is_selected
 from reports.export_rows import Product, as_products, header_like, row_like
 from restyle.errors import ConfigurationError
 from restyle.keys import normalise_id
-from restyle.models import Run
+from restyle.models import Job, Run
 
 LIKES = ("csv", "shopify", "woocommerce", "merchant")
 _DONE = frozenset({"succeeded", "skipped"})
@@ -57,7 +57,10 @@ class _All(Collection[Stand]):
 class Outputs:
     """The addresses of a run's pictures by the ids of their entries."""
 
-    def __init__(self, run: Run, rows: Rows, variant: str, public: str, marks: Mapping[str, str]) -> None:
+    def __init__(
+        self, run: Run, rows: Rows, variant: str, public: str, marks: Mapping[str, str],
+        reviewed: Callable[[Job], str] = lambda _job: "",
+    ) -> None:  # fmt: skip
         """Reads the run.
 
         Args:
@@ -66,6 +69,7 @@ class Outputs:
             variant: whose pictures; empty where the run has one variant alone.
             public: what the outputs' prefix is called on the web; empty: s3:// URIs.
             marks: what reviewers have said, by id.
+            reviewed: what they have said of a job where `marks` has nothing on it.
 
         Raises:
             ConfigurationError: which variant is meant cannot be told.
@@ -82,7 +86,7 @@ class Outputs:
             why = "" if uri and is_selected(outcome, _DONE) else "without a picture of this run"
             if outcome and outcome.suspect:
                 why = "suspect"
-            if marks.get(job.id) in _TAKEN_BACK:
+            if (marks.get(job.id) or reviewed(job)) in _TAKEN_BACK:
                 why = "marked to be left out"
             self._table.execute("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)", (job.id, uri, why))
         if variant and variant not in variants:

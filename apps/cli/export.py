@@ -11,8 +11,10 @@ from apps.cli import options
 from apps.session import session
 from apps.terminal.console import say
 from producers.manifest import ReadOptions, open_manifest
+from producers.runs.marks import Marks
 from reports.export import LIKES, Outputs, export, read_marks
 from restyle.errors import ConfigurationError
+from restyle.models import Job
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,7 +31,10 @@ def export_run(
     public: str = typer.Option("", "--public", help="Address of the outputs' prefix on the web.", metavar="URL"),
     variant: str = typer.Option("", "--variant", help="Whose pictures, where the run has several variants."),
     marks: Path | None = typer.Option(
-        None, "--marks", help="Marks saved from the report's page: what is rejected stays out.", metavar="FILE"
+        None,
+        "--marks",
+        help="Marks saved from a page, not the dashboard's: what is rejected stays out.",
+        metavar="FILE",
     ),
     manifest: str = typer.Option("", "--manifest", help="The manifest, where it lies elsewhere now.", metavar="FILE"),
     column: options.Column = None,
@@ -56,7 +61,14 @@ def export_run(
         opened = open_manifest(uri, store=here.store, options=how)
         if opened.sha256() != run.manifest.sha256:
             say(f"{uri} has changed since the run: rows are matched by their ids", "yellow")
-        outputs = Outputs(run, here.rows(run), variant, public, taken_back)
+        # Without a file of marks, those that people have set on the dashboard count.
+        standing = {} if marks else Marks(run.run_id, here.store, here.workspace).standing()
+
+        def reviewed(job: Job) -> str:
+            mark = standing.get(here.workspace.job_id(job.id, job.variant)) if standing else None
+            return mark.mark if mark else ""
+
+        outputs = Outputs(run, here.rows(run), variant, public, taken_back, reviewed)
         done = export(opened, outputs, like, sys.stdout)
     left_out = "".join(f" · {count:,} {why}" for why, count in done.left_out.items())
     say(f"{done.rows:,} rows with {done.pictures:,} pictures{left_out}")

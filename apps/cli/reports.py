@@ -14,10 +14,11 @@ from apps.session import Session, session
 from apps.stack.local import home_of
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import SOME_FAILED
+from producers.runs.marks import Marks
 from reports.copies.copy import copy_grid, copy_page
 from reports.copies.download import download as copy_outputs
 from reports.pages.grid import GRID
-from reports.report import slice_csv, write_report
+from reports.report import marked_csv, slice_csv, write_report
 from restyle.errors import ConfigurationError
 from restyle.models import Run
 
@@ -52,6 +53,9 @@ def report(
     statuses: list[str] = typer.Option(
         [], "--status", help="Print only these jobs, as CSV on stdout; repeatable.", metavar="STATUS"
     ),
+    marked: bool = typer.Option(
+        False, "--marked", help="Print the jobs that people have marked on the dashboard, as a manifest with marks."
+    ),
     open_page: bool = typer.Option(False, "--open", help="Open the page in a browser."),
     to: Path | None = typer.Option(
         None, "--to", help="Copy the page with its pictures to this folder, to send or to keep.", metavar="DIR"
@@ -75,6 +79,11 @@ def report(
         if chosen:
             count = slice_csv(run, here.rows(run), workspace=here.workspace, statuses=chosen, out=sys.stdout)
             say(f"{count:,} jobs", "dim")
+            return
+        if marked:
+            standing = Marks(run.run_id, here.store, here.workspace).standing()
+            count = marked_csv(run, here.rows(run), workspace=here.workspace, marks=standing, out=sys.stdout)
+            say(f"{count:,} marked jobs", "dim")
             return
         if xlsx:
             from reports.sheet import write_sheet  # few reports are workbooks

@@ -21,7 +21,8 @@ from apps.dashboard.live import Live
 from apps.dashboard.security import Names, read_form
 from apps.views.moment import Row
 from apps.views.overview import Side
-from apps.views.review import OUTCOMES, PER_PAGE, Filter, Found, Review
+from apps.views.review import PER_PAGE, Found, Review
+from apps.views.review_index import OUTCOMES, Filter
 from producers.runs.marks import Word, mark_now
 from reports.report import marked_csv
 

@@ -265,7 +265,7 @@ class Dashboard:
 def create_app(live: Live, access: Access, names: Names) -> Starlette:
     """The application. Each route says who is let in: nobody but its role, or everybody where it is listed as open."""
     board, gallery, report = Dashboard(live, access, names, live.settings), Gallery(live), Report(live)
-    trials, reviews = Trials(live, gallery, board.frame), Reviews(live, access, names, board.frame)
+    trials, reviews = Trials(live, access, names, gallery, board.frame), Reviews(live, access, names, board.frame)
     starting = Starting(live, access, names, board.frame)
 
     def look(path: str, handler: Handler) -> Route:
@@ -305,6 +305,7 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
         look(run + "/marks.csv", reviews.export),
         Route(run + "/marks", only_for(Role.ACT, access, reviews.mark), methods=["POST"]),
         look(run + "/grid", trials.page),
+        Route(run + "/grid/marks", only_for(Role.ACT, access, trials.mark), methods=["POST"]),
         look(run + "/grid/{place:int}/{which:str}", trials.picture),
         look(run + "/report", report.page),
         look(run + "/report/objects/{number:int}", report.full),

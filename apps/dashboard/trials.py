@@ -14,10 +14,13 @@ from starlette.responses import HTMLResponse, Response
 
 from apps.dashboard import pages
 from apps.dashboard.gallery import Gallery
-from apps.dashboard.identity import Identity, Refused
+from apps.dashboard.identity import Access, Identity, Refused
 from apps.dashboard.live import Live
+from apps.dashboard.review import WORDS
+from apps.dashboard.security import Names, read_form
 from apps.views.moment import Row
 from apps.views.overview import Side
+from producers.runs.marks import Marks, mark_now
 from producers.runs.trials import read_trial
 from reports.pages.grid import Grid, Line, Tile, body, gathered
 from restyle.errors import ConfigurationError
@@ -42,9 +45,13 @@ class _Known:
 class Trials:
     """Gives the grid of a trial, and the pictures of its jobs by their places in the run."""
 
-    def __init__(self, live: Live, gallery: Gallery, frame: Callable[[Request, Identity], dict[str, Any]]) -> None:
-        self.live = live
+    def __init__(
+        self, live: Live, access: Access, names: Names, gallery: Gallery,
+        frame: Callable[[Request, Identity], dict[str, Any]],
+    ) -> None:  # fmt: skip
+        self.live, self._access, self._names = live, access, names
         self._gallery, self._frame = gallery, frame
+        self._marked: OrderedDict[tuple[str, str], Marks] = OrderedDict()
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._reading = asyncio.Lock()
 
@@ -63,10 +70,17 @@ class Trials:
             return f"/runs/{run_id}/grid/{tile.place}/after" if tile.picture else ""
 
         live = "" if row.ended else f"/runs/{run_id}/grid"
-        text = body(grid, picture, original, snapshot, live=live)
+        frame = self._frame(request, identity)
+        shared: dict[str, Any] = {}
+        if identity.may_act:
+            standing = await self.live.call(lambda: self._marks(side, run_id).standing())
+            shared = {
+                "marked": f"/runs/{run_id}/grid/marks", "form_token": frame["form_token"],
+                "marks": {job_id: mark.mark for job_id, mark in standing.items() if mark.mark},
+            }  # fmt: skip
+        text = body(grid, picture, original, snapshot, live=live, **shared)
         return HTMLResponse(
-            pages.single("grid", body=text, title=f"Trial {row.name}", run=row.run, here="grid",
-                         **self._frame(request, identity))
+            pages.single("grid", body=text, title=f"Trial {row.name}", run=row.run, here="grid", **frame)
         )  # fmt: skip
 
     async def picture(self, request: Request, _identity: Identity) -> Response:
@@ -83,6 +97,29 @@ class Trials:
             lambda: in_s3(job, row.run.run_id, here.store, here.workspace)
         )  # fmt: skip
         return await self._gallery.shown(side, fetched.image, job.etag, longest=SIDE)
+
+    async def mark(self, request: Request, identity: Identity) -> Response:
+        """`POST /runs/{run}/grid/marks`: marks a picture of the trial, or takes its mark back."""
+        fields = await read_form(request, self._access, self._names)
+        side, row = await self.live.row(request.path_params["run"])
+        word = next((word for word in WORDS if word == fields.get("mark", "")), None)
+        tiles = (await self._read(side, row)).tiles.values()
+        if word is None or all(tile.job_id != fields.get("job") for tile in tiles):
+            raise Refused(400, "This is no mark of a picture of this trial.")
+        marks = self._marks(side, row.run.run_id)
+        given = mark_now(word, by=identity.name)
+        await self.live.call(lambda: marks.put({fields["job"]: given}))
+        return Response(status_code=204)
+
+    def _marks(self, side: Side, run_id: str) -> Marks:
+        """The marks of a run, as far as they are known here."""
+        key = (side.name, run_id)
+        marks = self._marked.get(key)
+        if marks is None or marks.store is not side.session.store:
+            marks = self._marked[key] = Marks(run_id, side.session.store, side.session.workspace)
+            while len(self._marked) > KEPT:
+                self._marked.popitem(last=False)
+        return marks
 
     async def _read(self, side: Side, row: Row) -> _Known:
         run_id = row.run.run_id

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 import shutil
 import sqlite3
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -24,56 +23,21 @@ from typing import Any
 
 from apps.session import Session
 from apps.views.moment import Row
+from apps.views.review_index import BITS, COLUMNS, FOUND, MATCHES, NAMES, OUTCOMES, SCHEMA, Filter, Writer, where_of
 from producers.runs.marks import Mark, Marks
 from restyle.errors import InputNotFound, RestyleError
 from restyle.models import Run
 
-#: Outcomes by their numbers in the index.
-OUTCOMES = ("pending", "succeeded", "skipped", "failed")
 #: Jobs of a page.
 PER_PAGE = 50
 #: Seconds between two readings of what may have changed.
 FRESH = 1.0
 #: Shards that are read between two commits, and at a time.
 _BATCH, _AT_ONCE = 16, 4
-#: Characters of an entry's words that are searched, and of a message.
-_WORDS, _MESSAGE = 400, 300
-_TITLES = ("title", "name", "product")
-#: Jobs of a shard at most, as bits of a job's number.
-_BITS = 20
+#: Jobs of a run whose marks may name them by their ids alone.
+_FEW = 5000
 #: Jobs that a search counts; beyond it says that there are more.
 MOST_COUNTED = 10_000
-
-_SCHEMA = """
-CREATE TABLE job (place INTEGER PRIMARY KEY, outcome INTEGER, suspect INTEGER, variant INTEGER, reason INTEGER,
-                  id TEXT, title TEXT, seed INTEGER, credits REAL);
-CREATE INDEX by_outcome ON job (outcome, variant, reason);
-CREATE INDEX by_suspect ON job (suspect) WHERE suspect = 1;
-CREATE VIRTUAL TABLE words USING fts5(text, content='', detail=none, tokenize="unicode61 tokenchars '-_.'");
-CREATE TABLE variant (number INTEGER PRIMARY KEY, name TEXT UNIQUE);
-CREATE TABLE reason (number INTEGER PRIMARY KEY, error TEXT, message TEXT, UNIQUE (error, message));
-CREATE TABLE mark (place INTEGER PRIMARY KEY, mark TEXT);
-"""
-_MATCHES = " WHERE words MATCH ?"
-_FOUND = f"place IN (SELECT rowid FROM words{_MATCHES})"  # noqa: S608
-#: What the index takes for a word.
-_TERM = re.compile(r"[\w.-]+")
-_COLUMNS = "place, id, title, v.name, outcome, suspect, error, message, seed, credits"
-_NAMES = " LEFT JOIN variant AS v ON v.number = job.variant LEFT JOIN reason AS r ON r.number = job.reason"
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which jobs are looked for; what is empty filters nothing."""
-
-    text: str = ""
-    outcome: str = ""
-    """One of OUTCOMES, or `suspect`."""
-    variant: str = ""
-    reason: int = 0
-    """The number of a reason of failure."""
-    mark: str = ""
-    """keep, redo, reject; `any`, `none`."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +61,7 @@ class Listed:
     @property
     def place(self) -> int:
         """Its number in the index."""
-        return self.shard << _BITS | self.index
+        return self.shard << BITS | self.index
 
 
 @dataclass(frozen=True)
@@ -124,7 +88,7 @@ class Review:
         self._folder = Path(tempfile.mkdtemp(prefix="restyle-review-"))
         self._file = self._folder / "index.sqlite"
         with closing(self._connect()) as table:
-            table.executescript(_SCHEMA)
+            table.executescript(SCHEMA)
         #: Shards that change no more, and the jobs of each that is read.
         self._final: set[int] = set()
         self._sizes: dict[int, int] = {}
@@ -132,6 +96,8 @@ class Review:
         self._thread: threading.Thread | None = None
         self._taken = float("-inf")
         self._marks_version = -1
+        #: Whether marks name jobs by their ids that the index has not come to yet.
+        self._late_marks = False
         self._standing: dict[str, Mark] = {}
         self._stopping = threading.Event()
         self.trouble = ""
@@ -167,7 +133,7 @@ class Review:
             below = run.shards if row.ended or row.totals is None else row.totals.cursor
             shards = [shard for shard in range(run.shards + run.unchanged_parts) if shard not in self._final]
             with closing(self._connect()) as table, ThreadPoolExecutor(_AT_ONCE, "review") as pool:
-                writer = _Writer(table, self.session)
+                writer = Writer(table)
                 for first in range(0, len(shards), _BATCH):
                     batch = shards[first : first + _BATCH]
                     closed = {
@@ -210,22 +176,22 @@ class Review:
     def find(self, query: Filter, page: int) -> Found:
         """A page of the jobs that match, in the order of the run."""
         with closing(self._connect(read_only=True)) as table:
-            where, values = _where(query, table)
+            where, values = where_of(query, table)
             indexed = sum(self._sizes.values())
             count, first, offset = indexed, 0, (page - 1) * PER_PAGE
             if not where:
                 first, offset = self._shard_at(offset)
-                where, values = " WHERE place >= ?", [first << _BITS]
+                where, values = " WHERE place >= ?", [first << BITS]
             else:
                 most = MOST_COUNTED + 1 if query.text else indexed
                 counting = table.execute(f"SELECT count(*) FROM (SELECT 1 FROM job{where} LIMIT {most})", values)  # noqa: S608
                 count = int(counting.fetchone()[0])
             # What words alone find comes in order, and is not gathered first.
             chosen = f"SELECT * FROM job{where} ORDER BY place"  # noqa: S608
-            if where == f" WHERE {_FOUND}":
-                chosen = f"SELECT job.* FROM words JOIN job ON place = words.rowid{_MATCHES} ORDER BY words.rowid"  # noqa: S608
+            if where == f" WHERE {FOUND}":
+                chosen = f"SELECT job.* FROM words JOIN job ON place = words.rowid{MATCHES} ORDER BY words.rowid"  # noqa: S608
             rows = table.execute(
-                f"SELECT {_COLUMNS} FROM ({chosen} LIMIT {PER_PAGE} OFFSET ?) AS job{_NAMES} ORDER BY place",  # noqa: S608
+                f"SELECT {COLUMNS} FROM ({chosen} LIMIT {PER_PAGE} OFFSET ?) AS job{NAMES} ORDER BY place",  # noqa: S608
                 (*values, offset),
             ).fetchall()
             reasons = table.execute(
@@ -246,16 +212,16 @@ class Review:
 
     def one(self, place: int, run: Run) -> Listed | None:
         """A job by its number; where the index has not come to it yet, its shard is read."""
-        query = f"SELECT {_COLUMNS} FROM job{_NAMES} WHERE place = ?"  # noqa: S608
+        query = f"SELECT {COLUMNS} FROM job{NAMES} WHERE place = ?"  # noqa: S608
         with closing(self._connect(read_only=True)) as table:
             row = table.execute(query, (place,)).fetchone()
-        shard, index = place >> _BITS, place & ((1 << _BITS) - 1)
+        shard, index = place >> BITS, place & ((1 << BITS) - 1)
         if row is None and 0 <= shard < run.shards + run.unchanged_parts:
             lines, _ = self._lines(shard, run.shards, is_closed=True)
             if index < len(lines):
                 with closing(sqlite3.connect("")) as table:
-                    table.executescript(_SCHEMA)
-                    _Writer(table, self.session).take(shard, lines, is_new=True)
+                    table.executescript(SCHEMA)
+                    Writer(table).take(shard, lines, is_new=True)
                     row = table.execute(query, (place,)).fetchone()
         return self._listed(row) if row else None
 
@@ -263,7 +229,7 @@ class Review:
         place, entry, title, variant, outcome, suspect, error, message, seed, credits = row
         job_id = self.session.workspace.job_id(entry, variant)
         return Listed(
-            place >> _BITS, place & ((1 << _BITS) - 1), job_id, entry, title, variant, OUTCOMES[outcome], bool(suspect),
+            place >> BITS, place & ((1 << BITS) - 1), job_id, entry, title, variant, OUTCOMES[outcome], bool(suspect),
             error or "", message or "", seed or 0, credits or 0.0, self._standing.get(job_id),
         )  # fmt: skip
 
@@ -272,12 +238,18 @@ class Review:
     def _take_marks(self) -> None:
         """Puts the marks beside the jobs, where they have changed."""
         standing = self.marks.standing()
-        if self.marks.version == self._marks_version:
+        if self.marks.version == self._marks_version and not self._late_marks:
             return
         self._standing, self._marks_version = standing, self.marks.version
         with self._lock, closing(self._connect()) as table:
             table.execute("DELETE FROM mark")
-            rows = ((mark.place, mark.mark) for mark in standing.values() if mark.place >= 0)
+            # Of a trial's grid, marks name their jobs alone; it has few.
+            lacking = any(mark.place < 0 for mark in standing.values()) and sum(self._sizes.values()) <= _FEW
+            names = table.execute(f"SELECT place, id, v.name FROM job{NAMES}").fetchall() if lacking else ()  # noqa: S608
+            places = {self.session.workspace.job_id(entry, variant): place for place, entry, variant in names}
+            placed = [(mark.place if mark.place >= 0 else places.get(job, -1), mark) for job, mark in standing.items()]
+            self._late_marks = lacking and any(place < 0 for place, _ in placed)
+            rows = ((place, mark.mark) for place, mark in placed if place >= 0)
             table.executemany("INSERT OR REPLACE INTO mark VALUES (?, ?)", rows)
             table.commit()
 
@@ -290,96 +262,6 @@ class Review:
         else:
             table.execute("PRAGMA journal_mode = WAL")
         return table
-
-
-class _Writer:
-    """Puts jobs into the index."""
-
-    def __init__(self, table: sqlite3.Connection, session: Session) -> None:
-        self._table, self._workspace = table, session.workspace
-        self._variants: dict[str, int] = {name: number for number, name in table.execute("SELECT * FROM variant")}
-        self._reasons: dict[tuple[str, str], int] = {
-            (error, message): number for number, error, message in table.execute("SELECT * FROM reason")
-        }  # fmt: skip
-
-    def take(self, shard: int, lines: Sequence[tuple[dict[str, Any], Any]], *, is_new: bool) -> None:
-        """Puts a shard's jobs in, in the place of what was known of them; their words once."""
-        insert = "INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        self._table.executemany(insert, self._rows(shard, lines))
-        if is_new:
-            words = ((shard << _BITS | index, _words(job)) for index, (job, _) in enumerate(lines))
-            self._table.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", words)
-
-    def _rows(self, shard: int, lines: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[tuple[Any, ...]]:
-        for index, (job, ended) in enumerate(lines):
-            entry, outcome = str(job.get("id", "")), ended or {}
-            meta, params = job.get("meta") or {}, job.get("params") or {}
-            kind = str(outcome.get("outcome", "pending"))
-            number = OUTCOMES.index(kind) if kind in OUTCOMES else 0
-            reason = self._reason(entry, outcome) if number == 3 or outcome.get("suspect") else None
-            title = next((str(meta[name]) for name in _TITLES if meta.get(name)), "")
-            yield (
-                shard << _BITS | index, number, 1 if outcome.get("suspect") else 0,
-                self._variant(str(job.get("variant", ""))), reason, entry, title[:120],
-                params.get("seed") if outcome.get("seed") is None else outcome["seed"], outcome.get("credits", 0.0),
-            )  # fmt: skip
-
-    def _variant(self, name: str) -> int:
-        if name not in self._variants:
-            self._variants[name] = len(self._variants) + 1
-            self._table.execute("INSERT OR IGNORE INTO variant VALUES (?, ?)", (self._variants[name], name))
-        return self._variants[name]
-
-    def _reason(self, entry: str, outcome: dict[str, Any]) -> int:
-        """The number of a failure's reason; equal but for the entry's id they are one."""
-        if outcome.get("suspect"):
-            error, message = "suspect", ", ".join(map(str, outcome["suspect"]))
-        else:
-            error = str(outcome.get("error", ""))
-            message = str(outcome.get("message", "")).replace(entry, "…") if entry else str(outcome.get("message", ""))
-        key = error[:100], message[:_MESSAGE]
-        if key not in self._reasons:
-            if len(self._reasons) >= 5000:
-                key = key[0], "and others"
-            if key not in self._reasons:
-                self._reasons[key] = len(self._reasons) + 1
-                self._table.execute("INSERT OR IGNORE INTO reason VALUES (?, ?, ?)", (self._reasons[key], *key))
-        return self._reasons[key]
-
-
-def _words(job: dict[str, Any]) -> str:
-    """What a job can be searched by: its id, its entry's columns, its prompt."""
-    meta, params = job.get("meta") or {}, job.get("params") or {}
-    return " ".join((str(job.get("id", "")), *map(str, meta.values()), str(params.get("prompt", ""))))[:_WORDS]
-
-
-def _where(query: Filter, table: sqlite3.Connection) -> tuple[str, list[Any]]:
-    """The SQL of a filter, and its values."""
-    parts: list[str] = []
-    values: list[Any] = []
-    if query.outcome == "suspect":
-        parts.append("suspect = 1")
-    elif query.outcome in OUTCOMES:
-        parts.append(f"outcome = {OUTCOMES.index(query.outcome)}")
-    if query.variant:
-        parts.append("variant = (SELECT number FROM variant WHERE name = ?)")
-        values.append(query.variant)
-    if query.reason:
-        parts.append("reason = ?")
-        values.append(query.reason)
-    if query.mark == "none":
-        parts.append("place NOT IN (SELECT place FROM mark)")
-    elif query.mark == "any":
-        parts.append("place IN (SELECT place FROM mark)")
-    elif query.mark:
-        parts.append("place IN (SELECT place FROM mark WHERE mark = ?)")
-        values.append(query.mark)
-    if words := _TERM.findall(query.text.lower())[:8]:
-        holding = " AND ".join("instr(lower(error || ' ' || message), ?)" for _ in words)
-        reasons = [number for (number,) in table.execute(f"SELECT number FROM reason WHERE {holding}", words)]  # noqa: S608
-        parts.append(f"({_FOUND} OR reason IN ({', '.join(map(str, reasons))}))" if reasons else _FOUND)
-        values.append(" ".join(f'"{word}"*' for word in words))
-    return (" WHERE " + " AND ".join(parts) if parts else ""), values
 
 
 def _parsed(data: bytes) -> list[dict[str, Any]]:

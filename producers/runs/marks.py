@@ -64,7 +64,7 @@ class Marks:
 
     def __init__(self, run_id: str, store: Store, workspace: Workspace, *, merge_after: int = _MERGE_AFTER) -> None:
         """Starts without any; more objects than `merge_after` are merged."""
-        self._run_id, self._store, self._workspace = run_id, store, workspace
+        self._run_id, self.store, self._workspace = run_id, store, workspace
         self._merge_after = merge_after
         self._lock = threading.Lock()
         self._standing: dict[str, Mark] = {}
@@ -104,14 +104,14 @@ class Marks:
                 whole = self._write(Marked(marks=self._standing))
                 self._read = {whole}
                 with ThreadPoolExecutor(_AT_ONCE) as pool:
-                    list(pool.map(self._store.delete, read))
+                    list(pool.map(self.store.delete, read))
             except RestyleError:
                 return
 
     def _refresh(self) -> bool:
         """Reads the objects that are new; False where one went away meanwhile, merged into another."""
         listed = []
-        for listing in self._store.list(self._workspace.marks(self._run_id)):
+        for listing in self.store.list(self._workspace.marks(self._run_id)):
             listed.append(listing.uri)
             if len(listed) >= _MOST_OBJECTS:
                 break
@@ -127,7 +127,7 @@ class Marks:
     def _fetch(self, uri: str) -> dict[str, Mark] | None:
         """What an object says; nothing where it is none of ours, None where it is gone."""
         try:
-            return Marked.read(self._store.get(uri, max_bytes=_MOST_BYTES).data).marks
+            return Marked.read(self.store.get(uri, max_bytes=_MOST_BYTES).data).marks
         except InputNotFound:
             return None
         except (InvalidImage, ValidationError):
@@ -143,5 +143,5 @@ class Marks:
 
     def _write(self, marked: Marked) -> str:
         uri = self._workspace.marks(self._run_id, f"{utc_now():%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}.json")
-        self._store.put(uri, marked.model_dump_json().encode(), content_type="application/json")
+        self.store.put(uri, marked.model_dump_json().encode(), content_type="application/json")
         return uri

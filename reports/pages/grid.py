@@ -220,10 +220,11 @@ def body(
         "prompts": trial.prompts, "rest": max(0, trial.catalog - trial.entries), "seconds": trial.seconds,
         "command": trial.command, "beaten": trial.beaten, "sandbox": grid.run.options.sandbox,
         "price": snapshot.get("credit_price") or 1.0, "run": grid.run.run_id, "draws": trial.draws,
+        "marks": more.get("marks"), "form_token": more.get("form_token", ""),
     }  # fmt: skip
     return templates().get_template("grid_body.html.j2").render(
         grid=grid, trial=trial, run=grid.run, picture=picture, original=original, snapshot=snapshot, data=facts,
-        letters=[_letter(place) for place in range(len(trial.prompts))], more={"marks": "", "live": "", **more},
+        letters=[_letter(place) for place in range(len(trial.prompts))], more={"marked": "", "live": "", **more},
     )  # fmt: skip
 
 

@@ -22,6 +22,19 @@
     try { return JSON.parse(localStorage.getItem(key)) || {}; } catch { return {}; }
   };
   const state = { marks: {}, chosen: [], hidden: [], order: "", ...recall() };
+  // On the dashboard marks are everybody's, and kept in the workspace.
+  const shared = grid.dataset.marks || "";
+  if (shared) state.marks = { ...data.marks };
+  const send = (job, value, before) => {
+    const body = new URLSearchParams({ form_token: data.form_token, job, mark: value });
+    fetch(shared, { method: "POST", body }).then((answer) => answer.ok).catch(() => false).then((ok) => {
+      if (ok) return;
+      if (before) state.marks[job] = before; else delete state.marks[job];
+      all(`td[data-job="${job}"]`).forEach(paint);
+      tallies();
+      find("chosen").textContent = "That mark was not kept: the dashboard did not answer. Mark it again.";
+    });
+  };
   const keep = () => {
     try { localStorage.setItem(key, JSON.stringify(state)); } catch { /* then it lasts as long as the page */ }
   };
@@ -155,13 +168,16 @@
     find("forget").disabled = !Object.keys(state.marks).length;
   };
   const mark = (cell, value) => {
-    const now = state.marks[cell.dataset.job] === value ? "" : value;
+    const before = state.marks[cell.dataset.job] || "";
+    const now = before === value ? "" : value;
+    if (shared) send(cell.dataset.job, now, before);
     if (now) state.marks[cell.dataset.job] = now; else delete state.marks[cell.dataset.job];
     paint(cell);
     tallies();
     keep();
   };
   find("forget").addEventListener("click", () => {
+    if (shared) for (const [job, before] of Object.entries(state.marks)) send(job, "", before);
     state.marks = {};
     all("td[data-job]").forEach(paint);
     tallies();
@@ -297,6 +313,11 @@
         own.dataset.state = cell.dataset.state;
         paint(own);
         if (had) own.querySelector(".zoom").focus({ preventScroll: true });
+      }
+      if (shared) {
+        state.marks = { ...JSON.parse(fresh.getElementById("trial").textContent).marks };
+        all("td[data-job]").forEach(paint);
+        tallies();
       }
       for (const id of ["headway", "run-status"]) if (fresh.getElementById(id)) find(id).replaceWith(fresh.getElementById(id));
       for (const head of fresh.querySelectorAll("th.column")) {

@@ -270,6 +270,17 @@ def test_a_trial_fills_on_the_dashboard(
         for img in page.locator("td img, th img").all():
             expect(img).to_have_js_property("complete", value=True)
             assert img.evaluate("img => img.naturalWidth") > 1
+        # Marks are everybody's: another who looks has them, and the review room too.
+        with page.expect_response(lambda answer: answer.url.endswith("/grid/marks")) as sending:
+            page.locator("td[data-job] .zoom").first.focus()
+            page.keyboard.press("k")
+        assert sending.value.status == 204
+        second = browser.new_page()
+        second.goto(page.url)
+        expect(second.locator('td[data-marked="keep"]')).to_have_count(1)
+        second.goto(f"{served.url}/runs/{run_id}/jobs?mark=keep")
+        expect(second.locator(".job")).to_have_count(1)
+        second.close()
         keep(page, "grid-dashboard")
         assert grave_faults(page) == []
         assert complaints.none
