@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from producers.dispatch.feeder import read_plan
+from producers.dispatch.plans import read_plan
 from producers.dispatch.web_inputs import read_addresses
 from restyle.coordination.claim_types import Dropped
 from restyle.coordination.fetches import MOST_FAILURES, Fetches, Ticket, TicketPlace, short_name

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 
-from producers.dispatch.feeder import read_plan
+from producers.dispatch.plans import read_plan
 from restyle.coordination.claim_types import Dropped
 from restyle.errors import InputNotFound
 from restyle.keys import Workspace

@@ -19,7 +19,7 @@ from typing import Any
 
 from apps.session import Session
 from apps.views.moment import Row
-from producers.dispatch.feeder import read_plan
+from producers.dispatch.plans import read_plan
 from producers.runs.outcomes import ResultLine, read_part
 from producers.runs.statistics import ErrorTally, VariantTally
 from restyle.coordination.runs.events import Event, ask_events, read_events

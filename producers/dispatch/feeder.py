@@ -6,19 +6,18 @@ Called by the dispatcher at each tick, and once by a producer after planning. Ev
 from __future__ import annotations
 
 import gzip
-import json
-import time
-from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from config.celery_app import FINISH_TASK, IMAGE_TASK, QUEUES, RUNS, START_TASK
-from producers.dispatch.envelope import Envelope
+from config.celery_app import FINISH_TASK, QUEUES, START_TASK
 from producers.dispatch.ledger import mark_opened, put_spent
+from producers.dispatch.pending import PendingJobs
+from producers.dispatch.plans import Plans
+from producers.dispatch.publisher import Publisher
+from producers.dispatch.queue_pace import QueuePace
 from producers.dispatch.web_inputs import PlannedJob, WebFeed, by_shard, on_the_web
 from restyle.coordination.fetches import Fetches
 from restyle.coordination.fleet import Fleet
@@ -33,25 +32,14 @@ from restyle.s3.store import Store
 if TYPE_CHECKING:
     from celery import Celery
 
-#: Shards whose jobs are kept in memory between ticks.
-CACHED_SHARDS = 32
-#: Messages written to the queue at a time.
-BATCH = 500
 #: Jobs of braked variants that may be open beside what is fed: their shards stay open until a person has spoken.
 MOST_BRAKED = 100_000
 #: Shards without anything to feed that are opened at a time.
 OPENED_AT_ONCE = 20
 #: Seconds after which a report that was queued and that no living worker writes is queued again.
 FINISH_AGAIN = 15.0
-#: However long the queue, what is pending is fed again after this many times the usual silence.
-LONGEST_PATIENCE = 10
 #: Who did it, where nobody did.
 DISPATCHER = "dispatcher"
-
-
-def read_plan(store: Store, workspace: Workspace, run_id: str, shard: int) -> list[bytes]:
-    """The jobs of a shard as planned, each as its JSON: as values they would take ten times the memory."""
-    return gzip.decompress(store.get(workspace.shard(run_id, shard)).data).splitlines()
 
 
 @dataclass
@@ -67,20 +55,31 @@ class Feeder:
     refeed_after: float
     most_braked: int = MOST_BRAKED
     token: str = field(default_factory=lambda: uuid4().hex)
-    _plans: OrderedDict[tuple[str, int], list[bytes]] = field(default_factory=OrderedDict)
-    _envelopes: dict[tuple[str, str], Envelope] = field(default_factory=dict)
     #: Shards that were marked as fed, and whose messages Redis did not all take: they are fed again at the next tick.
     _cut_off: set[tuple[str, int]] = field(default_factory=set)
-    #: Shards of which all that is pending is of braked variants, each with those, and how many jobs had ended: where
-    #: Redis has lost outcomes since, it is looked at anew.
-    _braked: dict[tuple[str, int], tuple[frozenset[str], int]] = field(default_factory=dict)
-    #: Jobs ended in all unfinished runs, by the monotonic time of each look.
-    _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
     @cached_property
     def web(self) -> WebFeed:
         """What it knows of inputs on the web."""
         return WebFeed(Fetches(self.progress.state))
+
+    @cached_property
+    def plans(self) -> Plans:
+        """The jobs of shards as planned."""
+        return Plans(self.store, self.workspace)
+
+    @cached_property
+    def pending(self) -> PendingJobs:
+        """Which jobs of open shards are pending."""
+        return PendingJobs(self.progress, self.plans, self.web, self.workspace)
+
+    @cached_property
+    def _queue_pace(self) -> QueuePace:
+        return QueuePace(self.progress)
+
+    @cached_property
+    def _publisher(self) -> Publisher:
+        return Publisher(self.app, self.progress.state)
 
     def advance(self, run_id: str) -> None:
         """Takes every step that this run is ready for."""
@@ -119,7 +118,7 @@ class Feeder:
         if cancelled_living is None:
             return False
         # Of a cancelled run, a shard closes when its calls have ended: no living worker holds a job of it.
-        return not any(self.job_id(line) in cancelled_living for line in self.plan(run_id, shard.shard))
+        return not any(self.plans.job_id(line) in cancelled_living for line in self.plan(run_id, shard.shard))
 
     def close(self, run_id: str, shard: int) -> None:
         """Results first, then Redis forgets: cut off in between, it is done again to the same effect."""
@@ -139,18 +138,20 @@ class Feeder:
         )
         self.progress.close_shard(run_id, shard)
         self.web.fetches.forget(run_id, shard)
-        self._plans.pop((run_id, shard), None)
-        self._braked.pop((run_id, shard), None)
+        self.plans.drop(run_id, shard)
+        self.pending.drop(run_id, shard)
 
     # -- feeding -------------------------------------------------------------------------------------------
 
     def _feed(self, run_id: str, totals: Totals, shards: list[OpenShard]) -> None:
         """Feeds open shards again and opens the next ones; suspends the run where brakes leave nothing to feed."""
         braked = braked_variants(self.progress.state, run_id)
-        pending = {shard.shard: self._pending(run_id, shard, braked) for shard in shards}
+        pending = {shard.shard: self.pending.count(run_id, shard, braked) for shard in shards}
         if held := self.web.fetches.held():
             # What waits for a server that does not answer takes no room from the others.
-            pending = {number: count - self._held(run_id, number, count, held) for number, count in pending.items()}
+            pending = {
+                number: count - self.pending.held(run_id, number, count, held) for number, count in pending.items()
+            }
         self._feed_again(run_id, shards, pending)
         is_all_open = self._open(run_id, totals, shards, pending, braked)
         if braked and is_all_open and pending and not any(pending.values()):
@@ -158,37 +159,6 @@ class Feeder:
             detail = "; ".join(brake.detail for brake in standing)
             if standing and self.progress.suspend(run_id, standing[0].reason, detail, DISPATCHER):
                 note(self.progress.state, run_id, "suspended", DISPATCHER, f"{standing[0].reason}: {detail}")
-
-    def _pending(self, run_id: str, shard: OpenShard, braked: frozenset[str]) -> int:
-        """How many jobs of an open shard are pending, but for those of braked variants."""
-        key = (run_id, shard.shard)
-        if not braked:
-            return shard.size - shard.ended
-        if self._braked.get(key) == (braked, shard.ended):
-            return 0
-        count = len(self._unbraked(run_id, shard.shard, braked))
-        if not count:
-            self._braked[key] = (braked, shard.ended)
-        return count
-
-    def look_anew(self) -> None:
-        """Redis has forgotten something: what was seen there before counts no more."""
-        self._braked.clear()
-
-    def pending(self, run_id: str, shard: OpenShard) -> int:
-        """How many jobs of an open shard may be called, now or once the fleet goes on."""
-        return self._pending(run_id, shard, braked_variants(self.progress.state, run_id))
-
-    def _held(self, run_id: str, shard: int, pending: int, hosts: set[str]) -> int:
-        """How many pending jobs of an open shard wait for hosts that are not asked for a while."""
-        ended = self.progress.ended(run_id, shard)
-        jobs = ((index, "", line) for index, line in enumerate(self.plan(run_id, shard)) if index not in ended)
-        return min(pending, self.web.waiting_for(run_id, shard, jobs, hosts))
-
-    def waiting_for(self, run_id: str, hosts: list[str]) -> int:
-        """How many pending jobs of a run wait for pictures of these hosts, as far as its shards are open."""
-        shards = self.progress.open_shards(run_id) if hosts else ()
-        return sum(self._held(run_id, one.shard, one.size - one.ended, {*hosts}) for one in shards)
 
     def feed_fetched(self) -> None:
         """Feeds the jobs whose inputs on the web were decided since the last time."""
@@ -207,7 +177,9 @@ class Feeder:
         lines = self.plan(run_id, shard)
         names = {on_the_web(lines[index])[0] for index in indexes if index < len(lines)} - {""}
         jobs = [
-            job for job in self.enqueueable(run_id, shard, self.fleet.living_jobs) if on_the_web(job[2])[0] in names
+            job
+            for job in self.pending.enqueueable(run_id, shard, self.fleet.living_jobs)
+            if on_the_web(job[2])[0] in names
         ]
         self.publish(run_id, shard, jobs)
 
@@ -216,7 +188,7 @@ class Feeder:
 
         No more than the window has room for: of variants that were braked, more than that may be open.
         """
-        now, patience = self.progress.state.clock(), self._patience()
+        now, patience = self.progress.state.clock(), self._queue_pace.patience(self.refeed_after)
         ahead = 0
         for shard in shards:
             if not pending[shard.shard] or ahead >= self.window_jobs:
@@ -226,25 +198,9 @@ class Feeder:
             if is_marked or now - shard.fed > patience:
                 self.feed(run_id, shard.shard, loosen=not is_marked)
 
-    def _patience(self) -> float:
-        """Seconds for which a pending job may simply be waiting in the queue: long where the queue is long."""
-        keys = [self.progress.state.key(queue) for queue in QUEUES.values()]
-        waiting = sum(self.progress.state.ask_all(*(("LLEN", key) for key in keys)))
-        done = sum(totals.planned - totals.pending for totals in self.progress.ledgers().values())
-        now = time.monotonic()
-        self._pace.append((now, done))
-        while self._pace[0][0] < now - max(self.refeed_after, 60) and len(self._pace) > 2:
-            self._pace.popleft()
-        began, first = self._pace[0]
-        if not waiting:
-            return self.refeed_after
-        rate = max(done - first, 0) / max(now - began, 1.0)
-        most = LONGEST_PATIENCE * self.refeed_after
-        return min(max(self.refeed_after, 2 * waiting / rate), most) if rate else most
-
     def feed(self, run_id: str, shard: int, *, loosen: bool = False) -> None:
         """Puts the pending jobs of a shard that no living worker holds on the queue."""
-        jobs = self.enqueueable(run_id, shard, self.fleet.living_jobs)
+        jobs = self.pending.enqueueable(run_id, shard, self.fleet.living_jobs)
         if not jobs:
             self.progress.recount(run_id, shard, len(self.plan(run_id, shard)))
         if loosen:
@@ -255,29 +211,6 @@ class Feeder:
         self.progress.fed(run_id, shard)
         self.publish(run_id, shard, jobs)
         self._cut_off.discard((run_id, shard))
-
-    def enqueueable(self, run_id: str, shard: int, living: set[str]) -> list[PlannedJob]:
-        """The pending jobs of a shard that no living worker holds; a job that ends meanwhile is none of them."""
-        jobs = self._unbraked(run_id, shard, braked_variants(self.progress.state, run_id))
-        return [job for job in jobs if job[1] not in living]
-
-    def _unbraked(self, run_id: str, shard: int, braked: frozenset[str]) -> list[PlannedJob]:
-        """The pending jobs of a shard, but for those of braked variants, in the order of their feeding.
-
-        Those of one picture and one recipe are called for once, and the others wait for that: they come last.
-        """
-        ended = self.progress.ended(run_id, shard)
-        jobs, waves = [], Counter[tuple[object, ...]]()
-        for index, line in enumerate(self.plan(run_id, shard)):
-            if index not in ended:
-                job = json.loads(line)
-                if job["variant"] not in braked:
-                    recipe = (value for name, value in job["params"].items() if name != "seed")
-                    result = (job.get("etag") or job["image"], *recipe)
-                    planned = (index, self.workspace.job_id(job["id"], job["variant"]), line)
-                    jobs.append((waves[result], planned))
-                    waves[result] += 1
-        return [planned for _, planned in sorted(jobs)]
 
     def _open(
         self, run_id: str, totals: Totals, shards: list[OpenShard], pending: dict[int, int], braked: frozenset[str]
@@ -307,8 +240,8 @@ class Feeder:
                 is_refused = True
                 continue
             self.feed(run_id, shard)
-            self._braked.pop((run_id, shard), None)  # of one that Redis had lost
-            pending[shard] = self._pending(run_id, OpenShard(shard, size, 0, 0), braked)
+            self.pending.drop(run_id, shard)  # of one that Redis had lost
+            pending[shard] = self.pending.count(run_id, OpenShard(shard, size, 0, 0), braked)
             room -= pending[shard]
             behind += size - pending[shard]
             idle += not pending[shard]
@@ -333,19 +266,7 @@ class Feeder:
         jobs = self.web.ready_or_ordered(run_id, shard, jobs)
         totals = self.progress.totals(run_id)
         queue = QUEUES[totals.priority if totals else "normal"]
-        envelope = self._envelope(queue)
-        texts = (
-            envelope.fill({"v": 1, "run_id": run_id, "shard": shard, "index": index, "job_id": job_id}, job=line)
-            for index, job_id, line in jobs
-        )
-        while several := list(islice(texts, BATCH)):
-            self.progress.state.ask("LPUSH", self.progress.state.key(queue), *several)
-
-    def _envelope(self, queue: str, task: str = IMAGE_TASK) -> Envelope:
-        """What a task's messages on this queue have in common."""
-        if (queue, task) not in self._envelopes:
-            self._envelopes[queue, task] = Envelope(self.app, task, queue)
-        return self._envelopes[queue, task]
+        self._publisher.publish(queue, run_id, shard, jobs)
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -361,31 +282,17 @@ class Feeder:
             return  # it is being written
         if self.progress.state.clock() - totals.finish_queued > FINISH_AGAIN:
             self.progress.finish_queued(run_id)
-            self._send(FINISH_TASK, {"run_id": run_id})
+            self._publisher.send(FINISH_TASK, {"run_id": run_id})
 
     def start(self, run_id: str) -> None:
         """Queues the planning of a schedule's run."""
-        self._send(START_TASK, {"run_id": run_id})
+        self._publisher.send(START_TASK, {"run_id": run_id})
 
     # -- what the above share ------------------------------------------------------------------------------
 
     def plan(self, run_id: str, shard: int) -> list[bytes]:
         """A shard's jobs as `read_plan` has them, from S3 or from memory."""
-        key = (run_id, shard)
-        if key not in self._plans:
-            self._plans[key] = read_plan(self.store, self.workspace, run_id, shard)
-            while len(self._plans) > CACHED_SHARDS:
-                self._plans.popitem(last=False)
-        return self._plans[key]
-
-    def job_id(self, line: bytes) -> str:
-        """The id of a planned job."""
-        job = json.loads(line)
-        return self.workspace.job_id(job["id"], job["variant"])
-
-    def _send(self, task: str, kwargs: dict[str, Any]) -> None:
-        """Queues a task about a whole run: by the connection that jobs take, with its time limits and its errors."""
-        self.progress.state.ask("LPUSH", self.progress.state.key(RUNS), self._envelope(RUNS, task).fill(kwargs))
+        return self.plans.lines(run_id, shard)
 
 
 def _as_json(outcome: Outcome | None) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from producers.dispatch.feeder import read_plan
+from producers.dispatch.plans import read_plan
 from producers.runs.outcomes import read_part
 from restyle.errors import InputNotFound
 from restyle.keys import Workspace, is_run_id

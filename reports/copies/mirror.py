@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from producers.dispatch.feeder import read_plan
+from producers.dispatch.plans import read_plan
 from producers.runs.outcomes import Row, read_results, read_unchanged
 from reports.copies.download import Folder, pictures
 from restyle.coordination.runs.progress import Progress

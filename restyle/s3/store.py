@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import partial
 from mmap import mmap
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
-from urllib.parse import quote, urlencode
 
-from restyle.errors import InputNotFound, InvalidImage, ObjectExists, ObjectRefused, StoreAccessDenied, StoreUnavailable
+from restyle.errors import InputNotFound, InvalidImage, ObjectExists, ObjectRefused
 from restyle.keys import split_uri
 from restyle.outputs import Storing
 from restyle.s3.errors import missing, translated
+from restyle.s3.listings import Listings
 from restyle.s3.objects import Objects
+from restyle.s3.parameters import headers, held, quoted
 from restyle.s3.replies import Dated, Glance, Head, Listed, Missing, Stored, Stream, TooLarge, head_fields, read, whole
 from restyle.s3.rewritten import read_whole
 from restyle.s3.throttling import Patience
@@ -37,8 +36,6 @@ T = TypeVar("T")
 EMBEDDED_BUCKET = "restyle-local"
 #: Bytes that a stream reads ahead.
 _BLOCK = 16 * 1024
-#: Most objects of a glance.
-MOST_GLANCED = 10_000
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Endpoint:
     secret_key: str
 
 
-class Store:
+class Store(Listings):
     """S3 by URI. Safe to share among threads; the clients are made at their first use.
 
     Objects are read and written by obstore (`objects.py`) and, where that gives no clear answer, by boto3; boto3 does
@@ -105,7 +102,7 @@ class Store:
                 return Stored(**head_fields(answer, len(data)), data=data)
 
         try:
-            if self._is_embedded(bucket) and admit is None:
+            if self._embedded and bucket == EMBEDDED_BUCKET and admit is None:
                 return self.patiently(partial(read_whole, uri, ask))
             return self.patiently(ask)
         except Missing:
@@ -150,19 +147,19 @@ class Store:
     ) -> str:
         """Writes a whole object and returns its ETag; `storing` has its storage class, encryption, headers, tags."""
         bucket, key = split_uri(uri)
-        headers = _quoted(metadata)
-        extra: Any = {**_held(storing), **_headers(storing)}
+        names = quoted(metadata)
+        extra: Any = {**held(storing), **headers(storing)}
 
         def ask() -> str:
             client, objects = self._ways(bucket)
             # A file may be unmapped as soon as this returns, when obstore may still hold it.
             if isinstance(data, bytes) and not extra:
-                etag = objects.put(bucket, key, data, content_type=content_type, metadata=headers)
+                etag = objects.put(bucket, key, data, content_type=content_type, metadata=names)
                 if etag:
                     return etag
             with translated(uri):
                 answer = client.put_object(
-                    Bucket=bucket, Key=key, Body=cast("bytes", data), ContentType=content_type, Metadata=headers,
+                    Bucket=bucket, Key=key, Body=cast("bytes", data), ContentType=content_type, Metadata=names,
                     **extra,
                 )  # fmt: skip
             return answer.get("ETag", "").strip('"')
@@ -204,14 +201,14 @@ class Store:
         """
         source_bucket, source_key = split_uri(source)
         bucket, key = split_uri(target)
-        if self._is_embedded(bucket) != self._is_embedded(source_bucket):
+        if self._embedded and (bucket == EMBEDDED_BUCKET) != (source_bucket == EMBEDDED_BUCKET):
             stored = self.get(source)
             values = stored.metadata if metadata is None else metadata
             return self.put(target, stored.data, content_type=stored.content_type, metadata=values, storing=storing)
-        extra: Any = _held(storing)
+        extra: Any = held(storing)
         if metadata is not None:
-            extra |= {"MetadataDirective": "REPLACE", "Metadata": _quoted(metadata), "ContentType": content_type}
-            extra |= _headers(storing) | ({"TaggingDirective": "REPLACE"} if storing and storing.tags else {})
+            extra |= {"MetadataDirective": "REPLACE", "Metadata": quoted(metadata), "ContentType": content_type}
+            extra |= headers(storing) | ({"TaggingDirective": "REPLACE"} if storing and storing.tags else {})
 
         def ask() -> str:
             with translated(source):
@@ -240,47 +237,6 @@ class Store:
             self.patiently(ask)
         except InputNotFound:
             return
-
-    def list(self, prefix_uri: str, *, after: str = "") -> Iterator[Listed]:
-        """Every object below a prefix, page by page; those behind a key alone where one is given."""
-        bucket, _ = split_uri(prefix_uri)
-        for page in self._pages(prefix_uri, StartAfter=split_uri(after)[1] if after else ""):
-            for entry in page.get("Contents", ()):
-                yield Listed(
-                    f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"'), entry["Size"],
-                    storage_class=entry.get("StorageClass", ""),
-                )  # fmt: skip
-
-    def glance(self, prefix_uri: str) -> Glance:
-        """The few objects below a prefix, with the times that S3 gives them; one request.
-
-        Raises:
-            StoreAccessDenied: there are more than ten thousand.
-        """
-        return self.patiently(partial(self._glance, prefix_uri))
-
-    def _glance(self, prefix_uri: str) -> Glance:
-        bucket, prefix = split_uri(prefix_uri)
-        objects: list[Dated] = []
-        at = None
-        with translated(prefix_uri):
-            for page in self._client(bucket).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                with suppress(KeyError, ValueError):
-                    at = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
-                for entry in page.get("Contents", ()):
-                    uri, etag = f"s3://{bucket}/{entry['Key']}", entry.get("ETag", "").strip('"')
-                    written = entry["LastModified"].timestamp() if "LastModified" in entry else None
-                    objects.append(Dated(uri, etag, entry["Size"], written))
-                if len(objects) > MOST_GLANCED:
-                    raise StoreAccessDenied(f"{prefix_uri}: has too many objects; remove what does not belong there")
-        return Glance(at, tuple(objects))
-
-    def folders(self, prefix_uri: str) -> Iterator[str]:
-        """The names of the folders straight below a prefix, which ends in `/`; what is in them is not listed."""
-        _, prefix = split_uri(prefix_uri)
-        for page in self._pages(prefix_uri, Delimiter="/"):
-            for entry in page.get("CommonPrefixes", ()):
-                yield entry["Prefix"][len(prefix) :].rstrip("/")
 
     def open(self, uri: str) -> BinaryIO:
         """An object as a stream, which raises an error of ours where S3 breaks off.
@@ -324,33 +280,12 @@ class Store:
                 objects.close()
             self._clients.clear()
 
-    def _pages(self, prefix_uri: str, **parameters: Any) -> Iterator[Any]:
-        """The pages of a listing, each asked for until it is there."""
-        bucket, prefix = split_uri(prefix_uri)
-
-        def ask() -> Any:
-            with translated(prefix_uri):
-                return self._client(bucket).list_objects_v2(Bucket=bucket, Prefix=prefix, **parameters)
-
-        while True:
-            page = self.patiently(ask)
-            yield page
-            if not page.get("IsTruncated"):
-                return
-            following = page.get("NextContinuationToken")
-            if not following or following == parameters.get("ContinuationToken"):
-                raise StoreUnavailable(f"{prefix_uri}: S3 breaks off its listing")
-            parameters["ContinuationToken"] = following
-
-    def _is_embedded(self, bucket: str) -> bool:
-        return self._embedded is not None and bucket == EMBEDDED_BUCKET
-
     def _client(self, bucket: str) -> S3Client:
         return self._ways(bucket)[0]
 
     def _ways(self, bucket: str) -> tuple[S3Client, Objects]:
         """The two clients of a bucket: boto3's and obstore's."""
-        embedded = self._is_embedded(bucket)
+        embedded = self._embedded is not None and bucket == EMBEDDED_BUCKET
         with self._lock:
             if embedded not in self._clients:
                 self._clients[embedded] = self._connect(self._embedded if embedded else None)
@@ -362,30 +297,3 @@ class Store:
 
         opened = open_client(endpoint, connections=self._connections, seconds=self._seconds)
         return opened.client, Objects(opened, connections=self._connections, seconds=self._seconds)
-
-
-def _quoted(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Metadata as headers carry them."""
-    return {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in metadata.items()}
-
-
-def _held(storing: Storing | None) -> Any:
-    """The storage class and encryption as boto3's parameters: only those set, since not every server has them."""
-    parameters: dict[str, str] = {}
-    if storing and storing.storage_class:
-        parameters["StorageClass"] = storing.storage_class
-    if storing and storing.sse_kms_key:
-        parameters |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": storing.sse_kms_key}
-    return parameters
-
-
-def _headers(storing: Storing | None) -> Any:
-    """The headers and tags of a new object, as boto3's parameters."""
-    if storing is None:
-        return {}
-    headers = {
-        "CacheControl": storing.cache_control,
-        "ContentDisposition": storing.content_disposition,
-        "Tagging": urlencode(storing.tags),
-    }
-    return {name: value for name, value in headers.items() if value}

@@ -292,7 +292,7 @@ def test_an_outage_is_probed_with_what_brakes_have_left(
             dispatcher.tick()
         opened = [shard.shard for shard in here.progress.open_shards(run_id)]
         probe = state.ask("GET", f"{state.account}probe")
-        jobs = {works.feeder.job_id(line) for line in works.feeder.plan(run_id, 2)}
+        jobs = {works.feeder.plans.job_id(line) for line in works.feeder.plan(run_id, 2)}
     assert opened == [0, 1, 2]
     assert probe in jobs
 
@@ -308,10 +308,10 @@ def test_what_is_pending_is_looked_at_anew_where_outcomes_are_gone(
         key = state.key("run", run_id, "shard", "0")
         state.ask("HSET", key, "o:4", "{}", "n", "1")
         (shard,) = here.progress.open_shards(run_id)
-        assert works.feeder.pending(run_id, shard) == 0
+        assert works.feeder.pending.callable(run_id, shard) == 0
         state.ask("HDEL", key, "o:4", "n")  # as a Redis has them that was rebuilt
         (shard,) = here.progress.open_shards(run_id)
-        assert works.feeder.pending(run_id, shard) == 1
+        assert works.feeder.pending.callable(run_id, shard) == 1
 
 
 @pytest.mark.long

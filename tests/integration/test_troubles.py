@@ -59,7 +59,7 @@ def test_a_tick_moves_every_run_that_can_be_moved(works: Works, capsys: pytest.C
     """Seven broken runs, one of them first and one last: the sound one goes on, and each reason is logged once."""
     here = works.resources
     runs = broken(works)
-    works.feeder._plans.clear()
+    works.feeder.plans.clear()
     sound = works.submit(works.catalog(20), only_ids=frozenset({"item-019"}))
     dispatcher = Dispatcher(here, works.feeder)
     capsys.readouterr()
@@ -97,7 +97,7 @@ def test_a_trouble_that_is_over_is_told_no_more(works: Works) -> None:
     uri = here.workspace.shard(run_id, 0)
     plan = here.store.get(uri)
     here.store.delete(uri)
-    works.feeder._plans.clear()
+    works.feeder.plans.clear()
     dispatcher = Dispatcher(here, works.feeder)
     here.state.ask("ZADD", here.state.key("run", run_id, "open"), 0, "0")
     dispatcher.tick()
@@ -173,7 +173,7 @@ def test_a_dead_worker_is_freed_job_by_job(works: Works) -> None:
     lost = works.submit(works.catalog(6), only_ids=frozenset({"item-000"}))
     fine = works.submit(works.catalog(6), only_ids=frozenset({"item-001", "item-002"}))
     here.store.delete(here.workspace.shard(lost, 0))
-    works.feeder._plans.clear()
+    works.feeder.plans.clear()
     jobs = {here.job_id(job): (run, index) for run in (fine,) for index, job in enumerate(works.bench.lines(
         here.run(run), 0))}  # fmt: skip
     jobs[here.workspace.job_id("item-000", "default")] = (lost, 0)
@@ -212,7 +212,7 @@ def test_a_run_whose_plan_is_gone_can_be_cancelled(works: Works) -> None:
     """As its advice says; no report can be written, and nobody speaks of it any more."""
     here = works.resources
     run_id = broken(works)["plan"]
-    works.feeder._plans.clear()
+    works.feeder.plans.clear()
     dispatcher = Dispatcher(here, works.feeder)
     dispatcher.tick()
     trouble = works.look(run_id).trouble

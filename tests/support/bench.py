@@ -11,7 +11,8 @@ from typing import Any
 from config.celery_app import make_celery
 from config.reading import load_settings
 from config.settings import Settings
-from producers.dispatch.feeder import Feeder, read_plan
+from producers.dispatch.feeder import Feeder
+from producers.dispatch.plans import read_plan
 from producers.planning.make import make_plan
 from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest

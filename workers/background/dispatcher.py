@@ -139,7 +139,7 @@ class Dispatcher(threading.Thread):
             with self._troubles.of_run(run_id, "dispatcher"):
                 self._move(run_id)
             with self._troubles.of_run(run_id, "web"):
-                if jobs := self._feeder.waiting_for(run_id, down):
+                if jobs := self._feeder.pending.waiting_for(run_id, down):
                     raise WebServersFail(down, jobs)
             with self._troubles.of_run(run_id, "spool"):
                 if where := left_on_disk.get(run_id):
@@ -185,7 +185,7 @@ class Dispatcher(threading.Thread):
         """Tells a Redis that has forgotten something what S3 knows; where S3 does not tell, at the next tick."""
         doubts = recall(self._feeder)
         if doubts is not None:
-            self._feeder.look_anew()
+            self._feeder.pending.look_anew()
             log.warning(
                 "Redis has forgotten something: no call begins until all workers have reported theirs", doubts=doubts
             )

@@ -67,10 +67,12 @@ class OutageProbe:
             if self._progress.suspensions(run_id):
                 continue
             shards = self._progress.open_shards(run_id)
-            if not any(self._feeder.pending(run_id, shard) for shard in shards):
+            if not any(self._feeder.pending.callable(run_id, shard) for shard in shards):
                 shards = self._opened(run_id, shards)
             jobs = [
-                (shard.shard, job) for shard in shards for job in self._feeder.enqueueable(run_id, shard.shard, living)
+                (shard.shard, job)
+                for shard in shards
+                for job in self._feeder.pending.enqueueable(run_id, shard.shard, living)
             ]
             jobs = self._callable(run_id, jobs)
             sample = random.sample(jobs, min(len(jobs), SAMPLE))

@@ -8,7 +8,7 @@ import time
 
 import structlog
 
-from producers.dispatch.feeder import read_plan
+from producers.dispatch.plans import read_plan
 from restyle.errors import RestyleError
 from restyle.job.parked import in_redis
 from restyle.job.parked.on_disk import Spooled

@@ -67,7 +67,7 @@ def _counted(feeder: Feeder, run_id: str) -> set[str]:
         }
         if counted:
             lines = feeder.plan(run_id, shard.shard)
-            doubtful |= {feeder.job_id(line) for index, line in enumerate(lines) if str(index) in counted}
+            doubtful |= {feeder.plans.job_id(line) for index, line in enumerate(lines) if str(index) in counted}
     return doubtful
 
 

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from producers.dispatch.feeder import read_plan
 from producers.dispatch.ledger import Ledger, add_up, read_ledger
+from producers.dispatch.plans import read_plan
 from producers.runs.outcomes import read_results, readable
 from producers.runs.recovery.counts import Count, LostCalls, OpenShard, totals_of
 from producers.runs.recovery.unread import given_up, unread
