@@ -36,6 +36,7 @@ def test_three_hundred_black_pictures_are_not_paid_for(alone: Alone, sandbox: Sa
     assert f"restyle resume {run['run_id']} --max-suspects 0" in run["suspension"]["next"]
 
 
+@pytest.mark.long
 def test_three_hundred_refused_jobs_are_not_called(alone: Alone, sandbox: SandboxServer) -> None:
     """Three of four are refused, in other words than the one before: the API does not seem to refuse all of them."""
     refused = {"bad": "400", "ill": "413", "odd": "422"}

@@ -86,6 +86,7 @@ def test_each_child_of_a_run_has_its_own_secrets(alone: Alone, sandbox: SandboxS
     command("stop")
 
 
+@pytest.mark.long
 def test_a_beat_and_a_dashboard(fleet: FleetOf) -> None:
     """A beat has no key and sends nothing; neither leaves a core, nor does Celery's own command.
 

@@ -132,6 +132,7 @@ def test_a_run_goes_live_from_nothing_to_done(browser: Browser, fleet: FleetOf, 
         assert complaints.none
 
 
+@pytest.mark.long
 def test_approve_by_clicking(browser: Browser, fleet: FleetOf, served: str, sandbox: SandboxServer) -> None:
     """A sample waits with the buttons Approve and Reject; approved, the rest follows and nothing is done twice."""
     write_catalog(fleet.command.folder, 6)
@@ -150,6 +151,7 @@ def test_approve_by_clicking(browser: Browser, fleet: FleetOf, served: str, sand
         assert complaints.none
 
 
+@pytest.mark.long
 def test_redis_goes_away_and_comes_back_under_an_open_page(
     browser: Browser, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +292,7 @@ def test_beside_the_embedded_stack(browser: Browser, alone: Alone) -> None:
         assert complaints.none
 
 
+@pytest.mark.long
 def test_beside_a_run(alone: Alone, sandbox: SandboxServer) -> None:
     """`restyle run --dashboard` says where the page is, serves it while the run lasts, and ends with the run."""
     write_catalog(alone.folder, 4)

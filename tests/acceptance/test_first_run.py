@@ -80,6 +80,7 @@ def test_a_missing_key_is_an_error(alone: Alone, sandbox: SandboxServer) -> None
     assert not (alone.folder / ".restyle").exists()
 
 
+@pytest.mark.long
 def test_samples_and_base64(alone: Alone) -> None:
     """Several samples get names of their own, as base64 answers do theirs."""
     write_catalog(alone.folder, 1)

@@ -49,6 +49,7 @@ def test_workers_come_and_go_and_every_view_agrees(fleet: FleetOf, sandbox: Sand
     assert "59 succeeded" in fleet.command("status", run_id).out
 
 
+@pytest.mark.long
 def test_a_run_without_workers_waits_for_one(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """What was submitted before any worker started is done by the first one; cancel ends what is left."""
     write_catalog(fleet.command.folder, 10)

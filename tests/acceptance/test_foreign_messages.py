@@ -257,6 +257,7 @@ def test_the_plan_is_the_truth(
     assert store.find(fleet.workspace.record("x", "default")) is None
 
 
+@pytest.mark.long
 def test_the_same_message_twice_in_one_worker(
     fleet: FleetOf, queue: Queue, planned: list[Kwargs], sandbox: SandboxServer
 ) -> None:

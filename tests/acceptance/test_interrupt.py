@@ -109,6 +109,7 @@ def test_kill_9_of_the_command_leaves_no_process(alone: Alone, sandbox: SandboxS
     assert (done["succeeded"], sandbox.paid_twice) == (20, {})
 
 
+@pytest.mark.long
 def test_two_runs_in_two_folders_do_not_collide(alone: Alone, sandbox: SandboxServer) -> None:
     """Two embedded stacks at once, each with servers of its own."""
     folders = [alone.folder / "left", alone.folder / "right"]

@@ -39,6 +39,7 @@ def test_what_cannot_be_used_is_said_before_the_first_call(
     assert sandbox.calls == 0
 
 
+@pytest.mark.long
 def test_a_run_goes_by_the_company_s_authority_and_proxy(alone: Alone, tmp_path: Path) -> None:
     """Both are taken from the environment by the embedded worker, too."""
     write_catalog(alone.folder, 2)

@@ -78,6 +78,7 @@ def test_commands_sit_out_an_s3_that_throttles(
         assert done.err.count("waiting for it") <= 1, done
 
 
+@pytest.mark.long
 def test_a_command_waits_with_a_word_and_goes_on(fleet: FleetOf, gateway: Gateway) -> None:
     """Uploads that S3 answers with nothing but 503 begin again where they were, once it answers."""
     throttling = {"on": False}
@@ -96,6 +97,7 @@ def test_a_command_waits_with_a_word_and_goes_on(fleet: FleetOf, gateway: Gatewa
     assert json.loads(out)["planned"] == 10
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_wait_at_once(fleet: FleetOf, gateway: Gateway) -> None:
     """Whatever the command waits for, in how many threads ever."""
     gateway.plan = lambda number: "throttle" if number > 3 else ""

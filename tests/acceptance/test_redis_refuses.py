@@ -114,12 +114,13 @@ def test_a_worker_that_starts_meanwhile_waits_in_words(
     assert (done["succeeded"], sandbox.charged) == (4, 4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "seconds"),
     [
-        pytest.param("gone", 15, marks=pytest.mark.long),
+        ("gone", 15),
         ("readonly", 15),
-        pytest.param("silent", 60, marks=pytest.mark.long),
+        ("silent", 60),
     ],
 )
 def test_a_worker_drains_without_redis(fragile: FleetOf, own_valkey: Valkey, fault: str, seconds: float) -> None:

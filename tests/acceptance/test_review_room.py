@@ -79,7 +79,14 @@ def test_marks_by_keys_and_by_two(browser: Browser, place: Place) -> None:
     other.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light"), (2560, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "dark"),
+        pytest.param(1440, "light", marks=pytest.mark.long),
+        pytest.param(2560, "dark", marks=pytest.mark.long),
+    ],
+)
 def test_how_it_looks(browser: Browser, place: Place, width: int, scheme: str) -> None:
     """Nothing is wider than the window, and axe finds nothing."""
     context, page, complaints = opened(browser, reviewed(place), width=width, scheme=scheme)

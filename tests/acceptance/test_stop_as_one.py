@@ -72,9 +72,8 @@ def test_an_empty_balance_stops_every_worker_of_a_fleet(fleet: FleetOf, sandbox:
     assert (sandbox.calls - calls, sandbox.charged, sandbox.paid_twice) == (75, 100, {})
 
 
-@pytest.mark.parametrize(
-    ("status", "reason"), [("401", "unauthorized"), pytest.param("404", "misconfigured", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("status", "reason"), [("401", "unauthorized"), ("404", "misconfigured")])
 def test_a_wrong_key_or_address_stops_the_run(alone: Alone, sandbox: SandboxServer, status: str, reason: str) -> None:
     """401 and 404 suspend with their own reason, fail nothing, and resume finishes once it is mended."""
     write_catalog(alone.folder, 20)

@@ -106,7 +106,10 @@ def cell(page: Page, line: int, column: int) -> Locator:
     return page.locator("tbody tr").nth(line).locator(f"td[data-column='{column}']")
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900), (2560, 1440)])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [pytest.param(390, 844, marks=pytest.mark.long), (1440, 900), pytest.param(2560, 1440, marks=pytest.mark.long)],
+)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits(browser: Browser, file: Path, width: int, height: int, scheme: str) -> None:
     """On a desktop all 90 pictures are in the window at once, on a phone it scrolls in its frame; axe finds nothing."""

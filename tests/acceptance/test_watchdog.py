@@ -18,9 +18,10 @@ pytestmark = pytest.mark.acceptance
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "told"),
-    [("consumption", "the taking of messages"), pytest.param("loop", "Celery's loop", marks=pytest.mark.long)],
+    [("consumption", "the taking of messages"), ("loop", "Celery's loop")],
 )
 def test_a_worker_that_stops_working_ends_itself(fleet: FleetOf, sandbox: SandboxServer, fault: str, told: str) -> None:
     """It ends with a call in flight that is stored first, and says what has stopped; the next worker does the rest."""

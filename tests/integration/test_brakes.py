@@ -239,6 +239,7 @@ def three(tmp_path: Path) -> str:
     return str(write_variants(tmp_path, variants))
 
 
+@pytest.mark.long
 def test_one_bad_variant_of_three_stops_that_variant_only(
     s3: S3, redis_url: str, sandbox: SandboxServer, three: str
 ) -> None:

@@ -167,7 +167,8 @@ def test_a_run_that_redis_has_lost_goes_on_by_itself(fleet: Fleets, sandbox: San
     assert (sandbox.charged, sandbox.paid_twice) == (16, {})
 
 
-@pytest.mark.parametrize("limit", ["run", pytest.param("day", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("limit", ["run", "day"])
 def test_calls_that_were_out_at_the_loss_count(fleet: Fleets, sandbox: SandboxServer, limit: str) -> None:
     """Redis is emptied twice while four calls are out, and somebody types resume: 10 of 10 credits are spent."""
     sandbox.control(latency=0.4)

@@ -55,7 +55,7 @@ print(json.dumps({"good": good, "odd": odd, "slowest": slowest, "dearest": deare
 """
 
 
-@pytest.mark.parametrize("count", [64, pytest.param(5000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("count", [24, pytest.param(5000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
 def test_no_answer_breaks_a_worker(count: int) -> None:
     """None ends it, takes it beyond 300 MB or holds it up, and none has it believe a cost that cannot be."""
     numbers = itertools.count()
