@@ -6,9 +6,8 @@ import struct
 from dataclasses import dataclass, field
 
 from restyle.errors import InvalidImage
+from restyle.images.structure import MAX_PAGES
 
-#: Directories that are looked at: pages, and those below a page.
-MAX_DIRECTORIES = 200
 _SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _BELOW, _DNG = 254, 256, 257, 259, 262, 330, 50706
 _TAGS = frozenset({_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _BELOW, _DNG})
 #: JPEG 2000, LERC, LZMA, Zstandard, WebP, JPEG XL: not every libtiff has them.
@@ -56,11 +55,11 @@ class _Reader:
 
     def below(self, page: Directory) -> list[Directory]:
         """The directories below a page."""
-        return [one for offset in page.values.get(_BELOW, ())[:MAX_DIRECTORIES] for one in self._chain(offset)]
+        return [one for offset in page.values.get(_BELOW, ())[:MAX_PAGES] for one in self._chain(offset)]
 
     def _chain(self, offset: int) -> list[Directory]:
         directories = []
-        while offset and offset not in self._seen and len(self._seen) < MAX_DIRECTORIES:
+        while offset and offset not in self._seen and len(self._seen) < MAX_PAGES:
             self._seen.add(offset)
             directory, offset = self._directory(offset)
             directories.append(directory)
@@ -77,7 +76,7 @@ class _Reader:
                 return Directory(values), 0
             tag, kind, many = struct.unpack_from(self._order + entry, self._data, at)
             if tag in _TAGS and kind in _FORMS:
-                values[tag] = self._values(kind, min(many, MAX_DIRECTORIES), at + struct.calcsize(self._order + entry))
+                values[tag] = self._values(kind, min(many, MAX_PAGES), at + struct.calcsize(self._order + entry))
         return Directory(values), self._number("Q" if self._is_big else "I", place + count * size)
 
     def _values(self, kind: int, many: int, at: int) -> tuple[int, ...]:
