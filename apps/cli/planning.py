@@ -14,6 +14,7 @@ from apps.terminal.console import credits_text, say, span_text, talk
 from config.connections import open_store, who
 from config.settings import Settings
 from producers.planning.clashes import Clashes, find_clashes
+from producers.planning.copies import find_copies
 from producers.planning.make import make_plan
 from producers.planning.plan import Plan
 from producers.planning.probing import probe
@@ -70,7 +71,9 @@ def looked_into_alone(plan: Plan, settings: Settings) -> Plan:
             if settings.probe_outputs:
                 warnings += probe(plan, store=store, workspace=_workspace(settings), with_workspace=False)
             if complete:
-                warnings += find_clashes(plan, store=store, workspace=complete.effective_workspace).sentences()
+                workspace = complete.effective_workspace
+                warnings += find_clashes(plan, store=store, workspace=workspace).sentences()
+                plan = replace(plan, copies=str(find_copies(plan, store=store, workspace=workspace)))
         except (StoreUnavailable, StoreAccessDenied, ObjectRefused) as error:
             warnings.append(f"what lies where outputs go was not looked at: {error.message}")
         finally:
@@ -102,6 +105,8 @@ def show_plan(plan: Plan, settings: Settings) -> None:
     table.add_row("jobs", f"{plan.jobs:,}  ({estimate.calls:,} calls, {estimate.samples:,} samples)")
     if 0 < plan.distinct < plan.jobs:
         table.add_row("results", f"{plan.distinct:,} distinct: the same picture with the same recipe is paid for once")
+    if plan.copies:
+        table.add_row("of them", plan.copies)
     if plan.uploads:
         pictures = "1 local picture" if plan.uploads == 1 else f"{plan.uploads:,} local pictures"
         table.add_row("uploads", f"{pictures}, {plan.upload_bytes / 1e6:,.1f} MB")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from apps.session import Session
 from producers.planning.clashes import Clashes, find_clashes
+from producers.planning.copies import find_copies
 from producers.planning.plan import Plan
 from producers.planning.probing import probe
 from producers.planning.shards import write_shards
@@ -25,7 +26,8 @@ def looked_into(plan: Plan, here: Session) -> tuple[Plan, Clashes]:
         embedded = here.settings.local_s3_endpoint is not None
         warnings = probe(plan, store=here.store, workspace=here.workspace, with_workspace=not embedded)
     clashes = find_clashes(plan, store=here.store, workspace=here.workspace)
-    return replace(plan, warnings=[*plan.warnings, *warnings, *clashes.sentences()]), clashes
+    copies = str(find_copies(plan, store=here.store, workspace=here.workspace))
+    return replace(plan, warnings=[*plan.warnings, *warnings, *clashes.sentences()], copies=copies), clashes
 
 
 def started(plan: Plan, here: Session, by: str) -> Run:

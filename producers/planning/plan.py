@@ -48,6 +48,8 @@ class Plan:
     prompt: str = ""
     distinct: int = 0
     """Results that the jobs come to, as far as is known which are the same; 0: not known."""
+    copies: str = ""
+    """How many jobs are paid for as other results, in words (copies.py)."""
     sequence: bytes = b""
     """Hash of ids and variants in their order."""
     source: Manifest | None = None

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from producers.planning.copies import find_copies
 from reports.audit import audit
 from restyle.coordination.claim_types import Claim
 from restyle.job.context import Called
@@ -81,6 +83,25 @@ def test_back_to_an_earlier_prompt(bench: Bench, sandbox: SandboxServer) -> None
     assert (told.id, told.cost) == ("mug-1", 1.0)
     assert kinds(bench.run(manifest, prompt=WOOL)) == ["reused"] * 10
     assert sandbox.charged == 20
+
+
+def test_what_is_copied_is_known_before_the_yes(bench: Bench) -> None:
+    """Back to an earlier prompt, or another catalog with the same pictures: the plan says what costs nothing."""
+    names = [f"mug-{number}" for number in range(4)]
+    manifest, here = rows(bench, *names), bench.resources
+
+    def copies(text: str, prompt: str, **options: Any) -> str:
+        return str(find_copies(bench.plan(text, prompt=prompt, **options), store=here.store, workspace=here.workspace))
+
+    assert copies(manifest, FELT) == ""
+    bench.run(manifest, prompt=FELT)
+    assert copies(manifest, FELT) == "", "these are done"
+    bench.run(manifest, prompt=WOOL)
+    assert copies(manifest, FELT).startswith("4 are paid for as other results")
+    assert copies(manifest, FELT, overwrite=True, new_seed=True) == ""
+    assert copies(manifest, "{id} in silk") == ""
+    Path("a.jpg").write_bytes(picture("mug-1"))
+    assert copies("id,image\nmug-1,a.jpg\nnew,a.jpg\n", FELT).startswith("1 are paid")
 
 
 def test_six_rows_of_one_picture(bench: Bench, sandbox: SandboxServer) -> None:
