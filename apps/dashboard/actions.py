@@ -22,7 +22,7 @@ class Action:
     label: str
     question: str
     follows: str
-    said: str
+    done: str
     grave: bool = False
 
 

@@ -42,8 +42,8 @@ class Gallery:
 
     async def small(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/pictures/{shard}/{index}/{which}`: a small picture."""
-        side, found = await self._find(request)
-        return await self.shown(side, *(found or ("", "")))
+        side, uri_and_version = await self._find(request)
+        return await self.shown(side, *(uri_and_version or ("", "")))
 
     async def shown(self, side: Side, uri: str, version: str, *, longest: int = SIDE) -> Response:
         """A picture as pages show it, kept in memory for the next who looks.
@@ -73,18 +73,18 @@ class Gallery:
         By a signed link where the reader's browser can reach the S3 server, else through here: an embedded server
         listens on this machine only, one in a compose file on a network of its own.
         """
-        side, found = await self._find(request)
-        if not found:
+        side, uri_and_version = await self._find(request)
+        if not uri_and_version:
             raise Refused(404, "There is no such picture.")
-        return await give(self.live, side, found[0], request)
+        return await give(self.live, side, uri_and_version[0], request)
 
     async def _find(self, request: Request) -> tuple[Side, tuple[str, str] | None]:
-        told = request.path_params
-        if told["which"] not in {"before", "after"}:
+        params = request.path_params
+        if params["which"] not in {"before", "after"}:
             raise Refused(404, "A job has a picture before and one after.")
-        side, row = await self.live.row(told["run"])
+        side, row = await self.live.row(params["run"])
         near = await self.live.near(side, row)
-        return side, await self.live.call(lambda: near.picture(told["shard"], told["index"], told["which"]))
+        return side, await self.live.call(lambda: near.picture(params["shard"], params["index"], params["which"]))
 
 
 async def give(live: Live, side: Side, uri: str, request: Request) -> Response:
@@ -103,11 +103,11 @@ async def give(live: Live, side: Side, uri: str, request: Request) -> Response:
     return Response(stored.data, media_type="application/octet-stream", headers=headers)
 
 
-def can_reach(url: str, asked: str) -> bool:
-    """Whether a browser that asked for this host can follow a link to that S3 server."""
+def can_reach(url: str, own_host: str) -> bool:
+    """Whether a browser that reached this dashboard by that host can follow a link to that S3 server."""
     host = urlsplit(url).hostname or ""
     if is_loopback(host):
-        return is_loopback(asked)
+        return is_loopback(own_host)
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -159,8 +159,8 @@ class Live:
         """
         moments = await self.now()
         for side, moment in zip(self.sides, moments, strict=True):
-            if found := await self.rows(side, [run_id], moment):
-                return side, found[0]
+            if rows := await self.rows(side, [run_id], moment):
+                return side, rows[0]
         if trouble := next((moment.trouble for moment in moments if moment.trouble), ""):
             raise StateUnavailable(trouble)
         raise ConfigurationError(f"There is no run {run_id} in this workspace.")
@@ -169,19 +169,19 @@ class Live:
         """The run from near, with what had ended a moment ago."""
         key = (side.name, row.run.run_id)
         async with self._near.setdefault(key, asyncio.Lock()):
-            found = self._close_ups.get(key)
-            if found is None or found.session is not side.session:
-                found = self._close_ups[key] = CloseUp(side.session, row.run.run_id)
+            kept = self._close_ups.get(key)
+            if kept is None or kept.session is not side.session:
+                kept = self._close_ups[key] = CloseUp(side.session, row.run.run_id)
             self._close_ups.move_to_end(key)
             while len(self._close_ups) > CLOSE_UPS:
                 old, _ = self._close_ups.popitem(last=False)
                 self._near.pop(old, None)
-            if time.monotonic() - found.taken >= EVERY * 0.9 and not self.troubled:
+            if time.monotonic() - kept.taken >= EVERY * 0.9 and not self.troubled:
                 try:
-                    await self.call(lambda: found.look(row))
+                    await self.call(lambda: kept.look(row))
                 except (StateUnavailable, StoreUnavailable):
-                    found.taken = time.monotonic()  # what was known is shown; the banner says why
-            return found
+                    kept.taken = time.monotonic()  # what was known is shown; the banner says why
+            return kept
 
     # -- the stream --------------------------------------------------------------------------------------------
 

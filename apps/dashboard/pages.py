@@ -42,14 +42,14 @@ def runs_parts(moments: list[Moment], rows: list[Row], page: int, pages: int, *,
 def run_parts(moment: Moment, row: Row, near: CloseUp, price: float, *, embedded: bool, may_act: bool) -> Parts:
     """One run."""
     totals = row.totals
-    told = {"row": row, "run": row.run, "totals": totals, "near": near, "moment": moment}
+    shared = {"row": row, "run": row.run, "totals": totals, "near": near, "moment": moment}
     return {
         "banner": _banner([moment], row, here="run", embedded=embedded),
-        "about": _render("parts/about.html.j2", **told, buttons=actions.of_run(row) if may_act else []),
-        "counts": _render("parts/counts.html.j2", **told, price=price, charts=_run_charts(row, near)),
-        "variants": _render("parts/variants.html.j2", **told, counted=near.counted),
-        "failures": _render("parts/failures.html.j2", **told),
-        "pictures": _render("parts/pictures.html.j2", **told),
+        "about": _render("parts/about.html.j2", **shared, buttons=actions.of_run(row) if may_act else []),
+        "counts": _render("parts/counts.html.j2", **shared, price=price, charts=_run_charts(row, near)),
+        "variants": _render("parts/variants.html.j2", **shared, counted=near.counted),
+        "failures": _render("parts/failures.html.j2", **shared),
+        "pictures": _render("parts/pictures.html.j2", **shared),
         "events": _render("parts/events.html.j2", events=_run_events(row, near)),
     }
 
@@ -137,8 +137,8 @@ def _banner(
 ) -> str:
     """Why something stands still, and what a person does about it."""
     # Both sides of a workspace may use one account, and so be suspended as one.
-    found = row.reasons if row else [reason for moment in moments for reason in moment.reasons]
-    reasons = list({(reason.scope, reason.reason, reason.since): reason for reason in found}.values())
+    standing = row.reasons if row else [reason for moment in moments for reason in moment.reasons]
+    reasons = list({(reason.scope, reason.reason, reason.since): reason for reason in standing}.values())
     troubles = {moment.trouble for moment in moments if moment.trouble}
     refusals = {moment.refusal for moment in moments if moment.refusal}
     lonely = row is not None and row.status == "running" and not moments[0].living and not refusals
@@ -150,20 +150,20 @@ def _banner(
 def _run_events(row: Row, near: CloseUp) -> list[dict[str, Any]]:
     """The run's log, newest first: what people did, and what run.json and the suspensions tell beside it."""
     run = row.run
-    told = [dict(event) for event in near.events]
-    if not any(event["what"] == "submitted" for event in told):
-        told.append({"at": run.created, "what": "submitted", "by": run.by, "detail": ""})
-    known = {(event["what"], event["by"]) for event in told}
+    events = [dict(event) for event in near.events]
+    if not any(event["what"] == "submitted" for event in events):
+        events.append({"at": run.created, "what": "submitted", "by": run.by, "detail": ""})
+    known = {(event["what"], event["by"]) for event in events}
     for reason in row.reasons:
         if reason.scope == "fleet" or ("suspended", reason.by) not in known:
             at = datetime.fromtimestamp(reason.since, UTC)
             what = "fleet suspended" if reason.scope == "fleet" else "suspended"
-            told.append({"at": at, "what": what, "by": reason.by, "detail": reason.detail})
+            events.append({"at": at, "what": what, "by": reason.by, "detail": reason.detail})
     if run.finished:
         # A cancelled run's last word is its report.
         what = "finished" if run.status.value == "finished" else "report written"
-        told.append({"at": run.finished, "what": what, "by": "", "detail": ""})
-    return sorted(told, key=lambda event: event["at"], reverse=True)
+        events.append({"at": run.finished, "what": what, "by": "", "detail": ""})
+    return sorted(events, key=lambda event: event["at"], reverse=True)
 
 
 def _render(template: str, **context: Any) -> str:
@@ -173,13 +173,13 @@ def _render(template: str, **context: Any) -> str:
 @cache
 def environment() -> Environment:
     """The templates with their filters."""
-    found = Environment(
+    templates = Environment(
         loader=PackageLoader("apps.dashboard"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= phrases.FILTERS
-    found.globals |= {"asset": _asset}
-    return found
+    templates.filters |= phrases.FILTERS
+    templates.globals |= {"asset": _asset}
+    return templates
 
 
 @cache

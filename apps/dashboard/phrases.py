@@ -88,8 +88,8 @@ def what_next(reason: Suspension, row: Row | None = None) -> str:
         return "press Resume when you are ready"
     if reason.reason == "budget" and row:
         return next_step(reason, row.run.run_id, budget=row.run.budget, waits=row.run.wait_credits)
-    told = reason.next.replace("then type: restyle resume", "then press Resume")
-    return told.replace(
+    sentence = reason.next.replace("then type: restyle resume", "then press Resume")
+    return sentence.replace(
         "look at the report, then type: restyle approve (or: restyle reject)",
         "look at the pictures, then press Approve or Reject",
     )

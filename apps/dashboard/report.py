@@ -49,11 +49,11 @@ class Report:
         if not _PICTURE.fullmatch(name):
             raise Refused(404, "There is no such picture.")
         store, uri = side.session.store, side.session.workspace.run(run_id, FOLDER, name)
-        found = await self.live.call(lambda: store.find(uri))
-        if found is None:
+        stored = await self.live.call(lambda: store.find(uri))
+        if stored is None:
             raise Refused(404, "There is no such picture.")
         headers = {"cache-control": "private, max-age=86400, immutable"}
-        return Response(found.data, media_type="image/jpeg", headers=headers)
+        return Response(stored.data, media_type="image/jpeg", headers=headers)
 
     async def full(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/report/objects/{number}`: leads to an object in full size, by its place on the page."""
@@ -68,7 +68,7 @@ class Report:
         run_id = request.path_params["run"]
         side, _ = await self.live.row(run_id)
         store, uri = side.session.store, side.session.workspace.run(run_id, "report.html")
-        found = await self.live.call(lambda: store.find(uri))
-        if found is None:
+        stored = await self.live.call(lambda: store.find(uri))
+        if stored is None:
             raise Refused(404, f"There is no report yet. Of the run so far: restyle report {run_id}")
-        return side, found.data.decode(errors="replace")
+        return side, stored.data.decode(errors="replace")

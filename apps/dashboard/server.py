@@ -56,15 +56,15 @@ class Dashboard:
     async def run(self, request: Request, identity: Identity) -> Response:
         """`GET /runs/{run}`."""
         side, row = await self.live.row(request.path_params["run"])
-        said = actions.RUN_ACTIONS.get(request.query_params.get("said", ""))
+        action = actions.RUN_ACTIONS.get(request.query_params.get("said", ""))
         parts = await self.run_parts(request, identity, (side, row))
-        return self._page(request, identity, row.name, parts, here="run", said=said.said if said else "")
+        return self._page(request, identity, row.name, parts, here="run", notice=action.done if action else "")
 
     async def fleet(self, request: Request, identity: Identity) -> Response:
         """`GET /fleet`."""
-        said = actions.FLEET_ACTIONS.get(request.query_params.get("said", ""))
+        action = actions.FLEET_ACTIONS.get(request.query_params.get("said", ""))
         parts = await self.fleet_parts(request, identity)
-        return self._page(request, identity, "Fleet", parts, here="fleet", said=said.said if said else "")
+        return self._page(request, identity, "Fleet", parts, here="fleet", notice=action.done if action else "")
 
     async def schedules(self, request: Request, identity: Identity) -> Response:
         """`GET /schedules`."""
@@ -72,12 +72,12 @@ class Dashboard:
             request, identity, "Schedules", await self.schedules_parts(request, identity), here="schedules"
         )
 
-    def _page(self, request: Request, identity: Identity, title: str, parts: Parts, *, here: str, said: str = "",
+    def _page(self, request: Request, identity: Identity, title: str, parts: Parts, *, here: str, notice: str = "",
               wide: bool = False) -> Response:  # fmt: skip
         page = request.query_params.get("page")
         live = "/live" + request.scope["path"] + (f"?page={quote(page)}" if page else "")
         return HTMLResponse(
-            pages.page(title, parts, live=live, said=said, here=here, wide=wide, **self.frame(request, identity))
+            pages.page(title, parts, live=live, notice=notice, here=here, wide=wide, **self.frame(request, identity))
         )
 
     def frame(self, request: Request, identity: Identity) -> dict[str, Any]:
@@ -103,17 +103,17 @@ class Dashboard:
         )  # fmt: skip
         count = max(1, -(-len(listed) // pages.PER_PAGE))
         page = min(max(1, _int(request.query_params.get("page"), 1)), count)
-        wanted = listed[(page - 1) * pages.PER_PAGE : page * pages.PER_PAGE]
+        shown = listed[(page - 1) * pages.PER_PAGE : page * pages.PER_PAGE]
         rows: list[Row] = []
         for side, moment in self._sides(moments):
-            ids = [run_id for run_id, whose, _ in wanted if whose is side]
+            ids = [run_id for run_id, whose, _ in shown if whose is side]
             rows += await self.live.rows(side, ids, moment)
         rows.sort(key=lambda row: row.run.run_id, reverse=True)
         return pages.runs_parts(moments, rows, page, count, embedded=self._embedded)
 
-    async def run_parts(self, request: Request, identity: Identity, found: tuple[Side, Row] | None = None) -> Parts:
+    async def run_parts(self, request: Request, identity: Identity, known: tuple[Side, Row] | None = None) -> Parts:
         """One run."""
-        side, row = found or await self.live.row(request.path_params["run"])
+        side, row = known or await self.live.row(request.path_params["run"])
         near = await self.live.near(side, row)
         moment = next(moment for whose, moment in self._sides(await self.live.now()) if whose is side)
         return pages.run_parts(

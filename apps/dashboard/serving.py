@@ -95,7 +95,7 @@ class Timed(H11Protocol):
         # Of those who have most, the one that has been silent for longest.
         silent = [(-crowds[other.crowd], other.late.when(), other) for other in others if other.late is not None]
         if silent:
-            min(silent, key=lambda found: found[:2])[2].transport.close()
+            min(silent, key=lambda connection: connection[:2])[2].transport.close()
         return bool(silent)
 
     def data_received(self, data: bytes) -> None:
