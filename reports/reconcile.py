@@ -66,6 +66,8 @@ class Finding:
     run: Run | None = None
     job: Job | None = None
     billed: Billed | None = None
+    name: str = ""
+    """Of a recorded call: its entry and variant."""
 
 
 @dataclass
@@ -87,6 +89,7 @@ class _Call:
     called: datetime
     params: str
     credits: float | None
+    name: str
 
 
 def reconcile(
@@ -114,7 +117,9 @@ def reconcile(
         if rest.pop(call.request_id, None) is None:
             unmatched.append(call)
     unbilled = _match(unmatched, rest)
-    known.findings += [Finding(Kind.UNBILLED, call.request_id, call.credits, call.called) for call in unbilled]
+    known.findings += [
+        Finding(Kind.UNBILLED, call.request_id, call.credits, call.called, name=call.name) for call in unbilled
+    ]
     known.findings += _findings(rest, since, store, workspace, rows)
     known.findings.sort(key=lambda finding: finding.at)
     return known
@@ -149,13 +154,15 @@ def _calls(store: Store, workspace: Workspace, since: datetime) -> Iterator[_Cal
             continue
         seen.add(key)
         params = params_digest(record.params.as_sent())
-        yield _Call(record.api.request_id or "", record.timestamps.called, params, record.api.cost)
+        name = f"{record.id} ({record.variant})"
+        yield _Call(record.api.request_id or "", record.timestamps.called, params, record.api.cost, name)
     for run in _runs(store, workspace, since):
         for notes in unread(run.run_id, store, workspace).values():
             for note in notes:
                 # One that could be read since then has a record.
                 if note.called >= since and (note.job_id, note.called) not in seen:
-                    yield _Call(note.request_id, note.called, params_digest(note.params.as_sent()), note.cost)
+                    params, name = params_digest(note.params.as_sent()), f"{note.id} ({note.variant})"
+                    yield _Call(note.request_id, note.called, params, note.cost, name)
 
 
 def _records(store: Store, workspace: Workspace) -> Iterator[Record]:

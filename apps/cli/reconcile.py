@@ -11,8 +11,10 @@ import typer
 
 from apps.cli import options
 from apps.session import Session, session
+from apps.stack import local
 from apps.terminal.console import amount, print_json, say, talk
 from config.connections import who
+from config.settings import Settings
 from reports.reconcile import Finding, Kind, Reconciled, Recovery
 from reports.reconcile import reconcile as compare
 from restyle.errors import ConfigurationError
@@ -89,9 +91,22 @@ def _start(since: str) -> datetime:
 
 
 def _client(here: Session) -> SegmindQueue:
-    if here.settings.api_key is None:
-        raise ConfigurationError("the account's history needs the API key: set RESTYLE_API_KEY, or add --sandbox")
-    return open_queue(here.settings, here.settings.api_key.get_secret_value())
+    """The client of the account.
+
+    Raises:
+        ConfigurationError: there is no key; or it is the embedded sandbox's account, which ended with its stack.
+    """
+    settings: Settings | None = here.settings
+    if here.embedded and here.settings.sandbox:
+        settings = local.with_running_sandbox(here.settings)
+        if settings is None:
+            raise ConfigurationError(
+                "no sandbox is up in this folder, and its account's history ended with it; start one that stays with"
+                " restyle run MANIFEST --sandbox --detach"
+            )
+    if settings is None or settings.api_key is None:
+        raise ConfigurationError("the account's history needs the API key: set RESTYLE_API_KEY")
+    return open_queue(settings, settings.api_key.get_secret_value())
 
 
 def _billed(client: SegmindQueue, start: datetime) -> dict[str, Billed]:
@@ -128,7 +143,8 @@ def _show(known: Reconciled, start: datetime) -> None:
 
 
 def _line(finding: Finding) -> str:
-    whose = f" {finding.job.id} ({finding.job.variant})" if finding.job else ""
+    name = f"{finding.job.id} ({finding.job.variant})" if finding.job else finding.name
+    whose = f" {name}" if name else ""
     run = f" of run {finding.run.run_id}" if finding.run else ""
     return f"{finding.at:%Y-%m-%d %H:%M:%S} {finding.request_id or 'without an id'}{whose}{run}"
 

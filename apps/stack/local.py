@@ -149,15 +149,7 @@ def stack(
             _refuse_older(home)
             settings = with_servers(settings, join(*servers))
         if sandbox and settings.local_sandbox is None:
-            description = join(Group(SANDBOX, partial(_sandbox, home)))
-            settings = settings.model_copy(
-                update={
-                    "sandbox": True,
-                    "api_url": description["url"],
-                    "api_key": SecretStr(description["key"]),
-                    "local_sandbox": True,
-                }
-            )
+            settings = with_sandbox(settings, join(Group(SANDBOX, partial(_sandbox, home))))
         if worker:
             join(_worker_group(settings, home))
         yield Stack(settings, home, members)
@@ -209,6 +201,21 @@ def with_servers(settings: Settings, description: Mapping[str, Any]) -> Settings
             "local_s3_secret_key": SecretStr(description["s3_secret_key"]),
         }
     return settings.model_copy(update=update)
+
+
+def with_sandbox(settings: Settings, description: Mapping[str, Any]) -> Settings:
+    """The settings, completed with the sandbox that is up."""
+    update = {
+        "sandbox": True, "api_url": description["url"], "api_key": SecretStr(description["key"]), "local_sandbox": True,
+    }  # fmt: skip
+    return settings.model_copy(update=update)
+
+
+def with_running_sandbox(settings: Settings) -> Settings | None:
+    """The same; None where none is up in this folder. It is not joined: it may end meanwhile."""
+    home = home_of(settings)
+    description = home.description(SANDBOX) if SANDBOX in home.up() else None
+    return with_sandbox(settings, description) if description else None
 
 
 # -- the groups --------------------------------------------------------------------------------------------
