@@ -6,7 +6,10 @@ Never a cookie, a netrc or a key. Connections lead to public addresses alone, lo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from urllib.parse import urljoin, urlsplit
 
@@ -70,6 +73,35 @@ class FetchTerms:
     version: str = ""
 
 
+class _Turns:
+    """How many ask a host that a redirect leads to: no more at a time than of one that a manifest names."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._counts = Counter[str]()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def at(self, host: str, seconds: float) -> Iterator[None]:
+        """Waits for its turn, for so many seconds, and has it while the context lasts.
+
+        Raises:
+            WebUnavailable: it has not come.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._counts[host] < self._most, seconds):
+                raise WebUnavailable(f"{host}, to which it leads, is asked for as much as it may be")
+            self._counts[host] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._counts[host] -= 1
+                if not self._counts[host]:
+                    del self._counts[host]
+                self._changed.notify_all()
+
+
 class Fetcher:
     """Fetches pictures from web servers. To be shared among threads."""
 
@@ -80,11 +112,12 @@ class Fetcher:
 
         Args:
             terms: how it fetches.
-            connections: how many are kept open to each host.
+            connections: how many are kept open to each host, and how many may ask one that redirects lead to.
             names: looks names up; default: as the system does.
             seconds: for a whole answer.
         """
         self._terms, self._names = terms, names
+        self._turns, self._seconds = _Turns(connections), seconds
         agent = f"restyle/{terms.version}" if terms.version else "restyle"
         self._wire = Wire(
             "https://localhost/", "", timeout=seconds, connect_timeout=CONNECT_SECONDS, connections=connections,
@@ -106,7 +139,9 @@ class Fetcher:
         for _ in range(MAX_REDIRECTS + 1):
             # What is known is of the address that answered: another may call an older picture unchanged.
             headers = _conditions(known) if known and known.final == at.name else {}
-            reply = self._ask(at, headers)
+            # The host that the manifest names is counted by the fleet (restyle/coordination/fetches.py).
+            with nullcontext() if at.host == address.host else self._turns.at(at.host, self._seconds):
+                reply = self._ask(at, headers)
             if reply.status not in {301, 302, 303, 307, 308}:
                 fetched = self._judged(address, reply, is_known=bool(headers))
                 return replace(fetched, final=at.name) if fetched else None

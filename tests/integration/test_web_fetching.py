@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -140,6 +141,18 @@ def test_redirects_are_followed_and_judged_anew(web: WebServer, fetcher: Fetcher
         found = fetcher.fetch(at(f"{web.origin}/a"))
     assert found is not None
     assert found.data == JPEG
+
+
+def test_a_host_that_redirects_lead_to_is_asked_as_politely(web: WebServer) -> None:
+    """Whatever the number of those that lead there: no more ask it at a time than may ask one that is named."""
+    fetcher = Fetcher(LOOPBACK, connections=2)
+    with serving_pictures() as other, ThreadPoolExecutor(8) as pool:
+        other.seconds = 0.05
+        for name in map(str, range(16)):
+            web.files[f"/{name}"] = Made(b"", {"location": other.put(f"{name}.jpg", JPEG)}, status=302)
+        assert all(pool.map(lambda n: fetcher.fetch(at(f"{web.origin}/{n}")), range(16)))
+        assert other.most_in_flight == 2
+    fetcher.close()
 
 
 def test_a_redirect_calls_no_older_picture_unchanged(web: WebServer, fetcher: Fetcher) -> None:
