@@ -25,7 +25,7 @@ MAX_FORM_BYTES = 16_384
 #: Seconds within which a form has to arrive.
 FORM_SECONDS = 10.0
 #: Fields of a form; bytes of one with a file, and the seconds that it may take.
-MAX_FIELDS, MAX_UPLOAD_BYTES, UPLOAD_SECONDS = 40, 32_000_000, 120.0
+MAX_FIELDS, MAX_UPLOAD_BYTES, UPLOAD_SECONDS = 80, 32_000_000, 120.0
 
 #: What every answer carries.
 HEADERS = {

@@ -305,6 +305,7 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
         look(run + "/marks.csv", reviews.export),
         Route(run + "/marks", only_for(Role.ACT, access, reviews.mark), methods=["POST"]),
         look(run + "/grid", trials.page),
+        Route(run + "/grid/use", only_for(Role.ACT, access, trials.use), methods=["POST"]),
         Route(run + "/grid/marks", only_for(Role.ACT, access, trials.mark), methods=["POST"]),
         look(run + "/grid/{place:int}/{which:str}", trials.picture),
         look(run + "/report", report.page),

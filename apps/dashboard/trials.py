@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from apps.dashboard import pages
 from apps.dashboard.gallery import Gallery
@@ -76,6 +80,7 @@ class Trials:
             standing = await self.live.call(lambda: self._marks(side, run_id).standing())
             shared = {
                 "marked": f"/runs/{run_id}/grid/marks", "form_token": frame["form_token"],
+                "use": f"/runs/{run_id}/grid/use",
                 "marks": {job_id: mark.mark for job_id, mark in standing.items() if mark.mark},
             }  # fmt: skip
         text = body(grid, picture, original, snapshot, live=live, **shared)
@@ -110,6 +115,25 @@ class Trials:
         given = mark_now(word, by=identity.name)
         await self.live.call(lambda: marks.put({fields["job"]: given}))
         return Response(status_code=204)
+
+    async def use(self, request: Request, _identity: Identity) -> Response:
+        """`POST /runs/{run}/grid/use`: the chosen columns as a variants file, which leads to its plan."""
+        fields = await read_form(request, self._access, self._names)
+        side, row = await self.live.row(request.path_params["run"])
+        trial, run, here = (await self._read(side, row)).grid.trial, row.run, side.session
+        chosen = [column for place, column in enumerate(trial.columns) if fields.get(f"column-{place}")]
+        if not chosen:
+            raise Refused(409, "Choose a column first, by its box.")
+        text = json.dumps([{"name": column.name, **column.params} for column in chosen], indent=1).encode()
+        uri = here.workspace.input(hashlib.sha256(text).hexdigest(), ".json")
+        await self.live.call(lambda: here.store.put(uri, text, content_type="application/json"))
+        form = {"manifest": run.manifest.uri, "variants": uri, "name": run.name}
+        # Of a single column, what would lose against the manifest's own cells is set.
+        sets = [f"{name}={chosen[0].params[name]}" for name in trial.beaten if name in chosen[0].params]
+        form |= {"sets": "\n".join(sets)} if len(chosen) == 1 else {}
+        form |= {"columns": "\n".join(_given(trial.command, "--column")), "images": _last(trial.command, "--images")}
+        query = urlencode({name: value for name, value in form.items() if value})
+        return RedirectResponse(f"/new?{query}", 303)
 
     def _marks(self, side: Side, run_id: str) -> Marks:
         """The marks of a run, as far as they are known here."""
@@ -150,3 +174,12 @@ def _gather(side: Side, row: Row) -> Grid:
 
 def _version(tile: Tile) -> str:
     return f"{tile.outcome.fingerprint} {tile.outcome.ended}" if tile.outcome else ""
+
+
+def _given(command: Sequence[str], option: str) -> list[str]:
+    """The values that a command gives an option."""
+    return [value for name, value in pairwise(command) if name == option]
+
+
+def _last(command: Sequence[str], option: str) -> str:
+    return (_given(command, option) or [""])[-1]

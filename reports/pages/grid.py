@@ -224,7 +224,8 @@ def body(
     }  # fmt: skip
     return templates().get_template("grid_body.html.j2").render(
         grid=grid, trial=trial, run=grid.run, picture=picture, original=original, snapshot=snapshot, data=facts,
-        letters=[_letter(place) for place in range(len(trial.prompts))], more={"marked": "", "live": "", **more},
+        letters=[_letter(place) for place in range(len(trial.prompts))],
+        more={"marked": "", "live": "", "use": "", **more},
     )  # fmt: skip
 
 

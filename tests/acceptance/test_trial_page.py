@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -286,5 +287,9 @@ def test_a_trial_fills_on_the_dashboard(
         second.close()
         keep(page, "grid-dashboard")
         assert grave_faults(page) == []
+        page.locator("#pick-1").check()
+        page.get_by_role("button", name="Plan a run of what is chosen").click()
+        expect(page.locator("#variants")).to_have_value(re.compile(r"s3://.+/inputs/[0-9a-f]{64}\.json"))
+        expect(page.locator("#manifest")).to_have_value("manifest.csv")
         assert complaints.none
         context.close()
