@@ -23,7 +23,7 @@ from typing import Any
 
 from apps.session import Session
 from apps.views.moment import Row
-from apps.views.review_index import BITS, COLUMNS, FOUND, MATCHES, NAMES, OUTCOMES, SCHEMA, Filter, Writer, where_of
+from apps.views.review_index import BITS, COLUMNS, NAMES, OUTCOMES, SCHEMA, Filter, Question, Writer, question_of
 from producers.runs.marks import Mark, Marks
 from restyle.errors import InputNotFound, RestyleError
 from restyle.models import Run
@@ -176,23 +176,19 @@ class Review:
     def find(self, query: Filter, page: int) -> Found:
         """A page of the jobs that match, in the order of the run."""
         with closing(self._connect(read_only=True)) as table:
-            where, values = where_of(query, table)
-            indexed = sum(self._sizes.values())
-            count, first, offset = indexed, 0, (page - 1) * PER_PAGE
-            if not where:
+            question, indexed = question_of(query, table), sum(self._sizes.values())
+            count, offset = indexed, (page - 1) * PER_PAGE
+            if question.is_all:
                 first, offset = self._shard_at(offset)
-                where, values = " WHERE place >= ?", [first << BITS]
+                question = Question("job WHERE place >= ?", (first << BITS,))
             else:
                 most = MOST_COUNTED + 1 if query.text else indexed
-                counting = table.execute(f"SELECT count(*) FROM (SELECT 1 FROM job{where} LIMIT {most})", values)  # noqa: S608
-                count = int(counting.fetchone()[0])
-            # What words alone find comes in order, and is not gathered first.
-            chosen = f"SELECT * FROM job{where} ORDER BY place"  # noqa: S608
-            if where == f" WHERE {FOUND}":
-                chosen = f"SELECT job.* FROM words JOIN job ON place = words.rowid{MATCHES} ORDER BY words.rowid"  # noqa: S608
+                counted = f"SELECT count(*) FROM (SELECT 1 FROM {question.source} LIMIT {most})"  # noqa: S608
+                count = int(table.execute(counted, question.values).fetchone()[0])
+            chosen = f"SELECT job.* FROM {question.source} ORDER BY {question.order} LIMIT {PER_PAGE} OFFSET ?"  # noqa: S608
             rows = table.execute(
-                f"SELECT {COLUMNS} FROM ({chosen} LIMIT {PER_PAGE} OFFSET ?) AS job{NAMES} ORDER BY place",  # noqa: S608
-                (*values, offset),
+                f"SELECT {COLUMNS} FROM ({chosen}) AS job{NAMES} ORDER BY place",  # noqa: S608
+                (*question.values, offset),
             ).fetchall()
             reasons = table.execute(
                 "SELECT reason, error, message, count(*) AS n FROM job JOIN reason ON number = reason"

@@ -28,8 +28,6 @@ CREATE TABLE variant (number INTEGER PRIMARY KEY, name TEXT UNIQUE);
 CREATE TABLE reason (number INTEGER PRIMARY KEY, error TEXT, message TEXT, UNIQUE (error, message));
 CREATE TABLE mark (place INTEGER PRIMARY KEY, mark TEXT);
 """
-MATCHES = " WHERE words MATCH ?"
-FOUND = f"place IN (SELECT rowid FROM words{MATCHES})"  # noqa: S608
 #: What the index takes for a word.
 _TERM = re.compile(r"[\w.-]+")
 COLUMNS = "place, id, title, v.name, outcome, suspect, error, message, seed, credits"
@@ -111,8 +109,23 @@ def _words(job: dict[str, Any]) -> str:
     return " ".join((str(job.get("id", "")), *map(str, meta.values()), str(params.get("prompt", ""))))[:_WORDS]
 
 
-def where_of(query: Filter, table: sqlite3.Connection) -> tuple[str, list[Any]]:
-    """The SQL of a filter, and its values."""
+@dataclass(frozen=True)
+class Question:
+    """A filter as SQL, from where on."""
+
+    source: str
+    """The tables, and what is asked of them."""
+    values: tuple[Any, ...]
+    order: str = "place"
+
+    @property
+    def is_all(self) -> bool:
+        """Whether every job matches."""
+        return self.source == "job"
+
+
+def question_of(query: Filter, table: sqlite3.Connection) -> Question:
+    """What is asked of the tables for a filter."""
     parts: list[str] = []
     values: list[Any] = []
     if query.outcome == "suspect":
@@ -135,6 +148,13 @@ def where_of(query: Filter, table: sqlite3.Connection) -> tuple[str, list[Any]]:
     if words := _TERM.findall(query.text.lower())[:8]:
         holding = " AND ".join("instr(lower(error || ' ' || message), ?)" for _ in words)
         reasons = [number for (number,) in table.execute(f"SELECT number FROM reason WHERE {holding}", words)]  # noqa: S608
-        parts.append(f"({FOUND} OR reason IN ({', '.join(map(str, reasons))}))" if reasons else FOUND)
-        values.append(" ".join(f'"{word}"*' for word in words))
-    return (" WHERE " + " AND ".join(parts) if parts else ""), values
+        match = " ".join(f'"{word}"*' for word in words)
+        if not reasons:
+            # What words find comes in order, and is not gathered first: of a million the first page is there at once.
+            more = "".join(f" AND {part}" for part in parts)
+            source = f"words CROSS JOIN job ON place = words.rowid WHERE words MATCH ?{more}"
+            return Question(source, (match, *values), "words.rowid")
+        numbers = ", ".join(map(str, reasons))
+        parts.append(f"(place IN (SELECT rowid FROM words WHERE words MATCH ?) OR reason IN ({numbers}))")  # noqa: S608
+        values.append(match)
+    return Question("job" + (" WHERE " + " AND ".join(parts) if parts else ""), tuple(values))
