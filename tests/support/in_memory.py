@@ -146,6 +146,8 @@ class MemoryState(State):
         self.namespace, self.account = "restyle:test:", "restyle:account:"
         self.values: dict[str, Any] = {}
         self.runs: list[tuple[str, dict[str, Argument]]] = []
+        #: What was taken out of sets.
+        self.removed: list[str | float] = []
         #: What a script answers; 1 where nothing is said.
         self.answers: dict[str, Any] = {"unreadable": [1, 0, 0]}
         #: Whether Redis has parked answers on its disk; None: it has none.
@@ -166,6 +168,9 @@ class MemoryState(State):
                 return int(value is not None)
             case "HGET":
                 return (value or {}).get(args[1])
+            case "SREM":
+                self.removed += args[1:]
+                return 0
         raise AssertionError(f"{command} is not known here")
 
     def ask_all(self, *commands: tuple[str | float, ...]) -> list[Any]:

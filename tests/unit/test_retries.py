@@ -96,3 +96,51 @@ def test_a_backoff_is_jittered_and_capped(attempt: int) -> None:
     longest = min(60, 2 ** (attempt - 1))
     assert 0 <= min(drawn) < longest / 3
     assert longest * 2 / 3 < max(drawn) <= longest
+
+
+class Plain(Policy):
+    """Its backoff is the number of the attempt that it goes by."""
+
+    def backoff(self, attempt: int) -> float:
+        """No jitter."""
+        return float(attempt)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errors.OutOfCredits(), 1.0),
+        (errors.ClockSkewed(), 1.0),
+        (errors.StoreUnavailable(), 3.0),
+        (errors.StateUnavailable(), 3.0),
+        (errors.ApiUnavailable("no such host"), 3.0),
+        (errors.ApiUnavailable("500", 500), 2.0),
+        (errors.WebUnavailable("503", 503), 2.0),
+        (LOST, 2.0),
+    ],
+)
+def test_what_a_backoff_goes_by(error: RestyleError, expected: float) -> None:
+    """What never left this machine by its waits in a row, else by the calls that are used up."""
+    storm = Storm(used=2, doubts=1, running=False, in_question=True)
+    assert decide(error, storm=storm, waits=3, policy=Plain()) == Retry(expected)
+
+
+def test_an_error_of_its_own_may_allow_fewer_attempts() -> None:
+    """Never more than the settings."""
+    failed = errors.RequestFailed()
+    for used, most, expected in ((1, 5, Retry(1.0)), (2, 5, Fail("request_failed")), (1, 1, Fail("request_failed"))):
+        storm = Storm(used=used, doubts=0, running=False)
+        assert decide(failed, storm=storm, waits=0, policy=Plain(max_attempts=most)) == expected
+
+
+@pytest.mark.parametrize("error", [errors.RestyleError("odd"), errors.RunUnreadable(), errors.ObjectRefused()])
+def test_any_other_error_fails_its_job(error: RestyleError) -> None:
+    """Nothing is known of it that would help."""
+    assert decide(error, storm=STOPPED, waits=0, policy=Policy()) == Fail(error.code)
+
+
+def test_one_doubt_is_no_second_one() -> None:
+    """And the first settings are those that the page shows."""
+    assert [Policy().gives_up(doubts) for doubts in (0, 1, 2, 3)] == [False, False, True, True]
+    assert [Policy(in_doubt="hold").gives_up(doubts) for doubts in (0, 1)] == [True, True]
+    assert Policy().max_attempts == 5

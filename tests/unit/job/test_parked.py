@@ -1,0 +1,352 @@
+"""Paid answers that are not yet where they belong: what is kept of them, what is found again, what is believed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from restyle.coordination.claim_types import Claim, Dropped
+from restyle.coordination.progress import Ended
+from restyle.errors import MalformedResponse, ObjectRefused, StoreAccessDenied, StoreUnavailable
+from restyle.job.context import Called
+from restyle.job.parked import in_redis, unplaced, unreadable
+from restyle.job.parked.aside import Aside
+from restyle.reply import Reply
+from tests.support.in_memory import AWAY
+from tests.support.one_job import LATER, RUN, WORKSPACE, OneJob, answer_picture
+
+JOB = WORKSPACE.job_id("mug", "felt")
+NOTE = WORKSPACE.unplaced(RUN, JOB)
+
+
+# -- in Redis ----------------------------------------------------------------------------------------------
+
+
+def test_a_parked_answer_comes_back_whole(one: OneJob) -> None:
+    """All that its record will tell, and its pictures."""
+    answer = replace(one.api.answer(b"one", b"two", sandbox=True), remaining_credits=3.5, seed=9)
+    called = replace(one.called(Claim("go", calls=2, doubts=1), answer))
+    called = replace(called, answered=called.called + timedelta(seconds=8))
+    assert in_redis.park(JOB, in_redis.as_text(called, "token"), one.state)
+    back = in_redis.find(JOB, "token", one.state)
+    assert back is not None
+    assert (back.answer, back.called, back.answered) == (answer, called.called, called.answered)
+    assert back.claim == Claim("parked", calls=2, doubts=1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_durable", "is_parked"),
+    [(1, True, True), (1, None, True), (1, False, False), (0, True, False)],
+)
+def test_an_answer_is_parked_where_redis_has_it_for_sure(
+    one: OneJob, answer: int, *, is_durable: bool | None, is_parked: bool
+) -> None:
+    """On its disk, where it has one; and within what answers may take."""
+    one.state.answers["park"], one.state.is_durable = answer, is_durable
+    assert in_redis.park(JOB, "text", one.state) is is_parked
+    assert one.state.ran("park") == [{"job": JOB, "text": "text", "limit": 256 * 1024 * 1024}]
+
+
+def test_what_redis_has_forgotten_is_not_parked(one: OneJob) -> None:
+    """Its length tells."""
+    in_redis.park(JOB, "text", one.state)
+    assert in_redis.is_parked(JOB, 4, one.state)
+    assert not in_redis.is_parked(JOB, 5, one.state)
+    one.state.values.clear()
+    assert not in_redis.is_parked(JOB, 4, one.state)
+
+
+# -- set aside in S3 ---------------------------------------------------------------------------------------
+
+
+def set_aside(one: OneJob, reason: str = "refused") -> Ended:
+    """A picture whose own place S3 refuses."""
+    return unplaced.set_aside(one.made(), reason, one.tools)
+
+
+def found(one: OneJob, run_id: str = LATER) -> Called | None:
+    """What a new worker finds of it."""
+    work = one.work(run_id)
+    return unplaced.find(work, one.fingerprint(work).token, one.again().tools)
+
+
+def test_a_note_says_what_was_set_aside(one: OneJob) -> None:
+    """Pictures first, the note last; the outcome says where, and what to type."""
+    one.store.requests.clear()
+    ended = set_aside(one, "400: no such tag")
+    picture = WORKSPACE.unplaced(RUN, JOB, 0, ".jpg")
+    assert one.store.wrote("") == [picture, NOTE]
+    assert (one.store.objects[picture].data, one.store.objects[picture].content_type) == (
+        answer_picture(),
+        "image/jpeg",
+    )
+    note = json.loads(one.store.objects[NOTE].data)
+    assert (note["id"], note["variant"], note["job_id"], note["run_id"]) == ("mug", "felt", JOB, RUN)
+    assert (note["wanted"], note["images"]) == ([WORKSPACE.output("mug", "felt")], [picture])
+    assert (note["reason"], one.store.objects[NOTE].content_type) == ("400: no such tag", "application/json")
+    assert ended.outcome.message == (
+        f"400: no such tag. The picture was paid for and lies at {picture}; mend what S3 refuses, then type:"
+        f" restyle retry {RUN} (it is placed without a call)"
+    )
+    assert (ended.outcome.seed, ended.outcome.credits, ended.outcome.seconds) == (
+        one.work().message.job.params.seed, 1.0, 2.5,
+    )  # fmt: skip
+    assert (ended.calls, ended.call_succeeded, ended.credits_left) == (1, True, None)
+
+
+def test_what_was_set_aside_is_found_by_any_later_run(one: OneJob) -> None:
+    """With the call's own facts; for this very request alone."""
+    set_aside(one)
+    called = found(one)
+    assert called is not None
+    assert (called.answer.images, called.claim.verdict, called.answer.cost) == ((answer_picture(),), "unplaced", 1.0)
+    work = one.work(LATER, params={"prompt": "a mug in wool"})
+    assert unplaced.find(work, one.fingerprint(work).token, one.tools) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"no JSON", b"[]", b"{}", b'{"images": ["s3://elsewhere/a.jpg"]}', b'{"images": [1]}', b" " * 100_001,
+    ],
+)  # fmt: skip
+def test_a_note_that_is_none_of_ours_is_passed_over(one: OneJob, text: bytes) -> None:
+    """Anybody may have written it; pictures are read from unplaced/ alone."""
+    one.put(NOTE, text)
+    assert found(one) is None
+
+
+@pytest.mark.parametrize("gone", ["image", "note"])
+def test_what_is_gone_meanwhile_is_paid_for_again(one: OneJob, gone: str) -> None:
+    """Somebody removed it."""
+    set_aside(one)
+    one.store.when(
+        "get", NOTE, lambda: one.store.objects.pop(NOTE if gone == "note" else WORKSPACE.unplaced(RUN, JOB, 0, ".jpg"))
+    )
+    assert found(one) is None
+
+
+def test_a_note_without_its_facts_is_passed_over(one: OneJob) -> None:
+    """Its answer cannot be told."""
+    set_aside(one)
+    note = json.loads(one.store.objects[NOTE].data)
+    del note["seconds"]
+    one.put(NOTE, json.dumps(note).encode())
+    assert found(one) is None
+
+
+def test_the_newest_note_is_read_first(one: OneJob) -> None:
+    """And only those that are notes, of this job; each run asks once."""
+    set_aside(one)
+    unplaced.set_aside(one.made(one.work(LATER)), "refused", one.tools)
+    aside = Aside(one.store, WORKSPACE)
+    one.store.requests.clear()
+    assert aside.notes(LATER, JOB) == [WORKSPACE.unplaced(LATER, JOB), NOTE]
+    assert (aside.notes(LATER, "another"), aside.notes(LATER, JOB)[1]) == ([], NOTE)
+    assert one.store.requests == [f"list {WORKSPACE.under('unplaced')}/"]
+    aside.notes(RUN, JOB)
+    assert len(one.store.requests) == 2
+
+
+def test_sixteen_runs_are_remembered(one: OneJob) -> None:
+    """Of those that came last."""
+    aside = Aside(one.store, WORKSPACE)
+    for number in range(17):
+        aside.notes(f"run-{number}", JOB)
+    one.store.requests.clear()
+    aside.notes("run-1", JOB)
+    assert one.store.requests == []
+    aside.notes("run-0", JOB)
+    assert len(one.store.requests) == 1
+
+
+def test_a_listing_that_is_refused_finds_nothing(one: OneJob) -> None:
+    """The job goes on; what S3 as a whole says is for all."""
+    set_aside(one)
+    one.store.fail("list", "", ObjectRefused("400"))
+    assert found(one) is None
+    one.store.fail("list", "", StoreUnavailable("away"))
+    with pytest.raises(StoreUnavailable):
+        found(one)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreAccessDenied("403"), ObjectRefused("400")])
+def test_what_is_left_over_hurts_nobody(one: OneJob, error: Exception) -> None:
+    """The picture is in its place, whatever becomes of what was set aside."""
+    set_aside(one)
+    one.store.fail("delete", NOTE, error)
+    ended = one.again().run(LATER)
+    assert (ended.outcome.outcome.value, one.api.calls) == ("succeeded", 0)
+
+
+def test_what_was_set_aside_of_another_request_stays(one: OneJob) -> None:
+    """It belongs to another picture."""
+    set_aside(one)
+    unplaced.set_aside(one.made(one.work(LATER, params={"prompt": "a mug in wool"})), "refused", one.tools)
+    one.again().run("20260303T120000Z-cccccc")
+    left = sorted(uri for uri in one.store.objects if "/unplaced/" in uri)
+    assert left == [WORKSPACE.unplaced(LATER, JOB, 0, ".jpg"), WORKSPACE.unplaced(LATER, JOB)]
+
+
+# -- answers that nobody can read --------------------------------------------------------------------------
+
+
+def token(one: OneJob) -> str:
+    """What the usual result is made from."""
+    return one.fingerprint(one.work()).token
+
+
+def keep(one: OneJob, kind: str = "odd", *, body: bytes = b"odd", call: int = 0) -> MalformedResponse:
+    """An answer that was paid for and cannot be read."""
+    error = MalformedResponse("it is odd", 200, kind=kind)
+    headers = {
+        "content-type": "image/odd", "X-Request-Id": "r-7", "x-request-id": "r-7", "Set-Cookie": "secret",
+        "x-api-key": "secret", "x-" + "n" * 200: "v" * 600,
+    }  # fmt: skip
+    error.reply, error.cost = Reply(200, headers, body, 3.21987), 2.0
+    unreadable.keep(unreadable.Paid(one.work(), Claim("go", calls=call, doubts=1), token(one)), error, one.tools)
+    return error
+
+
+def test_it_is_kept_as_it_came(one: OneJob) -> None:
+    """With a note of all that a record would need, and no secret."""
+    error = keep(one)
+    uri = WORKSPACE.unreadable(RUN, JOB)
+    assert (one.store.objects[uri].data, one.store.objects[uri].content_type) == (b"odd", "application/octet-stream")
+    note = json.loads(one.store.objects[f"{uri}.json"].data)
+    assert {name: note[name] for name in ("kind", "status", "bytes", "seconds", "request_id", "cost", "doubts")} == {
+        "kind": "odd", "status": 200, "bytes": 3, "seconds": 3.22, "request_id": "r-7", "cost": 2.0, "doubts": 1,
+    }  # fmt: skip
+    assert "secret" not in json.dumps(note)
+    assert note["headers"]["content-type"] == "image/odd"
+    assert max(len(name) for name in note["headers"]) == 100
+    assert error.message == (
+        f"it is odd. The answer is kept at {uri}; to read it with another version, without a call:"
+        f" restyle retry {RUN} --unreadable"
+    )
+    assert (error.reply, error.is_last, one.unsaved.is_set()) == (None, False, True)
+
+
+def test_without_its_reply_there_is_nothing_to_keep(one: OneJob) -> None:
+    """It was kept before, or never came."""
+    error = MalformedResponse("it is odd", 200, kind="odd")
+    unreadable.keep(unreadable.Paid(one.work(), Claim("go"), "token"), error, one.tools)
+    assert (one.store.wrote(""), one.state.runs, error.message) == ([], [], "it is odd")
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_last"),
+    [([1, 0, 0], False), ([2, 0, 0], False), ([3, 0, 0], True), ([1, 1, 0], True)],
+)
+def test_another_call_may_be_paid_for_nothing(one: OneJob, answer: list[int], *, is_last: bool) -> None:
+    """Where others were answered alike, or the job itself was before."""
+    one.state.answers["unreadable"] = answer
+    assert keep(one).is_last is is_last
+
+
+def test_a_second_answer_is_a_jobs_last(one: OneJob) -> None:
+    """It lies beside the first."""
+    assert not keep(one).is_last
+    assert keep(one, call=1).is_last
+    assert WORKSPACE.unreadable(RUN, JOB, 2) in one.store.objects
+
+
+@pytest.mark.parametrize(("kind", "habit"), [("odd", 3), ("page", 0)])
+def test_an_accident_is_no_habit(one: OneJob, kind: str, habit: int) -> None:
+    """A gateway's page passes, and another version would not read it either."""
+    error = keep(one, kind)
+    ((arguments,),) = [one.state.ran("unreadable")]
+    assert {name: arguments[name] for name in ("habit", "kind", "call", "run", "job", "worker")} == {
+        "habit": habit, "kind": kind, "call": 0, "run": RUN, "job": JOB, "worker": "worker-1",
+    }  # fmt: skip
+    assert str(arguments["detail"]).startswith(
+        "3 jobs in a row were answered, paid for, and no picture could be read: it is"
+    )
+    assert ("--unreadable" in error.message) is bool(habit)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreAccessDenied("403"), ObjectRefused("400")])
+def test_it_outlives_an_outage_of_s3(one: OneJob, error: Exception) -> None:
+    """Parked meanwhile; no call begins; where S3 refuses us, nobody calls."""
+    seen: list[tuple[bool, bool]] = []
+    uri = WORKSPACE.unreadable(RUN, JOB)
+    one.store.fail("put", uri, error, times=2)
+    one.store.when("put", uri, lambda: seen.append((bool(one.state.values), one.unsaved.is_set())))
+    keep(one)
+    assert (seen, one.unsaved.is_set(), one.state.values) == ([(True, False)], True, {})
+    assert one.fleet.stops == (["misconfigured"] * 2 if isinstance(error, StoreAccessDenied) else [])
+
+
+def test_a_worker_that_drains_parks_what_it_cannot_read(one: OneJob) -> None:
+    """Whoever finds it cannot read it either, and knows what it was."""
+    one.store.fail("put", "", StoreUnavailable("away"), times=99)
+    one.stopping.set()
+    with pytest.raises(Dropped):
+        keep(one)
+    parked = in_redis.find(JOB, token(one), one.state)
+    assert parked is not None
+    assert (parked.answer.images, parked.answer.cost, parked.answer.request_id) == ((b"odd",), 2.0, "r-7")
+    assert (parked.answer.seconds, one.unsaved.is_set()) == (3.21987, True)
+
+
+def test_a_stop_that_redis_does_not_hear_is_said_again(one: OneJob) -> None:
+    """The answer is what counts."""
+    one.store.fail("put", "", StoreAccessDenied("403"))
+    one.state.trouble = AWAY
+    one.store.when("head", WORKSPACE.unreadable(RUN, JOB) + ".json", bool)
+    one.stopping.meanwhile = lambda: setattr(one.state, "trouble", None)
+    assert not keep(one).is_last
+
+
+def reread(one: OneJob) -> Called | Ended:
+    """What this version makes of what is kept."""
+    work = one.work(LATER, reread=RUN)
+    return unreadable.reread(work, one.fingerprint(work), one.tools)
+
+
+def test_what_can_be_read_now_is_the_answer_of_then(one: OneJob) -> None:
+    """The first that can be; its call was counted then."""
+    keep(one)
+    keep(one, body=answer_picture())
+    called = reread(one)
+    assert isinstance(called, Called)
+    assert (called.answer.images, called.answer.cost, called.answer.seconds) == ((answer_picture(),), 2.0, 3.22)
+    assert (called.claim.verdict, called.claim.doubts, called.answer.request_id) == ("parked", 1, "r-7")
+
+
+def why(one: OneJob) -> str:
+    """Why nothing is read."""
+    ended = reread(one)
+    assert isinstance(ended, Ended)
+    assert ended.outcome.error == "unreadable"
+    return ended.outcome.message
+
+
+def test_why_nothing_is_read(one: OneJob) -> None:
+    """None is kept, or it was made from something else, or this version cannot read it either."""
+    assert why(one) == "no answer of this job is kept"
+    keep(one)
+    assert why(one).startswith("this version cannot read the kept answer either: ")
+    uri = WORKSPACE.unreadable(RUN, JOB)
+    one.put(f"{uri}.json", one.store.objects[f"{uri}.json"].data.replace(token(one).encode(), b"another"))
+    assert why(one) == "the answer that is kept was made from another picture, or with other parameters"
+    one.put(f"{uri}.json", b"{}")
+    assert why(one) == "no answer of this job is kept"
+
+
+def test_an_answer_without_its_bytes_is_passed_over(one: OneJob) -> None:
+    """The next one is read."""
+    keep(one)
+    keep(one, body=answer_picture())
+    del one.store.objects[WORKSPACE.unreadable(RUN, JOB)]
+    assert isinstance(reread(one), Called)
+
+
+def test_an_input_on_the_web_that_is_not_fetched_yet_waits(one: OneJob) -> None:
+    """Nothing is claimed; the job is fed again when it is there."""
+    with pytest.raises(Dropped, match="its input is not fetched yet"):
+        one.run(job={"image": "http://shop.example/mug", "web": "f" * 64})
+    assert (one.fleet.asked, one.state.removed) == ([], ["f" * 16])
