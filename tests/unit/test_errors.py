@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from botocore import exceptions as foreign
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3.exceptions import IncompleteRead, ReadTimeoutError
 
@@ -200,6 +200,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@settings(max_examples=30)
 @given(st.integers(100, 599), HEADERS, st.one_of(st.binary(), DOCUMENTS.map(lambda found: json.dumps(found).encode())))
 def test_no_answer_raises_anything_foreign(status: int, headers: dict[str, str], body: bytes) -> None:
     """Whatever headers and bytes come: an answer with pictures in it, or one leaf."""

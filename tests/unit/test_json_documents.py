@@ -135,16 +135,16 @@ def test_entries_without_an_image_say_where_one_is() -> None:
 
 
 def test_what_stands_before_the_entries_takes_no_memory() -> None:
-    """A list of millions beside the entries is passed over; of the entries one at a time is held."""
+    """A list of many beside the entries is passed over; of the entries one at a time is held."""
     with Path("m.json").open("w") as file:
-        file.write('{"log": [' + ",".join(['{"n": [1, "x"]}'] * 70_000) + '], "items": [')
-        file.write(",".join(f'{{"id": "{n}", "pic": {{"src": "s3://b/{n}.jpg"}}}}' for n in range(5000)) + "]}")
+        file.write('{"log": [' + ",".join(['{"n": [1, "x"]}'] * 20_000) + '], "items": [')
+        file.write(",".join(f'{{"id": "{n}", "pic": {{"src": "s3://b/{n}.jpg"}}}}' for n in range(2000)) + "]}")
     manifest = open_manifest("m.json", store=None, options=ReadOptions({"image": "pic.src"}, items="items"))
     tracemalloc.start()
     count = sum(1 for _ in manifest.entries(Problems()))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert count == 5000
+    assert count == 2000
     assert peak < 2_000_000
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.manifest import Problems
@@ -90,9 +90,9 @@ def test_lines_are_those_of_an_editor(content: str, lines: list[int]) -> None:
 @pytest.mark.parametrize("wrap", [json.dumps, lambda entries: json.dumps({"images": entries})])
 def test_a_long_document_in_one_line(wrap: Any) -> None:
     """What programs write has no line ends at all, and is streamed nevertheless."""
-    entries = [{"image": f"s3://b/{number}.jpg", "title": "mug" * 20} for number in range(15_000)]
+    entries = [{"image": f"s3://b/{number}.jpg", "title": "mug" * 20} for number in range(2_000)]
     found = good(wrap(entries))
-    assert len(found.entries) == 15_000
+    assert len(found.entries) == 2_000
 
 
 #: What JSON can spell and a manifest refuses, NUL and half of a character, has tests of its own.
@@ -104,6 +104,7 @@ _values = st.recursive(
 )  # fmt: skip
 
 
+@settings(max_examples=40)
 @given(
     values=st.lists(_values, max_size=6),
     indent=st.none() | st.integers(0, 3) | st.just("\t"),
@@ -132,9 +133,10 @@ def as_read(value: Any) -> dict[str, str]:
     return {"title": value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))}
 
 
-def around_the_border() -> Iterator[int]:
-    """Lengths of space before a value that put each of its characters at the border."""
-    yield from range(CHUNK - 120, CHUNK + 3)
+def around_the_border(before: str, text: str) -> Iterator[int]:
+    """Lengths of space that put each character of a text, with something before it, at the border."""
+    last = CHUNK - len(before)
+    yield from range(last - len(text) - 2, last + 3)
 
 
 @pytest.mark.parametrize(
@@ -143,15 +145,23 @@ def around_the_border() -> Iterator[int]:
 def test_values_across_a_border(value: str) -> None:
     """A value that is cut anywhere by the end of what was read is the same value."""
     expected = as_read(json.loads(value))
-    for length in around_the_border():
-        found = good(f'[{" " * length}{{"image": "s3://b/a.jpg", "title": {value}}}, {{"image": "s3://b/b.jpg"}}]')
+    before = '[{"image": "s3://b/a.jpg", "title": '
+    for length in around_the_border(before, value):
+        found = good(f'[{" " * length}{before[1:]}{value}}}, {{"image": "s3://b/b.jpg"}}]')
         assert [entry.meta for entry in found.entries] == [expected, {}]
+
+
+def test_entries_across_a_border() -> None:
+    """So are an entry, its keys and what stands between it and the next."""
+    entry = '{"image": "s3://b/a.jpg", "title": "a"}, {"image": "s3://b/b.jpg"}]'
+    for length in around_the_border("[", entry):
+        assert good(f"[{' ' * length}{entry}").images == ["s3://b/a.jpg", "s3://b/b.jpg"]
 
 
 @pytest.mark.parametrize("value", ["1.5e-3", "-0.25", "12345", '"text"', "null", "[]"])
 def test_what_is_no_entry(value: str) -> None:
     """A value that is no object is a bad line, also at the border of what was read, and the others are read on."""
-    for length in (0, *around_the_border()):
+    for length in (0, *around_the_border("[", value)):
         found = read(f'[{" " * length}{value}, {{"image": "s3://b/b.jpg"}}]')
         assert found.told == ['1: : is no entry: write {"image": "...", ...}']
         assert found.ids == ["b"]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.runs.charts import Timeline, latency, throughput
@@ -184,6 +184,7 @@ def test_a_run_that_fits_is_shown_whole() -> None:
     assert "a fair sample" not in page_of(rows)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=200), st.integers(1, 30))
 def test_any_choice(names: list[tuple[int, bool]], room: int) -> None:
     """Whatever comes in whatever order: no more than there is room for, unless one entry alone is larger."""

@@ -8,6 +8,7 @@ from itertools import repeat
 import pytest
 
 from restyle.errors import StoreUnavailable
+from restyle.s3 import rewritten
 from restyle.s3.replies import Stored
 from restyle.s3.rewritten import read_whole
 
@@ -25,8 +26,9 @@ def test_a_content_cut_to_its_old_size_is_read_again(etag: str) -> None:
     assert read_whole("s3://b/run.json", lambda: next(answers)) == whole
 
 
-def test_one_that_changes_at_each_read_is_told() -> None:
+def test_one_that_changes_at_each_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an S3 that cannot be read now, not one that is asked for ever."""
+    monkeypatch.setattr(rewritten, "_PAUSES", (0.001,) * len(rewritten._PAUSES))
     answers = iter(repeat(stored(b"the new", ""), 8))
     with pytest.raises(StoreUnavailable, match=r"run\.json: changes each time that it is read"):
         read_whole("s3://b/run.json", lambda: next(answers))
