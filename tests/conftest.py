@@ -18,13 +18,19 @@ settings.register_profile("restyle", deadline=None, suppress_health_check=[Healt
 settings.load_profile("restyle")
 
 
+@pytest.fixture
+def working_folder(tmp_path: Path) -> Path:
+    """Where a test begins."""
+    return tmp_path
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, working_folder: Path) -> None:
     """No setting of the person who runs the tests reaches them."""
     for name in list(os.environ):
         if name.startswith(("RESTYLE_", "SEGMIND_", "AWS_")):
             monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(working_folder)
 
 
 @pytest.fixture(scope="session")
