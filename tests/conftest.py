@@ -14,7 +14,7 @@ from tests.support.sandbox import SandboxServer, running_sandbox
 from tests.support.servers import S3, Valkey, running_s3, running_valkey
 
 # How fast examples are made says something of the machine, not of the code.
-settings.register_profile("restyle", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("restyle", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("restyle")
 
 

@@ -76,3 +76,12 @@ def test_a_local_manifest_is_planned_without_a_client(tmp_path: Path) -> None:
     found = imported(Command(tmp_path), "plan", "m.csv", "--prompt", "oil painting")
     assert "producers.planning.plan" in found
     assert not among(found, "botocore", "celery", "kombu", "jinja2", "requests", "starlette", "structlog", "uvicorn")
+
+
+def test_the_settings_that_differ_are_listed_alone(tmp_path: Path) -> None:
+    """With where each comes from."""
+    (tmp_path / "restyle.toml").write_text("max_rpm = 7\n")
+    told = Command(tmp_path, {"RESTYLE_API": "v2"})("config", "--changed", "--json").json
+    assert {name: entry["source"] for name, entry in told.items() if name in {"max_rpm", "api", "price"}} == {
+        "max_rpm": "restyle.toml", "api": "environment",
+    }  # fmt: skip

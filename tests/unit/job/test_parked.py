@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from restyle.coordination.progress import Ended
 
 from restyle.coordination.claim_types import Claim, Dropped
-from restyle.coordination.progress import Ended
 from restyle.errors import MalformedResponse, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.job.context import Called
 from restyle.job.parked import in_redis, unplaced, unreadable
