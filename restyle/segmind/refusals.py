@@ -48,7 +48,7 @@ _WORDS_OF = {
     "account": "the account may not do this",
 }
 #: Statuses about what all requests have in common (address, method, headers), so every job would get them.
-_OF_ALL = frozenset({404, 405, 407, 410, 411, 412, 415, 416, 417, 421, 426, 428, 431, 505})
+_OF_ALL = frozenset({404, 405, 407, 410, 411, 412, 416, 417, 421, 426, 428, 431})
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes, api_key: str = "") -> RestyleError:
@@ -72,7 +72,7 @@ def _refused(status: int, message: str, verdict: Blame) -> RestyleError:
     money = verdict.whose == "account" and verdict.cause != "account"
     if status == 401 or (status == 403 and not money and verdict.whose != "job"):
         return Unauthorized(message, status)
-    if status in _OF_ALL - {415} or (verdict.whose == "header" and status != 402):
+    if status in _OF_ALL or (verdict.whose == "header" and status != 402):
         return Misconfigured(message, status, "header" if verdict.whose == "header" else "")
     if status == 402 or verdict.whose == "account" or (status == 406 and verdict.whose != "job"):
         return OutOfCredits(_first(verdict, message), status, verdict.cause if verdict.whose == "account" else "")

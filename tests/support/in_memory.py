@@ -166,6 +166,10 @@ class MemoryState(State):
                 return len(value or "")
             case "EXISTS":
                 return int(value is not None)
+            case "SMEMBERS":
+                return list(value or ())
+            case "HMGET":
+                return [(value or {}).get(name) for name in args[1:]]
             case "HGET":
                 return (value or {}).get(args[1])
             case "SREM":

@@ -10,10 +10,21 @@ from typing import Any
 import pytest
 
 from restyle.coordination.suspensions import advice
-from restyle.errors import FleetError, Misconfigured, OutOfCredits, RateLimited, RequestRejected, Unauthorized
+from restyle.errors import (
+    ApiTimeout,
+    ApiUnavailable,
+    FleetError,
+    MalformedResponse,
+    Misconfigured,
+    OutOfCredits,
+    RateLimited,
+    RequestRejected,
+    Unauthorized,
+)
 from restyle.http.rate_limits import MOST, reset_wait
 from restyle.reply import MOST_TEXT, quoted
-from restyle.segmind.refusals import api_message, read_error
+from restyle.segmind.refusals import api_message, read_error, read_refusal
+from restyle.segmind.wording import blame
 
 #: Money, plan, account: the fleet stops at the first, and the cause says which it is.
 MONEY: list[tuple[str, str]] = [
@@ -278,6 +289,109 @@ def test_what_the_api_says_is_quoted_short_and_without_the_key() -> None:
     assert "\n" not in error.message
     assert len(quoted("x" * 5000)) == MOST_TEXT
     assert api_message(b'{"error": "no"}') == "no"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (101, MalformedResponse), (300, Misconfigured), (399, Misconfigured), (408, ApiTimeout), (499, RequestRejected),
+        (500, ApiUnavailable), (505, ApiUnavailable), (599, ApiUnavailable),
+        *((status, Misconfigured) for status in (404, 405, 407, 410, 411, 412, 416, 417, 421, 426, 428, 431)),
+    ],
+)  # fmt: skip
+def test_each_status_is_one_error(status: int, kind: type[Exception]) -> None:
+    """Without words it goes by its number, which the error has, and which is all that its message says."""
+    error = read_error(status, {}, b"")
+    assert (type(error), getattr(error, "http_status", None), getattr(error, "cause", "")) == (kind, status, "")
+    assert error.message.removesuffix(" (a redirect, which is not followed since the key would go along)") == (
+        f"the API answers {status}"
+    )
+
+
+@pytest.mark.parametrize("text", ["strength must be <= 1", "Invalid content type", "E402"])
+def test_a_402_is_about_money_whatever_it_says(text: str) -> None:
+    """Its words tell a cause only where they are of money."""
+    error = refusal(text, 402)
+    assert (type(error), error.cause) == (OutOfCredits, "")
+    assert error.message == f"the API answers 402: {text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Spend limit exceeded", "a limit of the account is reached: the API answers 406: Spend limit exceeded"),
+        ("Monthly limit hit", "a monthly limit of the account is reached: the API answers 406: Monthly limit hit"),
+        ("Weekly team limit", "the team's weekly limit is reached: the API answers 406: Weekly team limit"),
+        ("No funds", "the balance does not suffice: the API answers 406: No funds"),
+        ("Not Acceptable", "the API answers 406: Not Acceptable"),
+    ],
+)
+def test_a_message_begins_with_its_cause(text: str, message: str) -> None:
+    """And with the period of a limit, where it has one."""
+    assert refusal(text).message == message
+
+
+@pytest.mark.parametrize(
+    ("text", "whose", "cause"),
+    [
+        ("strength limit passed", "account", "limit"),
+        ("the limit was passed", "", ""),
+        ("strength limit is 1", "job", ""),
+        ("this call needs $0.05", "account", "balance"),
+        ("$0.05 of your plan", "account", "balance"),
+        ("your plan has a limit", "account", "plan"),
+        ("a limit of your balance", "account", "limit"),
+        ("your team is disabled", "account", "account"),
+        ("a limit of your team", "account", "team_limit"),
+        ("header value is wrong", "header", "header"),
+    ],
+)
+def test_whose_fault_a_text_says_it_is(text: str, whose: str, cause: str) -> None:
+    """A limit that is no bound of a parameter is the account's; an amount of money is its balance."""
+    assert (blame(text).whose, blame(text).cause) == (whose, cause)
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "fields"),
+    [
+        ({"error": "no"}, "no", ""),
+        ({"error": {"message": "no", "param": "seed"}}, "seed: no", "seed"),
+        ({"seed": ["is odd"]}, "seed: is odd", "seed"),
+        ({"seed": "is odd"}, "", ""),
+        ({"input": ["echo"]}, "", ""),
+        ({"loc": {"seed": ["odd"]}}, "", ""),
+        ({"seed": {}, "error": "no"}, "no", ""),
+        ({"detail": [{"loc": ["body", "seed", 3], "msg": "no"}, {"loc": "seed", "msg": "no"}]}, "seed: no", "seed"),
+        ({"param": "seed"}, "seed", "seed"),
+        ({"error": {"error": {"error": {"error": {"error": {"error": "deep"}}}}}}, "deep", ""),
+        ({"error": {"error": {"error": {"error": {"error": {"error": {"error": "deeper"}}}}}}}, "", ""),
+        ({"a": {"b": {"c": ["no"]}}}, "a b c: no", "a b c"),
+        ({"a": {"b": {"c": {"d": {"e": {"f": ["no"]}}}}}}, "a b c d e f", "a b c d e f"),
+        ([[[[[["no"]]]]]], "no", ""),
+        ([[[[[[["no"]]]]]]], "", ""),
+        ({"error": 3}, "", ""),
+    ],
+)
+def test_what_is_read_of_a_refusal(body: object, text: str, fields: str) -> None:
+    """Texts, and the fields that are at fault, each once; to a depth of six."""
+    assert read_refusal(json.dumps(body).encode()) == (text, fields)
+
+
+def test_what_is_read_of_a_refusal_is_bounded() -> None:
+    """Forty texts and fields, five hundred characters each, and nothing breaks the reader."""
+    numbers = [str(number) for number in range(60)]
+    assert read_refusal(json.dumps(numbers).encode()).text.split("; ") == numbers[:40]
+    both = read_refusal(json.dumps([{"param": name, "error": f"e{name}"} for name in numbers]).encode())
+    assert (len(both.fields.split()), both.text.count(";")) == (20, 19)
+    many = read_refusal(json.dumps({f"f{name}": [] for name in numbers}).encode())
+    assert len(many.fields.split()) == 40
+    assert read_refusal(json.dumps({"error": "a " * 400}).encode()).text == ("a " * 250)
+    assert read_refusal(b"[" * 100_000).text == "…"
+    page = b"<p>" + b"a " * 12_000
+    assert len(read_refusal(page).text) == 500
+    assert read_refusal(b"<i " + b"x" * 19_900 + b"><b>late</b> words").text.split() == ["late", "words"]
+    assert "late" not in read_refusal(b"<i " + b"x" * 20_000 + b">too late").text
+    assert read_refusal(b"<style>.image{}</style><script>seed</script>no").text.split() == ["no"]
 
 
 # -- how long to wait after a 429 --------------------------------------------------------------------------

@@ -52,6 +52,7 @@ def test_an_output_without_a_record_gets_one(one: OneJob) -> None:
     record = one.record()
     one.lose_record()
     one.lose_results()
+    one.store.requests.clear()
     ended = look(one)
     assert ended is not None
     assert (ended.outcome.outcome, ended.outcome.credits) == (OutcomeKind.SUCCEEDED, 1.0)

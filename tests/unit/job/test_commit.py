@@ -11,11 +11,12 @@ from restyle.coordination.claim_types import Claim
 from restyle.errors import StoreUnavailable
 from restyle.job.commit import put_outputs, store
 from restyle.job.outputs.locations import place
+from restyle.job.outputs.ownership import LARGEST, Owner
 from restyle.job.outputs.replacing import Replacing
 from restyle.models import Job
 from restyle.outputs import OutputOptions, Storing
 from restyle.segmind.responses import Answer
-from tests.support.in_memory import MemoryStore
+from tests.support.in_memory import MemorySigner
 from tests.support.one_job import LATER, RUN, WORKSPACE, OneJob, answer_picture, black_picture
 from tests.support.pictures import corners, encode
 
@@ -188,8 +189,6 @@ def test_a_copy_that_is_there_is_not_made_again(one: OneJob) -> None:
 
 def replacing(one: OneJob, known: Any = None) -> Replacing:
     """What the usual job replaces."""
-    from restyle.job.outputs.ownership import Owner
-
     work = one.work(LATER)
     owner = Owner(work.message.job_id, work.message.job, known, WORKSPACE, one.store)
     return Replacing(work, known, one.fingerprint(work).token, owner, one.tools)
@@ -223,6 +222,21 @@ def test_a_copy_of_other_content_with_that_name_is_made_anew(one: OneJob) -> Non
     assert f"copy {copy}" not in one.store.requests
 
 
+def test_what_is_too_large_to_be_read_is_not_kept(one: OneJob) -> None:
+    """Its metadata do not say what it is, and it is no picture."""
+    one.put(PLACE, b"large", job_id=WORKSPACE.job_id("mug", "felt"))
+    one.store.objects[PLACE] = replace(one.store.objects[PLACE], bytes=LARGEST + 1)
+    assert replacing(one).set_aside([PLACE]) == []
+
+
+def test_long_words_of_a_fault_are_in_the_metadata(one: OneJob) -> None:
+    """Which have room for nine hundred bytes of them."""
+    fault = ValueError("it failed " * 40)
+    one.with_tools(signer=MemorySigner(fault=fault))
+    store(one.made(one.work(outputs=OutputOptions(c2pa=True))), one.tools)
+    assert one.output().metadata["marks"].endswith('"]}')
+
+
 def test_what_goes_meanwhile_is_not_kept(one: OneJob) -> None:
     """Somebody removed it between two requests."""
     before = store(one.made(), one.tools)
@@ -236,7 +250,6 @@ def test_what_the_new_outputs_are_copied_from_is_spared(one: OneJob) -> None:
     before = store(one.made(), one.tools)
     assert replacing(one, before).set_aside([], sparing=[PLACE]) == []
     assert (PLACE in one.store.objects, RECORD in one.store.objects) == (True, False)
-    assert isinstance(one.store, MemoryStore)
 
 
 # -- where outputs go --------------------------------------------------------------------------------------

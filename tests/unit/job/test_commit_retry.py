@@ -57,8 +57,10 @@ def test_what_s3_takes_at_once_is_parked_nowhere(one: OneJob) -> None:
     """One record, and nothing else is asked of Redis; S3 and the clock are well."""
     one.tools.rotation.failed(ClockSkewed("late"))
     one.tools.rotation.failed(StoreUnavailable("away"))
+    one.unsaved.add("another answer")
     record = until_stored(one.made(), one.tools)
     assert isinstance(record, Record)
+    assert one.unsaved.is_set()
     assert (one.state.runs, one.tools.rotation.trouble, one.stopping.waits) == ([], None, [])
 
 
@@ -235,6 +237,10 @@ def ended(one: OneJob, made: Made) -> Ended:
 def test_what_s3_refuses_by_itself_is_set_aside(one: OneJob, error: Exception) -> None:
     """Once it has been refused often enough: the job ends, the call counts, and others go on meanwhile."""
     open_gates: list[bool] = []
+    traces: list[object] = []
+    one.stopping.meanwhile = lambda: traces.append((error.__traceback__, error.__context__, error.__cause__))
+    one.unsaved.add("another answer")
+    error.uri = PLACE  # type: ignore[attr-defined] # as those of S3 have it
     one.store.fail("put", PLACE, error, times=REFUSALS)
     one.store.when("put", WORKSPACE.unplaced(LATER, JOB, 0, ".jpg"), lambda: open_gates.append(one.unsaved.is_set()))
     outcome = ended(one, one.made(one.work(LATER)))
@@ -242,7 +248,9 @@ def test_what_s3_refuses_by_itself_is_set_aside(one: OneJob, error: Exception) -
     assert str(error) in outcome.outcome.message
     assert outcome.outcome.message.startswith("bug: ") is isinstance(error, ZeroDivisionError)
     assert one.store.objects[WORKSPACE.unplaced(LATER, JOB, 0, ".jpg")].data == one.api.picture
-    assert (len(one.stopping.waits), open_gates, parked(one)) == (REFUSALS - 1, [True], False)
+    assert (len(one.stopping.waits), open_gates, parked(one)) == (REFUSALS - 1, [False], False)
+    assert (one.unsaved.is_set(), one.fleet.stops) == (True, [])
+    assert traces == [(None, None, None)] * (REFUSALS - 1)
     assert not one.has_record()
 
 
@@ -359,6 +367,23 @@ def test_what_another_worker_has_done_meanwhile_stays(one: OneJob, how: str) -> 
         until_stored(made, one.tools)
     assert (dropped.value.is_released, one.fleet.costs, one.output().data) == (True, [1.0], before)
     assert one.unsaved.is_set()
+
+
+def test_what_was_parked_of_a_job_that_another_has_done_is_nobodys(one: OneJob) -> None:
+    """It takes up no more of Redis."""
+    made, seen = one.made(), list[bool]()
+
+    def meanwhile() -> None:
+        seen.append(parked(one))
+        one.stopping.meanwhile = bool
+        one.other_worker().run(params={"seed": 3})
+        one.fleet.lapse()
+
+    one.store.fail("put", PLACE, StoreUnavailable("away"))
+    one.stopping.meanwhile = meanwhile
+    with pytest.raises(Dropped, match="taken over"):
+        until_stored(made, one.tools)
+    assert (seen, parked(one)) == ([True], False)
 
 
 def test_a_cost_that_redis_does_not_hear_is_let_go(one: OneJob) -> None:

@@ -120,6 +120,12 @@ def test_the_very_same_bytes_are_ours(one: OneJob) -> None:
     assert not owns(one, data=b"picture")
 
 
+def test_an_empty_object_is_nobodys(one: OneJob) -> None:
+    """Where nothing is to be put there yet, it is no picture of ours either."""
+    one.put(PLACE, b"")
+    assert not owns(one)
+
+
 def test_a_picture_may_name_its_job_itself(one: OneJob) -> None:
     """By the mark that restyle writes into it; one that goes meanwhile, or is too large, names nobody."""
     one.put(PLACE, b"xmp " + OWN.encode() + b" xmp")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from restyle.coordination.progress import Ended
 
 from restyle.coordination.claim_types import Claim, Dropped
+from restyle.coordination.runs.progress import Ended
 from restyle.errors import MalformedResponse, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.job.context import Called
 from restyle.job.parked import in_redis, unplaced, unreadable
@@ -57,6 +57,24 @@ def test_what_redis_has_forgotten_is_not_parked(one: OneJob) -> None:
     assert not in_redis.is_parked(JOB, 5, one.state)
     one.state.values.clear()
     assert not in_redis.is_parked(JOB, 4, one.state)
+
+
+def test_an_answer_on_a_disk_is_marked_in_redis(one: OneJob) -> None:
+    """By whom, and of which job; what is not whole is passed over."""
+    in_redis.mark_spooled(one.work().message, one.fleet)
+    assert one.state.ran("spool") == [{"worker": "worker-1", "run": RUN, "shard": 0, "job": JOB}]
+    assert in_redis.marks(one.state) == []
+    one.state.values[one.state.key("spooled")] = ["b", "a", "c"]
+    one.state.values[one.state.key("spooled", "a")] = {"worker": "w", "run": RUN, "shard": 3}
+    one.state.values[one.state.key("spooled", "b")] = {"worker": "v", "run": LATER, "shard": 1}
+    one.state.values[one.state.key("spooled", "c")] = {"worker": "v"}
+    mark = in_redis.Mark("a", RUN, "3", "w")
+    assert in_redis.marks(one.state) == [mark, in_redis.Mark("b", LATER, "1", "v")]
+    assert in_redis.spooled(one.state) == [(RUN, "w"), (LATER, "v")]
+    assert in_redis.release(mark, one.state) is True
+    assert one.state.ran("unspool") == [{"job": "a", "worker": "w"}]
+    one.state.answers["unspool"] = 0
+    assert in_redis.release(mark, one.state) is False
 
 
 # -- set aside in S3 ---------------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ def test_the_same_bytes_under_another_etag_are_the_same_input(one: OneJob) -> No
     ended = one.run(LATER)
     assert (ended.outcome.outcome, one.api.calls) == (OutcomeKind.SKIPPED, 1)
     assert (one.record().fingerprint.etag, one.record().input.etag) == ("another", "another")
+    assert (ended.outcome.reused, one.record().run_id) == (False, RUN)
 
 
 def test_other_bytes_are_paid_for(one: OneJob) -> None:
@@ -93,8 +94,13 @@ def test_the_same_result_of_another_job_is_copied(one: OneJob) -> None:
 
 
 def test_an_answer_that_is_read_again_costs_no_call(one: OneJob) -> None:
-    """Of a run of --unreadable; where none is kept, the job fails."""
+    """Of a run of --unreadable; where none is kept, the job fails. No picture is held meanwhile."""
+    sizes: list[int] = []
+    one.store.when(
+        "get", f"{WORKSPACE.unreadable(RUN, one.work().message.job_id)}.json", lambda: sizes.append(held(one))
+    )
     ended = one.run(LATER, reread=RUN)
+    assert sizes == [0]
     assert (ended.outcome.error, one.api.calls, one.fleet.asked) == ("unreadable", 0, [])
     assert held(one) == 0
 
@@ -206,6 +212,15 @@ def test_the_reply_is_not_held_any_longer_once_it_is_read(one: OneJob) -> None:
     assert verified.answer.reply is None
     assert verified.answer.images == (answer_picture(),)
     assert (pictures[0].width, pictures[0].height) == (96, 72)
+
+
+def test_an_answer_of_another_form_is_stored_as_a_png(one: OneJob) -> None:
+    """It was paid for, and whoever looks at outputs reads JPEG, PNG and WebP."""
+    one.api.answers.append(one.api.answer(encode(corners(96, 72), "GIF")))
+    one.run()
+    (output,) = one.record().outputs
+    assert output.content_type == "image/png"
+    assert images.verify(one.store.objects[output.uri].data).content_type == "image/png"
 
 
 def test_a_signature_needs_the_source(one: OneJob) -> None:
