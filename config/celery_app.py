@@ -52,11 +52,8 @@ def make_celery(settings: Settings) -> Celery:
         worker_pool="threads",
         worker_concurrency=settings.concurrency + max(SPARE_THREADS, int(settings.concurrency * SPARE_SHARE)),
         worker_prefetch_multiplier=1,
-        worker_enable_remote_control=False,
-        worker_send_task_events=False,
-        task_send_sent_event=False,
-        worker_hijack_root_logger=False,
-        worker_redirect_stdouts=False,
+        worker_enable_remote_control=False, worker_send_task_events=False, task_send_sent_event=False,
+        worker_hijack_root_logger=False, worker_redirect_stdouts=False,
         # True would run the calls in flight a second time after any blip of the connection.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=0,
@@ -64,24 +61,28 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         broker_heartbeat=0,
         broker_use_ssl=_tls(address),
-        broker_transport_options={
-            **_sentinels(address),
-            "global_keyprefix": settings.effective_workspace.namespace,
-            # Unacknowledged messages are kept in memory alone, which saves two round trips to Redis a job. A message
-            # is a hint, and the dispatcher feeds again the jobs of a dead worker (docs/decisions/0016).
-            "ack_emulation": False,
-            # Longer than any call and its backoffs: recovery does not need redelivery.
-            "visibility_timeout": 6 * 3600,
-            "priority_steps": [0],
-            # In the order above, so that an urgent run's jobs are always taken first.
-            "queue_order_strategy": "priority",
-            "socket_timeout": 10,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-        },
-    )
+        broker_transport_options=_transport_options(settings, address),
+    )  # fmt: skip
     return app
+
+
+def _transport_options(settings: Settings, address: RedisAddress) -> dict[str, Any]:
+    return {
+        **_sentinels(address),
+        "global_keyprefix": settings.effective_workspace.namespace,
+        # Unacknowledged messages are kept in memory alone, which saves two round trips to Redis a job. A message
+        # is a hint, and the dispatcher feeds again the jobs of a dead worker (docs/decisions/0016).
+        "ack_emulation": False,
+        # Longer than any call and its backoffs: recovery does not need redelivery.
+        "visibility_timeout": 6 * 3600,
+        "priority_steps": [0],
+        # In the order of QUEUES, so that an urgent run's jobs are always taken first.
+        "queue_order_strategy": "priority",
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
 
 
 def _tls(address: RedisAddress) -> dict[str, Any] | None:

@@ -96,63 +96,26 @@ class Heart(threading.Thread):
 
 def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     """Hooks a worker's life into Celery's signals."""
-    fleet, tools = resources.tools.fleet, resources.tools
-    heart = Heart(resources)
-    feeder = Feeder(
-        app, resources.progress, fleet, resources.store, resources.workspace, settings.window_jobs,
-        settings.refeed_after,
-    )  # fmt: skip
-    dispatcher = Dispatcher(resources, feeder)
-    resources.holding.notice = lambda text: log.warning("workspace", standing=text)
-    renewal = Renewal(resources.holding, on_error=lambda why: log.warning("the workspace is not renewed", reason=why))
-    spooler = Spooler(resources)
-    fetcher = FetchThread(resources)
-    notifier = Notifier(
-        resources.notifications, settings.dispatch_seconds, lambda: tools.rotation.troubles.get("s3", "")
-    )  # fmt: skip
-    roster = Roster(resources, app)
-    health = _health(settings, resources)
-
-    end_traces = open_traces(resources) if settings.traces else lambda: None
-
-    def end() -> None:
-        end_all(
-            dispatcher.stop, fetcher.stop, notifier.stop, spooler.stop, renewal.stop, heart.stop,
-            lambda: leave_workspace(resources), end_traces,
-        )  # fmt: skip
-
-    watchdog = Watchdog(resources, app.conf.worker_concurrency, end)
+    parts = _Parts(app, settings, resources)
+    watchdog = Watchdog(resources, app.conf.worker_concurrency, parts.end)
     watchdog.watch(app)
 
     @signals.setup_logging.connect(weak=False)
     def on_logging(**_: Any) -> None:
         logs.configure(settings.log_format, settings.log_level)
 
-    def say_hello() -> None:
-        heart.beat()
-        resources.state.ask("SET", resources.state.key("account"), settings.account or "")
-
     @signals.worker_init.connect(weak=False)
     @essential
     def on_init(**_: Any) -> None:
         # The first beat comes before the first message: a worker without one may take none.
-        until_taken(say_hello)
-        heart.start()
-        renewal.start()
-        # Before the dispatcher frees the jobs of dead workers: an answer that lay on disk is no call in doubt.
-        spooler.hand_on()
-        spooler.start()
-        dispatcher.start()
-        fetcher.start()
-        notifier.start()
-        roster.start()
-        if health:
-            health.start()
+        until_taken(parts.say_hello)
+        parts.start()
 
     @signals.worker_ready.connect(weak=False)
     @essential
     def on_ready(**_: Any) -> None:
-        log.info("ready", worker=fleet.worker, concurrency=settings.concurrency, workspace=resources.workspace.uri)
+        worker, uri = resources.tools.fleet.worker, resources.workspace.uri
+        log.info("ready", worker=worker, concurrency=settings.concurrency, workspace=uri)
         watchdog.start()
         allocator.return_memory()
         allocator.collect_rarely()
@@ -160,15 +123,69 @@ def connect(app: Celery, settings: Settings, resources: Resources) -> None:
     @signals.worker_shutting_down.connect(weak=False)
     def on_drain(**_: Any) -> None:
         # No new call from here on; what is in flight ends and is stored, the rest is fed again.
-        tools.stopping.set()
-        dispatcher.stop()
+        resources.tools.stopping.set()
+        parts.dispatcher.stop()
         for name in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(name, _leave_at_once)
 
     @signals.worker_shutdown.connect(weak=False)
     def on_shutdown(**_: Any) -> None:
-        end()
+        parts.end()
         resources.close()
+
+
+class _Parts:
+    """What runs in a worker beside its jobs, each in a thread of its own."""
+
+    def __init__(self, app: Celery, settings: Settings, resources: Resources) -> None:
+        self._resources = resources
+        self._settings = settings
+        self._heart = Heart(resources)
+        feeder = Feeder(
+            app, resources.progress, resources.tools.fleet, resources.store, resources.workspace,
+            settings.window_jobs, settings.refeed_after,
+        )  # fmt: skip
+        self.dispatcher = Dispatcher(resources, feeder)
+        resources.holding.notice = lambda text: log.warning("workspace", standing=text)
+        self._renewal = Renewal(
+            resources.holding, on_error=lambda why: log.warning("the workspace is not renewed", reason=why)
+        )
+        self._spooler = Spooler(resources)
+        self._fetcher = FetchThread(resources)
+        rotation = resources.tools.rotation
+        self._notifier = Notifier(
+            resources.notifications, settings.dispatch_seconds, lambda: rotation.troubles.get("s3", "")
+        )
+        self._roster = Roster(resources, app)
+        self._health = _health(settings, resources)
+        self._end_traces = open_traces(resources) if settings.traces else lambda: None
+
+    def say_hello(self) -> None:
+        """The first heartbeat, and the account that this worker uses."""
+        self._heart.beat()
+        state = self._resources.state
+        state.ask("SET", state.key("account"), self._settings.account or "")
+
+    def start(self) -> None:
+        """Starts each part."""
+        self._heart.start()
+        self._renewal.start()
+        # Before the dispatcher frees the jobs of dead workers: an answer that lay on disk is no call in doubt.
+        self._spooler.hand_on()
+        self._spooler.start()
+        self.dispatcher.start()
+        self._fetcher.start()
+        self._notifier.start()
+        self._roster.start()
+        if self._health:
+            self._health.start()
+
+    def end(self) -> None:
+        """Ends each part, the heartbeat last."""
+        end_all(
+            self.dispatcher.stop, self._fetcher.stop, self._notifier.stop, self._spooler.stop, self._renewal.stop,
+            self._heart.stop, lambda: leave_workspace(self._resources), self._end_traces,
+        )  # fmt: skip
 
 
 def end_all(*stops: Callable[[], None]) -> None:

@@ -71,28 +71,8 @@ class Side:
         fleet_reasons = (*read_suspensions(reasons, "fleet"), *([hold] if hold else []))
         own = (period.name for period in self.session.fleet.limits.budgets.periods())
         days = [in_force or name for in_force, name in zip(periods, own, strict=True)]
-        replies = self._ask(
-            runs=[("HGETALL", state.key("run", run_id)) for run_id in known],
-            standing=[("HGETALL", state.key("run", run_id, "suspension")) for run_id in known],
-            beats=[("GET", state.key("worker", name)) for name in names],
-            lives=[("PTTL", state.key("worker", name)) for name in names],
-            queues=[("LLEN", state.key(queue)) for queue in QUEUES.values()],
-            spent=[("GET", state.key("spent", period)) for period in days],
-            events=[ask_events(state, None)],
-            trend=[ask_fleet(state)] if time.monotonic() - self._trend_read >= TREND_EVERY else [],
-            # The last points of runs that are new here, so that their pace is known at once.
-            tails=[(*ask_run(state, run_id)[:2], -6, -1) for run_id in known if run_id not in self._paces],
-        )
-        tails = dict(zip((run_id for run_id in known if run_id not in self._paces), replies["tails"], strict=True))
-        runs = dict(zip(known, self._threads.map(self._run, known), strict=True))
-        rows = {}
-        for run_id, fields, suspended in zip(known, replies["runs"], replies["standing"], strict=True):
-            if run := runs[run_id]:
-                with suppress(ValueError):  # an unreadable budget does not mean that run.json has changed
-                    if float(fields.get("budget") or 0) != (run.budget or 0):
-                        self._runs.pop(run_id)  # run.json was written anew; the next snapshot reads it
-                why = (*fleet_reasons, *read_suspensions(suspended, "run"))
-                rows[run_id] = self._moving(run, legible(fields), why, clock, tails.get(run_id, ()))
+        replies = self._replies(known, names, days)
+        rows = self._rows(known, replies, fleet_reasons, clock)
         self._list(known)
         for texts in replies["trend"]:
             self._trend, self._trend_read = tuple(read(FleetPoint, texts)), time.monotonic()
@@ -109,6 +89,38 @@ class Side:
             spent_today=float(replies["spent"][0] or 0), spent_month=float(replies["spent"][1] or 0),
             refusal=self._refused(),
         )  # fmt: skip
+
+    def _replies(self, known: list[str], names: list[str], days: list[str]) -> dict[str, list[Any]]:
+        """What the second round trip reads of runs, workers, queues and spending."""
+        state = self.session.state
+        return self._ask(
+            runs=[("HGETALL", state.key("run", run_id)) for run_id in known],
+            standing=[("HGETALL", state.key("run", run_id, "suspension")) for run_id in known],
+            beats=[("GET", state.key("worker", name)) for name in names],
+            lives=[("PTTL", state.key("worker", name)) for name in names],
+            queues=[("LLEN", state.key(queue)) for queue in QUEUES.values()],
+            spent=[("GET", state.key("spent", period)) for period in days],
+            events=[ask_events(state, None)],
+            trend=[ask_fleet(state)] if time.monotonic() - self._trend_read >= TREND_EVERY else [],
+            # The last points of runs that are new here, so that their pace is known at once.
+            tails=[(*ask_run(state, run_id)[:2], -6, -1) for run_id in known if run_id not in self._paces],
+        )
+
+    def _rows(
+        self, known: list[str], replies: dict[str, list[Any]], fleet_reasons: tuple[Suspension, ...], clock: float
+    ) -> dict[str, Row]:
+        """The rows of unfinished runs, with the reasons for which each stands still."""
+        tails = dict(zip((run_id for run_id in known if run_id not in self._paces), replies["tails"], strict=True))
+        runs = dict(zip(known, self._threads.map(self._run, known), strict=True))
+        rows = {}
+        for run_id, fields, suspended in zip(known, replies["runs"], replies["standing"], strict=True):
+            if run := runs[run_id]:
+                with suppress(ValueError):  # an unreadable budget does not mean that run.json has changed
+                    if float(fields.get("budget") or 0) != (run.budget or 0):
+                        self._runs.pop(run_id)  # run.json was written anew; the next snapshot reads it
+                why = (*fleet_reasons, *read_suspensions(suspended, "run"))
+                rows[run_id] = self._moving(run, legible(fields), why, clock, tails.get(run_id, ()))
+        return rows
 
     def _refused(self) -> tuple[str, str] | None:
         if time.monotonic() - self._refusal_read >= WRITES_EVERY:

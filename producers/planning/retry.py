@@ -75,7 +75,7 @@ class _Count:
 
 
 def plan_retry(run: Run, rows: Rows, chosen: Slice, settings: Settings, *, workspace: Workspace, store: Store) -> Plan:
-    """A plan of the jobs of an earlier run that are wanted; it may have none.
+    """A plan of some jobs of an earlier run; it may have none.
 
     Args:
         run: the earlier run; its options are kept.
@@ -101,22 +101,17 @@ def plan_retry(run: Run, rows: Rows, chosen: Slice, settings: Settings, *, works
     ids = None if chosen.only_ids is None else sorted(chosen.only_ids)
     return Plan(
         request=PlanRequest(uri, retry_of=run.run_id, name=run.name, labels=run.labels),
-        prompt=run.prompt,
-        run_id=run_id,
+        prompt=run.prompt, run_id=run_id,
         plan_digest=digest(["retry", run.run_id, sorted(chosen.statuses), sorted(chosen.errors), ids, reread]),
-        options=_options(run, reread, settings),
-        manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
-        entries=len(count.ids), variants=tuple(count.variants), jobs=count.jobs, uploads=0, upload_bytes=0, problems=(),
-        warnings=unknown_ids_warning(count.unknown, f"run {run.run_id}"),
+        options=_options(run, reread, settings), manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
+        entries=len(count.ids), variants=tuple(count.variants), jobs=count.jobs, uploads=0, upload_bytes=0,
+        problems=(), warnings=unknown_ids_warning(count.unknown, f"run {run.run_id}"),
         estimate=estimated(*((0, 0, 0) if reread else (count.jobs, count.samples, count.steps)), settings),
-        home=settings.home,
+        home=settings.home, wait_credits=settings.wait_credits, notify=settings.notify.as_stored,
         stream=lambda: (
             _otherwise(job, run_id, workspace) if outcome and outcome.suspect else job
-            for job, outcome in rows()
-            if has(job, outcome)
+            for job, outcome in rows() if has(job, outcome)
         ),
-        wait_credits=settings.wait_credits,
-        notify=settings.notify.as_stored,
         addresses=secrets_of(run, store, workspace),
     )  # fmt: skip
 

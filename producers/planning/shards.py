@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from functools import partial
 from hashlib import blake2b
+from typing import cast
 
 from producers.manifest.entry import Stand
 from producers.planning.compare.changes import mark_of
@@ -83,32 +84,42 @@ def write_shards(
     """
     given = nullcontext(unchanged) if unchanged is not None else find_unchanged(plan, store, workspace)
     hashes = Hashes(plan.home, workspace, create=bool(plan.uploads))
-    secrets = Secrets()
-    shards = _Parts(
-        lambda part: workspace.shard(plan.run_id, part), shard_jobs, store,
-        then=lambda part: secrets.put(plan.run_id, part, store, workspace),
-    )  # fmt: skip
-    done = _Parts(lambda part: workspace.unchanged(plan.run_id, part), UNCHANGED_LINES, store)
     with given as answers, closing(hashes):
         uploads, address_of = Uploads(hashes, store, workspace), partial(_address_of, plan, store, workspace)
-        for job, answer, address in _jobs(plan, uploads, iter(answers), address_of):
-            line = job.model_dump_json()
-            if answer is not None:
-                line = f'{{"before": {shards.written}, "job": {line}, "outcome": {answer.outcome}}}'
-            elif address:
-                secrets.add(address)
-            # What asks for approval is a shard of its own: nothing else may be opened before.
-            is_full = (shards if answer is None else done).add(line) or shards.cut(plan.ask_after)
-            if is_full and progress:
-                progress(shards.written + done.written)
-    shards.finish()
-    done.finish()
+        jobs = _jobs(plan, uploads, iter(answers), address_of)
+        shards, done = _write_jobs(jobs, plan, shard_jobs, store, workspace, progress)
     if plan.problems:
         _put_invalid(plan, workspace, store)
     if plan.trial:
         write_trial(plan.trial, plan.run_id, store=store, workspace=workspace)
     run = plan.as_run(shards=shards.parts, by=by)
     return run.model_copy(update={"unchanged": done.written, "unchanged_parts": done.parts})
+
+
+def _write_jobs(
+    jobs: Iterator[_Planned], plan: Plan, shard_jobs: int, store: Store, workspace: Workspace,
+    progress: Callable[[int], None] | None,
+) -> tuple[_Parts, _Parts]:  # fmt: skip
+    """The parts of the shards, and those of the jobs that are done already."""
+    secrets = Secrets()
+    shards = _Parts(
+        lambda part: workspace.shard(plan.run_id, part), shard_jobs, store,
+        then=lambda part: secrets.put(plan.run_id, part, store, workspace),
+    )  # fmt: skip
+    done = _Parts(lambda part: workspace.unchanged(plan.run_id, part), UNCHANGED_LINES, store)
+    for job, answer, address in jobs:
+        line = job.model_dump_json()
+        if answer is not None:
+            line = f'{{"before": {shards.written}, "job": {line}, "outcome": {answer.outcome}}}'
+        elif address:
+            secrets.add(address)
+        # What asks for approval is a shard of its own: nothing else may be opened before.
+        is_full = (shards if answer is None else done).add(line) or shards.cut(plan.ask_after)
+        if is_full and progress:
+            progress(shards.written + done.written)
+    shards.finish()
+    done.finish()
+    return shards, done
 
 
 class _Parts:
@@ -158,8 +169,7 @@ def _jobs(
     following = next(unchanged, None)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         waiting: deque[tuple[Resolved, str | Future[str], Answer | None]] = deque()
-        image: str = ""
-        where: str | Future[str] = ""
+        image, where = "", cast("str | Future[str]", "")
         for place, item in enumerate(plan.stream()):
             answer = None
             if following and following.place == place:

@@ -193,8 +193,7 @@ class Fleet(FleetView):
             month=month.name,
             cause=end.cause,
             status=end.status,
-            longest_hold=round(MOST * 1000),
-            longest_call=self._longest_call,
+            longest_hold=round(MOST * 1000), longest_call=self._longest_call,
         )  # fmt: skip
         return Storm(used, doubts, bool(storm), verdict == 1, verdict == 2, verdict == 3)
 
