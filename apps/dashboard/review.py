@@ -80,8 +80,11 @@ class Reviews:
         if request.headers.get("hx-request") != "true":
             return RedirectResponse(_back(row, fields.get("back", ""), place), 303)
         job = await self.live.call(lambda: review.one(place, row.run))
-        values = {"job": job, "run": row.run, "words": SET, "query": fields.get("back", "")}
-        return HTMLResponse(pages.single("parts/job", **values, **self._frame(request, identity)))
+        values = {
+            "job": job, "run": row.run, "words": SET, "query": fields.get("back", ""), "marked": review.marked(),
+            "swapped": True, **self._frame(request, identity),
+        }  # fmt: skip
+        return HTMLResponse(pages.single("parts/job", **values) + pages.single("parts/marked", **values))
 
     async def export(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/marks.csv`: the marked jobs as a manifest."""

@@ -192,11 +192,14 @@ class Review:
             ).fetchall()
             reasons = table.execute(
                 "SELECT reason, error, message, count(*) AS n FROM job JOIN reason ON number = reason"
-                " WHERE outcome = 3 GROUP BY reason ORDER BY n DESC LIMIT 30"
+                " WHERE reason IS NOT NULL AND outcome = 3 GROUP BY reason ORDER BY n DESC LIMIT 30"
             ).fetchall()
             variants = [name for (name,) in table.execute("SELECT name FROM variant ORDER BY number LIMIT 200")]
-        marked = Counter[str](mark.mark for mark in self._standing.values())
-        return Found([self._listed(row) for row in rows], count, indexed, reasons, marked, variants)
+        return Found([self._listed(row) for row in rows], count, indexed, reasons, self.marked(), variants)
+
+    def marked(self) -> Counter[str]:
+        """How many jobs have which mark."""
+        return Counter(mark.mark for mark in self._standing.values())
 
     def _shard_at(self, offset: int) -> tuple[int, int]:
         """The shard in which the job of this number lies, and how many jobs of it come before."""

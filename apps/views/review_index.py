@@ -21,7 +21,9 @@ _TITLES = ("title", "name", "product")
 SCHEMA = """
 CREATE TABLE job (place INTEGER PRIMARY KEY, outcome INTEGER, suspect INTEGER, variant INTEGER, reason INTEGER,
                   id TEXT, title TEXT, seed INTEGER, credits REAL);
-CREATE INDEX by_outcome ON job (outcome, variant, reason);
+CREATE INDEX by_outcome ON job (outcome);
+CREATE INDEX by_variant ON job (variant);
+CREATE INDEX by_reason ON job (reason, outcome) WHERE reason IS NOT NULL;
 CREATE INDEX by_suspect ON job (suspect) WHERE suspect = 1;
 CREATE VIRTUAL TABLE words USING fts5(text, content='', detail=none, tokenize="unicode61 tokenchars '-_.'");
 CREATE TABLE variant (number INTEGER PRIMARY KEY, name TEXT UNIQUE);
@@ -148,13 +150,23 @@ def question_of(query: Filter, table: sqlite3.Connection) -> Question:
     if words := _TERM.findall(query.text.lower())[:8]:
         holding = " AND ".join("instr(lower(error || ' ' || message), ?)" for _ in words)
         reasons = [number for (number,) in table.execute(f"SELECT number FROM reason WHERE {holding}", words)]  # noqa: S608
-        match = " ".join(f'"{word}"*' for word in words)
+        match = " ".join(_term(word, table) for word in words)
         if not reasons:
             # What words find comes in order, and is not gathered first: of a million the first page is there at once.
             more = "".join(f" AND {part}" for part in parts)
             source = f"words CROSS JOIN job ON place = words.rowid WHERE words MATCH ?{more}"
             return Question(source, (match, *values), "words.rowid")
         numbers = ", ".join(map(str, reasons))
-        parts.append(f"(place IN (SELECT rowid FROM words WHERE words MATCH ?) OR reason IN ({numbers}))")  # noqa: S608
+        failed = f"SELECT place FROM job WHERE reason IN ({numbers})"  # noqa: S608
+        parts.append(f"place IN (SELECT rowid FROM words WHERE words MATCH ? UNION {failed})")  # noqa: S608
         values.append(match)
     return Question("job" + (" WHERE " + " AND ".join(parts) if parts else ""), tuple(values))
+
+
+def _term(word: str, table: sqlite3.Connection) -> str:
+    """A word as it is searched: ids by their beginnings, others whole where there are such, which many jobs share."""
+    whole = f'"{word}"'
+    if any(char.isdigit() for char in word):
+        return f"{whole}*"
+    found_whole = table.execute("SELECT 1 FROM words WHERE words MATCH ? LIMIT 1", (whole,)).fetchone()
+    return whole if found_whole else f"{whole}*"

@@ -65,7 +65,6 @@ def test_from_nothing_to_a_redone_picture(
         for number, word in ((0, "reject"), (1, "redo")):
             page.locator(".job").nth(number).get_by_role("button", name=word).click()
             expect(page.locator(".job").nth(number).locator(".whose")).to_contain_text(word)
-        page.reload()
         page.get_by_role("button", name="Make 1 again").click()
         page.get_by_role("button", name="Plan the run").click()
         expect(page.locator(".estimate")).to_contain_text("at most 0.02 credits")
