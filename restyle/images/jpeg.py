@@ -16,6 +16,8 @@ from restyle.errors import InvalidImage
 from restyle.images.structure import AFTER_SCAN, BARE, MAX_SCANS, MAX_SEGMENTS, at_most
 
 END = b"\xff\xd9"
+#: Compressed pixels of no picture: what they change was not there.
+NOISE = bytes(1 + (37 * place * place + 11 * place) % 253 for place in range(1024))
 #: Bytes of ones, which no code has: what a decoder reads ahead of the last pixels.
 _AHEAD = b"\xff\x00" * 16
 _MARK, _SCAN, _END = 0xFF, 0xDA, 0xD9

@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from io import BytesIO
@@ -25,7 +25,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from restyle.errors import InvalidImage
-from restyle.images import implied, jpeg, structure, tiff
+from restyle.images import implied, jpeg, png, structure, tiff
 from restyle.images.bounds import MAX_PIXELS, check_memory, check_size
 
 #: The shortest side, in pixels, of a picture that is worth a call.
@@ -94,6 +94,8 @@ _TURNS = {
 _SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
 
+#: Formats whose readers make something of zeros, and zeros that no such picture ends in.
+_HOLLOW, _HOLE = frozenset({"AVIF", "WebP"}), bytes(256)
 #: What Pillow's readers call XMP.
 _XMP = ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp")
 #: What Pillow's readers say of files that are well, and of a kind that they do not know.
@@ -210,6 +212,8 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, *, still: bool = True) -
             reader = _reader(kind)
             with _reading(kind, data):
                 structure.check(kind, data)
+                if kind in _HOLLOW and data.endswith(_HOLE):
+                    raise InvalidImage(f"is a damaged {kind} file (it ends in zeros); export or upload it again")
                 layout, page = jpeg.read(data) if kind == "JPEG" else None, tiff.page_of(data) if kind == "TIFF" else 0
                 image = reader(_to_decode(kind, data, layout))
                 if page:
@@ -226,12 +230,26 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, *, still: bool = True) -
 def _to_decode(kind: str, data: bytes, layout: jpeg.Layout | None) -> IO[bytes]:
     """The file as its reader gets it."""
     if layout is not None:
-        return jpeg.to_decode(data, layout)
+        return jpeg.to_decode(data, _closed(data, layout))
     if kind == "PNG" and (end := structure.png_end(data)):
         return jpeg.extended(data, end, structure.PNG_END)
     if kind == "AVIF" and (size := structure.avif_size(data)):
         check_size(size, 1)  # its reader says only that it cannot
     return BytesIO(data)
+
+
+def _closed(data: bytes, layout: jpeg.Layout) -> jpeg.Layout:
+    """A JPEG of several scans that lacks its end alone, as one that has it: more bytes would change no pixel of it."""
+    if layout.is_closed or len(layout.scans) < 2:
+        return layout
+    images = []
+    for tail in (jpeg.END, jpeg.NOISE + jpeg.END):
+        image = JpegImageFile(jpeg.extended(data, layout.end, tail))
+        if image.size[0] * image.size[1] > LARGE:
+            return layout
+        image.load()
+        images.append(image.tobytes())
+    return replace(layout, is_closed=True) if images[0] == images[1] else layout
 
 
 @contextmanager
@@ -244,6 +262,8 @@ def decoding(source: Source) -> Iterator[None]:
     # A progressive JPEG takes its full size in coefficients, at whatever scale it is decoded.
     width, height = source.stored if "progressive" in source.image.info else source.image.size
     check_memory(source.kind, source.image, source.stored)
+    if source.kind == "PNG":
+        png.check_pixels(source.data)
     with _large_decode if width * height > LARGE else nullcontext(), _reading(source.kind, source.data):
         yield
 
