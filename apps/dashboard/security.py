@@ -7,13 +7,12 @@ import hmac
 import ipaddress
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from email.parser import BytesParser
-from email.policy import HTTP
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,8 +23,9 @@ from restyle.errors import ConfigurationError
 MAX_FORM_BYTES = 16_384
 #: Seconds within which a form has to arrive.
 FORM_SECONDS = 10.0
-#: Fields of a form; bytes of one with a file, and the seconds that it may take.
-MAX_FIELDS, MAX_UPLOAD_BYTES, UPLOAD_SECONDS = 80, 32_000_000, 120.0
+#: Fields of a form, and its files; bytes of one with files, and the seconds that it may take.
+MAX_FIELDS, MAX_FILES, MAX_UPLOAD_BYTES, UPLOAD_SECONDS = 80, 4, 32_000_000, 120.0
+_LATE = "This form did not arrive in time."
 
 #: What every answer carries.
 HEADERS = {
@@ -196,19 +196,25 @@ async def read_upload(request: Request, access: Access, names: Names) -> tuple[d
     kind = request.headers.get("content-type", "")
     if not kind.startswith("multipart/form-data;"):
         return await read_form(request, access, names), {}
-    body = await _arrived(request, MAX_UPLOAD_BYTES, UPLOAD_SECONDS)
-    message = BytesParser(policy=HTTP).parsebytes(b"content-type: " + kind.encode("latin-1") + b"\r\n\r\n" + body)
+    parser = MultiPartParser(
+        request.headers, _pieces(request, MAX_UPLOAD_BYTES), max_files=MAX_FILES, max_fields=MAX_FIELDS,
+        max_part_size=MAX_FORM_BYTES,
+    )  # fmt: skip
     fields: dict[str, str] = {}
     files: dict[str, Upload] = {}
-    for part in list(message.iter_parts())[:MAX_FIELDS]:
-        name = part.get_param("name", header="content-disposition")
-        data = part.get_payload(decode=True)
-        if not isinstance(name, str) or not isinstance(data, bytes):
-            raise Refused(400, "This form cannot be read.")
-        if (file := part.get_filename()) is not None:
-            files |= {name: Upload(file, data)} if file and data else {}
-        else:
-            fields[name] = data.decode(errors="replace")
+    try:
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            form = await parser.parse()
+            for name, part in form.multi_items():
+                if isinstance(part, str):
+                    fields[name] = part
+                elif part.filename and (data := await part.read()):
+                    files[name] = Upload(part.filename, data)
+            await form.close()
+    except MultiPartException:
+        raise Refused(400, "This form cannot be read.") from None
+    except TimeoutError:
+        raise Refused(408, _LATE) from None
     _check_token(fields, request, access)
     return fields, files
 
@@ -228,13 +234,18 @@ def _check_token(fields: Mapping[str, str], request: Request, access: Access) ->
 
 async def _arrived(request: Request, most: int, seconds: float) -> bytes:
     """The body of a request, within bounds."""
-    body = bytearray()
     try:
         async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > most:
-                    raise Refused(413, "This form is too large.")
+            return b"".join([piece async for piece in _pieces(request, most)])
     except TimeoutError:
-        raise Refused(408, "This form did not arrive in time.") from None
-    return bytes(body)
+        raise Refused(408, _LATE) from None
+
+
+async def _pieces(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+    """The body of a request as it arrives, so many bytes of it at most."""
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > most:
+            raise Refused(413, "This form is too large.")
+        yield piece

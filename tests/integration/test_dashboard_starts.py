@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from apps.dashboard import security
 from producers.planning.make import make_plan
 from producers.planning.request import PlanRequest
 from restyle.coordination.redis.client import State
@@ -119,6 +121,19 @@ def test_a_wrong_manifest(place: Place, s3: S3) -> None:
     # A line of an uploaded file, told by its line.
     good = post(place, {"prompts": "photo of {id}"}, ("bad.csv", text.encode()))
     assert re.search(r"\.csv:3: strength: 1.5 is out of range", unescape(good.text))
+
+
+@pytest.mark.parametrize("data", [b"\r\n\x00\xff--x--\r\n-- \n\r" * 3, b"\n" * 2_000_000])
+def test_a_file_is_kept_as_it_came(place: Place, data: bytes) -> None:
+    """Whatever bytes it has; a reader of mail, which took it first, needed a minute for 20 MB of line ends."""
+    post(place, {"prompts": "x"}, ("odd.csv", data))
+    assert place.store.get(place.workspace.input(hashlib.sha256(data).hexdigest(), ".csv")).data == data
+
+
+def test_a_file_that_is_too_large_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its bytes as they arrive."""
+    monkeypatch.setattr(security, "MAX_UPLOAD_BYTES", 100_000)
+    assert post(place, {"prompts": "x"}, ("large.csv", b"x" * 200_000)).status == 413
 
 
 @pytest.mark.parametrize(
