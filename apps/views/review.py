@@ -139,7 +139,7 @@ class Review:
                     closed = {
                         shard for shard in batch if shard >= run.shards or (shard < below and shard not in opened)
                     }
-                    texts = list(pool.map(lambda shard: self._lines(shard, run.shards, shard in closed), batch))  # noqa: B023
+                    texts = list(pool.map(lambda shard: self._lines(shard, run.shards, shard in closed), batch))  # noqa: B023 - used at once
                     for shard, (lines, is_final) in zip(batch, texts, strict=True):
                         if self._stopping.is_set():
                             return
@@ -183,11 +183,11 @@ class Review:
                 question = Question("job WHERE place >= ?", (first << BITS,))
             else:
                 most = MOST_COUNTED + 1 if query.text else indexed
-                counted = f"SELECT count(*) FROM (SELECT 1 FROM {question.source} LIMIT {most})"  # noqa: S608
+                counted = f"SELECT count(*) FROM (SELECT 1 FROM {question.source} LIMIT {most})"  # noqa: S608 - our own words
                 count = int(table.execute(counted, question.values).fetchone()[0])
-            chosen = f"SELECT job.* FROM {question.source} ORDER BY {question.order} LIMIT {PER_PAGE} OFFSET ?"  # noqa: S608
+            chosen = f"SELECT job.* FROM {question.source} ORDER BY {question.order} LIMIT {PER_PAGE} OFFSET ?"  # noqa: S608 - our own words
             rows = table.execute(
-                f"SELECT {COLUMNS} FROM ({chosen}) AS job{NAMES} ORDER BY place",  # noqa: S608
+                f"SELECT {COLUMNS} FROM ({chosen}) AS job{NAMES} ORDER BY place",  # noqa: S608 - our own words
                 (*question.values, offset),
             ).fetchall()
             reasons = table.execute(
@@ -211,7 +211,7 @@ class Review:
 
     def one(self, place: int, run: Run) -> Listed | None:
         """A job by its number; where the index has not come to it yet, its shard is read."""
-        query = f"SELECT {COLUMNS} FROM job{NAMES} WHERE place = ?"  # noqa: S608
+        query = f"SELECT {COLUMNS} FROM job{NAMES} WHERE place = ?"  # noqa: S608 - our own words
         with closing(self._connect(read_only=True)) as table:
             row = table.execute(query, (place,)).fetchone()
         shard, index = place >> BITS, place & ((1 << BITS) - 1)
@@ -244,7 +244,7 @@ class Review:
             table.execute("DELETE FROM mark")
             # Of a trial's grid, marks name their jobs alone; it has few.
             lacking = any(mark.place < 0 for mark in standing.values()) and sum(self._sizes.values()) <= _FEW
-            names = table.execute(f"SELECT place, id, v.name FROM job{NAMES}").fetchall() if lacking else ()  # noqa: S608
+            names = table.execute(f"SELECT place, id, v.name FROM job{NAMES}").fetchall() if lacking else ()  # noqa: S608 - our own words
             places = {self.session.workspace.job_id(entry, variant): place for place, entry, variant in names}
             placed = [(mark.place if mark.place >= 0 else places.get(job, -1), mark) for job, mark in standing.items()]
             self._late_marks = lacking and any(place < 0 for place, _ in placed)

@@ -149,7 +149,7 @@ def question_of(query: Filter, table: sqlite3.Connection) -> Question:
         values.append(query.mark)
     if words := _TERM.findall(query.text.lower())[:8]:
         holding = " AND ".join("instr(lower(error || ' ' || message), ?)" for _ in words)
-        reasons = [number for (number,) in table.execute(f"SELECT number FROM reason WHERE {holding}", words)]  # noqa: S608
+        reasons = [number for (number,) in table.execute(f"SELECT number FROM reason WHERE {holding}", words)]  # noqa: S608 - our own words
         match = " ".join(_term(word, table) for word in words)
         if not reasons:
             # What words find comes in order, and is not gathered first: of a million the first page is there at once.
@@ -157,8 +157,8 @@ def question_of(query: Filter, table: sqlite3.Connection) -> Question:
             source = f"words CROSS JOIN job ON place = words.rowid WHERE words MATCH ?{more}"
             return Question(source, (match, *values), "words.rowid")
         numbers = ", ".join(map(str, reasons))
-        failed = f"SELECT place FROM job WHERE reason IN ({numbers})"  # noqa: S608
-        parts.append(f"place IN (SELECT rowid FROM words WHERE words MATCH ? UNION {failed})")  # noqa: S608
+        failed = f"SELECT place FROM job WHERE reason IN ({numbers})"  # noqa: S608 - our own words
+        parts.append(f"place IN (SELECT rowid FROM words WHERE words MATCH ? UNION {failed})")  # noqa: S608 - our own words
         values.append(match)
     return Question("job" + (" WHERE " + " AND ".join(parts) if parts else ""), tuple(values))
 

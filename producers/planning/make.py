@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from config.settings import Settings
 from producers.manifest import Manifest, ReadOptions, open_manifest
-from producers.planning import first_pass, trials
+from producers.planning import first_pass
 from producers.planning.compare.lookup import made_by_us
 from producers.planning.estimate import estimated, pace
 from producers.planning.first_pass import Census, Planner
@@ -24,7 +24,8 @@ from producers.planning.jobs.variants import Variant
 from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest, check_options, defaults_of, sets, variants_of
 from producers.planning.summary import summarised
-from producers.planning.trial_entries import Narrowed, narrowed_to_trial
+from producers.planning.trial.entries import Narrowed, narrowed_to_trial
+from producers.planning.trial.lab import Lab, lab_of, trial_of
 from producers.planning.uploads import Hashes
 from producers.planning.warnings import census_warnings, output_warnings
 from producers.runs.trials import Trial
@@ -61,7 +62,7 @@ def make_plan(
     read = replace(request.read, columns=request.columns, workspace=workspace.uri, http=settings.fetch_http)
     manifest = open_manifest(request.manifest, store=store, stdin=stdin, options=read)
     given = sets(request)
-    lab = trials.lab_of(request, manifest, given, store) if request.trial else None
+    lab = lab_of(request, manifest, given, store) if request.trial else None
     variants = list(lab.variants) if lab else variants_of(request, manifest, store)
     making = _Making(request, settings, workspace, store, manifest, read, lab, run_id or new_run_id(utc_now()))
     resolver = making.resolver(variants, given)
@@ -78,7 +79,7 @@ class _Making:
     store: Store | None
     manifest: Manifest
     read: ReadOptions
-    lab: trials.Lab | None
+    lab: Lab | None
     run_id: str
 
     def options(self, variants: list[Variant], *, root: str) -> RunOptions:
@@ -165,7 +166,7 @@ class _Making:
     def _trial(self, narrowed: Narrowed | None) -> Trial | None:
         if self.lab is None or narrowed is None:
             return None
-        return trials.trial_of(self.lab, narrowed, self.request, self.settings, pace(self.settings))
+        return trial_of(self.lab, narrowed, self.request, self.settings, pace(self.settings))
 
     def _planner(self, resolver: Resolver) -> Planner:
         request, only = self.request, self.request.only_ids

@@ -14,7 +14,7 @@ from producers.planning.jobs.resolve import Resolved
 from producers.planning.make import make_plan
 from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest, TrialRequest
-from producers.planning.trials import read_axes
+from producers.planning.trial.lab import read_axes
 from restyle.errors import ConfigurationError, ManifestError
 from restyle.keys import Workspace, draw_seed
 

@@ -82,7 +82,7 @@ class Resolver:
 
     @property
     def is_trial(self) -> bool:
-        """Whether prompts and parameters are compared (producers/planning/trials.py)."""
+        """Whether prompts and parameters are compared (producers/planning/trial/lab.py)."""
         return any(variant.draw for variant in self.variants)
 
     def jobs(self, entry: Entry, problems: Problems) -> Iterator[Resolved]:

@@ -20,7 +20,7 @@ from producers.manifest.cells.columns import near_miss
 from producers.manifest.cells.values import PARAMS, is_filled
 from producers.planning.jobs.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
 from producers.planning.request import PlanRequest, TrialRequest
-from producers.planning.trial_entries import Narrowed
+from producers.planning.trial.entries import Narrowed
 from producers.runs.trials import Column, Trial
 from restyle.coordination.budgets import PRICED_STEPS
 from restyle.errors import ConfigurationError, ManifestError, Problem
