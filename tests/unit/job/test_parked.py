@@ -14,12 +14,34 @@ from restyle.errors import MalformedResponse, ObjectRefused, StoreAccessDenied, 
 from restyle.job.context import Called
 from restyle.job.parked import in_redis, unplaced, unreadable
 from restyle.job.parked.aside import Aside
+from restyle.job.parked.unsaved import Unsaved
 from restyle.reply import Reply
 from tests.support.in_memory import AWAY
 from tests.support.one_job import LATER, RUN, WORKSPACE, OneJob, answer_picture
 
 JOB = WORKSPACE.job_id("mug", "felt")
 NOTE = WORKSPACE.unplaced(RUN, JOB)
+
+
+# -- the gate before calls ---------------------------------------------------------------------------------
+
+
+def test_each_answer_closes_the_gate() -> None:
+    """Until all of them are gone, or S3 takes one again."""
+    gate = Unsaved()
+    assert gate.wait(0)
+    gate.add("one")
+    gate.add("two")
+    gate.remove("one")
+    assert (gate.is_set(), gate.wait(0)) == (False, False)
+    gate.remove("two")
+    assert (gate.is_set(), gate.wait(0)) == (True, True)
+    gate.add("one")
+    gate.clear()
+    assert gate.is_set()
+    gate.add("two")
+    gate.remove("two")
+    assert gate.is_set()
 
 
 # -- in Redis ----------------------------------------------------------------------------------------------
@@ -94,7 +116,8 @@ def found(one: OneJob, run_id: str = LATER) -> Called | None:
 def test_a_note_says_what_was_set_aside(one: OneJob) -> None:
     """Pictures first, the note last; the outcome says where, and what to type."""
     one.store.requests.clear()
-    ended = set_aside(one, "400: no such tag")
+    made = one.made(answer=one.api.answer(remaining_credits=4.0))
+    ended = unplaced.set_aside(made, "400: no such tag", one.tools)
     picture = WORKSPACE.unplaced(RUN, JOB, 0, ".jpg")
     assert one.store.wrote("") == [picture, NOTE]
     assert (one.store.objects[picture].data, one.store.objects[picture].content_type) == (
@@ -112,7 +135,7 @@ def test_a_note_says_what_was_set_aside(one: OneJob) -> None:
     assert (ended.outcome.seed, ended.outcome.credits, ended.outcome.seconds) == (
         one.work().message.job.params.seed, 1.0, 2.5,
     )  # fmt: skip
-    assert (ended.calls, ended.call_succeeded, ended.credits_left) == (1, True, None)
+    assert (ended.calls, ended.call_succeeded, ended.credits_left) == (1, True, 4.0)
 
 
 def test_what_was_set_aside_is_found_by_any_later_run(one: OneJob) -> None:
@@ -147,11 +170,19 @@ def test_what_is_gone_meanwhile_is_paid_for_again(one: OneJob, gone: str) -> Non
     assert found(one) is None
 
 
-def test_a_note_without_its_facts_is_passed_over(one: OneJob) -> None:
+@pytest.mark.parametrize("fact", ["missing", "no time", "null", "large note", "large picture"])
+def test_a_note_whose_facts_are_odd_is_passed_over(one: OneJob, fact: str) -> None:
     """Its answer cannot be told."""
     set_aside(one)
+    assert found(one) is not None
     note = json.loads(one.store.objects[NOTE].data)
-    del note["seconds"]
+    if fact == "missing":
+        del note["seconds"]
+    elif fact == "large picture":
+        picture = WORKSPACE.unplaced(RUN, JOB, 0, ".jpg")
+        one.store.objects[picture] = replace(one.store.objects[picture], bytes=256_000_001)
+    else:
+        note |= {"no time": {"called": "noon"}, "null": {"called": None}}.get(fact, {"reason": "x" * 100_000})
     one.put(NOTE, json.dumps(note).encode())
     assert found(one) is None
 
@@ -217,15 +248,19 @@ def token(one: OneJob) -> str:
     return one.fingerprint(one.work()).token
 
 
-def keep(one: OneJob, kind: str = "odd", *, body: bytes = b"odd", call: int = 0) -> MalformedResponse:
+def keep(
+    one: OneJob, kind: str = "odd", *, body: bytes = b"odd", call: int = 0, cost: float = 2.0, is_last: bool = False
+) -> MalformedResponse:
     """An answer that was paid for and cannot be read."""
     error = MalformedResponse("it is odd", 200, kind=kind)
     headers = {
         "content-type": "image/odd", "X-Request-Id": "r-7", "x-request-id": "r-7", "Set-Cookie": "secret",
         "x-api-key": "secret", "x-" + "n" * 200: "v" * 600,
     }  # fmt: skip
-    error.reply, error.cost = Reply(200, headers, body, 3.21987), 2.0
-    unreadable.keep(unreadable.Paid(one.work(), Claim("go", calls=call, doubts=1), token(one)), error, one.tools)
+    error.reply, error.cost, error.is_last = Reply(200, headers, body, 3.21987), cost, is_last
+    unreadable.keep(
+        unreadable.Paid(one.work(sandbox=True), Claim("go", calls=call, doubts=1), token(one)), error, one.tools
+    )
     return error
 
 
@@ -270,6 +305,13 @@ def test_a_second_answer_is_a_jobs_last(one: OneJob) -> None:
     assert not keep(one).is_last
     assert keep(one, call=1).is_last
     assert WORKSPACE.unreadable(RUN, JOB, 2) in one.store.objects
+
+
+def test_what_was_known_before_it_was_kept_stays_so(one: OneJob) -> None:
+    """That it is the last; a cost that cannot be true is none; other answers are tried again as S3 takes this one."""
+    one.unsaved.add("another answer")
+    error = keep(one, cost=-5.0, is_last=True)
+    assert (error.is_last, error.cost, one.unsaved.is_set()) == (True, None, True)
 
 
 @pytest.mark.parametrize(("kind", "habit"), [("odd", 3), ("page", 0)])
@@ -328,11 +370,12 @@ def reread(one: OneJob) -> Called | Ended:
 def test_what_can_be_read_now_is_the_answer_of_then(one: OneJob) -> None:
     """The first that can be; its call was counted then."""
     keep(one)
-    keep(one, body=answer_picture())
+    keep(one, body=answer_picture(), call=1)
     called = reread(one)
     assert isinstance(called, Called)
     assert (called.answer.images, called.answer.cost, called.answer.seconds) == ((answer_picture(),), 2.0, 3.22)
     assert (called.claim.verdict, called.claim.doubts, called.answer.request_id) == ("parked", 1, "r-7")
+    assert (called.claim.calls, called.answer.sandbox) == (1, True)
 
 
 def why(one: OneJob) -> str:
