@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,3 +129,20 @@ def test_the_sandbox_makes_good_pictures(strength: float) -> None:
     for words, _ in styles.STYLES:
         (made,) = styles.restyle(sent.data, Params(prompt=words[0], strength=strength), seed=1)
         assert quality.reasons(sent, [images.verify(made)], Gates()) == (), words[0]
+
+
+def test_a_dark_input_may_have_a_black_answer() -> None:
+    """One that shows something; the level itself is black still, and the next is flat."""
+    dark = Image.new("RGB", (96, 72))
+    dark.paste((24, 24, 24), (48, 0, 96, 72))
+    for level, expected in ((0, ("black",)), (12, ("black",)), (13, ("flat",))):
+        answer = answered(Image.new("RGB", (96, 72), (level, level, level)), "PNG")
+        assert quality.reasons(prepared(dark, "PNG"), [answer], Gates()) == expected
+
+
+def test_what_was_not_looked_at_looks_like_nothing() -> None:
+    """Neither input nor answer; sizes count all the same."""
+    black, before = answered(Image.new("RGB", (96, 72)), "PNG"), prepared(photo().resize((96, 72)), "PNG")
+    assert quality.reasons(replace(before, glance=None), [black], Gates()) == ()
+    assert quality.reasons(before, [replace(black, glance=None)], Gates()) == ()
+    assert quality.reasons(before, [replace(black, glance=None, width=48, height=36)], Gates()) == ("small",)
