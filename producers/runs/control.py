@@ -129,13 +129,9 @@ class Control:
         self.progress.agree(run, suspended.word)
 
     def resume(
-        self,
-        run_id: str | None,
-        *,
-        budget: float | None = None,
-        limits: Mapping[str, str] | None = None,
-        wait_credits: bool = False,
-    ) -> Run | None:
+        self, run_id: str | None, *,
+        budget: float | None = None, limits: Mapping[str, str] | None = None, wait_credits: bool = False,
+    ) -> Run | None:  # fmt: skip
         """Lifts the fleet's suspension; with a run also the run's, and the fleet's unless a person suspended it.
 
         A deadline is forgotten with it, a budget replaced by a larger one, and `max_failures` and `max_suspects` by
@@ -152,23 +148,15 @@ class Control:
                 raise ConfigurationError(f"--budget {budget:g} is for one run: name it")
             if limits:
                 raise ConfigurationError("--max-failures and --max-suspects are for one run: name it")
-            remove_suspension(None, self.store, self.workspace)
-            self.fleet.resume()
-            self.note(None, "resumed")
+            self._resume_fleet()
             return None
-        run = read_run(run_id, store=self.store, workspace=self.workspace)
-        if run.status in ENDED:
-            rest = " --status pending" if run.status is RunStatus.CANCELLED else ""
-            what = "do the rest of it" if rest else "run its failed jobs again"
-            raise AlreadyEnded(f"run {run_id} is {run.status.value}; to {what}, type: restyle retry {run_id}{rest}")
+        run = self._unfinished(run_id)
         options = run.options.model_copy(update=limits or {})
         fields = {
             "budget": budget or run.budget, "finish_by": None, "options": options,
             "wait_credits": run.wait_credits or wait_credits,
         }  # fmt: skip
-        if any(getattr(run, name) != value for name, value in fields.items()):
-            run = run.model_copy(update=fields)
-            write_run(run, store=self.store, workspace=self.workspace)
+        run = self._with(run, fields)
         remove_suspension(run_id, self.store, self.workspace)
         self._agree(run, lift=True)
         reasons = self.keep_suspended()
@@ -177,6 +165,32 @@ class Control:
             if reasons:
                 self.note(None, "resumed", f"with run {run_id}")
         self.note(run_id, "resumed")
+        return run
+
+    def _with(self, run: Run, fields: Mapping[str, object]) -> Run:
+        """The run with these fields, written where one of them has changed."""
+        if all(getattr(run, name) == value for name, value in fields.items()):
+            return run
+        run = run.model_copy(update=fields)
+        write_run(run, store=self.store, workspace=self.workspace)
+        return run
+
+    def _resume_fleet(self) -> None:
+        remove_suspension(None, self.store, self.workspace)
+        self.fleet.resume()
+        self.note(None, "resumed")
+
+    def _unfinished(self, run_id: str) -> Run:
+        """A run that may be resumed.
+
+        Raises:
+            AlreadyEnded: it is over.
+        """
+        run = read_run(run_id, store=self.store, workspace=self.workspace)
+        if run.status in ENDED:
+            rest = " --status pending" if run.status is RunStatus.CANCELLED else ""
+            what = "do the rest of it" if rest else "run its failed jobs again"
+            raise AlreadyEnded(f"run {run_id} is {run.status.value}; to {what}, type: restyle retry {run_id}{rest}")
         return run
 
     def approve(self, run_id: str) -> Run:

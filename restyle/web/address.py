@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 #: Characters of an address.
 MAX_ADDRESS = 4_000
@@ -110,19 +110,9 @@ def read_address(text: str, *, http: bool = False) -> Address:
     except ValueError:
         raise ValueError("is no address of the web") from None
     scheme = parts.scheme.lower()
-    if scheme == "http" and not http:
-        raise ValueError(
-            "http:// is not fetched, since anybody on the way may change what it sends: write https://, or set"
-            " RESTYLE_FETCH_HTTP=true"
-        )
     if scheme not in {"http", "https"} or not host or port == 0 or re.search(r"[\s\\]", parts.netloc):
         raise ValueError("is no address of the web")
-    if "@" in parts.netloc:
-        raise ValueError("has a user or a password in it, which are never sent; give an address without them")
-    if f"={MASK}" in parts.query or f";{MASK}" in parts.path or parts.query == MASK:
-        raise ValueError(
-            f"has {MASK} where a report leaves out what may be a secret: plan the manifest that has the address itself"
-        )
+    _check(parts, http=http)
     usual = {"http": 80, "https": 443}[scheme]
     place = f"[{host}]" if ":" in host else host
     place += f":{port}" if port and port != usual else ""
@@ -132,6 +122,21 @@ def read_address(text: str, *, http: bool = False) -> Address:
     if (longest := max(len(address.url), len(address.shown))) > MAX_ADDRESS:
         raise ValueError(f"has {longest:,} characters as it is asked for; an address has {MAX_ADDRESS:,} at most")
     return address
+
+
+def _check(parts: SplitResult, *, http: bool) -> None:
+    """Raises ValueError for an address of the web that is not fetched."""
+    if parts.scheme.lower() == "http" and not http:
+        raise ValueError(
+            "http:// is not fetched, since anybody on the way may change what it sends: write https://, or set"
+            " RESTYLE_FETCH_HTTP=true"
+        )
+    if "@" in parts.netloc:
+        raise ValueError("has a user or a password in it, which are never sent; give an address without them")
+    if f"={MASK}" in parts.query or f";{MASK}" in parts.path or parts.query == MASK:
+        raise ValueError(
+            f"has {MASK} where a report leaves out what may be a secret: plan the manifest that has the address itself"
+        )
 
 
 def shown(image: str) -> str:

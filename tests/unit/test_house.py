@@ -39,12 +39,9 @@ LONG_FUNCTIONS = {
     "apps/dashboard/server.py:create_app",
     "apps/session.py:session",
     "producers/planning/trial/lab.py:lab_of",
-    "producers/runs/control.py:resume",
-    "producers/runs/recovery/rebuild.py:read",
     "producers/runs/snapshot.py:snapshot",
     "producers/scheduling/start.py:_begin",
     "reports/copies/download.py:download",
-    "restyle/web/address.py:read_address",
 }
 #: A warning that is switched off, and why.
 SWITCHED_OFF = re.compile(r"#\s*(?:noqa|type: ignore)(?P<rest>.*)")

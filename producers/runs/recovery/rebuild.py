@@ -108,14 +108,9 @@ class Rebuilder:
             total.merge(Count(by_day=_spent(open_shard)))
         known_ids = set[str]().union(*(open_shard.known_ids for open_shard in opened))
         earlier = Earlier(
-            word=word,
-            doubts=doubtful - known_ids,
-            spent=add_up(total.by_day, self._in_force(zone)),
-            lost=lost,
-            lost_by_job=by_job,
-            shards={open_shard.shard: open_shard.fields for open_shard in opened},
-            unit=ended.unit,
-        )
+            word=word, doubts=doubtful - known_ids, spent=add_up(total.by_day, self._in_force(zone)), lost=lost,
+            lost_by_job=by_job, shards={one.shard: one.fields for one in opened}, unit=ended.unit,
+        )  # fmt: skip
         return totals_of(run, ended, closed, _cursor(run, ledger, closed)), closed, earlier
 
     def spent(self, run: Run) -> dict[str, float]:
