@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import signal
 from typing import Any
@@ -36,11 +37,13 @@ def test_the_sums_are_what_the_api_charged(fleet: FleetOf, sandbox: SandboxServe
     killed = fleet.submit(
         "sea {id}", "--label", "team=shop", "--label", "kind=new", "--new", "--overwrite", "--new-seed"
     )
+    sandbox.control(latency=2.5)
     with fleet.worker() as worker:
         wait_until(lambda: fleet.status(killed)["succeeded"] >= 3 and fleet.calling(), timeout=60, description="calls")
         os.kill(worker.pid, signal.SIGSTOP)
         in_flight = len(fleet.calling())
         os.kill(worker.pid, signal.SIGKILL)
+    sandbox.control(latency=0.2)
     with fleet.worker():
         done = fleet.finished(killed, within=90)
         (advice,) = {line.partition("restyle ")[2] for line in fleet.command("status", first).out.splitlines()
@@ -62,6 +65,11 @@ def test_the_sums_are_what_the_api_charged(fleet: FleetOf, sandbox: SandboxServe
         "in_doubt": total["in_doubt"],
         "dollars": 18 + total["in_doubt"],
     }
+    # The bill has every call, those of the killed worker beside the ones that came after.
+    bill = json.loads(fleet.command("reconcile", "--json").out)
+    assert bill["billed"] == {"requests": sandbox.charged, "credits": charged}
+    assert bill["recorded"] == {"calls": 16, "credits": 24.0}
+    assert [finding["kind"] for finding in bill["findings"]] == ["billed_beside_the_record"] * (sandbox.charged - 16)
     for by in ("day", "month", "schedule", "variant"):
         groups, same = summed(fleet, by)
         assert same == total
