@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from restyle.coordination.runs.progress import Ended
+from restyle.job.outputs.ownership import places_of
 from restyle.job.results.adopting import look_again
 from restyle.models import OutcomeKind
 from restyle.outputs import Marks
@@ -98,6 +99,13 @@ def test_what_was_made_of_something_else_is_not_adopted(one: OneJob) -> None:
     assert look(one) is None
     one.put(PLACE, data, **{name: value for name, value in metadata.items() if name != "job_id"})
     assert look(one) is not None
+
+
+def test_where_all_places_are_taken_a_call_is_made(one: OneJob) -> None:
+    """As planned, and both beside it: none of the three is this job's."""
+    for uri in places_of(PLACE, one.work().message.job_id):
+        one.put(uri, b"a person's")
+    assert look(one) is None
 
 
 def test_what_lies_beside_is_found(one: OneJob) -> None:
