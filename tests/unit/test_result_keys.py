@@ -59,3 +59,10 @@ def test_made_anew() -> None:
     for seed, expected in ((derived_seed("a", RUN), True), (derived_seed("a"), False), (7, False)):
         params = Params(prompt="p", seed=seed)
         assert is_made_anew(params, job_id="a", run_id=RUN) is expected
+
+
+def test_a_key_stays_what_it_was() -> None:
+    """Every picture that was paid for is found by it: written otherwise, all of them would be paid for again."""
+    params = Params(prompt="a mug in félt", seed=7)
+    key = result_key("c" * 64, params, RunOptions(), job_id="j", run_id="r", variant="v")
+    assert key == "2afe929e274e4cf31046d59ab23b145c5c2746f0a3f53ec4c2f5ae1726e07528"
