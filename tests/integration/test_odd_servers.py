@@ -30,7 +30,7 @@ from tests.support.scripted import Answer, Request, Scripted, answer, refusal, s
 T = TypeVar("T")
 
 MISSING = refusal("404 Not Found", "NoSuchKey")
-ETAG = '"d41d8cd98f00b204e9800998ecf8427e"'
+ETAG = '"d41d8cd98f00b204e9800998ecf8427e-1"'
 ROOT = "s3://restyle-local/"
 
 
