@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from producers.scheduling.schedule import Firing
 from restyle.coordination.runs.firings import FiringEnd
 from restyle.errors import InputNotFound, InvalidImage, RestyleError, printable
-from restyle.keys import Workspace, is_run_id
+from restyle.keys import Workspace, is_run_id, schedule_of
 from restyle.s3.store import Store
 
 log = structlog.get_logger("restyle.schedule")
@@ -64,6 +64,10 @@ class Fired:
         try:
             stored = self.store.get(self.workspace.firing(run_id), max_bytes=MAX_BYTES)
         except InputNotFound:
+            # It is removed once its end is written; Redis hears of that last.
+            end = self.end_of(schedule_of(run_id))
+            if end is not None and end.run_id >= run_id:
+                raise Over(end) from None
             raise Unfounded("no beat has written it to S3") from None
         except InvalidImage:
             raise Unfounded(f"it has more than {MAX_BYTES:,} bytes in S3") from None

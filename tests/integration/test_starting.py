@@ -22,7 +22,7 @@ from reports.notifications import Notifications
 from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
-from restyle.coordination.runs.firings import Firings
+from restyle.coordination.runs.firings import Ending, Firings
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
@@ -431,6 +431,18 @@ def test_a_firing_that_is_over_fires_no_more(night: Night) -> None:
     night.worker("one").start(after.run_id)
     assert (night.queued, night.firings.names(), night.run(after)) == ([], [], None)
     night.start(night.fired(40))
+
+
+def test_a_firing_whose_end_redis_does_not_know_yet_is_closed_with_it(night: Night) -> None:
+    """One worker has closed it in S3, another looks: it was dropped as unknown, and `schedules run` said "it waits"."""
+    firing = night.fired()
+    end = firing.ended(Ending.STARTED)
+    night.fired_in_s3.close(end)
+    dropped = metrics.HINTS_DROPPED.labels("firing")._value.get()
+    night.worker("other").hand_out(night.queued.append)
+    assert (night.queued, night.firings.waiting()) == ([], [])
+    assert night.firings.last()[firing.name] == end
+    assert metrics.HINTS_DROPPED.labels("firing")._value.get() == dropped
 
 
 def test_thousands_of_forged_firings_delay_none(night: Night) -> None:
