@@ -111,12 +111,14 @@ def reconcile(
     """
     known = Reconciled(billed=len(billed), billed_credits=sum(one.credits or 0.0 for one in billed.values()))
     rest, unmatched = dict(billed), []
-    for call in _calls(store, workspace, since):
-        known.recorded += 1
-        known.recorded_credits += call.credits or 0.0
+    for call in _calls(store, workspace, since - SLACK):
+        is_counted = call.called >= since
+        known.recorded += is_counted
+        known.recorded_credits += (call.credits or 0.0) * is_counted
         if rest.pop(call.request_id, None) is None:
             unmatched.append(call)
-    unbilled = _match(unmatched, rest)
+    # At the very beginning the two clocks decide what counts: what is missing there says nothing.
+    unbilled = [call for call in _match(unmatched, rest) if call.called >= since + SLACK]
     known.findings += [
         Finding(Kind.UNBILLED, call.request_id, call.credits, call.called, name=call.name) for call in unbilled
     ]

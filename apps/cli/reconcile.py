@@ -23,8 +23,8 @@ from restyle.segmind.history import Billed, CannotTell, read_billed
 from restyle.segmind.v2 import SegmindQueue
 from tasks.resources import open_queue
 
-#: The history tells of 31 days at most, and the API keeps pictures for seven.
-_MOST_DAYS, _DAYS = 31, 7
+#: The history tells of 31 days at most, tomorrow (of another time zone) included; it keeps pictures for seven.
+_MOST_DAYS, _DAYS = 29, 7
 _MOST_PAGES, _SHOWN = 10_000, 20
 _SENTENCES = {
     Kind.LOST: "billed, and their jobs have no picture",

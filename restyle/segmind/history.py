@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from restyle.models import Params, digest
-from restyle.segmind.responses import read_cost
 
 #: Links to pictures of one request that are kept: the API makes four at most.
 _MOST_LINKS = 4
@@ -46,7 +45,7 @@ def read_billed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Billed]:
     """
     billed: dict[str, Billed] = {}
     for row in rows:
-        credits = read_cost(str(row.get("credits_deduction", "")))
+        credits = figure(row, "credits_deduction")
         if str(row.get("model_status", "")).upper() != "COMPLETED" or credits == 0:
             continue
         request_id, link = str(row["request_id"]), row.get("generation_url")
