@@ -18,9 +18,9 @@ from apps.cli.planning import (
     write_plan,
 )
 from apps.session import Session, is_embedded, require_key, session
+from apps.starting import looked_into
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import WRONG_INPUT
-from apps.views.starting import looked_into
 from config.settings import Settings
 from producers.manifest import ReadOptions
 from producers.planning.plan import Plan

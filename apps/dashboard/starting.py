@@ -19,7 +19,7 @@ from apps.dashboard.identity import Access, Identity, Refused
 from apps.dashboard.live import Live
 from apps.dashboard.security import Names, read_form, read_upload
 from apps.session import Session, is_embedded
-from apps.views.starting import looked_into, started
+from apps.starting import looked_into, started
 from config.schedules import Schedule
 from producers.planning.clashes import Clashes
 from producers.planning.make import make_plan
