@@ -21,72 +21,78 @@ MARKUP: Any = "rich"
 
 #: In the order of `restyle --help`: its module in apps/cli, and its docstring.
 COMMANDS = {
-    "run": ("manifests", "Restyle every image of a manifest: plan, call, store, report."),
-    "plan": ("manifests", "Check a manifest and estimate its cost; spends nothing, uploads nothing."),
+    "run": ("start.manifests", "Restyle every image of a manifest: plan, call, store, report."),
+    "plan": ("start.manifests", "Check a manifest and estimate its cost; spends nothing, uploads nothing."),
     "try": (
-        "trials",
+        "start.trials",
         "Try prompts and parameters on a few pictures, side by side in one grid; what it pays for, a run reuses.",
     ),
-    "submit": ("manifests", "Hand a manifest to a running fleet and print the run's id."),
-    "status": ("status", "Show the fleet and every unfinished run, or one run."),
-    "watch": ("runs", "Follow a run to its end without touching it."),
-    "runs": ("status", "List the runs of the workspace, newest first."),
+    "submit": ("start.manifests", "Hand a manifest to a running fleet and print the run's id."),
+    "status": ("runs.status", "Show the fleet and every unfinished run, or one run."),
+    "watch": ("runs.control", "Follow a run to its end without touching it."),
+    "runs": ("runs.status", "List the runs of the workspace, newest first."),
     "costs": (
-        "costs",
+        "money.costs",
         "Sum up what runs have cost, from what S3 keeps of them; what may have been billed stands apart.",
     ),
-    "suspend": ("runs", "Stop the fleet, or one run, before its next call; calls in flight end and are stored."),
-    "resume": ("runs", "Go on after a suspension: the fleet, or one run, exactly where it stopped."),
-    "approve": ("runs", "Let the rest of a run follow its sample; the sample is not repeated."),
-    "reject": ("runs", "End a run after its sample; what is done stays done."),
-    "cancel": ("runs", "End a run: calls in flight end and are stored, the rest stays undone."),
-    "retry": ("runs", "Run the failed jobs of a run again, as they were planned, in a new run."),
+    "suspend": (
+        "runs.control",
+        "Stop the fleet, or one run, before its next call; calls in flight end and are stored.",
+    ),
+    "resume": ("runs.control", "Go on after a suspension: the fleet, or one run, exactly where it stopped."),
+    "approve": ("runs.control", "Let the rest of a run follow its sample; the sample is not repeated."),
+    "reject": ("runs.control", "End a run after its sample; what is done stays done."),
+    "cancel": ("runs.control", "End a run: calls in flight end and are stored, the rest stays undone."),
+    "retry": ("runs.control", "Run the failed jobs of a run again, as they were planned, in a new run."),
     "show": (
-        "show",
+        "results.show",
         "Tell the story of a job: how it ended in each run, its calls and times, its record, and its picture.",
     ),
     "beat": (
-        "schedules",
+        "runs.schedules",
         "Start the runs of restyle.toml's schedules when they are due, until told to stop; any number may run at once.",
     ),
     "report": (
-        "reports",
+        "results.reports",
         "Write a run's report (CSV, JSON, HTML), of the run so far where it has not ended; any slice is a manifest.",
     ),
     "export": (
-        "export",
+        "results.export",
         "Print the manifest's rows with a run's pictures in them, to import where they came from.",
     ),
-    "download": ("reports", "Copy a run's outputs to a folder; only what is new."),
+    "download": ("results.reports", "Copy a run's outputs to a folder; only what is new."),
     "prune": (
-        "prune",
+        "results.prune",
         "Remove plans and results of old runs; never outputs, records, inputs, reports, nor the last run of a manifest.",  # noqa: E501 - as it stands there
     ),
     "audit": (
-        "audit",
+        "results.audit",
         "Look for records without pictures, pictures without records, and entries of the index that lead nowhere.",
     ),
     "reconcile": (
-        "reconcile",
+        "money.reconcile",
         "Compare the account's history with the records: what was billed and is not here, and the other way round.",
     ),
-    "worker": ("fleet", "Run a worker of the fleet until it is told to stop (Ctrl-C or SIGTERM drain it)."),
-    "stop": ("fleet", "Stop the embedded stack that `restyle run --detach` left up; calls in flight end first."),
+    "worker": ("processes.fleet", "Run a worker of the fleet until it is told to stop (Ctrl-C or SIGTERM drain it)."),
+    "stop": (
+        "processes.fleet",
+        "Stop the embedded stack that `restyle run --detach` left up; calls in flight end first.",
+    ),
     "doctor": (
-        "fleet",
+        "processes.fleet",
         "Check Redis, S3, the API key and the clock; spends nothing, and says what to do about each fault.",
     ),
-    "config": ("fleet", "Print every setting with where it comes from; secrets are masked."),
-    "sandbox": ("demo", "Serve the sandbox of the API: same contract, real image transforms, no cost."),
+    "config": ("processes.fleet", "Print every setting with where it comes from; secrets are masked."),
+    "sandbox": ("start.demo", "Serve the sandbox of the API: same contract, real image transforms, no cost."),
     "demo": (
-        "demo",
+        "start.demo",
         "Restyle a small example catalog with the sandbox: a real queue, a real S3 server, made-up pictures.",
     ),
     "dashboard": (
-        "dashboard",
+        "processes.dashboard",
         "Serve a live page of the runs and the fleet, with buttons to suspend, resume, cancel and retry.",
     ),
-    "schedules": ("schedules", "List the schedules; check or fire one."),
+    "schedules": ("runs.schedules", "List the schedules; check or fire one."),
 }
 
 

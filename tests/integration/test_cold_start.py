@@ -48,7 +48,13 @@ def test_a_command_tells_its_options_without_celery_or_s3(tmp_path: Path) -> Non
     """`restyle status --help` imports its own module, and of other commands none."""
     found = imported(Command(tmp_path), "status", "--help")
     assert not among(found, "botocore", "celery", "kombu", "jinja2", "PIL", "requests", "starlette", "structlog")
-    assert not among(found, "apps.cli.manifests", "apps.cli.runs", "apps.cli.dashboard", "apps.cli.schedules")
+    assert not among(
+        found,
+        "apps.cli.start.manifests",
+        "apps.cli.runs.control",
+        "apps.cli.processes.dashboard",
+        "apps.cli.runs.schedules",
+    )
 
 
 #: Prepares a JPEG as a worker does, and tells what of Pillow that took.

@@ -29,6 +29,7 @@ def test_status_imports_what_it_uses(redis_url: str, s3: S3, tmp_path: Path) -> 
     assert not among(
         found, "celery", "jinja2", "kombu", "PIL", "pydantic_settings",
         "requests", "sqlite3", "starlette", "structlog", "uvicorn",
-        "apps.cli.follow", "apps.cli.planning", "apps.dashboard", "producers.planning.plan", "reports.report",
+        "apps.cli.runs.follow", "apps.cli.start.planning", "apps.dashboard",
+        "producers.planning.plan", "reports.report",
         "restyle.images", "restyle.segmind.v1", "tasks", "workers",
     )  # fmt: skip

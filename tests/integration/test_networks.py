@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from apps.cli.checks import Finding, examine
+from apps.cli.processes.checks import Finding, examine
 from config.reading import load_settings
 from restyle.errors import ApiUnavailable, ConfigurationError
 from restyle.http import webhook

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import orc, parquet
 
-from apps.cli.planning import open_plan
+from apps.cli.start.planning import open_plan
 from config.settings import Settings
 from producers.manifest import ReadOptions
 from producers.planning.jobs.resolve import Resolved

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from apps.cli import failures, follow
+from apps.cli.runs import failures, follow
 from apps.session import Session, connect
 from apps.stack.home import Home
 from apps.stack.local import Stack

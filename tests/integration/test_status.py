@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from apps.cli import schedules
-from apps.cli.status import legible_snapshot, other_zones, standing
+from apps.cli.runs import schedules
+from apps.cli.runs.status import legible_snapshot, other_zones, standing
 from apps.session import connect
 from apps.stack.home import Home
 from apps.stack.local import Stack

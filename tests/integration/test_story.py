@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
-from apps.cli.show import heading, line_of
+from apps.cli.results.show import heading, line_of
 from producers.runs.history import Chapter, Search, Story
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, Run

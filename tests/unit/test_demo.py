@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli.demo import activation
+from apps.cli.start.demo import activation
 
 
 def test_a_command_that_is_not_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

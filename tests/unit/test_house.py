@@ -32,7 +32,7 @@ REFUSED = {"utils", "helpers", "common", "core", "manager", "handler", "processo
 NO_NAMES = {"told", "found", "said", "asked", "wanted"}
 MAY_BE_NAMES = re.compile(rf"\b_*(?:{'|'.join(NO_NAMES)})_*\s*(?:[^\w\s]|(?:in|if)\b)")
 #: Folders that have more modules beside one another: each goes from here once it has not.
-LARGE_FOLDERS = {"apps/cli", "apps/dashboard"}
+LARGE_FOLDERS = {"apps/dashboard"}
 #: Functions that are longer, outside apps/cli/, whose commands take an option a line: each goes from here, too.
 LONG_FUNCTIONS = {
     "apps/dashboard/orders.py:request_of",

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from apps.cli import pictures
+from apps.cli.results import pictures
 from tests.support.pictures import corners, encode
 
 PLAIN = {"TERM": "xterm-256color"}

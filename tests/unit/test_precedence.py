@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from apps.cli.planning import show_plan
+from apps.cli.start.planning import show_plan
 from config.reading import load_settings
 from config.settings import Settings
 from producers.planning.jobs.resolve import Resolved

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from apps.cli.progress_line import Near, draw, facts
+from apps.cli.runs.progress_line import Near, draw, facts
 from apps.views.pace import BARS, Pace
 from producers.runs.snapshot import Snapshot
 from producers.runs.statistics import VariantTally

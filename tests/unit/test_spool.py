@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli.checks import spooled
+from apps.cli.processes.checks import spooled
 from config.reading import load_settings
 from restyle.job.parked.on_disk import Spool, Spooled
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from apps.cli import panels, progress_line
+from apps.cli import panels
 from apps.cli.commands import COMMANDS, load
+from apps.cli.runs import progress_line
 from apps.terminal import console
 from apps.views.pace import Pace
 from producers.runs.snapshot import Snapshot, SuspensionNote

@@ -6,10 +6,11 @@ import sys
 
 import typer
 
-from apps.cli import follow, options
-from apps.cli.changes import compared, show_diff
-from apps.cli.dashboard import beside
-from apps.cli.planning import (
+from apps.cli import options
+from apps.cli.processes.dashboard import beside
+from apps.cli.runs import follow
+from apps.cli.start.changes import compared, show_diff
+from apps.cli.start.planning import (
     continued,
     looked_into_alone,
     open_plan,

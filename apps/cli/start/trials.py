@@ -6,11 +6,12 @@ import sys
 
 import typer
 
-from apps.cli import follow, options
-from apps.cli.dashboard import beside
-from apps.cli.manifests import begin
-from apps.cli.planning import open_plan
-from apps.cli.reports import open_report
+from apps.cli import options
+from apps.cli.processes.dashboard import beside
+from apps.cli.results.reports import open_report
+from apps.cli.runs import follow
+from apps.cli.start.manifests import begin
+from apps.cli.start.planning import open_plan
 from apps.session import Session, require_key, session
 from apps.terminal.console import say
 from producers.manifest import ReadOptions

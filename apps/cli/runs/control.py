@@ -8,9 +8,10 @@ from typing import NoReturn
 
 import typer
 
-from apps.cli import follow, options
-from apps.cli.planning import show_plan, spend_or_stop, write_plan
-from apps.cli.stack_watch import Minder
+from apps.cli import options
+from apps.cli.runs import follow
+from apps.cli.runs.stack_watch import Minder
+from apps.cli.start.planning import show_plan, spend_or_stop, write_plan
 from apps.session import Session, is_embedded, session
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import WRONG_INPUT, run_code

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from apps.cli import failures
-from apps.cli.progress_line import live_progress
-from apps.cli.stack_watch import Away, Minder, StackEnded
+from apps.cli.runs import failures
+from apps.cli.runs.progress_line import live_progress
+from apps.cli.runs.stack_watch import Away, Minder, StackEnded
 from apps.session import Session
 from apps.terminal.console import credits_text, print_json, say, talk
 from apps.terminal.exits import UNREACHABLE, exit_code, run_code

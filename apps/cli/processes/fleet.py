@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from rich.table import Table
 
 from apps.cli import options
-from apps.cli.checks import examine
+from apps.cli.processes.checks import examine
 from apps.session import is_embedded
 from apps.stack import environments, local
 from apps.terminal.console import out, print_json, say

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from apps.cli import failures, options
+from apps.cli import options
+from apps.cli.runs import failures
 from apps.session import Session, session
 from apps.terminal.console import amount, counted, credits_text, out, print_json, say
 from apps.terminal.exits import run_code

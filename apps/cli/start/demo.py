@@ -9,11 +9,12 @@ from pathlib import Path
 
 import typer
 
-from apps.cli import follow, options
-from apps.cli.dashboard import beside
-from apps.cli.manifests import begin
-from apps.cli.planning import open_plan
-from apps.cli.reports import open_report
+from apps.cli import options
+from apps.cli.processes.dashboard import beside
+from apps.cli.results.reports import open_report
+from apps.cli.runs import follow
+from apps.cli.start.manifests import begin
+from apps.cli.start.planning import open_plan
 from apps.session import session
 from apps.terminal.console import say
 
@@ -81,7 +82,7 @@ def sandbox(
     fault: list[str] = typer.Option([], help="Fault and rate, e.g. --fault 500=0.1; repeatable.", metavar="NAME=RATE"),
 ) -> None:
     """Serve the sandbox of the API: same contract, real image transforms, no cost."""
-    from apps.cli.sandbox_server import sandbox_options, serve_sandbox
+    from apps.cli.processes.sandbox_server import sandbox_options, serve_sandbox
 
     behaviour = sandbox_options(
         credits=credits, price=price, latency=latency, api_key=api_key, rpm=rpm, faults=fault

@@ -14,9 +14,10 @@ from itertools import islice
 import typer
 from rich.table import Table
 
-from apps.cli import follow, options
-from apps.cli.stack_watch import LONELY
-from apps.cli.status import legible_snapshot
+from apps.cli import options
+from apps.cli.runs import follow
+from apps.cli.runs.stack_watch import LONELY
+from apps.cli.runs.status import legible_snapshot
 from apps.session import Session, is_embedded, session
 from apps.stack import environments
 from apps.stack.keeper import end_with_parent

@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from apps.cli import options, pictures
+from apps.cli import options
+from apps.cli.results import pictures
 from apps.session import Session, session
 from apps.terminal.console import credits_text, out, print_json, say
 from apps.terminal.exits import WRONG_INPUT
