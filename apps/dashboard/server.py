@@ -14,17 +14,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from apps.dashboard import actions, health, pages, phrases
-from apps.dashboard.gallery import Gallery
-from apps.dashboard.identity import Access, Identity, Refused, Role
+from apps.dashboard.access.identity import Access, Identity, Refused, Role
+from apps.dashboard.access.security import HEADERS, Guard, Handler, Names, only_for, read_form
+from apps.dashboard.access.serving import Server, serve
+from apps.dashboard.acts import actions
 from apps.dashboard.live import Live, Parts
-from apps.dashboard.report import Report
-from apps.dashboard.review import Reviews
-from apps.dashboard.security import HEADERS, Guard, Handler, Names, only_for, read_form
-from apps.dashboard.serving import Server, serve
-from apps.dashboard.starting import Starting
-from apps.dashboard.timetable import Timetable
-from apps.dashboard.trials import Trials
+from apps.dashboard.pages import html, phrases
+from apps.dashboard.pages.timetable import Timetable
+from apps.dashboard.routes import health
+from apps.dashboard.routes.gallery import Gallery
+from apps.dashboard.routes.report import Report
+from apps.dashboard.routes.review import Reviews
+from apps.dashboard.routes.starting import Starting
+from apps.dashboard.routes.trials import Trials
 from apps.session import is_embedded
 from apps.views.moment import Moment, Row
 from apps.views.overview import Side
@@ -77,7 +79,7 @@ class Dashboard:
         page = request.query_params.get("page")
         live = "/live" + request.scope["path"] + (f"?page={quote(page)}" if page else "")
         return HTMLResponse(
-            pages.page(title, parts, live=live, notice=notice, here=here, wide=wide, **self.frame(request, identity))
+            html.page(title, parts, live=live, notice=notice, here=here, wide=wide, **self.frame(request, identity))
         )
 
     def frame(self, request: Request, identity: Identity) -> dict[str, Any]:
@@ -101,35 +103,35 @@ class Dashboard:
             ((run_id, side, moment) for side, moment in self._sides(moments) for run_id in side.ids),
             key=lambda one: one[0], reverse=True,
         )  # fmt: skip
-        count = max(1, -(-len(listed) // pages.PER_PAGE))
+        count = max(1, -(-len(listed) // html.PER_PAGE))
         page = min(max(1, _int(request.query_params.get("page"), 1)), count)
-        shown = listed[(page - 1) * pages.PER_PAGE : page * pages.PER_PAGE]
+        shown = listed[(page - 1) * html.PER_PAGE : page * html.PER_PAGE]
         rows: list[Row] = []
         for side, moment in self._sides(moments):
             ids = [run_id for run_id, whose, _ in shown if whose is side]
             rows += await self.live.rows(side, ids, moment)
         rows.sort(key=lambda row: row.run.run_id, reverse=True)
-        return pages.runs_parts(moments, rows, page, count, embedded=self._embedded)
+        return html.runs_parts(moments, rows, page, count, embedded=self._embedded)
 
     async def run_parts(self, request: Request, identity: Identity, known: tuple[Side, Row] | None = None) -> Parts:
         """One run."""
         side, row = known or await self.live.row(request.path_params["run"])
         near = await self.live.near(side, row)
         moment = next(moment for whose, moment in self._sides(await self.live.now()) if whose is side)
-        return pages.run_parts(
+        return html.run_parts(
             moment, row, near, self.settings.credit_price, embedded=self._embedded, may_act=identity.may_act
         )
 
     async def fleet_parts(self, _request: Request, identity: Identity) -> Parts:
         """The fleet."""
-        return pages.fleet_parts(await self.live.now(), embedded=self._embedded, may_act=identity.may_act)
+        return html.fleet_parts(await self.live.now(), embedded=self._embedded, may_act=identity.may_act)
 
     async def schedules_parts(self, _request: Request, identity: Identity) -> Parts:
         """The schedules."""
         moments = await self.live.now()
         sides = [] if self.live.troubled else self.live.sides
         lines = await self.live.call(lambda: self._timetable.look(sides))
-        return pages.schedules_parts(moments, lines, embedded=self._embedded, may_act=identity.may_act)
+        return html.schedules_parts(moments, lines, embedded=self._embedded, may_act=identity.may_act)
 
     def _sides(self, moments: list[Moment]) -> list[tuple[Side, Moment]]:
         return list(zip(self.live.sides, moments, strict=False))
@@ -148,7 +150,7 @@ class Dashboard:
     async def asset(self, request: Request) -> Response:
         """`GET /static/{name}`."""
         name = request.path_params["name"]
-        file = pages.asset_file(name)
+        file = html.asset_file(name)
         kind = _TYPES.get("." + name.rpartition(".")[2])
         if kind is None or file is None:
             raise Refused(404, "There is no such file.")
@@ -164,8 +166,8 @@ class Dashboard:
         if action not in actions.of_run(row):
             raise Refused(409, f"Run {row.run.run_id} is {phrases.words(row.status)}: this does not apply now.")
         about = f"{row.name} · {row.run.run_id}"
-        page = pages.single(
-            "ask", action=action, about=about, cost=pages.cost_of(action.name, row, self.settings),
+        page = html.single(
+            "ask", action=action, about=about, cost=html.cost_of(action.name, row, self.settings),
             back=f"/runs/{row.run.run_id}", here="run", again=actions.again(row) if action.name == "retry" else {},
             budget=row.run.budget if action.name == "resume" else None, **self.frame(request, identity),
         )  # fmt: skip
@@ -185,7 +187,7 @@ class Dashboard:
         action, side = _found(actions.FLEET_ACTIONS, request), self._side(request)
         about = "The sandbox's fleet" if side.name == "sandbox" else side.session.workspace.uri
         return HTMLResponse(
-            pages.single("ask", action=action, about=about, cost="", back="/fleet", here="fleet", again={}, budget=None,
+            html.single("ask", action=action, about=about, cost="", back="/fleet", here="fleet", again={}, budget=None,
                          **self.frame(request, identity))
         )  # fmt: skip
 
@@ -242,7 +244,7 @@ class Dashboard:
     def _sign_in_form(self, request: Request, goes_to: str, name: str = "", wrong: str = "", status: int = 200
                       ) -> Response:  # fmt: skip
         token = self.access.form_token(request)
-        return HTMLResponse(pages.single("sign_in", next=goes_to, name=name, wrong=wrong, form_token=token), status)
+        return HTMLResponse(html.single("sign_in", next=goes_to, name=name, wrong=wrong, form_token=token), status)
 
     # -- errors ------------------------------------------------------------------------------------------------
 
@@ -250,7 +252,7 @@ class Dashboard:
         """What went wrong, in a sentence; a page where somebody reads it."""
         if not isinstance(error, RestyleError | Refused | HTTPException):
             text = "Something went wrong here. The terminal in which the dashboard runs says what."
-            return HTMLResponse(pages.single("sorry", text=text, status=500, again="", back=""), 500, HEADERS)
+            return HTMLResponse(html.single("sorry", text=text, status=500, again="", back=""), 500, HEADERS)
         status = error.status if isinstance(error, Refused) else getattr(error, "status_code", None)
         if status is None:
             gone = isinstance(error, ConfigurationError) and request.method == "GET"
@@ -259,7 +261,7 @@ class Dashboard:
         again = request.scope["path"] if status == 503 else ""
         back = f"/runs/{request.path_params['run']}" if status == 409 and "run" in request.path_params else ""
         text = phrases.sentence(text)
-        return HTMLResponse(pages.single("sorry", text=text, status=status, again=again, back=back), status)
+        return HTMLResponse(html.single("sorry", text=text, status=status, again=again, back=back), status)
 
 
 def create_app(live: Live, access: Access, names: Names) -> Starlette:

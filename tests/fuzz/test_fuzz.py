@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
-from apps.dashboard.identity import Access
-from apps.dashboard.security import own_names
+from apps.dashboard.access.identity import Access
+from apps.dashboard.access.security import own_names
 from producers.manifest import Problems, open_manifest
 from restyle import images
 from restyle.coordination.budgets import Budgets

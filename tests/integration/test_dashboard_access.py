@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.requests import Request
 
-from apps.dashboard.identity import Access, Identity, Role, TrustedProxy, check_access, neighbourhood, read_proxy
-from apps.dashboard.security import Guard, Names, own_names
-from apps.dashboard.serving import MAX_ALL, MAX_CONNECTIONS
+from apps.dashboard.access.identity import Access, Identity, Role, TrustedProxy, check_access, neighbourhood, read_proxy
+from apps.dashboard.access.security import Guard, Names, own_names
+from apps.dashboard.access.serving import MAX_ALL, MAX_CONNECTIONS
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError

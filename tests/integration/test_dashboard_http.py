@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from apps.dashboard.gallery import can_reach
-from apps.dashboard.identity import Access, check_access
+from apps.dashboard.access.identity import Access, check_access
+from apps.dashboard.routes.gallery import can_reach
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.firings import Ending, FiringEnd, Firings
 from restyle.coordination.runs.progress import Progress

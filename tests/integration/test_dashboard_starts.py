@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from apps.dashboard import security
+from apps.dashboard.access import security
 from producers.planning.make import make_plan
 from producers.planning.request import PlanRequest
 from restyle.coordination.redis.client import State

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from apps.dashboard.identity import Access
+from apps.dashboard.access.identity import Access
+from apps.dashboard.access.security import own_names
 from apps.dashboard.live import Live
-from apps.dashboard.security import own_names
 from apps.dashboard.server import make_server
 from config.reading import load_settings
 

@@ -15,7 +15,7 @@ from tests.support.advice import RUN, UNKNOWN, Advice, UsageError, advices, comm
 ALL = list(advices())
 
 #: Where advice stands before it is known which run it is for.
-TABLES = ("restyle/coordination/suspensions.py", "apps/dashboard/phrases.py")
+TABLES = ("restyle/coordination/suspensions.py", "apps/dashboard/pages/phrases.py")
 
 
 def standing(reason: str, scope: Literal["fleet", "run"] = "run", until: float = 0.0) -> Suspension:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.dashboard.charts import HEIGHT, POINTS, chart, pace, spending
+from apps.dashboard.pages.charts import HEIGHT, POINTS, chart, pace, spending
 from restyle.coordination.runs.trends import FleetPoint, RunPoint
 
 

@@ -23,7 +23,7 @@ from config.settings import Settings
 from restyle.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from apps.dashboard.identity import Access
+    from apps.dashboard.access.identity import Access
 
 LOOPBACK = "127.0.0.1"
 PORT = 8600
@@ -49,9 +49,9 @@ def dashboard(
     sandbox: options.Sandbox = False,
 ) -> None:
     """Serve a live page of the runs and the fleet, with buttons to suspend, resume, cancel and retry."""
-    from apps.dashboard.identity import check_access
+    from apps.dashboard.access.identity import check_access
+    from apps.dashboard.access.security import own_names
     from apps.dashboard.live import Live
-    from apps.dashboard.security import own_names
     from apps.dashboard.server import make_server
 
     settings = options.settings_from(sandbox=sandbox)
@@ -86,7 +86,7 @@ def access_of(settings: Settings) -> Access:
     Raises:
         ConfigurationError: a proxy is trusted, and its addresses are not named.
     """
-    from apps.dashboard.identity import Access, read_proxy
+    from apps.dashboard.access.identity import Access, read_proxy
 
     tokens = (settings.dashboard_token, settings.dashboard_view_token)
     token, view_token = (secret.get_secret_value() if secret else None for secret in tokens)
@@ -123,9 +123,9 @@ def beside(settings: Settings, *, is_shown: bool) -> Iterator[Page]:
     if not is_shown:
         yield Page()
         return
-    from apps.dashboard.identity import check_access
+    from apps.dashboard.access.identity import check_access
+    from apps.dashboard.access.security import own_names
     from apps.dashboard.live import Live
-    from apps.dashboard.security import own_names
     from apps.dashboard.server import make_server
 
     access, ports, ready = access_of(settings), list[int](), threading.Event()

@@ -10,9 +10,9 @@ from itertools import count
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from apps.dashboard.gallery import give
-from apps.dashboard.identity import Identity, Refused
+from apps.dashboard.access.identity import Identity, Refused
 from apps.dashboard.live import Live
+from apps.dashboard.routes.gallery import give
 from apps.views.overview import Side
 from reports.pages.page import objects_of, policy, relinked
 from reports.pages.thumbnails import FOLDER

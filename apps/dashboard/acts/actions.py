@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from apps.dashboard.orders import amount
+from apps.dashboard.acts.orders import amount
 from apps.views.moment import Moment, Row
 from apps.views.overview import Side
 from producers.planning.retry import Slice, plan_retry

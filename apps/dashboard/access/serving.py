@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from apps.dashboard.identity import neighbourhood
+from apps.dashboard.access.identity import neighbourhood
 
 #: Seconds within which the head of a request has to arrive.
 HEAD_SECONDS = 10.0

@@ -16,9 +16,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from apps.dashboard import actions, phrases
-from apps.dashboard.charts import Chart, chart, pace, spending
-from apps.dashboard.timetable import Line
+from apps.dashboard.acts import actions
+from apps.dashboard.pages import phrases
+from apps.dashboard.pages.charts import Chart, chart, pace, spending
+from apps.dashboard.pages.timetable import Line
 from apps.views.moment import Moment, Row
 from apps.views.run_detail import CloseUp
 from config.settings import Settings

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from apps.dashboard.security import Upload
+from apps.dashboard.access.security import Upload
 from apps.session import Session
 from producers.manifest import ReadOptions
 from producers.planning.request import PlanRequest, TrialRequest

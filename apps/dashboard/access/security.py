@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from apps.dashboard.identity import Access, Identity, Refused, Role, is_loopback
+from apps.dashboard.access.identity import Access, Identity, Refused, Role, is_loopback
 from restyle.errors import ConfigurationError
 
 MAX_FORM_BYTES = 16_384

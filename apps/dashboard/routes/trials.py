@@ -16,12 +16,12 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from apps.dashboard import pages
-from apps.dashboard.gallery import Gallery
-from apps.dashboard.identity import Access, Identity, Refused
+from apps.dashboard.access.identity import Access, Identity, Refused
+from apps.dashboard.access.security import Names, read_form
 from apps.dashboard.live import Live
-from apps.dashboard.review import WORDS
-from apps.dashboard.security import Names, read_form
+from apps.dashboard.pages import html
+from apps.dashboard.routes.gallery import Gallery
+from apps.dashboard.routes.review import WORDS
 from apps.views.moment import Row
 from apps.views.overview import Side
 from producers.runs.marks import Marks, mark_now
@@ -85,7 +85,7 @@ class Trials:
             }  # fmt: skip
         text = body(grid, picture, original, snapshot, live=live, **shared)
         return HTMLResponse(
-            pages.single("grid", body=text, title=f"Trial {row.name}", run=row.run, here="grid", **frame)
+            html.single("grid", body=text, title=f"Trial {row.name}", run=row.run, here="grid", **frame)
         )  # fmt: skip
 
     async def picture(self, request: Request, _identity: Identity) -> Response:

@@ -13,11 +13,12 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from apps.dashboard import orders, pages
-from apps.dashboard.actions import Action
-from apps.dashboard.identity import Access, Identity, Refused
+from apps.dashboard.access.identity import Access, Identity, Refused
+from apps.dashboard.access.security import Names, read_form, read_upload
+from apps.dashboard.acts import orders
+from apps.dashboard.acts.actions import Action
 from apps.dashboard.live import Live
-from apps.dashboard.security import Names, read_form, read_upload
+from apps.dashboard.pages import html
 from apps.session import Session, is_embedded
 from apps.starting import looked_into, started
 from config.schedules import Schedule
@@ -106,7 +107,7 @@ class Starting:
         )  # fmt: skip
         about = f"{schedule.manifest} · {self.live.sides[0].session.workspace.uri}"
         return HTMLResponse(
-            pages.single("ask", action=action, about=about, cost="", back="/schedules", here="schedules", again={},
+            html.single("ask", action=action, about=about, cost="", back="/schedules", here="schedules", again={},
                          budget=None, **self._frame(request, identity))
         )  # fmt: skip
 
@@ -178,7 +179,7 @@ class Starting:
             problems = [*lines[:MOST_PROBLEMS], *getattr(error, "__notes__", ())]
             if len(lines) > MOST_PROBLEMS:
                 problems.append(f"… and {len(lines) - MOST_PROBLEMS:,} more")
-        page = pages.single("new", fields={name: fields.get(name, "") for name in orders.FIELDS}, problems=problems,
+        page = html.single("new", fields={name: fields.get(name, "") for name in orders.FIELDS}, problems=problems,
                             local=self._folder is not None, here="new", **self._frame(request, identity))  # fmt: skip
         return HTMLResponse(page, 422 if problems else 200)
 
@@ -189,7 +190,7 @@ class Starting:
         settings = self.live.settings
         kept = {name: fields.get(name, "") for name in orders.FIELDS}
         warnings = [text for text in plan.warnings if text not in clashes.sentences()]
-        page = pages.single(
+        page = html.single(
             "confirm", plan=plan, clashes=clashes, warnings=warnings, fields=kept, wrong=wrong, settings=settings,
             must_type=self._must_type(plan), here="new", summary=plan.summary.lines(),
             pace=settings.effective_max_rpm, **self._frame(request, identity),

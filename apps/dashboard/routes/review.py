@@ -15,10 +15,10 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from apps.dashboard import pages
-from apps.dashboard.identity import Access, Identity, Refused
+from apps.dashboard.access.identity import Access, Identity, Refused
+from apps.dashboard.access.security import Names, read_form
 from apps.dashboard.live import Live
-from apps.dashboard.security import Names, read_form
+from apps.dashboard.pages import html
 from apps.views.moment import Row
 from apps.views.overview import Side
 from apps.views.review import PER_PAGE, Found, Review
@@ -58,7 +58,7 @@ class Reviews:
             "query": _query(chosen), "totals": row.totals, **self._frame(request, identity),
         }  # fmt: skip
         is_part = request.headers.get("hx-request") == "true" and "hx-history-restore-request" not in request.headers
-        return HTMLResponse(pages.single("parts/jobs" if is_part else "jobs", **values), headers={"vary": "HX-Request"})
+        return HTMLResponse(html.single("parts/jobs" if is_part else "jobs", **values), headers={"vary": "HX-Request"})
 
     async def mark(self, request: Request, identity: Identity) -> Response:
         """`POST /runs/{run}/marks`: marks a job; answers with it, or leads back to its page."""
@@ -84,7 +84,7 @@ class Reviews:
             "job": job, "run": row.run, "words": SET, "query": fields.get("back", ""), "marked": review.marked(),
             "swapped": True, **self._frame(request, identity),
         }  # fmt: skip
-        return HTMLResponse(pages.single("parts/job", **values) + pages.single("parts/marked", **values))
+        return HTMLResponse(html.single("parts/job", **values) + html.single("parts/marked", **values))
 
     async def export(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/marks.csv`: the marked jobs as a manifest."""

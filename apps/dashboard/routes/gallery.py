@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from apps.dashboard.identity import Identity, Refused, is_loopback
+from apps.dashboard.access.identity import Identity, Refused, is_loopback
 from apps.dashboard.live import Live
 from apps.views.overview import Side
 from restyle import images

@@ -1,0 +1,1 @@
+"""Who may open the dashboard: identities, what stands before every page, and connections."""

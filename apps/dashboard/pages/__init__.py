@@ -1,0 +1,1 @@
+"""The pages as HTML: what they show, and how they word it."""
