@@ -23,10 +23,12 @@ Settings = dict[str, tuple[Setting, tuple[str, ...]]]
 
 ROUNDS = 3
 #: Name of a setting, the setting, who takes part.
-PEERS = ("restyle", "restyle, gates open", "bare asyncio", "taskiq", "saq", "dramatiq", "celery tuned")
+#: Peers with the same checks of pictures, so that the rest of the work can be compared.
+CHECKING = ("bare asyncio, pictures checked", "dramatiq, pictures checked")
+PEERS = ("restyle", *CHECKING, "bare asyncio", "taskiq", "saq", "dramatiq", "celery tuned")
 FULL = {
     "C64": (Setting(64, 1.0, 448), (*PEERS, "celery naive")),
-    "C256": (Setting(256, 2.0, 1280), ("restyle", "restyle, gates open", "bare asyncio", "dramatiq", "celery tuned")),
+    "C256": (Setting(256, 2.0, 1280), ("restyle", *CHECKING, "bare asyncio", "dramatiq", "celery tuned")),
     "L0": (Setting(16, 0.0, 400, processes=1), ("restyle", "bare asyncio", "dramatiq", "celery tuned")),
     "C64 S3 50 ms": (Setting(64, 1.0, 448, 0.05), ("restyle",)),
     "C256 S3 50 ms": (Setting(256, 2.0, 1280, 0.05), ("restyle",)),

@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,7 +40,7 @@ def main(jobs: int) -> None:
     for kwargs in messages[:WARM]:
         restyle_image(here, kwargs)
     allocator.collect_rarely()
-    used: Counter[str] = Counter()
+    used = defaultdict[str, float](float)
     steps.listen(measuring(used))
     began = time.process_time()
     for kwargs in messages[WARM:]:
@@ -70,7 +70,7 @@ def fed(here: Resources) -> list[dict[str, Any]]:
     return [json.loads(pybase64.b64decode(json.loads(text)["body"]))[1] for text in texts]
 
 
-def measuring(used: Counter[str]) -> steps.Listener:
+def measuring(used: defaultdict[str, float]) -> steps.Listener:
     """Adds up the CPU by step, without that of steps within it; the whole process's, since obstore has a thread."""
     within: list[float] = []
 

@@ -66,7 +66,7 @@ def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float]]
 
 def _round(highest: float) -> float:
     """The next round number above, whose quarters are round too."""
-    unit = 10 ** math.floor(math.log10(highest or 1.0))
+    unit: float = 10 ** math.floor(math.log10(highest or 1.0))
     return next(step * unit for step in (1, 2, 4, 6, 8, 10, 20) if step * unit >= highest)
 
 

@@ -113,12 +113,15 @@ class Peer(Contender):
     module: str = ""
     words: tuple[str, ...] = ()
     settles: float = 3.0
+    checks: bool = False
+    """Whether it checks both pictures for missing pixels."""
 
     @property
     def env(self) -> dict[str, str]:
         """The addresses of the servers, and its calls in flight."""
         share = self.concurrency // self.processes
-        return {**self.arena.env, "BENCH_CONCURRENCY": str(share), "PYTHONPATH": str(PEERS)}
+        return {**self.arena.env, "BENCH_CONCURRENCY": str(share), "PYTHONPATH": str(PEERS),
+                "BENCH_CHECKS": str(int(self.checks))}  # fmt: skip
 
     def start(self) -> None:
         self.process = start(
@@ -155,11 +158,6 @@ def restyle(arena: Arena, concurrency: int, processes: int) -> Contender:
     return Restyle("restyle", arena, concurrency, processes)
 
 
-def restyle_open(arena: Arena, concurrency: int, processes: int) -> Contender:
-    """Restyle without the quality gates, for which alone every picture has to be decoded."""
-    return Restyle("restyle, gates open", arena, concurrency, processes, settings={"RESTYLE_GATES": "false"})
-
-
 def celery_naive(arena: Arena, concurrency: int, _processes: int) -> Contender:
     """Celery as most people write it."""
     words = ("celery", "-A", "celery_naive", "worker", "--pool", "prefork", "--concurrency", str(concurrency))
@@ -192,6 +190,14 @@ def dramatiq(arena: Arena, concurrency: int, processes: int) -> Contender:
     return Peer("dramatiq", arena, concurrency, processes, module="dramatiq_threads", words=words, settles=5)
 
 
+def dramatiq_checking(arena: Arena, concurrency: int, processes: int) -> Contender:
+    """Dramatiq, which reads every pixel of both pictures for damage, as restyle does."""
+    peer = dramatiq(arena, concurrency, processes)
+    assert isinstance(peer, Peer)
+    peer.name, peer.checks = "dramatiq, pictures checked", True
+    return peer
+
+
 def taskiq(arena: Arena, concurrency: int, processes: int) -> Contender:
     """Taskiq."""
     words = ("taskiq", "worker", "taskiq_async:broker", "--workers", str(processes),
@@ -209,13 +215,19 @@ def bare(arena: Arena, concurrency: int, _processes: int) -> Contender:
     return Bare("bare asyncio", arena, concurrency)
 
 
+def bare_checking(arena: Arena, concurrency: int, _processes: int) -> Contender:
+    """The bare asyncio script, which reads every pixel of both pictures for damage, as restyle does."""
+    return Bare("bare asyncio, pictures checked", arena, concurrency, checks=True)
+
+
 CONTENDERS = {
     "restyle": restyle,
-    "restyle, gates open": restyle_open,
     "bare asyncio": bare,
+    "bare asyncio, pictures checked": bare_checking,
     "taskiq": taskiq,
     "saq": saq,
     "dramatiq": dramatiq,
+    "dramatiq, pictures checked": dramatiq_checking,
     "celery tuned": celery_tuned,
     "celery naive": celery_naive,
 }

@@ -165,7 +165,7 @@ class S3(Server):
         """Keeps an object."""
         if key not in self.objects:
             self.keys.append(key)
-        self.objects[key] = stored  # type: ignore[assignment] # as it is declared
+        self.objects[key] = stored
 
     def serve(self, verb: str, target: str, headers: Headers, body: bytes) -> tuple[bytes, bytes]:
         path, _, query = target.partition("?")

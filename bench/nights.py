@@ -59,8 +59,8 @@ class NightS3(S3):
             return reply(b"", "text/plain", b'ETag: "t"\r\n')
         if verb == "PUT" and "x-amz-copy-source" in headers:
             self.count("COPY")
-            told = f"<CopyObjectResult><ETag>{self.etag}</ETag></CopyObjectResult>".encode()
-            return reply(told, "application/xml")
+            tag = f"<CopyObjectResult><ETag>{self.etag}</ETag></CopyObjectResult>".encode()
+            return reply(tag, "application/xml")
         for folder, form in FORMS.items():
             if verb in {"GET", "HEAD"} and key.startswith(folder) and key not in self.objects:
                 self.count(f"{verb} {folder}")
@@ -105,7 +105,7 @@ def remember(size: int, env: dict[str, str]) -> None:
     os.environ.update(env)
     from config.connections import open_store
     from config.reading import load_settings
-    from producers.planning.compare.changes import wanted_jobs
+    from producers.planning.compare.changes import planned_jobs
     from producers.planning.make import make_plan
     from producers.planning.request import PlanRequest
     from producers.runs.snapshot import write_run
@@ -116,33 +116,33 @@ def remember(size: int, env: dict[str, str]) -> None:
     plan = make_plan(
         PlanRequest("s3://bench/in/", prompt=PROMPT), settings, workspace=workspace, store=store, run_id=BEFORE
     )
-    asked = (wanted.request for wanted in wanted_jobs(plan))
+    digests = (job.request for job in planned_jobs(plan))
     sha256 = "0" * 64
 
     def lines() -> Iterator[str]:
-        for number, (item, request) in enumerate(zip(plan.stream(), asked, strict=True)):
+        for number, (item, request) in enumerate(zip(plan.stream(), digests, strict=True)):
             entry = item.entry  # type: ignore[union-attr]
-            told = etag(FORMS["in/"], number)
+            tag = etag(FORMS["in/"], number)
             job = Job(id=entry.id, variant=item.variant, image=entry.image, params=item.params, output=item.output,
-                      etag=told)  # fmt: skip
+                      etag=tag)  # fmt: skip
             outcome = Outcome(
-                outcome="succeeded", seed=item.params.seed, outputs=(item.output,), etag=told, ended=utc_now(),
+                outcome="succeeded", seed=item.params.seed, outputs=(item.output,), etag=tag, ended=utc_now(),
                 fingerprint=digest([sha256, request]), credits=0.02, attempts=1,
                 stored=(etag(FORMS["restyle/records/"], number),
                         f"{size} {etag(FORMS['restyle/outputs/'], number)}"),
             )  # fmt: skip
             if number == 0:
-                put_form(job, request, told)
+                put_form(job, request, tag)
             yield f'{{"job": {job.model_dump_json()}, "outcome": {outcome.model_dump_json(exclude_defaults=True)}}}'
 
-    def put_form(job: Job, request: str, told: str) -> None:
+    def put_form(job: Job, request: str, tag: str) -> None:
         now = utc_now().isoformat().replace("+00:00", "Z")
         output = {"uri": job.output, "sha256": sha256, "bytes": size, "width": 1024, "height": 1024,
                   "content_type": "image/jpeg"}  # fmt: skip
         record = {
             "job_id": "0" * 24, "run_id": BEFORE, "id": job.id, "variant": job.variant, "outputs": [output],
-            "fingerprint": {"etag": told, "sha256": sha256, "request": request}, "params": job.params.model_dump(),
-            "input": {"uri": job.image, "etag": told, "sha256": sha256, "bytes": size, "width": 1, "height": 1},
+            "fingerprint": {"etag": tag, "sha256": sha256, "request": request}, "params": job.params.model_dump(),
+            "input": {"uri": job.image, "etag": tag, "sha256": sha256, "bytes": size, "width": 1, "height": 1},
             "prepared": {"width": 1, "height": 1, "steps": []}, "samples_expected": 1, "samples_received": 1,
             "api": {"url": "x", "sandbox": False, "seconds": 1, "attempts": 1, "in_doubt": 0},
             "timestamps": dict.fromkeys(("started", "called", "answered", "stored"), now), "worker": "w",

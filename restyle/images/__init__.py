@@ -117,7 +117,7 @@ def prepare(data: bytes, preparation: Preparation, rules: InputRules = ANY, *, l
     check_rules(source.size, size, rules)
     if _is_sent_as_it_is(source, size, keep=preparation.max_side == 0):
         seen = _read(source, look=look)
-        sent, steps = metadata.removed(source.kind, data, keep=rules.keep_metadata)
+        sent, steps = metadata.removed(source.kind, data, source.layout, keep=rules.keep_metadata)
         return Prepared(sent, *size, *source.size, steps, seen, len(data))
     made = _conversions(source)
     picture = _render(source, size, colour, made)

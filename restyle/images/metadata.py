@@ -17,17 +17,17 @@ _WEBP = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP"})
 _WEBP_METADATA = 0x08 | 0x04
 
 
-def removed(kind: str, data: bytes, *, keep: bool) -> tuple[bytes, tuple[str, ...]]:
+def removed(kind: str, data: bytes, layout: jpeg.Layout | None, *, keep: bool) -> tuple[bytes, tuple[str, ...]]:
     """A picture as it leaves, its pixels untouched, and what was done to it; the same bytes where that is nothing.
 
     Args:
         kind: its format.
         data: the whole picture.
+        layout: of a JPEG.
         keep: whether metadata stay.
     """
     steps: tuple[str, ...] = ()
-    if kind == "JPEG":
-        layout = jpeg.read(data)
+    if layout is not None:
         if not layout.is_closed and layout.scans:
             data, steps = data[: layout.end] + jpeg.END, ("end marker added",)
             layout = replace(layout, is_closed=True)
