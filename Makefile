@@ -7,10 +7,12 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no
 	--no-emit-find-links --strip-extras --allow-unsafe
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 WANTED := pyproject.toml requirements/old-python.in
+# Several processes of pytest import the same thousand modules: they are compiled once, whatever the caller's shell says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 PYTHON ?=
-.PHONY: help install demo check test lowest acceptance chaos bench bench-quick docs dist audit format lock clean
+.PHONY: help install demo check check-types check-lint check-layers check-docs check-house test lowest acceptance chaos bench bench-quick docs dist audit format lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,19 +23,31 @@ demo: $(VENV)/.local  ## Restyle the example catalog with the sandbox: no accoun
 	@$(BIN)/restyle demo
 
 check: $(VENV)/.dev  ## Lint, format, types, layers, house rules
+	@$(MAKE) --no-print-directory --jobs 2 check-types check-lint check-layers check-docs check-house
+	@echo "check: all good"
+
+# The longest first: the others take turns beside it.
+check-types: $(VENV)/.dev
+	@$(BIN)/mypy --no-error-summary --num-workers 2
+
+check-lint: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy --no-error-summary
+
+check-layers: $(VENV)/.dev
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+
+check-docs: $(VENV)/.dev
 	@$(BIN)/python docs/make_schema.py --check
 	@$(BIN)/python docs/make_metrics.py --check
 	@$(BIN)/python docs/make_reference.py --check
 	@$(SITE)
+
+check-house: $(VENV)/.dev
 	@$(BIN)/pytest --quiet tests/unit/test_house.py
-	@echo "check: all good"
 
 test: check  ## check, then every test
-	@$(BIN)/pytest --quiet --numprocesses 3 --dist worksteal
+	@$(BIN)/pytest --quiet --numprocesses 3 --dist worksteal --ignore tests/unit/test_house.py
 
 lowest:  ## Unit, integration and protocol tests with the lowest versions that pyproject.toml allows
 	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.dev

@@ -1,4 +1,4 @@
-"""Each reader of foreign bytes, for some seconds here and for minutes in `make acceptance`.
+"""Each reader of foreign bytes, for a moment here and for minutes in `make acceptance`.
 
 A corpus lies beside this file, a folder for each reader. What was found once is added to it.
 """
@@ -27,7 +27,7 @@ from restyle.segmind.responses import read_answer
 from tests.support.mutating import fuzz
 
 CORPUS = Path(__file__).parent / "corpus"
-SHORT, LONG = 8.0, 150.0
+SHORT, LONG = 1.5, 150.0
 
 
 def picture(data: bytes) -> None:
@@ -100,8 +100,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_for_some_seconds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the corpus breaks a reader, nor what some seconds make of it."""
+def test_for_a_moment(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the corpus breaks a reader, nor what a moment makes of it."""
     monkeypatch.chdir(tmp_path)
     assert fuzz(TARGETS[name], CORPUS / name, seconds=SHORT) > 20
 

@@ -58,27 +58,32 @@ class Advice:
         return f"{self.place}: restyle {' '.join(self.words)}"
 
 
-def advices() -> Iterator[Advice]:
-    """All of them."""
-    for place, text, is_help in texts():
-        for words, is_name in commands(text):
-            yield Advice(place, words, is_name, is_help)
+@functools.cache
+def advices() -> tuple[Advice, ...]:
+    """All of them; the code is searched once."""
+    return tuple(
+        Advice(place, words, is_name, is_help)
+        for place, text, is_help in texts() for words, is_name in commands(text)
+    )  # fmt: skip
 
 
 def texts() -> Iterator[tuple[str, str, bool]]:
-    """Each text of the code that is no docstring: where it stands, itself, and whether it is part of a help page."""
+    """Each text that may name a command and is no docstring: its place, itself, and whether a help page has it."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            own = constants(tree)
-            docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-            parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+            source = path.read_text(encoding="utf-8")
+            if "restyle " not in source:  # most modules need not be parsed
+                continue
+            tree = ast.parse(source)
+            own, nodes = constants(tree), list(ast.walk(tree))
+            docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+            parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
             helps = {
-                id(keyword.value) for node in ast.walk(tree) if isinstance(node, ast.Call)
+                id(keyword.value) for node in nodes if isinstance(node, ast.Call)
                 for keyword in node.keywords if keyword.arg in {"help", "epilog"}
             }  # fmt: skip
-            for node in ast.walk(tree):
-                if id(node) in docstrings | parts or not isinstance(node, ast.Constant | ast.JoinedStr):
+            for node in nodes:
+                if not isinstance(node, ast.Constant | ast.JoinedStr) or id(node) in docstrings or id(node) in parts:
                     continue
                 place = f"{path.relative_to(ROOT)}:{node.lineno}"
                 if text := written(node, own):

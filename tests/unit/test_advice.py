@@ -12,8 +12,6 @@ from restyle.coordination.suspensions import _NEXT, Suspension
 from restyle.errors import JobError, RestyleError, TransientError
 from tests.support.advice import RUN, UNKNOWN, Advice, UsageError, advices, commands, parse
 
-ALL = list(advices())
-
 #: Where advice stands before it is known which run it is for.
 TABLES = ("restyle/coordination/suspensions.py", "apps/dashboard/pages/phrases.py")
 
@@ -62,7 +60,7 @@ def test_the_budget_of_a_day_is_not_the_runs() -> None:
 
 def test_there_is_advice_to_look_at() -> None:
     """The texts of the code are searched, and a command in one is seen to its end."""
-    assert len(ALL) > 60
+    assert len(advices()) > 60
     text = "type: restyle retry 2026-a --error api_timeout, or `restyle runs`; restyle has restyle plan a.csv."
     assert list(commands(text)) == [
         (("retry", "2026-a", "--error", "api_timeout"), False), (("runs",), True), (("plan", "a.csv"), False),
@@ -88,7 +86,7 @@ def why_wrong(advice: Advice) -> str:
 
 def test_the_command_line_takes_what_the_code_tells_people_to_type() -> None:
     """The command is there, its options are, and no argument is missing; what only the reader knows stands in it."""
-    assert {str(advice): why for advice in ALL if (why := why_wrong(advice))} == {}
+    assert {str(advice): why for advice in advices() if (why := why_wrong(advice))} == {}
 
 
 @pytest.mark.parametrize("entry", [*_NEXT, "unheard_of"])
