@@ -80,8 +80,9 @@ def write_report(
     fetched = partial(in_s3, run_id=run.run_id, store=store, workspace=workspace)
     gallery = Gallery(choice.entries, is_sample=choice.is_sample, in_s3=fetched)
     _put_csv(run, rows, tally.columns, gallery, workspace, store, links.csv)
-    pictures = Album(store, links.html).addresses(gallery.uris)
-    page = render(summary, tally, gallery, pictures, page=links.html)
+    album = Album(store, links.html)
+    pictures = album.addresses(gallery.uris)
+    page = render(summary, tally, gallery, pictures, page=links.html, heading=run.heading, sizes=album.sizes)
     store.put(links.html, page.encode(), content_type="text/html; charset=utf-8")
     if run.trial:
         write_grid(run, rows, workspace=workspace, store=store, snapshot=summary)

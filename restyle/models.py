@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import posixpath
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -267,6 +268,13 @@ class Run(Value):
     def title(self) -> str:
         """Its name, or its schedule's."""
         return self.name or self.schedule or ""
+
+    @property
+    def heading(self) -> str:
+        """What pages call it: its title, the run that it retries, or its manifest's last name; never empty."""
+        if self.retry_of and not self.title:
+            return f"Retry of {self.retry_of}"
+        return self.title or posixpath.basename(self.manifest.uri.rstrip("/")) or self.manifest.uri
 
 
 class OutcomeKind(StrEnum):

@@ -20,7 +20,7 @@ from apps.dashboard.access.serving import Server, serve
 from apps.dashboard.acts import actions
 from apps.dashboard.live import Live, Parts
 from apps.dashboard.pages import html, phrases
-from apps.dashboard.pages.timetable import Timetable
+from apps.dashboard.pages.timetable import NIGHTS, Timetable
 from apps.dashboard.routes import health
 from apps.dashboard.routes.gallery import Gallery
 from apps.dashboard.routes.report import Report
@@ -32,6 +32,7 @@ from apps.views.moment import Moment, Row
 from apps.views.overview import Side
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError, WorkspaceHeld
+from restyle.keys import schedule_of
 
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
@@ -131,7 +132,12 @@ class Dashboard:
         moments = await self.live.now()
         sides = [] if self.live.troubled else self.live.sides
         lines = await self.live.call(lambda: self._timetable.look(sides))
-        return html.schedules_parts(moments, lines, embedded=self._embedded, may_act=identity.may_act)
+        nights: dict[str, list[Row]] = {}
+        for schedule in self._timetable.schedules:
+            side, moment = self._sides(moments)[0]
+            ids = [run_id for run_id in side.ids if schedule_of(run_id) == schedule.name][:NIGHTS]
+            nights[schedule.name] = await self.live.rows(side, ids, moment)
+        return html.schedules_parts(moments, lines, nights, embedded=self._embedded, may_act=identity.may_act)
 
     def _sides(self, moments: list[Moment]) -> list[tuple[Side, Moment]]:
         return list(zip(self.live.sides, moments, strict=False))
@@ -166,9 +172,11 @@ class Dashboard:
         if action not in actions.of_run(row):
             raise Refused(409, f"Run {row.run.run_id} is {phrases.words(row.status)}: this does not apply now.")
         about = f"{row.name} · {row.run.run_id}"
+        counts = actions.again(row) if action.name == "retry" else {}
+        again = {name: html.priced(count, row.run, self.settings) for name, count in counts.items()}
         page = html.single(
             "ask", action=action, about=about, cost=html.cost_of(action.name, row, self.settings),
-            back=f"/runs/{row.run.run_id}", here="run", again=actions.again(row) if action.name == "retry" else {},
+            back=f"/runs/{row.run.run_id}", here="run", again=again,
             budget=row.run.budget if action.name == "resume" else None, **self.frame(request, identity),
         )  # fmt: skip
         return HTMLResponse(page)

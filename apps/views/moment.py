@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import posixpath
 from dataclasses import dataclass, field
 
 from restyle.coordination.runs.events import Event
@@ -30,11 +29,7 @@ class Row:
     @property
     def name(self) -> str:
         """What people call the run: its name, the run that it retries, its schedule's name, or its manifest's."""
-        if self.run.name:
-            return self.run.name
-        if self.run.retry_of:
-            return "Retry of " + self.run.retry_of
-        return self.run.schedule or posixpath.basename(self.run.manifest.uri.rstrip("/")) or self.run.manifest.uri
+        return self.run.heading
 
     @property
     def status(self) -> str:

@@ -16,7 +16,8 @@ BITS = 20
 _REASONS = 5000
 #: Characters of an entry's words that are searched, and of a message.
 _WORDS, _MESSAGE = 400, 300
-_TITLES = ("title", "name", "product")
+#: An entry's columns that call the product by its name, from the best on.
+TITLES = ("title", "name", "product")
 
 SCHEMA = """
 CREATE TABLE job (place INTEGER PRIMARY KEY, outcome INTEGER, suspect INTEGER, variant INTEGER, reason INTEGER,
@@ -75,7 +76,7 @@ class Writer:
             kind = str(outcome.get("outcome", "pending"))
             number = OUTCOMES.index(kind) if kind in OUTCOMES else 0
             reason = self._reason(entry, outcome) if number == 3 or outcome.get("suspect") else None
-            title = next((str(meta[name]) for name in _TITLES if meta.get(name)), "")
+            title = next((str(meta[name]) for name in TITLES if meta.get(name)), "")
             yield (
                 shard << BITS | index, number, 1 if outcome.get("suspect") else 0,
                 self._variant(str(job.get("variant", ""))), reason, entry, title[:120],

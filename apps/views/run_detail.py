@@ -11,16 +11,18 @@ import json
 import sys
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from apps.session import Session
 from apps.views.moment import Row
+from apps.views.review_index import TITLES
 from producers.dispatch.plans import read_plan
 from producers.runs.outcomes import ResultLine, read_part
+from producers.runs.reasons import Reason, Reasons, read_reasons
 from producers.runs.statistics import ErrorTally, VariantTally
 from restyle.coordination.runs.events import Event, ask_events, read_events
 from restyle.coordination.runs.trends import RunPoint, ask_run, read
@@ -51,9 +53,15 @@ class Shown:
         return self.outcome.ended or _LONG_AGO
 
     @property
-    def seed(self) -> int:
-        """The seed that made the picture."""
-        return self.job.params.seed if self.outcome.seed is None else self.outcome.seed
+    def title(self) -> str:
+        """What its entry calls the product; empty where it has no such column."""
+        return next((self.job.meta[name] for name in TITLES if self.job.meta.get(name)), "")[:80]
+
+
+def _least_wanted(shown: Sequence[Shown]) -> int:
+    """The place of the oldest whose entry has a newer one here, so that many products are seen; else of the oldest."""
+    counts = Counter(one.job.id for one in shown)
+    return next((place for place in range(len(shown) - 1, -1, -1) if counts[shown[place].job.id] > 1), len(shown) - 1)
 
 
 class CloseUp:
@@ -64,6 +72,9 @@ class CloseUp:
         self.run_id = run_id
         self.variants: dict[str, VariantTally] = {}
         self.errors: dict[str, ErrorTally] = {}
+        self._grouped = Reasons()
+        #: Those of the report, once it is read.
+        self._reported_reasons: list[Reason] | None = None
         self.pictures: list[Shown] = []
         self.failures: list[Shown] = []
         self.events: list[Event] = []
@@ -97,6 +108,15 @@ class CloseUp:
             self._read_open(sorted(is_open))
             self._read_closed(row, is_open)
             self.taken = time.monotonic()
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """Why jobs failed, equal failures as one, those of most first; of a run that goes on, as far as it is read."""
+        return self._reported_reasons or self._grouped.ranked()
+
+    def example(self, reason: Reason) -> Shown | None:
+        """One of the newest failures that is of this reason."""
+        return next((one for one in self.failures if f"{one.job.id}/{one.job.variant}" in reason.examples), None)
 
     # -- open shards -----------------------------------------------------------------------------------------
 
@@ -163,6 +183,7 @@ class CloseUp:
         report = json.loads(stored.data)
         self.variants = {name: VariantTally(**counts) for name, counts in report["variants"].items()}
         self.errors = {code: ErrorTally(**error) for code, error in report["errors"].items()}
+        self._reported_reasons = read_reasons(report.get("reasons"))
         self.counted = sum(tally.succeeded + tally.skipped + tally.failed for tally in self.variants.values())
         self._reported = True
 
@@ -176,12 +197,15 @@ class CloseUp:
         failed = outcome["outcome"] == OutcomeKind.FAILED.value
         if not failed and not outcome.get("outputs"):
             return
+        if failed and not self._reported:
+            self._grouped.add(Job.model_validate(job), Outcome.model_validate(outcome))
         shown, room = (self.failures, FAILURES) if failed else (self.pictures, PICTURES)
         ended = datetime.fromisoformat(outcome["ended"]) if outcome.get("ended") else _LONG_AGO
         if len(shown) < room or ended > shown[-1].ended:
             shown.append(Shown(shard, index, Job.model_validate(job), Outcome.model_validate(outcome)))
             shown.sort(key=lambda one: (one.ended, one.shard, one.index), reverse=True)
-            del shown[room:]
+            if len(shown) > room:
+                del shown[_least_wanted(shown)]
 
     def _count(self, variant: str, outcome: dict[str, Any]) -> None:
         tally = self.variants.setdefault(variant, VariantTally())

@@ -98,7 +98,7 @@ def reasons_of(run: Run, rows: Rows, *, store: Store, workspace: Workspace) -> l
     if run.finished and (stored := store.find(workspace.run(run.run_id, "report.json"))):
         report = json.loads(stored.data)
         if isinstance(report, dict) and "reasons" in report:
-            return list(_read(report["reasons"]))
+            return read_reasons(report["reasons"])
     reasons, until = Reasons(), time.monotonic() + LOOK_FOR
     try:
         for job, outcome in rows():
@@ -110,8 +110,12 @@ def reasons_of(run: Run, rows: Rows, *, store: Store, workspace: Workspace) -> l
     return reasons.ranked()
 
 
-def _read(entries: Any) -> Iterator[Reason]:
+def read_reasons(entries: Any) -> list[Reason]:
     """What a report says; what is no reason is passed over."""
+    return list(_read(entries))
+
+
+def _read(entries: Any) -> Iterator[Reason]:
     for entry in entries[:KEPT] if isinstance(entries, list) else ():
         try:
             yield Reason.model_validate(entry)

@@ -11,27 +11,34 @@ import hashlib
 import html
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
+from types import MappingProxyType
 from urllib.parse import quote
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from producers.runs import charts
 from producers.runs.statistics import Tally
-from reports.pages.gallery import Gallery
+from reports.pages.gallery import Gallery, Shot
 from restyle.keys import split_uri
+from restyle.models import Params
 
 #: Pictures side by side; an entry with more variants has several lines of them.
 _MAX_COLUMNS = 5
 _LINK = re.compile(r'data-uri="([^"]*)"(?: href="[^"]*")?')
 
 
+#: Parameters that a tile names where its entry's others have another value; prompts stand below each picture.
+_TOLD = tuple(name for name in Params.model_fields if name not in {"prompt", "negative_prompt", "seed"})
+
+
 def render(
-    summary: Mapping[str, object], tally: Tally, gallery: Gallery, pictures: Mapping[str, str], *, page: str
-) -> str:
+    summary: Mapping[str, object], tally: Tally, gallery: Gallery, pictures: Mapping[str, str], *, page: str,
+    heading: str, sizes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+) -> str:  # fmt: skip
     """The page.
 
     Args:
@@ -40,12 +47,10 @@ def render(
         gallery: what to show.
         pictures: addresses of the gallery's pictures by their s3:// URI; a missing one becomes a placeholder.
         page: the s3:// URI of the page itself, from which links to objects of its bucket lead.
+        heading: what the run is called.
+        sizes: width and height of pictures by their s3:// URI, so that each has a frame of its own shape.
     """
     one_file = all(address.startswith("data:") for address in pictures.values())
-    present = {shot.kind for shot in gallery.shots}
-    kinds: list[tuple[str, str]] = [(kind, kind) for kind in ("succeeded", "skipped", "failed") if kind in present]
-    if any(shot.outcome.suspect for shot in gallery.shots):
-        kinds.append(("suspect", "looks wrong"))
     environment = templates()
     environment.filters["link"] = lambda uri: relative(uri, page)
     return environment.get_template("report.html.j2").render(
@@ -54,16 +59,43 @@ def render(
         pictures=pictures,
         one_file=one_file,
         columns=min(max(map(len, gallery.entries), default=1), _MAX_COLUMNS),
-        kinds=kinds,
+        kinds=_kinds(gallery),
         charts={
             "throughput": charts.throughput(tally.timeline),
             "latency": charts.latency(tally.seconds, tally.percentile(50), tally.percentile(95)),
         },
+        heading=heading,
+        sizes=sizes,
+        differing=differing,
         rows={"header": gallery.header, "lines": [shot.line for shot in gallery.shots]},
         policy=policy(one_file=one_file),
         style=_style(),
         script=_script(),
     )
+
+
+def _kinds(gallery: Gallery) -> list[tuple[str, str]]:
+    """The outcomes that can be filtered by, and their words."""
+    present = {shot.kind for shot in gallery.shots}
+    kinds: list[tuple[str, str]] = [(kind, kind) for kind in ("succeeded", "skipped", "failed") if kind in present]
+    if any(shot.outcome.suspect for shot in gallery.shots):
+        kinds.append(("suspect", "looks wrong"))
+    return kinds
+
+
+def differing(shots: Sequence[Shot]) -> list[tuple[str, ...]]:
+    """What tells the tiles of an entry apart, for each of them: `strength 0.3`; seeds where nothing else does."""
+    params = [shot.job.params for shot in shots]
+
+    def values(name: str) -> list[object]:
+        return [shot.seed if name == "seed" else getattr(one, name) for shot, one in zip(shots, params, strict=True)]
+
+    names = [name for name in _TOLD if len(set(values(name))) > 1]
+    prompts = {(one.prompt, one.negative_prompt) for one in params}
+    if not names and len(prompts) == 1 and len(set(values("seed"))) > 1:
+        names = ["seed"]
+    columns = [[f"{name.replace('_', ' ')} {value}" for value in values(name)] for name in names]
+    return [*zip(*columns, strict=True)] if columns else [() for _ in shots]
 
 
 def relative(uri: str, page: str) -> str:

@@ -38,6 +38,8 @@ class Album:
         self._room = one_file
         self._lock = threading.Lock()
         self._decoding = threading.Semaphore(_DECODED)
+        #: Width and height of each picture that was made, by its s3:// URI.
+        self.sizes: dict[str, tuple[int, int]] = {}
 
     def addresses(self, uris: Iterable[str]) -> dict[str, str]:
         """What the page calls its pictures, by their s3:// URI; one that cannot be read or decoded is left out."""
@@ -62,6 +64,7 @@ class Album:
         except (RestyleError, ValueError):  # the report is worth more than one picture in it
             return uri, b""
         with self._lock:
+            self.sizes[uri] = images.size_of(small)
             self._room -= len(small)
             fits = self._room >= 0
         return uri, small if fits else self._keep(small)

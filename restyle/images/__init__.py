@@ -243,6 +243,12 @@ def thumbnail(data: bytes, side: int, *, quality: int = 80) -> bytes:
     )
 
 
+def size_of(data: bytes) -> tuple[int, int]:
+    """Width and height of a picture of our own making, by its header."""
+    with Image.open(BytesIO(data)) as picture:
+        return picture.size
+
+
 def _fit(size: tuple[int, int], longest: int, smallest: int) -> tuple[int, int]:
     """The size once its longest side is at most `longest`; 0 is no limit."""
     if not longest or max(size) <= longest:

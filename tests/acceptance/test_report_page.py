@@ -105,6 +105,7 @@ def test_what_is_shown(browser: Browser, report: Path) -> None:
             assert full is not None
             assert (report.parent / full).resolve().is_file()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("document.querySelector('.entries').offsetTop") < 500
             assert grave_faults(page) == []
 
 
@@ -277,6 +278,7 @@ def test_through_the_dashboard(browser: Browser, s3: S3, redis_url: str, monkeyp
         for key in "nk":
             page.keyboard.press(key)
         expect(page.locator("#marked-count")).to_have_text("Marked: 1 keep")
+        expect(page.get_by_role("link", name="← The run")).to_have_attribute("href", f"/runs/{run.run_id}")
         assert complaints.none
         link = page.locator(".how a").first.get_attribute("href")
         assert page.request.get(served.url + str(link)).body() == file_of(s3, jobs[0].output).read_bytes()

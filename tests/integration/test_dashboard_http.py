@@ -301,6 +301,11 @@ def test_schedules_and_who_minds_them(redis_url: str, s3: S3, tmp_path: Path, mo
         page = place.ask("/schedules").text
         assert 'href="/runs/20260101T021500Z-nightly"' in page
         assert "Nobody minds" not in page
+        night = place.add_run(finished=True, jobs=2, run_id=f"{utc_now():%Y%m%dT%H%M%SZ}-nightly")
+        wait_until(lambda: night.run_id in place.ask("/schedules").text, timeout=10, description="the night")
+        listed = place.ask("/schedules").text.partition('class="nights"')[2]
+        assert f'href="/runs/{night.run_id}"' in listed
+        assert "0 succeeded · 2 pending · 0.00 credits" in listed
     state.close()
 
 

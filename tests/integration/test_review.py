@@ -109,6 +109,23 @@ def test_every_job_of_a_run_that_goes(place: Place) -> None:
     assert "Review" in place.ask(f"/runs/{RUN}").text
 
 
+def test_the_page_of_the_run(place: Place) -> None:
+    """Equal failures are one reason, the newest pictures are of many products, and without a report one reviews."""
+    add(place, closed=1)
+    state = place.progress.state
+    state.ask("HSET", state.key("run", RUN), "failed", 8, "succeeded", 67)
+    state.ask("HSET", state.key("run", RUN, "shard", "1"), "n", 25)
+    page = place.ask(f"/runs/{RUN}").text
+    failures, pictures = page.partition('id="failures"')[2], page.partition("Newest pictures")[2]
+    assert re.findall(r"<h3>(\d+) \S ([^<]+)</h3>", failures) == [("4", "request rejected"), ("4", "request rejected")]
+    assert "422: the prompt of … is not allowed" in failures
+    shown = re.findall(r'data-key="\d+-\d+"><figure>.*?class="id">(sku-\d+)', pictures, re.DOTALL)
+    assert len(shown) == len(set(shown)) == 24
+    assert "Mug " in pictures
+    answer = place.ask(f"/runs/{RUN}/report")
+    assert (answer.status, answer.headers["location"]) == (303, f"/runs/{RUN}/jobs")
+
+
 def test_search_and_filters(place: Place) -> None:
     """By the beginning of an id, by title, prompt and error; by outcome, variant and the reason of a failure."""
     add(place, closed=3, status=RunStatus.FINISHED)

@@ -67,11 +67,13 @@ class Place:
         finally:
             connection.close()
 
-    def add_run(self, number: int = 0, *, finished: bool = False, jobs: int = 1, name: str = "shop.csv") -> Run:
+    def add_run(
+        self, number: int = 0, *, finished: bool = False, jobs: int = 1, name: str = "shop.csv", run_id: str = ""
+    ) -> Run:
         """A run whose first job is done, by what S3 and Redis say."""
         begun = utc_now() - timedelta(hours=number)
         run = Run(
-            run_id=f"{begun:%Y%m%dT%H%M%SZ}-{number:06x}",
+            run_id=run_id or f"{begun:%Y%m%dT%H%M%SZ}-{number:06x}",
             status=RunStatus.FINISHED if finished else RunStatus.RUNNING,
             created=begun, finished=begun + timedelta(minutes=9) if finished else None,
             manifest=ManifestSource(uri=f"s3://shop/{name}", sha256="0"), plan_digest=secrets.token_hex(4),

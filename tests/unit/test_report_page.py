@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from producers.runs.charts import Timeline, latency, throughput
 from producers.runs.outcomes import Row
 from producers.runs.statistics import Tally
-from reports.pages.gallery import Choice, Gallery
-from reports.pages.page import relative, relinked, render
+from reports.pages.gallery import Choice, Gallery, Shot
+from reports.pages.page import differing, relative, relinked, render
 from reports.report import ReportLinks, summarise
 from restyle.models import Job, Outcome
 from tests.support.reports import NOON
@@ -54,7 +54,8 @@ def page_of(
     for job, outcome in rows:
         gallery.add(job, outcome, f"r,{job.id}-{job.variant}")
     summary = summarise(a_run(), tally, snapshot, ReportLinks("s3://r/report.csv", PAGE, "s3://r/report.json"))
-    return render(summary, tally, gallery, pictures or {}, page=PAGE)
+    sizes = dict.fromkeys(pictures or {}, (400, 300))
+    return render(summary, tally, gallery, pictures or {}, page=PAGE, heading=a_run().heading, sizes=sizes)
 
 
 def test_page_escapes_everything() -> None:
@@ -92,19 +93,59 @@ def test_an_original_is_in_a_page_once() -> None:
 
 
 def test_page_content() -> None:
-    """The page shows failures before pictures, each entry's variants together, and a placeholder for a lost picture."""
+    """The page shows pictures first, each entry's variants together, and a placeholder for a lost picture."""
     oak, marble, bad = a_job("a"), a_job("a", "marble", prompt="on marble"), a_job("b")
     page = page_of(
         [(oak, succeeded(oak)), (bad, failed(message="The file is damaged.")), (marble, succeeded(marble))],
         {oak.image: "data:image/jpeg;base64,AA"},
         suspension={"reason": "no_credits", "detail": "HTTP 406", "next": "restyle resume"},
     )
-    told = ["Suspended: no credits", "HTTP 406", "restyle resume", "The file is damaged.", "on oak", "on marble"]
+    told = ["Suspended: no credits", "HTTP 406", "restyle resume", "on oak", "on marble", "The file is damaged.",
+            "by reason</small></h2>"]  # fmt: skip
     places = [page.index(text) for text in told]
     assert places == sorted(places)
     assert page.count("<article") == 2
     assert page.count("picture not found") == 2
     assert page.count("original not readable") == 1
+
+
+def test_what_tells_tiles_apart() -> None:
+    """Where an entry's tiles differ by a parameter, each says its value; a seed is said where nothing else differs."""
+    weak, strong = a_job("a", "weak", strength=0.3), a_job("a", "strong", strength=0.7)
+    page = page_of([(weak, succeeded(weak)), (strong, succeeded(strong))])
+    assert page.index("strength 0.3</span>") < page.index("strength 0.7</span>")
+    first, second = (Shot(a_job("a", seed=seed), succeeded(a_job("a", seed=seed), seed=seed), "") for seed in (1, 2))
+    assert differing([first, second]) == [("seed 1",), ("seed 2",)]
+    assert differing([first]) == [()]
+    other = Shot(a_job("a", prompt="on sea", seed=2), succeeded(a_job("a", seed=2), seed=2), "")
+    assert differing([first, other]) == [(), ()]
+
+
+def test_a_frame_has_its_pictures_shape() -> None:
+    """Each picture says its size, so that nothing moves as it loads and no bands lie beside it."""
+    job = a_job()
+    page = page_of([(job, succeeded(job))], {job.image: "a.jpg", job.output: "b.jpg"})
+    assert page.count('width="400" height="300"') == 2
+
+
+def test_what_a_run_is_called() -> None:
+    """Its name, else its schedule's, else the last name of its manifest, be it a folder or a prefix."""
+    run = a_run()
+    for uri, heading in (("s3://shop/photos/", "photos"), ("s3://shop/new.csv", "new.csv"), ("s3://shop/", "shop")):
+        manifest = run.manifest.model_copy(update={"uri": uri})
+        assert run.model_copy(update={"manifest": manifest}).heading == heading
+    assert run.model_copy(update={"retry_of": "r"}).heading == "Retry of r"
+    assert run.model_copy(update={"retry_of": "r", "name": "spring"}).heading == "spring"
+
+
+def test_a_run_of_which_all_failed_is_not_green() -> None:
+    """Its status says so by its colour; that of a run of which some failed is no triumph either."""
+    jobs = [a_job("a"), a_job("b")]
+    for rows, kind in (
+        ([(job, failed()) for job in jobs], "all-failed"),
+        ([(jobs[0], succeeded(jobs[0])), (jobs[1], failed())], "some-failed"),
+    ):
+        assert f'class="status finished {kind}"' in page_of(list(rows), status="finished", planned=2)
 
 
 def test_page_of_a_run_without_outcomes() -> None:

@@ -58,8 +58,9 @@ RUN_ACTIONS = {
         ),
         Action(
             "retry", "Retry", "Run jobs of it again?",
-            "They become a new run, as they were planned. Each of them is called, and paid for, again; what looks wrong"
-            " gets another seed.",
+            "They become a new run, as they were planned. A failed call is made again, and paid for if it succeeds."
+            " What looks wrong was paid for, and is paid for again with another seed. What is done by now costs"
+            " nothing.",
             "This is the new run.",
         ),
     )

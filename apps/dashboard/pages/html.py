@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -24,6 +24,7 @@ from apps.views.moment import Moment, Row
 from apps.views.run_detail import CloseUp
 from config.settings import Settings
 from restyle.coordination.runs.trends import RunPoint
+from restyle.models import Run
 
 #: Runs on one page of the list.
 PER_PAGE = 50
@@ -68,11 +69,13 @@ def fleet_parts(moments: list[Moment], *, embedded: bool, may_act: bool) -> Part
     return parts
 
 
-def schedules_parts(moments: list[Moment], lines: list[Line], *, embedded: bool, may_act: bool) -> Parts:
-    """The schedules."""
+def schedules_parts(
+    moments: list[Moment], lines: list[Line], nights: Mapping[str, Sequence[Row]], *, embedded: bool, may_act: bool
+) -> Parts:
+    """The schedules, each with its last runs."""
     return {
         "banner": _banner(moments, here="schedules", unattended=[line for line in lines if line.unattended]),
-        "schedules": _render("parts/schedules.html.j2", lines=lines, embedded=embedded, may_act=may_act),
+        "schedules": _render("parts/schedules.html.j2", lines=lines, nights=nights, embedded=embedded, may_act=may_act),
     }
 
 
@@ -117,15 +120,19 @@ def page(title: str, parts: Parts, **context: Any) -> str:
 def cost_of(action: str, row: Row, settings: Settings) -> str:
     """What an action will cost at most, and what is left of the budget; empty where nothing is paid for by it."""
     totals, run = row.totals, row.run
-    if totals is None or action not in {"approve", "resume", "retry"}:
+    if totals is None or action not in {"approve", "resume"}:
         return ""
-    jobs = totals.failed if action == "retry" else totals.pending
-    credits = jobs * settings.price
-    paid = "of play money" if run.options.sandbox else f"(${credits * settings.credit_price:,.2f})"
-    counted = f"{jobs:,} job{'' if jobs == 1 else 's'}, about {credits:,.2f} credits {paid}"
-    if action == "retry" or not run.budget:
+    counted = priced(totals.pending, run, settings)
+    if not run.budget:
         return counted
     return f"{counted}; of its budget of {run.budget:,.2f} credits, {totals.credits:,.2f} are spent"
+
+
+def priced(jobs: int, run: Run, settings: Settings) -> str:
+    """So many jobs and what they will cost about."""
+    credits = jobs * settings.price
+    paid = "of play money" if run.options.sandbox else f"(${credits * settings.credit_price:,.2f})"
+    return f"{jobs:,} job{'' if jobs == 1 else 's'}, about {credits:,.2f} credits {paid}"
 
 
 def single(template: str, **context: Any) -> str:

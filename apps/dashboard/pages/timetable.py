@@ -15,6 +15,8 @@ from restyle.errors import RestyleError, StateUnavailable
 
 #: How long after a beat's last look nobody counts as looking.
 UNATTENDED = timedelta(minutes=2)
+#: Last runs of a schedule that are shown.
+NIGHTS = 7
 
 
 #: The last firing of each schedule, when a beat last looked, and the runs that wait to be planned.

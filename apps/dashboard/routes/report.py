@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import count
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from apps.dashboard.access.identity import Identity, Refused
 from apps.dashboard.live import Live
@@ -34,12 +34,16 @@ class Report:
         Only the script and the style of this version run, whatever somebody has put into the bucket.
         """
         run_id = request.path_params["run"]
+        side, row = await self.live.row(run_id)
+        if not row.run.finished and not await self.live.call(lambda: _is_written(side, run_id)):
+            return RedirectResponse(f"/runs/{run_id}/jobs", 303)  # what there is of it so far
         _, text = await self._find(request)
         if not any(html.escape(known, quote=True).replace("&#x27;", "&#39;") in text for known in _POLICIES):
             again = f"This report was written by another version. To write it anew: restyle report {run_id}"
             raise Refused(404, again)
         numbers: Iterator[int] = count()
         text = relinked(text, lambda _: f"/runs/{run_id}/{FOLDER}/objects/{next(numbers)}")
+        text = text.replace("<main>", f'<main>\n<p class="quiet"><a href="/runs/{run_id}">← The run</a></p>', 1)
         return HTMLResponse(text, headers={"content-security-policy": f"{policy()}; frame-ancestors 'none'"})
 
     async def picture(self, request: Request, _identity: Identity) -> Response:
@@ -72,3 +76,8 @@ class Report:
         if stored is None:
             raise Refused(404, f"There is no report yet. Of the run so far: restyle report {run_id}")
         return side, stored.data.decode(errors="replace")
+
+
+def _is_written(side: Side, run_id: str) -> bool:
+    """Whether there is a report, of a run so far: somebody typed `restyle report`."""
+    return side.session.store.head(side.session.workspace.run(run_id, "report.html")) is not None
