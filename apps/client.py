@@ -27,8 +27,8 @@ from producers.runs.outcomes import Row
 from producers.runs.run_names import find_run
 from producers.runs.snapshot import Snapshot, watch
 from restyle.errors import ConfigurationError
-from restyle.keys import check_labels, check_run_name
 from restyle.models import Run
+from restyle.run_ids import check_labels, check_run_name
 
 
 class Client:

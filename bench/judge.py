@@ -21,7 +21,8 @@ from PIL import Image, ImageCms
 
 from restyle import images
 from restyle.errors import InvalidImage
-from restyle.models import InputRules, Preparation
+from restyle.fingerprint import Preparation
+from restyle.models import InputRules
 
 #: Levels by which pixels may differ on the whole: decoders of JPEG and converters of colour round in ways of their own.
 TOLERANCE = 3.0

@@ -109,7 +109,8 @@ def remember(size: int, env: dict[str, str]) -> None:
     from producers.planning.make import make_plan
     from producers.planning.request import PlanRequest
     from producers.runs.snapshot import write_run
-    from restyle.models import Job, Outcome, RunStatus, digest, utc_now
+    from restyle.fingerprint import digest
+    from restyle.models import Job, Outcome, RunStatus, utc_now
 
     settings = load_settings()
     store, workspace = open_store(settings), settings.effective_workspace

@@ -8,7 +8,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-from restyle.errors import escaped
+from restyle.problems import escaped
 from restyle.runtime.absent import absent
 
 with absent("rich"):  # structlog would import it for coloured tracebacks: 5 MB in each worker

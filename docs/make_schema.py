@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from restyle import models, outputs
+from restyle import fingerprint, models, outputs
 from restyle.record import Record
 
 SCHEMA = Path(__file__).with_name("record.schema.json")
@@ -53,7 +53,7 @@ def _describe(schemas: dict[str, dict[str, Any]]) -> None:
 
     pydantic can read them too, but would do so in each process that imports a model.
     """
-    for module in (models, outputs):
+    for module in (models, fingerprint, outputs):
         for node in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and node.name in schemas:
                 fields = schemas[node.name]["properties"]

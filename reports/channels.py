@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from config.schedules import Notify
 from config.settings import Settings
-from restyle.errors import printable
+from restyle.problems import printable
 
 _PORTS = {"http": 80, "https": 443}
 #: Who signs in, host and port. A backslash ends a host for some readers, and begins a user for others.

@@ -25,11 +25,12 @@ from producers.runs.outcomes import Row, RunPruned
 from producers.runs.recovery.unread import unread
 from restyle import images
 from restyle.errors import InputNotFound, InvalidImage, RestyleError
+from restyle.fingerprint import Fingerprint
 from restyle.images import MAX_INPUT_BYTES
 from restyle.job.parked.unreadable import Note, next_place
 from restyle.job.results.index import Result
 from restyle.keys import Workspace
-from restyle.models import Fingerprint, Job, Outcome, OutcomeKind, Run, request_digest, utc_now
+from restyle.models import Job, Outcome, OutcomeKind, Run, request_digest, utc_now
 from restyle.record import Record
 from restyle.s3.store import Store
 from restyle.segmind.history import Billed, params_digest

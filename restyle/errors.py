@@ -37,26 +37,13 @@ An error's message says what happened, to what, and what to do next. None carrie
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from restyle.problems import Problem
+
 if TYPE_CHECKING:
     from restyle.reply import Reply
-
-#: What a terminal may obey, or shows in another order than it stands.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str, most: int) -> str:
-    """Somebody else's words as part of a message: of bounded length, and nothing that a terminal obeys."""
-    return escaped(text if len(text) <= most else f"{text[: most - 3]}...")
-
-
-def escaped(text: str) -> str:
-    """A text with what a terminal may obey as it is written in Python."""
-    return _UNPRINTABLE.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
 class RestyleError(Exception):
@@ -88,21 +75,6 @@ class WorkspaceHeld(RestyleError):
     """Another Redis is at work in this workspace."""
 
     code = "held"
-
-
-@dataclass(frozen=True, order=True)
-class Problem:
-    """One thing wrong with a manifest or variants file: where, and why."""
-
-    source: str
-    line: int
-    column: str
-    reason: str
-
-    def __str__(self) -> str:
-        source, reason = printable(self.source, 300), printable(self.reason, 600)
-        where = f"{source}:{self.line}" if self.line else source
-        return f"{where}: {printable(self.column, 100)}: {reason}" if self.column else f"{where}: {reason}"
 
 
 class ManifestError(RestyleError):

@@ -5,25 +5,20 @@ Everything here is a frozen value that is written to S3 or Redis as JSON. Format
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
 import posixpath
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from restyle.keys import check_labels, check_run_name
+from restyle.fingerprint import Preparation, digest
 from restyle.outputs import OutputOptions
+from restyle.run_ids import check_labels, check_run_name
+from restyle.value import UtcTime, Value
 
 SCHEMA_VERSION = 1
 
-#: RFC 3339 in UTC with a `Z`, the one form of stored times.
-UtcTime = Annotated[
-    datetime, PlainSerializer(lambda t: t.astimezone(UTC).isoformat().replace("+00:00", "Z"), return_type=str)
-]
 
 RunName = Annotated[str, AfterValidator(check_run_name)]
 #: What costs are counted by beside a run's name.
@@ -37,23 +32,6 @@ SCHEDULERS = (
 )  # fmt: skip
 BASE_MODELS = ("juggernaut",)
 MAX_SEED = 999_999_999_999_999
-
-
-class Value(BaseModel):
-    """A frozen value whose unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def read(cls, text: str | bytes) -> Self:
-        """What another version of restyle may have written: keys that this one does not know are passed over.
-
-        Not for what may be part of a request, such as a run's options: there an unknown key is an error.
-
-        Raises:
-            ValidationError: it is no such value.
-        """
-        return cls.model_validate_json(text, extra="ignore")
 
 
 class Params(Value):
@@ -94,44 +72,8 @@ class Job(Value):
     """The URI of each sample, where a naming template says it; else empty."""
     etag: str = ""
     """The input's ETag where a listing told it at plan, else empty."""
-    meta: dict[str, str] = {}
+    meta: dict[str, str] = Field(default_factory=dict)
     """The entry's other columns, at most 8 kB; they reach the record and the report."""
-
-
-class Preparation(Value):
-    """How inputs are prepared; part of the fingerprint, so frozen in the plan."""
-
-    recipe: Literal[1] = 1
-    max_side: int = Field(1024, ge=0)
-    """Longest side sent, in pixels; 0 sends every picture as it is."""
-    background: str = "white"
-    """What alpha is laid on: a colour name or #rrggbb."""
-
-
-def digest(value: object) -> str:
-    """A stable 32-hex-digit hash of a JSON value."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-class Fingerprint(Value):
-    """What a result was made from. Two jobs with equal fingerprints need one call between them."""
-
-    etag: str
-    sha256: str
-    request: str
-    """Hash of the parameters as sent, the model's slug and the preparation."""
-
-    @property
-    def token(self) -> str:
-        """The short form that outputs carry as user metadata: of the bytes and the request."""
-        return _token(self.sha256, self.request)
-
-
-@functools.lru_cache(maxsize=1024)
-def _token(sha256: str, request: str) -> str:
-    """Asked for several times in a job; a cached property would go along with a copy that has another request."""
-    return digest([sha256, request])
 
 
 def request_digest(params: Params, model: str, preparation: Preparation) -> str:
@@ -257,11 +199,11 @@ class Run(Value):
     """Who submitted it: user@host."""
     name: RunName = ""
     """What people call it; of several runs with one name the newest is meant."""
-    labels: Labels = {}
+    labels: Labels = Field(default_factory=dict)
     """What its costs are counted by: `team=home`."""
     prompt: Annotated[str, BeforeValidator(_head)] = ""
     """The head of its first prompt."""
-    notify: dict[str, Any] = {}
+    notify: dict[str, Any] = Field(default_factory=dict)
     """Who is told how it goes: `[notify]` as it stood where the run was planned."""
 
     @property

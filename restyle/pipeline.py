@@ -25,6 +25,7 @@ from restyle.errors import (
     ObjectRefused,
     StoreAccessDenied,
 )
+from restyle.fingerprint import Fingerprint
 from restyle.images import Picture, Prepared
 from restyle.job import lookup, outcomes, web
 from restyle.job.call import call, reporting
@@ -36,7 +37,6 @@ from restyle.job.outputs.form import check_signer
 from restyle.job.parked import unplaced, unreadable
 from restyle.job.results import index
 from restyle.job.results.reuse import reuse, reuse_changed, reuse_result
-from restyle.models import Fingerprint
 from restyle.reply import Reply
 from restyle.runtime.memory import Reservation, UploadBuffer
 from restyle.s3.store import Stored

@@ -8,8 +8,10 @@ from typing import Any, Literal, Self
 
 from pydantic import PrivateAttr
 
-from restyle.models import Fingerprint, Params, UtcTime, Value
+from restyle.fingerprint import Fingerprint
+from restyle.models import Params
 from restyle.outputs import Marks, ReusedFrom
+from restyle.value import UtcTime, Value
 
 
 class RecordInput(Value):

@@ -26,13 +26,13 @@ from restyle.errors import (
     StateUnavailable,
     StoreAccessDenied,
     StoreUnavailable,
-    printable,
 )
 from restyle.job.call import CallFailed
 from restyle.job.context import Tools, Work
-from restyle.keys import is_run_id
 from restyle.models import Message, OutcomeKind, utc_now
+from restyle.problems import printable
 from restyle.retries import Fail, Release, Retry, decide
+from restyle.run_ids import is_run_id
 from restyle.s3.errors import as_for_all
 from restyle.telemetry import metrics
 from restyle.telemetry.steps import step

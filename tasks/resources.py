@@ -24,10 +24,12 @@ from restyle.coordination.runs.progress import Progress
 from restyle.coordination.workspace.holding import Holding
 from restyle.errors import ConfigurationError
 from restyle.images.c2pa import open_signer
+from restyle.job.blocking import Blocking
 from restyle.job.context import Tools
-from restyle.job.modes import Blocking, Door, Patience, Queued
+from restyle.job.modes import Door, Patience
 from restyle.job.parked.aside import Aside
 from restyle.job.parked.unsaved import Unsaved
+from restyle.job.queued import Queued
 from restyle.keys import Workspace
 from restyle.models import Job, Run, RunOptions
 from restyle.retries import Policy

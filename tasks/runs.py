@@ -9,8 +9,8 @@ import structlog
 
 from producers.runs.snapshot import read_run, rows_of, snapshot, write_run
 from restyle.errors import RestyleError, StateUnavailable
-from restyle.keys import is_run_id
 from restyle.models import RunStatus, utc_now
+from restyle.run_ids import is_run_id
 from restyle.runtime import allocator
 from restyle.telemetry import metrics
 from tasks.resources import Resources

@@ -20,7 +20,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.transport import redis
 
 from restyle.coordination.redis.errors import RedisError, meaning
-from restyle.errors import printable
+from restyle.problems import printable
 from restyle.telemetry import metrics
 from workers.envelopes import NotOurs, read_entry
 

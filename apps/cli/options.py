@@ -15,8 +15,9 @@ import typer
 from config.reading import load_settings
 from config.settings import Settings
 from restyle.errors import ConfigurationError
-from restyle.keys import check_labels, check_run_name, normalise_id
+from restyle.keys import normalise_id
 from restyle.models import utc_now
+from restyle.run_ids import check_labels, check_run_name
 
 if TYPE_CHECKING:
     from producers.planning.request import PlanRequest

@@ -32,7 +32,7 @@ from apps.views.moment import Moment, Row
 from apps.views.overview import Side
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError, WorkspaceHeld
-from restyle.keys import schedule_of
+from restyle.run_ids import schedule_of
 
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from restyle.errors import ManifestError, Problem
+from restyle.errors import ManifestError
+from restyle.problems import Problem
 
 #: Bad lines after which reading ends: it is not the file that was meant, and they take memory.
 MOST_PROBLEMS = 100_000

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, cast
 
 from producers.manifest.encoding import why_no_text, why_no_utf8
-from restyle.errors import InputNotFound, ManifestError, Problem
+from restyle.errors import InputNotFound, ManifestError
+from restyle.problems import Problem
 from restyle.s3.store import Store
 
 if TYPE_CHECKING:

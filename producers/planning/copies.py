@@ -20,9 +20,10 @@ from producers.planning.jobs.resolve import Resolved
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
+from restyle.fingerprint import digest
 from restyle.job.results.keys import is_made_anew, result_key
 from restyle.keys import Workspace
-from restyle.models import digest, request_digest
+from restyle.models import request_digest
 from restyle.record import Record
 from restyle.s3.store import Store
 from restyle.web.address import is_web, read_address

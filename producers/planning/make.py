@@ -29,9 +29,12 @@ from producers.planning.trial.lab import Lab, lab_of, trial_of
 from producers.planning.uploads import Hashes
 from producers.planning.warnings import census_warnings, output_warnings
 from producers.runs.trials import Trial
-from restyle.errors import ManifestError, Problem
-from restyle.keys import Workspace, new_run_id
-from restyle.models import InputRules, ManifestSource, Preparation, RunOptions, digest, utc_now
+from restyle.errors import ManifestError
+from restyle.fingerprint import Preparation, digest
+from restyle.keys import Workspace
+from restyle.models import InputRules, ManifestSource, RunOptions, utc_now
+from restyle.problems import Problem
+from restyle.run_ids import new_run_id
 from restyle.s3.store import Store
 
 

@@ -13,8 +13,8 @@ from producers.planning.jobs.resolve import Resolved
 from producers.planning.request import PlanRequest
 from producers.planning.summary import Summary
 from producers.runs.trials import Trial
-from restyle.errors import Problem
 from restyle.models import Job, ManifestSource, Run, RunOptions, utc_now
+from restyle.problems import Problem
 
 
 @dataclass(frozen=True)

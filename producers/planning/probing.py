@@ -15,13 +15,13 @@ from restyle.errors import (
     InputNotFound,
     ManifestError,
     ObjectRefused,
-    Problem,
     RestyleError,
     StoreAccessDenied,
     StoreUnavailable,
 )
 from restyle.keys import Workspace
 from restyle.outputs import Storing
+from restyle.problems import Problem
 from restyle.s3.store import EMBEDDED_BUCKET, Store
 
 _BODY = b"restyle looks whether it may write here"

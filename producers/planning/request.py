@@ -13,10 +13,11 @@ from producers.manifest import Manifest, ReadOptions
 from producers.manifest.cells.values import is_filled
 from producers.planning.jobs import naming
 from producers.planning.jobs.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
-from restyle.errors import ConfigurationError, ManifestError, Problem
+from restyle.errors import ConfigurationError, ManifestError
 from restyle.images.colours import background
 from restyle.keys import split_uri
 from restyle.models import Refetch
+from restyle.problems import Problem
 from restyle.s3.store import Store
 
 #: Seconds of a call, for estimates (research: about 8 s at 30 steps; the sandbox answers in half a second).

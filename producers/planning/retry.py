@@ -16,8 +16,10 @@ from producers.runs.outcomes import Rows
 from producers.runs.recovery.unread import unread
 from producers.runs.statistics import SUSPECT, is_selected
 from restyle.errors import ConfigurationError
-from restyle.keys import Workspace, derived_seed, new_run_id
-from restyle.models import Job, ManifestSource, Outcome, Run, RunOptions, digest, utc_now
+from restyle.fingerprint import digest
+from restyle.keys import Workspace, derived_seed
+from restyle.models import Job, ManifestSource, Outcome, Run, RunOptions, utc_now
+from restyle.run_ids import new_run_id
 from restyle.s3.store import Store
 
 

@@ -23,9 +23,10 @@ from producers.planning.uploads import Hashes, Uploads
 from producers.planning.web import Secrets
 from producers.runs.snapshot import write_run
 from producers.runs.trials import write_trial
-from restyle.errors import ManifestError, Problem
+from restyle.errors import ManifestError
 from restyle.keys import Workspace
 from restyle.models import Job, Run
+from restyle.problems import Problem
 from restyle.s3.store import Store
 from restyle.web.address import Address, is_web
 from restyle.web.records import find_pin

@@ -10,8 +10,9 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from restyle.errors import ManifestError, Problem
+from restyle.errors import ManifestError
 from restyle.keys import Workspace
+from restyle.problems import Problem
 from restyle.runtime import private
 from restyle.s3.store import Store
 

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from producers.dispatch.plans import read_plan
 from producers.runs.outcomes import read_part
 from restyle.errors import InputNotFound
-from restyle.keys import Workspace, is_run_id
+from restyle.keys import Workspace
 from restyle.models import Run
+from restyle.run_ids import is_run_id
 from restyle.s3.store import Store
 
 #: Requests at a time; and runs that are asked for before the first of them is looked at.

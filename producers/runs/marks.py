@@ -17,8 +17,9 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from restyle.errors import InputNotFound, InvalidImage, RestyleError
 from restyle.keys import Workspace
-from restyle.models import UtcTime, Value, utc_now
+from restyle.models import utc_now
 from restyle.s3.store import Store
+from restyle.value import UtcTime, Value
 
 #: Marks that people set; empty takes one back.
 Word = Literal["keep", "redo", "reject", ""]

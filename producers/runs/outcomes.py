@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from restyle.errors import ConfigurationError, InputNotFound, RunUnreadable
 from restyle.keys import Workspace
-from restyle.models import Job, Outcome, Run, Value
+from restyle.models import Job, Outcome, Run
 from restyle.s3.store import Store
+from restyle.value import Value
 
 #: One job of a run and how it ended; None is pending.
 Row = tuple[Job, Outcome | None]

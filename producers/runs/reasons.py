@@ -12,10 +12,12 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from producers.runs.outcomes import Rows
-from restyle.errors import RestyleError, escaped
+from restyle.errors import RestyleError
 from restyle.keys import Workspace
-from restyle.models import Job, Outcome, OutcomeKind, Run, Value
+from restyle.models import Job, Outcome, OutcomeKind, Run
+from restyle.problems import escaped
 from restyle.s3.store import Store
+from restyle.value import Value
 
 #: Reasons that are told apart; what comes beyond counts by its error alone. Those that a report keeps.
 MOST, KEPT = 200, 20

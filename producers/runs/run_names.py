@@ -8,9 +8,11 @@ from heapq import merge
 from itertools import islice
 
 from producers.runs.listing import read_runs, run_ids
-from restyle.errors import ConfigurationError, printable
-from restyle.keys import LATEST, Workspace, is_run_id
+from restyle.errors import ConfigurationError
+from restyle.keys import Workspace
 from restyle.models import Run
+from restyle.problems import printable
+from restyle.run_ids import LATEST, is_run_id
 from restyle.s3.store import Store
 
 #: Runs that a refusal names, and characters of what was typed that it repeats.

@@ -18,9 +18,11 @@ from restyle.coordination.runs.progress import Progress
 from restyle.coordination.runs.registry import Totals
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import ConfigurationError, RunUnreadable
-from restyle.keys import Workspace, is_run_id
-from restyle.models import ENDED, Labels, ManifestSource, Outcome, Run, RunStatus, UtcTime, Value
+from restyle.keys import Workspace
+from restyle.models import ENDED, Labels, ManifestSource, Outcome, Run, RunStatus
+from restyle.run_ids import is_run_id
 from restyle.s3.store import Store
+from restyle.value import UtcTime, Value
 
 
 class SuspensionNote(Value):

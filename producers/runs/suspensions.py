@@ -12,8 +12,9 @@ from pydantic import Field, ValidationError
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.registry import Standing, Word
 from restyle.keys import Workspace
-from restyle.models import UtcTime, Value, utc_now
+from restyle.models import utc_now
 from restyle.s3.store import Store
+from restyle.value import UtcTime, Value
 
 
 class Suspended(Value):

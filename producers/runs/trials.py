@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from restyle.keys import Workspace
-from restyle.models import Value
 from restyle.s3.store import Store
+from restyle.value import Value
 
 #: Bytes of it that are read; ours have a few thousand.
 _MOST = 2_000_000

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from producers.scheduling.schedule import Firing
 from restyle.coordination.runs.firings import FiringEnd
-from restyle.errors import InputNotFound, InvalidImage, RestyleError, printable
-from restyle.keys import Workspace, is_run_id, schedule_of
+from restyle.errors import InputNotFound, InvalidImage, RestyleError
+from restyle.keys import Workspace
+from restyle.problems import printable
+from restyle.run_ids import is_run_id, schedule_of
 from restyle.s3.store import Store
 
 log = structlog.get_logger("restyle.schedule")

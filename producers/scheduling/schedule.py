@@ -17,8 +17,9 @@ from producers.manifest import ReadOptions
 from producers.planning.request import PlanRequest
 from restyle.coordination.runs.firings import Ending, FiringEnd
 from restyle.coordination.suspensions import Suspension
-from restyle.keys import new_run_id, schedule_of
-from restyle.models import RunStatus, UtcTime, Value, utc_now
+from restyle.models import RunStatus, utc_now
+from restyle.run_ids import new_run_id, schedule_of
+from restyle.value import UtcTime, Value
 
 #: Why a firing was missed.
 MISSED = "nobody looked when it was due; with catch_up = true it would have been made good for"

@@ -13,7 +13,7 @@ from typing import Literal
 
 from restyle.coordination.redis.client import State
 from restyle.coordination.redis.hints import read_number
-from restyle.keys import is_run_id
+from restyle.run_ids import is_run_id
 
 #: Seconds for which a worker has a ticket until it says again that it is at it.
 LEASE = 30.0

@@ -14,9 +14,9 @@ import structlog
 from pydantic import Field, ValidationError, model_validator
 
 from restyle.coordination.redis.client import State
-from restyle.keys import is_run_id
-from restyle.models import Value
+from restyle.run_ids import is_run_id
 from restyle.telemetry import metrics
+from restyle.value import Value
 
 log = structlog.get_logger("restyle.notify")
 

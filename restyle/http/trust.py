@@ -19,7 +19,8 @@ from urllib.request import getproxies
 
 import certifi
 
-from restyle.errors import ConfigurationError, printable
+from restyle.errors import ConfigurationError
+from restyle.problems import printable
 
 #: Variables that name certificates: requests' own (docs of requests, "SSL Cert Verification"), then OpenSSL's.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")

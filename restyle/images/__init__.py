@@ -13,6 +13,7 @@ from io import BytesIO
 from PIL import Image, ImageChops
 
 from restyle.errors import InvalidImage, MalformedResponse
+from restyle.fingerprint import Preparation
 from restyle.images import deep_alpha, metadata
 from restyle.images.bounds import MAX_PIXELS, check_rules
 from restyle.images.colours import background, is_srgb, lab_to_rgb, to_srgb
@@ -28,7 +29,7 @@ from restyle.images.opening import (
     open_other,
     open_picture,
 )
-from restyle.models import InputRules, Preparation
+from restyle.models import InputRules
 
 __all__ = [
     "MAX_INPUT_BYTES",

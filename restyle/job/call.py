@@ -15,6 +15,7 @@ from restyle.coordination.claim_types import Dropped, Storm
 from restyle.coordination.redis.client import patiently
 from restyle.coordination.runs.progress import Ended, failed
 from restyle.errors import MalformedResponse, RestyleError
+from restyle.fingerprint import Fingerprint
 from restyle.images import Prepared
 from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
@@ -22,7 +23,7 @@ from restyle.job.modes import Call
 from restyle.job.parked import in_redis, unplaced, unreadable
 from restyle.job.parked.unsaved import Unsaved
 from restyle.job.results import adopting
-from restyle.models import Fingerprint, utc_now
+from restyle.models import utc_now
 from restyle.runtime.clock import elapsed
 from restyle.runtime.memory import UploadBuffer
 from restyle.telemetry.steps import step

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from restyle.fingerprint import Fingerprint
 from restyle.images import Picture, Prepared
 from restyle.job.context import Called, Tools, Work
 from restyle.job.outputs.form import finisher, recorded
@@ -14,7 +15,7 @@ from restyle.job.outputs.ownership import Owner
 from restyle.job.outputs.replacing import Replacing
 from restyle.job.records import Placed, Placement, build_record, put_record
 from restyle.job.results import index
-from restyle.models import Fingerprint, Job, utc_now
+from restyle.models import Job, utc_now
 from restyle.record import Record, RecordApi, RecordTimes
 from restyle.s3.store import Stored
 

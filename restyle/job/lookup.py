@@ -5,11 +5,12 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
+from restyle.fingerprint import Fingerprint
 from restyle.job.context import Tools, Work
 from restyle.job.outputs.ownership import Owner
 from restyle.job.results.seeds import as_planned
 from restyle.keys import Workspace
-from restyle.models import Fingerprint, Message
+from restyle.models import Message
 from restyle.record import Record
 from restyle.s3.store import Store
 

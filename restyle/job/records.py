@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from restyle.fingerprint import Fingerprint
 from restyle.images import Prepared
 from restyle.job.context import Tools, Work
-from restyle.models import Fingerprint
 from restyle.outputs import Marks
 from restyle.record import Record, RecordApi, RecordInput, RecordOutput, RecordPrepared, RecordTimes
 

@@ -13,9 +13,9 @@ from restyle.errors import (
     RestyleError,
     StoreAccessDenied,
     StoreUnavailable,
-    printable,
 )
 from restyle.keys import split_uri
+from restyle.problems import printable
 
 if TYPE_CHECKING:
     from restyle.keys import Workspace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from restyle.errors import printable
+from restyle.problems import printable
 
 #: Most bytes of one value as it is sent. S3 allows 2,048 for all names and values together.
 VALUE_BYTES = 200

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from restyle.models import Params, digest
+from restyle.fingerprint import digest
+from restyle.models import Params
 
 #: Links to pictures of one request that are kept: the API makes four at most.
 _MOST_LINKS = 4

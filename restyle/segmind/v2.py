@@ -1,6 +1,6 @@
 """The client of the API's queue, v2: it accepts a request, reports its status, and gives the result by URL.
 
-No method sleeps or retries: restyle/job/modes.py does. The key is sent to the API's own address and to that of its
+No method sleeps or retries: restyle/job/queued.py does. The key is sent to the API's own address and to that of its
 request history, never to the address of a result.
 Contract: docs.segmind.com/docs/serverless-api/async-inference; Segmind's Python SDK (v2.py, generations.py).
 """

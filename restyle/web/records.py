@@ -11,8 +11,9 @@ from pydantic import Field, ValidationError
 
 from restyle.errors import InputNotFound, InputRefused, InputUnreachable, InvalidImage, JobError, RestyleError
 from restyle.keys import Workspace
-from restyle.models import Job, UtcTime, Value
+from restyle.models import Job
 from restyle.s3.store import Store
+from restyle.value import UtcTime, Value
 
 #: Bytes of one of these objects.
 _MOST = 16_000

@@ -21,8 +21,9 @@ from producers.manifest import Problems, open_manifest
 from restyle import images
 from restyle.coordination.budgets import Budgets
 from restyle.errors import InvalidImage, ManifestError, RestyleError
+from restyle.fingerprint import Preparation
 from restyle.job import costs
-from restyle.models import Params, Preparation
+from restyle.models import Params
 from restyle.segmind.responses import read_answer
 from tests.support.mutating import fuzz
 

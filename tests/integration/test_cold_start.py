@@ -61,7 +61,7 @@ def test_a_command_tells_its_options_without_celery_or_s3(tmp_path: Path) -> Non
 _PREPARE = """
 import sys
 from restyle import images
-from restyle.models import Preparation
+from restyle.fingerprint import Preparation
 images.prepare(sys.stdin.buffer.read(), Preparation())
 print(*(name for name in sys.modules if name.startswith("PIL.")))
 """

@@ -21,7 +21,7 @@ _DECIDE = """
 import json, resource, sys, time
 from restyle import images
 from restyle.errors import InvalidImage
-from restyle.models import Preparation
+from restyle.fingerprint import Preparation
 
 def peak():
     try:  # what getrusage tells is no less than the memory of the process that has forked this one

@@ -34,8 +34,9 @@ from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError, StoreAccessDenied
+from restyle.fingerprint import Fingerprint
 from restyle.keys import Workspace
-from restyle.models import Fingerprint, Job, Outcome, OutcomeKind, Run, RunStatus, request_digest, utc_now
+from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus, request_digest, utc_now
 from restyle.s3.store import Listed, Store
 from tests.support.servers import S3
 

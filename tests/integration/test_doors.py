@@ -20,7 +20,8 @@ from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.progress import Ended, Progress
 from restyle.errors import ApiTimeout, ApiUnavailable, RequestFailed, RequestLost, RestyleError, ResultGone
-from restyle.job.modes import Call, Patience, Queued
+from restyle.job.modes import Call, Patience
+from restyle.job.queued import Queued
 from restyle.keys import Workspace, derived_seed
 from restyle.models import (
     Job,

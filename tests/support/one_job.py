@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from restyle import images, pipeline
 from restyle.coordination.claim_types import Claim
 from restyle.coordination.runs.progress import Ended
+from restyle.fingerprint import Fingerprint
 from restyle.images import Prepared
 from restyle.job import lookup
 from restyle.job.commit import Made
@@ -21,7 +22,7 @@ from restyle.job.context import Called, Tools, Work
 from restyle.job.parked.aside import Aside
 from restyle.job.parked.on_disk import Spool
 from restyle.keys import Workspace, derived_seed
-from restyle.models import Fingerprint, Job, Message, Params, RunOptions, utc_now
+from restyle.models import Job, Message, Params, RunOptions, utc_now
 from restyle.record import Record
 from restyle.runtime.clock import elapsed
 from restyle.runtime.memory import MemoryBudget

@@ -6,7 +6,7 @@ import pytest
 
 from producers.planning.compare.changes import Change, PlannedJob, change_by_input
 from producers.planning.compare.previous_runs import Known
-from restyle.models import Fingerprint
+from restyle.fingerprint import Fingerprint
 
 SHA256 = "a" * 64
 FINGERPRINT = Fingerprint(etag="e1", sha256=SHA256, request="r1")

@@ -28,7 +28,6 @@ from restyle.errors import (
     Misconfigured,
     ObjectRefused,
     OutOfCredits,
-    Problem,
     RateLimited,
     RequestRejected,
     RestyleError,
@@ -38,6 +37,7 @@ from restyle.errors import (
     Unauthorized,
 )
 from restyle.keys import Workspace
+from restyle.problems import Problem
 from restyle.retries import Fail, Policy, Release, Retry, decide
 from restyle.s3 import errors as refusals
 from restyle.segmind.responses import Answer, read_answer

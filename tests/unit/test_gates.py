@@ -11,9 +11,10 @@ from PIL import Image, ImageChops, ImageEnhance, ImageOps
 
 from apps.sandbox import styles
 from restyle import images
+from restyle.fingerprint import Preparation
 from restyle.images import Picture, Prepared
 from restyle.job.outputs import quality
-from restyle.models import Params, Preparation
+from restyle.models import Params
 from restyle.outputs import Gates
 from tests.support.pictures import encode, photo
 

@@ -11,8 +11,8 @@ from PIL import Image, ImageCms
 
 from restyle import images
 from restyle.errors import ConfigurationError, InvalidImage, MalformedResponse
+from restyle.fingerprint import Preparation
 from restyle.images import opening
-from restyle.models import Preparation
 from tests.support import pictures
 from tests.support.pictures import BLUE, GREEN, RED, YELLOW, corners, decode, encode, photo
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.judge import judged
 from restyle import images
-from restyle.models import Preparation
+from restyle.fingerprint import Preparation
 
 SUITE = Path(__file__).parent.parent / "support" / "pngsuite.zip"
 #: Pictures of other gammas, to which ImageMagick 6 shuts its eyes.

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from restyle.fingerprint import Preparation
 from restyle.job.results.keys import is_made_anew, result_key
 from restyle.keys import derived_seed
-from restyle.models import Params, Preparation, RunOptions
+from restyle.models import Params, RunOptions
 
 RUN = "20260131T021500Z-ab12cd"
 BYTES = "0" * 64

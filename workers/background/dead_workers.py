@@ -11,8 +11,8 @@ from reports.alarms import WORKER_LOST
 from restyle.coordination.runs.events import note
 from restyle.coordination.runs.progress import failed
 from restyle.errors import StateUnavailable
-from restyle.keys import is_run_id
 from restyle.models import Job, Message, utc_now
+from restyle.run_ids import is_run_id
 from tasks.resources import Resources
 from workers.background.troubles import Troubles
 

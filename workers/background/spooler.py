@@ -12,9 +12,9 @@ from producers.dispatch.plans import read_plan
 from restyle.errors import RestyleError
 from restyle.job.parked import in_redis
 from restyle.job.parked.on_disk import Spooled
-from restyle.keys import is_run_id
 from restyle.models import Job
 from restyle.record import Record
+from restyle.run_ids import is_run_id
 from tasks.resources import Resources
 
 log = structlog.get_logger("restyle.spool")

@@ -34,7 +34,7 @@ from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import fire, upcoming
 from restyle.coordination.runs.firings import Ending, FiringEnd, Firings
 from restyle.errors import ConfigurationError, RestyleError
-from restyle.keys import schedule_of
+from restyle.run_ids import schedule_of
 
 group = typer.Typer(no_args_is_help=False, invoke_without_command=True, help="List the schedules; check or fire one.")
 

@@ -14,7 +14,7 @@ from apps.session import Session
 from producers.manifest import ReadOptions
 from producers.planning.request import PlanRequest, TrialRequest
 from restyle.errors import ConfigurationError
-from restyle.keys import check_run_name
+from restyle.run_ids import check_run_name
 
 #: The fields, in the order of the page; all of them go along to the page that asks for the yes.
 FIELDS = (

@@ -30,8 +30,8 @@ from producers.scheduling.beat import Beat
 from reports.report import marked_csv
 from restyle.coordination.runs.firings import Firings
 from restyle.errors import ConfigurationError, ManifestError
-from restyle.keys import is_run_id, schedule_of
 from restyle.models import Run
+from restyle.run_ids import is_run_id, schedule_of
 
 #: Bad lines that a page names.
 MOST_PROBLEMS = 200

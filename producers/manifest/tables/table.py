@@ -12,7 +12,8 @@ from producers.manifest.cells.values import is_filled
 from producers.manifest.entry import Problems, Row, Stand
 from producers.manifest.feeds import Feed, feed_of
 from producers.manifest.tables.report_rows import WrittenRows
-from restyle.errors import ManifestError, Problem
+from restyle.errors import ManifestError
+from restyle.problems import Problem
 
 #: Rows in which a header is searched where the first row is none.
 _TITLES = 20

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from producers.planning.compare.previous_runs import Known
 from producers.planning.jobs.resolve import Resolved
 from producers.planning.plan import Plan
+from restyle.fingerprint import digest
 from restyle.keys import sample_uri
-from restyle.models import Job, digest, request_digest
+from restyle.models import Job, request_digest
 from restyle.web.address import is_web
 
 

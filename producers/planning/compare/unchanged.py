@@ -25,9 +25,10 @@ from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.outcomes import outcomes
 from restyle.errors import InputNotFound, RunUnreadable
+from restyle.fingerprint import digest
 from restyle.job.outputs.locations import SUFFIXES, fitted
 from restyle.keys import Workspace
-from restyle.models import Outcome, OutcomeKind, digest, utc_now
+from restyle.models import Outcome, OutcomeKind, utc_now
 from restyle.s3.store import Store
 
 #: Runs that are looked through.

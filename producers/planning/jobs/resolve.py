@@ -18,10 +18,10 @@ from producers.manifest.cells.values import is_filled
 from producers.planning.jobs import prompts
 from producers.planning.jobs.naming import Naming
 from producers.planning.jobs.variants import DEFAULT, TEMPLATES, Variant, check_params
-from restyle.errors import Problem
 from restyle.keys import Workspace, check_variant_name, derived_seed, draw_seed, sample_uri
 from restyle.models import Params
 from restyle.outputs import Form
+from restyle.problems import Problem
 
 #: Bytes of a job's JSON: a message has 16 kB, and some room is for what goes around it.
 MAX_JOB_BYTES = 15_000

@@ -21,9 +21,10 @@ from producers.manifest.documents.json_text import decode
 from producers.manifest.encoding import why_no_text, why_no_utf8
 from producers.manifest.tables.delimited import delimiter_of
 from producers.planning.jobs import prompts
-from restyle.errors import InputNotFound, InvalidImage, ManifestError, Problem
+from restyle.errors import InputNotFound, InvalidImage, ManifestError
 from restyle.keys import check_variant_name
 from restyle.models import Params
+from restyle.problems import Problem
 from restyle.s3.store import Store
 
 DEFAULT = "default"

@@ -23,9 +23,11 @@ from producers.planning.request import PlanRequest, TrialRequest
 from producers.planning.trial.entries import Narrowed
 from producers.runs.trials import Column, Trial
 from restyle.coordination.budgets import PRICED_STEPS
-from restyle.errors import ConfigurationError, ManifestError, Problem
+from restyle.errors import ConfigurationError, ManifestError
+from restyle.fingerprint import digest
 from restyle.keys import check_variant_name
-from restyle.models import Params, digest
+from restyle.models import Params
+from restyle.problems import Problem
 from restyle.s3.store import Store
 
 #: Columns that people can compare.

@@ -12,7 +12,8 @@ import re
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
-from restyle.errors import StateUnavailable, printable
+from restyle.errors import StateUnavailable
+from restyle.problems import printable
 
 RedisError = exceptions.RedisError
 #: Codes by which Redis takes no writes, while it may be read.

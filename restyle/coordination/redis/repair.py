@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from restyle.coordination.redis.hints import read_object
 from restyle.errors import RunUnreadable
-from restyle.keys import is_run_id
+from restyle.run_ids import is_run_id
 from restyle.telemetry import metrics
 
 if TYPE_CHECKING:

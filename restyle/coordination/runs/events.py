@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pydantic import ValidationError
 
 from restyle.coordination.redis.client import State
-from restyle.models import UtcTime, Value, utc_now
+from restyle.models import utc_now
+from restyle.value import UtcTime, Value
 
 #: Events that are kept of one run, and of the fleet.
 KEEP = 100

@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError
 
 from restyle.coordination.redis.client import State
 from restyle.coordination.redis.hints import MOST_TTL
-from restyle.keys import is_run_id
-from restyle.models import UtcTime, Value
+from restyle.run_ids import is_run_id
+from restyle.value import UtcTime, Value
 
 #: Seconds for which a claim is remembered; after that run.json alone says that the run exists.
 REMEMBER_CLAIM = 35 * 86400

@@ -18,9 +18,9 @@ from restyle.coordination.runs.registry import Totals, read_totals
 from restyle.coordination.runs.shards import Shards
 from restyle.coordination.suspensions import Suspension, read_suspensions
 from restyle.errors import RunUnreadable
-from restyle.keys import is_run_id
 from restyle.models import Message, Outcome, OutcomeKind, RunStatus, utc_now
 from restyle.record import Record
+from restyle.run_ids import is_run_id
 from restyle.telemetry import metrics
 
 __all__ = ["REMEMBER_ENDED", "Ended", "Progress", "Totals", "failed", "read_totals"]

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
-from restyle.errors import printable
-from restyle.models import UtcTime, Value
+from restyle.problems import printable
+from restyle.value import UtcTime, Value
 
 #: Seconds without a sign of life after which a holder counts as gone; the setting is RESTYLE_HOLDER_SECONDS.
 SILENT_AFTER = 45.0

@@ -19,16 +19,18 @@ from restyle.coordination.claim_types import Claim
 from restyle.coordination.redis.client import patiently
 from restyle.coordination.runs.progress import Ended, failed
 from restyle.errors import FleetError, MalformedResponse, RestyleError, StateUnavailable
+from restyle.fingerprint import Fingerprint
 from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
 from restyle.job.parked import in_redis
 from restyle.job.parked.safekeeping import Safekeeping
 from restyle.keys import Workspace
-from restyle.models import Fingerprint, Params, UtcTime, Value, utc_now
+from restyle.models import Params, utc_now
 from restyle.reply import Reply, quoted
 from restyle.runtime.clock import elapsed
 from restyle.s3.store import Store
 from restyle.segmind.responses import Answer, read_images, stored_text
+from restyle.value import UtcTime, Value
 
 #: Such answers of a job after which no further call is made for it: each of them is billed.
 MOST_OF_A_JOB = 2

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from restyle import images
 from restyle.coordination.runs.progress import Ended
 from restyle.errors import MalformedResponse
+from restyle.fingerprint import Fingerprint
 from restyle.images import Prepared
 from restyle.job.context import Tools, Work
 from restyle.job.lookup import find_record, unchanged
@@ -23,7 +24,7 @@ from restyle.job.records import Placed, Placement, build_record, put_record
 from restyle.job.results import index
 from restyle.job.results.reuse import reuse, reuse_result
 from restyle.keys import Workspace
-from restyle.models import Fingerprint, utc_now
+from restyle.models import utc_now
 from restyle.outputs import Marks
 from restyle.record import RecordApi, RecordTimes
 from restyle.s3.store import Head

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from restyle.coordination.redis.client import patiently
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
+from restyle.fingerprint import Fingerprint
 from restyle.job.context import Tools, Work
 from restyle.job.outputs.locations import SUFFIXES, suffix_of
 from restyle.job.outputs.metadata import sha256_of
@@ -20,9 +21,10 @@ from restyle.job.outputs.ownership import LARGEST
 from restyle.job.parked import in_redis
 from restyle.job.results.keys import is_made_anew, result_key
 from restyle.keys import Workspace, derived_seed, draw_seed
-from restyle.models import Fingerprint, RunOptions, Value
+from restyle.models import RunOptions
 from restyle.record import Record, RecordOutput
 from restyle.s3.store import Head, Store
+from restyle.value import Value
 
 #: Bytes of an entry at most; ours have three thousand.
 _ENTRY_BYTES = 100_000

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from restyle.coordination.runs.progress import Ended
 from restyle.errors import InputNotFound, StoreUnavailable
+from restyle.fingerprint import Fingerprint
 from restyle.images import Picture
 from restyle.job.context import Tools, Work
 from restyle.job.outcomes import credits_of, skipped, succeeded
@@ -23,7 +24,6 @@ from restyle.job.outputs.replacing import Replacing
 from restyle.job.records import put_record
 from restyle.job.results import index
 from restyle.job.results.index import Paid
-from restyle.models import Fingerprint
 from restyle.outputs import NO_MARK, Marks, ReusedFrom
 from restyle.record import Record, RecordOutput
 from restyle.s3.store import Head

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
+from restyle.fingerprint import Preparation
 from restyle.job import lookup
 from restyle.keys import derived_seed
-from restyle.models import Preparation
 from restyle.record import Record
 from tests.support.in_memory import MemoryStore
 from tests.support.one_job import LATER, RUN, WORKSPACE, OneJob

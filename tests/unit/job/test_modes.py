@@ -26,7 +26,9 @@ from restyle.errors import (
     StoreAccessDenied,
     StoreUnavailable,
 )
-from restyle.job.modes import BELIEVED, LONGEST_POLL, Blocking, Call, Patience, Queued
+from restyle.job.blocking import Blocking
+from restyle.job.modes import Call, Patience
+from restyle.job.queued import BELIEVED, LONGEST_POLL, Queued
 from restyle.models import Message, Params, utc_now
 from restyle.runtime.memory import Reservation, UploadBuffer
 from restyle.segmind.history import CannotTell
