@@ -25,7 +25,7 @@ ROUNDS = 3
 #: Name of a setting, the setting, who takes part.
 #: Peers with the same checks of pictures, so that the rest of the work can be compared.
 CHECKING = ("bare asyncio, pictures checked", "dramatiq, pictures checked")
-PEERS = ("restyle", *CHECKING, "bare asyncio", "taskiq", "saq", "dramatiq", "celery tuned")
+PEERS = ("restyle", "restyle, no reuse", *CHECKING, "bare asyncio", "taskiq", "saq", "dramatiq", "celery tuned")
 FULL = {
     "C64": (Setting(64, 1.0, 448), (*PEERS, "celery naive")),
     "C256": (Setting(256, 2.0, 1280), ("restyle", *CHECKING, "bare asyncio", "dramatiq", "celery tuned")),

@@ -158,6 +158,11 @@ def restyle(arena: Arena, concurrency: int, processes: int) -> Contender:
     return Restyle("restyle", arena, concurrency, processes)
 
 
+def restyle_forgetful(arena: Arena, concurrency: int, processes: int) -> Contender:
+    """Restyle without the index of results, which every paid job looks into and adds to."""
+    return Restyle("restyle, no reuse", arena, concurrency, processes, settings={"RESTYLE_REUSE": "false"})
+
+
 def celery_naive(arena: Arena, concurrency: int, _processes: int) -> Contender:
     """Celery as most people write it."""
     words = ("celery", "-A", "celery_naive", "worker", "--pool", "prefork", "--concurrency", str(concurrency))
@@ -222,6 +227,7 @@ def bare_checking(arena: Arena, concurrency: int, _processes: int) -> Contender:
 
 CONTENDERS = {
     "restyle": restyle,
+    "restyle, no reuse": restyle_forgetful,
     "bare asyncio": bare,
     "bare asyncio, pictures checked": bare_checking,
     "taskiq": taskiq,

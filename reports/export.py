@@ -149,7 +149,7 @@ def export(manifest: Manifest, outputs: Outputs, like: str, out: TextIO) -> Expo
 def _rows(
     product: Product, outputs: Outputs, done: Exported, manifest: Manifest, header: Sequence[str], like: str
 ) -> Iterator[Sequence[str]]:
-    """The rows of a product that has a picture."""
+    """The rows of a product that has a picture of this run, or that has none and never had: those stay as they are."""
     columns: list[list[str]] = []
     for _, entries in product.rows:
         addresses = []
@@ -158,6 +158,9 @@ def _rows(
             done.left_out.update([why] if why else [])
             addresses.append(address)
         columns.append(addresses)
+    if not any(columns):
+        yield from () if like else (cells for cells, _ in product.rows)
+        return
     if not any(any(addresses) for addresses in columns):
         return
     for number, ((cells, entries), addresses) in enumerate(zip(product.rows, columns, strict=True)):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from datetime import date
+from xml.sax.saxutils import escape
+
+from tests.support.workbooks import Cell, xlsx
 
 #: Products of the exports, with how many pictures and how many rows of variants each has.
 _PICTURES = [1, 2, 3, 1, 2, 4, 1, 2, 3, 1, 2, 1, 3, 2, 1, 2, 3, 1, 2, 2]
@@ -150,3 +154,27 @@ def merchant(base: str) -> str:
         for name, addresses in pictures(base).items()
     ]  # fmt: skip
     return _written(header, rows, "\t")
+
+
+def merchant_xml(base: str) -> str:
+    """The same feed as RSS, in Google's namespace."""
+    items = []
+    for row in csv.DictReader(io.StringIO(merchant(base)), delimiter="\t"):
+        further = row.pop("additional_image_link").split(",")
+        cells = [(name, value) for name, value in row.items() if value] + [
+            ("additional_image_link", url) for url in further if url
+        ]
+        items.append("".join(f"<g:{name}>{escape(value)}</g:{name}>" for name, value in cells))
+    body = "".join(f"<item>{item}</item>" for item in items)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><rss xmlns:g="http://base.google.com/ns/1.0" version="2.0"><channel>'
+        f"<title>Oak and pine</title><link>https://shop.example/</link>{body}</channel></rss>"
+    )
+
+
+def workbook(base: str) -> bytes:
+    """What a person keeps in a spreadsheet: a picture a row, ids with zeros before them, a price, a day."""
+    rows: list[list[Cell]] = [["SKU", "Picture URL", "Name", "Price", "Since"]]
+    for number, (name, addresses) in enumerate(pictures(base).items()):
+        rows += [[f"{number:04d}-{at}", url, name, 12.5, date(2026, 1, 1 + number)] for at, url in enumerate(addresses)]
+    return xlsx(rows)
