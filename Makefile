@@ -28,7 +28,7 @@ check: $(VENV)/.dev  ## Lint, format, types, layers, house rules
 
 # The longest first: the others take turns beside it.
 check-types: $(VENV)/.dev
-	@$(BIN)/mypy --no-error-summary --num-workers 2
+	@$(BIN)/mypy --no-error-summary
 
 check-lint: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet --output-format concise .
