@@ -12,7 +12,7 @@ import random
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
@@ -22,44 +22,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from apps.sandbox import faults
+from apps.sandbox.accepted import MODEL, Queued
 from apps.sandbox.options import BAD_PICTURES, BILLED_FAULTS, LATER_FAULTS
 from apps.sandbox.server import Call, Refused, Sandbox
 
-MODEL = "sdxl-img2img"
 #: Most requests that are kept, and most of them with their pictures.
 REMEMBERED, PICTURED = 20_000, 500
 #: Share of a call's time that it waits in the queue.
 WAITING = 0.3
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass
-class Queued:
-    """A request that was accepted."""
-
-    request_id: str
-    call: Call
-    cost: float
-    fault: str
-    submitted: float = field(default_factory=time.time)
-    status: str = "QUEUED"
-    error: str = ""
-    seed: int = -1
-    pictures: tuple[bytes, ...] = ()
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def day(self) -> date:
-        """The day on which it was submitted, in UTC."""
-        return datetime.fromtimestamp(self.submitted, UTC).date()
-
-    def reply(self) -> dict[str, Any]:
-        """The JSON of its status."""
-        state: dict[str, Any] = {"request_id": self.request_id, "status": self.status}
-        if self.status in {"COMPLETED", "FAILED"}:
-            state |= {"error": self.error or None, "metrics": self.metrics}
-        return state
 
 
 class Queue:

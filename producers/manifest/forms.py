@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from producers.manifest import listing
+from producers.manifest import inventory
 from producers.manifest.cells.columns import is_image_alias
 from producers.manifest.documents.document import Document
 from producers.manifest.documents.json_text import decode, decode_first
@@ -69,8 +69,8 @@ def of(content: Source, options: ReadOptions, store: Store | None) -> Form | Lis
         return _xml(content, options)
     _refuse(options.items, "--items", content, "a table, which has columns")
     first = next(islice(content.lines(), 1), "")
-    if not options.columns and listing.is_headerless(first):
-        return listing.keys_csv(content)
+    if not options.columns and inventory.is_headerless(first):
+        return inventory.keys_csv(content)
     return _table(Delimited(content), options)
 
 
@@ -85,10 +85,10 @@ def _table(grid: Grid, options: ReadOptions, *, fits: bool = False) -> Form:
 
 def _json(content: Source, options: ReadOptions, store: Store | None, *, is_object: bool) -> Form | Listing:
     lines = is_object and not options.items and _is_lines(content, options)
-    if inventory := not lines and not options.items and is_object and _inventory(content):
+    if described := not lines and not options.items and is_object and _inventory(content):
         if store is None:
             raise wrong(content.name, "is an S3 Inventory; reading it needs S3, which is not open here")
-        return listing.inventory(content, inventory, store)
+        return inventory.read(content, described, store)
     document = Document(content, options.columns, lines=lines, items_at=options.items)
     return Form(
         "JSON lines" if lines else "a JSON document", document.rows, ("entry",), document.originals,

@@ -1,33 +1,26 @@
-"""Manifests without rows of ours: a folder, an S3 prefix, an S3 Inventory, an S3 Batch Operations CSV.
+"""Manifests without rows of ours: a folder, an S3 prefix, or what inventory.py reads.
 
 Each image in them is an entry. Read by __init__.py.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
 import posixpath
-import re
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache, cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import unquote_plus
+from typing import NamedTuple
 
-from producers.manifest.cells.columns import plain
 from producers.manifest.entry import Entry, Problems
 from producers.manifest.ids import DefaultIds
 from producers.manifest.place import is_image_name
-from producers.manifest.source import Source, remote, wrong
-from producers.manifest.tables import columnar
-from producers.manifest.tables.spooled import Spooled
-from restyle.keys import normalise_id, split_uri
+from restyle.keys import normalise_id
 from restyle.s3.store import Listed, Store
 
 #: What the index of a folder that restyle copies outputs to is called.
@@ -45,16 +38,6 @@ _COPIED = "picture{s} that restyle has copied there"
 #: Storage classes whose objects cannot be read before somebody restores them.
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS", "ARCHIVE"})
 _LONGEST_SUFFIX = 12
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-#: Columns of an inventory as Parquet and ORC have them, plain, by the names that CSV has.
-_SCHEMA = {
-    name.lower(): name
-    for name in (
-        "Bucket", "Key", "Size", "VersionId", "IsLatest", "IsDeleteMarker", "StorageClass",
-        "IntelligentTieringAccessTier",
-    )
-}  # fmt: skip
-_TRUTH = frozenset({"true", "false"})
 
 
 class Found(NamedTuple):
@@ -229,119 +212,3 @@ def prefix(uri: str, store: Store) -> Listing:
                 yield Found(name, listed.uri, listed.etag, f"{listed.etag} {listed.bytes}")
 
     return Listing(uri, images)
-
-
-# -- S3 Inventory and Batch Operations ---------------------------------------------------------------------
-
-
-def is_headerless(line: str) -> bool:
-    """Whether a CSV's first line is a bucket and a key of it, as S3 Inventory and Batch Operations write them."""
-    cells = next(csv.reader([line[:65536]]), [])
-    if len(cells) < 2 or not _BUCKET.fullmatch(cells[0]) or "image" in {cell.strip().lower() for cell in cells}:
-        return False
-    key = unquote_plus(cells[1])
-    return is_image_name(key) or "/" in key
-
-
-def keys_csv(source: Source) -> Listing:
-    """A CSV of buckets and keys, as Batch Operations takes it and Inventory writes its parts."""
-    form = "a list of buckets and keys"
-    rows = partial(_rows, source.name)
-    return Listing(source.name, lambda problems: _keys(source.name, rows(source.lines()), None, problems), form)
-
-
-def inventory(source: Source, content: dict[str, Any], store: Store) -> Listing:
-    """An S3 Inventory by its manifest.json, whose parts lie in the destination bucket.
-
-    Raises:
-        ManifestError: it is one of another format than CSV.
-    """
-    form = content.get("fileFormat")
-    if form not in {"CSV", "Parquet", "ORC"}:
-        raise wrong(source.name, f"is an S3 Inventory in {form}; CSV, Parquet and ORC are read")
-    schema = [name.strip() for name in str(content["fileSchema"]).split(",")]
-    bucket = str(content["destinationBucket"]).removeprefix("arn:aws:s3:::")
-    parts = [f"s3://{bucket}/{part['key']}" for part in content["files"]]
-
-    @cache
-    def fetched(part: str) -> Source:
-        if (opened := remote(part, store)) is None:
-            raise wrong(source.name, f"names {part}, which is not there")
-        return opened
-
-    @cache
-    def rows(part: str) -> Spooled:
-        return columnar.rows_of(fetched(part))
-
-    def images(problems: Problems) -> Iterator[Found]:
-        for part in parts:
-            if form == "CSV":
-                fetched(part).require_text()
-                yield from _keys(part, _rows(part, fetched(part).lines()), schema, problems)
-            else:
-                cells = rows(part).cells()
-                names = [_SCHEMA.get(plain(name), name) for name in next(cells, (0, []))[1]]
-                yield from _keys(part, cells, names, problems, is_encoded=False)
-
-    return Listing(source.name, images, "an S3 Inventory")
-
-
-def _keys(
-    name: str,
-    rows: Iterator[tuple[int, list[str]]],
-    schema: list[str] | None,
-    problems: Problems,
-    *,
-    is_encoded: bool = True,
-) -> Iterator[Found]:
-    """The images among rows of buckets and keys; in CSV, keys are URL-encoded.
-
-    ETags are not taken: an inventory may be days old, and the image another by now.
-    """
-    versions = 0
-    for number, row in rows:
-        if len(row) < 2:
-            problems.add(name, number, "", "has no bucket and key")
-            continue
-        fields = dict(zip(schema, row, strict=False)) if schema else _guessed(row)
-        if fields.get("IsLatest", "true") == "false" or fields.get("IsDeleteMarker", "false") == "true":
-            continue
-        versions += bool(fields.get("VersionId"))
-        key = fields.get("Key", row[1])
-        uri = f"s3://{fields.get('Bucket', row[0])}/{unquote_plus(key) if is_encoded else key}"
-        if uri.endswith("/"):
-            continue
-        key = split_uri(uri)[1]
-        size = fields.get("Size", "")
-        archive = fields.get("IntelligentTieringAccessTier") or fields.get("StorageClass", "")
-        if reason := why_none(key, int(size) if size.isdecimal() else None, archive):
-            problems.leave_out(reason, key)
-        else:
-            yield Found(key, uri, "", "")
-    if versions:
-        problems.warn(f"{name}: versions of objects are not read; the latest of each is taken")
-
-
-def _rows(name: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(lines, strict=True)
-    while True:
-        begins = reader.line_num + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            reason = f"the row that begins here is no CSV ({error}); is a quote left open?"
-            raise wrong(name, reason, begins) from None
-        if row is None:
-            return
-        if row:
-            yield begins, row
-
-
-def _guessed(row: list[str]) -> dict[str, str]:
-    """The columns of a row that comes without a schema."""
-    fields = {"Bucket": row[0], "Key": row[1]}
-    if len(row) == 3 or (len(row) > 4 and row[3] in _TRUTH and row[4] in _TRUTH):
-        fields["VersionId"] = row[2]
-    if len(row) > 4 and row[3] in _TRUTH and row[4] in _TRUTH:
-        fields |= {"IsLatest": row[3], "IsDeleteMarker": row[4]}
-    return fields

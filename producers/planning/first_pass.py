@@ -2,150 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
-from itertools import chain, islice
 from pathlib import Path
 from typing import cast
 
-from producers.manifest import Entry, Manifest, Problems
+from producers.manifest import Entry, Problems
 from producers.planning.jobs.collisions import Collision, Collisions, Seen
 from producers.planning.jobs.distinct import Distinct
-from producers.planning.jobs.naming import OWN_FOLDERS
-from producers.planning.jobs.resolve import Resolved, Resolver
+from producers.planning.jobs.planner import Census, Planner
+from producers.planning.jobs.resolve import Resolved
 from producers.planning.jobs.sampling import Sample, Spread
 from producers.planning.uploads import Hashes
-from producers.planning.web import WebCount
 from restyle.web.address import is_web, shown
 
 #: Jobs that are looked at before anything is queued, at least, where there are so many.
 LOOKED_AT = 150
-
-
-@dataclass
-class Census:
-    """What pass 1 found."""
-
-    problems: Problems = field(default_factory=Problems)
-    #: Places of entries that are not planned.
-    rejected: set[int] = field(default_factory=set)
-    #: How many of those there were when the rest was counted; -1: it was not yet.
-    counted: int = -1
-    #: Place and variant of the jobs of `--sample`; None is all.
-    chosen: frozenset[tuple[int, str]] | None = None
-    entries: int = 0
-    jobs: int = 0
-    #: Results that the jobs come to, as far as is known which of them are the same (jobs/distinct.py).
-    distinct: int = 0
-    samples: int = 0
-    #: Steps of all samples, which is what the API's price goes by.
-    steps: int = 0
-    uploads: int = 0
-    upload_bytes: int = 0
-    #: Jobs that come first and wait for approval before the rest; 0: none.
-    ask_after: int = 0
-    #: Of ids and variants in their order: pass 2 must see the same.
-    sequence: bytes = b""
-    schedulers: set[str] = field(default_factory=set)
-    base_models: set[str] = field(default_factory=set)
-    variants: dict[str, None] = field(default_factory=dict)
-    #: Ids that were asked for and that no entry has.
-    unknown_ids: set[str] = field(default_factory=set)
-    #: Places of entries that are left out because restyle has made them: outputs among their inputs.
-    ours: set[int] = field(default_factory=set)
-    #: Buckets that outputs go to, each with the first job that does.
-    buckets: dict[str, Resolved] = field(default_factory=dict)
-    #: Some of the jobs, evenly spread, to be looked at before anything is queued.
-    spread: Sequence[Resolved] = ()
-    #: The addresses of inputs on the web.
-    web: WebCount = field(default_factory=WebCount)
-
-
-@dataclass(frozen=True)
-class Planner:
-    """How entries become jobs, the same way in both passes."""
-
-    manifest: Manifest
-    resolver: Resolver
-    limit: int | None = None
-    sample: int | None = None
-    then_ask: bool = False
-    """The sample is what comes first, not all there is."""
-    only_ids: frozenset[str] | None = None
-    """Entries of these ids alone; None is all."""
-    made_by_us: Callable[[Collection[str]], set[str]] = lambda _uris: set()
-    """Which of these objects restyle has made."""
-    reuse: bool = True
-    """Whether jobs share pictures."""
-    places: frozenset[int] | None = None
-    """Of the entries that a trial takes; None is all."""
-
-    def entries(self, problems: Problems) -> Iterator[tuple[int, Entry]]:
-        """The entries with their places, up to the limit."""
-        entries = self._of_manifest(problems)
-        if self.only_ids is not None:
-            only_ids = self.only_ids
-            entries = (entry for entry in entries if entry.id in only_ids)
-        numbered = enumerate(islice(entries, self.limit))
-        if self.places is None:
-            return numbered
-        places = self.places
-        return ((place, entry) for place, entry in numbered if place in places)
-
-    def jobs(self, census: Census) -> Iterator[Resolved]:
-        """The jobs to run, after the census."""
-        if census.chosen is None:
-            return (job for _, job in self._good(census))
-        sample = (job for place, job in self._good(census) if place in census.chosen)
-        rest = (job for place, job in self._good(census) if place not in census.chosen)
-        return chain(sample, rest) if self.then_ask else sample
-
-    def counted(self, census: Census) -> Iterator[Resolved]:
-        """The same jobs, an entry's own in a row."""
-        return (job for _, job in self._good(census)) if self.then_ask else self.jobs(census)
-
-    def left_out(self, census: Census) -> Iterator[str]:
-        """The ids of entries that are not planned because something is wrong with them."""
-        return (entry.id for ordinal, entry in self.entries(Problems()) if ordinal in census.rejected)
-
-    def _good(self, census: Census) -> Iterator[tuple[tuple[int, str], Resolved]]:
-        """Every job that can be planned, with its entry's place and its variant."""
-        nothing = Problems()
-        for ordinal, entry in self.entries(nothing):
-            if ordinal not in census.rejected:
-                for job in self.resolver.jobs(entry, nothing):
-                    yield (ordinal, job.variant), job
-
-    def _of_manifest(self, problems: Problems) -> Iterator[Entry]:
-        """The manifest's entries; of a listing, not what restyle itself has put there."""
-        entries = self.manifest.entries(problems)
-        if not self.manifest.is_listing:
-            return entries
-        return self._not_ours(entries, problems)
-
-    def _not_ours(self, entries: Iterator[Entry], problems: Problems) -> Iterator[Entry]:
-        ours, left_out = self._own_places, 0
-        for entry in entries:
-            if entry.image.startswith(ours):
-                left_out += 1
-            else:
-                yield entry
-        if left_out:
-            problems.warn(f"{left_out:,} pictures are left out that lie where restyle writes")
-
-    @cached_property
-    def _own_places(self) -> tuple[str, ...]:
-        """Where restyle writes: the workspace's folders, and the outputs' prefix if that is a part of the listing."""
-        root = self.resolver.workspace.uri.removesuffix("/sandbox")
-        ours = tuple(f"{root}/{folder}/" for folder in (*OWN_FOLDERS, "outputs"))
-        outputs = f"{self.resolver.output.rstrip('/')}/"
-        if not self.resolver.output or outputs.startswith(ours):
-            return ours
-        # Where everything lies below the prefix, the outputs go among their inputs.
-        others = (entry for entry in self.manifest.entries(Problems()) if not entry.image.startswith((*ours, outputs)))
-        return (*ours, outputs) if next(others, None) is not None else ours
 
 
 class Tally:

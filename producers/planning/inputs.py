@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from producers.manifest import Entry, Problems
-from producers.planning.first_pass import Census, Planner
+from producers.planning.jobs.planner import Census, Planner
 from restyle import images
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.models import RunOptions

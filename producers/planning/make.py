@@ -17,8 +17,8 @@ from producers.manifest import Manifest, ReadOptions, open_manifest
 from producers.planning import first_pass
 from producers.planning.compare.lookup import made_by_us
 from producers.planning.estimate import estimated, pace
-from producers.planning.first_pass import Census, Planner
 from producers.planning.inputs import check_inputs
+from producers.planning.jobs.planner import Census, Planner
 from producers.planning.jobs.resolve import Resolver
 from producers.planning.jobs.variants import Variant
 from producers.planning.plan import Plan

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from config.settings import Settings
 from producers.manifest import Manifest
-from producers.planning.first_pass import Census
+from producers.planning.jobs.planner import Census
 from producers.planning.request import PlanRequest
 
 

@@ -11,7 +11,8 @@ import pytest
 from producers.planning.retry import Slice, plan_retry
 from producers.planning.shards import write_shards
 from producers.runs.snapshot import read_run
-from reports.reconcile import Kind, Reconciled, Recovery, reconcile
+from reports.lost_pictures import Recovery
+from reports.reconcile import Kind, Reconciled, reconcile
 from restyle.models import OutcomeKind, utc_now
 from restyle.segmind.history import Billed, read_billed
 from restyle.segmind.v2 import SegmindQueue

@@ -15,7 +15,8 @@ from apps.stack import local
 from apps.terminal.console import amount, print_json, say, talk
 from config.connections import who
 from config.settings import Settings
-from reports.reconcile import Finding, Kind, Reconciled, Recovery
+from reports.lost_pictures import Recovery
+from reports.reconcile import Finding, Kind, Reconciled
 from reports.reconcile import reconcile as compare
 from restyle.errors import ConfigurationError
 from restyle.models import utc_now

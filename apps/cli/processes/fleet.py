@@ -12,7 +12,7 @@ from rich.table import Table
 from apps.cli import options
 from apps.cli.processes.checks import examine
 from apps.session import is_embedded
-from apps.stack import environments, local
+from apps.stack import environments, local, servers
 from apps.terminal.console import out, print_json, say
 from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError
@@ -41,7 +41,7 @@ def worker(
         raise ConfigurationError(
             "a worker belongs to a fleet: set RESTYLE_REDIS_URL and RESTYLE_WORKSPACE. `restyle run` brings its own"
         )
-    command = local.worker_command(settings)
+    command = servers.worker_command(settings)
     os.execve(sys.executable, command, environments.of_worker(settings))  # noqa: S606 - becomes the worker
 
 

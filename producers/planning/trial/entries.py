@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from producers.manifest import Entry, Problems
-from producers.planning.first_pass import Planner
+from producers.planning.jobs.planner import Planner
 from producers.planning.request import TrialRequest
 from restyle.errors import ConfigurationError
 
