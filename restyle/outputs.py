@@ -17,6 +17,8 @@ SOURCE_TYPES = (
     "algorithmicallyEnhanced",
     "compositeSynthetic",
 )
+#: Why a picture is suspect that a person has rejected: no gate says so, and no run without gates takes it back.
+REJECTED = "rejected"
 #: What stands for the mark where none is wanted.
 NO_MARK = "none"
 

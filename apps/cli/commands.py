@@ -61,6 +61,10 @@ COMMANDS = {
         "Print the manifest's rows with a run's pictures in them, to import where they came from.",
     ),
     "download": ("results.reports", "Copy a run's outputs to a folder; only what is new."),
+    "withdraw": (
+        "results.withdraw",
+        "Move a run's pictures that are marked reject aside, and those marked keep again back; nothing is paid for.",
+    ),
     "prune": (
         "results.prune",
         "Remove plans and results of old runs; never outputs, records, inputs, reports, nor the last run of a manifest.",  # noqa: E501 - as it stands there

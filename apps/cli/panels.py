@@ -12,7 +12,7 @@ COMMANDS = {
     "Restyle": ("run", "plan", "try", "submit", "demo"),
     "See how it goes": ("status", "watch", "runs", "show", "dashboard", "costs"),
     "Steer runs": ("suspend", "resume", "approve", "reject", "cancel", "retry"),
-    "Results": ("report", "download", "export", "prune", "audit", "reconcile"),
+    "Results": ("report", "download", "export", "withdraw", "prune", "audit", "reconcile"),
     "Schedules": ("schedules", "beat"),
     "Processes and settings": ("worker", "stop", "sandbox", "doctor", "config"),
 }

@@ -313,6 +313,7 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
         look(run, board.run),
         look(run + "/jobs", reviews.page),
         look(run + "/marks.csv", reviews.export),
+        Route(run + "/marks/withdraw", only_for(Role.ACT, access, reviews.withdraw), methods=["POST"]),
         Route(run + "/marks", only_for(Role.ACT, access, reviews.mark), methods=["POST"]),
         look(run + "/grid", trials.page),
         Route(run + "/grid/use", only_for(Role.ACT, access, trials.use), methods=["POST"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import posixpath
 import sys
 import threading
 import time
@@ -249,7 +250,14 @@ class CloseUp:
     def _uri(self, job: Job, outcome: Outcome | None, which: str) -> tuple[str, str] | None:
         if which == "before":
             return in_s3(job, self.run_id, self.session.store, self.session.workspace).image, job.etag
-        return (outcome.outputs[0], f"{outcome.fingerprint} {outcome.ended}") if outcome and outcome.outputs else None
+        if not outcome or not outcome.outputs:
+            return None
+        uri, store = outcome.outputs[0], self.session.store
+        if store.head(uri) is None:  # somebody has rejected it: it lies aside
+            stem, suffix = posixpath.splitext(self.session.workspace.suspect(job.id, job.variant))
+            aside = stem + (posixpath.splitext(uri)[1] or suffix)
+            uri = aside if store.head(aside) else uri
+        return uri, f"{outcome.fingerprint} {outcome.ended}"
 
     def _part(self, shard: int) -> Iterable[bytes]:
         return read_part(self.session.store, self.session.workspace, self.run_id, shard - self._parts_from)

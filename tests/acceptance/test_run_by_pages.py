@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.conftest import FleetOf
 from tests.support.accessibility import grave_faults
@@ -65,6 +65,8 @@ def test_from_nothing_to_a_redone_picture(
         for number, word in ((0, "reject"), (1, "redo")):
             page.locator(".job").nth(number).get_by_role("button", name=word).click()
             expect(page.locator(".job").nth(number).locator(".whose")).to_contain_text(word)
+        withdrawn(page, fleet, rows)
+        assert sandbox.charged == 4
         page.get_by_role("button", name="Make 1 again").click()
         page.get_by_role("button", name="Plan the run").click()
         expect(page.locator(".estimate")).to_contain_text("at most 0.02 credits")
@@ -73,3 +75,21 @@ def test_from_nothing_to_a_redone_picture(
         assert sandbox.charged == 5
         assert complaints.none
         context.close()
+
+
+def withdrawn(page: Page, fleet: FleetOf, rows: str) -> None:
+    """What is rejected leaves what is published, by the page and by the command, and no later run brings it back."""
+    published, run_id = fleet.workspace.output("mug-0", "default"), page.url.split("/")[4]
+    page.get_by_role("button", name="Publish as marked").click()
+    expect(page.locator(".said")).to_have_text("1 withdrawn.")
+    assert grave_faults(page) == []
+    assert fleet.store.head(published) is None
+    assert fleet.store.head(fleet.workspace.suspect("mug-0", "default")) is not None
+    expect(page.locator(".job").first.locator("img").nth(1)).not_to_have_js_property("naturalWidth", 0)
+    fleet.command.folder.joinpath("shop.csv").write_text(f"id,image\n{rows}")
+    exported = fleet.command("export", run_id, "--manifest", "shop.csv").out
+    assert published not in exported
+    assert "/mug-2/" in exported
+    assert fleet.command("withdraw", run_id, "--json").json["unchanged"] == 1
+    fleet.command("run", "shop.csv", "--prompt", "photo of {id}", "--yes", expect=1)  # it looks wrong to somebody
+    assert fleet.store.head(published) is None

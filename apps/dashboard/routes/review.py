@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -23,7 +23,9 @@ from apps.views.moment import Row
 from apps.views.overview import Side
 from apps.views.review import PER_PAGE, Found, Review
 from apps.views.review_index import OUTCOMES, Filter
+from apps.withdrawing import follow_marks, in_words
 from producers.runs.marks import Word, mark_now
+from producers.runs.withdrawal import Move
 from reports.report import marked_csv
 
 #: Runs whose index is kept; each takes a file of 120 bytes a job.
@@ -55,7 +57,7 @@ class Reviews:
             "row": row, "run": row.run, "listing": listing, "chosen": chosen, "page": min(number, count),
             "pages": count,
             "outcomes": (*OUTCOMES, "suspect"), "words": SET, "trouble": review.trouble, "here": "run",
-            "query": _query(chosen), "totals": row.totals, **self._frame(request, identity),
+            "query": _query(chosen), "totals": row.totals, "moved": _moved(request), **self._frame(request, identity),
         }  # fmt: skip
         is_part = request.headers.get("hx-request") == "true" and "hx-history-restore-request" not in request.headers
         return HTMLResponse(html.single("parts/jobs" if is_part else "jobs", **values), headers={"vary": "HX-Request"})
@@ -85,6 +87,16 @@ class Reviews:
             "swapped": True, **self._frame(request, identity),
         }  # fmt: skip
         return HTMLResponse(html.single("parts/job", **values) + html.single("parts/marked", **values))
+
+    async def withdraw(self, request: Request, identity: Identity) -> Response:
+        """`POST /runs/{run}/marks/withdraw`: what is published follows the marks."""
+        await read_form(request, self._access, self._names)
+        side, row = await self.live.row(request.path_params["run"])
+        by = f"{identity.name} (dashboard)"
+        moves = await self.live.call(lambda: follow_marks(side.session, row.run, by))
+        self.live.forget()
+        counts = {move.name.lower(): moves[move] for move in Move if moves[move]}
+        return RedirectResponse(f"/runs/{row.run.run_id}/jobs?{urlencode({'moved': 'yes', **counts})}", 303)
 
     async def export(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/marks.csv`: the marked jobs as a manifest."""
@@ -144,6 +156,15 @@ def _query(chosen: Filter) -> str:
         "mark": chosen.mark,
     }  # fmt: skip
     return urlencode({name: value for name, value in pairs.items() if value})
+
+
+def _moved(request: Request) -> str:
+    """What became of the pictures as their marks were followed, by the numbers in the address."""
+    given = request.query_params
+    if given.get("moved") != "yes":
+        return ""
+    moves = Counter({move: _number(given.get(move.name.lower()), least=0) for move in Move})
+    return in_words(moves) or "Nothing is marked reject or keep"
 
 
 def _back(row: Row, query: str, place: int) -> str:

@@ -19,6 +19,7 @@ from restyle.coordination.runs.shards import Shards
 from restyle.coordination.suspensions import Suspension, read_suspensions
 from restyle.errors import RunUnreadable
 from restyle.models import Message, Outcome, OutcomeKind, RunStatus, utc_now
+from restyle.outputs import REJECTED
 from restyle.record import Record
 from restyle.run_ids import is_run_id
 from restyle.telemetry import metrics
@@ -197,7 +198,7 @@ class Progress(Shards):
             record_doubts=record.api.in_doubt if record else -1,
             variant=message.job.variant,
             entry=shortened(message.job.id),
-            ending=failure or ("suspect" if outcome.suspect else "good"),
+            ending=failure or ("suspect" if {*outcome.suspect} - {REJECTED} else "good"),
             words=shortened(outcome.message if failure else ", ".join(outcome.suspect), 200),
             is_reused=outcome.reused,
             saved=f"{outcome.saved:.6f}",

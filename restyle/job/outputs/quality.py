@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from restyle.images import Glance, Picture, Prepared
 from restyle.images.glance import SIDE
-from restyle.outputs import Gates
+from restyle.outputs import REJECTED, Gates
 
 #: Each reason in the words for a person.
 WORDS = {
@@ -19,6 +19,7 @@ WORDS = {
     "same": "the same as its input",
     "aspect": "of another shape than its input",
     "small": "smaller than what was sent",
+    REJECTED: "rejected by a person",
 }
 #: Pixels by which a side may be rounded: models make pictures of whole blocks.
 _GRAIN = 64

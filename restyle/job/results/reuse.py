@@ -24,7 +24,7 @@ from restyle.job.outputs.replacing import Replacing
 from restyle.job.records import put_record
 from restyle.job.results import index
 from restyle.job.results.index import Paid
-from restyle.outputs import NO_MARK, Marks, ReusedFrom
+from restyle.outputs import NO_MARK, REJECTED, Marks, ReusedFrom
 from restyle.record import Record, RecordOutput
 from restyle.s3.store import Head
 
@@ -150,7 +150,8 @@ class _Bringing:
     def brought(self) -> Record:
         """The record with its outputs there; the very same one where nothing is to be done.
 
-        Without gates, what was put aside as suspect goes where it was planned: somebody has looked at it.
+        Without gates, what was put aside as suspect goes where it was planned: somebody has looked at it. What a person
+        has rejected stays.
         """
         record, marks = self.record, self._marks
         outputs, beside = [], []
@@ -164,7 +165,8 @@ class _Bringing:
 
     @property
     def _marks(self) -> Marks:
-        suspect = self.record.marks.suspect if self.work.options.outputs.gates else ()
+        gates, reasons = self.work.options.outputs.gates, self.record.marks.suspect
+        suspect = tuple(reason for reason in reasons if gates or reason == REJECTED)
         return self.record.marks.model_copy(update={"suspect": suspect})
 
     def _renewed(self, sample: int, marks: Marks) -> tuple[RecordOutput, Marks, str]:

@@ -1,0 +1,158 @@
+"""Pictures that people reject are taken out of what is published: moved aside to `suspect/`, as those that look wrong.
+
+Nothing is paid for by it, then or later: the record follows the picture, so that a later run finds the job done and
+leaves it aside. A picture that is marked keep again goes back. Each step can be done again after a crash: the copy
+comes first, then the index, then the record, and what was published goes last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import ValidationError
+
+from producers.runs.marks import Mark
+from producers.runs.outcomes import Rows
+from restyle.job.outputs.locations import place, suffix_of
+from restyle.job.outputs.metadata import sha256_of
+from restyle.job.outputs.ownership import LARGEST, Owner
+from restyle.job.results import index
+from restyle.keys import Workspace
+from restyle.models import Job, Outcome, Run
+from restyle.outputs import REJECTED
+from restyle.record import Record, RecordOutput
+from restyle.s3.store import Store
+
+_AT_ONCE = 8
+
+
+class Move(StrEnum):
+    """What became of a picture."""
+
+    WITHDRAWN = "withdrawn"
+    RESTORED = "put back"
+    UNCHANGED = "as they should be already"
+    ANEW = "made anew since, and left"
+    BUSY = "being worked on: try again"
+    FOREIGN = "replaced by somebody else, and left"
+    GONE = "gone"
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """Moves the pictures of one run as its marks say."""
+
+    run: Run
+    store: Store
+    workspace: Workspace
+    is_out: Callable[[str], bool]
+    """Whether a worker has this job in hand."""
+
+    def follow(self, rows: Rows, marks: Mapping[str, Mark]) -> Counter[Move]:
+        """Takes out what is marked reject, puts back what was taken out and is marked keep, and counts both.
+
+        Raises:
+            StoreUnavailable, StoreAccessDenied, StateUnavailable: not all of it is done; doing it again goes on.
+        """
+        rejected = {job_id: mark.mark == "reject" for job_id, mark in marks.items() if mark.mark in {"reject", "keep"}}
+        chosen = (
+            (job, outcome, rejected[job_id])
+            for job, outcome in (rows() if rejected else ())
+            if outcome and outcome.outputs and (job_id := self.workspace.job_id(job.id, job.variant)) in rejected
+        )
+        with ThreadPoolExecutor(_AT_ONCE, "withdrawal") as pool:
+            return Counter(pool.map(lambda one: self.move(*one), chosen))
+
+    def move(self, job: Job, outcome: Outcome, is_rejected: bool) -> Move:
+        """Moves one job's pictures, where they are not as they should be."""
+        job_id, uri = self.workspace.job_id(job.id, job.variant), self.workspace.record(job.id, job.variant)
+        if self.is_out(job_id):
+            return Move.BUSY
+        record, etag = self._record(uri)
+        if record is None:
+            return Move.GONE
+        if outcome.fingerprint and record.fingerprint.token != outcome.fingerprint:
+            return Move.ANEW
+        owner = Owner(job_id, job, record, self.workspace, self.store)
+        if (REJECTED in record.marks.suspect) == is_rejected:
+            if is_rejected:
+                self._clear(job, record, owner)
+            return Move.UNCHANGED
+        suspect = tuple(reason for reason in record.marks.suspect if reason != REJECTED)
+        suspect += (REJECTED,) if is_rejected else ()
+        outputs = self._copied(job, record, owner, is_aside=bool(suspect))
+        if isinstance(outputs, Move):
+            return outputs
+        moved = record.model_copy(
+            update={"outputs": outputs, "marks": record.marks.model_copy(update={"suspect": suspect})}
+        )
+        head = self.store.head(uri)
+        if self.is_out(job_id) or head is None or head.etag != etag:
+            return (
+                Move.BUSY
+            )  # a worker has begun meanwhile: what was copied is taken away by its record, or the next time
+        self._enter(record, moved)
+        self.store.put(uri, moved.as_json().encode(), content_type="application/json")
+        for before in {output.uri for output in record.outputs} - {output.uri for output in outputs}:
+            self.store.delete(before)
+        return Move.WITHDRAWN if is_rejected else Move.RESTORED
+
+    def _record(self, uri: str) -> tuple[Record | None, str]:
+        stored = self.store.find(uri)
+        try:
+            return (Record.read(stored.data, stored.etag), stored.etag) if stored else (None, "")
+        except ValidationError:
+            return None, ""
+
+    def _copied(self, job: Job, record: Record, owner: Owner, *, is_aside: bool) -> tuple[RecordOutput, ...] | Move:
+        """The outputs at the places where they belong; why not, where one of them is not there, or not this job's."""
+        moved = []
+        for sample, output in enumerate(record.outputs):
+            planned = place(job, sample, output.content_type, self.workspace if is_aside else None)
+            head = self.store.head(output.uri)
+            if head is None:
+                return Move.GONE
+            if not owner.owns(output.uri, head) or head.bytes != output.bytes:
+                return Move.FOREIGN
+            target = planned if planned == output.uri else owner.place(planned)
+            if target == output.uri:
+                moved.append(output)
+                continue
+            self._keep(target)
+            etag = self.store.copy(output.uri, target, self.run.options.outputs.storing)
+            moved.append(output.model_copy(update={"uri": target, "etag": etag}))
+        return tuple(moved)
+
+    def _keep(self, uri: str) -> None:
+        """Keeps what lies where a picture is about to go, an earlier one of this job's: it was paid for."""
+        head = self.store.head(uri)
+        if head is not None:
+            sha256 = sha256_of(uri, head, self.store, max_bytes=LARGEST)
+            self.store.copy(uri, self.workspace.replaced(sha256, suffix_of(head.content_type)))
+
+    def _clear(self, job: Job, record: Record, owner: Owner) -> None:
+        """Removes what is still published of a picture that is aside: the last step, if it was not come to."""
+        for sample, output in enumerate(record.outputs):
+            published = place(job, sample, output.content_type)
+            head = self.store.head(published) if published != output.uri else None
+            if head is None or not owner.owns(published, head) or head.bytes != output.bytes:
+                continue
+            if sha256_of(published, head, self.store, max_bytes=LARGEST) == output.sha256:
+                self.store.delete(published)
+
+    def _enter(self, record: Record, moved: Record) -> None:
+        """Has the index lead to the picture where it lies now, where it led to this job's."""
+        options = self.run.options
+        for key in filter(None, (index.key_of(record, options), index.shared_key_of(record, options))):
+            entry = index.read(key, self.store, self.workspace)
+            if entry is None or (entry.record.job_id, entry.record.run_id) != (record.job_id, record.run_id):
+                continue
+            update = {"outputs": moved.outputs, "marks": moved.marks}
+            entry = entry.model_copy(update={"record": entry.record.model_copy(update=update)})
+            self.store.put(
+                self.workspace.result(key), entry.model_dump_json().encode(), content_type="application/json"
+            )
