@@ -22,9 +22,17 @@ class Preparation(Value):
     """What alpha is laid on: a colour name or #rrggbb."""
 
 
+#: A JSON value in the one form that is hashed.
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
 def digest(value: object) -> str:
     """A stable 32-hex-digit hash of a JSON value."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return digest_of(canonical(value))
+
+
+def digest_of(text: str) -> str:
+    """The same of a JSON value that is written already."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -5,6 +5,8 @@ Everything here is a frozen value that is written to S3 or Redis as JSON. Format
 
 from __future__ import annotations
 
+import functools
+import json
 import posixpath
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,12 +14,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from restyle.fingerprint import Preparation, digest
+from restyle.fingerprint import Preparation, canonical, digest_of
 from restyle.outputs import OutputOptions
 from restyle.run_ids import check_labels, check_run_name
 from restyle.value import UtcTime, Value
 
 SCHEMA_VERSION = 1
+
+#: Sets an attribute of a frozen value.
+_put = object.__setattr__
 
 
 RunName = Annotated[str, AfterValidator(check_run_name)]
@@ -55,6 +60,22 @@ class Params(Value):
             del sent["negative_prompt"]
         return sent
 
+    def with_texts(self, prompt: str, negative_prompt: str, seed: int) -> Params:
+        """The same for another picture: checked already, since a plan makes a million of them.
+
+        Args:
+            prompt: not empty.
+            negative_prompt: may be.
+            seed: within its range.
+        """
+        other = Params.__new__(Params)
+        fields = {**self.__dict__, "prompt": prompt, "negative_prompt": negative_prompt, "seed": seed}
+        _put(other, "__dict__", fields)
+        _put(other, "__pydantic_fields_set__", self.__pydantic_fields_set__)
+        _put(other, "__pydantic_extra__", None)
+        _put(other, "__pydantic_private__", None)
+        return other
+
 
 class Job(Value):
     """One entry with one variant: one API call. A line of a shard, and the `job` of a message."""
@@ -77,8 +98,35 @@ class Job(Value):
 
 
 def request_digest(params: Params, model: str, preparation: Preparation) -> str:
-    """Hash of all that is sent beside the picture, and of how the picture is prepared."""
-    return digest([params.as_sent(), model, preparation.model_dump()])
+    """Hash of all that is sent beside the picture, and of how the picture is prepared.
+
+    The `digest` of these; what most jobs of a run share is written once.
+    """
+    sent = params.__dict__
+    parts = _around(model, preparation, *[sent[name] for name in _SHARED])
+    negative = sent["negative_prompt"]
+    text = (
+        f"{parts[0]}{_NEGATIVE % _quoted(negative) if negative else ''}{parts[1]}{_quoted(sent['prompt'])}{parts[2]}"
+        f"{sent['seed']}{parts[3]}"
+    )
+    return digest_of(text)
+
+
+#: How JSON has a text, in C.
+_quoted = json.encoder.encode_basestring
+_SHARED = tuple(name for name in Params.model_fields if name not in {"prompt", "negative_prompt", "seed"})
+_NEGATIVE = '"negative_prompt":%s,'
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _around(model: str, preparation: Preparation, *shared: object) -> tuple[str, str, str, str]:
+    """What stands around negative prompt, prompt and seed in the JSON of a request."""
+    sent = {**dict(zip(_SHARED, shared, strict=True)), "negative_prompt": "-", "prompt": "-", "seed": 0}
+    text = canonical([sent, model, preparation.model_dump()])
+    before, _, rest = text.partition(_NEGATIVE % '"-"')
+    between, _, rest = rest.partition('"prompt":"-"')
+    after, _, end = rest.partition('"seed":0')
+    return before, f'{between}"prompt":', f'{after}"seed":', end
 
 
 def _head(prompt: str) -> str:

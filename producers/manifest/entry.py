@@ -21,8 +21,7 @@ _DOUBTED = 5
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One image of a manifest, with what its row says of it."""
 
     source: str
@@ -44,7 +43,7 @@ class Entry:
     """All other filled cells."""
     etag: str
     """Where a listing tells it."""
-    not_text: Mapping[str, str] = field(default_factory=dict)
+    not_text: Mapping[str, str] = _NOTHING
     """Metadata that no prompt may take, with the reason."""
 
 

@@ -8,7 +8,6 @@ import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import replace
 from functools import cached_property
 
 from producers.manifest.entry import Entry, Problems
@@ -70,7 +69,7 @@ class Namespace:
         """Entries with their ids in it."""
         for entry in read:
             try:
-                yield replace(entry, id=self.of(entry.id))
+                yield entry._replace(id=self.of(entry.id))
             except ValueError as reason:
                 problems.add(entry.source, entry.line, "id", f"{reason}, with --namespace before it")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
 from producers.manifest import Entry, Problems
-from producers.planning.jobs.collisions import Collision, Collisions, Seen
+from producers.planning.jobs.collisions import Collision, Collisions, Seen, Writing
 from producers.planning.jobs.distinct import Distinct
 from producers.planning.jobs.planner import Census, Planner
 from producers.planning.jobs.resolve import Resolved
@@ -26,7 +28,7 @@ class Tally:
         self._hashes = hashes
         resolver = planner.resolver
         own = frozenset(variant.name for variant in resolver.variants if not variant.reuse)
-        self._distinct = Distinct(resolver.workspace, resolver.salt, reuse=planner.reuse, own_pictures=own)
+        self._distinct = Distinct(resolver.salt, reuse=planner.reuse, own_pictures=own)
         #: What tells the input of the last entry from others.
         self._content = ""
         self._seen, self._last = Seen(), cast("Entry | None", None)
@@ -70,7 +72,7 @@ class Tally:
 
     def tell(self, census: Census) -> None:
         """Writes the counts down."""
-        self._census.distinct = self._distinct.count
+        self._census.distinct = self._distinct.count()
         for name in ("entries", "jobs", "distinct", "samples", "steps", "uploads", "upload_bytes"):
             setattr(census, name, getattr(self._census, name))
         census.variants, census.schedulers = self._census.variants, self._census.schedulers
@@ -91,20 +93,19 @@ def take(planner: Planner, hashes: Hashes) -> Census:
     for ordinal, entry in planner.entries(census.problems):
         census.unknown_ids.discard(entry.id)
         before = census.problems.reported
-        jobs = list(planner.resolver.jobs(entry, census.problems))
+        jobs = planner.resolver.jobs(entry, census.problems)
         if census.problems.reported > before:
             census.rejected.add(ordinal)
             continue
         for job in jobs:
-            collisions.add(ordinal, entry.id, job.variant, job.places)
+            collisions.add(entry.id, job.variant, job.places)
             if sample:
                 sample.add(ordinal, entry.id, job.variant)
             else:
                 tally.add(job)
         if entry.image.startswith("s3://"):
-            collisions.add_input(ordinal, entry.image)
-    clashes = _without_our_own(list(collisions.each()), planner, census)
-    collisions.close()
+            collisions.add_input(entry.image)
+    clashes = _without_our_own(list(collisions.each(partial(_writings, planner, census))), planner, census)
     if not sample and not clashes and not census.ours:
         tally.tell(census)
         census.counted = len(census.rejected)
@@ -114,6 +115,15 @@ def take(planner: Planner, hashes: Hashes) -> Census:
     if sample:
         census.chosen = sample.chosen(without=census.rejected)
     return census
+
+
+def _writings(planner: Planner, census: Census) -> Iterator[Writing]:
+    """What each entry that is not rejected writes and reads, by another pass."""
+    nothing = Problems()
+    for ordinal, entry in planner.entries(nothing):
+        if ordinal not in census.rejected:
+            jobs = [(job.variant, job.places) for job in planner.resolver.jobs(entry, nothing)]
+            yield ordinal, entry.id, jobs, entry.image if entry.image.startswith("s3://") else ""
 
 
 def _without_our_own(collisions: list[Collision], planner: Planner, census: Census) -> list[Collision]:

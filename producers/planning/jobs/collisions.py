@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import posixpath
 import sqlite3
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
+from producers.planning.jobs.hashes import SpilledHashes
 from restyle.keys import Workspace
 
 _RECORD, _OUTPUT, _FOLDER, _INPUT = 0, 1, 2, 3
 #: What keys of ours end in: only a folder so named can be a key as well.
 _SUFFIXES = (".json", ".jpg", ".jpeg", ".png", ".webp")
-_BATCH = 20_000
 
 
 @dataclass(frozen=True)
@@ -31,79 +34,87 @@ class Collision:
 _RANKS = ("duplicate", "case", "output", "output case", "folder", "input")
 
 
+#: An entry's place, its id, the jobs that it has as variant and places, and its input where that lies in S3.
+Writing = tuple[int, str, Sequence[tuple[str, Sequence[str]]], str]
+
+
 class Collisions:
     """All keys of a plan, as hashes."""
 
     def __init__(self, workspace: Workspace) -> None:
         """Starts without any."""
         self._workspace = workspace
-        self._rows: list[tuple[int, int, int, int]] = []
-        self._file = sqlite3.connect("")  # a file of its own, which SQLite removes
-        self._file.execute("PRAGMA synchronous = OFF")
-        self._file.execute("PRAGMA journal_mode = OFF")
-        self._file.execute("PRAGMA cache_size = -16384")
-        self._file.execute("CREATE TABLE keys (folded INTEGER, exact INTEGER, kind INTEGER, ordinal INTEGER)")
+        self._written, self._beside = SpilledHashes(), SpilledHashes()
 
-    def add(self, ordinal: int, entry_id: str, variant: str, outputs: Sequence[str]) -> None:
-        """Notes where a job of the entry at this place writes."""
-        record = self._workspace.record(entry_id, variant)
-        self._note(record, _RECORD, ordinal)
-        for output in outputs:
-            self._note(output, _OUTPUT, ordinal)
-        for key in (record, *outputs):
-            self._note_folders(key, ordinal)
+    def add(self, entry_id: str, variant: str, outputs: Sequence[str]) -> None:
+        """Notes where a job writes."""
+        written, beside = self._written.add, self._beside.add
+        for key in (self._workspace.record(entry_id, variant), *outputs):
+            # The interpreter's own hash: 64 bits with a secret of this process, which the file does not outlive.
+            written(hash(key.casefold()))
+            for folder in _folders(key):
+                beside(hash(folder.casefold()))
 
-    def add_input(self, ordinal: int, uri: str) -> None:
+    def add_input(self, uri: str) -> None:
         """Notes an input in S3, which no output may replace."""
-        self._note(uri, _INPUT, ordinal)
+        self._beside.add(hash(uri.casefold()))
 
-    def each(self) -> Iterable[Collision]:
-        """Every collision, once an entry."""
-        self._flush()
-        shared = self._file.execute(
-            "SELECT folded FROM keys GROUP BY folded HAVING COUNT(*) > 1 AND MIN(kind) <= 1"
-        ).fetchall()
+    def each(self, again: Callable[[], Iterable[Writing]]) -> Iterable[Collision]:
+        """Every collision, once an entry.
+
+        Args:
+            again: goes through the entries once more, where there are collisions to be told.
+        """
+        shared = self._written.repeated(self._beside)
         if not shared:
             return
-        self._file.execute("CREATE INDEX by_folded ON keys (folded)")
         collisions: dict[int, Collision] = {}
-        for (folded,) in shared:
-            keys = self._file.execute(
-                "SELECT exact, kind, ordinal FROM keys WHERE folded = ? ORDER BY rowid", (folded,)
-            ).fetchall()
-            for collision in _among(keys):
-                known = collisions.get(collision.ordinal)
-                if known is None or _RANKS.index(collision.kind) < _RANKS.index(known.kind):
-                    collisions[collision.ordinal] = collision
+        with closing(sqlite3.connect("")) as file:  # a file of its own, which SQLite removes
+            file.execute("PRAGMA synchronous = OFF")
+            file.execute("PRAGMA journal_mode = OFF")
+            file.execute("CREATE TABLE keys (folded INTEGER, exact INTEGER, kind INTEGER, ordinal INTEGER)")
+            keys = (key for writing in again() for key in self._keys(*writing) if key[0] in shared)
+            file.executemany("INSERT INTO keys VALUES (?, ?, ?, ?)", keys)
+            rows = file.execute("SELECT folded, exact, kind, ordinal FROM keys ORDER BY folded, rowid")
+            for _, same in groupby(rows, itemgetter(0)):
+                for collision in _among([key[1:] for key in same]):
+                    known = collisions.get(collision.ordinal)
+                    if known is None or _RANKS.index(collision.kind) < _RANKS.index(known.kind):
+                        collisions[collision.ordinal] = collision
         yield from collisions.values()
 
-    def close(self) -> None:
-        """Lets go of the file."""
-        self._file.close()
+    def _keys(
+        self, ordinal: int, entry_id: str, jobs: Sequence[tuple[str, Sequence[str]]], image: str
+    ) -> Iterator[tuple[int, int, int, int]]:
+        """Folded, exact, kind and place of all that an entry writes or reads."""
+        for variant, outputs in jobs:
+            record = self._workspace.record(entry_id, variant)
+            named = [(record, _RECORD), *((output, _OUTPUT) for output in outputs)]
+            named += [(folder, _FOLDER) for key in (record, *outputs) for folder in _folders(key)]
+            for key, kind in named:
+                yield hash(key.casefold()), hash(key), kind, ordinal
+        if image:
+            yield hash(image.casefold()), hash(image), _INPUT, ordinal
 
-    def _note_folders(self, key: str, ordinal: int) -> None:
-        folder = key.rpartition("/")[0]
-        if "." not in folder:
-            return
-        while folder.count("/") > 2:
-            if folder.lower().endswith(_SUFFIXES):
-                self._note(folder, _FOLDER, ordinal)
-            folder = posixpath.dirname(folder)
 
-    def _note(self, key: str, kind: int, ordinal: int) -> None:
-        # The interpreter's own hash: 64 bits with a secret of this process, which the file does not outlive.
-        self._rows.append((hash(key.casefold()), hash(key), kind, ordinal))
-        if len(self._rows) >= _BATCH:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._file.executemany("INSERT INTO keys VALUES (?, ?, ?, ?)", self._rows)
-        self._rows.clear()
+def _folders(key: str) -> Iterable[str]:
+    """The folders above a key that could be a key of ours as well."""
+    folder = key.rpartition("/")[0]
+    if "." not in folder:
+        return ()
+    folders = []
+    while folder.count("/") > 2:
+        if folder.lower().endswith(_SUFFIXES):
+            folders.append(folder)
+        folder = posixpath.dirname(folder)
+    return folders
 
 
 def _among(keys: list[tuple[int, int, int]]) -> Iterable[Collision]:
     """The collisions among the keys of one hash: what, which kind, of which entry."""
     written = [(exact, ordinal) for exact, what, ordinal in keys if what in {_RECORD, _OUTPUT}]
+    if not written:
+        return
     first_exact, first = written[0]
     is_record = any(what == _RECORD for _, what, _ in keys)
     same, folded = ("duplicate", "case") if is_record else ("output", "output case")

@@ -87,6 +87,8 @@ class Naming:
         """
         if self.is_trial:
             return self.workspace.under("trials", escape(entry.id), f"{variant}{self.suffix}"), ()
+        if self._is_plain and not entry.output:
+            return f"{self._base}/{escape(entry.id)}/{variant}{self.suffix}", ()
         each: list[str] = []
         if entry.output:
             output = self._given(entry.output, variant)
@@ -103,7 +105,12 @@ class Naming:
                     raise ValueError(f"{entry.output or uri}: {reason}")
         return self._own(output), tuple(self._own(uri) for uri in each)
 
-    @property
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether outputs lie in the workspace by id and variant, where no row says otherwise."""
+        return not (self.prefix or self.template)
+
+    @cached_property
     def _base(self) -> str:
         return self.prefix.rstrip("/") or self.workspace.under("outputs")
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from producers.manifest import Entry, Problems
 from producers.manifest.cells.spoilt import is_nothing
 from producers.manifest.cells.values import is_filled
 from producers.planning.jobs import prompts
+from producers.planning.jobs.alike import Alike, Known, alike
 from producers.planning.jobs.naming import Naming
 from producers.planning.jobs.variants import DEFAULT, TEMPLATES, Variant, check_params
 from restyle.keys import Workspace, check_variant_name, derived_seed, draw_seed, sample_uri
@@ -29,8 +31,7 @@ MAX_JOB_BYTES = 15_000
 _SMALL_JOB = MAX_JOB_BYTES // 6
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(NamedTuple):
     """A job, but for where its input will lie."""
 
     entry: Entry
@@ -39,11 +40,16 @@ class Resolved:
     output: str
     outputs: tuple[str, ...] = ()
     """As in a Job: of each sample, where the naming template says it."""
+    job_id: str = ""
+    is_derived: bool = False
+    """Whether its seed is the one that its id makes."""
 
     @property
     def places(self) -> Sequence[str]:
         """Where each sample goes."""
         samples = self.params.samples
+        if samples == 1:
+            return self.outputs or (self.output,)
         return self.outputs or [sample_uri(self.output, sample, samples) for sample in range(samples)]
 
 
@@ -85,21 +91,57 @@ class Resolver:
         """Whether prompts and parameters are compared (producers/planning/trial/lab.py)."""
         return any(variant.draw for variant in self.variants)
 
-    def jobs(self, entry: Entry, problems: Problems) -> Iterator[Resolved]:
+    def jobs(self, entry: Entry, problems: Problems) -> list[Resolved]:
         """The entry's jobs, one a variant; what is wrong goes to the problems, and its job is none."""
+        known = self._known.of(entry)
+        jobs = [job for one in known if (job := self._as_known(entry, one)) is not None]
+        return jobs if jobs and len(jobs) == len(known) else self._in_full(entry, problems)
+
+    @cached_property
+    def _known(self) -> Known:
+        return Known()
+
+    def _as_known(self, entry: Entry, known: Alike) -> Resolved | None:
+        """An entry's job by what it has in common with others; None where it must be resolved in full."""
+        texts = known.texts(entry)
+        if texts is None:
+            return None
+        params, variant = known.params, known.variant
+        job_id = self.workspace.job_id(entry.id, variant)
+        seed = derived_seed(job_id) if known.is_derived else params.seed
+        try:
+            output, outputs = self.naming.outputs(entry, variant, params.samples)
+        except ValueError:
+            return None
+        if _too_long(entry, (output, *outputs), texts):
+            return None
+        return Resolved(
+            entry, variant, params.with_texts(*texts, seed), output, outputs, job_id,
+            known.is_derived or seed == derived_seed(job_id),
+        )  # fmt: skip
+
+    def _in_full(self, entry: Entry, problems: Problems) -> list[Resolved]:
         faults = check_params(entry.params)
         if faults:
             for column, reason in faults:
                 problems.add(entry.source, entry.line, column, reason)
-            return
-        for variant in self._variants_of(entry, problems):
+            return []
+        jobs: list[Resolved] = []
+        variants = self._variants_of(entry, problems)
+        for variant in variants:
             faults = []
             job = self._job(entry, variant, faults)
             for column, reason in faults:
                 problems.add(entry.source, entry.line, column, reason)
             if job is not None and not faults:
                 self._doubt(job, problems)
-                yield job
+                jobs.append(job)
+        if jobs and len(jobs) == len(variants) and not self.new_seed:
+            made = zip(variants, jobs, strict=True)
+            self._known.keep(
+                entry, [alike(entry, variant, self._merged(entry, variant), job.params) for variant, job in made]
+            )
+        return jobs
 
     def check(self) -> list[Problem]:
         """What is wrong for every row alike: columns that no row has, and no prompt from anywhere."""
@@ -169,9 +211,9 @@ class Resolver:
         except ValueError as error:
             faults.append(("output", str(error)))
             return None
-        if reason := _too_long(entry, (output, *outputs), merged):
+        if reason := _too_long(entry, (output, *outputs), [str(merged.get(name, "")) for name in TEMPLATES]):
             faults.append(("prompt", reason))
-        return Resolved(entry, variant.name, params, output, outputs)
+        return Resolved(entry, variant.name, params, output, outputs, job_id, params.seed == derived_seed(job_id))
 
     def _doubt(self, job: Resolved, problems: Problems) -> None:
         """Warns of cells that a prompt uses and that say nothing."""
@@ -265,10 +307,13 @@ def _unescaped(value: object) -> str:
     return str(value).replace("{{", "{").replace("}}", "}").strip()
 
 
-def _too_long(entry: Entry, places: tuple[str, ...], merged: Mapping[str, object]) -> str:
+def _too_long(entry: Entry, places: tuple[str, ...], texts: Sequence[str]) -> str:
     """Why a job fits into no message, or empty."""
-    texts = [str(merged.get(name, "")) for name in TEMPLATES]
-    if sum(map(len, texts)) + sum(map(len, entry.meta)) + sum(map(len, entry.meta.values())) <= _SMALL_JOB:
+    meta = entry.meta
+    if (
+        len(texts[0]) + len(texts[1]) + (sum(map(len, meta)) + sum(map(len, meta.values())) if meta else 0)
+        <= _SMALL_JOB
+    ):
         return ""
     size = len(json.dumps([entry.id, entry.image, places, texts, entry.meta], ensure_ascii=False).encode()) + 500
     if size <= MAX_JOB_BYTES:

@@ -119,7 +119,7 @@ def narrowed_to_trial(planner: Planner, trial: TrialRequest) -> Narrowed:
 
     def fits(entry: Entry) -> bool:
         problems = Problems()
-        return len(list(planner.resolver.jobs(entry, problems))) == columns and not problems
+        return len(planner.resolver.jobs(entry, problems)) == columns and not problems
 
     chosen = choice.chosen(fits)
     catalog = choice.seen
