@@ -17,6 +17,7 @@ from starlette.routing import Route
 from apps.dashboard.access.identity import Access, Identity, Refused, Role
 from apps.dashboard.access.security import HEADERS, Guard, Handler, Names, only_for, read_form
 from apps.dashboard.access.serving import Server, serve
+from apps.dashboard.access.sharing import Shares, shared
 from apps.dashboard.acts import actions
 from apps.dashboard.live import Live, Parts
 from apps.dashboard.pages import html, phrases
@@ -25,6 +26,7 @@ from apps.dashboard.routes import health
 from apps.dashboard.routes.gallery import Gallery
 from apps.dashboard.routes.report import Report
 from apps.dashboard.routes.review import Reviews
+from apps.dashboard.routes.sharing import Sharing
 from apps.dashboard.routes.starting import Starting
 from apps.dashboard.routes.trials import Trials
 from apps.session import is_embedded
@@ -89,6 +91,7 @@ class Dashboard:
         return {
             "who": identity.name if self.access.asks else None,
             "may_act": identity.may_act,
+            "guest": identity.is_guest,
             "signs_out": not named,
             "form_token": self.access.form_token(request),
             "workspace": self.live.sides[0].session.workspace.uri,
@@ -277,6 +280,8 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
     board, gallery, report = Dashboard(live, access, names, live.settings), Gallery(live), Report(live)
     trials, reviews = Trials(live, access, names, gallery, board.frame), Reviews(live, access, names, board.frame)
     starting = Starting(live, access, names, board.frame)
+    shares = Shares(access, live.sides[0].session.workspace.uri)
+    sharing = Sharing(live, access, names, shares, board.frame)
 
     def look(path: str, handler: Handler) -> Route:
         return Route(path, only_for(Role.LOOK, access, handler), methods=["GET"])
@@ -287,10 +292,14 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
             Route(path, only_for(Role.ACT, access, does), methods=["POST"]),
         ]
 
+    def show(path: str, handler: Handler) -> Route:
+        return Route(path, shared(shares, handler), methods=["GET"])
+
     run, picture = "/runs/{run:str}", "/pictures/{shard:int}/{index:int}/{which:str}"
     is_open = [
         *health.routes(live),
         Route("/static/{name:str}", board.asset, methods=["GET"]),
+        Route("/shared/{text:str}", sharing.follow, methods=["GET"]),
         Route("/sign-in", board.ask_who, methods=["GET"]),
         Route("/sign-in", board.sign_in, methods=["POST"]),
     ]
@@ -311,7 +320,8 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
         look("/live" + run, board.stream(board.run_parts)),
         *act("/fleet/{side:str}/{action:str}", board.ask_fleet, board.do_fleet),
         look(run, board.run),
-        look(run + "/jobs", reviews.page),
+        show(run + "/jobs", reviews.page),
+        *act(run + "/share", sharing.ask, sharing.make),
         look(run + "/marks.csv", reviews.export),
         Route(run + "/marks/withdraw", only_for(Role.ACT, access, reviews.withdraw), methods=["POST"]),
         Route(run + "/marks", only_for(Role.ACT, access, reviews.mark), methods=["POST"]),
@@ -322,8 +332,8 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
         look(run + "/report", report.page),
         look(run + "/report/objects/{number:int}", report.full),
         look(run + "/report/{name:str}", report.picture),
-        look(run + picture, gallery.small),
-        look(run + picture + "/full", gallery.full),
+        show(run + picture, gallery.small),
+        show(run + picture + "/full", gallery.full),
         *act(run + "/{action:str}", board.ask_run, board.do_run),
     ]
     handlers = {Refused: board.sorry, RestyleError: board.sorry, 404: board.sorry, 405: board.sorry, 500: board.sorry}

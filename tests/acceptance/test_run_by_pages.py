@@ -67,12 +67,15 @@ def test_from_nothing_to_a_redone_picture(
             expect(page.locator(".job").nth(number).locator(".whose")).to_contain_text(word)
         withdrawn(page, fleet, rows)
         assert sandbox.charged == 4
+        page.get_by_text("or with …").click()
+        assert grave_faults(page) == []
+        page.get_by_label("Strength").fill("0.4")
         page.get_by_role("button", name="Make 1 again").click()
-        page.get_by_role("button", name="Plan the run").click()
         expect(page.locator(".estimate")).to_contain_text("at most 0.02 credits")
         page.get_by_role("button", name="Start").click()
         expect(page.locator(".status")).to_have_text("finished", timeout=SOON)
         assert sandbox.charged == 5
+        assert b'"strength": 0.4' in fleet.store.get(fleet.workspace.record("mug-1", "default")).data
         assert complaints.none
         context.close()
 

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from starlette.requests import Request
 from apps.dashboard.access.identity import Access, Identity, Role, TrustedProxy, check_access, neighbourhood, read_proxy
 from apps.dashboard.access.security import Guard, Names, own_names
 from apps.dashboard.access.serving import MAX_ALL, MAX_CONNECTIONS
+from apps.dashboard.access.sharing import Shares
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError
@@ -322,3 +323,67 @@ def test_bad_requests_keep_nobody_out(place: Place, seconds: int) -> None:
     print(f"{sent / seconds:.0f} bad requests a second; the slowest of {len(took)} pages: {slow}")  # noqa: T201
     assert sent > (150 if seconds > 60 else 50) * seconds, "the attack was too weak to tell"
     assert slow[-1] < 1.0
+
+
+def shared_link(place: Place, run_id: str, cookie: str, days: int = 7) -> str:
+    """The path of a link to a run, as a page makes it."""
+    path = f"/runs/{run_id}/share"
+    form = {"days": str(days), "form_token": place.ask(path, Cookie=cookie).form_token}
+    page = place.ask(path, form, Cookie=cookie)
+    link = re.search(r'id="link" value="[^"]*(/shared/[^"]+)"', page.text)
+    assert link, page.text
+    return link[1]
+
+
+def test_a_link_opens_one_run_alone(place: Place) -> None:
+    """Its pictures, to look at: no list, no other run, no button, no page of the fleet; and it is written down."""
+    run, other = place.add_run(), place.add_run(1)
+    place.add_picture(run)
+    ours, look = sign_in(place, TOKEN), sign_in(place, VIEW_TOKEN)
+    assert place.ask(f"/runs/{run.run_id}/share", Cookie=look).status == 403
+    answer = place.ask(shared_link(place, run.run_id, ours))
+    assert (answer.status, answer.headers["location"]) == (303, f"/runs/{run.run_id}/jobs")
+    assert "httponly" in answer.headers["set-cookie"].lower()
+    guest = answer.headers["set-cookie"].partition(";")[0]
+    page = place.ask(f"/runs/{run.run_id}/jobs", Cookie=guest)
+    assert page.status == 200
+    assert "shared with you" in page.text
+    assert place.workspace.uri not in page.text
+    assert other.run_id not in page.text
+    assert not re.search(r'<nav|name="mark" value|href="/(fleet|new|schedules)?"', page.text)
+    for picture in ("before", "after"):
+        assert place.ask(f"/runs/{run.run_id}/pictures/0/0/{picture}", Cookie=guest).status == 200
+    closed = ["/", "/new", "/fleet", "/schedules", "/live/", f"/live/runs/{run.run_id}", f"/runs/{run.run_id}"]
+    closed += [f"/runs/{run.run_id}/{page}" for page in ("marks.csv", "report", "cancel", "share", "grid")]
+    closed += [f"/runs/{other.run_id}/{page}" for page in ("jobs", "pictures/0/0/after", "pictures/0/0/after/full")]
+    for path in closed:
+        assert place.ask(path, Cookie=guest, Accept="*/*").status == 401, path
+    token = re.search(r'name="form_token" value="([0-9a-f]+)"', page.text)
+    form = {"mark": "reject", "place": "0", "form_token": token[1] if token else "0"}
+    for act in ("marks", "marks/withdraw", "cancel", "share"):
+        assert place.ask(f"/runs/{run.run_id}/{act}", form, Cookie=guest, Accept="*/*").status == 401, act
+    assert "<b>shared</b> by Anna (dashboard)" in place.ask(f"/runs/{run.run_id}", Cookie=ours).text
+
+
+def test_a_link_is_ours_and_ends(place: Place) -> None:
+    """One letter otherwise, another run, another end, another token or workspace, or its time over: nothing opens."""
+    run, other = place.add_run(), place.add_run(1)
+    text = shared_link(place, run.run_id, sign_in(place, TOKEN)).removeprefix("/shared/")
+    run_id, until, signature = text.split(":")
+    forged = (
+        f"{other.run_id}:{until}:{signature}", f"{run_id}:{int(until) + 1}:{signature}", f"{run_id}:{until}:",
+        f"{run_id}:{until}:{signature[:-1]}{'0' if signature[-1] != '0' else '1'}", f"{run_id}:-1:{signature}",
+        f"{run_id}:{until}:{signature}0", f"{run_id}:\u0661:{signature}", f"{run_id}::", "x", "::",
+    )  # fmt: skip
+    for one in forged:
+        assert place.ask(f"/shared/{quote(one)}").status == 404, one
+    now = [0.0]
+    shares = Shares(Access("x", TOKEN), place.workspace.uri, lambda: now[0])
+    link = shares.made(run_id, 1)
+    assert shares.run_of(link) == run_id
+    assert Shares(Access("x", TOKEN), place.workspace.uri, lambda: 5.0).run_of(link) == run_id
+    assert Shares(Access("x", TOKEN + "x"), place.workspace.uri, lambda: 5.0).run_of(link) == ""
+    assert Shares(Access("x", TOKEN), f"{place.workspace.uri}x", lambda: 5.0).run_of(link) == ""
+    assert Shares(Access("x"), place.workspace.uri, lambda: 5.0).run_of(link) == ""
+    now[0] = 86_400.0
+    assert shares.run_of(link) == ""

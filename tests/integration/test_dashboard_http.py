@@ -262,6 +262,11 @@ def test_rejecting_is_written_down(place: Place) -> None:
     assert f"{path}/approve" in page
     assert f"{path}/suspend" not in page
     assert "then press Approve or Reject" in page
+    assert "Review the sample" in page
+    review = place.ask(place.ask(f"{path}/report").headers["location"]).text
+    assert "Its sample is done" in review
+    assert f'href="{path}/approve"' in review
+    assert "1 job, about 0.02 credits ($0.02)" in review
     done = place.ask(f"{path}/reject", {"form_token": place.ask(f"{path}/reject").form_token})
     assert done.status == 303
     assert "<b>rejected</b> by tester@here (dashboard)" in place.ask(path).text

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
 from apps.dashboard.access import security
+from producers.dispatch.plans import read_plan
 from producers.planning.make import make_plan
 from producers.planning.request import PlanRequest
 from restyle.coordination.redis.client import State
@@ -21,6 +22,7 @@ from restyle.coordination.runs.events import ask_events, read_events
 from restyle.coordination.runs.firings import Firings
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ManifestError
+from restyle.models import Job
 from restyle.s3.store import Store
 from tests.support.catalog import picture
 from tests.support.dashboard import running_dashboard
@@ -239,6 +241,13 @@ def test_redo_what_is_marked(place: Place) -> None:
         answer = place.ask(f"/runs/{run_id}/marks", token | {"place": str(index), "mark": word})
         assert answer.status == 303, answer.text
     answer = place.ask(f"/runs/{run_id}/marks/plan", token)
-    assert answer.status == 303
-    page = post(place, {"manifest": unquote(answer.headers["location"].partition("manifest=")[2])})
-    assert "at most 10.00 credits" in page.text
+    assert (answer.status, "at most 10.00 credits" in answer.text) == (200, True)
+    assert runs(place) == [run_id]
+    wrong = place.ask(f"/runs/{run_id}/marks/plan", token | {"strength": "3"})
+    assert (wrong.status, "strength" in wrong.text) == (422, True)
+    form = confirmed(place.ask(f"/runs/{run_id}/marks/plan", token | {"strength": " 0.4\n", "prompt": "felt\nsets"}))
+    assert form["sets"].splitlines() == ["strength=0.4", "prompt=felt sets"]
+    again = place.ask("/new/start", form).headers["location"].rpartition("/")[2]
+    (job,) = read_plan(place.store, place.workspace, again, 0)
+    params = Job.model_validate_json(job).params
+    assert (params.strength, params.prompt) == (0.4, "felt sets")

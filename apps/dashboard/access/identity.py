@@ -45,6 +45,8 @@ class Identity:
 
     name: str
     role: Role
+    is_guest: bool = False
+    """Whether they have followed a link to one run, and see nothing else."""
 
     @property
     def may_act(self) -> bool:
@@ -99,7 +101,8 @@ class Access:
     proxy: TrustedProxy | None = None
     #: Whether browsers come over TLS, so that cookies are sent over nothing else.
     is_secure: bool = False
-    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    #: Of this process alone.
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _signed_in: OrderedDict[str, tuple[Identity, float]] = field(default_factory=OrderedDict)
     _wrong: OrderedDict[str, list[float]] = field(default_factory=OrderedDict)
 
@@ -151,7 +154,7 @@ class Access:
         """What every form of ours carries, and no other site can know: bound to the session, or to the proxy's user."""
         named = self.proxy.identity(request) if self.proxy else None
         bound = named.name if named else request.cookies.get(self.cookie(request), "") if self.asks else ""
-        return hmac.new(self._secret, bound.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self.secret, bound.encode(), hashlib.sha256).hexdigest()
 
     def _role(self, token: str) -> Role | None:
         """The role of a token; both are compared in full, so that the time of an answer tells nothing."""

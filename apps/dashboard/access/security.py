@@ -148,7 +148,7 @@ def only_for(role: Role, access: Access, handler: Handler) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         identity = access.who(request)
         if identity is None:
-            return _ask_to_sign_in(request)
+            return ask_to_sign_in(request)
         if role is Role.ACT and not identity.may_act:
             raise Refused(403, f"{identity.name} may look here, and press no button.")
         return await handler(request, identity)
@@ -156,7 +156,8 @@ def only_for(role: Role, access: Access, handler: Handler) -> Endpoint:
     return endpoint
 
 
-def _ask_to_sign_in(request: Request) -> Response:
+def ask_to_sign_in(request: Request) -> Response:
+    """Leads to the sign-in; what is no page is refused."""
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"/sign-in?next={quote(request.scope['path'])}", 303)
     return PlainTextResponse("Sign in first.\n", 401)

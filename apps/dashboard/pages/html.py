@@ -47,7 +47,9 @@ def run_parts(moment: Moment, row: Row, near: CloseUp, price: float, *, embedded
     shared = {"row": row, "run": row.run, "totals": totals, "near": near, "moment": moment}
     return {
         "banner": _banner([moment], row, here="run", embedded=embedded),
-        "about": _render("parts/about.html.j2", **shared, buttons=actions.of_run(row) if may_act else []),
+        "about": _render(
+            "parts/about.html.j2", **shared, buttons=actions.of_run(row) if may_act else [], may_act=may_act
+        ),
         "counts": _render("parts/counts.html.j2", **shared, price=price, charts=_run_charts(row, near)),
         "variants": _render("parts/variants.html.j2", **shared, counted=near.counted),
         "failures": _render("parts/failures.html.j2", **shared),

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from apps.dashboard.access.identity import Access, Identity, Refused
 from apps.dashboard.access.security import Names, read_form
+from apps.dashboard.acts import actions
 from apps.dashboard.live import Live
 from apps.dashboard.pages import html
 from apps.views.moment import Row
@@ -57,7 +58,9 @@ class Reviews:
             "row": row, "run": row.run, "listing": listing, "chosen": chosen, "page": min(number, count),
             "pages": count,
             "outcomes": (*OUTCOMES, "suspect"), "words": SET, "trouble": review.trouble, "here": "run",
-            "query": _query(chosen), "totals": row.totals, "moved": _moved(request), **self._frame(request, identity),
+            "query": _query(chosen), "totals": row.totals, "moved": _moved(request),
+            "buttons": actions.of_run(row) if identity.may_act and row.status == "awaiting_approval" else [],
+            "rest": html.cost_of("approve", row, self.live.settings), **self._frame(request, identity),
         }  # fmt: skip
         is_part = request.headers.get("hx-request") == "true" and "hx-history-restore-request" not in request.headers
         return HTMLResponse(html.single("parts/jobs" if is_part else "jobs", **values), headers={"vary": "HX-Request"})

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -33,6 +32,8 @@ from restyle.errors import ConfigurationError, ManifestError
 from restyle.models import Run
 from restyle.run_ids import is_run_id, schedule_of
 
+#: Parameters that a review asks for, where pictures are to be made again with others.
+REDONE_WITH = ("strength", "prompt", "seed")
 #: Bad lines that a page names.
 MOST_PROBLEMS = 200
 
@@ -85,15 +86,25 @@ class Starting:
         self.live.forget()
         return RedirectResponse(f"/runs/{run.run_id}" + ("/grid" if run.trial else ""), 303)
 
-    async def redo(self, request: Request, _identity: Identity) -> Response:
-        """`POST /runs/{run}/marks/plan`: the marks as a manifest in the workspace, which leads to its plan."""
-        await read_form(request, self._access, self._names)
+    async def redo(self, request: Request, identity: Identity) -> Response:
+        """`POST /runs/{run}/marks/plan`: the marks as a manifest in the workspace, and what it comes to.
+
+        What is marked redo is made again, with another seed or with the parameters that the form gives.
+        """
+        given = await read_form(request, self._access, self._names)
         side, row = await self.live.row(request.path_params["run"])
         here, run = side.session, row.run
         if side is not self.live.sides[0]:
             raise Refused(409, f"Run {run.run_id} is the sandbox's; type: restyle dashboard --sandbox")
         uri = await self.live.call(lambda: _put_marks(here, run))
-        return RedirectResponse(f"/new?manifest={quote(uri, safe='')}", 303)
+        words = {name: " ".join(given.get(name, "").split()) for name in REDONE_WITH}
+        sets = "\n".join(f"{name}={value}" for name, value in words.items() if value)
+        fields = {"manifest": uri, "sets": sets, "name": run.name, "kind": "run"}
+        try:
+            plan, clashes = await self.live.call(lambda: self._planned(fields, here, ""))
+        except (ManifestError, ConfigurationError) as error:
+            return self._form(request, identity, fields, error)
+        return self._confirm(request, identity, fields, plan, clashes)
 
     # -- schedules ---------------------------------------------------------------------------------------------
 
