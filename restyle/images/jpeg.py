@@ -8,6 +8,7 @@ ITU T.81, table B.1.
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, cast
@@ -50,10 +51,18 @@ class Layout:
     """Before the first scan."""
     scans: tuple[int, ...]
     """Where each scan begins; none: there are no pixels."""
+    ends: tuple[int, ...]
+    """Where the compressed pixels of each scan end."""
     end: int
     """Where the pixels end."""
     is_closed: bool
     """Whether the marker is there that ends them."""
+
+    @property
+    def has_passes(self) -> bool:
+        """Whether several scans, coded by Huffman, make the picture: each may lack pixels for itself."""
+        frame = self.frame
+        return len(self.scans) > 1 and frame is not None and frame.marker in _PROGRESSIVE | _SEQUENTIAL
 
     @property
     def frame(self) -> Segment | None:
@@ -110,25 +119,26 @@ def read(data: bytes) -> Layout:
             place += 1
             continue
         if marker == _SCAN:
-            scans, end, is_closed = _scans(data, place)
-            return Layout(tuple(heads), scans, end, is_closed)
+            return _scans(data, place, tuple(heads))
         following = place + 2 + int.from_bytes(data[place + 2 : place + 4])
         heads.append(Segment(marker, place, following))
         place = following
-    return Layout(tuple(heads), (), len(data), is_closed=False)
+    return Layout(tuple(heads), (), (), len(data), is_closed=False)
 
 
-def _scans(data: bytes, place: int) -> tuple[tuple[int, ...], int, bool]:
-    """Where scans begin, where the last one ends, and whether the end is marked."""
-    starts = [place]
+def _scans(data: bytes, place: int, heads: tuple[Segment, ...]) -> Layout:
+    """The scans from the first one on, behind these heads."""
+    starts, ends = [place], list[int]()
     place += 2 + int.from_bytes(data[place + 2 : place + 4])
     for _ in range(20 * MAX_SEGMENTS):
         after = AFTER_SCAN.search(data, place)
+        if len(ends) < len(starts):
+            ends.append(after.start() if after else len(data) - data.endswith(b"\xff"))
         if after is None:
-            return tuple(starts), len(data) - data.endswith(b"\xff"), False
+            return Layout(heads, tuple(starts), tuple(ends), len(data) - data.endswith(b"\xff"), is_closed=False)
         marker, place = data[after.start() + 1], after.end()
         if marker == _END:
-            return tuple(starts), after.start(), True
+            return Layout(heads, tuple(starts), tuple(ends), after.start(), is_closed=True)
         if marker == _SCAN:
             starts.append(after.start())
             at_most(len(starts), MAX_SCANS, "scans")
@@ -167,6 +177,13 @@ def may_have_hole(data: bytes, layout: Layout) -> BinaryIO | None:
         return None
     is_hole = data.find(_HOLE, layout.scans[0], layout.end) >= 0
     return extended(data, layout.end - _UNUSED, b"") if is_hole else None
+
+
+def with_noise(data: bytes, layout: Layout) -> BinaryIO:
+    """The picture with noise behind the pixels of each scan: the same picture, if no scan lacks any."""
+    places = [0, *layout.ends]
+    parts = [data[start:end] for start, end in itertools.pairwise(places)]
+    return io.BytesIO(b"".join(part + NOISE for part in parts) + data[places[-1] : layout.end] + END)
 
 
 def _components(data: bytes, frame: Segment) -> bytes:

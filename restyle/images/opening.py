@@ -16,7 +16,7 @@ from importlib import import_module
 from io import BytesIO
 from typing import IO
 
-from PIL import Image
+from PIL import Image, ImageChops
 from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -33,6 +33,8 @@ MIN_SIDE = 8
 #: Pictures that take more pixels than this to decode are decoded one at a time, whatever the number of threads.
 LARGE = 16_000_000
 _large_decode = threading.Lock()
+#: Pictures with more pixels than this are compared with themselves one at a time; and the most scans of one that is.
+_TWICE, _PASSES = 2_000_000, 20
 
 # Pillow warns of broken metadata and of large sizes. Both are decided here, for each picture, so its warnings would
 # be noise in the log. Set once for the process, because switching filters around a call is not thread-safe.
@@ -239,17 +241,23 @@ def _to_decode(kind: str, data: bytes, layout: jpeg.Layout | None) -> IO[bytes]:
 
 
 def _closed(data: bytes, layout: jpeg.Layout) -> jpeg.Layout:
-    """A JPEG of several scans that lacks its end alone, as one that has it: more bytes would change no pixel of it."""
-    if layout.is_closed or len(layout.scans) < 2:
+    """A JPEG of several scans that lacks its end alone, as one that has it.
+
+    Raises:
+        InvalidImage: some of its pixels are missing, and its end is there.
+    """
+    if not layout.has_passes or len(layout.scans) > _PASSES:
         return layout
-    images = []
-    for tail in (jpeg.END, jpeg.NOISE + jpeg.END):
-        image = JpegImageFile(jpeg.extended(data, layout.end, tail))
-        if image.size[0] * image.size[1] > LARGE:
-            return layout
-        image.load()
-        images.append(image.tobytes())
-    return replace(layout, is_closed=True) if images[0] == images[1] else layout
+    plain = JpegImageFile(jpeg.extended(data, layout.end, jpeg.END))
+    pixels = plain.size[0] * plain.size[1]
+    if pixels > LARGE:
+        return layout
+    with _large_decode if pixels > _TWICE else nullcontext():
+        if ImageChops.difference(plain, JpegImageFile(jpeg.with_noise(data, layout))).getbbox() is None:
+            return replace(layout, is_closed=True)
+    if layout.is_closed:
+        raise InvalidImage("is a damaged JPEG file (some of its pixels are missing); export or upload it again")
+    return layout
 
 
 @contextmanager
