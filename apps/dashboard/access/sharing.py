@@ -70,12 +70,12 @@ class Shares:
     def guest(self, request: Request) -> Identity | None:
         """Who looks at this run by a link; None where the request is for another run, or without one."""
         run_id = self.run_of(request.cookies.get(self.cookie(request), ""))
-        asked = request.path_params.get("run")
-        return Identity("a guest", Role.LOOK, is_guest=True) if run_id and run_id == asked else None
+        here = request.path_params.get("run")
+        return Identity("a guest", Role.LOOK, is_guest=True) if run_id and run_id == here else None
 
     def _signature(self, run_id: str, until: int) -> str:
-        said = f"restyle-share\0{self.workspace}\0{run_id}\0{until}"
-        return hmac.new(self._key, said.encode(), hashlib.sha256).hexdigest()
+        signed = f"restyle-share\0{self.workspace}\0{run_id}\0{until}"
+        return hmac.new(self._key, signed.encode(), hashlib.sha256).hexdigest()
 
 
 def shared(shares: Shares, handler: Handler) -> Endpoint:
