@@ -73,6 +73,14 @@ _READERS: dict[str, type[ImageFile]] = {
 #: What people take for pictures, by its first bytes.
 _STRANGERS: tuple[tuple[str, bytes], ...] = (
     ("a HEIC picture, which cannot be read here; save it as JPEG or PNG", rb".{4}ftyp(?:hei|hev|mif|msf)"),
+    # Of Fujifilm, Olympus, Panasonic, Canon, Sigma, Minolta; those of others are TIFFs (tiff.py).
+    ("a camera's raw file; export it as JPEG", rb"FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|.{4}ftypcrx |FOVb|\0MRM"),
+    ("a JPEG XL picture, which cannot be read here; save it as JPEG or PNG", _OTHERS["JXL"]),
+    ("a JPEG 2000 picture, which cannot be read here; save it as JPEG or PNG", _OTHERS["JPEG2000"]),
+    (
+        "a film; save one frame as JPEG or PNG",
+        rb".{4}ftyp(?:isom|iso\d|mp4\d|avc1|M4V |qt  |3gp)|\x1a\x45\xdf\xa3|RIFF.{4}AVI ",
+    ),
     ("a Photoshop document; save it as JPEG or PNG", rb"8BPS"),
     ("an SVG drawing; export it as PNG", rb"\s*(?:<\?xml[^>]*>\s*)?<svg"),
     ("an HTML page, not a picture", rb"\s*<(?:!doctype\s+html|html|head|body)"),

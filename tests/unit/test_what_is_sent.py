@@ -285,6 +285,22 @@ def test_a_cameras_raw_file_is_refused(pages: Any, order: str) -> None:
         sent(tiff(*pages, order=order) + bytes(3000))
 
 
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"FUJIFILMCCD-RAW 0201", "a camera's raw file"), (b"IIRO\x08\0\0\0", "a camera's raw file"),
+        (b"IIU\0\x18\0\0\0", "a camera's raw file"), (b"\0\0\0\x18ftypcrx \0", "a camera's raw file"),
+        (b"\0\0\0\x0cJXL \r\n", "a JPEG XL picture"), (b"\xff\x0a\x10", "a JPEG XL picture"),
+        (b"\0\0\0\x0cjP  \r\n", "a JPEG 2000 picture"), (b"\0\0\0\x18ftypmp42", "a film"),
+        (b"\x1a\x45\xdf\xa3", "a film"),
+    ],
+)  # fmt: skip
+def test_what_else_people_take_for_pictures(start: bytes, what: str) -> None:
+    """Each is named, so that they know what to do."""
+    with pytest.raises(InvalidImage, match=f"is {what}"):
+        sent(start + bytes(300))
+
+
 def test_the_largest_page_is_the_picture() -> None:
     """Of a TIFF whose first page is a thumbnail."""
     data = encode(photo().resize((90, 60)), "TIFF", save_all=True, append_images=[corners(320, 240)])
