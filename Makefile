@@ -46,8 +46,8 @@ check-docs: $(VENV)/.dev
 check-house: $(VENV)/.dev
 	@$(BIN)/pytest --quiet tests/unit/test_house.py
 
-test: check  ## check, then every test
-	@$(BIN)/pytest --quiet --numprocesses 3 --dist worksteal --ignore tests/unit/test_house.py
+test: check  ## check, then every test that is not marked as long
+	@$(BIN)/pytest --quiet --numprocesses 3 --dist worksteal --durations 10 --durations-min 10 --ignore tests/unit/test_house.py
 
 lowest:  ## Unit, integration and protocol tests with the lowest versions that pyproject.toml allows
 	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.dev

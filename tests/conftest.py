@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from restyle.coordination.redis.client import State
 from tests.support.sandbox import SandboxServer, running_sandbox
-from tests.support.servers import S3, Valkey, running_s3, running_valkey
+from tests.support.servers import S3, Valkey, read_descriptions_once, running_s3, running_valkey
 
 # How fast examples are made says something of the machine, not of the code.
 settings.register_profile("restyle", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
@@ -52,6 +52,7 @@ def redis_url(valkey: Valkey) -> str:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """One S3 server for all tests that do not hurt it."""
+    read_descriptions_once()
     with running_s3(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
@@ -59,5 +60,5 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 @pytest.fixture
 def sandbox() -> Iterator[SandboxServer]:
     """A sandbox of the API with nothing wrong with it."""
-    with running_sandbox() as server:
+    with running_sandbox(wait_for_end=False) as server:
         yield server

@@ -15,9 +15,16 @@ from typing import Any
 
 import pytest
 
+from config.connections import open_state
+from config.settings import Settings
+from producers.runs.snapshot import read_run, snapshot
+from restyle.coordination.claim_types import Limits
+from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
-from restyle.errors import StateUnavailable
+from restyle.coordination.runs.progress import Progress
+from restyle.errors import StateUnavailable, StoreUnavailable
 from restyle.keys import Workspace
+from restyle.models import RunStatus
 from restyle.s3.store import EMBEDDED_BUCKET, Store
 from tests.support.command import Command, processes_with
 from tests.support.pages import Page
@@ -92,15 +99,36 @@ class FleetOf:
         """A run as it stands."""
         return self.command("status", run_id, "--json").json
 
+    @contextmanager
+    def state(self) -> Iterator[State]:
+        """The fleet's Redis, as this process sees it: a look takes a millisecond, and a command a second of CPU."""
+        prefix = "RESTYLE_"
+        given = {name.removeprefix(prefix).lower(): value for name, value in self.command.environment.items()
+                 if name.startswith(prefix)}  # fmt: skip
+        state = open_state(Settings.model_validate(given), "")
+        try:
+            yield state
+        finally:
+            state.close()
+
     def finished(self, run_id: str, *, within: float) -> dict[str, Any]:
-        """Waits for the end of a run; the ledger adds up at every look."""
+        """Waits for the end of a run; the ledger adds up at every look. Answers with what `status` then tells."""
+        store = self.store
 
-        def look() -> dict[str, Any] | None:
-            now = self.status(run_id)
-            assert now["succeeded"] + now["skipped"] + now["failed"] + now["pending"] == now["planned"], now
-            return now if now["status"] == "finished" else None
+        def look(state: State) -> bool:
+            try:
+                run = read_run(run_id, store=store, workspace=self.workspace)
+                now = snapshot(
+                    run, store=store, workspace=self.workspace, progress=Progress(state), fleet=Fleet(state, Limits())
+                )
+            except (StateUnavailable, StoreUnavailable):
+                return False
+            assert now.succeeded + now.skipped + now.failed + now.pending == now.planned, now
+            return now.status is RunStatus.FINISHED
 
-        return wait_until(look, timeout=within, description=f"the end of {run_id}")
+        with self.state() as state:
+            wait_until(lambda: look(state), timeout=within, description=f"the end of {run_id}")
+        return self.status(run_id)
 
     @contextmanager
     def worker(self, *, plain: bool = False) -> Iterator[subprocess.Popen[str]]:
@@ -154,11 +182,13 @@ class FleetOf:
 
     def wait_for_workers(self, count: int) -> None:
         """Waits until so many workers live."""
-        wait_until(
-            lambda: len(self.command("status", "--json").json["workers"]) == count,
-            timeout=30,
-            description=f"{count} living workers",
-        )
+        with self.state() as state:
+            seen = Fleet(state, Limits())
+            wait_until(
+                lambda: sum(beat is not None for beat in seen.workers().values()) == count,
+                timeout=30,
+                description=f"{count} living workers",
+            )
 
 
 @pytest.fixture

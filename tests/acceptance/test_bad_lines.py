@@ -30,6 +30,7 @@ def write_bad(folder: Path, count: int) -> None:
     write_rows(folder / "manifest.csv", rows)
 
 
+@pytest.mark.long
 def test_all_bad_lines_are_told_before_anything_is_queued(alone: Alone, sandbox: SandboxServer) -> None:
     """All 5 of 10,000 rows are named by line and column; exit 2; no call, and not even a server is started."""
     write_bad(alone.folder, 10_000)
@@ -51,6 +52,7 @@ def test_all_bad_lines_are_told_before_anything_is_queued(alone: Alone, sandbox:
     assert not (alone.folder / ".restyle").exists()
 
 
+@pytest.mark.long
 def test_bad_lines_can_be_left_out(alone: Alone, sandbox: SandboxServer) -> None:
     """`--skip-invalid` runs the rest and ends with 1; the rejected rows lie in invalid.csv with their reasons."""
     write_bad(alone.folder, 60)

@@ -184,6 +184,7 @@ def test_a_run_again_right_after_a_kill(alone: Alone, sandbox: SandboxServer) ->
     assert processes_with(str(alone.folder)) == []
 
 
+@pytest.mark.long
 def test_a_closed_terminal_is_sigterm(alone: Alone, sandbox: SandboxServer) -> None:
     """Calls in flight are stored and the run is suspended; typed again in a new terminal, it goes on at once."""
     sandbox.control(latency=2)
@@ -332,6 +333,7 @@ SHADOWS = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 def test_files_of_the_folder_shadow_no_module(alone: Alone) -> None:
     """Whatever Python files lie in the folder, the command, its keepers, its workers and its sandbox start."""
     for name in SHADOWS:

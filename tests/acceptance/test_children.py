@@ -66,6 +66,7 @@ def leave_no_core(several: dict[str, list[Path]], *names: str) -> None:
             assert int((place / "coredump_filter").read_text(), 16) == 0, name
 
 
+@pytest.mark.long
 def test_each_child_of_a_run_has_its_own_secrets(alone: Alone, sandbox: SandboxServer) -> None:
     """Servers and keepers have none, workers those that they use, a sandbox's worker not the paid key."""
     write_catalog(alone.folder, 2)

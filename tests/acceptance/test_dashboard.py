@@ -85,6 +85,7 @@ def page_of(
         context.close()
 
 
+@pytest.mark.long
 def test_a_run_goes_live_from_nothing_to_done(browser: Browser, fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Without a reload: a run appears, its pictures and failures come, it ends; then its failed job is done again."""
     write_catalog(fleet.command.folder, 8)
@@ -172,6 +173,7 @@ def test_redis_goes_away_and_comes_back_under_an_open_page(
             assert complaints.none
 
 
+@pytest.mark.long
 def test_suspend_and_resume_by_clicking(browser: Browser, fleet: FleetOf, served: str, sandbox: SandboxServer) -> None:
     """Each button asks once, does it, and is written down with who did it; the banner says what to do."""
     write_catalog(fleet.command.folder, 160)
@@ -255,6 +257,7 @@ def test_every_page_without_script(browser: Browser, fleet: FleetOf, served: str
     context.close()
 
 
+@pytest.mark.long
 def test_signing_in(browser: Browser, fleet: FleetOf, served: str) -> None:
     """With a token a wrong one is refused, the right one leads to the page asked for, and the name is written down."""
     write_catalog(fleet.command.folder, 1)
@@ -281,6 +284,7 @@ def test_signing_in(browser: Browser, fleet: FleetOf, served: str) -> None:
             assert complaints.none
 
 
+@pytest.mark.long
 def test_beside_the_embedded_stack(browser: Browser, alone: Alone) -> None:
     """It brings the embedded servers along, shows a run that another command makes on them, and leaves nothing."""
     write_catalog(alone.folder, 2)

@@ -15,9 +15,8 @@ from tests.support.sandbox import SandboxServer
 pytestmark = pytest.mark.acceptance
 
 
-@pytest.mark.parametrize(
-    ("policy", "succeeded", "calls"), [pytest.param("retry", 4, 5, marks=pytest.mark.long), ("hold", 3, 4)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("policy", "succeeded", "calls"), [("retry", 4, 5), ("hold", 3, 4)])
 def test_a_timeout_is_in_doubt(fleet: FleetOf, sandbox: SandboxServer, policy: str, succeeded: int, calls: int) -> None:
     """`retry` calls once more, `hold` never; record, report and totals tell, and credits can be reconciled."""
     ids = write_catalog(fleet.command.folder, 4)

@@ -23,6 +23,7 @@ def report(alone: Alone, run_id: str, *statuses: str) -> dict[str, dict[str, str
     return {row["id"]: row for row in csv.DictReader(io.StringIO(text))}
 
 
+@pytest.mark.long
 def test_passing_faults_are_retried_and_lasting_ones_fail_their_job_alone(alone: Alone, sandbox: SandboxServer) -> None:
     """500, 500, 200 is one output after 3 attempts; 400 fails at once; exhausted retries fail one job; retry redoes."""
     ids = write_catalog(alone.folder, 12)

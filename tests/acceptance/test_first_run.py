@@ -25,7 +25,7 @@ RUN = ("run", "manifest.csv", "--variants", "variants.json", "--yes", "--json")
 
 
 def test_every_image_is_restyled_once(alone: Alone, sandbox: SandboxServer) -> None:
-    """Each output is what the API makes of its own input; records validate; what changes is redone, nothing else."""
+    """Each output is what the API makes of its own input; records validate; a second run does nothing."""
     ids = write_catalog(alone.folder, 6)
     done = alone.command(*RUN).json
     assert (done["status"], done["planned"], done["succeeded"], done["failed"]) == ("finished", 12, 12, 0)
@@ -43,6 +43,14 @@ def test_every_image_is_restyled_once(alone: Alone, sandbox: SandboxServer) -> N
 
     again = alone.command(*RUN).json
     assert (again["skipped"], again["succeeded"], sandbox.calls) == (12, 0, 12)
+
+
+@pytest.mark.long
+def test_what_changes_is_made_again(alone: Alone, sandbox: SandboxServer) -> None:
+    """A picture that was replaced, in both variants; a prompt in other words, for each picture; nothing else."""
+    ids = write_catalog(alone.folder, 6)
+    assert alone.command(*RUN).json["succeeded"] == 12
+    records = alone.records()
 
     (alone.folder / "images" / f"{ids[2]}.jpg").write_bytes(picture("another"))
     replaced = alone.command(*RUN).json

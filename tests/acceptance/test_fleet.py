@@ -23,6 +23,7 @@ pytestmark = pytest.mark.acceptance
 COUNTS = ("planned", "succeeded", "skipped", "failed", "pending", "attempts", "in_doubt")
 
 
+@pytest.mark.long
 def test_workers_come_and_go_and_every_view_agrees(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Submit prints a run id; one of two workers leaves and another comes; status, watch and report say the same."""
     ids = write_catalog(fleet.command.folder, 60)
@@ -64,6 +65,7 @@ def test_a_run_without_workers_waits_for_one(fleet: FleetOf, sandbox: SandboxSer
     fleet.command("status", later, "--exit-code", expect=5)
 
 
+@pytest.mark.long
 def test_redis_is_reached_over_tls(fleet: FleetOf, redis_url: str, sandbox: SandboxServer, tmp_path: Path) -> None:
     """As hosted ones are: commands, both kinds of workers and Celery trust the certificate named in the address."""
     write_catalog(fleet.command.folder, 10)

@@ -95,7 +95,8 @@ def test_a_folder_of_another_user_is_left_alone(command: Command, valkey: Valkey
         assert sorted(run.parent.rglob("*")) == names
 
 
-@pytest.mark.parametrize("open_one", [pytest.param(".restyle", marks=pytest.mark.long), ".restyle/run"])
+@pytest.mark.long
+@pytest.mark.parametrize("open_one", [".restyle", ".restyle/run"])
 def test_a_folder_that_others_write_to_is_left_alone(command: Command, open_one: str) -> None:
     """Whose story lies there nobody can tell; the sentence says how to close it."""
     laid(command)
@@ -105,6 +106,7 @@ def test_a_folder_that_others_write_to_is_left_alone(command: Command, open_one:
     assert "Nothing is running" in command("stop").err
 
 
+@pytest.mark.long
 @needs_root
 def test_a_link_of_another_user_is_not_followed(command: Command) -> None:
     """Where the folder's own name is his link, nothing is made behind it."""
@@ -137,6 +139,7 @@ def test_a_planted_link_is_not_written_through(command: Command, name: str) -> N
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_draft_that_lies_there_is_not_written_through(command: Command) -> None:
     """The file with the password of Valkey is written under a name that nobody knows before."""
     precious = command.folder / "precious"
@@ -148,6 +151,7 @@ def test_a_draft_that_lies_there_is_not_written_through(command: Command) -> Non
     assert precious.read_text() == "precious"
 
 
+@pytest.mark.long
 def test_no_process_ends_that_is_no_keeper_of_the_folder(command: Command) -> None:
     """A story with somebody's pid ends nobody, though the process bears a keeper's words; the sentence says which."""
     with bystander("-m", "apps.stack.keeper") as process:

@@ -178,6 +178,7 @@ FOREIGN: dict[str, Callable[[Queue], None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 def test_what_is_not_ours_is_dropped(fleet: FleetOf, queue: Queue, sandbox: SandboxServer) -> None:
     """Each kind of foreign message is acknowledged by a worker that lives on, pays nothing, and can still work."""
     write_catalog(fleet.command.folder, 5)

@@ -61,11 +61,10 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize(
-    "options", [(), pytest.param(("--overwrite", "--new-seed"), marks=pytest.mark.long)], ids=["plain", "overwrite"]
-)
-@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.long), "after"])
-@pytest.mark.parametrize("folder", ["records", pytest.param("results", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("options", [(), ("--overwrite", "--new-seed")], ids=["plain", "overwrite"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("folder", ["records", "results"])
 def test_killed_around_the_record(
     fleet: FleetOf, sandbox: SandboxServer, s3_proxy: Proxy, folder: str, when: Literal["before", "after"],
     options: tuple[str, ...],
@@ -143,7 +142,9 @@ def outputs(fleet: FleetOf) -> int:
     return sum(1 for _ in fleet.store.list(fleet.workspace.under("outputs") + "/"))
 
 
-@pytest.mark.parametrize(("jobs", "kills"), [(60, 3), pytest.param(300, 10, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("jobs", "kills"), [(30, 2), *(pytest.param(*more, marks=pytest.mark.long) for more in ((60, 3), (300, 10)))]
+)
 def test_kill_9_at_random_moments(fleet: FleetOf, sandbox: SandboxServer, jobs: int, kills: int) -> None:
     """Supervised workers are killed again and again; the run finishes by itself, paid calls <= jobs + in flight."""
     write_catalog(fleet.command.folder, jobs)

@@ -18,9 +18,10 @@ pytestmark = pytest.mark.acceptance
 RUN = ("run", "manifest.csv", "--prompt", "photo of {id}", "--yes", "--json")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("spread", "settings"),
-    [(0.0, {"RESTYLE_PRICE": "1"}), pytest.param(0.5, {"RESTYLE_MAX_PRICE": "1.5"}, marks=pytest.mark.long)],
+    [(0.0, {"RESTYLE_PRICE": "1"}), (0.5, {"RESTYLE_MAX_PRICE": "1.5"})],
     ids=["even", "varying"],
 )
 def test_a_budget_is_never_exceeded(

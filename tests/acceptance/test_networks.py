@@ -25,6 +25,7 @@ pytestmark = pytest.mark.acceptance
 RUN = ("run", "manifest.csv", "--prompt", "photo of {id}", "--yes", "--json")
 
 
+@pytest.mark.long
 def test_what_cannot_be_used_is_said_before_the_first_call(
     alone: Alone, fleet: FleetOf, sandbox: SandboxServer
 ) -> None:

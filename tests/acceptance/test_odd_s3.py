@@ -38,7 +38,8 @@ def is_of_its_own_picture(output: bytes, record: Record, name: str) -> bool:
         return found.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("jobs", [24, pytest.param(160, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("jobs", [24, 160])
 def test_each_job_has_its_own_picture(fleet: FleetOf, sandbox: SandboxServer, gateway: Gateway, jobs: int) -> None:
     """Informational answers, heads in pieces, closed connections and 503, each before each ninth answer: no harm."""
     gateway.plan = each_ninth

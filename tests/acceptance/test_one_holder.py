@@ -56,9 +56,10 @@ def two_people(folder: Path, s3: S3, sandbox: SandboxServer, jobs: int, seconds:
         command("stop", expect=None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("jobs", "apart", "seconds"),
-    [(24, 0, 9), pytest.param(80, 0, 45, marks=pytest.mark.long), pytest.param(120, 4, 45, marks=pytest.mark.long)],
+    [(24, 0, 9), (80, 0, 45), (120, 4, 45)],
 )
 def test_two_people_run_one_manifest(
     tmp_path: Path, s3: S3, sandbox: SandboxServer, jobs: int, apart: float, seconds: int

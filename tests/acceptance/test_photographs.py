@@ -72,6 +72,7 @@ def peak_memory(folder: Path) -> int:
     return 0
 
 
+@pytest.mark.long
 def test_every_good_picture_is_restyled_and_each_bad_one_fails_alone(alone: Alone, sandbox: SandboxServer) -> None:
     """Upright, whatever the format; a sentence for each that is no picture; the worker stays under 400 MB."""
     good = write_photographs(alone.folder / "photos")

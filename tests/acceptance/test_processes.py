@@ -50,6 +50,7 @@ def status(url: str) -> int:
     return code
 
 
+@pytest.mark.long
 def test_a_dead_process_is_started_again_and_all_drain_together(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """Three calls in two processes; one is killed and comes back; SIGTERM ends both, and every job is paid once."""
     write_catalog(fleet.command.folder, 12)

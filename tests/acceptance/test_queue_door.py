@@ -88,7 +88,8 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
     return process.poll() is not None
 
 
-@pytest.mark.parametrize(("jobs", "kills"), [(24, 2), pytest.param(200, 10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("jobs", "kills"), [(24, 2), (200, 10)])
 @pytest.mark.timeout(300)
 def test_kill_9_pays_nothing_twice(
     queue_fleet: FleetOf, sandbox: SandboxServer, api_proxy: Proxy, jobs: int, kills: int

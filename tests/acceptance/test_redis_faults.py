@@ -39,6 +39,7 @@ def under_way(sandbox: SandboxServer, calls: int = 8) -> None:
     wait_until(lambda: sandbox.charged >= calls and sandbox.counters()["in_flight"] > 0, timeout=60, description="work")
 
 
+@pytest.mark.long
 def test_a_restart_with_its_data_needs_no_command(fragile: FleetOf, own_valkey: Valkey, sandbox: SandboxServer) -> None:
     """Valkey killed and started again in the middle of a run: workers reconnect, every job is paid for once."""
     write_catalog(fragile.command.folder, 60)

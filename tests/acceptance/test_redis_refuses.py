@@ -164,6 +164,7 @@ def test_a_redis_that_forgets_keys_is_refused(fragile: FleetOf, own_valkey: Valk
         assert "redis-cli CONFIG SET maxmemory-policy noeviction" in text
 
 
+@pytest.mark.long
 def test_a_wrong_password_at_the_start_is_a_sentence(fragile: FleetOf, own_valkey: Valkey) -> None:
     """It is for a person to mend: workers and commands end with it, and quote no password."""
     wrong = fragile.with_settings(RESTYLE_REDIS_URL=f"redis://:guess-me@127.0.0.1:{own_valkey.port}/0")

@@ -22,20 +22,16 @@ def few(fleet: FleetOf) -> FleetOf:
     return fleet.with_settings(RESTYLE_CONCURRENCY=str(CONCURRENCY))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "reason", "told"),
     [
         ("406: insufficient wallet amount, minimum value 1", "no_credits", "top up"),
-        *(
-            pytest.param(*case, marks=pytest.mark.long)
-            for case in (
-                ("406: Team spend limit reached for this month", "no_credits", "team"),
-                ("406: subscription inactive", "no_credits", "plan"),
-                ("400: Invalid content type", "misconfigured", "proxy"),
-                ("422: Ihr Guthaben ist aufgebraucht", "no_credits", "top up"),
-                ("406: E-17", "no_credits", "credits, plan and limits"),
-            )
-        ),
+        ("406: Team spend limit reached for this month", "no_credits", "team"),
+        ("406: subscription inactive", "no_credits", "plan"),
+        ("400: Invalid content type", "misconfigured", "proxy"),
+        ("422: Ihr Guthaben ist aufgebraucht", "no_credits", "top up"),
+        ("406: E-17", "no_credits", "credits, plan and limits"),
     ],
 )
 def test_what_concerns_all_stops_the_fleet_at_the_first(
@@ -53,8 +49,9 @@ def test_what_concerns_all_stops_the_fleet_at_the_first(
     assert sandbox.calls <= CONCURRENCY
 
 
-@pytest.mark.parametrize("words", ["406: E-17", pytest.param("406: Not enough credits", marks=pytest.mark.long)])
-@pytest.mark.parametrize("place", [0, pytest.param(11, marks=pytest.mark.long)], ids=["first", "last"])
+@pytest.mark.long
+@pytest.mark.parametrize("words", ["406: E-17", "406: Not enough credits"])
+@pytest.mark.parametrize("place", [0, 11], ids=["first", "last"])
 def test_a_poisoned_row_stops_the_fleet_once(few: FleetOf, sandbox: SandboxServer, words: str, place: int) -> None:
     """Refused again after others did well it fails alone, wherever it stands, with one call in flight at a time too."""
     ids = write_catalog(few.command.folder, 12)

@@ -109,6 +109,7 @@ def test_what_is_shown(browser: Browser, report: Path) -> None:
             assert grave_faults(page) == []
 
 
+@pytest.mark.long
 def test_sliders(browser: Browser, report: Path) -> None:
     """A slider follows the mouse and the arrow keys; all of them together show the results or the originals."""
     with opened(browser, report) as page:
@@ -137,6 +138,7 @@ def test_sliders(browser: Browser, report: Path) -> None:
         assert {cut.input_value() for cut in page.locator(".cut").all()} == {"0"}
 
 
+@pytest.mark.long
 def test_filters_and_search(browser: Browser, report: Path) -> None:
     """Variant, outcome, error, mark and id narrow what is shown, each alone and together; nothing left says so."""
     with opened(browser, report) as page:
@@ -162,6 +164,7 @@ def test_filters_and_search(browser: Browser, report: Path) -> None:
         expect(page.locator("#count")).to_have_text("2 of 12 shown")
 
 
+@pytest.mark.long
 def test_marks_by_keyboard(browser: Browser, report: Path, tmp_path: Path) -> None:
     """A key marks and moves on; marks outlast the page, can be taken back, and are saved as rows of the report."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
@@ -258,6 +261,7 @@ def noise(name: str) -> bytes:
     return encode(Image.frombytes("RGB", (400, 400), hashlib.shake_256(name.encode()).digest(480_000)))
 
 
+@pytest.mark.long
 def test_through_the_dashboard(browser: Browser, s3: S3, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dashboard gives the page with its pictures, its links lead to the objects, and no foreign script runs."""
     workspace = s3.workspace

@@ -32,6 +32,7 @@ def changes(fleet: FleetOf, *args: str) -> dict[str, Any]:
     return {**kinds, "calls": found["calls"]}
 
 
+@pytest.mark.long
 def test_the_second_night_pays_for_what_changed(fleet: FleetOf, sandbox: SandboxServer) -> None:
     """10 new, 5 replaced and 3 deleted pictures of a prefix: 15 to pay, 3 removed; a new prompt: its variant alone."""
     shop = fleet.workspace.under("shop/")

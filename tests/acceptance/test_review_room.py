@@ -79,12 +79,13 @@ def test_marks_by_keys_and_by_two(browser: Browser, place: Place) -> None:
     other.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [
         (390, "dark"),
-        pytest.param(1440, "light", marks=pytest.mark.long),
-        pytest.param(2560, "dark", marks=pytest.mark.long),
+        (1440, "light"),
+        (2560, "dark"),
     ],
 )
 def test_how_it_looks(browser: Browser, place: Place, width: int, scheme: str) -> None:
@@ -107,6 +108,7 @@ def _shot(name: str) -> str:
     return str(SCREENSHOTS / f"{name}.png")
 
 
+@pytest.mark.long
 def test_without_scripts(browser: Browser, place: Place) -> None:
     """Search, pages and marks are forms and links."""
     context, page, _ = opened(browser, reviewed(place), scripts=False)

@@ -36,6 +36,7 @@ def command_lines_with(text: str) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_a_failing_run_leaves_no_key_behind(alone: Alone) -> None:
     """Every fault at once, at the most talkative level: no file, no stream and no process has the key."""
     write_catalog(alone.folder, 12)

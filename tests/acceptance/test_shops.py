@@ -15,6 +15,7 @@ from tests.support.workbooks import xlsx
 pytestmark = pytest.mark.acceptance
 
 
+@pytest.mark.long
 @pytest.mark.page("docs/guides/shops.md", "From your shop", "Workbooks and databases", "Back into the shop")
 def test_the_page(alone: Alone, page: Page) -> None:
     """A plan says what it took a file for, and reads workbooks and JSON by their options."""

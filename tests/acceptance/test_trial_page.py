@@ -107,10 +107,8 @@ def cell(page: Page, line: int, column: int) -> Locator:
     return page.locator("tbody tr").nth(line).locator(f"td[data-column='{column}']")
 
 
-@pytest.mark.parametrize(
-    ("width", "height"),
-    [pytest.param(390, 844, marks=pytest.mark.long), (1440, 900), pytest.param(2560, 1440, marks=pytest.mark.long)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900), (2560, 1440)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits(browser: Browser, file: Path, width: int, height: int, scheme: str) -> None:
     """On a desktop all 90 pictures are in the window at once, on a phone it scrolls in its frame; axe finds nothing."""
@@ -129,6 +127,7 @@ def test_it_fits(browser: Browser, file: Path, width: int, height: int, scheme: 
         assert grave_faults(page) == []
 
 
+@pytest.mark.long
 def test_marks_and_columns_by_keys(browser: Browser, file: Path) -> None:
     """Arrows move, k and x mark, c chooses, h hides; a tally stands in each head, and the next visit has all of it."""
     with opened(browser, file) as page:
@@ -155,6 +154,7 @@ def test_marks_and_columns_by_keys(browser: Browser, file: Path) -> None:
         expect(page.locator("th.column:visible")).to_have_count(15)
 
 
+@pytest.mark.long
 def test_two_columns_side_by_side(browser: Browser, file: Path) -> None:
     """Only what is chosen is shown, larger; and all of it again."""
     with opened(browser, file) as page:
@@ -171,6 +171,7 @@ def test_two_columns_side_by_side(browser: Browser, file: Path) -> None:
         expect(page.locator("th.column:visible")).to_have_count(15)
 
 
+@pytest.mark.long
 def test_zoom(browser: Browser, file: Path) -> None:
     """A tile opens large with the original under a slider; arrows go on, marks are set, Escape leads back."""
     with opened(browser, file) as page:
@@ -211,6 +212,7 @@ def test_use_these(browser: Browser, file: Path) -> None:
         assert str(command.text_content()).strip().endswith(saving.value.suggested_filename)
 
 
+@pytest.mark.long
 def test_without_scripts(browser: Browser, file: Path) -> None:
     """All of it can be read, and says how to go on."""
     with opened(browser, file, scripts=False) as page:
@@ -219,6 +221,7 @@ def test_without_scripts(browser: Browser, file: Path) -> None:
         expect(page.locator("#tools")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_from_prompts_to_a_run(browser: Browser, alone: Alone, sandbox: SandboxServer) -> None:
     """By commands and the page alone: try, choose, and run what was chosen; only what was not tried is paid for."""
     write_catalog(alone.folder, 6)
@@ -247,6 +250,7 @@ def test_from_prompts_to_a_run(browser: Browser, alone: Alone, sandbox: SandboxS
     assert "did you mean strength?" in wrong.err
 
 
+@pytest.mark.long
 def test_a_trial_fills_on_the_dashboard(
     browser: Browser, fleet: FleetOf, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,9 +64,8 @@ EXPORTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "shopify" else pytest.mark.long) for name in EXPORTS]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", EXPORTS)
 def test_an_export_goes_and_comes_back(alone: Alone, web: WebServer, name: str) -> None:
     """One command takes it as it is; each picture is fetched once; it comes back with others in it."""
     export = EXPORTS[name]

@@ -111,6 +111,7 @@ def test_ids_of_two_manifests_in_s3(bench: Bench) -> None:
     assert "7 was last made from" in clashes(bench, drafted(bench, three)).sentences()[0]
 
 
+@pytest.mark.long
 def test_a_million_jobs_are_a_sample(bench: Bench, s3: S3, redis_url: str, sandbox: SandboxServer) -> None:
     """Of many jobs a few hundred are looked at, evenly spread, by one pass and a bounded number of requests."""
     images = "".join(f"{number},s3://shop/{number}.jpg\n" for number in range(5000))

@@ -183,6 +183,7 @@ def test_a_fleet_wide_suspension_can_be_typed_again(quiet: Person) -> None:
     assert [found.reason for found in fleet.suspensions()] == ["operator"]
 
 
+@pytest.mark.long
 def test_a_cancel_whose_second_write_failed_is_finished(busy: Person, sandbox: SandboxServer) -> None:
     """run.json says cancelled and the command said that S3 cannot be reached: within seconds no call begins."""
     run_id = busy.works.submit(busy.works.catalog(30))
@@ -222,6 +223,7 @@ def test_a_suspension_whose_second_write_failed_is_finished(busy: Person, sandbo
         wait_until(lambda calls=calls: sandbox.calls > calls, timeout=20, description="calls again")  # type: ignore[misc]
 
 
+@pytest.mark.long
 def test_an_approval_and_a_budget_whose_second_write_failed_are_finished(busy: Person, sandbox: SandboxServer) -> None:
     """run.json has the approval, then the budget, and Redis is told by the dispatcher; exactly that much is spent."""
     works = busy.works

@@ -132,7 +132,7 @@ def test_what_lies_on_disk_is_handed_on(
     control.close()
 
 
-@pytest.mark.parametrize("ending", ["drain", "death"])
+@pytest.mark.parametrize("ending", [pytest.param("drain", marks=pytest.mark.long), "death"])
 def test_what_lies_on_disk_alone_is_called_by_nobody(
     bench: Bench, own: Valkey, sandbox: SandboxServer, s3_proxy: Proxy, ending: str
 ) -> None:

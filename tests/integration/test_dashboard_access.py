@@ -237,6 +237,7 @@ def test_settings_that_would_let_anybody_in_are_refused() -> None:
             own_names("127.0.0.1", (), url)
 
 
+@pytest.mark.long
 def test_half_requests_end(place: Place) -> None:
     """A head that does not come, before the first request or after one, ends its connection; pages go on meanwhile."""
     split = urlsplit(place.served.url)

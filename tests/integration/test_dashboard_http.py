@@ -367,6 +367,7 @@ def test_what_is_unreachable_is_said(place: Place) -> None:
     assert f"/runs/{run.run_id}/resume" in page
 
 
+@pytest.mark.long
 def test_two_hundred_runs(place: Place) -> None:
     """Pages answer within 200 ms; the runs that ended are read once; all viewers share one look a second."""
     runs = [place.add_run(number, finished=number >= 10, jobs=1_000_000) for number in range(200)]

@@ -72,7 +72,9 @@ def poll(state: Timelapse, fleet: Fleet, seconds: float, wait: float | None) -> 
     return begun
 
 
-@pytest.mark.parametrize("wait", [None, 0.0, 1.0, 30.0, MOST])
+@pytest.mark.parametrize(
+    "wait", [None, MOST, *(pytest.param(wait, marks=pytest.mark.long) for wait in (0.0, 1.0, 30.0))]
+)
 def test_a_limit_that_never_lets_up_is_asked_seldom(state: Timelapse, fleet: Fleet, wait: float | None) -> None:
     """Never more than two calls a second, ever fewer of them, and one every quarter of an hour at least."""
     all_limited(fleet, wait)

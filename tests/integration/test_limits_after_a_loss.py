@@ -46,6 +46,7 @@ def fleet(s3: S3, redis_url: str, sandbox: SandboxServer, proxy: Proxy) -> Fleet
     return make
 
 
+@pytest.mark.long
 def test_a_budget_outlives_redis(fleet: Fleets, proxy: Proxy, sandbox: SandboxServer) -> None:
     """12 of 12 credits are spent in three shards, two of them open; Redis is empty and S3 slow: not one call more."""
     with fleet() as works:

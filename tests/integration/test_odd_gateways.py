@@ -130,7 +130,10 @@ def test_no_reply_names_anothers_key(echo: tuple[list[str], Store], harmless: li
         ask(number)
 
 
-@pytest.mark.parametrize("plan", [each_ninth, at_random(1)], ids=["each ninth", "at random"])
+@pytest.mark.parametrize(
+    "plan",
+    [pytest.param(each_ninth, id="each ninth"), pytest.param(at_random(1), id="at random", marks=pytest.mark.long)],
+)
 def test_each_answer_is_its_own(s3: S3, plan: Plan) -> None:
     """Many threads over kept connections: each object is found under its key, whole, and none is missing."""
     with running_gateway(s3.port, plan) as gateway:

@@ -120,7 +120,7 @@ def test_outputs_of_a_version_that_named_no_job(bench: Bench) -> None:
         assert (ended.outputs, ended.warning) == ((place,), "")
 
 
-@pytest.mark.parametrize("mark", ["compositeWithTrainedAlgorithmicMedia", "none"])
+@pytest.mark.parametrize("mark", [pytest.param("compositeWithTrainedAlgorithmicMedia", marks=pytest.mark.long), "none"])
 def test_a_server_that_forgets_metadata(tmp_path: Path, redis_url: str, sandbox: SandboxServer, mark: str) -> None:
     """As the embedded one does at its end: the record, or the picture's own mark, says whose it is."""
     with running_s3(tmp_path) as s3, running_bench(s3, redis_url, sandbox) as bench:

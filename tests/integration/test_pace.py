@@ -91,7 +91,13 @@ def stalls(*begins: float, seconds: float = 4.5) -> Callable[[float], float]:
     return delay
 
 
-@pytest.mark.parametrize("delay", [lambda _: 0.005, lambda _: random.uniform(0, 0.6)], ids=["steady", "jitter"])
+@pytest.mark.parametrize(
+    "delay",
+    [
+        pytest.param(lambda _: 0.005, id="steady"),
+        pytest.param(lambda _: random.uniform(0, 0.6), id="jitter", marks=pytest.mark.long),
+    ],
+)
 def test_the_limit_is_kept_and_used(state: Timelapse, delay: Callable[[float], float]) -> None:
     """Over a line that is as it usually is: never more than the limit in a minute, and hardly fewer."""
     random.seed(1)
@@ -101,7 +107,13 @@ def test_the_limit_is_kept_and_used(state: Timelapse, delay: Callable[[float], f
     assert line.used >= PACED
 
 
-@pytest.mark.parametrize("tells_its_time", [True, False], ids=["the API tells its time", "it does not"])
+@pytest.mark.parametrize(
+    "tells_its_time",
+    [
+        pytest.param(True, id="the API tells its time"),
+        pytest.param(False, id="it does not", marks=pytest.mark.long),
+    ],
+)
 def test_a_line_that_stalls_does_not_exceed_the_limit(state: Timelapse, tells_its_time: bool) -> None:
     """Calls that were held up arrive together: those that follow make room, and make up for nothing twice."""
     random.seed(2)
@@ -111,6 +123,7 @@ def test_a_line_that_stalls_does_not_exceed_the_limit(state: Timelapse, tells_it
     assert line.used >= PACED - 2 * 4.5 / 200
 
 
+@pytest.mark.long
 def test_slow_answers_are_not_taken_for_a_slow_line(state: Timelapse) -> None:
     """An API whose own times vary widely costs nothing, whether or not it tells them."""
     random.seed(3)

@@ -33,6 +33,7 @@ def settings_of(servers: Watched, **others: object) -> Settings:
     return Settings(**{**given, "workspace": "s3://bucket/prefix", **others})
 
 
+@pytest.mark.long
 def test_both_doors_follow_the_primary(servers: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was written before is read after; wrong names and passwords are told in words."""
     monkeypatch.setitem(TRANSPORT_ALIASES, "sentinel", TRANSPORTS["sentinel"])

@@ -225,7 +225,9 @@ def test_every_script_is_tried() -> None:
     assert set(texts()) > TAKEN_WHEN_FULL
 
 
-@pytest.mark.parametrize("kind", WRITES)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in {"oom", "readonly"} else pytest.mark.long) for kind in WRITES]
+)
 def test_a_script_that_is_refused_has_changed_nothing(state: State, server: Valkey, kind: str) -> None:
     """A full Redis takes what ends something, whole, and refuses what begins; all others refuse whatever writes."""
     fleet, progress = _begin(state)

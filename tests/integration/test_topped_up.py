@@ -41,6 +41,7 @@ def test_a_top_up_is_found_by_itself(works: Works, sandbox: SandboxServer) -> No
     assert (now.succeeded, now.failed, sandbox.charged, sandbox.paid_twice) == (6, 0, 6, {})
 
 
+@pytest.mark.long
 def test_nobody_asks_where_nobody_waits(works: Works, sandbox: SandboxServer) -> None:
     """A run of a person's stands until that person has spoken, however much there is; a suspension by hand as well."""
     run_id = works.submit(works.catalog(5))
@@ -54,6 +55,7 @@ def test_nobody_asks_where_nobody_waits(works: Works, sandbox: SandboxServer) ->
     assert works.ended(run_id).succeeded == 5
 
 
+@pytest.mark.long
 def test_a_balance_that_cannot_be_changes_nothing(works: Works, sandbox: SandboxServer) -> None:
     """Nor does one that does not do for a call."""
     run_id = works.submit(works.catalog(4), wait_credits=True)
@@ -66,6 +68,7 @@ def test_a_balance_that_cannot_be_changes_nothing(works: Works, sandbox: Sandbox
     assert sandbox.counters()["by_status"].get("406", 0) <= 4
 
 
+@pytest.mark.long
 def test_a_balance_that_is_not_to_be_believed_stops_at_the_next_refusal(works: Works, sandbox: SandboxServer) -> None:
     """A hundred credits of which none can be spent let one call through, and not one after the other."""
     run_id = works.submit(works.catalog(4), wait_credits=True)

@@ -127,6 +127,7 @@ def test_what_is_not_as_it_was_is_looked_at(works: Works, what: str, happens: Ca
     assert [job.id for job in works.bench.lines(run, 0)] == ["002"]
 
 
+@pytest.mark.long
 def test_another_recipe_or_way_is_looked_at(works: Works) -> None:
     """A prompt, a seed, a place, --overwrite: nothing is unchanged; back to the first prompt it is not either."""
     prefix = shop(works, 3)
@@ -145,6 +146,7 @@ def test_another_recipe_or_way_is_looked_at(works: Works) -> None:
     assert planned(works, prefix, sets=("seed=7",), overwrite=True).unchanged == 0
 
 
+@pytest.mark.long
 def test_a_manifest_tells_no_etags(works: Works, sandbox: SandboxServer) -> None:
     """Inputs are listed then; one that is gone fails as it does without any of this, and so does one that was never."""
     here = works.resources

@@ -129,6 +129,7 @@ def test_night_after_night_it_is_paid_for_once(bench: Bench, sandbox: SandboxSer
     assert note["images"][0].rpartition("-")[0] in messages[2]
 
 
+@pytest.mark.long
 def test_another_prompt_is_another_picture(bench: Bench, sandbox: SandboxServer) -> None:
     """What was set aside is placed for the request that it answers, and for no other."""
     bench.run(a_manifest(bench, a="s3://shopp/a.jpg"))

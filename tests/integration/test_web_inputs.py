@@ -346,6 +346,7 @@ def test_addresses_that_are_lost(bench: Bench, web: WebServer, spoilt: bytes | N
     assert errors(bench.work(again)) == {"p2": "succeeded"}
 
 
+@pytest.mark.long
 def test_a_server_with_moods(bench: Bench, web: WebServer, sandbox: SandboxServer) -> None:
     """Each address comes once a run, four at a time; failures fail alone without a call; the next night asks by 304."""
     text, web.seconds = manifest(*web.have_moods(60, picture)), 0.02
