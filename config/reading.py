@@ -11,7 +11,8 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from config.schedules import readable
-from config.settings import PREFIX, SEGMIND_URL, TABLES, Settings
+from config.services import SEGMIND_URL
+from config.settings import PREFIX, TABLES, Settings
 from restyle.errors import ConfigurationError
 
 #: Settings of the environment only: the file's own path, and secrets, which no file may hold.

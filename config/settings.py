@@ -6,10 +6,7 @@ The environment's names are these fields in upper case behind `RESTYLE_`; restyl
 from __future__ import annotations
 
 import os
-import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urljoin, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -24,34 +21,19 @@ from pydantic import (
 )
 
 from config.address import Address, read_address
-from config.outputs import OutputSettings
 from config.schedules import Notify, Schedule, check_names
+from config.services import ServiceSettings
 from restyle.coordination.redis.durability import Durability
 from restyle.coordination.redis.hints import MOST_TTL
 from restyle.coordination.runs.brakes import BrakeLimit
-from restyle.errors import ConfigurationError
 from restyle.http.public import Network, read_networks
-from restyle.keys import Workspace, account_id, parse_workspace
 from restyle.models import BASE_MODELS, SCHEDULERS
 
-SEGMIND_URL = "https://api.segmind.com/v1/sdxl-img2img"
-#: Where Segmind's own Python SDK (generations.py) reads the account's requests.
-SEGMIND_HISTORY = "https://api.spotprod.segmind.com/inference-request/request-history"
 PREFIX = "RESTYLE_"
 #: Calls in flight for which one more worker process pays.
 CALLS_A_PROCESS = 32
 #: Tables of restyle.toml that are no single settings; the environment has none of them.
 TABLES = frozenset({"defaults", "schedule", "notify", "models"})
-
-
-def _has_login(url: str) -> bool:
-    """Whether an address has a user or a password, or the beginning of one where its port should be."""
-    parts = urlsplit(url)
-    try:
-        parts.port  # noqa: B018 - raises where it is no number
-    except ValueError:
-        return True
-    return "@" in parts.netloc
 
 
 class ModelLists(BaseModel):
@@ -63,49 +45,10 @@ class ModelLists(BaseModel):
     base_models: tuple[str, ...] = ()
 
 
-class Settings(OutputSettings):
+class Settings(ServiceSettings):
     """All settings with their defaults. Build it with `load_settings`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    redis_url: SecretStr | None = None
-    """Redis or Valkey, e.g. redis://host:6379/0; or its sentinels: sentinel://h1;sentinel://h2/0. Unset: embedded."""
-    redis_sentinel_master: str = "mymaster"
-    """The name that the sentinels of `redis_url` give the primary."""
-    redis_sentinel_username: str = ""
-    """The user by whom the sentinels are asked; user and password of the servers are in `redis_url`."""
-    redis_sentinel_password: SecretStr | None = None
-    """The sentinels' own password."""
-    redis_sentinel_tls: bool = False
-    """Speak TLS to sentinels and servers, as rediss:// does to one server."""
-    workspace: str | None = None
-    """Where plans, records and outputs live: s3://bucket/prefix. Unset: the embedded S3."""
-    api_url: str = SEGMIND_URL
-    """Where calls go."""
-    api: Literal["v1", "v2"] = "v1"
-    """The API's mode: v1 waits for each picture in one call; v2 submits to the API's queue, and never pays twice."""
-    history_url: str | None = None
-    """Where v2 looks up submits whose answers were lost; off: nowhere. Default: the API's own."""
-    api_key: SecretStr | None = None
-    """The API's key; SEGMIND_API_KEY and RESTYLE_API_KEY_FILE are read too."""
-    api_key_file: Path | None = None
-    """A file with nothing but the API key in it."""
-    sandbox: bool = False
-    """Call the sandbox instead of the paid API, in the workspace's sandbox/ folder."""
-    home: Path = Path(".restyle")
-    """Where the embedded stack keeps its state, and a worker paid answers that neither S3 nor Redis takes."""
-    dashboard_token: SecretStr | None = None
-    """What people sign in to the dashboard with; needed where it listens beyond this machine."""
-    dashboard_view_token: SecretStr | None = None
-    """What people sign in with who look at the dashboard, and press no button."""
-    dashboard_url: str | None = None
-    """The address that browsers have of the dashboard, e.g. https://restyle.shop.example."""
-    dashboard_trust: str | None = None
-    """The header by which a proxy before the dashboard names who has signed in there, e.g. X-Forwarded-User."""
-    dashboard_proxies: str = ""
-    """Addresses or networks of that proxy, with commas between; from nobody else is the header believed."""
-    dashboard_actors: str = ""
-    """Whom of those may press buttons, by the names that the proxy gives, with commas between; * is everybody."""
 
     concurrency: int = Field(8, ge=1, le=1000)
     """Calls in flight of each `restyle worker`, whatever the number of its processes."""
@@ -159,10 +102,10 @@ class Settings(OutputSettings):
     max_side: int = Field(1024, ge=0)
     """Longest side of a picture sent, in pixels; 0 sends each as it is."""
     background: str = "white"
+    """What transparent pictures are laid on."""
     min_side: int = Field(64, ge=1)
     max_ratio: float = Field(4.0, ge=0)
     keep_metadata: bool = False
-    """What transparent pictures are laid on."""
     keep_replaced: bool = True
     """Copy an output to replaced/ before a newer one takes its place, so that it need not be paid for again."""
     reuse: bool = True
@@ -295,33 +238,9 @@ class Settings(OutputSettings):
         read_networks(value)
         return value
 
-    @field_validator("api_url", "history_url")
-    @classmethod
-    def _without_login(cls, value: str | None) -> str | None:
-        if value and _has_login(value):
-            raise ValueError("has a user or a password in it, which would stand in records and logs; leave them out")
-        return value
-
-    @field_validator("workspace")
-    @classmethod
-    def _workspace(cls, value: str | None) -> str | None:
-        return parse_workspace(value).uri if value else None
-
     def source(self, name: str) -> str:
         """Where a setting's value came from: flag, environment, the file's name, or default."""
         return self._sources.get(name, "default")
-
-    @property
-    def effective_workspace(self) -> Workspace:
-        """The workspace that this process works in: the sandbox's own folder under --sandbox.
-
-        Raises:
-            ConfigurationError: no workspace is set.
-        """
-        if not self.workspace:
-            raise ConfigurationError("RESTYLE_WORKSPACE is not set; set it to s3://bucket/prefix")
-        workspace = Workspace(self.workspace)
-        return workspace.sandbox if self.sandbox else workspace
 
     @property
     def effective_max_rpm(self) -> int:
@@ -340,32 +259,6 @@ class Settings(OutputSettings):
     def fetch_networks(self) -> tuple[Network, ...]:
         """The inner networks that pictures are fetched from."""
         return read_networks(self.fetch_private)
-
-    @property
-    def account(self) -> str | None:
-        """What stands for the API account in Redis, whichever mode is used; None without a key."""
-        return account_id(self.door_url("v1"), self.api_key.get_secret_value()) if self.api_key else None
-
-    def door_url(self, version: Literal["v1", "v2"]) -> str:
-        """The address of a mode: `api_url` with this version, where it is of the API's own form."""
-        return re.sub(r"^(https?://[^/]+)/v[12]/", rf"\1/{version}/", self.api_url)
-
-    @property
-    def sends_key_in_clear(self) -> bool:
-        """Whether the API key goes over a network without TLS."""
-        history = self.effective_history_url if self.api == "v2" else ""
-        places = [urlsplit(url) for url in (self.api_url, history)]
-        beyond = [place for place in places if place.hostname not in {"localhost", "127.0.0.1", "::1"}]
-        return any(place.scheme == "http" for place in beyond) and not self.sandbox
-
-    @property
-    def effective_history_url(self) -> str:
-        """Where the account's requests are read; empty: nowhere."""
-        if self.history_url is not None:
-            return "" if self.history_url == "off" else self.history_url.rstrip("/")
-        if self.api_url.startswith("https://api.segmind.com/"):
-            return SEGMIND_HISTORY
-        return urljoin(self.api_url, "/inference-request/request-history")
 
     @property
     def schedulers(self) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from restyle.fingerprint import Fingerprint
 from restyle.images import MAX_INPUT_BYTES
 from restyle.job.parked.unreadable import Note, next_place
 from restyle.keys import Workspace
-from restyle.models import Job, Run, request_digest, utc_now
+from restyle.models import Job, Run, utc_now
+from restyle.request_digest import request_digest
 from restyle.s3.store import Store
 from restyle.segmind.history import Billed
 

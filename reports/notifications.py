@@ -10,34 +10,31 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from pydantic import ValidationError
 
-from config.schedules import Event, Notify
+from config.schedules import Notify
 from config.settings import Settings
 from producers.runs.reasons import Reason, reasons_of
-from producers.runs.snapshot import Snapshot, read_run, rows_of, snapshot
+from producers.runs.snapshot import read_run, rows_of, snapshot
 from reports.alarms import Alarm, Watch
 from reports.channels import send
-from restyle.coordination.advice import after_failure, next_step
+from reports.messages import Payload, about, recipients_of, summed
+from reports.notes import AWAY, Notes
+from restyle.coordination.advice import next_step
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import ALARMS, LONGEST_WAIT, Notice, Notices, event_of
 from restyle.coordination.runs.progress import Progress
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import (
-    ClockSkewed,
     ConfigurationError,
-    ObjectRefused,
     RestyleError,
-    StoreAccessDenied,
-    StoreUnavailable,
 )
 from restyle.keys import Workspace
-from restyle.models import ENDED, Run, RunStatus, utc_now
+from restyle.models import ENDED, Run, utc_now
 from restyle.s3.store import Store
 from restyle.telemetry import metrics
 
@@ -57,12 +54,6 @@ OUTAGE_PATIENCE = 300.0
 ALARMS_EVERY, REMEMBERED = 10.0, 500
 #: Seconds for which another process may take to note in S3 what it has sent.
 NOTE_WITHIN = 60.0
-#: Reasons of failure that a message tells.
-REASONS = 3
-
-Payload = dict[str, Any]
-#: S3 does not tell: it is out of reach, or refuses.
-_AWAY = (StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed)
 
 
 class Untrue(Exception):
@@ -91,6 +82,10 @@ class Notifications:
     def notices(self) -> Notices:
         """The list of what is to be sent."""
         return Notices(self.progress.state)
+
+    @property
+    def _notes(self) -> Notes:
+        return Notes(self.store, self.workspace)
 
     # -- what happened -------------------------------------------------------------------------------------
 
@@ -145,7 +140,7 @@ class Notifications:
         text = f"{firing.run_id} could not start: {why}"[:2000]
         note = {"text": text, "schedule": firing.name, "notify": firing.notify}
         try:
-            uri = self._not_started(firing.run_id)
+            uri = self._notes.not_started(firing.run_id)
             self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
         except RestyleError as error:
             log.warning("why a run did not start is not in S3", run=firing.run_id, reason=error.message)
@@ -160,11 +155,11 @@ class Notifications:
 
     def _list(self, run_id: str, notify: dict[str, Any], event: str, name: str, *, ask: bool = True) -> None:
         """Puts an event on the list of what is to be sent, for each channel that has not had it."""
-        recipients = _recipients(run_id, notify)
+        recipients = recipients_of(run_id, notify)
         if recipients is None or event not in recipients.events:
             return
         notices = [Notice(key=f"{run_id}|{name}|{channel}") for channel in recipients.channels]
-        if due := [notice for notice in notices if not (ask and self._was_sent(notice))]:
+        if due := [notice for notice in notices if not (ask and self._notes.was_sent(notice))]:
             self.notices.add(due)
 
     # -- sending -------------------------------------------------------------------------------------------
@@ -177,7 +172,7 @@ class Notifications:
 
     def _send(self, notice: Notice) -> None:
         try:
-            was_sent = self._was_sent(notice)
+            was_sent = self._notes.was_sent(notice)
             if was_sent:
                 raise Untrue("it was sent, or given up, before")
             if notice.key not in self.unnoted and self._is_left_to_another(notice, was_sent):
@@ -205,7 +200,7 @@ class Notifications:
             log.error("notification is given up", reason=why, **words)
         else:
             log.info("notified", **words)
-        if self._write_down(notice, why):
+        if self._notes.write_down(notice, why):
             self.unnoted.pop(notice.key, None)
             self.notices.done(notice)
         else:
@@ -249,7 +244,7 @@ class Notifications:
             alarm = next((one for one in self._watch.alarms(run) if one.name == notice.name), None)
             if alarm is None:
                 raise Untrue("it is over by now")
-            more, why = {"reason": notice.reason, "next": alarm.next, "text": _about(run, alarm.text)}, []
+            more, why = {"reason": notice.reason, "next": alarm.next, "text": about(run, alarm.text)}, []
         else:
             standing = [one for one in self._suspensions(run.run_id) if one.reason == notice.reason]
             if not standing or round(standing[0].since) != notice.since:
@@ -262,10 +257,10 @@ class Notifications:
         payload = {
             "schedule": run.schedule,
             "at": f"{utc_now():%FT%TZ}",
-            **_of(now, notice.event, why),
+            **summed(now, notice.event, why),
             **more,
         }
-        return _recipients(run.run_id, run.notify), payload
+        return recipients_of(run.run_id, run.notify), payload
 
     def _run(self, run_id: str) -> Run:
         """A run by S3; where S3 is away, as this process has last heard of it.
@@ -277,7 +272,7 @@ class Notifications:
             run = read_run(run_id, store=self.store, workspace=self.workspace)
         except ConfigurationError as error:
             raise Untrue(error.message) from None
-        except _AWAY:
+        except AWAY:
             if run_id not in self.known:
                 raise
             return self.known[run_id]
@@ -292,7 +287,7 @@ class Notifications:
 
     def _of_note(self, notice: Notice) -> tuple[Notify | None, Payload]:
         """What S3 keeps of a run that could not start."""
-        stored = self.store.find(self._not_started(notice.run_id))
+        stored = self.store.find(self._notes.not_started(notice.run_id))
         if stored is None:
             raise Untrue("nothing is written down of it")
         note = json.loads(stored.data)
@@ -300,67 +295,4 @@ class Notifications:
             "schedule": note["schedule"], "at": f"{utc_now():%FT%TZ}", "text": note["text"], "status": None,
             "next": "restyle schedules check",
         }  # fmt: skip
-        return _recipients(notice.run_id, note["notify"]), payload
-
-    def _was_sent(self, notice: Notice) -> bool | None:
-        """Whether S3 has a note that it was sent, or given up: Redis's word of it is anybody's. None: S3 is away."""
-        try:
-            return self.store.head(self._note(notice.run_id, f"{notice.name}-{notice.channel}")) is not None
-        except _AWAY:
-            return None
-
-    def _write_down(self, notice: Notice, why: str) -> bool:
-        """Notes in S3 that an event was sent, or given up, and is not sent again; False where S3 takes no note."""
-        note = {"event": notice.name, "channel": notice.channel, "arrived": not why, "reason": why,
-                "tries": notice.tries + 1}  # fmt: skip
-        uri = self._note(notice.run_id, f"{notice.name}-{notice.channel}")
-        try:
-            self.store.put(uri, json.dumps(note).encode(), content_type="application/json")
-        except RestyleError as error:
-            log.warning("a notification's note is not in S3", run=notice.run_id, reason=error.message)
-            return False
-        return True
-
-    def _not_started(self, run_id: str) -> str:
-        """Where it stands why a schedule's run could not start: there is no run, and so no folder of it."""
-        return self.workspace.under("schedules", run_id, "not_started.json")
-
-    def _note(self, run_id: str, name: str) -> str:
-        return self.workspace.run(run_id, "notices", f"{name}.json")
-
-
-def _about(run: Run, text: str) -> str:
-    """A sentence about a run."""
-    return f"{run.title or 'run'} {run.run_id}: {text}"
-
-
-def _recipients(run_id: str, notify: dict[str, Any]) -> Notify | None:
-    """Whom a run wants told; None where it says nothing readable."""
-    try:
-        return Notify.read(notify)
-    except ValidationError:
-        log.warning("run.json says nothing readable of who is to be told", run=run_id)
-        return None
-
-
-def _of(now: Snapshot, event: str, why: Sequence[Reason]) -> Payload:
-    """The report's summary with links, and the same as a sentence; below it why jobs failed, and what helps."""
-    assert event in get_args(Event)
-    counts = f"{now.succeeded:,} succeeded, {now.skipped:,} skipped, {now.failed:,} failed, {now.pending:,} pending"
-    counts += f"; {now.suspect:,} look wrong" if now.suspect else ""
-    word = now.status.value.replace("_", " ") if event == "finished" else event.replace("_", " ")
-    reason = f" ({now.suspension.reason}: {now.suspension.detail})" if now.suspension else ""
-    text = f"{now.name or 'run'} {now.run_id} {word}{reason}: {counts}; {now.credits_spent:,.2f} credits spent"
-    lines = [f"{one.count:,} {one.error}: {one.message} ({', '.join(one.examples)})" for one in why[:REASONS]]
-    links = {"outputs": now.outputs}
-    if now.report:
-        links |= {kind: now.report.replace(".csv", f".{kind}") for kind in ("csv", "json", "html")}
-    after = after_failure(why[0].error, now.run_id) if why and now.status is RunStatus.FINISHED else ""
-    return {
-        "text": "\n".join([text, *lines]),
-        "status": now.status.value,
-        "summary": now.model_dump(mode="json"),
-        "reasons": [one.model_dump(mode="json") for one in why],
-        "links": links,
-        "next": after,
-    }
+        return recipients_of(notice.run_id, note["notify"]), payload

@@ -22,7 +22,7 @@ MARKUP: Any = "rich"
 #: In the order of `restyle --help`: its module in apps/cli, and its docstring.
 COMMANDS = {
     "run": ("start.manifests", "Restyle every image of a manifest: plan, call, store, report."),
-    "plan": ("start.manifests", "Check a manifest and estimate its cost; spends nothing, uploads nothing."),
+    "plan": ("start.estimates", "Check a manifest and estimate its cost; spends nothing, uploads nothing."),
     "try": (
         "start.trials",
         "Try prompts and parameters on a few pictures, side by side in one grid; what it pays for, a run reuses.",

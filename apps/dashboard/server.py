@@ -11,11 +11,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from apps.dashboard.access.identity import Access, Identity, Refused, Role
-from apps.dashboard.access.security import HEADERS, Guard, Handler, Names, only_for, read_form
+from apps.dashboard.access.security import HEADERS, Guard, Handler, Names, only_for
 from apps.dashboard.access.serving import Server, serve
 from apps.dashboard.access.sharing import Shares, shared
 from apps.dashboard.acts import actions
@@ -24,9 +24,11 @@ from apps.dashboard.pages import html, phrases
 from apps.dashboard.pages.timetable import NIGHTS, Timetable
 from apps.dashboard.routes import health
 from apps.dashboard.routes.gallery import Gallery
+from apps.dashboard.routes.presses import Presses
 from apps.dashboard.routes.report import Report
 from apps.dashboard.routes.review import Reviews
 from apps.dashboard.routes.sharing import Sharing
+from apps.dashboard.routes.sign_in import SignIn
 from apps.dashboard.routes.starting import Starting
 from apps.dashboard.routes.trials import Trials
 from apps.session import is_embedded
@@ -166,97 +168,6 @@ class Dashboard:
         headers = {"cache-control": "public, max-age=31536000, immutable"}
         return Response(file.read_bytes(), media_type=kind, headers=headers)
 
-    # -- buttons -----------------------------------------------------------------------------------------------
-
-    async def ask_run(self, request: Request, identity: Identity) -> Response:
-        """`GET /runs/{run}/{action}`: asks once."""
-        _, row = await self.live.row(request.path_params["run"])
-        action = _found(actions.RUN_ACTIONS, request)
-        if action not in actions.of_run(row):
-            raise Refused(409, f"Run {row.run.run_id} is {phrases.words(row.status)}: this does not apply now.")
-        about = f"{row.name} · {row.run.run_id}"
-        counts = actions.again(row) if action.name == "retry" else {}
-        again = {name: html.priced(count, row.run, self.settings) for name, count in counts.items()}
-        page = html.single(
-            "ask", action=action, about=about, cost=html.cost_of(action.name, row, self.settings),
-            back=f"/runs/{row.run.run_id}", here="run", again=again,
-            budget=row.run.budget if action.name == "resume" else None, **self.frame(request, identity),
-        )  # fmt: skip
-        return HTMLResponse(page)
-
-    async def do_run(self, request: Request, identity: Identity) -> Response:
-        """`POST /runs/{run}/{action}`."""
-        fields = await read_form(request, self.access, self.names)
-        side, row = await self.live.row(request.path_params["run"])
-        action, by = _found(actions.RUN_ACTIONS, request), _by(identity)
-        goes_to = await self.live.call(lambda: actions.act_on_run(action.name, side, row, by, fields))
-        self.live.forget()
-        return RedirectResponse(f"/runs/{goes_to}?said={action.name}", 303)
-
-    async def ask_fleet(self, request: Request, identity: Identity) -> Response:
-        """`GET /fleet/{side}/{action}`: asks once."""
-        action, side = _found(actions.FLEET_ACTIONS, request), self._side(request)
-        about = "The sandbox's fleet" if side.name == "sandbox" else side.session.workspace.uri
-        return HTMLResponse(
-            html.single("ask", action=action, about=about, cost="", back="/fleet", here="fleet", again={}, budget=None,
-                         **self.frame(request, identity))
-        )  # fmt: skip
-
-    async def do_fleet(self, request: Request, identity: Identity) -> Response:
-        """`POST /fleet/{side}/{action}`."""
-        await read_form(request, self.access, self.names)
-        action, side, by = _found(actions.FLEET_ACTIONS, request), self._side(request), _by(identity)
-        await self.live.call(lambda: actions.act_on_fleet(action.name, side, by))
-        self.live.forget()
-        return RedirectResponse(f"/fleet?said={action.name}", 303)
-
-    def _side(self, request: Request) -> Side:
-        for side in self.live.sides:
-            if side.name == request.path_params["side"]:
-                return side
-        raise Refused(404, "There is no such fleet.")
-
-    # -- signing in --------------------------------------------------------------------------------------------
-
-    async def ask_who(self, request: Request) -> Response:
-        """`GET /sign-in`."""
-        if self.access.who(request) is not None:
-            return RedirectResponse("/", 303)
-        if self.access.token is None:
-            raise Refused(401, "The proxy before this dashboard did not say who you are.")
-        return self._sign_in_form(request, _own_path(request.query_params.get("next", "/")))
-
-    async def sign_in(self, request: Request) -> Response:
-        """`POST /sign-in`."""
-        fields = await read_form(request, self.access, self.names)
-        goes_to = _own_path(fields.get("next", "/"))
-        try:
-            address = request.client.host if request.client else ""
-            value = self.access.sign_in(fields.get("name", ""), fields.get("token", ""), address)
-        except Refused as refusal:
-            return self._sign_in_form(request, goes_to, fields.get("name", ""), str(refusal), refusal.status)
-        answer = RedirectResponse(goes_to, 303)
-        answer.set_cookie(
-            self.access.cookie(request), value, httponly=True, samesite="strict", path="/",
-            secure=self.access.is_secure,
-        )  # fmt: skip
-        return answer
-
-    async def sign_out(self, request: Request, _identity: Identity) -> Response:
-        """`POST /sign-out`."""
-        await read_form(request, self.access, self.names)
-        self.access.sign_out(request)
-        answer = RedirectResponse("/sign-in", 303)
-        answer.delete_cookie(
-            self.access.cookie(request), path="/", secure=self.access.is_secure, httponly=True, samesite="strict"
-        )
-        return answer
-
-    def _sign_in_form(self, request: Request, goes_to: str, name: str = "", wrong: str = "", status: int = 200
-                      ) -> Response:  # fmt: skip
-        token = self.access.form_token(request)
-        return HTMLResponse(html.single("sign_in", next=goes_to, name=name, wrong=wrong, form_token=token), status)
-
     # -- errors ------------------------------------------------------------------------------------------------
 
     async def sorry(self, request: Request, error: Exception) -> Response:
@@ -275,92 +186,94 @@ class Dashboard:
         return HTMLResponse(html.single("sorry", text=text, status=status, again=again, back=back), status)
 
 
+@dataclass(frozen=True)
+class Doors:
+    """Routes, each with who is let in."""
+
+    access: Access
+    shares: Shares
+
+    def look(self, path: str, handler: Handler) -> Route:
+        """A page for everybody who may look."""
+        return Route(path, only_for(Role.LOOK, self.access, handler), methods=["GET"])
+
+    def show(self, path: str, handler: Handler) -> Route:
+        """A page for those, too, with whom the run is shared."""
+        return Route(path, shared(self.shares, handler), methods=["GET"])
+
+    def press(self, path: str, handler: Handler) -> Route:
+        """A form of those who may act."""
+        return Route(path, only_for(Role.ACT, self.access, handler), methods=["POST"])
+
+    def act(self, path: str, asks: Handler, does: Handler) -> list[Route]:
+        """A button: its question, and what it does."""
+        return [Route(path, only_for(Role.ACT, self.access, asks), methods=["GET"]), self.press(path, does)]
+
+
 def create_app(live: Live, access: Access, names: Names) -> Starlette:
     """The application. Each route says who is let in: nobody but its role, or everybody where it is listed as open."""
-    board, gallery, report = Dashboard(live, access, names, live.settings), Gallery(live), Report(live)
-    trials, reviews = Trials(live, access, names, gallery, board.frame), Reviews(live, access, names, board.frame)
-    starting = Starting(live, access, names, board.frame)
-    shares = Shares(access, live.sides[0].session.workspace.uri)
-    sharing = Sharing(live, access, names, shares, board.frame)
-
-    def look(path: str, handler: Handler) -> Route:
-        return Route(path, only_for(Role.LOOK, access, handler), methods=["GET"])
-
-    def act(path: str, asks: Handler, does: Handler) -> list[Route]:
-        return [
-            Route(path, only_for(Role.ACT, access, asks), methods=["GET"]),
-            Route(path, only_for(Role.ACT, access, does), methods=["POST"]),
-        ]
-
-    def show(path: str, handler: Handler) -> Route:
-        return Route(path, shared(shares, handler), methods=["GET"])
-
-    run, picture = "/runs/{run:str}", "/pictures/{shard:int}/{index:int}/{which:str}"
+    board, shares = Dashboard(live, access, names, live.settings), Shares(access, live.sides[0].session.workspace.uri)
+    doors, sharing = Doors(access, shares), Sharing(live, access, names, shares, board.frame)
+    starting, sign_in = Starting(live, access, names, board.frame), SignIn(access, names)
+    presses = Presses(live, access, names, board.frame)
     is_open = [
         *health.routes(live),
         Route("/static/{name:str}", board.asset, methods=["GET"]),
         Route("/shared/{text:str}", sharing.follow, methods=["GET"]),
-        Route("/sign-in", board.ask_who, methods=["GET"]),
-        Route("/sign-in", board.sign_in, methods=["POST"]),
+        Route("/sign-in", sign_in.ask_who, methods=["GET"]),
+        Route("/sign-in", sign_in.sign_in, methods=["POST"]),
     ]
     routes = [
         *is_open,
-        look("/", board.runs),
-        look("/new", starting.form),
-        Route("/new", only_for(Role.ACT, access, starting.plan), methods=["POST"]),
-        Route("/new/start", only_for(Role.ACT, access, starting.start), methods=["POST"]),
-        *act("/schedules/{name:str}/fire", starting.ask_fire, starting.fire),
-        Route(run + "/marks/plan", only_for(Role.ACT, access, starting.redo), methods=["POST"]),
-        look("/fleet", board.fleet),
-        look("/schedules", board.schedules),
-        Route("/sign-out", only_for(Role.LOOK, access, board.sign_out), methods=["POST"]),
-        look("/live/", board.stream(board.runs_parts)),
-        look("/live/fleet", board.stream(board.fleet_parts)),
-        look("/live/schedules", board.stream(board.schedules_parts)),
-        look("/live" + run, board.stream(board.run_parts)),
-        *act("/fleet/{side:str}/{action:str}", board.ask_fleet, board.do_fleet),
-        look(run, board.run),
-        show(run + "/jobs", reviews.page),
-        *act(run + "/share", sharing.ask, sharing.make),
-        look(run + "/marks.csv", reviews.export),
-        Route(run + "/marks/withdraw", only_for(Role.ACT, access, reviews.withdraw), methods=["POST"]),
-        Route(run + "/marks", only_for(Role.ACT, access, reviews.mark), methods=["POST"]),
-        look(run + "/grid", trials.page),
-        Route(run + "/grid/use", only_for(Role.ACT, access, trials.use), methods=["POST"]),
-        Route(run + "/grid/marks", only_for(Role.ACT, access, trials.mark), methods=["POST"]),
-        look(run + "/grid/{place:int}/{which:str}", trials.picture),
-        look(run + "/report", report.page),
-        look(run + "/report/objects/{number:int}", report.full),
-        look(run + "/report/{name:str}", report.picture),
-        show(run + picture, gallery.small),
-        show(run + picture + "/full", gallery.full),
-        *act(run + "/{action:str}", board.ask_run, board.do_run),
+        doors.look("/", board.runs),
+        doors.look("/new", starting.form),
+        doors.press("/new", starting.plan),
+        doors.press("/new/start", starting.start),
+        *doors.act("/schedules/{name:str}/fire", starting.ask_fire, starting.fire),
+        doors.press("/runs/{run:str}/marks/plan", starting.redo),
+        doors.look("/fleet", board.fleet),
+        doors.look("/schedules", board.schedules),
+        Route("/sign-out", only_for(Role.LOOK, access, sign_in.sign_out), methods=["POST"]),
+        doors.look("/live/", board.stream(board.runs_parts)),
+        doors.look("/live/fleet", board.stream(board.fleet_parts)),
+        doors.look("/live/schedules", board.stream(board.schedules_parts)),
+        doors.look("/live/runs/{run:str}", board.stream(board.run_parts)),
+        *doors.act("/fleet/{side:str}/{action:str}", presses.ask_fleet, presses.do_fleet),
+        doors.look("/runs/{run:str}", board.run),
+        *_of_a_run(board, doors, sharing),
+        *doors.act("/runs/{run:str}/{action:str}", presses.ask_run, presses.do_run),
     ]
-    handlers = {Refused: board.sorry, RestyleError: board.sorry, 404: board.sorry, 405: board.sorry, 500: board.sorry}
-    return Starlette(
-        routes=routes, exception_handlers=handlers, middleware=[Middleware(Guard, names=names)]
-    )  # fmt: skip
+    handlers = dict.fromkeys((Refused, RestyleError, 404, 405, 500), board.sorry)
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(Guard, names=names)])
+
+
+def _of_a_run(board: Dashboard, doors: Doors, sharing: Sharing) -> list[Route]:
+    """What lies below a run's own page: its jobs, marks, grid, report and pictures."""
+    live, access, names, run = board.live, board.access, board.names, "/runs/{run:str}"
+    gallery, report, reviews = Gallery(live), Report(live), Reviews(live, access, names, board.frame)
+    trials, picture = Trials(live, access, names, gallery, board.frame), "/pictures/{shard:int}/{index:int}/{which:str}"
+    return [
+        doors.show(run + "/jobs", reviews.page),
+        *doors.act(run + "/share", sharing.ask, sharing.make),
+        doors.look(run + "/marks.csv", reviews.export),
+        doors.press(run + "/marks/withdraw", reviews.withdraw),
+        doors.press(run + "/marks", reviews.mark),
+        doors.look(run + "/grid", trials.page),
+        doors.press(run + "/grid/use", trials.use),
+        doors.press(run + "/grid/marks", trials.mark),
+        doors.look(run + "/grid/{place:int}/{which:str}", trials.picture),
+        doors.look(run + "/report", report.page),
+        doors.look(run + "/report/objects/{number:int}", report.full),
+        doors.look(run + "/report/{name:str}", report.picture),
+        doors.show(run + picture, gallery.small),
+        doors.show(run + picture + "/full", gallery.full),
+    ]
 
 
 def make_server(live: Live, access: Access, names: Names, host: str, port: int, ready: Callable[[int], None]) -> Server:
     """A server of the dashboard that is not running yet; port 0 takes any free one."""
     is_proxy = access.proxy.is_proxy if access.proxy else lambda _address: False
     return serve(create_app(live, access, names), live, host, port, ready, is_proxy)
-
-
-def _by(identity: Identity) -> str:
-    return f"{identity.name} (dashboard)"
-
-
-def _found(known: dict[str, actions.Action], request: Request) -> actions.Action:
-    if action := known.get(request.path_params["action"]):
-        return action
-    raise Refused(404, "There is no such page.")
-
-
-def _own_path(path: str) -> str:
-    """A path of this dashboard; anything else leads to the first page."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"
 
 
 def _int(text: str | None, default: int) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from producers.planning.compare.lookup import AT_ONCE, made_by_us
-from producers.planning.jobs.resolve import Resolved
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs

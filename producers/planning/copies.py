@@ -16,15 +16,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from producers.planning.compare.lookup import AT_ONCE
-from producers.planning.jobs.resolve import Resolved
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.fingerprint import digest
 from restyle.job.results.keys import is_made_anew, result_key
 from restyle.keys import Workspace
-from restyle.models import request_digest
 from restyle.record import Record
+from restyle.request_digest import request_digest
 from restyle.s3.store import Store
 from restyle.web.address import is_web, read_address
 from restyle.web.records import find_known

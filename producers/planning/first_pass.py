@@ -12,7 +12,7 @@ from producers.manifest import Entry, Problems
 from producers.planning.jobs.collisions import Collision, Collisions, Seen, Writing
 from producers.planning.jobs.distinct import Distinct
 from producers.planning.jobs.planner import Census, Planner
-from producers.planning.jobs.resolve import Resolved
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.jobs.sampling import Sample, Spread
 from producers.planning.uploads import Hashes
 from restyle.web.address import is_web, shown

@@ -9,7 +9,7 @@ from typing import Any
 
 from producers.manifest import Manifest
 from producers.planning.estimate import Estimate
-from producers.planning.jobs.resolve import Resolved
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.request import PlanRequest
 from producers.planning.summary import Summary
 from producers.runs.trials import Trial

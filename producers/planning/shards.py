@@ -17,7 +17,7 @@ from producers.manifest.entry import Stand
 from producers.planning.compare.changes import mark_of
 from producers.planning.compare.unchanged import Answer, Unchanged, find_unchanged
 from producers.planning.first_pass import mark
-from producers.planning.jobs.resolve import Resolved
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes, Uploads
 from producers.planning.web import Secrets

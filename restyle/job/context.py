@@ -17,7 +17,8 @@ from restyle.job.parked.on_disk import Spool
 from restyle.job.parked.unsaved import Unsaved
 from restyle.job.results.keys import result_key
 from restyle.keys import Workspace
-from restyle.models import Message, Params, RunOptions, request_digest, utc_now
+from restyle.models import Message, Params, RunOptions, utc_now
+from restyle.request_digest import request_digest
 from restyle.runtime.memory import MemoryBudget
 from restyle.runtime.slots import Slots
 from restyle.s3.store import Store

@@ -35,8 +35,9 @@ from restyle.keys import Workspace, derived_seed
 from restyle.models import Message, utc_now
 from restyle.s3.store import Store
 from restyle.segmind.history import CannotTell
+from restyle.segmind.polls import FileGone, NotThere, Request, read_request
 from restyle.segmind.responses import Answer
-from restyle.segmind.v2 import FileGone, NotThere, Request, SegmindQueue, read_request
+from restyle.segmind.v2 import SegmindQueue
 
 #: Times in a row that the API says "not there" before it is believed: a queue may be late to show what it accepted.
 BELIEVED = 3

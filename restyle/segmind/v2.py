@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -19,10 +18,8 @@ from restyle import images
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
-    JobError,
     MalformedResponse,
     RequestFailed,
-    RestyleError,
 )
 from restyle.http.exchange import Wire
 from restyle.models import Params, utc_now
@@ -30,6 +27,7 @@ from restyle.reply import Reply, quoted
 from restyle.runtime.memory import UploadBuffer
 from restyle.segmind.history import CannotTell, asks_for, figure, read_json, read_object, read_time, row_list
 from restyle.segmind.links import Links
+from restyle.segmind.polls import FileGone, NotThere, Request, again, patient
 from restyle.segmind.responses import (
     SANDBOX_HEADER,
     Answer,
@@ -53,32 +51,6 @@ PER_PAGE, MOST_PAGES = 100, 50
 CLOCK_SLACK = timedelta(minutes=5)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-
-
-class NotThere(Exception):
-    """The API does not know the request's id."""
-
-
-class FileGone(NotThere):
-    """The picture was made, but its URL answers that it is gone (404, 410) or forbidden (403)."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request that the API's queue has accepted. It is billed once its picture is made."""
-
-    request_id: str
-    submitted: datetime
-
-    def as_json(self) -> str:
-        """The request as JSON, which `read_request` reads."""
-        return json.dumps({"request_id": self.request_id, "submitted": self.submitted.isoformat()})
-
-
-def read_request(text: str | bytes) -> Request:
-    """A request from the JSON of `Request.as_json`."""
-    fields = json.loads(text)
-    return Request(fields["request_id"], datetime.fromisoformat(fields["submitted"]))
 
 
 class SegmindQueue:
@@ -149,7 +121,7 @@ class SegmindQueue:
         if reply.status == 404:
             raise NotThere
         if not 200 <= reply.status < 300:
-            raise _again(read_error(reply.status, reply.headers, reply.body, self._key))
+            raise again(read_error(reply.status, reply.headers, reply.body, self._key))
         if state not in {"QUEUED", "PROCESSING", "COMPLETED"}:
             raise ApiUnavailable("the API does not say how the request stands", reply.status)
         return state
@@ -178,7 +150,7 @@ class SegmindQueue:
 
     def _fetched(self, url: str) -> bytes:
         """A picture by its URL, by one request (restyle/segmind/links.py): without the key, no redirect followed."""
-        reply = _patient(lambda: self.links.ask(url))
+        reply = patient(lambda: self.links.ask(url))
         if reply.status in {403, 404, 410}:
             raise FileGone
         if reply.status != 200:
@@ -197,7 +169,7 @@ class SegmindQueue:
         return picture
 
     def _get(self, url: str) -> Reply:
-        return _patient(lambda: self._polls.ask("GET", url))
+        return patient(lambda: self._polls.ask("GET", url))
 
     # -- the account's history -----------------------------------------------------------------------------
 
@@ -283,7 +255,7 @@ class SegmindQueue:
             raise CannotTell("RESTYLE_HISTORY_URL is off")
         reply = self._get(self._history_url + query)
         if reply.status in {408, 429} or reply.status >= 500:
-            raise _again(read_error(reply.status, reply.headers, reply.body, self._key))
+            raise again(read_error(reply.status, reply.headers, reply.body, self._key))
         if reply.status != 200:
             message = quoted(api_message(reply.body), self._key)
             raise CannotTell(f"the request history answers {reply.status}: {message}")
@@ -307,24 +279,3 @@ class SegmindQueue:
         """Closes the connections."""
         for wire in (self._submits, self._polls, self.links):
             wire.close()
-
-
-# -- reading: pure -----------------------------------------------------------------------------------------
-
-
-def _patient(ask: Any) -> Reply:
-    """The reply to a poll. A poll costs nothing and may be repeated, so its errors are never in doubt."""
-    try:
-        reply: Reply = ask()
-    except ApiTimeout as error:
-        raise ApiTimeout(error.message, error.http_status) from None
-    except MalformedResponse as error:
-        if error.reply is None:  # a link that is not followed
-            raise
-        raise ApiUnavailable(error.message, error.http_status) from None  # the request stands all the same
-    return reply
-
-
-def _again(error: RestyleError) -> RestyleError:
-    """The error of a poll: one that would fail the job (a wrong request) becomes one that has it polled again."""
-    return ApiUnavailable(error.message, error.http_status) if isinstance(error, JobError) else error

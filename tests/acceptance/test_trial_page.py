@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from config.settings import Settings
-from producers.planning.jobs.resolve import Resolved
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.make import make_plan
 from producers.planning.request import PlanRequest, TrialRequest
 from producers.runs.outcomes import Row

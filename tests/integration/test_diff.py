@@ -36,7 +36,8 @@ from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError, StoreAccessDenied
 from restyle.fingerprint import Fingerprint
 from restyle.keys import Workspace
-from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus, request_digest, utc_now
+from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus, utc_now
+from restyle.request_digest import request_digest
 from restyle.s3.store import Listed, Store
 from tests.support.servers import S3
 

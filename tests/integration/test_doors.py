@@ -38,8 +38,9 @@ from restyle.models import (
 from restyle.runtime.memory import MemoryBudget, Reservation, UploadBuffer
 from restyle.s3.store import Store
 from restyle.segmind.history import CannotTell
+from restyle.segmind.polls import Request, read_request
 from restyle.segmind.responses import Answer
-from restyle.segmind.v2 import Request, SegmindQueue, read_request
+from restyle.segmind.v2 import SegmindQueue
 from tests.support.catalog import picture
 from tests.support.holding import hold
 from tests.support.proxy import running_proxy

@@ -18,7 +18,7 @@ from pyarrow import orc, parquet
 from apps.cli.start.planning import open_plan
 from config.settings import Settings
 from producers.manifest import ReadOptions
-from producers.planning.jobs.resolve import Resolved
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.make import make_plan
 from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest

@@ -18,7 +18,8 @@ from restyle.coordination.claim_types import Claim
 from restyle.fingerprint import Fingerprint
 from restyle.job.context import Called
 from restyle.job.parked import in_redis
-from restyle.models import Outcome, OutcomeKind, request_digest, utc_now
+from restyle.models import Outcome, OutcomeKind, utc_now
+from restyle.request_digest import request_digest
 from restyle.segmind.responses import Answer
 from tasks.image import restyle_image
 from tests.support.bench import Bench, running_bench

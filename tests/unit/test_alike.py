@@ -15,7 +15,8 @@ from producers.planning.jobs.resolve import Resolver
 from producers.planning.jobs.variants import Variant
 from restyle.fingerprint import Preparation, digest
 from restyle.keys import Workspace
-from restyle.models import Params, request_digest
+from restyle.models import Params
+from restyle.request_digest import request_digest
 
 WORKSPACE = Workspace("s3://bucket/team")
 COLUMNS = frozenset({"image", "id", "title", "material"})

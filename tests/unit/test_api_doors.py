@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from config.reading import load_settings
-from config.settings import SEGMIND_HISTORY, SEGMIND_URL
+from config.services import SEGMIND_HISTORY, SEGMIND_URL
 
 V2 = "https://api.segmind.com/v2/sdxl-img2img"
 

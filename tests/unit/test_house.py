@@ -22,7 +22,7 @@ from config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("apps", "config", "producers", "reports", "restyle", "tasks", "workers")
-MAX_LINES = 400
+MAX_LINES = 300
 MAX_FUNCTION_LINES = 40
 MAX_MODULES = 15
 
@@ -31,10 +31,15 @@ REFUSED = {"utils", "helpers", "common", "core", "manager", "handler", "processo
 #: Names that say how a value came about, and not what it is.
 NO_NAMES = {"told", "found", "said", "asked", "wanted"}
 MAY_BE_NAMES = re.compile(rf"\b_*(?:{'|'.join(NO_NAMES)})_*\s*(?:[^\w\s]|(?:in|if)\b)")
+#: Modules that are longer, and why: each goes from here once it is not.
+LONG_MODULES = {
+    "restyle/errors.py",  # the tree of all errors, drawn and defined
+    "restyle/images/__init__.py",
+    "restyle/images/opening.py",
+}
 #: Functions that are longer, outside apps/cli/, whose commands take an option a line: each goes from here, too.
 LONG_FUNCTIONS = {
     "apps/dashboard/acts/orders.py:request_of",
-    "apps/dashboard/server.py:create_app",
     "apps/session.py:session",
     "producers/planning/trial/lab.py:lab_of",
     "producers/runs/snapshot.py:snapshot",
@@ -80,10 +85,10 @@ def schema_script() -> ModuleType:
 
 
 def test_modules_are_short() -> None:
-    """No module has more than 400 lines."""
+    """No module has more than 300 lines, but those that are listed."""
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
     assert lengths
-    assert not {str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > MAX_LINES}
+    assert {str(path.relative_to(ROOT)) for path, lines in lengths.items() if lines > MAX_LINES} == LONG_MODULES
 
 
 def test_modules_are_named_for_what_they_are_about() -> None:

@@ -14,7 +14,7 @@ import pytest
 from apps.cli.start.planning import show_plan
 from config.reading import load_settings
 from config.settings import Settings
-from producers.planning.jobs.resolve import Resolved
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.make import make_plan
 from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest

@@ -7,11 +7,12 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from producers.planning.compare.previous_runs import Known
-from producers.planning.jobs.resolve import Resolved
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
 from restyle.fingerprint import digest
 from restyle.keys import sample_uri
-from restyle.models import Job, request_digest
+from restyle.models import Job
+from restyle.request_digest import request_digest
 from restyle.web.address import is_web
 
 

@@ -40,8 +40,8 @@ from producers.runs.listing import read_runs, run_ids
 from producers.runs.outcomes import outcomes
 from restyle.job.results.seeds import as_planned
 from restyle.keys import Workspace
-from restyle.models import request_digest
 from restyle.record import Record
+from restyle.request_digest import request_digest
 from restyle.s3.store import Store
 from restyle.web.address import read_address
 from restyle.web.records import find_known

@@ -15,8 +15,9 @@ from producers.planning.plan import Plan
 from producers.runs.outcomes import Rows, RunPruned
 from restyle.job.results.seeds import as_planned
 from restyle.keys import Workspace
-from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus, request_digest
+from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus
 from restyle.outputs import OutputOptions
+from restyle.request_digest import request_digest
 
 #: Without an earlier run of the same manifest, this many lines of others are read for each job, and some more: a
 #: line takes a small part of the time of a record.

@@ -7,7 +7,7 @@ place. Copies of a picture that nothing tells apart from others yet are found by
 from __future__ import annotations
 
 from producers.planning.jobs.hashes import SpilledHashes
-from producers.planning.jobs.resolve import Resolved
+from producers.planning.jobs.resolved import Resolved
 from restyle.keys import derived_seed
 
 

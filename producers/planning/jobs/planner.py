@@ -9,7 +9,8 @@ from itertools import chain, islice
 
 from producers.manifest import Entry, Manifest, Problems
 from producers.planning.jobs.naming import OWN_FOLDERS
-from producers.planning.jobs.resolve import Resolved, Resolver
+from producers.planning.jobs.resolve import Resolver
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.web import WebCount
 
 

@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 from producers.manifest import Entry, Problems
 from producers.manifest.cells.spoilt import is_nothing
@@ -19,8 +18,9 @@ from producers.manifest.cells.values import is_filled
 from producers.planning.jobs import prompts
 from producers.planning.jobs.alike import Alike, Known, alike
 from producers.planning.jobs.naming import Naming
+from producers.planning.jobs.resolved import Resolved
 from producers.planning.jobs.variants import DEFAULT, TEMPLATES, Variant, check_params
-from restyle.keys import Workspace, check_variant_name, derived_seed, draw_seed, sample_uri
+from restyle.keys import Workspace, check_variant_name, derived_seed, draw_seed
 from restyle.models import Params
 from restyle.outputs import Form
 from restyle.problems import Problem
@@ -29,28 +29,6 @@ from restyle.problems import Problem
 MAX_JOB_BYTES = 15_000
 #: Below this many characters, a job is small enough in any script.
 _SMALL_JOB = MAX_JOB_BYTES // 6
-
-
-class Resolved(NamedTuple):
-    """A job, but for where its input will lie."""
-
-    entry: Entry
-    variant: str
-    params: Params
-    output: str
-    outputs: tuple[str, ...] = ()
-    """As in a Job: of each sample, where the naming template says it."""
-    job_id: str = ""
-    is_derived: bool = False
-    """Whether its seed is the one that its id makes."""
-
-    @property
-    def places(self) -> Sequence[str]:
-        """Where each sample goes."""
-        samples = self.params.samples
-        if samples == 1:
-            return self.outputs or (self.output,)
-        return self.outputs or [sample_uri(self.output, sample, samples) for sample in range(samples)]
 
 
 @dataclass(frozen=True)

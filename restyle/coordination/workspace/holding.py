@@ -7,14 +7,12 @@ before anybody else may take the workspace. Processes of one Redis take turns at
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.runs.progress import Progress
+from restyle.coordination.workspace.entry import BETWEEN, Entry
 from restyle.coordination.workspace.flags import Flags, Look, Owner
 from restyle.coordination.workspace.holder import (
     Rival,
@@ -33,8 +31,6 @@ from restyle.keys import Workspace
 from restyle.models import utc_now
 from restyle.s3.store import Store
 
-#: Looks of a candidate at others that came at the same moment, and seconds between two.
-LOOKS, BETWEEN = 15, 0.2
 #: Seconds after which a command gives up where nobody is in the way and the workspace cannot be taken all the same.
 LONGEST_ENTRY = 60.0
 #: Seconds for which a command's interest in the workspace is remembered after its last word.
@@ -51,21 +47,11 @@ class Holding:
         self._owner = owner
         self.terms = terms
         self._flags = Flags(store, workspace, owner, terms)
+        self._entry = Entry(fleet, owner, terms, self._tenure, self._flags)
         #: Told when this Redis takes the workspace, loses it, or leaves it.
         self.notice: Callable[[str], None] = lambda _: None
         self._idle_since: float | None = None
         self._next_try = 0.0
-
-    def _look(self, known: Known) -> Look:
-        """The records in S3. What another process of this Redis has written since `known` was read is its own."""
-        look = self._flags.look(known)
-        while look.rivals:
-            later = self._tenure.know()
-            if later.names <= known.names and later.beats <= known.beats:
-                break
-            known = replace(known, names=known.names | later.names, beats=known.beats | later.beats)
-            look = self._flags.look(known)
-        return look
 
     # -- for commands --------------------------------------------------------------------------------------
 
@@ -102,7 +88,7 @@ class Holding:
     def _wait_to_hold(self, met: set[str], *, patient: bool, take_over: bool, say: Callable[[str], None]) -> None:
         until = time.monotonic() + LONGEST_ENTRY
         while (known := self._tenure.know(INTEREST)).lease <= 0:
-            look = self._look(known)
+            look = self._entry.look(known)
             if next_step(look.rivals, "", raised=False) is Step.GO_ON and self._enter(known, look):
                 return
             rival = in_the_way(look.rivals)
@@ -128,7 +114,7 @@ class Holding:
         """Raises WorkspaceHeld where another Redis holds the workspace, as far as S3 says so now."""
         known = self._tenure.know()
         try:
-            rival = in_the_way(self._look(known).rivals) if known.lease <= 0 else None
+            rival = in_the_way(self._entry.look(known).rivals) if known.lease <= 0 else None
         except RestyleError:
             return
         if rival and rival.holds:
@@ -137,7 +123,7 @@ class Holding:
     def holder(self) -> tuple[Rival, bool] | None:
         """Who holds the workspace by S3, and whether it is this Redis; None where nobody does."""
         known = self._tenure.know()
-        look = self._look(known)
+        look = self._entry.look(known)
         if known.here and (mine := look.mine.get(known.name)):
             return self._flags.seen(known.name, mine, look.at), True
         holders = sorted((rival for rival in look.rivals if rival.holds), key=lambda rival: rival.is_silent)
@@ -161,7 +147,7 @@ class Holding:
         known = self._tenure.know()
         if not known.name or known.loss:
             return False
-        rivals = self._look(known).rivals
+        rivals = self._entry.look(known).rivals
         return not any(
             rival.is_living or (rival.number > known.number and not self._is_here(rival)) for rival in rivals
         )
@@ -218,7 +204,7 @@ class Holding:
     def _take_if_free(self, known: Known) -> None:
         if float(str(known.loss.get("until", 0))) > known.now:
             return
-        look = self._look(known)
+        look = self._entry.look(known)
         if next_step(look.rivals, "", raised=False) is Step.GO_ON:
             self._enter(known, look)
             return
@@ -239,7 +225,7 @@ class Holding:
     def _take_down(self, known: Known) -> None:
         """With nothing to do, a record that is still there says so, and a loss is none any more."""
         with self._tenure.turn() as turn:
-            if turn and self._tenure.end(if_idle=True) and known.name in self._look(known).mine:
+            if turn and self._tenure.end(if_idle=True) and known.name in self._entry.look(known).mine:
                 self._flags.write(Standing.LEFT, turn, known)
 
     def _has_jobs_in_hand(self) -> bool:
@@ -249,59 +235,13 @@ class Holding:
     # -- taking and renewing -------------------------------------------------------------------------------
 
     def _enter(self, known: Known, look: Look) -> bool:
-        """Raises the flag, looks at the others' again, and holds the workspace where nobody is in the way."""
-        name = secrets.token_hex(8) + (f"-{self._owner.machine}" if self._owner.machine else "")
-        number = 1 + max((known.number, *(rival.number for rival in look.rivals if rival.record)))
-        fresh = replace(
-            known, who=self._owner.who, since=utc_now().isoformat(), names=known.names | {name}, name=name,
-            number=number,
-        )  # fmt: skip
-        with self._tenure.turn(name) as turn:
-            if turn is None:
-                return False
-            raised = self._flags.write(Standing.CANDIDATE, turn, fresh)
-            others = self._alone(replace(fresh, etag=raised.etag, beats=known.beats | {turn.beat}))
-            if others is None or not self._tenure.has(turn):
-                self._flags.remove([name])
-                return False
-            self._flags.remove(rival.name for rival in others.rivals)
-            is_continued = not known.name or not any(rival.number > known.number for rival in others.rivals)
-            if not is_continued:
-                self._part_with_runs()
-            record = self._flags.write(Standing.HOLDER, turn, fresh)
-            if not self._tenure.note(turn, self.terms.lease, record, anew=not is_continued):
-                return False
-            self._flags.remove(others.mine.keys() - {name})
-            self._flags.remove_wishes(others.stops)
+        is_in = self._entry.enter(known, look)
+        if is_in:
             self.notice(f"{self._workspace.uri} is held by this Redis")
-            return True
-
-    def _alone(self, known: Known) -> Look | None:
-        """The records as they are when nobody is in the way; None where somebody stays."""
-        for _ in range(LOOKS):
-            look = self._look(known)
-            step = next_step(look.rivals, known.name, raised=True)
-            # A listing without what was written here a moment ago may lack another one's too.
-            if step is Step.GO_ON and known.name in look.mine:
-                return look
-            if step is Step.STEP_BACK:
-                return None
-            time.sleep(BETWEEN)
-        return None
-
-    def _part_with_runs(self) -> None:
-        """Another Redis was at work here since: S3 has what it did, and what this one believes of its runs is old."""
-        progress, state = Progress(self._fleet.state), self._fleet.state
-        run_ids = progress.unfinished()
-        for run_id in run_ids:
-            state.ask("SREM", state.key("runs"), run_id)
-        progress.forget(run_ids)
-        for run_id in run_ids:
-            why = "another Redis has worked in this workspace since; the run goes on by what S3 has of it"
-            progress.suspend(run_id, "workspace_held", why, self._owner.who)
+        return is_in
 
     def _renew(self, known: Known) -> None:
-        look = self._look(known)
+        look = self._entry.look(known)
         stranger = next((rival for rival in look.rivals if rival.name == known.name), None)
         above = next((rival for rival in look.rivals if rival.outranks(known.number)), None)
         if stranger and not stranger.beats:

@@ -32,9 +32,10 @@ from restyle.job.queued import BELIEVED, LONGEST_POLL, Queued
 from restyle.models import Message, Params, utc_now
 from restyle.runtime.memory import Reservation, UploadBuffer
 from restyle.segmind.history import CannotTell
+from restyle.segmind.polls import FileGone, NotThere, Request
 from restyle.segmind.responses import Answer
 from restyle.segmind.v1 import Segmind
-from restyle.segmind.v2 import FileGone, NotThere, Request, SegmindQueue
+from restyle.segmind.v2 import SegmindQueue
 from tests.support.in_memory import AWAY, MemoryFleet
 from tests.support.one_job import RUN, WORKSPACE, OneJob
 

@@ -1,0 +1,45 @@
+"""What stands for a request: equal digests need one call between them."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+from restyle.fingerprint import Preparation, canonical, digest_of
+from restyle.models import Params
+
+
+def request_digest(params: Params, model: str, preparation: Preparation) -> str:
+    """Hash of all that is sent beside the picture, and of how the picture is prepared.
+
+    The `digest` of these; what most jobs of a run share is written once.
+    """
+    sent = params.__dict__
+    parts = _around(model, preparation, *[sent[name] for name in _SHARED])
+    negative = sent["negative_prompt"]
+    text = (
+        f"{parts[0]}{_NEGATIVE % _quoted(negative) if negative else ''}{parts[1]}{_quoted(sent['prompt'])}{parts[2]}"
+        f"{sent['seed']}{parts[3]}"
+    )
+    return digest_of(text)
+
+
+#: How JSON has a text, in C.
+_quoted = json.encoder.encode_basestring
+
+
+_SHARED = tuple(name for name in Params.model_fields if name not in {"prompt", "negative_prompt", "seed"})
+
+
+_NEGATIVE = '"negative_prompt":%s,'
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _around(model: str, preparation: Preparation, *shared: object) -> tuple[str, str, str, str]:
+    """What stands around negative prompt, prompt and seed in the JSON of a request."""
+    sent = {**dict(zip(_SHARED, shared, strict=True)), "negative_prompt": "-", "prompt": "-", "seed": 0}
+    text = canonical([sent, model, preparation.model_dump()])
+    before, _, rest = text.partition(_NEGATIVE % '"-"')
+    between, _, rest = rest.partition('"prompt":"-"')
+    after, _, end = rest.partition('"seed":0')
+    return before, f'{between}"prompt":', f'{after}"seed":', end
