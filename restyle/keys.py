@@ -24,6 +24,11 @@ _TO_ESCAPE = re.compile(rf"{_ESCAPED.pattern}|[. ](?:/|$)")
 _PLAIN_ID = re.compile(r"(?:[A-Za-z0-9_-]+[./ ])*[A-Za-z0-9_-]+")
 
 
+def is_plain_id(text: str) -> bool:
+    """Whether a text is an id as it stands, which needs no closer look."""
+    return len(text) <= MAX_SEGMENT_BYTES and _PLAIN_ID.fullmatch(text) is not None
+
+
 def normalise_id(text: str) -> str:
     """An entry's id as it is compared and stored: NFC, without space around it.
 
@@ -31,7 +36,7 @@ def normalise_id(text: str) -> str:
         ValueError: the id cannot become part of a key; the message is the reason.
     """
     text = text.strip()
-    if len(text) <= MAX_SEGMENT_BYTES and _PLAIN_ID.fullmatch(text):
+    if is_plain_id(text):
         return text
     text = unicodedata.normalize("NFC", text)
     if not text:

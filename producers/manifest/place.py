@@ -28,6 +28,15 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _DATA = re.compile(r"data:[\w/+.-]*[;,]", re.IGNORECASE)
 
 
+#: An object whose name is plainly fine, so that a million of them are looked at in no time.
+_PLAIN_OBJECT = re.compile(r"s3://[a-z0-9.-]+/[A-Za-z0-9._/ -]*[A-Za-z0-9]")
+
+
+def is_plain_object(image: str) -> bool:
+    """Whether this is the whole URI of one object in S3, with no character that means anything elsewhere."""
+    return _PLAIN_OBJECT.fullmatch(image) is not None
+
+
 def is_image_name(name: str) -> bool:
     """Whether a file or key has the suffix of a picture."""
     return posixpath.splitext(name)[1].lower() in SUFFIXES

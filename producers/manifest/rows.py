@@ -10,8 +10,8 @@ from producers.manifest.cells.values import PARAMS, RESERVED
 from producers.manifest.entry import Entry, Problems, Row
 from producers.manifest.feeds import Feed
 from producers.manifest.ids import DefaultIds, IdTemplate, LostZeros
-from producers.manifest.place import Place
-from restyle.keys import normalise_id
+from producers.manifest.place import Place, is_plain_object
+from restyle.keys import is_plain_id, normalise_id
 from restyle.web.address import shown
 
 #: What reviewers write into the column `mark`; only what is to be done again is planned.
@@ -60,6 +60,10 @@ class Reading:
         """Streams the entries; a row with a problem is none."""
         zeros = LostZeros()
         for row in self._each(problems):
+            if plain := self._plain(row):
+                zeros.add(plain.id, row.line)
+                yield plain
+                continue
             faults: list[Fault] = []
             entry = self._entry(row, faults)
             if "id" in row.given and not row.number:
@@ -95,6 +99,20 @@ class Reading:
                     yield self._place.resolve(image.strip())[1]
                 except ValueError:
                     continue  # found again, and told, when the row's turn comes
+
+    def _plain(self, row: Row) -> Entry | None:
+        """The entry of a row that names an object and an id in plain characters alone; None: it is read with care."""
+        given = row.given
+        if len(given) != 2 or row.number or self._template or self._place.is_listed:
+            return None
+        image, entry_id = given.get("image"), given.get("id")
+        if not isinstance(image, str) or not isinstance(entry_id, str):
+            return None
+        if not is_plain_object(image) or not is_plain_id(entry_id) or _too_much(row.meta):
+            return None
+        return Entry(
+            row.source, row.line, entry_id, image, "", {}, "", "", row.meta, "", _not_text(row)
+        )  # fmt: skip
 
     def _entry(self, row: Row, faults: list[Fault]) -> Entry | None:
         """The row's entry; None where the row says that there is nothing to do."""

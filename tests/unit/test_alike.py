@@ -9,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.manifest import Entry, Problems
+from producers.manifest.entry import Row
+from producers.manifest.place import Place
+from producers.manifest.rows import Reading
 from producers.planning.jobs import hashes
 from producers.planning.jobs.hashes import SpilledHashes
 from producers.planning.jobs.resolve import Resolver
@@ -99,3 +102,23 @@ def test_hashes_are_counted_in_a_file_as_in_memory(monkeypatch: pytest.MonkeyPat
     assert some.distinct() == 100
     assert some.repeated() == {7, -3}
     assert some.repeated(others) == {7, -3, 49}
+
+
+@given(
+    image=st.sampled_from(
+        ["s3://in/a.jpg", "s3://in/a b/c-1.jpg", "s3://in/a|b.jpg", "s3://in/x/", "S3://in/a.jpg", "s3://i"]
+    ),
+    entry_id=st.sampled_from(["a", "a/b.c", " a", "a+1", "1.5E+3", "0042", "a//b", "#N/A", "Err:502", "a b"]),
+    cell=st.sampled_from(["oak", "#N/A", "x" * 9000, " "]),
+)
+def test_a_plain_row_is_read_as_any_other(image: str, entry_id: str, cell: str) -> None:
+    """What is read at a glance gives the entry and the problems that a closer look gives."""
+    row = Row("a.csv", 2, {"image": image, "id": entry_id}, {"title": cell})
+
+    def read(given: dict[str, str]) -> tuple[list[Entry], object]:
+        problems = Problems()
+        entries = list(Reading(lambda _: iter([row._replace(given=given)]), Place("s3://in/")).entries(problems))
+        return entries, (problems.listed, problems.warnings)
+
+    # With one more column, and nothing to see in it, no row is plain.
+    assert read({"image": image, "id": entry_id}) == read({"image": image, "id": entry_id, "output": " "})

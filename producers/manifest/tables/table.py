@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
@@ -17,6 +18,8 @@ from restyle.problems import Problem
 
 #: Rows in which a header is searched where the first row is none.
 _TITLES = 20
+#: Characters that no blank cell begins with; most cells begin with one.
+_SEEN = frozenset(string.ascii_letters + string.digits)
 
 
 class Grid(Protocol):
@@ -87,8 +90,8 @@ class Table:
             yield Row(
                 self._grid.name,
                 line,
-                {name: row[place] for place, name in known if is_filled(row[place])},
-                {name: row[place] for place, name in kept if is_filled(row[place])},
+                {name: cell for place, name in known if (cell := row[place]) and (cell[0] in _SEEN or is_filled(cell))},
+                {name: cell for place, name in kept if (cell := row[place]) and (cell[0] in _SEEN or is_filled(cell))},
             )
 
     def _why_no_row(self, line: int, row: list[str]) -> str:
