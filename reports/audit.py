@@ -6,7 +6,6 @@ it by its content. Memory does not grow with the workspace, but with what is wro
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from restyle.job.outputs.ownership import LARGEST
 from restyle.job.results.index import Result, there
 from restyle.keys import Workspace
 from restyle.record import Record, RecordOutput
+from restyle.runtime.scratch import scratch
 from restyle.s3.store import Head, Listed, Store
 
 T = TypeVar("T")
@@ -103,9 +103,7 @@ class _Places:
     """The objects that outputs may be, and which of them a record names."""
 
     def __init__(self) -> None:
-        self._file = sqlite3.connect("")
-        self._file.execute("PRAGMA synchronous = OFF")
-        self._file.execute("PRAGMA journal_mode = OFF")
+        self._file = scratch(self)
         self._file.execute("CREATE TABLE places (hash INTEGER PRIMARY KEY, named INTEGER DEFAULT 0)")
 
     def add(self, uri: str) -> None:

@@ -7,7 +7,6 @@ memory does not grow with the run.
 from __future__ import annotations
 
 import csv
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from reports.export_rows import Product, as_products, header_like, row_like
 from restyle.errors import ConfigurationError
 from restyle.keys import normalise_id
 from restyle.models import Job, Run
+from restyle.runtime.scratch import scratch
 
 LIKES = ("csv", "shopify", "woocommerce", "merchant")
 _DONE = frozenset({"succeeded", "skipped"})
@@ -75,7 +75,7 @@ class Outputs:
             ConfigurationError: which variant is meant cannot be told.
         """
         self._root, self._public = f"{run.options.root}/", public
-        self._table = sqlite3.connect("")  # a file of its own, which SQLite removes
+        self._table = scratch(self)
         self._table.execute("CREATE TABLE outputs (id TEXT PRIMARY KEY, uri TEXT, why TEXT) WITHOUT ROWID")
         variants: set[str] = set()
         for job, outcome in rows():

@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from restyle.runtime.scratch import scratch
 from restyle.s3.store import Store
 
 #: Most names that are listed.
@@ -46,8 +47,7 @@ class Names:
 
     @cached_property
     def _table(self) -> sqlite3.Connection:
-        table = sqlite3.connect("")  # a file of its own, which SQLite removes
-        table.execute("PRAGMA synchronous = OFF")
+        table = scratch(self)
         table.execute("CREATE TABLE names (name TEXT PRIMARY KEY, folded TEXT) WITHOUT ROWID")
         rows = ((name, _folded(name)) for name in islice(self._listed(), _MOST))
         table.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", rows)

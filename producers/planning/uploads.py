@@ -14,6 +14,7 @@ from restyle.errors import ManifestError
 from restyle.keys import Workspace
 from restyle.problems import Problem
 from restyle.runtime import private
+from restyle.runtime.scratch import close_with
 from restyle.s3.store import Store
 
 _CACHE = "hashes.sqlite"
@@ -45,6 +46,7 @@ class Hashes:
 
     def _open(self, path: str) -> None:
         self._file = sqlite3.connect(path, check_same_thread=False, timeout=5, isolation_level=None)
+        close_with(self, self._file)
         self._file.execute("PRAGMA journal_mode = WAL")
         self._file.execute("PRAGMA synchronous = OFF")
         self._file.execute(

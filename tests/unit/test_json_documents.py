@@ -150,5 +150,5 @@ def test_what_stands_before_the_entries_takes_no_memory() -> None:
 
 def test_no_depth_breaks_the_reader() -> None:
     """What is nested too deeply to be passed over is told."""
-    deep = '{"a": ' + "[" * 5000 + "]" * 5000 + ', "items": []}'
+    deep = '{"a": ' + "[" * 100_000 + "]" * 100_000 + ', "items": []}'
     assert "is nested too deeply" in refusal(deep, options=ReadOptions(items="items"))

@@ -222,7 +222,7 @@ def test_bad_entries_of_one_line_are_told_apart() -> None:
         ('[{"image": "a.jpg"}]\n]', "-:2: is no JSON: ']' after its end"),
         ('[{"image": "a.jpg"}]\n{"image": "b.jpg"}', "-:2: is no JSON: '{' after its end"),
         ('[{"image": "a.jpg"},\n]', "-:2: is no JSON: Expecting value"),
-        ('{"images": [{"image": "a.jpg"}],}', "-:1: is no JSON: Expecting property name"),
+        ('{"images": [{"image": "a.jpg"}], 1}', "-:1: is no JSON: Expecting property name"),
         ("[,]", "-:1: is no JSON: Expecting value"),
         ('[\n\n{"image": "a.jpg", "image": "b.jpg"}]', "-:3: has 'image' twice"),
         ('[{"image": "a.jpg", "strength": NaN}]', "-:1: has NaN, which is no JSON number"),

@@ -163,7 +163,7 @@ def test_everything_is_told_at_once() -> None:
         ('{"variants": {}}', "v.json", "a variants file is a list, or"),
         ('{"variants": [], "images": []}', "v.json", "unknown key 'images'; a variants file is a list"),
         ('{"variants": [], "defaults": []}', "v.json", "a variants file is a list, or"),
-        ('[\n{"name": "a",}]', "v.json", "v.json:2: is no JSON: Expecting property name"),
+        ('[\n{"name": "a", 1}]', "v.json", "v.json:2: is no JSON: Expecting property name"),
         ('[\n{"name": "a", "name": "b"}]', "v.json", "v.json:1: has 'name' twice"),
         ('[{"name": "a", "seed": NaN}]', "v.json", "has NaN, which is no JSON number"),
         ("[" * 100_000, "v.json", "is nested too deeply"),

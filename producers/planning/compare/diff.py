@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -42,6 +41,7 @@ from restyle.job.results.seeds import as_planned
 from restyle.keys import Workspace
 from restyle.record import Record
 from restyle.request_digest import request_digest
+from restyle.runtime.scratch import scratch
 from restyle.s3.store import Store
 from restyle.web.address import read_address
 from restyle.web.records import find_known
@@ -162,9 +162,7 @@ class _Sorter:
         self._workspace = workspace
         self._request = partial(request_digest, model=plan.options.model, preparation=plan.options.preparation)
         self._hashes = Hashes(plan.home, workspace, create=False)
-        self._file = sqlite3.connect("")
-        self._file.execute("PRAGMA synchronous = OFF")
-        self._file.execute("PRAGMA journal_mode = OFF")
+        self._file = scratch(self)
         job = "id TEXT, variant TEXT, image TEXT, etag TEXT, request TEXT, samples INTEGER, steps INTEGER"
         self._file.execute(f"CREATE TABLE record (record TEXT, {job})")
         self._file.execute(f"CREATE TABLE input ({job}, known TEXT, known_etag TEXT, token TEXT, planned TEXT)")

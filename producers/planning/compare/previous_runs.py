@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus
 from restyle.outputs import OutputOptions
 from restyle.request_digest import request_digest
+from restyle.runtime.scratch import scratch
 
 #: Without an earlier run of the same manifest, this many lines of others are read for each job, and some more: a
 #: line takes a small part of the time of a record.
@@ -91,9 +91,7 @@ class Memory:
         """Starts without any; what is wanted of outputs now decides whether those of before do."""
         self._workspace = workspace
         self._outputs = outputs
-        self._file = sqlite3.connect("", isolation_level=None)
-        for pragma in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -65536"):
-            self._file.execute(f"PRAGMA {pragma}")
+        self._file = scratch(self, "cache_size = -65536", autocommit=True)
         # Done is NULL where the record must be asked: the job failed, or is being done.
         what = "ended REAL, done INTEGER, request TEXT, etag TEXT, token TEXT, planned TEXT, answer TEXT"
         self._file.execute(f"CREATE TABLE known (job INTEGER PRIMARY KEY, {what})")

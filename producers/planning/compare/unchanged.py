@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -29,6 +28,7 @@ from restyle.fingerprint import digest
 from restyle.job.outputs.locations import SUFFIXES, fitted
 from restyle.keys import Workspace
 from restyle.models import Outcome, OutcomeKind, utc_now
+from restyle.runtime.scratch import scratch
 from restyle.s3.store import Store
 
 #: Runs that are looked through.
@@ -63,9 +63,7 @@ class Unchanged:
         # What --overwrite asks for is done anew, and of a sample that a person looks at first nothing is left out.
         self.applies = not (plan.options.overwrite or plan.options.reread or plan.ask_after)
         self._hashes = Hashes(plan.home, workspace, create=False)
-        self._file = sqlite3.connect("", isolation_level=None)
-        for pragma in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -32768", "temp_store = FILE"):
-            self._file.execute(f"PRAGMA {pragma}")
+        self._file = scratch(self, "cache_size = -32768", "temp_store = FILE", autocommit=True)
         self._file.execute("CREATE TABLE answer (place INTEGER PRIMARY KEY, mark INTEGER, image TEXT, outcome TEXT)")
         self._file.execute("CREATE TABLE object (kind TEXT, uri TEXT, etag TEXT, bytes INTEGER, place INTEGER)")
         self._file.execute("CREATE TABLE doubtful (place INTEGER PRIMARY KEY)")

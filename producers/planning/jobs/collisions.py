@@ -12,6 +12,7 @@ from operator import itemgetter
 
 from producers.planning.jobs.hashes import SpilledHashes
 from restyle.keys import Workspace
+from restyle.runtime.scratch import scratch
 
 _RECORD, _OUTPUT, _FOLDER, _INPUT = 0, 1, 2, 3
 #: What keys of ours end in: only a folder so named can be a key as well.
@@ -132,9 +133,7 @@ class Seen:
 
     def __init__(self) -> None:
         """Starts without any."""
-        self._file = sqlite3.connect("")
-        self._file.execute("PRAGMA synchronous = OFF")
-        self._file.execute("PRAGMA journal_mode = OFF")
+        self._file = scratch(self)
         self._file.execute("CREATE TABLE seen (hash INTEGER PRIMARY KEY)")
 
     def is_new(self, thing: Hashable) -> bool:
