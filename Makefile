@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 PYTHON ?=
-.PHONY: help install demo check check-types check-lint check-layers check-docs check-house test lowest acceptance chaos bench bench-quick docs dist audit format lock clean
+.PHONY: help install demo check check-types check-lint check-layers check-docs check-house test lowest acceptance chaos matrix bench bench-quick docs dist audit format lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ acceptance: $(VENV)/.dev  ## Every proof with the real command and real workers,
 
 chaos: $(VENV)/.dev  ## Minutes of random faults over 1,000 jobs; CHAOS_SEEDS="1 2 3" chooses
 	@$(BIN)/pytest -m long -s tests/acceptance/test_chaos.py
+
+matrix: $(VENV)/.dev  ## The core of the proofs on each Redis and S3 at hand, into docs/reliability.md; CELLS="redis-server acl" chooses
+	@$(BIN)/python -m tests.matrix $(CELLS)
 
 dist:  ## Build the wheel, test it on every supported Python at hand, write its bill of materials
 	@.ci/dist

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from restyle.coordination.redis.client import State
+from tests.support.chosen import ACCESS, Access, access_in
 from tests.support.sandbox import SandboxServer, running_sandbox
+from tests.support.sentinels import PASSWORD, watched
 from tests.support.servers import S3, Valkey, read_descriptions_once, running_s3, running_valkey
 
 # How fast examples are made says something of the machine, not of the code.
@@ -36,14 +39,20 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, working_folder: Path) -> 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """One Valkey for all tests that do not hurt it."""
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
+    folder = tmp_path_factory.mktemp("valkey")
+    if ACCESS == "sentinel":
+        with watched(folder) as servers:
+            access = Access(login=f":{quote(PASSWORD)}@", settings=servers.env)
+            yield Valkey(folder, servers.primary(), access=access)
+        return
+    with running_valkey(folder, access=access_in(folder / "access")) as server:
         yield server
 
 
 @pytest.fixture
 def redis_url(valkey: Valkey) -> str:
     """The shared Valkey, emptied."""
-    state = State(valkey.url, namespace="", account="")
+    state = State(valkey.admin_url, namespace="", account="")
     state.ask("FLUSHALL")
     state.close()
     return valkey.url

@@ -14,22 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from config.connections import open_state
 from config.settings import Settings
 from producers.runs.snapshot import read_run, snapshot
 from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
+from restyle.coordination.redis.address import RedisAddress
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import StateUnavailable, StoreUnavailable
 from restyle.keys import Workspace
 from restyle.models import RunStatus
 from restyle.s3.store import EMBEDDED_BUCKET, Store
+from tests.support.chosen import access_in
 from tests.support.command import Command, processes_with
 from tests.support.pages import Page
 from tests.support.sandbox import SandboxServer
-from tests.support.servers import S3
+from tests.support.servers import S3, Valkey, running_valkey
 from tests.support.wait import wait_until
 
 
@@ -78,6 +81,13 @@ def page(request: pytest.FixtureRequest) -> Iterator[Page]:
     assert not found.left, "the mark names sections that the test did not type"
 
 
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A Valkey that a test may hurt; it is reached as the shared one is, but by sentinels."""
+    with running_valkey(tmp_path / "valkey", access=access_in(tmp_path / "access")) as server:
+        yield server
+
+
 @dataclass(frozen=True)
 class FleetOf:
     """A Valkey, an S3 workspace and the settings that a fleet on them has."""
@@ -85,6 +95,16 @@ class FleetOf:
     command: Command
     store: Store
     workspace: Workspace
+
+    @property
+    def address(self) -> RedisAddress:
+        """Where its Redis is."""
+        env = self.command.env
+        return RedisAddress(
+            env["RESTYLE_REDIS_URL"],
+            master=env.get("RESTYLE_REDIS_SENTINEL_MASTER", "mymaster"),
+            sentinel_password=env.get("RESTYLE_REDIS_SENTINEL_PASSWORD", ""),
+        )
 
     def with_settings(self, **settings: str) -> FleetOf:
         """The same fleet with other settings, by their names in the environment."""
@@ -166,11 +186,11 @@ class FleetOf:
 
         Stop the process first, so that the answer still holds when it is killed.
         """
-        state = State(self.command.env["RESTYLE_REDIS_URL"], namespace=self.workspace.namespace, account="")
+        state = State(self.address, namespace=self.workspace.namespace, account="")
         prefix = state.key("lease", "")
         try:
-            leases = {name: state.ask("HGETALL", name) for name in state.ask("KEYS", f"{prefix}*")}
-        except StateUnavailable:
+            leases = {name: state.ask("HGETALL", name) for name in state.redis.scan_iter(f"{prefix}*", 1000)}
+        except (StateUnavailable, redis.ConnectionError):
             return []
         finally:
             state.close()
@@ -192,11 +212,11 @@ class FleetOf:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path, redis_url: str, s3: S3, sandbox: SandboxServer) -> FleetOf:
+def fleet(tmp_path: Path, valkey: Valkey, redis_url: str, s3: S3, sandbox: SandboxServer) -> FleetOf:
     """An external Valkey and S3, and no worker yet."""
     workspace = s3.workspace
     env = {
-        "RESTYLE_REDIS_URL": redis_url,
+        **valkey.env,
         "RESTYLE_WORKSPACE": workspace.uri,
         "RESTYLE_API_URL": sandbox.url,
         "RESTYLE_API_KEY": sandbox.api_key,

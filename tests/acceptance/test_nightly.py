@@ -54,7 +54,7 @@ def schedule(command: Command, manifest: str, cron: str = SELDOM, **more: Any) -
 
 def state_of(fleet: FleetOf) -> State:
     """The fleet's Redis."""
-    return State(fleet.command.env["RESTYLE_REDIS_URL"], namespace=fleet.workspace.namespace, account="")
+    return State(fleet.address, namespace=fleet.workspace.namespace, account="")
 
 
 def looked(fleet: FleetOf, ago: timedelta) -> None:

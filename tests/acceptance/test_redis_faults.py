@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from restyle.coordination.redis.client import State
@@ -14,7 +11,7 @@ from tests.support.catalog import write_catalog
 from tests.support.clock import Clock
 from tests.support.proxy import running_proxy
 from tests.support.sandbox import SandboxServer
-from tests.support.servers import Valkey, running_valkey
+from tests.support.servers import Valkey
 from tests.support.supervised import supervised
 from tests.support.wait import wait_until
 
@@ -22,16 +19,9 @@ pytestmark = pytest.mark.acceptance
 
 
 @pytest.fixture
-def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
-    """A Valkey that a test may hurt."""
-    with running_valkey(tmp_path / "valkey") as server:
-        yield server
-
-
-@pytest.fixture
 def fragile(fleet: FleetOf, own_valkey: Valkey) -> FleetOf:
     """A fleet on it."""
-    return fleet.with_settings(RESTYLE_REDIS_URL=own_valkey.url, RESTYLE_SHARD_JOBS="10", RESTYLE_CONCURRENCY="4")
+    return fleet.with_settings(**own_valkey.env, RESTYLE_SHARD_JOBS="10", RESTYLE_CONCURRENCY="4")
 
 
 def under_way(sandbox: SandboxServer, calls: int = 8) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,16 +34,9 @@ WORDS = {
 
 
 @pytest.fixture
-def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
-    """A Valkey that a test may hurt."""
-    with running_valkey(tmp_path / "valkey") as server:
-        yield server
-
-
-@pytest.fixture
 def fragile(fleet: FleetOf, own_valkey: Valkey) -> FleetOf:
     """A fleet on it."""
-    return fleet.with_settings(RESTYLE_REDIS_URL=own_valkey.url, RESTYLE_SHARD_JOBS="10", RESTYLE_CONCURRENCY="4")
+    return fleet.with_settings(**own_valkey.env, RESTYLE_SHARD_JOBS="10", RESTYLE_CONCURRENCY="4")
 
 
 def under_way(sandbox: SandboxServer, calls: int) -> None:
@@ -154,7 +147,7 @@ def test_a_worker_that_waits_for_redis_is_ended_by_a_signal(fragile: FleetOf, ow
 
 def test_a_redis_that_forgets_keys_is_refused(fragile: FleetOf, own_valkey: Valkey) -> None:
     """`doctor` and a worker at its start say which policy it has, and what to type."""
-    with redis.Redis(port=own_valkey.port) as line:
+    with redis.Redis.from_url(own_valkey.admin_url) as line:
         line.config_set("maxmemory-policy", "allkeys-lru")
     with fragile.worker() as worker:
         printed = " ".join(fragile.command("doctor", expect=3).out.split())

