@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -248,3 +249,40 @@ def test_the_own_file_lists_its_places(telling: Telling) -> None:
 def test_webhooks_never_go_to_where_credentials_are_kept(host: str) -> None:
     """Addresses under which clouds keep a machine's credentials are told by their numbers, however written."""
     assert "which webhooks never go to" in webhook.post(f"http://{host}/x", b"{}", {})
+
+
+def test_a_night_is_told_against_the_last_ones(telling: Telling) -> None:
+    """A schedule's run stands beside the last seven that finished, newest first; others do not count."""
+    notify = {"webhook": telling.receiver.url, "events": ["finished"]}
+    hour = timedelta(hours=1)
+
+    def add(day: int, failed: int, *, schedule: str = "nightly", status: RunStatus = RunStatus.FINISHED) -> Run:
+        began = datetime(2026, 1, day, 2, 15, tzinfo=UTC)
+        run = Run(
+            run_id=f"{began:%Y%m%dT%H%M%SZ}-{schedule}", status=status, created=began, finished=began + day * hour,
+            manifest=ManifestSource(uri="s3://shop/a.csv", sha256="0"), plan_digest="d", options=RunOptions(),
+            shards=0, planned=9, schedule=schedule, notify=notify,
+        )  # fmt: skip
+        report = {"finished": run.model_dump(mode="json")["finished"], "succeeded": 9 - failed, "skipped": 0,
+                  "failed": failed, "attempts": day, "in_doubt": 0, "credits_spent": day / 10}  # fmt: skip
+        for name, text in (("run.json", run.model_dump_json()), ("report.json", json.dumps(report))):
+            telling.store.put(telling.workspace.run(run.run_id, name), text.encode(), content_type="application/json")
+        return run
+
+    for day in range(1, 8):
+        add(day, 0)
+    add(8, 0, schedule="weekly")
+    add(9, 0, status=RunStatus.CANCELLED)
+    run = add(10, 3)
+    notifications = telling.notifications(notify_hosts=own(telling.receiver.url))
+    notifications.finished(run)
+    notifications.send_due()
+    ((_, sent),) = telling.receiver.came
+    body = json.loads(sent)
+    assert [night["calls"] for night in body["nights"]["before"]] == [7, 6, 5, 4, 3, 2, 1]
+    assert body["nights"]["night"]["failed"] == 3
+    last = body["text"].splitlines()[-1]
+    assert last.startswith(
+        "Against the last 7 nights (their median in brackets): 10 calls (4, more than on any of them)"
+    )
+    assert "3 failed (0, more than on any of them)" in last
