@@ -38,6 +38,10 @@ from config.settings import Settings
 from restyle.errors import ConfigurationError, RestyleError, WorkspaceHeld
 from restyle.run_ids import schedule_of
 
+_ONLY_LOOKS = (
+    "This dashboard's Redis user may only look. For its buttons, give RESTYLE_REDIS_URL the submitter's user of"
+    " deploy/redis/users.acl."
+)
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 
@@ -180,6 +184,8 @@ class Dashboard:
             gone = isinstance(error, ConfigurationError) and request.method == "GET"
             status = 404 if gone else 409 if isinstance(error, ConfigurationError | WorkspaceHeld) else 503
         text = error.message if isinstance(error, RestyleError) else str(getattr(error, "detail", error))
+        if request.method == "POST" and status == 503 and " NOPERM " in text:
+            status, text = 403, f"{_ONLY_LOOKS} {text}"
         again = request.scope["path"] if status == 503 else ""
         back = f"/runs/{request.path_params['run']}" if status == 409 and "run" in request.path_params else ""
         text = phrases.sentence(text)

@@ -15,15 +15,18 @@ import redis
 
 from restyle.coordination.redis import server as redis_server
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.progress import Progress
 from restyle.keys import Workspace
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_nightly import put, schedule
+from tests.integration.test_dashboard_starts import catalog, confirmed, post
 from tests.support.catalog import write_catalog
 from tests.support.chosen import ROLES, write_users
 from tests.support.command import Command
 from tests.support.dashboard import running_dashboard
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3, Valkey, running_valkey
+from tests.support.shown import Place, environment
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -103,6 +106,40 @@ def test_a_whole_run_under_the_users(
             assert first in answer.read().decode()
     assert guarded.refused == []
     assert sandbox.charged == 7
+
+
+def test_a_dashboard_that_acts(guarded: Guarded, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the submitter it starts, steers, marks and fires, and nothing is refused; as the dashboard's user it looks."""
+    workspace = s3.workspace
+    toml = '[[schedule]]\nname = "nightly"\ncron = "15 2 * * *"\ntime_zone = "UTC"\nmanifest = "s3://shop/c.csv"\n'
+    Path("restyle.toml").write_text(f'{toml}prompt = "photo"\n')
+    for name, value in environment(guarded.url("submitter"), s3, workspace).items():
+        monkeypatch.setenv(name, value)
+    state = State(guarded.url("admin"), namespace=workspace.namespace, account="")
+    with running_dashboard() as served:
+        place = Place(served, s3.store, workspace, Progress(state))
+        form = confirmed(post(place, {"manifest": catalog(place, 2), "prompts": "photo of {id}"}))
+        assert place.ask("/new/start", form).status == 303
+        path, token = f"/runs/{form['run_id']}", {"form_token": form["form_token"]}
+        for act in ("suspend", "resume", "marks", "marks/withdraw", "cancel", "retry"):
+            more = {"place": "0", "mark": "keep", "status": "pending"}
+            answer = place.ask(f"{path}/{act}", token | more)
+            assert answer.status == 303, (act, answer.text)
+        for page in ("/fleet/api/suspend", "/fleet/api/resume", "/schedules/nightly/fire"):
+            assert place.ask(page, token).status == 303, page
+        for page in ("/", "/fleet", "/schedules", path, f"{path}/jobs"):
+            assert place.ask(page).status == 200, page
+    assert guarded.refused == []
+    run = place.add_run()
+    monkeypatch.setenv("RESTYLE_REDIS_URL", guarded.url("dashboard"))
+    with running_dashboard() as served:
+        place = Place(served, s3.store, workspace, Progress(state))
+        path = f"/runs/{run.run_id}/suspend"
+        answer = place.ask(path, {"form_token": place.ask(path).form_token})
+        assert (answer.status, "deploy/redis/users.acl" in answer.text) == (403, True), answer.text
+        assert place.ask(f"/runs/{run.run_id}").status == 200
+    assert place.progress.suspensions(run.run_id) == []
+    state.close()
 
 
 @contextmanager
