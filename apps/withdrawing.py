@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import replace
 
 from apps.session import Session
-from producers.runs.marks import Marks
-from producers.runs.withdrawal import Move, Withdrawal
+from producers.runs.review.marks import Marks
+from producers.runs.review.withdrawal import Move, Withdrawal
 from restyle.models import Run
 
 

@@ -19,8 +19,8 @@ from functools import partial
 from typing import TextIO
 
 from producers.manifest.cells.formulas import guarded
-from producers.runs.marks import Mark
 from producers.runs.outcomes import Row, Rows
+from producers.runs.review.marks import Mark
 from producers.runs.statistics import PENDING, Tally, is_selected
 from reports.pages.gallery import Choice, Gallery
 from reports.pages.grid import write_grid

@@ -24,7 +24,7 @@ from typing import Any
 from apps.session import Session
 from apps.views.moment import Row
 from apps.views.review_index import BITS, COLUMNS, NAMES, OUTCOMES, SCHEMA, Filter, Question, Writer, question_of
-from producers.runs.marks import Mark, Marks
+from producers.runs.review.marks import Mark, Marks
 from restyle.errors import InputNotFound, RestyleError
 from restyle.models import Run
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from producers.runs.marks import Marks, Word, mark_now
+from producers.runs.review.marks import Marks, Word, mark_now
 from restyle.keys import Workspace
 from tests.support.servers import S3
 

@@ -11,7 +11,7 @@ from apps.cli import options
 from apps.session import session
 from apps.terminal.console import say
 from producers.manifest import ReadOptions, open_manifest
-from producers.runs.marks import Marks
+from producers.runs.review.marks import Marks
 from reports.export import LIKES, Outputs, export, read_marks
 from restyle.errors import ConfigurationError
 from restyle.models import Job

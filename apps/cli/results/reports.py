@@ -14,7 +14,7 @@ from apps.session import Session, session
 from apps.stack.local import home_of
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import SOME_FAILED
-from producers.runs.marks import Marks
+from producers.runs.review.marks import Marks
 from reports.copies.copy import copy_grid, copy_page
 from reports.copies.download import download as copy_outputs
 from reports.pages.grid import GRID

@@ -12,7 +12,7 @@ from apps.terminal.console import print_json, say
 from apps.terminal.exits import SOME_FAILED
 from apps.withdrawing import follow_marks, in_words
 from config.connections import who
-from producers.runs.withdrawal import Move
+from producers.runs.review.withdrawal import Move
 
 #: What is neither done nor in order already.
 _LEFT = frozenset({Move.BUSY, Move.FOREIGN, Move.GONE})

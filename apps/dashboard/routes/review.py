@@ -25,8 +25,8 @@ from apps.views.overview import Side
 from apps.views.review import PER_PAGE, Found, Review
 from apps.views.review_index import OUTCOMES, Filter
 from apps.withdrawing import follow_marks, in_words
-from producers.runs.marks import Word, mark_now
-from producers.runs.withdrawal import Move
+from producers.runs.review.marks import Word, mark_now
+from producers.runs.review.withdrawal import Move
 from reports.report import marked_csv
 
 #: Runs whose index is kept; each takes a file of 120 bytes a job.

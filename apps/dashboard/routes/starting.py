@@ -24,7 +24,7 @@ from config.schedules import Schedule
 from producers.planning.clashes import Clashes
 from producers.planning.make import make_plan
 from producers.planning.plan import Plan
-from producers.runs.marks import Marks
+from producers.runs.review.marks import Marks
 from producers.scheduling.beat import Beat
 from reports.report import marked_csv
 from restyle.coordination.runs.firings import Firings

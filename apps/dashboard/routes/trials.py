@@ -24,7 +24,7 @@ from apps.dashboard.routes.gallery import Gallery
 from apps.dashboard.routes.review import WORDS
 from apps.views.moment import Row
 from apps.views.overview import Side
-from producers.runs.marks import Marks, mark_now
+from producers.runs.review.marks import Marks, mark_now
 from producers.runs.trials import read_trial
 from reports.pages.grid import Grid, Line, Tile, body, gathered
 from restyle.errors import ConfigurationError

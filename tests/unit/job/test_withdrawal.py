@@ -9,8 +9,8 @@ from itertools import count
 
 import pytest
 
-from producers.runs.marks import Mark, Word, mark_now
-from producers.runs.withdrawal import Move, Withdrawal
+from producers.runs.review.marks import Mark, Word, mark_now
+from producers.runs.review.withdrawal import Move, Withdrawal
 from restyle.errors import StoreUnavailable
 from restyle.models import ManifestSource, Outcome, OutcomeKind, Run, RunOptions, RunStatus, utc_now
 from restyle.outputs import REJECTED, OutputOptions

@@ -15,8 +15,8 @@ from enum import StrEnum
 
 from pydantic import ValidationError
 
-from producers.runs.marks import Mark
 from producers.runs.outcomes import Rows
+from producers.runs.review.marks import Mark
 from restyle.job.outputs.locations import place, suffix_of
 from restyle.job.outputs.metadata import sha256_of
 from restyle.job.outputs.ownership import LARGEST, Owner
