@@ -18,12 +18,12 @@ import structlog
 
 from config.schedules import Notify
 from config.settings import Settings
-from producers.runs.nights import digest_of
 from producers.runs.reasons import Reason, reasons_of
-from producers.runs.snapshot import Snapshot, read_run, rows_of, snapshot
+from producers.runs.snapshot import read_run, rows_of, snapshot
 from reports.alarms import Alarm, Watch
 from reports.channels import send
 from reports.messages import Payload, about, recipients_of, summed
+from reports.nights import against_nights
 from reports.notes import AWAY, Notes
 from restyle.coordination.advice import next_step
 from restyle.coordination.fleet import Fleet
@@ -255,24 +255,10 @@ class Notifications:
             )
             more, why = {"reason": notice.reason, "next": step}, []
         now = snapshot(run, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet)
-        payload = {
-            "schedule": run.schedule,
-            "at": f"{utc_now():%FT%TZ}",
-            **summed(now, notice.event, why),
-            **more,
-        }
+        payload = {"schedule": run.schedule, "at": f"{utc_now():%FT%TZ}", **summed(now, notice.event, why), **more}
         if notice.event == "finished":
-            self._add_digest(payload, run, now)
+            payload |= against_nights(payload["text"], run, now, self.store, self.workspace, self.progress, self.fleet)
         return recipients_of(run.run_id, run.notify), payload
-
-    def _add_digest(self, payload: Payload, run: Run, now: Snapshot) -> None:
-        """Says how a schedule's night was against the last ones."""
-        digest = digest_of(
-            run, now, store=self.store, workspace=self.workspace, progress=self.progress, fleet=self.fleet
-        )  # fmt: skip
-        payload["nights"] = digest.model_dump(mode="json") if digest else None
-        if digest:
-            payload["text"] += f"\n{digest.text}"
 
     def _run(self, run_id: str) -> Run:
         """A run by S3; where S3 is away, as this process has last heard of it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from statistics import median
+from typing import Any
 
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.snapshot import Snapshot, snapshot
@@ -60,12 +61,13 @@ class Digest(Value):
         return f"{form.format(now)} ({number.format(median(before))}{above})"
 
 
-def digest_of(
-    run: Run, now: Snapshot, *, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet
-) -> Digest | None:
-    """A run that a schedule started against those before it; None where there is nothing to compare.
+def against_nights(
+    text: str, run: Run, now: Snapshot, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet
+) -> dict[str, Any]:
+    """What a message about a night's end says of the last ones: `nights`, and its text with a line more.
 
     Args:
+        text: of the message.
         run: as it ended.
         now: the same as a snapshot.
         store: S3.
@@ -73,6 +75,16 @@ def digest_of(
         progress: what Redis has of those that ended lately.
         fleet: the fleet.
     """
+    digest = _digest_of(run, now, store, workspace, progress, fleet)
+    if digest is None:
+        return {"nights": None}
+    return {"nights": digest.model_dump(mode="json"), "text": f"{text}\n{digest.text}"}
+
+
+def _digest_of(
+    run: Run, now: Snapshot, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet
+) -> Digest | None:
+    """A run that a schedule started against those before it; None where there is nothing to compare."""
     if not run.schedule or run.status is not RunStatus.FINISHED:
         return None
     own = (name for name in run_ids(store, workspace) if schedule_of(name) == run.schedule and name < run.run_id)
