@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -51,7 +51,7 @@ class Params(Value):
     seed: int = Field(-1, ge=-1, le=MAX_SEED)
     base64: bool = False
 
-    def as_sent(self) -> dict[str, Any]:
+    def as_sent(self) -> dict[str, object]:
         """The JSON fields of the request; an empty negative prompt is left out."""
         sent = dict(self.__dict__)
         if not self.negative_prompt:
@@ -217,7 +217,7 @@ class Run(Value):
     """What its costs are counted by: `team=home`."""
     prompt: Annotated[str, BeforeValidator(_head)] = ""
     """The head of its first prompt."""
-    notify: dict[str, Any] = Field(default_factory=dict)
+    notify: dict[str, object] = Field(default_factory=dict)
     """Who is told how it goes: `[notify]` as it stood where the run was planned."""
 
     @property

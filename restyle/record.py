@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import PrivateAttr
 
@@ -98,7 +98,7 @@ class Record(Value):
     timestamps: RecordTimes
     worker: str
     version: str
-    _beyond: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _beyond: dict[str, object] = PrivateAttr(default_factory=dict)
     """Keys that another version of restyle wrote beside these; they stay where the record is written anew."""
     _etag: str = PrivateAttr("")
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from restyle.errors import ApiUnavailable, ClockSkewed, RestyleError, StoreUnavailable, TransientError
 
@@ -50,7 +50,7 @@ def part_of(error: BaseException) -> Part | None:
     return None
 
 
-def is_to_leave(trouble: Trouble | None, peers: Iterable[Mapping[str, Any]], *, now: float, patience: float) -> bool:
+def is_to_leave(trouble: Trouble | None, peers: Iterable[Mapping[str, object]], *, now: float, patience: float) -> bool:
     """Whether a worker goes, or stays, out of rotation.
 
     Args:
@@ -64,9 +64,11 @@ def is_to_leave(trouble: Trouble | None, peers: Iterable[Mapping[str, Any]], *, 
     return trouble.part == "clock" or any(is_well(peer, trouble.part) for peer in peers)
 
 
-def is_well(beat: Mapping[str, Any], part: Part) -> bool:
+def is_well(beat: Mapping[str, object], part: Part) -> bool:
     """Whether a worker, by its heartbeat, takes jobs and knows of no such trouble."""
-    return not beat.get("draining") and not beat.get("out") and part not in (beat.get("troubles") or {})
+    troubles = beat.get("troubles")
+    has_it = isinstance(troubles, Container) and part in troubles
+    return not beat.get("draining") and not beat.get("out") and not has_it
 
 
 class Rotation:

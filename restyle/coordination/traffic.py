@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from restyle.errors import RateLimited, RestyleError, TransientError
 
@@ -78,12 +77,12 @@ class Answers:
     def __add__(self, other: Answers) -> Answers:
         return Answers(self.kinds + other.kinds, self.steps + other.steps)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, dict[str, int]]:
         """As a heartbeat carries them."""
         return {"kinds": dict(self.kinds), "steps": {str(step): count for step, count in self.steps.items()}}
 
     @classmethod
-    def read(cls, state: Mapping[str, Any]) -> Answers:
+    def read(cls, state: Mapping[str, Mapping[str, int]]) -> Answers:
         """What a heartbeat carries."""
         steps = {int(step): int(count) for step, count in state.get("steps", {}).items()}
         return cls(Counter(state.get("kinds", {})), Counter(steps))

@@ -16,6 +16,7 @@ from restyle.s3.replies import Dated, Glance, Listed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 T = TypeVar("T")
 
@@ -75,11 +76,11 @@ class Listings(ABC):
             for entry in page.get("CommonPrefixes", ()):
                 yield entry["Prefix"][len(prefix) :].rstrip("/")
 
-    def _pages(self, prefix_uri: str, **parameters: Any) -> Iterator[Any]:
+    def _pages(self, prefix_uri: str, **parameters: Any) -> Iterator[ListObjectsV2OutputTypeDef]:
         """The pages of a listing, each asked for until it is there."""
         bucket, prefix = split_uri(prefix_uri)
 
-        def ask() -> Any:
+        def ask() -> ListObjectsV2OutputTypeDef:
             with translated(prefix_uri):
                 return self._client(bucket).list_objects_v2(Bucket=bucket, Prefix=prefix, **parameters)
 

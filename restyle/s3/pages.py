@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Protocol, TypedDict
 from xml.etree import ElementTree as ET
 
 
-def take_in_quickly(events: Any) -> None:
+class Events(Protocol):
+    """Those of a botocore client."""
+
+    def register(self, event_name: str, handler: Callable[..., None]) -> None:
+        """Has a function called at an event."""
+
+
+class Raw(TypedDict):
+    """What botocore has of an answer before it is parsed; the rest does not matter here."""
+
+    status_code: int
+    body: bytes
+
+
+def take_in_quickly(events: Events) -> None:
     """Has a client's events read the objects of ListObjectsV2; where they cannot, botocore reads them as ever."""
     events.register("before-parse.s3.ListObjectsV2", _take_contents)
 
 
-def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+def _take_contents(response_dict: Raw, customized_response_dict: dict[str, object], **_: object) -> None:
     """Takes the objects out of an answer, so that botocore parses what is left of it."""
     if response_dict["status_code"] != 200:
         return
@@ -30,9 +45,9 @@ def _take_contents(response_dict: dict[str, Any], customized_response_dict: dict
     response_dict["body"] = ET.tostring(root)
 
 
-def _object(parts: dict[str, str]) -> dict[str, Any]:
+def _object(parts: dict[str, str]) -> dict[str, object]:
     """An entry as botocore has it, with what is asked of it here."""
-    entry: dict[str, Any] = {"Key": parts["Key"], "Size": int(parts["Size"])}
+    entry: dict[str, object] = {"Key": parts["Key"], "Size": int(parts["Size"])}
     entry |= {name: parts[name] for name in ("ETag", "StorageClass") if name in parts}
     if "LastModified" in parts:
         entry["LastModified"] = _moment(parts["LastModified"])

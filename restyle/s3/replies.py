@@ -5,11 +5,23 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, cast
 from urllib.parse import unquote
 
 from restyle.errors import StoreUnavailable
 from restyle.s3.errors import translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
+
+
+class HeadFields(TypedDict):
+    """The fields of a `Head`."""
+
+    etag: str
+    bytes: int
+    content_type: str
+    metadata: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -63,10 +75,20 @@ class TooLarge(Exception):
     """The object is larger than the caller's limit; its argument is the size in bytes."""
 
 
+class Body(Protocol):
+    """The body of an answer to boto3."""
+
+    def read(self, amt: int | None = None) -> bytes:
+        """So many bytes of it, or all."""
+
+    def close(self) -> None:
+        """Releases the connection."""
+
+
 class Stream(io.RawIOBase):
     """The body of an answer to boto3, whose errors are ours."""
 
-    def __init__(self, body: Any, uri: str) -> None:
+    def __init__(self, body: Body, uri: str) -> None:
         self._body = body
         self._uri = uri
 
@@ -88,7 +110,7 @@ class Stream(io.RawIOBase):
             super().close()
 
 
-def whole(answer: Any, uri: str) -> Any:
+def whole(answer: GetObjectOutputTypeDef, uri: str) -> Body:
     """The body of an answer with status 200: any other success (206: a part alone) is not the object.
 
     Raises:
@@ -101,25 +123,26 @@ def whole(answer: Any, uri: str) -> Any:
     return answer["Body"]
 
 
-def read(answer: Any, uri: str, max_bytes: int | None, admit: Callable[[int], None] | None) -> bytes:
+def read(answer: GetObjectOutputTypeDef, uri: str, max_bytes: int | None, admit: Callable[[int], None] | None) -> bytes:
     """The body of boto3's answer. `admit` gets its size: before it is read, or after where the answer has none.
 
     Raises:
         TooLarge: it has more than `max_bytes`.
     """
-    body, size, data = whole(answer, uri), answer.get("ContentLength"), None
+    body, data = whole(answer, uri), None
+    size = cast("int | None", answer.get("ContentLength"))  # which some servers leave out
     if size is None:
-        data = cast("bytes", body.read(None if max_bytes is None else max_bytes + 1))
+        data = body.read(None if max_bytes is None else max_bytes + 1)
         size = len(data)
     if max_bytes is not None and size > max_bytes:
         body.close()
         raise TooLarge(size)
     if admit:
         admit(size)
-    return cast("bytes", body.read()) if data is None else data
+    return body.read() if data is None else data
 
 
-def head_fields(answer: Any, size: int | None = None) -> dict[str, Any]:
+def head_fields(answer: GetObjectOutputTypeDef | HeadObjectOutputTypeDef, size: int | None = None) -> HeadFields:
     """The fields of a Head in an answer to boto3. rclone's server capitalises metadata keys and quotes no ETag."""
     return {
         "etag": answer.get("ETag", "").strip('"'),

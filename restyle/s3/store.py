@@ -97,7 +97,7 @@ class Store(Listings):
             if stored := objects.get(bucket, key, max_bytes=max_bytes, admit=admit):
                 return stored
             with translated(uri):
-                answer: Any = client.get_object(Bucket=bucket, Key=key)
+                answer = client.get_object(Bucket=bucket, Key=key)
                 data = read(answer, uri, max_bytes, admit)
                 return Stored(**head_fields(answer, len(data)), data=data)
 
@@ -248,7 +248,7 @@ class Store(Listings):
 
         def ask() -> BinaryIO:
             with translated(uri):
-                answer: Any = self._client(bucket).get_object(Bucket=bucket, Key=key)
+                answer = self._client(bucket).get_object(Bucket=bucket, Key=key)
                 return io.BufferedReader(Stream(whole(answer, uri), uri), _BLOCK)
 
         return self.patiently(ask)

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from restyle.fingerprint import digest
 from restyle.models import Params
@@ -38,7 +37,7 @@ class Billed:
     """To its pictures, which the API keeps for some days."""
 
 
-def read_billed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Billed]:
+def read_billed(rows: Iterable[Mapping[str, object]]) -> dict[str, Billed]:
     """The billed requests by their ids, of the history's rows: one row a picture, in any order.
 
     Raises:
@@ -58,12 +57,12 @@ def read_billed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Billed]:
     return billed
 
 
-def params_digest(params: Mapping[str, Any]) -> str:
+def params_digest(params: Mapping[str, object]) -> str:
     """What stands for the parameters of a request, whether numbers are written as such or as text."""
     return digest([[name, _plain(name, params.get(name))] for name in sorted(Params.model_fields)])
 
 
-def _sent(row: Mapping[str, Any]) -> str:
+def _sent(row: Mapping[str, object]) -> str:
     """`params_digest` of a row; empty where it does not tell what was sent."""
     sent = row.get("request_body")
     if isinstance(sent, str):
@@ -83,7 +82,7 @@ def _plain(name: str, value: object) -> str:
 # -- pages and rows ----------------------------------------------------------------------------------------
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes) -> object:
     """A body's JSON; None where it is none."""
     try:
         return json.loads(body)
@@ -91,13 +90,13 @@ def read_json(body: bytes) -> Any:
         return None
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes) -> dict[str, object]:
     """A body's JSON object; empty where the body is not one."""
     value = read_json(body)
     return value if isinstance(value, dict) else {}
 
 
-def figure(fields: Mapping[str, Any], name: str) -> float | None:
+def figure(fields: Mapping[str, object], name: str) -> float | None:
     """A number of a row or an answer, not below zero; None where there is none that can be believed."""
     value = fields.get(name)
     try:
@@ -107,7 +106,7 @@ def figure(fields: Mapping[str, Any], name: str) -> float | None:
     return number if number is not None and 0 <= number < 1e12 else None
 
 
-def row_list(page: Mapping[str, Any]) -> list[dict[str, Any]]:
+def row_list(page: Mapping[str, object]) -> list[dict[str, object]]:
     """The rows of a page, under whatever name: the API documents the form of a row, but not that of the page."""
     lists = [value for value in page.values() if isinstance(value, list)]
     if len(lists) != 1 or not all(isinstance(row, dict) for row in lists[0]):
@@ -115,7 +114,7 @@ def row_list(page: Mapping[str, Any]) -> list[dict[str, Any]]:
     return lists[0]
 
 
-def read_time(row: Mapping[str, Any]) -> datetime:
+def read_time(row: Mapping[str, object]) -> datetime:
     """When a request of the history was submitted.
 
     Raises:
@@ -130,7 +129,7 @@ def read_time(row: Mapping[str, Any]) -> datetime:
     raise CannotTell("the history does not tell when its requests were made")
 
 
-def asks_for(row: Mapping[str, Any], image: bytes, params: Params) -> bool | None:
+def asks_for(row: Mapping[str, object], image: bytes, params: Params) -> bool | None:
     """Whether a row is of this request; None where its parameters are the same and the row has no picture."""
     sent = row.get("request_body")
     if isinstance(sent, str):
@@ -146,12 +145,12 @@ def asks_for(row: Mapping[str, Any], image: bytes, params: Params) -> bool | Non
     return picture.rpartition(",")[2] == base64.b64encode(image).decode()
 
 
-def _equal(recorded: Any, sent: Any) -> bool:
+def _equal(recorded: object, sent: object) -> bool:
     if isinstance(sent, bool):
         return str(recorded).lower() == str(sent).lower()
     if isinstance(sent, int | float):
         try:
-            return abs(float(recorded) - sent) < 1e-6
-        except (TypeError, ValueError):
+            return isinstance(recorded, int | float | str) and abs(float(recorded) - sent) < 1e-6
+        except ValueError:
             return False
     return bool((recorded or "") == sent)

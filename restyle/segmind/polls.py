@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from restyle.errors import (
     ApiTimeout,
@@ -43,7 +43,7 @@ def read_request(text: str | bytes) -> Request:
     return Request(fields["request_id"], datetime.fromisoformat(fields["submitted"]))
 
 
-def patient(ask: Any) -> Reply:
+def patient(ask: Callable[[], Reply]) -> Reply:
     """The reply to a poll. A poll costs nothing and may be repeated, so its errors are never in doubt."""
     try:
         reply: Reply = ask()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from restyle.errors import (
     ApiTimeout,
@@ -133,7 +133,7 @@ def api_message(body: bytes) -> str:
     return read_refusal(body).text
 
 
-def _parts(value: Any, depth: int) -> Iterator[tuple[bool, str]]:
+def _parts(value: object, depth: int) -> Iterator[tuple[bool, str]]:
     """The texts of an error, each with whether it is the name of a field."""
     if depth > _DEEPEST:
         return
@@ -146,7 +146,7 @@ def _parts(value: Any, depth: int) -> Iterator[tuple[bool, str]]:
         yield from _parts_of_object(value, depth)
 
 
-def _parts_of_object(fields: dict[str, Any], depth: int) -> Iterator[tuple[bool, str]]:
+def _parts_of_object(fields: dict[str, object], depth: int) -> Iterator[tuple[bool, str]]:
     saying = [name for name in _SAYING if fields.get(name)]
     for name in _NAMING:
         where = fields.get(name)

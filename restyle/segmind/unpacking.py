@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import cast
 from urllib.parse import unquote_to_bytes
 
 import pybase64
@@ -157,7 +157,7 @@ def _shape(document: object) -> str:
     return ", ".join(names[:8]) or "nothing"
 
 
-def _search(node: Any, *, links: bool, level: int = 0) -> Iterator[Item]:
+def _search(node: object, *, links: bool, level: int = 0) -> Iterator[Item]:
     """The pictures in a JSON value; with `links`, set where its key names pictures, also links to them."""
     if level > MOST_LEVELS:
         return
@@ -177,9 +177,9 @@ def _search(node: Any, *, links: bool, level: int = 0) -> Iterator[Item]:
         yield from _in_object(node, links=links, level=level)
 
 
-def _in_object(fields: dict[str, Any], *, links: bool, level: int) -> list[Item]:
+def _in_object(fields: dict[str, object], *, links: bool, level: int) -> list[Item]:
     """The pictures under the likeliest key that has any; under an unknown key, links do not count."""
-    groups = dict[str, list[Any]]()
+    groups = dict[str, list[object]]()
     for name, value in fields.items():
         if isinstance(value, str | list | dict):
             groups.setdefault(_plain(name), []).append(value)
@@ -198,12 +198,12 @@ def _plain(name: str) -> str:
     return plain if plain in _NAMES else plain.rstrip("0123456789")
 
 
-def _of_numbers(numbers: list[Any]) -> bytes | None:
+def _of_numbers(numbers: list[object]) -> bytes | None:
     """A picture as a list of its bytes, as JavaScript writes a buffer."""
     if len(numbers) < _SHORTEST or not all(isinstance(value, int) for value in numbers[:_SHORTEST]):
         return None
     try:
-        picture = bytes(numbers)
+        picture = bytes(cast("list[int]", numbers))
     except (TypeError, ValueError):
         return None
     return picture if may_be_picture(picture) else None

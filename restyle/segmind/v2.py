@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from restyle import images
@@ -226,7 +225,7 @@ class SegmindQueue:
         row = min(matching, key=lambda row: (str(row.get("model_status")).upper() != "COMPLETED", read_time(row)))
         return Request(str(row["request_id"]), read_time(row))
 
-    def rows(self, since: datetime, *, most_pages: int = MOST_PAGES) -> Iterator[dict[str, Any]]:
+    def rows(self, since: datetime, *, most_pages: int = MOST_PAGES) -> Iterator[dict[str, object]]:
         """The account's requests since then, newest first; the API tells of 31 days at most.
 
         Raises:
@@ -250,7 +249,7 @@ class SegmindQueue:
                 return
         raise CannotTell(f"the history has more than {most_pages * PER_PAGE:,} requests since then")
 
-    def _read_history(self, query: str) -> dict[str, Any]:
+    def _read_history(self, query: str) -> dict[str, object]:
         if not self._history_url:
             raise CannotTell("RESTYLE_HISTORY_URL is off")
         reply = self._get(self._history_url + query)

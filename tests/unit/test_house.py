@@ -46,6 +46,24 @@ LONG_FUNCTIONS = {
     "producers/scheduling/start.py:_begin",
     "reports/copies/download.py:download",
 }
+#: Modules of the domain in which something has no type, and why.
+UNTYPED = {
+    "restyle/coordination/fleet.py": "a script's answer, matched by its form",
+    "restyle/coordination/redis/address.py": "options of redis-py, passed on by their names",
+    "restyle/coordination/redis/client.py": "answers of Redis, which each caller knows the form of",
+    "restyle/http/connecting.py": "signatures of urllib3's and requests' own classes",
+    "restyle/http/informational.py": "signatures of http.client's classes; buffers, which Python 3.11 has no type for",
+    "restyle/http/timely.py": "the same",
+    "restyle/s3/bucket.py": "options of obstore that its types leave out; botocore has no types",
+    "restyle/s3/client.py": "botocore has no types",
+    "restyle/s3/errors.py": "botocore has no types",
+    "restyle/s3/listings.py": "parameters of boto3, passed on by their names",
+    "restyle/s3/objects.py": "events of botocore, which has no types; responses of obstore, which has none for them",
+    "restyle/s3/parameters.py": "parameters of boto3, whose types would have each as a literal",
+    "restyle/s3/replies.py": "a buffer, which Python 3.11 has no type for",
+    "restyle/s3/store.py": "parameters of boto3, passed on by their names",
+    "restyle/segmind/wording.py": "tables of TOML, of two depths",
+}
 #: A warning that is switched off, and why.
 SWITCHED_OFF = re.compile(r"#\s*(?:noqa|type: ignore)(?P<rest>.*)")
 WITH_A_REASON = re.compile(r"(?:: ?[A-Z0-9, ]+|\[[\w, -]+\])?\s*(?:-|#|\().+")
@@ -152,6 +170,16 @@ def test_values_are_named_for_what_they_are() -> None:
         for path in modules() for line, name in names_of_values(path) if name.strip("_") in NO_NAMES
     ]  # fmt: skip
     assert wrong == []
+
+
+def test_the_domain_is_typed() -> None:
+    """No module of the domain says `Any` but where a library leaves no other word."""
+    untyped = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "restyle").rglob("*.py") if re.search(r"\bAny\b", path.read_text(encoding="utf-8"))
+        and any(isinstance(node, ast.Name) and node.id == "Any" for node in ast.walk(ast.parse(path.read_text())))
+    }  # fmt: skip
+    assert untyped == UNTYPED.keys()
 
 
 def test_packages_are_typed() -> None:

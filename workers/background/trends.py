@@ -46,7 +46,7 @@ class Trends:
         }
         trends.note_runs(state, {run_id: point(now, totals, credits) for run_id, totals in moving.items()})
 
-    def _beats(self) -> list[dict[str, dict[str, object]]]:
+    def _beats(self) -> list[dict[str, dict[str, dict[str, int]]]]:
         return [beat for beat in self._fleet.workers().values() if beat is not None]  # type: ignore[misc] # JSON
 
 

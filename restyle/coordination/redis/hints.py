@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from math import isfinite
-from typing import Any
 
 #: Characters of a JSON value that anybody of ours writes there, but for what is parked.
 MOST = 50_000
@@ -16,20 +15,21 @@ MOST_TTL = 600
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-def read_object(text: str | None) -> dict[str, Any] | None:
+def read_object(text: str | None) -> dict[str, object] | None:
     """A JSON object; None where it is none."""
     value = read_json(text)
     return value if isinstance(value, dict) else None
 
 
-def read_json(text: str | None) -> Any | None:
+def read_json(text: str | None) -> object | None:
     """A JSON value; None where it is none, or too long."""
     if text is None or len(text) > MOST:
         return None
     try:
-        return json.loads(text)
+        value: object = json.loads(text)
     except (ValueError, RecursionError):
         return None
+    return value
 
 
 def read_number(text: str | None) -> float | None:
@@ -41,7 +41,7 @@ def read_number(text: str | None) -> float | None:
     return number if isfinite(number) else None
 
 
-def read_place(text: str | None) -> dict[str, Any] | None:
+def read_place(text: str | None) -> dict[str, object] | None:
     """Where a job stands in its run; None where it is no such place."""
     place = read_object(text) or {}
     numbers = (str(place.get(name, "")) for name in ("shard", "index"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from restyle.coordination.claim_types import Claim, Verdict
 from restyle.coordination.fleet import Fleet
@@ -24,7 +24,31 @@ PARKED_BYTES = 256 * 1024 * 1024
 KEY = "kept"
 
 
-def facts(called: Called, made_from: str) -> dict[str, Any]:
+class Facts(TypedDict):
+    """All of an answer but its pictures."""
+
+    made_from: str
+    """`Fingerprint.token` of what it was paid for."""
+    seconds: float
+    request_id: str | None
+    cost: float | None
+    remaining_credits: float | None
+    seed: int | None
+    sandbox: bool
+    called: str
+    answered: str
+    calls: int
+    doubts: int
+
+
+class Parked(Facts):
+    """An answer with its pictures, as Redis holds it."""
+
+    images: list[str]
+    """In base64."""
+
+
+def facts(called: Called, made_from: str) -> Facts:
     """All of an answer but its pictures, and what it was made from (`Fingerprint.token`)."""
     answer = called.answer
     return {
@@ -42,7 +66,7 @@ def facts(called: Called, made_from: str) -> dict[str, Any]:
     }
 
 
-def answer_of(parked: Mapping[str, Any], images: Sequence[bytes], verdict: Verdict = "parked") -> Called:
+def answer_of(parked: Facts, images: Sequence[bytes], verdict: Verdict = "parked") -> Called:
     """The answer that `facts` told of, with its pictures."""
     answer = Answer(
         images=tuple(images),
@@ -54,7 +78,7 @@ def answer_of(parked: Mapping[str, Any], images: Sequence[bytes], verdict: Verdi
         sandbox=parked["sandbox"],
     )
     claim = Claim(verdict, calls=parked["calls"], doubts=parked["doubts"])
-    called, answered = (datetime.fromisoformat(parked[name]) for name in ("called", "answered"))
+    called, answered = datetime.fromisoformat(parked["called"]), datetime.fromisoformat(parked["answered"])
     return Called(claim, answer, called, answered, elapsed())
 
 
@@ -81,7 +105,7 @@ def find(job_id: str, made_from: str, state: State) -> Called | None:
     text = state.ask("GET", state.key(KEY, job_id))
     if text is None:
         return None
-    parked = json.loads(text)
+    parked: Parked = json.loads(text)
     if parked["made_from"] != made_from:
         unpark(job_id, state)
         return None
@@ -101,8 +125,7 @@ def unpark(job_id: str, state: State) -> None:
     state.run("unpark", job=job_id)
 
 
-# -- answers on the disk of a worker (restyle/job/parked/on_disk.py)
-# ----------------------------------------------------
+# -- answers on the disk of a worker (on_disk.py) ---------------------------------------------------------
 
 
 def mark_spooled(message: Message, fleet: Fleet) -> None:

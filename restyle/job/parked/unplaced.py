@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TypedDict
 
 import structlog
 
@@ -28,6 +28,20 @@ log = structlog.get_logger("restyle.unplaced")
 CODE = "not_stored"
 #: Bytes of a note, and of a picture, that are read.
 _NOTE_BYTES, MAX_ANSWER_BYTES = 100_000, 256_000_000
+#: Where pictures were to lie, under its name in S3.
+_Places = TypedDict("_Places", {"wanted": list[str]})  # noqa: UP013 - no name for a value here
+
+
+class Note(in_redis.Facts, _Places):
+    """What lies beside pictures that were set aside."""
+
+    job_id: str
+    run_id: str
+    id: str
+    variant: str
+    images: list[str]
+    """Where they lie."""
+    reason: str
 
 
 def find(work: Work, made_from: str, tools: Tools) -> Called | None:
@@ -60,7 +74,7 @@ def set_aside(made: Made, reason: str, tools: Tools) -> Ended:
         tools.store.put(uri, data, content_type=picture.content_type)
         images.append(uri)
     samples = range(len(images))
-    note = {
+    note: Note = {
         "job_id": message.job_id,
         "run_id": message.run_id,
         "id": made.job.id,
@@ -97,10 +111,10 @@ def _not_stored(made: Made, reason: str, where: str) -> Ended:
     return failed(CODE, sentence, seed=made.job.params.seed)
 
 
-def _read(uri: str, tools: Tools) -> dict[str, Any] | None:
+def _read(uri: str, tools: Tools) -> Note | None:
     """A note; None where somebody has placed its pictures since, or it is none that we wrote."""
     try:
-        note: dict[str, Any] = json.loads(tools.store.get(uri, max_bytes=_NOTE_BYTES).data)
+        note: Note = json.loads(tools.store.get(uri, max_bytes=_NOTE_BYTES).data)
         if all(image.startswith(tools.workspace.under("unplaced") + "/") for image in note["images"]):
             return note
     except InputNotFound:
