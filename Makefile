@@ -12,7 +12,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 PYTHON ?=
-.PHONY: help install demo check check-types check-lint check-layers check-docs check-house test lowest acceptance chaos matrix bench bench-quick docs dist audit format lock clean
+CHECKS := check-types check-lint check-layers check-docs check-house
+.PHONY: help install demo check $(CHECKS) collected test lowest acceptance chaos matrix bench bench-quick docs dist audit format lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +24,7 @@ demo: $(VENV)/.local  ## Restyle the example catalog with the sandbox: no accoun
 	@$(BIN)/restyle demo
 
 check: $(VENV)/.dev  ## Lint, format, types, layers, house rules
-	@$(MAKE) --no-print-directory --jobs 2 check-types check-lint check-layers check-docs check-house
+	@$(MAKE) --no-print-directory --jobs 2 $(CHECKS)
 	@echo "check: all good"
 
 # The longest first: the others take turns beside it.
@@ -46,8 +47,13 @@ check-docs: $(VENV)/.dev
 check-house: $(VENV)/.dev
 	@$(BIN)/pytest --quiet tests/unit/test_house.py
 
-test: check  ## check, then every test that is not marked as long
+test: $(VENV)/.dev  ## check, then every test that is not marked as long
+	@$(MAKE) --no-print-directory --jobs 2 $(CHECKS) collected
 	@$(BIN)/pytest --quiet --numprocesses 3 --dist worksteal --durations 10 --durations-min 10 --ignore tests/unit/test_house.py
+
+# Reads and compiles every test once, beside the checks, rather than once in each process that runs them.
+collected: $(VENV)/.dev
+	@$(BIN)/pytest --quiet --collect-only > $(VENV)/collected.log || { cat $(VENV)/collected.log; exit 1; }
 
 lowest:  ## Unit, integration and protocol tests with the lowest versions that pyproject.toml allows
 	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.dev

@@ -138,28 +138,30 @@ def test_a_file_that_is_too_large_is_refused(place: Place, monkeypatch: pytest.M
     assert post(place, {"prompts": "x"}, ("large.csv", b"x" * 200_000)).status == 413
 
 
-@pytest.mark.parametrize(
-    ("fields", "why"),
-    [
-        ({}, "name the manifest"),
-        ({"manifest": "/etc/passwd"}, "files of this machine are chosen, not named"),
-        ({"manifest": "../catalog.csv"}, "files of this machine are chosen, not named"),
-        ({"manifest": "CATALOG", "prompts": "one\ntwo"}, "a run takes one prompt"),
-        ({"manifest": "CATALOG", "prompts": "one", "budget": "much"}, "it is a number of credits above 0"),
-        ({"manifest": "CATALOG", "prompts": "one", "budget": "5"}, "the budget is 5.00: raise it"),
-        ({"manifest": "CATALOG", "prompts": "one", "limit": "-1"}, "limit: -1: it is a number from 1 on"),
-        ({"manifest": "CATALOG", "prompts": "one", "then_ask": "yes"}, "say how many jobs it has"),
-        ({"manifest": "CATALOG", "prompts": "one", "sets": "strenght=0.5"}, "did you mean strength?"),
-        ({"manifest": "CATALOG", "prompts": "one", "kind": "try", "axes": "strength=7"}, "7.0 is out of range"),
-        ({"manifest": "CATALOG", "prompts": "one", "variants": "file.json"}, "is no s3:// address"),
-    ],
-)
-def test_forms_that_are_wrong(place: Place, fields: dict[str, str], why: str) -> None:
+#: What is typed wrongly, and what is told of it.
+WRONG: list[tuple[dict[str, str], str]] = [
+    ({}, "name the manifest"),
+    ({"manifest": "/etc/passwd"}, "files of this machine are chosen, not named"),
+    ({"manifest": "../catalog.csv"}, "files of this machine are chosen, not named"),
+    ({"manifest": "CATALOG", "prompts": "one\ntwo"}, "a run takes one prompt"),
+    ({"manifest": "CATALOG", "prompts": "one", "budget": "much"}, "it is a number of credits above 0"),
+    ({"manifest": "CATALOG", "prompts": "one", "budget": "5"}, "the budget is 5.00: raise it"),
+    ({"manifest": "CATALOG", "prompts": "one", "limit": "-1"}, "limit: -1: it is a number from 1 on"),
+    ({"manifest": "CATALOG", "prompts": "one", "then_ask": "yes"}, "say how many jobs it has"),
+    ({"manifest": "CATALOG", "prompts": "one", "sets": "strenght=0.5"}, "did you mean strength?"),
+    ({"manifest": "CATALOG", "prompts": "one", "kind": "try", "axes": "strength=7"}, "7.0 is out of range"),
+    ({"manifest": "CATALOG", "prompts": "one", "variants": "file.json"}, "is no s3:// address"),
+]
+
+
+def test_forms_that_are_wrong(place: Place, subtests: pytest.Subtests) -> None:
     """Each is told on the form, which keeps what was typed; nothing is spent."""
     uri = catalog(place, 2)
-    answer = post(place, {name: uri if value == "CATALOG" else value for name, value in fields.items()})
-    assert answer.status == 422
-    assert why in unescape(answer.text)
+    for fields, why in WRONG:
+        with subtests.test(why):
+            answer = post(place, {name: uri if value == "CATALOG" else value for name, value in fields.items()})
+            assert answer.status == 422
+            assert why in unescape(answer.text)
     assert runs(place) == []
 
 
