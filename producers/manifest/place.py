@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin
 
 from producers.manifest.names import Names
 from restyle.images import MAX_INPUT_BYTES
-from restyle.images.opening import is_picture
+from restyle.images.formats.kinds import is_picture
 from restyle.keys import split_uri
 from restyle.models import utc_now
 from restyle.web.address import is_web, read_address

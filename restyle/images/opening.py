@@ -25,8 +25,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from restyle.errors import InvalidImage
-from restyle.images import implied, jpeg, png, structure, tiff
 from restyle.images.bounds import MAX_PIXELS, check_memory, check_size
+from restyle.images.formats import implied, jpeg, png, structure, tiff
+from restyle.images.formats.kinds import FORMATS, OTHERS, what_it_is
+from restyle.images.glance import Glance, glance
 
 #: The shortest side, in pixels, of a picture that is worth a call.
 MIN_SIDE = 8
@@ -40,56 +42,11 @@ _TWICE, _PASSES = 2_000_000, 20
 # be noise in the log. Set once for the process, because switching filters around a call is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# How files begin, by the names of their formats.
-_FORMATS: tuple[tuple[str, bytes], ...] = (
-    ("JPEG", rb"\xff\xd8\xff"),
-    ("PNG", rb"\x89PNG\r\n\x1a\n"),
-    ("WebP", rb"RIFF.{4}WEBP"),
-    ("TIFF", rb"II[*+]\0|MM\0[*+]"),
-    ("GIF", rb"GIF8[79]a"),
-    ("AVIF", rb".{4}ftypavi[fs]"),
-    ("BMP", rb"BM.{4}\0{4}"),
-)
-
-#: How pictures of other formats begin, which only answers may have; by Pillow's names, where its reader is there.
-_OTHERS: dict[str, bytes] = {
-    "JPEG2000": rb"\0\0\0\x0cjP {2}|\xff\x4f\xff\x51",
-    "HEIF": rb".{4}ftyp(?:hei|hev|mif|msf)",
-    "JXL": rb"\xff\x0a|\0\0\0\x0cJXL ",
-    "PPM": rb"P[1-6]\s",
-    "PSD": rb"8BPS",
-    "QOI": rb"qoif",
-    "DDS": rb"DDS ",
-    "ICO": rb"\0\0\x01\0",
-    "ICNS": rb"icns",
-}
-
 # The readers are opened directly: Image.open would try formats beyond these, and has limits of its own for sizes. There
 # from the start are those of answers, which are paid for by then, and TIFF's, which reads EXIF.
 _READERS: dict[str, type[ImageFile]] = {
     "JPEG": JpegImageFile, "PNG": PngImageFile, "WebP": WebPImageFile, "TIFF": TiffImageFile,
 }  # fmt: skip
-
-#: What people take for pictures, by its first bytes.
-_STRANGERS: tuple[tuple[str, bytes], ...] = (
-    ("a HEIC picture, which cannot be read here; save it as JPEG or PNG", rb".{4}ftyp(?:hei|hev|mif|msf)"),
-    # Of Fujifilm, Olympus, Panasonic, Canon, Sigma, Minolta; those of others are TIFFs (tiff.py).
-    ("a camera's raw file; export it as JPEG", rb"FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|.{4}ftypcrx |FOVb|\0MRM"),
-    ("a JPEG XL picture, which cannot be read here; save it as JPEG or PNG", _OTHERS["JXL"]),
-    ("a JPEG 2000 picture, which cannot be read here; save it as JPEG or PNG", _OTHERS["JPEG2000"]),
-    (
-        "a film; save one frame as JPEG or PNG",
-        rb".{4}ftyp(?:isom|iso\d|mp4\d|avc1|M4V |qt  |3gp)|\x1a\x45\xdf\xa3|RIFF.{4}AVI ",
-    ),
-    ("a Photoshop document; save it as JPEG or PNG", rb"8BPS"),
-    ("an SVG drawing; export it as PNG", rb"\s*(?:<\?xml[^>]*>\s*)?<svg"),
-    ("an HTML page, not a picture", rb"\s*<(?:!doctype\s+html|html|head|body)"),
-    ("an XML document, not a picture", rb"\s*<\?xml"),
-    ("JSON, not a picture", rb'\s*[{\[]\s*["{\[\]}]'),
-    ("a PDF document, not a picture", rb"%PDF"),
-    ("a ZIP archive, not a picture", rb"PK\x03\x04"),
-    ("a gzip file, not a picture", rb"\x1f\x8b"),
-)
 
 #: What brings a picture upright, by its EXIF orientation.
 _TURNS = {
@@ -163,28 +120,13 @@ class Source:
         return self.kind == "PNG" and self.data[24] == 16
 
 
-def is_picture(start: bytes) -> bool:
-    """Whether a file that begins so has a format that can be read."""
-    return bool(format_of(start))
-
-
-def format_of(start: bytes) -> str:
-    """The format of a file that begins so; empty where it is none that can be read."""
-    return next((kind for kind, signature in _FORMATS if re.match(signature, start, re.DOTALL)), "")
-
-
-def may_be_picture(start: bytes) -> bool:
-    """Whether a file that begins so may be a picture of any format, readable here or not."""
-    return is_picture(start) or any(re.match(sign, start, re.DOTALL) for sign in _OTHERS.values())
-
-
 def open_other(data: bytes) -> Image.Image:
     """The pixels of a picture in a format that only answers may have, as RGB or RGBA.
 
     Raises:
         InvalidImage: it is none that can be read, or too large.
     """
-    names = [name for name, sign in _OTHERS.items() if re.match(sign, data, re.DOTALL)]
+    names = [name for name, sign in OTHERS.items() if re.match(sign, data, re.DOTALL)]
     if names:
         Image.init()  # imports every reader, once a process
     for name in names:
@@ -217,7 +159,7 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, *, still: bool = True) -
     Raises:
         InvalidImage: it is neither, or no picture at all.
     """
-    for kind, signature in _FORMATS:
+    for kind, signature in FORMATS:
         if re.match(signature, data, re.DOTALL):
             reader = _reader(kind)
             with _reading(kind, data):
@@ -295,6 +237,16 @@ def check_whole(source: Source) -> ImageFile:
         source.image.load()
     check_hole(source)
     return source.image
+
+
+def inspect(source: Source, *, look: bool) -> Glance | None:
+    """Checks the whole picture for damage, and looks at what it shows; None where that is not wanted.
+
+    Raises:
+        InvalidImage: it is damaged.
+    """
+    image = check_whole(source)
+    return glance(image) if look else None
 
 
 def check_hole(source: Source) -> None:
@@ -375,16 +327,3 @@ def _png_exif(data: bytes) -> bytes:
         if name == b"eXIf":
             return data[place : place + length]
     return b""
-
-
-def what_it_is(data: bytes) -> str:
-    """What bytes are that no reader takes, as the end of a sentence about them."""
-    if not data:
-        return "is empty: 0 bytes"
-    for name, signature in _STRANGERS:
-        if re.match(signature, data, re.DOTALL | re.IGNORECASE):
-            return f"is {name}"
-    head = data[:40].decode("utf-8", errors="replace")[:32].strip()
-    if "\N{REPLACEMENT CHARACTER}" in head or not head.replace("\n", " ").isprintable():
-        return f"is not a picture of a known format: it begins with the bytes {data[:8].hex(' ')}"
-    return f"is not a picture: it begins with {head!r}"

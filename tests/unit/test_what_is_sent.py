@@ -18,8 +18,8 @@ from PIL import Image, ImageCms
 from restyle import images
 from restyle.errors import InvalidImage, MalformedResponse
 from restyle.fingerprint import Preparation
-from restyle.images import implied
-from restyle.images.structure import png_chunks
+from restyle.images.formats import implied
+from restyle.images.formats.structure import png_chunks
 from restyle.models import InputRules
 from tests.support import pictures
 from tests.support.pictures import corners, decode, encode, photo

@@ -9,7 +9,7 @@ import struct
 from functools import lru_cache
 
 from restyle.errors import InvalidImage
-from restyle.images.structure import png_chunks
+from restyle.images.formats.structure import png_chunks
 
 Point = tuple[float, float]
 #: Red, green, blue, white.

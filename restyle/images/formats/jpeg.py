@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, cast
 
 from restyle.errors import InvalidImage
-from restyle.images.structure import AFTER_SCAN, BARE, MAX_SCANS, MAX_SEGMENTS, at_most
+from restyle.images.formats.structure import AFTER_SCAN, BARE, MAX_SCANS, MAX_SEGMENTS, at_most
 
 END = b"\xff\xd9"
 #: Bytes of a file that is copied with another end.

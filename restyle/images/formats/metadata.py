@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from restyle.images import jpeg
-from restyle.images.structure import PNG_END, png_chunks, png_end
+from restyle.images.formats import jpeg
+from restyle.images.formats.structure import PNG_END, png_chunks, png_end
 
 #: Chunks of a PNG that make its picture (PNG 3, table 8).
 _PNG = frozenset(

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass, field
 
 from restyle.errors import InvalidImage
-from restyle.images.structure import MAX_PAGES
+from restyle.images.formats.structure import MAX_PAGES
 
 _SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _BELOW, _DNG = 254, 256, 257, 259, 262, 330, 50706
 _TAGS = frozenset({_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _BELOW, _DNG})

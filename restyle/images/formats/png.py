@@ -9,7 +9,7 @@ import struct
 import zlib
 
 from restyle.errors import InvalidImage
-from restyle.images.structure import png_chunks
+from restyle.images.formats.structure import png_chunks
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 #: Adam7: where each pass begins, and its steps, across and down.

@@ -1,0 +1,1 @@
+"""What files of each format have: parts, ends, bounds, colours, metadata."""
