@@ -14,6 +14,7 @@ from producers.planning.clashes import find_clashes
 from producers.planning.compare.diff import compare, put_diff
 from producers.planning.compare.unchanged import Unchanged
 from producers.planning.make import make_plan
+from producers.planning.plan import Plan
 from producers.planning.probing import probe
 from producers.planning.shards import write_shards
 from producers.runs.control import AlreadyEnded, Control
@@ -185,14 +186,7 @@ class Starter:
         plan = make_plan(
             firing.request, settings, workspace=self.workspace, store=self.store, run_id=firing.run_id
         )  # fmt: skip
-
-        warnings: list[str] = []
-        if settings.probe_outputs:
-            warnings += probe(plan, store=self.store, workspace=self.workspace, with_workspace=False)
-        # Nobody is there to be asked: what would be replaced goes to replaced/ first.
-        warnings += find_clashes(plan, store=self.store, workspace=self.workspace).sentences()
-        for warning in warnings:
-            log.warning("before it is queued", run=firing.run_id, warning=warning)
+        self._warn(plan, firing, settings)
 
         def alone(_written: int) -> None:
             if not self.firings.mine(firing.run_id, token):
@@ -210,6 +204,16 @@ class Starter:
             )  # fmt: skip
         alone(run.planned)
         control.admit(run)
+
+    def _warn(self, plan: Plan, firing: Firing, settings: Settings) -> None:
+        """Logs what a person would be asked about before it is queued."""
+        warnings: list[str] = []
+        if settings.probe_outputs:
+            warnings += probe(plan, store=self.store, workspace=self.workspace, with_workspace=False)
+        # Nobody is there to be asked: what would be replaced goes to replaced/ first.
+        warnings += find_clashes(plan, store=self.store, workspace=self.workspace).sentences()
+        for warning in warnings:
+            log.warning("before it is queued", run=firing.run_id, warning=warning)
 
     def close(self, firing: Firing, ending: Ending, detail: str = "") -> None:
         """Ends a firing, where everybody sees it: in S3 first, so that Redis's word cannot begin it again."""

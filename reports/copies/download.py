@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from producers.manifest import listing
 from producers.runs.outcomes import Rows
@@ -76,16 +76,31 @@ class PlannedCopy:
         return head.metadata.get("run_id", "") if token and self.fingerprint not in {"", token} else ""
 
 
-def download(  # noqa: PLR0913 - a copy's choices are independent, and all but three have defaults
-    run: Run,
-    rows: Rows,
-    directory: Path,
-    *,
-    store: Store,
-    statuses: Collection[str] = DONE,
-    variants: Collection[str] | None = None,
-    only_ids: Collection[str] | None = None,
-    threads: int = 8,
+class Selection(NamedTuple):
+    """Which of a run's jobs are copied."""
+
+    statuses: Collection[str] = DONE
+    """Those with one of these outcomes; pictures that look wrong only where `suspect` is among them."""
+    variants: Collection[str] | None = None
+    """Those of these variants; None is all."""
+    only_ids: Collection[str] | None = None
+    """Those of these entries; None is all."""
+
+    def pictures(self, run: Run, rows: Rows) -> Iterator[PlannedCopy]:
+        """The copies of the run's pictures, in its order."""
+        for job, outcome in rows():
+            is_variant = self.variants is None or job.variant in self.variants
+            is_entry = self.only_ids is None or job.id in self.only_ids
+            if is_variant and is_entry and is_selected(outcome, self.statuses):
+                yield from pictures(run, job, outcome, left_out=SUSPECT not in self.statuses)
+
+
+#: What is copied without a word.
+ALL_DONE = Selection()
+
+
+def download(
+    run: Run, rows: Rows, directory: Path, *, store: Store, selection: Selection = ALL_DONE, threads: int = 8
 ) -> Iterator[Downloaded]:
     """Copies every sample of the chosen jobs and tells of each, in the run's order.
 
@@ -94,9 +109,7 @@ def download(  # noqa: PLR0913 - a copy's choices are independent, and all but t
         rows: its rows.
         directory: the folder; made where it is missing. Nothing outside it is written.
         store: S3.
-        statuses: jobs with one of these outcomes; pictures that look wrong only where `suspect` is among them.
-        variants: jobs of these variants; None is all.
-        only_ids: jobs of these entries; None is all.
+        selection: which of its jobs.
         threads: copies at a time.
 
     Raises:
@@ -106,18 +119,10 @@ def download(  # noqa: PLR0913 - a copy's choices are independent, and all but t
     """
     directory.mkdir(parents=True, exist_ok=True)
     folder = Folder(directory.resolve(), store)
-    chosen = (
-        picture
-        for job, outcome in rows()
-        if is_selected(outcome, statuses)
-        and (variants is None or job.variant in variants)
-        and (only_ids is None or job.id in only_ids)
-        for picture in pictures(run, job, outcome, left_out=SUSPECT not in statuses)
-    )
     pool = ThreadPoolExecutor(threads, thread_name_prefix="download")
     waiting: deque[Future[Downloaded]] = deque()
     try:
-        for picture in chosen:
+        for picture in selection.pictures(run, rows):
             waiting.append(pool.submit(folder.take, picture))
             if len(waiting) >= threads * 4:
                 yield waiting.popleft().result()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reports.copies.download import INDEX, Downloaded, download
+from reports.copies.download import INDEX, Downloaded, Selection, download
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
 from restyle.s3.store import Store
@@ -57,7 +57,7 @@ def a_row(workspace: Workspace, entry: str, variant: str = "oak", outputs: tuple
 
 def run_download(rows: Rows, folder: Path, store: Store, **choice: Any) -> list[Downloaded]:
     """Downloads to the end."""
-    return list(download(a_run(), lambda: iter(rows), folder, store=store, threads=3, **choice))
+    return list(download(a_run(), lambda: iter(rows), folder, store=store, threads=3, selection=Selection(**choice)))
 
 
 def put(store: Store, uri: str, data: bytes = b"picture") -> None:

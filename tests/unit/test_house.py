@@ -38,12 +38,8 @@ LONG_MODULES = {
 }
 #: Functions that are longer, outside apps/cli/, whose commands take an option a line: each goes from here, too.
 LONG_FUNCTIONS = {
-    "apps/dashboard/acts/orders.py:request_of",
-    "apps/session.py:session",
-    "producers/planning/trial/lab.py:lab_of",
-    "producers/runs/snapshot.py:snapshot",
-    "producers/scheduling/start.py:_begin",
-    "reports/copies/download.py:download",
+    "apps/session.py:session",  # most of it says what its arguments are
+    "producers/runs/snapshot.py:snapshot",  # a field a line
 }
 #: Modules of the domain in which something has no type, and why.
 UNTYPED = {

@@ -16,6 +16,7 @@ from apps.terminal.console import print_json, say
 from apps.terminal.exits import SOME_FAILED
 from producers.runs.review.marks import Marks
 from reports.copies.copy import copy_grid, copy_page
+from reports.copies.download import Selection
 from reports.copies.download import download as copy_outputs
 from reports.pages.grid import GRID
 from reports.report import marked_csv, slice_csv, write_report
@@ -159,10 +160,8 @@ def download(
         run = here.read(here.run_id)
         counts: dict[str, int] = {}
         anew: dict[str, int] = {}
-        for copied in copy_outputs(
-            run, here.rows(run), directory, store=here.store, statuses=checked(statuses),
-            variants=frozenset(variants) or None, only_ids=ids,
-        ):  # fmt: skip
+        selection = Selection(checked(statuses), frozenset(variants) or None, ids)
+        for copied in copy_outputs(run, here.rows(run), directory, store=here.store, selection=selection):
             counts[copied.state] = counts.get(copied.state, 0) + 1
             if copied.made_since:
                 anew[copied.made_since] = anew.get(copied.made_since, 0) + 1

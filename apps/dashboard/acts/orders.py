@@ -63,15 +63,7 @@ def request_of(fields: Mapping[str, str], *, folder: Path | None) -> PlanRequest
     given = {name: fields.get(name, "").strip() for name in FIELDS}
     prompts = _lines(given["prompts"])
     is_trial = given["kind"] == "try"
-    if not is_trial and len(prompts) > 1:
-        raise ConfigurationError("a run takes one prompt: to compare several, press Try; to make all of them, name a"
-                                 " variants file")  # fmt: skip
-    if is_trial and prompts and given["variants"]:
-        raise ConfigurationError("give the prompts of a trial by lines, or by a variants file, not both")
-    try:
-        check_run_name(given["name"])
-    except ValueError as reason:
-        raise ConfigurationError(f"name: {reason}") from None
+    _check(given, prompts, is_trial=is_trial)
     budget = amount(given["budget"])
     trial = TrialRequest(
         tuple(prompts), _place(given["variants"], folder), tuple(_lines(given["axes"])),
@@ -96,6 +88,19 @@ def request_of(fields: Mapping[str, str], *, folder: Path | None) -> PlanRequest
         priority="high" if is_trial else "normal",
         trial=trial if is_trial else None,
     )
+
+
+def _check(given: Mapping[str, str], prompts: list[str], *, is_trial: bool) -> None:
+    """Raises ConfigurationError where the fields do not go together."""
+    if not is_trial and len(prompts) > 1:
+        raise ConfigurationError("a run takes one prompt: to compare several, press Try; to make all of them, name a"
+                                 " variants file")  # fmt: skip
+    if is_trial and prompts and given["variants"]:
+        raise ConfigurationError("give the prompts of a trial by lines, or by a variants file, not both")
+    try:
+        check_run_name(given["name"])
+    except ValueError as reason:
+        raise ConfigurationError(f"name: {reason}") from None
 
 
 def _place(text: str, folder: Path | None, *, needed: bool = False) -> str:

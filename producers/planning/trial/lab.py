@@ -125,12 +125,7 @@ def lab_of(request: PlanRequest, manifest: Manifest, sets: Mapping[str, object],
     assert trial is not None
     _check(trial)
     axes = read_axes(trial.axes)
-    if "prompt" in sets:
-        raise ConfigurationError("--set prompt: in a trial, give each prompt by --prompt")
-    if both := [axis.name for axis in axes if axis.name in sets]:
-        raise ConfigurationError(f"--set {both[0]} and --axis {both[0]}: give one of them")
-    if trial.draws > 1 and ("seed" in sets or any(axis.name == "seed" for axis in axes)):
-        raise ConfigurationError("--seeds draws seeds, and another option chooses them: give one of them")
+    _refuse_twice(trial, axes, sets)
     bases = _bases(trial, manifest, store)
     count = len(bases)
     for axis in axes:
@@ -146,16 +141,7 @@ def lab_of(request: PlanRequest, manifest: Manifest, sets: Mapping[str, object],
             differs = {axis.name: value for axis, value in zip(axes, values, strict=True)}
             params: dict[str, Any] = {**base.params, **differs, **sets}
             name = _name(base.name, differs, taken)
-            own = [
-                Variant(
-                    f"try.{name[:36].rstrip('-.')}.{digest(params)[:8]}.s{draw}",
-                    params,
-                    base.source,
-                    draw=draw,
-                    shown=name,
-                )
-                for draw in range(1, trial.draws + 1)
-            ]
+            own = [_drawn(name, params, base, draw) for draw in range(1, trial.draws + 1)]
             variants += own
             columns.append(Column(
                 name=name, prompt=prompts.index(str(base.params.get("prompt", ""))), params=params,
@@ -165,6 +151,22 @@ def lab_of(request: PlanRequest, manifest: Manifest, sets: Mapping[str, object],
     if len({variant.name for variant in variants}) < len(variants):
         raise ConfigurationError("two columns of the trial are the same: each prompt once, please")
     return Lab(prompts, axes, tuple(columns), tuple(variants), trial.draws)
+
+
+def _refuse_twice(trial: TrialRequest, axes: Sequence[Axis], sets: Mapping[str, object]) -> None:
+    """Raises ConfigurationError where two options say the same."""
+    if "prompt" in sets:
+        raise ConfigurationError("--set prompt: in a trial, give each prompt by --prompt")
+    if both := [axis.name for axis in axes if axis.name in sets]:
+        raise ConfigurationError(f"--set {both[0]} and --axis {both[0]}: give one of them")
+    if trial.draws > 1 and ("seed" in sets or any(axis.name == "seed" for axis in axes)):
+        raise ConfigurationError("--seeds draws seeds, and another option chooses them: give one of them")
+
+
+def _drawn(name: str, params: dict[str, Any], base: Variant, draw: int) -> Variant:
+    """The variant of a column's own draw of seeds."""
+    unique = f"try.{name[:36].rstrip('-.')}.{digest(params)[:8]}.s{draw}"
+    return Variant(unique, params, base.source, draw=draw, shown=name)
 
 
 def _check(trial: TrialRequest) -> None:
