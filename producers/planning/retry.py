@@ -36,6 +36,9 @@ class Slice:
     unreadable: bool = False
     """Those whose paid answers are kept, unread or fetched later; they are read again, and no call is made."""
 
+    variants: frozenset[str] | None = None
+    """Those of these variants alone; None is all."""
+
     def check(self) -> None:
         """Raises ConfigurationError where an outcome is none, or contradicts the errors."""
         if wrong := self.statuses - {"failed", "pending", "succeeded", "skipped", SUSPECT}:
@@ -52,6 +55,7 @@ class Slice:
             is_selected(outcome, self.statuses)
             and (not self.errors or (outcome is not None and outcome.error in self.errors))
             and (self.only_ids is None or job.id in self.only_ids)
+            and (self.variants is None or job.variant in self.variants)
         )
 
 
@@ -104,7 +108,10 @@ def plan_retry(run: Run, rows: Rows, chosen: Slice, settings: Settings, *, works
     return Plan(
         request=PlanRequest(uri, retry_of=run.run_id, name=run.name, labels=run.labels),
         prompt=run.prompt, run_id=run_id,
-        plan_digest=digest(["retry", run.run_id, sorted(chosen.statuses), sorted(chosen.errors), ids, reread]),
+        plan_digest=digest([
+            "retry", run.run_id, sorted(chosen.statuses), sorted(chosen.errors), ids, reread,
+            *sorted(chosen.variants or ()),
+        ]),
         options=_options(run, reread, settings), manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
         entries=len(count.ids), variants=tuple(count.variants), jobs=count.jobs, uploads=0, upload_bytes=0,
         problems=(), warnings=unknown_ids_warning(count.unknown, f"run {run.run_id}"),

@@ -136,7 +136,11 @@ def test_a_sample_waits_for_approval(fleet: FleetOf, sandbox: SandboxServer) -> 
         assert (done["status"], done["succeeded"], sandbox.charged, sandbox.paid_twice) == ("finished", 36, 36, {})
         other = fleet.command(*words, "--set", "strength=0.3", expect=4).json["run_id"]
         assert fleet.command("reject", other, "--json").json["status"] == "cancelled"
-    assert sandbox.charged == 48
+        third = fleet.command(*words, "--set", "strength=0.4", "--budget", "1", expect=4).json["run_id"]
+        part = fleet.command("approve", third, "--variant", "x", "--json").json
+        assert (part["status"], part["planned"], part["succeeded"]) == ("finished", 8, 8)
+        assert fleet.command("status", third, "--json").json["status"] == "cancelled"
+    assert sandbox.charged == 48 + 12 + 8
 
 
 @pytest.mark.parametrize(("rpm", "jobs"), [("0", 10_000), ("400", 300)], ids=["10,000 jobs", "paced"])

@@ -22,12 +22,13 @@ from restyle.coordination.runs.events import ask_events, read_events
 from restyle.coordination.runs.firings import Firings
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ManifestError
-from restyle.models import Job
+from restyle.models import Job, Run, RunStatus
 from restyle.s3.store import Store
 from tests.support.catalog import picture
 from tests.support.dashboard import running_dashboard
 from tests.support.servers import S3
 from tests.support.shown import Answer, Place, environment
+from tests.support.wait import wait_until
 
 
 @pytest.fixture
@@ -253,3 +254,31 @@ def test_redo_what_is_marked(place: Place) -> None:
     (job,) = read_plan(place.store, place.workspace, again, 0)
     params = Job.model_validate_json(job).params
     assert (params.strength, params.prompt) == (0.4, "felt sets")
+
+
+def test_approve_one_variant(place: Place) -> None:
+    """The run ends, and the rest of that variant goes on in a new run with what is left of the budget, started once."""
+    styles = place.workspace.under("in", "styles.json")
+    place.store.put(styles, b'[{"name":"oak","prompt":"oak"},{"name":"sea","prompt":"sea"}]', content_type="text/plain")
+    form = confirmed(post(place, {"manifest": catalog(place, 3), "variants": styles, "sample": "2", "then_ask": "yes",
+                                  "budget": "60"}))  # fmt: skip
+    assert place.ask("/new/start", form).status == 303
+    run_id, state = form["run_id"], place.progress.state
+    place.progress.suspend(run_id, "awaiting_approval", "the sample is done", "dispatcher")
+    state.ask("HSET", state.key("run", run_id), "credits", 15, "lost", 5)
+    path = f"/runs/{run_id}/approve"
+    wait_until(lambda: "oak: 3 jobs, about 30.00 credits" in place.ask(path).text, timeout=10, description="the choice")
+    token = {"form_token": form["form_token"]}
+    assert place.ask(path, token | {"variant": "gold"}).status == 409
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: place.ask(path, token | {"variant": "oak"}), range(6)))
+    (started,) = {one.headers["location"] for one in answers if one.status == 303}
+    assert sorted(one.status for one in answers) == [303, *[409] * 5]
+    again = started.split("/")[2].partition("?")[0]
+    assert sorted(runs(place)) == sorted([run_id, again])
+    ended, goes = (Run.read(place.store.get(place.workspace.run(one)).data) for one in (run_id, again))
+    assert (ended.status, goes.budget, goes.planned, goes.retry_of) == (RunStatus.CANCELLED, 40.0, 3, run_id)
+    jobs = [Job.model_validate_json(line) for line in read_plan(place.store, place.workspace, again, 0)]
+    assert {job.variant for job in jobs} == {"oak"}
+    log = [event.what for event in read_events(state.ask(*ask_events(state, run_id)))]
+    assert log[:2] == ["approved in part", "rejected"]

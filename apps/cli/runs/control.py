@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from apps.approving import approve_in_part
 from apps.cli import options
 from apps.cli.runs import follow
 from apps.cli.runs.stack_watch import Minder
@@ -164,6 +165,9 @@ def approve(
     max_outage: options.MaxOutage = None,
     sandbox: options.Sandbox = False,
     as_json: options.Json = False,
+    only: list[str] = typer.Option(
+        [], "--variant", help="Only the rest of this variant, in a new run; this one ends. Repeatable.", metavar="NAME"
+    ),
 ) -> None:
     """Let the rest of a run follow its sample; the sample is not repeated."""
     settings = options.settings_from(
@@ -171,7 +175,11 @@ def approve(
     )
     with session(settings, worker=True, run=run_id, detach=detach) as here:
         others = follow.hold_leftovers(here, but=here.run_id)
-        run = here.control.approve(here.run_id)
+        if only:
+            with here.driving.planning():
+                run = approve_in_part(here, here.read(here.run_id), only, here.control.by)
+        else:
+            run = here.control.approve(here.run_id)
         follow.name_others(others, here, but=run.run_id)
         if detach:
             follow.print_submitted(run, here, as_json=as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from apps.approving import approve_in_part
 from apps.dashboard.acts.orders import amount
 from apps.views.moment import Moment, Row
 from apps.views.overview import Side
@@ -125,6 +126,8 @@ def act_on_run(name: str, side: Side, row: Row, by: str, fields: Mapping[str, st
     control, run_id = _control(side, by), row.run.run_id
     if name == "retry":
         return _retry(side, row, control, fields.get("status") or "failed")
+    if name == "approve" and (variant := fields.get("variant", "")):
+        return approve_in_part(side.session, row.run, {variant}, by).run_id
     if name == "resume":
         control.resume(run_id, budget=amount(fields.get("budget", "")))
         return run_id

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from apps.approving import pending_by_variant
 from apps.dashboard.access.identity import Access, Identity, Refused
 from apps.dashboard.access.security import Names, read_form
 from apps.dashboard.acts import actions
@@ -26,16 +27,20 @@ class Presses:
 
     async def ask_run(self, request: Request, identity: Identity) -> Response:
         """`GET /runs/{run}/{action}`: asks once."""
-        _, row = await self.live.row(request.path_params["run"])
+        side, row = await self.live.row(request.path_params["run"])
         action = _found(actions.RUN_ACTIONS, request)
         if action not in actions.of_run(row):
             raise Refused(409, f"Run {row.run.run_id} is {phrases.words(row.status)}: this does not apply now.")
         about = f"{row.name} · {row.run.run_id}"
         counts = actions.again(row) if action.name == "retry" else {}
+        parts: dict[str, str] = {}
+        if action.name == "approve":
+            left = await self.live.call(lambda: pending_by_variant(side.session, row.run))
+            parts = {name: html.priced(count, row.run, self.live.settings) for name, count in sorted(left.items())}
         again = {name: html.priced(count, row.run, self.live.settings) for name, count in counts.items()}
         page = html.single(
             "ask", action=action, about=about, cost=html.cost_of(action.name, row, self.live.settings),
-            back=f"/runs/{row.run.run_id}", here="run", again=again,
+            back=f"/runs/{row.run.run_id}", here="run", again=again, parts=parts,
             budget=row.run.budget if action.name == "resume" else None, **self.frame(request, identity),
         )  # fmt: skip
         return HTMLResponse(page)
