@@ -20,7 +20,7 @@ UNTYPED = {
 }
 
 #: Languages of blocks that hold no commands.
-OTHERS = {"", "text", "toml", "python"}
+OTHERS = {"", "text", "toml", "python", "crontab", "ini", "yaml", "makefile"}
 
 
 def pages() -> list[str]:
