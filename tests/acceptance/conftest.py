@@ -124,7 +124,7 @@ class FleetOf:
         """The fleet's Redis, as this process sees it: a look takes a millisecond, and a command a second of CPU."""
         prefix = "RESTYLE_"
         given = {name.removeprefix(prefix).lower(): value for name, value in self.command.environment.items()
-                 if name.startswith(prefix)}  # fmt: skip
+                 if name.startswith(prefix) and value}  # fmt: skip
         state = open_state(Settings.model_validate(given), "")
         try:
             yield state
