@@ -6,12 +6,19 @@ would end the process, and with it the paid calls in flight.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from restyle.errors import InvalidImage
 from restyle.models import InputRules
 
+#: Pictures that take more pixels than this to decode are decoded one at a time, whatever the number of threads.
+LARGE = 16_000_000
+_large = threading.Lock()
 #: The largest picture that is decoded.
 MAX_PIXELS = 100_000_000
 #: The longest side of a picture, in pixels: what a JPEG can have at most.
@@ -119,3 +126,10 @@ def check_memory(kind: str, image: ImageFile, stored: tuple[int, int]) -> None:
             f"is {width:,} x {height:,} pixels, and decoding this {kind} takes {needed / 1e6:,.0f} MB of at most"
             f" {MAX_DECODED // 1_000_000} MB; save it {how}"
         )
+
+
+@contextmanager
+def one_at_a_time(pixels: int, most: int = 0) -> Iterator[None]:
+    """Goes around decoding: of pictures with more pixels than `most` (0: LARGE) one is decoded at a time."""
+    with _large if pixels > (most or LARGE) else nullcontext():
+        yield

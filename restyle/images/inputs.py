@@ -10,7 +10,8 @@ from restyle.images.colours import background, is_srgb
 from restyle.images.formats import metadata
 from restyle.images.formats.kinds import CONTENT_TYPES
 from restyle.images.glance import Glance, glance
-from restyle.images.opening import MIN_SIDE, Source, check_hole, check_whole, inspect, open_picture
+from restyle.images.missing import check_hole
+from restyle.images.opening import MIN_SIDE, Source, check_whole, inspect, open_picture
 from restyle.images.render import check_depth, encode, fit, render
 from restyle.models import InputRules
 
@@ -70,7 +71,8 @@ def prepare(data: bytes, preparation: Preparation, rules: InputRules = ANY, *, l
         return Prepared(sent, *size, *source.size, steps, seen, len(data))
     made = _conversions(source)
     picture = render(source, size, colour, made)
-    check_hole(source)
+    if source.layout:
+        check_hole(source.data, source.layout)
     sent = encode(picture, quality=95, subsampling=0)
     return Prepared(sent, *size, *source.size, tuple(made), glance(picture) if look else None, len(data))
 

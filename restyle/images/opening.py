@@ -6,17 +6,16 @@ Messages are sentences without their subject, since only the caller knows the na
 from __future__ import annotations
 
 import re
-import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from io import BytesIO
 from typing import IO
 
-from PIL import Image, ImageChops
+from PIL import Image
 from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -25,18 +24,14 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from restyle.errors import InvalidImage
-from restyle.images.bounds import MAX_PIXELS, check_memory, check_size
+from restyle.images.bounds import MAX_PIXELS, check_memory, check_size, one_at_a_time
 from restyle.images.formats import implied, jpeg, png, structure, tiff
 from restyle.images.formats.kinds import FORMATS, OTHERS, what_it_is
 from restyle.images.glance import Glance, glance
+from restyle.images.missing import check_hole, closed
 
 #: The shortest side, in pixels, of a picture that is worth a call.
 MIN_SIDE = 8
-#: Pictures that take more pixels than this to decode are decoded one at a time, whatever the number of threads.
-LARGE = 16_000_000
-_large_decode = threading.Lock()
-#: Pictures with more pixels than this are compared with themselves one at a time; and the most scans of one that is.
-_TWICE, _PASSES = 2_000_000, 20
 
 # Pillow warns of broken metadata and of large sizes. Both are decided here, for each picture, so its warnings would
 # be noise in the log. Set once for the process, because switching filters around a call is not thread-safe.
@@ -135,7 +130,7 @@ def open_other(data: bytes) -> Image.Image:
         with _reading(name, data), Image.open(BytesIO(data), formats=[name]) as image:
             check_size(image.size, smallest=1)
             check_memory(name, image, image.size)
-            with _large_decode if image.size[0] * image.size[1] > LARGE else nullcontext():
+            with one_at_a_time(image.size[0] * image.size[1]):
                 return image.convert("RGBA" if image.has_transparency_data else "RGB")
     raise InvalidImage(what_it_is(data))
 
@@ -182,32 +177,12 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, *, still: bool = True) -
 def _to_decode(kind: str, data: bytes, layout: jpeg.Layout | None) -> IO[bytes]:
     """The file as its reader gets it."""
     if layout is not None:
-        return jpeg.to_decode(data, _closed(data, layout))
+        return jpeg.to_decode(data, closed(data, layout))
     if kind == "PNG" and (end := structure.png_end(data)):
         return jpeg.extended(data, end, structure.PNG_END)
     if kind == "AVIF" and (size := structure.avif_size(data)):
         check_size(size, 1)  # its reader says only that it cannot
     return BytesIO(data)
-
-
-def _closed(data: bytes, layout: jpeg.Layout) -> jpeg.Layout:
-    """A JPEG of several scans that lacks its end alone, as one that has it.
-
-    Raises:
-        InvalidImage: some of its pixels are missing, and its end is there.
-    """
-    if not layout.has_passes or len(layout.scans) > _PASSES:
-        return layout
-    plain = JpegImageFile(jpeg.extended(data, layout.end, jpeg.END))
-    pixels = plain.size[0] * plain.size[1]
-    if pixels > LARGE:
-        return layout
-    with _large_decode if pixels > _TWICE else nullcontext():
-        if ImageChops.difference(plain, JpegImageFile(jpeg.with_noise(data, layout))).getbbox() is None:
-            return replace(layout, is_closed=True)
-    if layout.is_closed:
-        raise InvalidImage("is a damaged JPEG file (some of its pixels are missing); export or upload it again")
-    return layout
 
 
 @contextmanager
@@ -222,7 +197,7 @@ def decoding(source: Source) -> Iterator[None]:
     check_memory(source.kind, source.image, source.stored)
     if source.kind == "PNG":
         png.check_pixels(source.data)
-    with _large_decode if width * height > LARGE else nullcontext(), _reading(source.kind, source.data):
+    with one_at_a_time(width * height), _reading(source.kind, source.data):
         yield
 
 
@@ -235,7 +210,8 @@ def check_whole(source: Source) -> ImageFile:
     source.image.draft(None, (1, 1))
     with decoding(source):
         source.image.load()
-    check_hole(source)
+    if source.layout:
+        check_hole(source.data, source.layout)
     return source.image
 
 
@@ -247,24 +223,6 @@ def inspect(source: Source, *, look: bool) -> Glance | None:
     """
     image = check_whole(source)
     return glance(image) if look else None
-
-
-def check_hole(source: Source) -> None:
-    """Finds a JPEG with bytes that no pixel needs, as a hole in its file leaves them.
-
-    Raises:
-        InvalidImage: it has one.
-    """
-    beginning = jpeg.may_have_hole(source.data, source.layout) if source.layout else None
-    if beginning is None:
-        return
-    image = JpegImageFile(beginning)
-    image.draft(None, (1, 1))
-    try:
-        image.load()
-    except OSError:
-        return  # the bytes that were left out are needed
-    raise InvalidImage("is a damaged JPEG file (it has a hole of zeros); export or upload it again")
 
 
 @contextmanager

@@ -34,7 +34,6 @@ MAY_BE_NAMES = re.compile(rf"\b_*(?:{'|'.join(NO_NAMES)})_*\s*(?:[^\w\s]|(?:in|i
 #: Modules that are longer, and why: each goes from here once it is not.
 LONG_MODULES = {
     "restyle/errors.py",  # the tree of all errors, drawn and defined
-    "restyle/images/opening.py",
 }
 #: Functions that are longer, outside apps/cli/, whose commands take an option a line: each goes from here, too.
 LONG_FUNCTIONS = {

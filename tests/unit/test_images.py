@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from restyle import images
 from restyle.errors import ConfigurationError, InvalidImage, MalformedResponse
 from restyle.fingerprint import Preparation
-from restyle.images import opening
+from restyle.images import bounds
 from tests.support import pictures
 from tests.support.pictures import BLUE, GREEN, RED, YELLOW, corners, decode, encode, photo
 
@@ -286,7 +286,7 @@ def test_thumbnails_are_small_jpegs(name: str) -> None:
 
 def test_threads_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Good and bad pictures at the same time, large ones taking turns, all come out as they do alone."""
-    monkeypatch.setattr(opening, "LARGE", 10_000)
+    monkeypatch.setattr(bounds, "LARGE", 10_000)
     good = [encode(photo(), orientation=turn) for turn in range(1, 9)] + [make() for make in pictures.GOOD.values()]
     bad = [make() for make, _ in pictures.BAD.values()]
     alone = [images.prepare(data, Preparation(max_side=100)) for data in good]
