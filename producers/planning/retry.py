@@ -104,14 +104,10 @@ def plan_retry(run: Run, rows: Rows, chosen: Slice, settings: Settings, *, works
 
     count = _counted(run, rows, chosen, has)
     uri, run_id = workspace.run(run.run_id), new_run_id(utc_now())
-    ids = None if chosen.only_ids is None else sorted(chosen.only_ids)
     return Plan(
         request=PlanRequest(uri, retry_of=run.run_id, name=run.name, labels=run.labels),
         prompt=run.prompt, run_id=run_id,
-        plan_digest=digest([
-            "retry", run.run_id, sorted(chosen.statuses), sorted(chosen.errors), ids, reread,
-            *sorted(chosen.variants or ()),
-        ]),
+        plan_digest=_digest(run, chosen, reread),
         options=_options(run, reread, settings), manifest=ManifestSource(uri=uri, sha256=run.manifest.sha256),
         entries=len(count.ids), variants=tuple(count.variants), jobs=count.jobs, uploads=0, upload_bytes=0,
         problems=(), warnings=unknown_ids_warning(count.unknown, f"run {run.run_id}"),
@@ -123,6 +119,13 @@ def plan_retry(run: Run, rows: Rows, chosen: Slice, settings: Settings, *, works
         ),
         addresses=secrets_of(run, store, workspace),
     )  # fmt: skip
+
+
+def _digest(run: Run, chosen: Slice, reread: str) -> str:
+    """What two retries of the very same jobs have alike."""
+    ids = None if chosen.only_ids is None else sorted(chosen.only_ids)
+    what = ["retry", run.run_id, sorted(chosen.statuses), sorted(chosen.errors), ids, reread]
+    return digest([*what, *sorted(chosen.variants or ())])
 
 
 def _counted(run: Run, rows: Rows, chosen: Slice, has: Callable[[Job, Outcome | None], bool]) -> _Count:
