@@ -79,6 +79,7 @@ docs: $(VENV)/.dev  ## Write the generated pages, and build the site into build/
 	@$(BIN)/python docs/make_schema.py
 	@$(BIN)/python docs/make_metrics.py
 	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python docs/make_man.py build/man
 	@$(SITE)
 	@echo "docs: open build/site/index.html"
 
