@@ -89,7 +89,7 @@ bench: $(VENV)/.dev bench/.venv/.ready  ## Measure restyle beside its peers, wri
 bench-quick: $(VENV)/.dev bench/.venv/.ready  ## A look at the same in under 3 minutes; writes nothing
 	@$(BIN)/python -m bench --quick
 
-format: $(VENV)/.dev  ## Format, and mend what can be mended
+format: $(VENV)/.dev  ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix --exit-zero .
 	@$(BIN)/ruff format --quiet .
 

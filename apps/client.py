@@ -65,7 +65,7 @@ class Client:
         """Judges, counts and prices a manifest; spends and writes nothing.
 
         Raises:
-            ManifestError, ConfigurationError: something is wrong with it; all of it is told.
+            ManifestError, ConfigurationError: something is wrong with it; all of it is reported.
         """
         _check(request)
         here = self._here

@@ -216,7 +216,7 @@ class Settings(ServiceSettings):
     schedule: Annotated[tuple[Schedule, ...], AfterValidator(check_names)] = ()
     """`[[schedule]]`: runs that `restyle beat` starts."""
     notify: Notify = Notify()
-    """`[notify]`: who is told of every run that has no `notify` of its own."""
+    """`[notify]`: who is notified of every run that has no `notify` of its own."""
     models: ModelLists = ModelLists()
     """`[models]`: names beyond the published lists."""
 

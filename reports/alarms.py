@@ -56,7 +56,7 @@ class Watch:
 
     progress: Progress
     fleet: Fleet
-    #: Hours for which the credits are to last at least; 0: nobody is told.
+    #: Hours for which the credits are to last at least; 0: nobody is notified.
     hours: float = 3.0
 
     def alarms(self, run: Run) -> Iterator[Alarm]:
@@ -133,7 +133,7 @@ class Watch:
         yield Alarm("low_credits", "hours", today, text)
 
     def _pace(self) -> float:
-        """Credits an hour that the account has lost of late; 0 where that cannot be told yet."""
+        """Credits an hour that the account has lost of late; 0 where that cannot be determined yet."""
         points = trends.read(trends.FleetPoint, self.progress.state.ask(*trends.ask_fleet(self.progress.state)))
         balances = [(point.at, point.left) for point in points if point.left is not None]
         if not balances:

@@ -72,7 +72,7 @@ class Outputs:
             reviewed: what they have said of a job where `marks` has nothing on it.
 
         Raises:
-            ConfigurationError: which variant is meant cannot be told.
+            ConfigurationError: which variant is meant cannot be determined.
         """
         self._root, self._public = f"{run.options.root}/", public
         self._table = scratch(self)

@@ -52,7 +52,7 @@ def summed(now: Snapshot, event: str, why: Sequence[Reason]) -> Payload:
 
 
 def recipients_of(run_id: str, notify: dict[str, Any]) -> Notify | None:
-    """Whom a run wants told; None where it says nothing readable."""
+    """Whom a run wants notified; None where it says nothing readable."""
     try:
         return Notify.read(notify)
     except ValidationError:

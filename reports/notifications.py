@@ -1,4 +1,4 @@
-"""Notifications: what is told of a run, and how it goes out. Nothing here can fail or delay a run.
+"""Notifications: what is said of a run, and how it goes out. Nothing here can fail or delay a run.
 
 Redis holds no more than which run, event and channel. Whom to tell is read from the run in S3; what is told is made
 from the run as it stands; mail server and hosts of webhooks are this worker's own settings, as the secrets are that go

@@ -90,7 +90,7 @@ class Job(Value):
     outputs: tuple[str, ...] = ()
     """The URI of each sample, where a naming template says it; else empty."""
     etag: str = ""
-    """The input's ETag where a listing told it at plan, else empty."""
+    """The input's ETag where a listing gave it at plan, else empty."""
     meta: dict[str, str] = Field(default_factory=dict)
     """The entry's other columns, at most 8 kB; they reach the record and the report."""
 
@@ -218,7 +218,7 @@ class Run(Value):
     prompt: Annotated[str, BeforeValidator(_head)] = ""
     """The head of its first prompt."""
     notify: dict[str, object] = Field(default_factory=dict)
-    """Who is told how it goes: `[notify]` as it stood where the run was planned."""
+    """Who is notified how it goes: `[notify]` as it stood where the run was planned."""
 
     @property
     def title(self) -> str:

@@ -101,4 +101,4 @@ class ReusedFrom(_Frozen):
     variant: str
     seed: int
     cost: float
-    """Credits, by the configured price where the API told none."""
+    """Credits, by the configured price where the API gave none."""

@@ -19,7 +19,7 @@ log = structlog.get_logger("restyle.run")
 
 
 def start(resources: Resources, kwargs: dict[str, Any]) -> None:
-    """Plans the run of a firing, once however often this comes; what fails is told. Never raises."""
+    """Plans the run of a firing, once however often this comes; what fails is reported. Never raises."""
     run_id = _run_of(kwargs)
     if run_id is None:
         return

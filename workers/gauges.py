@@ -51,7 +51,7 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "restyle_pending_jobs": ("Jobs without an outcome of all unfinished runs: scale the workers by it.", ()),
     "restyle_open_runs": ("Unfinished runs, and schedules' firings not planned yet: any needs a worker.", ()),
     "restyle_suspended": ("1 for each reason for which the whole fleet stands still.", ("reason",)),
-    "restyle_credits_left": ("Credits on the account, by the last answer that told them.", ()),
+    "restyle_credits_left": ("Credits on the account, by the last answer that gave them.", ()),
     "restyle_credits_reserved": ("Credits set aside for calls in flight.", ()),
     "restyle_credits_spent": ("Credits that all runs have spent today, and this month.", ("period",)),
     "restyle_queue_messages": ("Messages that wait on a queue.", ("queue",)),

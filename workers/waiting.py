@@ -21,7 +21,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 
 
 def meet(state: State) -> None:
-    """Waits for Redis, and looks whether it suits; from here on its spells are told in the log.
+    """Waits for Redis, and looks whether it suits; from here on its spells are written to the log.
 
     Until Celery has handlers of its own, a signal ends the process at once and well: there is nothing to drain.
 

@@ -155,7 +155,7 @@ class Live:
 
         Raises:
             ConfigurationError: there is no such run.
-            StateUnavailable: whether there is cannot be told now.
+            StateUnavailable: whether there is cannot be determined now.
         """
         moments = await self.now()
         for side, moment in zip(self.sides, moments, strict=True):

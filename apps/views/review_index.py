@@ -12,7 +12,7 @@ from typing import Any
 OUTCOMES = ("pending", "succeeded", "skipped", "failed")
 #: Jobs of a shard at most, as bits of a job's number.
 BITS = 20
-#: Reasons of failures that are told apart.
+#: Reasons of failures that are distinguished.
 _REASONS = 5000
 #: Characters of an entry's words that are searched, and of a message.
 _WORDS, _MESSAGE = 400, 300

@@ -1,6 +1,6 @@
 """A manifest becomes entries: tables, workbooks, JSON, feeds, exports of shops, folders, S3 prefixes and inventories.
 
-The first step of the flow. Everything is streamed, as often as it is needed, and every bad line is told.
+The first step of the flow. Everything is streamed, as often as it is needed, and every bad line is reported.
 Formats: docs/formats.md.
 """
 
@@ -114,7 +114,7 @@ def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
     except OSError:
-        return False  # told when it is opened
+        return False  # reported when it is opened
 
 
 def _in_s3(uri: str, store: Store | None, options: ReadOptions) -> Manifest:

@@ -12,9 +12,9 @@ from restyle.problems import Problem
 
 #: Bad lines after which reading ends: it is not the file that was meant, and they take memory.
 MOST_PROBLEMS = 100_000
-#: How many of too many are told.
+#: How many of too many are reported.
 _SHOWN = 10
-#: How many of a kind are named where some are left out, and how many kinds are told apart.
+#: How many of a kind are named where some are left out, and how many kinds are distinguished.
 _NAMED, _KINDS = 3, 30
 #: How many lines of doubtful cells are named.
 _DOUBTED = 5

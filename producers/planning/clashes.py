@@ -135,7 +135,7 @@ def _is_copy(path: str) -> bool:
         with Path(path).open("rb") as file:
             return _MARKED.search(file.read(_LOOKED_INTO)) is not None
     except OSError:
-        return False  # told when it is uploaded
+        return False  # reported when it is uploaded
 
 
 class _Looker:
@@ -172,7 +172,7 @@ class _Looker:
         try:
             sha256 = hashes.known(image) or hashlib.sha256(Path(image).read_bytes()).hexdigest()
         except OSError:
-            return False  # told when it is uploaded
+            return False  # reported when it is uploaded
         finally:
             hashes.close()
         return record.input.sha256 != sha256

@@ -112,7 +112,7 @@ class _Looker:
                 return self.hashes.known(image) or ""
             return self.hashes.known(image) or hashlib.sha256(Path(image).read_bytes()).hexdigest()
         except OSError:
-            return ""  # told when it is uploaded
+            return ""  # reported when it is uploaded
 
     def _etag(self, job: Resolved) -> str:
         if job.entry.etag:

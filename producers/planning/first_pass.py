@@ -181,7 +181,7 @@ def _explain(clashes: list[Collision], planner: Planner, problems: Problems) -> 
         problems.add(entry.source, entry.line, column, reason.format(id=entry.id, other=other))
 
 
-#: How each kind of collision is told.
+#: How each kind of collision is reported.
 _TOLD = {
     "duplicate": ("id", "{id} is the id of {other} already, with the same variant"),
     "output": ("output", "{id} would write to the same place as {other}"),

@@ -203,7 +203,7 @@ def place_of(uri: str) -> str:
 def _judged(
     planner: Planner, request: PlanRequest, options: RunOptions, settings: Settings, store: Store | None
 ) -> tuple[Planner, Census, Narrowed | None]:
-    """Pass 1, with everything that is wrong told at once; of a trial, over the entries that are tried."""
+    """Pass 1, with everything that is wrong reported at once; of a trial, over the entries that are tried."""
     alike = planner.resolver.check()
     if alike:
         faulty = {problem.column.rpartition(".")[0] for problem in alike}

@@ -44,7 +44,7 @@ class Plan:
     ask_after: int = 0
     """Jobs that run before a person is asked; 0: nobody is asked."""
     notify: Mapping[str, Any] = field(default_factory=dict)
-    """Who is told how the run goes."""
+    """Who is notified how the run goes."""
     prompt: str = ""
     distinct: int = 0
     """Results that the jobs come to, as far as is known which are the same; 0: not known."""

@@ -77,7 +77,7 @@ class PlanRequest:
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     notify: Mapping[str, Any] | None = None
-    """Who is told, in the place of `[notify]`."""
+    """Who is notified, in the place of `[notify]`."""
     trial: TrialRequest | None = None
     """What is compared, where this is a trial."""
 

@@ -77,7 +77,7 @@ def write_shards(
         store: S3.
         shard_jobs: jobs of one shard.
         by: who submits it.
-        progress: told the number of jobs written so far.
+        progress: given the number of jobs written so far.
         unchanged: the jobs that S3 shows to be done; without, they are looked for.
 
     Raises:
@@ -227,7 +227,7 @@ def _job(item: Resolved, where: str | Future[str], answer: Answer | None) -> _Pl
 
 
 def _put_invalid(plan: Plan, workspace: Workspace, store: Store) -> None:
-    """Writes the rejected rows with their reasons, in columns that are a manifest again once they are mended."""
+    """Writes the rejected rows with their reasons, in columns that are a manifest again once they are corrected."""
     bad: dict[Stand, list[Problem]] = {}
     for problem in plan.problems:
         bad.setdefault((problem.source, problem.line), []).append(problem)

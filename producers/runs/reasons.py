@@ -19,7 +19,7 @@ from restyle.problems import escaped
 from restyle.s3.store import Store
 from restyle.value import Value
 
-#: Reasons that are told apart; what comes beyond counts by its error alone. Those that a report keeps.
+#: Reasons that are distinguished; what comes beyond counts by its error alone. Those that a report keeps.
 MOST, KEPT = 200, 20
 #: Jobs that a reason names, and characters of its message.
 EXAMPLES, WORDS = 3, 300

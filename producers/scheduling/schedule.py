@@ -55,7 +55,7 @@ class Firing(Value):
     settings: dict[str, Any] = Field(default_factory=dict)
     """What else of the firing machine's settings decides what is sent: a plan must not depend on who makes it."""
     notify: dict[str, Any] = Field(default_factory=dict)
-    """Who is told of its run."""
+    """Who is notified of its run."""
 
     @field_validator("settings")
     @classmethod

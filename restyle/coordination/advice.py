@@ -15,7 +15,7 @@ _AFTER = {
     "input_not_found": f"put the pictures where the manifest says, {_AGAIN}",
     "input_refused": f"give addresses that anybody may open, or sign the links anew, {_AGAIN}",
     "input_unreachable": "when the web server is well again: restyle retry {run} --error input_unreachable",
-    "invalid_image": f"mend or replace these pictures, {_AGAIN}",
+    "invalid_image": f"repair or replace these pictures, {_AGAIN}",
     "request_rejected": f"change what the message names, {_AGAIN}",
     "unreadable": "to read what the API sent once more, without a call: restyle retry {run} --unreadable",
     "in_doubt": "see whether the account was billed for them; to call again: restyle retry {run} --error in_doubt",

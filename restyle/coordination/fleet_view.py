@@ -124,5 +124,5 @@ class FleetView:
         return round((self.limits.api_timeout + 30) * 1000)
 
     def credits_left(self) -> float | None:
-        """The account's credits by the last answer that told them."""
+        """The account's credits by the last answer that gave them."""
         return read_number(self.state.ask("HGET", f"{self.state.account}rate", "credits"))

@@ -51,12 +51,12 @@ _NEXT = {
     "no_credits/limit": f"raise the account's limit at segmind.com, or wait until its period is over, {_RESUME}",
     "no_credits/team_limit": f"have the team's limit raised, or wait until its period is over, {_RESUME}",
     "no_credits/plan": f"renew or change the plan at segmind.com, {_RESUME}",
-    "no_credits/payment": f"mend the payment at segmind.com, {_RESUME}",
+    "no_credits/payment": f"correct the payment at segmind.com, {_RESUME}",
     "no_credits/account": f"ask at segmind.com what the account lacks, {_RESUME}",
     "unauthorized": f"check RESTYLE_API_KEY (restyle doctor tells), {_RESUME}",
     "misconfigured": f"check RESTYLE_API_URL (restyle doctor tells), {_RESUME}",
     "misconfigured/header": f"look at what stands between here and the API: a proxy, or RESTYLE_API_URL; {_RESUME}",
-    "refused": "read what the API says and mend the manifest; to go on for the other jobs, type: restyle resume",
+    "refused": "read what the API says and correct the manifest; to go on for the other jobs, type: restyle resume",
     "outage": "nothing: the API is probed, and the run goes on by itself at its first good answer",
     "held": "nothing: the API is asked again when the time is up; sooner, type: restyle resume",
     "workspace_held": "once the workspace is free again (restyle status shows who holds it), type: restyle resume",
@@ -67,8 +67,8 @@ _NEXT = {
     "deadline": "to go on without the time limit, type: restyle resume",
     "unreadable": "look into unreadable/ in the workspace, install a restyle that reads such answers if there is one,"
     " then type: restyle resume",
-    "failing": "mend what they have in common (restyle report --status failed), then type: restyle resume; to have the"
-    " others done whatever fails: restyle resume --max-failures 0; to end it: restyle cancel",
+    "failing": "correct what they have in common (restyle report --status failed), then type: restyle resume; to have"
+    " the others done whatever fails: restyle resume --max-failures 0; to end it: restyle cancel",
     "suspect": "look at the pictures (restyle report --open), then type: restyle resume; to have the others done"
     " whatever they look like: restyle resume --max-suspects 0; to end it: restyle cancel",
     "awaiting_approval": "look at the report, then type: restyle approve (or: restyle reject)",

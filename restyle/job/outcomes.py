@@ -28,7 +28,7 @@ def succeeded(record: Record, tools: Tools, called: Called | None = None) -> End
 
 
 def outcome_of(record: Record, price: float, disbelieved: str = "") -> Outcome:
-    """How a job ended that this record is of; its cost by this price, where the API told none to be believed."""
+    """How a job ended that this record is of; its cost by this price, where the API gave none to be believed."""
     return Outcome(
         outcome=OutcomeKind.SUCCEEDED,
         credits=round(credits_of(record, price), 6),

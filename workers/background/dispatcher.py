@@ -90,7 +90,7 @@ class Dispatcher(threading.Thread):
                     self.tick()
             except StateUnavailable as error:
                 self._dead_workers.look_anew()
-                log.debug("tick missed", reason=error.message)  # its spells are told once (workers/waiting.py)
+                log.debug("tick missed", reason=error.message)  # its spells are logged once (workers/waiting.py)
             except RestyleError as error:
                 self._resources.tools.rotation.failed(error)
                 log.warning("tick missed", reason=error.message)

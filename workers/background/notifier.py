@@ -51,7 +51,7 @@ class Notifier(threading.Thread):
                 self._notifications.store_is_away(trouble)
             self._notifications.send_due()
         except StateUnavailable as error:
-            log.debug("notifications wait", reason=error.message)  # its spells are told once (workers/waiting.py)
+            log.debug("notifications wait", reason=error.message)  # its spells are logged once (workers/waiting.py)
         except RestyleError as error:
             log.warning("notifications wait", reason=error.message)
         except Exception:

@@ -87,4 +87,4 @@ def _next(run_id: str, error: Exception) -> str:
         return str(advice)
     if not run_id:
         return "if it stays, report it"
-    return f"mend that, or rebuild the run: restyle resume {run_id}; or end it: restyle cancel {run_id}"
+    return f"correct that, or rebuild the run: restyle resume {run_id}; or end it: restyle cancel {run_id}"

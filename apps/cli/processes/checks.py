@@ -43,7 +43,7 @@ def examine(settings: Settings) -> list[Finding]:
         with local.stack(settings, worker=False, sandbox=own_sandbox, say=say) as servers:
             return list(_parts(servers.settings))
     except RestyleError as error:
-        return [Finding("stack", False, error.message, "mend this first; the rest was not looked at")]
+        return [Finding("stack", False, error.message, "correct this first; the rest was not looked at")]
 
 
 def _parts(settings: Settings) -> Iterator[Finding]:
@@ -53,7 +53,7 @@ def _parts(settings: Settings) -> Iterator[Finding]:
         lambda: _s3(settings),
         "check RESTYLE_WORKSPACE and the AWS_* credentials: read, write and list are needed",
     )
-    yield _look("network", lambda: _network(settings), "mend this variable where workers are started, too")
+    yield _look("network", lambda: _network(settings), "correct this variable where workers are started, too")
     yield _look("holder", lambda: _holder(settings), "end what runs there, or use its RESTYLE_REDIS_URL here too")
     yield _look("api key", lambda: _api(settings), "check RESTYLE_API_KEY and RESTYLE_API_URL, or add --sandbox")
     if settings.sends_key_in_clear:

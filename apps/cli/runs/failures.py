@@ -10,7 +10,7 @@ from producers.runs.snapshot import Snapshot
 from restyle.coordination.advice import after_failure
 from restyle.errors import RestyleError
 
-#: Reasons that are told, those of most failures first.
+#: Reasons that are reported, those of most failures first.
 TOLD = 5
 
 

@@ -21,7 +21,7 @@ from restyle.runtime.handing_over import TooMuch, bound, write_rows
 _MEMORY, _SECONDS = 4_000_000_000, 1200
 _BATCH = 1000
 _MAX_COLUMNS = 1000
-#: Characters of a column's name that are told.
+#: Characters of a column's name that are reported.
 _MAX_TOLD = 100
 
 

@@ -48,7 +48,7 @@ class PlannedJob(NamedTuple):
     variant: str
     image: str
     etag: str
-    """Of the input, where a listing told it."""
+    """Of the input, where a listing gave it."""
     request: str
     samples: int
     steps: int

@@ -64,7 +64,7 @@ class Collisions:
         """Every collision, once an entry.
 
         Args:
-            again: goes through the entries once more, where there are collisions to be told.
+            again: goes through the entries once more, where there are collisions to be reported.
         """
         shared = self._written.repeated(self._beside)
         if not shared:

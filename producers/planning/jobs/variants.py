@@ -1,6 +1,6 @@
 """Variants: named prompts with parameters, from a file (JSON, TOML or CSV), from the manifest, or from `--prompt`.
 
-Every value is checked here, where it can be told by file and variant; entries meet variants in resolve.py.
+Every value is checked here, where it can be reported by file and variant; entries meet variants in resolve.py.
 """
 
 from __future__ import annotations

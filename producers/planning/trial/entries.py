@@ -67,7 +67,7 @@ class Choice:
             chosen[best[1]] = best[2]
             for counter, part in zip(used, _kind(best[2]), strict=True):
                 counter[part] += 1
-        # What is wrong with them is told then.
+        # What is wrong with them is reported then.
         return chosen or {place: entry for _, place, entry in unfit[: self.count]}
 
 

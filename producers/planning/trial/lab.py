@@ -67,7 +67,7 @@ def read_axes(texts: Sequence[str]) -> tuple[Axis, ...]:
     """The axes of `--axis name=value,value`.
 
     Raises:
-        ConfigurationError: one is none; all that is wrong is told.
+        ConfigurationError: one is none; all that is wrong is reported.
     """
     wrong: list[str] = []
     axes: dict[str, Axis] = {}

@@ -158,7 +158,7 @@ class State:
         self.ask("EXISTS", self.key("account"))
 
     def log_in(self) -> None:
-        """The first word of a process: a login that is refused here is for a person to mend.
+        """The first word of a process: a login that is refused here is for a person to correct.
 
         Raises:
             ConfigurationError: Redis refuses user or password.

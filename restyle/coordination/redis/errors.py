@@ -61,7 +61,7 @@ _WRAPPED = re.compile(r"@user_script: ?\d+: -([A-Z]{2,}) (.*)", re.DOTALL)
 
 
 def meaning(error: RedisError) -> StateUnavailable | None:
-    """What an error means for whoever asked; None: it is a fault of ours, and no waiting mends it."""
+    """What an error means for whoever asked; None: it is a fault of ours, and no waiting helps."""
     if isinstance(error, MasterNotFoundError):
         return _no_primary(error)
     code, words = code_of(error)

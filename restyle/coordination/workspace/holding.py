@@ -63,7 +63,7 @@ class Holding:
         Args:
             patient: looks whether another holder still lives, until it is silent for long, before giving up.
             take_over: asks another holder to stop, and waits until it has.
-            say: told of what is waited for, once.
+            say: given what is waited for, once.
 
         Raises:
             WorkspaceHeld: another Redis is at work there.

@@ -25,7 +25,7 @@ def metadata_of(
         fingerprint: `Fingerprint.token` of the result.
         run_id: of the run that puts it.
         received: how many samples there are.
-        cost: of the call, in credits, where the API told it.
+        cost: of the call, in credits, where the API gave it.
         request_id: of the call.
         marks: what was done to the picture.
     """

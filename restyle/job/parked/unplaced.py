@@ -106,7 +106,7 @@ def placed(work: Work, record: Record, tools: Tools) -> Ended:
 
 
 def _not_stored(made: Made, reason: str, where: str) -> Ended:
-    sentence = f"{reason[:500]}. The picture was paid for and lies at {where}; mend what S3 refuses, then type:"
+    sentence = f"{reason[:500]}. The picture was paid for and lies at {where}; correct what S3 refuses, then type:"
     sentence = f"{sentence} restyle retry {made.work.message.run_id} (it is placed without a call)"
     return failed(CODE, sentence, seed=made.job.params.seed)
 

@@ -140,7 +140,7 @@ class _Bringing:
     """What S3 says of them, where they were another result's."""
 
     def places(self) -> list[str]:
-        """Where its samples go, as far as their forms can be told before."""
+        """Where its samples go, as far as their forms can be known before."""
         marks = self._marks
         return [
             self._uri(output, self._planned(sample, self._content_type(output), marks))

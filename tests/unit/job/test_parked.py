@@ -129,7 +129,7 @@ def test_a_note_says_what_was_set_aside(one: OneJob) -> None:
     assert (note["wanted"], note["images"]) == ([WORKSPACE.output("mug", "felt")], [picture])
     assert (note["reason"], one.store.objects[NOTE].content_type) == ("400: no such tag", "application/json")
     assert ended.outcome.message == (
-        f"400: no such tag. The picture was paid for and lies at {picture}; mend what S3 refuses, then type:"
+        f"400: no such tag. The picture was paid for and lies at {picture}; correct what S3 refuses, then type:"
         f" restyle retry {RUN} (it is placed without a call)"
     )
     assert (ended.outcome.seed, ended.outcome.credits, ended.outcome.seconds) == (
