@@ -54,13 +54,30 @@ variants = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(rows, min_size=1, max_size=6), variants, st.booleans(), st.sampled_from(["", "{id}/{variant}-x"]))
+tables = (st.lists(rows, min_size=1, max_size=6), variants, st.booleans(), st.sampled_from(["", "{id}/{variant}-x"]))
+Given = tuple[dict[str, str], dict[str, object], dict[str, object], dict[str, object], str, str]
+
+
+@given(*tables)
 def test_a_row_is_resolved_as_if_it_were_the_only_one(
-    given_rows: Sequence[tuple[dict[str, str], dict[str, object], dict[str, object], dict[str, object], str, str]],
-    named: list[Variant], new_seed: bool, template: str,
-) -> None:  # fmt: skip
+    given_rows: Sequence[Given], named: list[Variant], new_seed: bool, template: str
+) -> None:
     """Jobs, problems and warnings of a row do not depend on the rows before it."""
+    each_as_if_alone(given_rows, named, new_seed, template)
+
+
+@pytest.mark.long
+@settings(max_examples=600)
+@given(*tables)
+def test_so_it_is_in_many_tables(
+    given_rows: Sequence[Given], named: list[Variant], new_seed: bool, template: str
+) -> None:
+    """The same, over more of them."""
+    each_as_if_alone(given_rows, named, new_seed, template)
+
+
+def each_as_if_alone(given_rows: Sequence[Given], named: list[Variant], new_seed: bool, template: str) -> None:
+    """Compares a resolver of all rows with one a row."""
 
     def resolver() -> Resolver:
         return Resolver(
