@@ -98,7 +98,7 @@ def kept(fleet: FleetOf) -> int:
     """How many answers Redis keeps."""
     from restyle.coordination.redis.client import State
 
-    state = State(fleet.command.env["RESTYLE_REDIS_URL"], namespace="", account="")
+    state = State(fleet.address, namespace="", account="")
     try:
         names: list[str] = state.ask("KEYS", f"{fleet.workspace.namespace}kept:*")
         return len(names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,12 +51,17 @@ PLAIN = Access()
 
 
 def write_users(file: Path) -> dict[str, str]:
-    """Writes the users that are shipped, with secrets of their own, and an admin; their passwords by name."""
+    """Writes the users that are shipped, with secrets of their own, and an admin; their passwords by name.
+
+    Without WAITAOF where the server has none, as docs/guides/operating.md says.
+    """
     passwords = {role: secrets.token_hex(8) for role in (*ROLES, "admin")}
     text = USERS.read_text()
     for role in ROLES:
         text = re.sub(rf"^(user {role} on )>\S+", rf"\1>{passwords[role]}", text, flags=re.MULTILINE)
     assert "choose" not in text
+    if _version() < (7, 2):
+        text = text.replace(" +waitaof", "")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{text}user admin on >{passwords['admin']} ~* &* +@all\n")
     return passwords
@@ -85,6 +91,14 @@ def access_in(folder: Path) -> Access:
         case "small":
             return Access(options=("--maxmemory", "16mb", "--maxmemory-policy", "noeviction"))
     return PLAIN
+
+
+def _version() -> tuple[int, ...]:
+    """The server's, as Redis 7.2 and Valkey count."""
+    line = subprocess.run([REDIS, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+    match = re.search(r"v=(\d+)\.(\d+)", line)
+    assert match, line
+    return tuple(map(int, match.groups()))
 
 
 @dataclass(frozen=True)
