@@ -28,6 +28,7 @@ def test_what_needs_no_command_imports_none(words: list[str], code: int, tmp_pat
     # Of the domain no more than turns errors into exit codes, and has no core written.
     assert {module for module in found if module.startswith("restyle.")} == {
         "restyle.errors",
+        "restyle.problems",
         "restyle.runtime",
         "restyle.runtime.core_dumps",
     }
