@@ -307,7 +307,7 @@ def test_through_the_dashboard(browser: Browser, s3: S3, redis_url: str, monkeyp
 
 @lru_cache
 def _base(kind: str) -> Image.Image:
-    image = photo("astronaut.png" if kind == "before" else "coffee.png")
+    image = photo("astronaut.jpg" if kind == "before" else "coffee.jpg")
     return image.resize((1024, 1024))
 
 

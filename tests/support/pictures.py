@@ -6,8 +6,8 @@ import struct
 import zlib
 from collections.abc import Callable
 from functools import cache, lru_cache
-from importlib.resources import files
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
@@ -16,9 +16,9 @@ RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 160, 60), (40, 70, 200), (240, 21
 
 
 @lru_cache
-def photo(name: str = "chelsea.png") -> Image.Image:
-    """A real photograph in RGB, one of those in scikit-image's own wheel. Not to be changed: copy it first."""
-    with files("skimage.data").joinpath(name).open("rb") as file, Image.open(file) as image:
+def photo(name: str = "chelsea.webp") -> Image.Image:
+    """A real photograph in RGB. Not to be changed: copy it first."""
+    with Image.open(Path(__file__).with_name("photographs") / name) as image:
         plain = image.convert("RGB")
     plain.info = {}  # else its profile and comments would be written again with every picture made of it
     return plain
