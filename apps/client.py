@@ -118,7 +118,7 @@ class Client:
         return self._here.snapshot(self.run(named))
 
     def watch(self, named: str, *, every: float = 0.5) -> Iterator[Snapshot]:
-        """A run as it moves, until it has ended; one that stands still until a person acts goes on being told."""
+        """A run as it moves, until it has ended; one that stands still until a person acts goes on being yielded."""
         here = self._here
         return watch(
             self.run(named), store=here.store, workspace=here.workspace, progress=here.progress, fleet=here.fleet,

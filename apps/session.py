@@ -157,7 +157,7 @@ def session(
         run: the run that the command is about, as it was typed (producers/runs/run_names.py): where it is a sandbox
             run, the sandbox's workspace is taken.
         detach: whether the embedded stack stays up afterwards.
-        patient: whether an S3 in trouble is waited for, with a word, rather than told at once.
+        patient: whether an S3 in trouble is waited for, with a word, rather than reported at once.
         holds: whether the command may spend or end something, so that the workspace must be this Redis's; without a
             word, where it needs a worker.
         take_over: whether another holder is asked to stop.

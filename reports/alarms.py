@@ -1,6 +1,6 @@
 """What people may want to know of while a run goes on: a worker lost, jobs that fail alike, budgets and credits low.
 
-Each is judged anew when it is told, from the fleet as it stands; by S3 only where Redis cannot know it.
+Each is judged anew when it is sent, from the fleet as it stands; by S3 only where Redis cannot know it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from restyle.coordination.runs.events import events
 from restyle.coordination.runs.progress import Progress
 from restyle.models import Run
 
-#: Seconds for which a worker that was lost is told of.
+#: Seconds for which a worker that was lost is reported.
 LATELY = 600.0
-#: The share of a budget that is told of.
+#: The share of a budget that is reported.
 NEARLY = 0.8
 #: Seconds by which the account's pace is judged, at least and at most.
 PACE_LEAST, PACE_MOST = 300.0, 1800.0

@@ -1,6 +1,6 @@
 """Notifications: what is said of a run, and how it goes out. Nothing here can fail or delay a run.
 
-Redis holds no more than which run, event and channel. Whom to tell is read from the run in S3; what is told is made
+Redis holds no more than which run, event and channel. Whom to notify is read from the run in S3; what is sent is made
 from the run as it stands; mail server and hosts of webhooks are this worker's own settings, as the secrets are that go
 there.
 """
@@ -48,7 +48,7 @@ log = structlog.get_logger("restyle.notify")
 FIRST_WAIT = 5.0
 #: Tries until a notice is given up: about three hours.
 TRIES = 14
-#: An outage lifts itself: it is told when it has lasted so many seconds.
+#: An outage lifts itself: it is reported when it has lasted so many seconds.
 OUTAGE_PATIENCE = 300.0
 
 #: Seconds between two looks for alarms of a run; runs that are remembered for when S3 is away.
@@ -63,7 +63,7 @@ class Untrue(Exception):
 
 @dataclass(frozen=True)
 class Notifications:
-    """What events are told with."""
+    """What events are made of."""
 
     settings: Settings
     workspace: Workspace
@@ -113,7 +113,7 @@ class Notifications:
             self._list_alarms(run, self._watch.alarms(run))
 
     def store_is_away(self, why: str) -> None:
-        """Tells whoever is told of the runs in hand that S3 is out of reach; for that nothing is asked of S3."""
+        """Notifies whoever follows the runs in hand that S3 is out of reach; for that nothing is asked of S3."""
         self._watch.store_is_away(why)
         unfinished = set(self.progress.unfinished())
         for run in [run for run_id, run in self.known.items() if run_id in unfinished]:
@@ -137,7 +137,7 @@ class Notifications:
             del self.known[next(iter(self.known))]
 
     def not_started(self, firing: Firing, why: str) -> None:
-        """A schedule's run could not be planned: why is written down in S3, and told."""
+        """A schedule's run could not be planned: why is written down in S3, and reported."""
         text = f"{firing.run_id} could not start: {why}"[:2000]
         note = {"text": text, "schedule": firing.name, "notify": firing.notify}
         try:

@@ -191,7 +191,7 @@ def marked_csv(run: Run, rows: Rows, *, workspace: Workspace, marks: Mapping[str
 
 
 class _Lines:
-    """Ends lines in LF, where the csv module was told CRLF: only then does it quote a cell with a lone CR."""
+    """Ends lines in LF, where the csv module was given CRLF: only then does it quote a cell with a lone CR."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out

@@ -271,7 +271,7 @@ class ObjectExists(ObjectRefused):
 
 
 class BucketRefused(ObjectRefused):
-    """S3 refuses all of a bucket, as far as can be told: it is missing, or we may not use it."""
+    """S3 refuses all of a bucket, as far as can be known: it is missing, or we may not use it."""
 
 
 class FleetError(RestyleError):

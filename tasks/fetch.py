@@ -104,7 +104,9 @@ class FetchTask:
             try:
                 self._work(ticket)
             except StateUnavailable as error:
-                log.debug("a fetch is not told of", reason=error.message)  # its lease ends, and it is taken again
+                log.debug(
+                    "a fetch could not be reported", reason=error.message
+                )  # its lease ends, and it is taken again
             except Exception:
                 log.exception("bug")
                 self._after_a_bug(ticket)

@@ -72,7 +72,7 @@ def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
         except Dropped as why:
             log.debug("message dropped", why=str(why))
         except RunUnreadable as error:
-            # It has no outcome: its run is told of by the dispatcher, and rebuilt by a person's word.
+            # It has no outcome: the dispatcher reports its run, and rebuilt by a person's word.
             log.warning("left: what Redis has of its run is none of ours", reason=error.message)
         except StateUnavailable as error:
             # Draining without Redis: the record in S3 stands, and the dispatcher feeds what has none.

@@ -118,7 +118,7 @@ class Roster(threading.Thread):
 
 
 class Intake:
-    """Whether this worker reads its queues: told to Celery's consumer in the thread of its own loop."""
+    """Whether this worker reads its queues: handed to Celery's consumer in the thread of its own loop."""
 
     def __init__(self, app: Celery) -> None:
         """Learns of each consumer as it starts; one that starts after a lost connection reads what it is to read."""

@@ -31,7 +31,7 @@ class Ledger:
 
     @property
     def by_day(self) -> dict[str, float]:
-        """What all shards that are told of have cost."""
+        """What all reported shards have cost."""
         days: dict[str, float] = defaultdict(float)
         for amounts in self.spent.values():
             for day, credits in amounts.items():
@@ -54,7 +54,7 @@ def put_spent(run_id: str, shard: int, spent: Mapping[str, float], store: Store,
 
 
 def read_ledger(run_id: str, store: Store, workspace: Workspace) -> Ledger:
-    """What the ledger of a run says. A shard that was closed twice is told twice; then the larger sum counts."""
+    """What the ledger of a run says. A shard that was closed twice is there twice; then the larger sum counts."""
     ledger = Ledger()
     for listed in store.list(workspace.ledger(run_id) + "/"):
         name = _NAME.fullmatch(posixpath.basename(listed.uri))

@@ -98,7 +98,7 @@ class Reading:
                 try:
                     yield self._place.resolve(image.strip())[1]
                 except ValueError:
-                    continue  # found again, and told, when the row's turn comes
+                    continue  # found again, and reported, when the row's turn comes
 
     def _plain(self, row: Row) -> Entry | None:
         """The entry of a row that names an object and an id in plain characters alone; None: it is read with care."""

@@ -222,7 +222,7 @@ class _Looker:
 
 
 def _is_another(one: ManifestSource, other: ManifestSource, *, is_unlike: bool) -> bool:
-    """Whether two are not one manifest; of two that may be, it is told by their pictures."""
+    """Whether two are not one manifest; of two that may be, their pictures decide."""
     if one.uri != other.uri and _plain(one.uri) != _plain(other.uri):
         return True
     is_elsewhere = one.uri == "-" or (one.place and other.place and one.place != other.place)

@@ -21,7 +21,7 @@ class Estimate:
     dollars: float
     seconds: float
     at_most: bool
-    """Jobs that turn out to be done already are free, and no listing told how many."""
+    """Jobs that turn out to be done already are free, and no listing says how many."""
 
 
 def estimated(calls: int, samples: int, steps: int, settings: Settings) -> Estimate:

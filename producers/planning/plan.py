@@ -84,7 +84,7 @@ class Plan:
                 "shards": shards,
                 "planned": self.jobs,
                 "variants": len(self.variants),
-                # Those without a line are of a listing, whose entries are told by their names.
+                # Those without a line are of a listing, whose entries are known by their names.
                 "invalid": len({(problem.source, problem.line or problem.reason) for problem in self.problems}),
                 "budget": self.request.budget,
                 "finish_by": self.request.finish_by,

@@ -21,7 +21,7 @@ from restyle.models import Run, utc_now
 from restyle.s3.store import Store
 from restyle.web.address import Address
 
-#: Addresses of which it is looked up how many are known; of more than that it is not told.
+#: Addresses of which it is looked up how many are known; of more than that the number is not reported.
 MOST_LOOKED_UP = 100_000
 _HOSTS = 3
 

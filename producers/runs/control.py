@@ -242,7 +242,7 @@ class Control:
     def keep_suspended(self) -> set[str]:
         """Makes sure that a person's suspension of the fleet, which stands in S3, stands in Redis; why it stands still.
 
-        A Redis that has forgotten it is told before anything is begun; the dispatcher tells it too, a moment later.
+        A Redis that has forgotten it learns of it before anything is begun; the dispatcher writes it too, later.
         """
         keep_suspended(self.store, self.workspace, self.progress.state)
         return {standing.reason for standing in self.fleet.suspensions()}

@@ -110,7 +110,7 @@ class Search:
         # As an id stands in a line of JSON, whichever way it was escaped.
         marks = {json.dumps(named).encode(), json.dumps(named, ensure_ascii=False).encode()}
         is_job_id = _JOB_ID.fullmatch(named) is not None
-        # What is unchanged is told as in closed shards, behind which it is counted on.
+        # What is unchanged is reported as in closed shards, behind which it is counted on.
         for shard in range(run.shards + run.unchanged_parts):
             told_in = self.workspace.results(run.run_id, shard)
             if shard >= run.shards:

@@ -108,7 +108,7 @@ def reasons_of(run: Run, rows: Rows, *, store: Store, workspace: Workspace) -> l
             if time.monotonic() > until:
                 break
     except RestyleError:
-        pass  # of a run that was pruned, or cannot be read whole, what was seen is told
+        pass  # of a run that was pruned, or cannot be read whole, what was seen is reported
     return reasons.ranked()
 
 

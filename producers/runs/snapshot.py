@@ -147,7 +147,7 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
     totals, trouble = _standing(run, progress)
     totals = totals or _totals_of_s3(run, store, workspace, progress)
     suspensions = [] if totals.status in ENDED else fleet.standing() + progress.suspensions(run.run_id)
-    # What a person has to see to is told before what ends by itself.
+    # What a person has to see to comes before what ends by itself.
     suspensions.sort(key=lambda suspension: suspension.ends_itself)
     beats = [beat for beat in fleet.workers().values() if beat is not None]
     over = totals.status is RunStatus.FINISHED or (totals.status is RunStatus.CANCELLED and run.finished is not None)

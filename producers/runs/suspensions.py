@@ -25,7 +25,7 @@ class Suspended(Value):
     by: str = ""
     since: UtcTime = Field(default_factory=utc_now)
     server: str = ""
-    """Of the fleet's: the Redis that it was told, and the number of resumes that this Redis had seen by then."""
+    """Of the fleet's: the Redis that knows of it, and the number of resumes that this Redis had seen by then."""
     epoch: int = 0
 
     def is_over(self, server: str, epoch: int) -> bool:
@@ -34,7 +34,7 @@ class Suspended(Value):
 
     @property
     def word(self) -> Word:
-        """As Redis is told of it."""
+        """As it is written to Redis."""
         return Word(self.reason, self.detail, self.by, round(self.since.timestamp() * 1000))
 
 

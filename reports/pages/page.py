@@ -131,7 +131,7 @@ def objects_of(page: str) -> list[str]:
 
 
 def policy(*, one_file: bool = False) -> str:
-    """What the page may load: this version's own style and script, told by their hashes, and its own pictures."""
+    """What the page may load: this version's own style and script, named by their hashes, and its own pictures."""
     return policy_of(_style(), _script(), pictures="data:" if one_file else "data: 'self'")
 
 

@@ -28,7 +28,7 @@ class CallEnd:
     kind: Kind
     #: Its answer was lost: it may have been billed.
     in_doubt: bool = False
-    #: Seconds until the rate limit resets; None where nobody told.
+    #: Seconds until the rate limit resets; None where that is unknown.
     wait: float | None = None
     #: The suspension that a refusal leads to, and which cause of it.
     reason: str = ""

@@ -78,7 +78,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Storm:
-    """What a failed call told: calls used up, doubts, and whether others fail too."""
+    """What a failed call leaves: calls used up, doubts, and whether others fail too."""
 
     used: int
     doubts: int

@@ -120,7 +120,7 @@ class FleetView:
 
     @property
     def _longest_call(self) -> int:
-        """Milliseconds after which a call that nobody has told the end of has ended."""
+        """Milliseconds after which a call whose end nobody has reported has ended."""
         return round((self.limits.api_timeout + 30) * 1000)
 
     def credits_left(self) -> float | None:

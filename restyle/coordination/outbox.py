@@ -30,7 +30,7 @@ LONGEST_WAIT = 1800.0
 SENDING = 90.0
 
 
-#: The largest number by which an event is told from an earlier one.
+#: The largest number by which an event is distinguished from an earlier one.
 LATEST = 999_999_999_999
 #: What is amiss while a run goes on (reports/alarms.py), with the reasons that there are.
 ALARMS = {
@@ -71,7 +71,7 @@ class Notice(Value):
         parts = _KEY.fullmatch(self.key)
         if parts is None or not is_run_id(parts["run"]):
             raise ValueError("its key is not <run>|<event>|<channel>")
-        # One event has one name: by another it would be told once more.
+        # One event has one name: by another it would be sent once more.
         if parts["event"] != event_of(parts["reason"], default=parts["event"]):
             raise ValueError("its event is not of its reason")
         return self
@@ -112,7 +112,7 @@ class Notice(Value):
 
 
 class Notices:
-    """The shared list of what is to be told."""
+    """The shared list of notices to send."""
 
     def __init__(self, state: State) -> None:
         self.state = state

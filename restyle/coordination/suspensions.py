@@ -96,7 +96,7 @@ def _seconds(value: object) -> float:
     return number / 1000 if 0 <= number < _LATEST else 0.0
 
 
-#: Seconds from which on a hold of the API's is told like a suspension.
+#: Seconds from which on a hold of the API's is reported like a suspension.
 _LONG = 60.0
 
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from restyle.errors import RateLimited, RestyleError, TransientError
 
-#: Seconds that are told of, and of which they are made.
+#: Seconds that are reported, and of which they are made.
 WINDOW, SLICE = 60.0, 5.0
 #: Times are counted in steps of five per cent: exact enough to be read, and few enough to be sent.
 _STEP = math.log(1.05)

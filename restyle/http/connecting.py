@@ -187,7 +187,7 @@ class _Patience:
     def _new_conn(self) -> socket.socket:
         """A connection to an address that `resolves` gave, in their order, and to no other.
 
-        urllib3 would look the name up by itself, and might be told of another address than was judged.
+        urllib3 would look the name up by itself, and might get another address than was judged.
         """
         if not self.resolves:
             return super()._new_conn()  # type: ignore[misc,no-any-return] # of the class of connections

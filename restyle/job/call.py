@@ -1,7 +1,7 @@
 """From a picture that is ready to an answer that is paid for: the claim, the call, and what the fleet learns of both.
 
 The claim says what to do: call, wait, look for a result again, or take an answer that is parked. A call that brought
-no picture is `CallFailed`; the fleet has been told of it before it is raised.
+no picture is `CallFailed`; the fleet knows of it before it is raised.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LONGEST_NAP = 1.0
 
 
 class CallFailed(Exception):
-    """A call brought no picture; the fleet has been told."""
+    """A call brought no picture; the fleet knows of it."""
 
     def __init__(self, error: RestyleError, storm: Storm) -> None:
         super().__init__(error.message)

@@ -23,7 +23,7 @@ class Notifier(threading.Thread):
         """Begins with `start`.
 
         Args:
-            notifications: what is told.
+            notifications: what is sent.
             every: seconds between two looks.
             trouble: why this worker cannot reach S3; empty: it can.
         """

@@ -210,7 +210,7 @@ class Reconciler(threading.Thread):
             try:
                 done = self._rebuilder.restore(run.run_id)
             except RunUnreadable:
-                done = True  # the others go on; this one is told of
+                done = True  # the others go on; this one is reported
                 if run.status is not RunStatus.CANCELLED:
                     raise
                 # Of one that a person has ended, and that cannot be read, no report can be written.

@@ -93,7 +93,7 @@ def heading(story: Story) -> Text:
 
 
 def table_of(rows: Iterator[Field], *, wrapped: bool) -> Table | Text:
-    """Names and what is told of them: on a terminal wrapped beside its name, elsewhere a line each."""
+    """Names and their values: on a terminal wrapped beside its name, elsewhere a line each."""
     if not wrapped:
         return Text("\n").join(Text(f"  {name:<11} {text}") for name, text in rows)
     table = Table.grid(padding=(0, 2))

@@ -93,7 +93,7 @@ def follow(run: Run, here: Session) -> Snapshot:
             show(now)
             if time.monotonic() - looked > LOOK_AT_REDIS:
                 looked = time.monotonic()
-                here.refusal()  # which is told, once
+                here.refusal()  # which is printed once
             if now.ended or needs_person(now, run, here, begun):
                 break
             minder.look(now)

@@ -56,7 +56,7 @@ def serve(
     config = uvicorn.Config(
         app, host=host, port=port, log_level="error", access_log=False, lifespan="off", server_header=False,
         timeout_graceful_shutdown=2, http=timed(is_proxy), h11_max_incomplete_event_size=HEAD_BYTES,
-        # Who asks, and over what, is told by settings: a header of anybody's tells nothing.
+        # Who asks, and over what, is known from settings: a header may be anybody's.
         proxy_headers=False,
     )  # fmt: skip
     return Server(config, live, ready)

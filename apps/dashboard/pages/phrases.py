@@ -101,7 +101,7 @@ def sentence(text: str) -> str:
 
 
 def detail(text: str) -> str:
-    """The detail of an event; a reason's code at its beginning is told in words."""
+    """The detail of an event; a reason's code at its beginning is put in words."""
     code, colon, rest = text.partition(": ")
     return f"{_WHY[code]}: {rest}" if colon and code in _WHY else text
 
@@ -123,7 +123,7 @@ def clock(time: datetime) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share in per cent; one that is there is never told as nothing."""
+    """A share in per cent; one that is not zero is never shown as zero."""
     if value is None:
         return "\N{EN DASH}"
     return f"{value:.0%}".replace("%", " %") if value == 0 or value >= 0.01 else "< 1 %"

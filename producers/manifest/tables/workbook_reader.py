@@ -25,7 +25,7 @@ from restyle.runtime.handing_over import TooMuch, bound, write_rows
 
 #: Bytes of memory and seconds of CPU that reading may take.
 _MEMORY, _SECONDS = 3_000_000_000, 600
-#: Sheets that are told; a name has 31 characters at most.
+#: Sheets that are named in an error; a name has 31 characters at most.
 _MAX_SHEETS = 1000
 _XML_ERROR = re.compile(rb'(<(?:\w+:)?c\b[^>]*?\s)t="e"')
 _ODS_ERROR = re.compile(rb'(<table:table-cell\b[^>]*?)\soffice:value-type="\w+"([^>]*?\scalcext:value-type=)"error"')

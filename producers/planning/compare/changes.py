@@ -91,7 +91,7 @@ def planned_jobs(plan: Plan) -> Iterator[PlannedJob]:
     for item in plan.stream():
         job = item if isinstance(item, Job) else item.entry
         params = item.params
-        # What a listing told an earlier plan may have changed since.
+        # What a listing gave an earlier plan may have changed since.
         etag = "" if isinstance(item, Job) else job.etag
         yield PlannedJob(
             job.id, item.variant, job.image, etag, request_digest(params, model, preparation),

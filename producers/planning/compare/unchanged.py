@@ -171,7 +171,7 @@ def find_unchanged(plan: Plan, store: Store, workspace: Workspace) -> Iterator[U
             with closing(Memory(workspace, plan.options.outputs)) as memory:
                 for run in earlier.runs:
                     rows = partial(outcomes, run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
-                    with suppress(RunUnreadable, InputNotFound):  # what it would have told, records tell
+                    with suppress(RunUnreadable, InputNotFound):  # records have what it would have said
                         memory.read(run, rows, is_base=False)
                 if memory.has_answers():
                     for place, job in enumerate(planned_jobs(plan)):

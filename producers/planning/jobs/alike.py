@@ -111,7 +111,7 @@ def _with_variant(parts: Sequence[tuple[str, str]], shown: str) -> tuple[tuple[s
 
 
 def _text(parts: Sequence[tuple[str, str]], entry_id: str, meta: Mapping[str, str]) -> str | None:
-    """A template with an entry's cells; None where one is missing or says nothing, which is told in full."""
+    """A template with an entry's cells; None where one is missing or is empty, which the caller reports in full."""
     texts = []
     for text, name in parts:
         texts.append(text)

@@ -9,7 +9,7 @@ from producers.dispatch.feeder import Feeder
 from restyle.keys import Workspace
 from restyle.s3.store import Store
 
-#: Jobs that Redis is told of, or asked about, at a time.
+#: Jobs that are written to Redis, or read from it, at a time.
 _BATCH = 500
 
 
@@ -25,7 +25,7 @@ def recall(feeder: Feeder) -> dict[str, int] | None:
     Asked at each tick of the dispatcher: as long as nothing was forgotten it is one question.
 
     Returns:
-        How many jobs of each run it was told of; None where it has forgotten nothing.
+        How many jobs of each run were written; None where it has forgotten nothing.
 
     Raises:
         StoreUnavailable, StoreAccessDenied: S3 does not tell.

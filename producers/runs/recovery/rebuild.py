@@ -1,7 +1,7 @@
 """Rebuilds a run that Redis has lost, whole: what bounds it and what it has spent are known before its first claim.
 
 Closed shards by their results, open ones by the records and notes of their jobs, limits by run.json, a person's
-suspension by suspended.json. All is read first and told to Redis in one step; a rebuild that is cut off grants nothing.
+suspension by suspended.json. All is read first and written in one step; a rebuild that is cut off grants nothing.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class RedisAddress:
     url: str = field(repr=False)
     #: The name that the sentinels give the primary.
     master: str = "mymaster"
-    #: What the sentinels themselves are told; the servers' user and password are in the address.
+    #: What the sentinels themselves get; the servers' user and password are in the address.
     sentinel_username: str = ""
     sentinel_password: str = field(default="", repr=False)
     #: Whether servers and sentinels are spoken to by TLS; without sentinels the scheme says so.
@@ -113,7 +113,7 @@ class RedisAddress:
 
     @property
     def broker_url(self) -> str:
-        """The address as Celery is told it: kombu reads user, password and database of whichever part is next."""
+        """The address as Celery gets it: kombu reads user, password and database of whichever part is next."""
         if not self.is_sentinels:
             return self.url
         user, password = (quote(str(self._server.get(name, "")), safe="") for name in ("username", "password"))
@@ -166,7 +166,7 @@ class SecurePrimary(Primary, SSLConnection):
 
 
 def _check(url: str) -> None:
-    """Raises ValueError where a part of a password would be taken for a host, and told as what cannot be reached."""
+    """Raises ValueError where a part of a password would be taken for a host, and named as what cannot be reached."""
     parts = urlsplit(url)
     if "@" in parts.path + parts.query + parts.fragment or not (parts.hostname or parts.scheme == "unix"):
         raise ValueError

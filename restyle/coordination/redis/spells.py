@@ -1,4 +1,4 @@
-"""Spells of a Redis that refuses or is silent: each is told once, and its end, however many threads meet it."""
+"""Spells of a Redis that refuses or is silent: each is logged once, and its end, however many threads meet it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from restyle.errors import StateUnavailable
 
-#: What is told: how a spell began; or, with None, that the last one is over, after so many seconds.
+#: What is logged: how a spell began; or, with None, that the last one is over, after so many seconds.
 Listener = Callable[[StateUnavailable | None, float], None]
 
 
@@ -24,7 +24,7 @@ class Spells:
         self._since = 0.0
 
     def listen(self, listener: Listener) -> None:
-        """Has each spell told."""
+        """Takes what logs each spell."""
         self._listener = listener
 
     @property
@@ -33,7 +33,7 @@ class Spells:
         return self._now
 
     def begin(self, trouble: StateUnavailable) -> None:
-        """Redis has refused, or not answered; of a spell each code is told once."""
+        """Redis has refused, or not answered; of a spell each code is logged once."""
         with self._lock:
             if self._now is None:
                 self._since = time.monotonic()

@@ -47,7 +47,7 @@ class _Seen:
 
 @dataclass(frozen=True)
 class Owner:
-    """How this Redis is told of."""
+    """How this Redis is named."""
 
     who: str
     redis: str

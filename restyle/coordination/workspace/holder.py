@@ -137,7 +137,7 @@ class Rival:
 
     @property
     def looks_gone(self) -> bool:
-        """Whether it has been silent for so long by S3's times; for people, who are told no more than that."""
+        """Whether it has been silent for so long by S3's times; for messages, which say no more than that."""
         return self.is_silent or (self.age is not None and self.age >= self.silent_after)
 
     @property

@@ -13,7 +13,7 @@ from restyle.errors import RestyleError
 
 #: Seconds between two looks at Redis; S3 is asked far more seldom.
 EVERY = 1.0
-#: Seconds after which the same trouble is told again.
+#: Seconds after which the same trouble is logged again.
 AGAIN = 60.0
 
 

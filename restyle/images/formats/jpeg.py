@@ -1,8 +1,8 @@
 """The parts of a JPEG: where its compressed pixels end, whether all of them are there, and what of it is no picture.
 
-libjpeg draws what is missing in one colour and only warns, which nobody is told of. So a JPEG is decoded without the
-marker that ends it: then its reader asks for more where pixels are missing, and it is refused as cut short. Markers:
-ITU T.81, table B.1.
+libjpeg draws what is missing in one colour and only warns, and Pillow passes no warning on. So a JPEG is decoded
+without the marker that ends it: then its reader asks for more where pixels are missing, and it is refused as cut
+short. Markers: ITU T.81, table B.1.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def to_decode(data: bytes, layout: Layout) -> BinaryIO:
 def may_have_hole(data: bytes, layout: Layout) -> BinaryIO | None:
     """Where a file may have a hole: its beginning, whose reader must ask for more; else there are bytes of no picture.
 
-    None: it has no hole, or none that can be told.
+    None: it has no hole, or none that can be recognised.
     """
     frame = layout.frame
     if len(layout.scans) != 1 or frame is None or frame.marker not in _SEQUENTIAL:

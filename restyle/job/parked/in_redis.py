@@ -67,7 +67,7 @@ def facts(called: Called, made_from: str) -> Facts:
 
 
 def answer_of(parked: Facts, images: Sequence[bytes], verdict: Verdict = "parked") -> Called:
-    """The answer that `facts` told of, with its pictures."""
+    """The answer that `facts` describe, with its pictures."""
     answer = Answer(
         images=tuple(images),
         seconds=parked["seconds"],

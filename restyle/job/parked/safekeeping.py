@@ -1,7 +1,7 @@
 """Where a paid answer outlives its worker until S3 takes it: in Redis, or else on this machine's disk.
 
 An answer on disk is marked in Redis where Redis takes that much: its job is not called again, and whoever looks at its
-run is told where the answer lies. A worker that is started there hands it on (workers/background/spooler.py).
+run sees where the answer lies. A worker that is started there hands it on (workers/background/spooler.py).
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Safekeeping:
     def _leave_on_disk(self, path: Path) -> None:
         """Goes, with the answer where nobody but a worker here finds it.
 
-        Where Redis could not be told of that, the call is in doubt to all others.
+        Where that could not be written to Redis, the call is in doubt to all others.
 
         Raises:
             Dropped: always.

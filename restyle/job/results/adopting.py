@@ -33,7 +33,7 @@ from restyle.s3.store import Head
 def look_again(work: Work, fingerprint: Fingerprint, prepared: Prepared, tools: Tools) -> Ended | None:
     """Looks whether somebody finished the job meanwhile, or paid for the same result.
 
-    That is told by its record, by outputs of a worker that died before it, or by the index.
+    That is known from its record, by outputs of a worker that died before it, or by the index.
     """
     known = find_record(work.message, tools.store, tools.workspace)
     if record := unchanged(work, known, tools):
