@@ -1,8 +1,10 @@
 # restyle: what a developer types. `make` alone lists the targets.
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Nothing is compiled at its installation: most of what is installed is never imported.
+# Nothing is compiled at its installation: most of what is installed is never imported. The lists of requirements are
+# complete, so that nothing has to be resolved.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCKED := install --no-compile --no-deps --require-hashes --requirement
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --strip-extras --allow-unsafe
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
@@ -133,7 +135,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.local: requirements/local.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing restyle (once)"
-	@$(PIP) install --no-compile --require-hashes --requirement requirements/local.txt
+	@$(PIP) $(LOCKED) requirements/local.txt
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
@@ -146,6 +148,6 @@ bench/.venv/.ready: bench/requirements.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing restyle and what its developers use (once)"
-	@$(PIP) install --no-compile --require-hashes --requirement requirements/dev.txt
-	@$(PIP) install --no-deps --editable .
+	@$(PIP) $(LOCKED) requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/.local $@
