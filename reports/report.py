@@ -26,6 +26,7 @@ from reports.pages.gallery import Choice, Gallery
 from reports.pages.grid import write_grid
 from reports.pages.page import render
 from reports.pages.thumbnails import Album
+from reports.pages.withdrawn import withdrawn
 from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Params, Run
 from restyle.s3.store import Store
@@ -82,6 +83,7 @@ def write_report(
     _put_csv(run, rows, tally.columns, gallery, workspace, store, links.csv)
     album = Album(store, links.html)
     pictures = album.addresses(gallery.uris)
+    gallery.withdrawn = withdrawn(gallery.shots, pictures, store, workspace)
     page = render(summary, tally, gallery, pictures, page=links.html, heading=run.heading, sizes=album.sizes)
     store.put(links.html, page.encode(), content_type="text/html; charset=utf-8")
     if run.trial:

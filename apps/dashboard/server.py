@@ -121,7 +121,7 @@ class Dashboard:
             ids = [run_id for run_id, whose, _ in shown if whose is side]
             rows += await self.live.rows(side, ids, moment)
         rows.sort(key=lambda row: row.run.run_id, reverse=True)
-        return html.runs_parts(moments, rows, page, count, embedded=self._embedded)
+        return html.runs_parts(moments, rows, page, count, embedded=self._embedded, sandbox=self.settings.sandbox)
 
     async def run_parts(self, request: Request, identity: Identity, known: tuple[Side, Row] | None = None) -> Parts:
         """One run."""
@@ -188,6 +188,7 @@ class Dashboard:
             status, text = 403, f"{_ONLY_LOOKS} {text}"
         again = request.scope["path"] if status == 503 else ""
         back = f"/runs/{request.path_params['run']}" if status == 409 and "run" in request.path_params else ""
+        back += "/grid" if back and "/grid/" in request.scope["path"] else ""
         text = phrases.sentence(text)
         return HTMLResponse(html.single("sorry", text=text, status=status, again=again, back=back), status)
 
@@ -246,18 +247,19 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
         doors.look("/live/runs/{run:str}", board.stream(board.run_parts)),
         *doors.act("/fleet/{side:str}/{action:str}", presses.ask_fleet, presses.do_fleet),
         doors.look("/runs/{run:str}", board.run),
-        *_of_a_run(board, doors, sharing),
+        *_of_a_run(board, doors, sharing, starting),
         *doors.act("/runs/{run:str}/{action:str}", presses.ask_run, presses.do_run),
     ]
     handlers = dict.fromkeys((Refused, RestyleError, 404, 405, 500), board.sorry)
     return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(Guard, names=names)])
 
 
-def _of_a_run(board: Dashboard, doors: Doors, sharing: Sharing) -> list[Route]:
+def _of_a_run(board: Dashboard, doors: Doors, sharing: Sharing, starting: Starting) -> list[Route]:
     """What lies below a run's own page: its jobs, marks, grid, report and pictures."""
     live, access, names, run = board.live, board.access, board.names, "/runs/{run:str}"
     gallery, report, reviews = Gallery(live), Report(live), Reviews(live, access, names, board.frame)
-    trials, picture = Trials(live, access, names, gallery, board.frame), "/pictures/{shard:int}/{index:int}/{which:str}"
+    trials = Trials(live, access, names, gallery, starting, board.frame)
+    picture = "/pictures/{shard:int}/{index:int}/{which:str}"
     return [
         doors.show(run + "/jobs", reviews.page),
         *doors.act(run + "/share", sharing.ask, sharing.make),

@@ -11,6 +11,13 @@ from restyle.coordination.runs.trends import FleetPoint
 from restyle.coordination.suspensions import Suspension
 from restyle.coordination.traffic import Answers
 from restyle.models import ENDED, Run, RunStatus
+from restyle.run_ids import is_run_id
+
+
+def marked_in(manifest: str) -> str:
+    """The run whose marks a manifest is, `.../runs/RUN/marks.csv`; empty: it is another manifest."""
+    *_, folder, run_id, file = "", "", *manifest.split("/")
+    return run_id if (folder, file) == ("runs", "marks.csv") and is_run_id(run_id) else ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,11 @@ class Row:
     def name(self) -> str:
         """What people call the run: its name, the run that it retries, its schedule's name, or its manifest's."""
         return self.run.heading
+
+    @property
+    def marked_in(self) -> str:
+        """The run whose marked pictures it makes again; empty: it does something else."""
+        return marked_in(self.run.manifest.uri)
 
     @property
     def status(self) -> str:

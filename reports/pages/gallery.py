@@ -119,6 +119,8 @@ class Gallery:
         self._in_s3 = in_s3
         self._entries: dict[EntryKey, list[Shot]] = {}
         self.is_sample = is_sample
+        #: Pictures that are missing because they were rejected, by their s3:// URIs.
+        self.withdrawn: Container[str] = ()
         #: The header of report.csv.
         self.header = ""
 

@@ -194,6 +194,7 @@
   const tell = () => {
     const columns = ordered().filter((place) => chosen.has(place)).map((place) => data.columns[place]);
     find("save").disabled = !columns.length;
+    if (find("plan")) find("plan").disabled = !columns.length;
     find("command").hidden = !columns.length;
     const beaten = columns.length ? data.beaten.filter((name) => columns.some((column) => name in column.params)) : [];
     find("beaten").hidden = !beaten.length || columns.length === 1;

@@ -67,7 +67,7 @@ def test_from_nothing_to_a_redone_picture(
             expect(page.locator(".job").nth(number).locator(".whose")).to_contain_text(word)
         withdrawn(page, fleet, rows)
         assert sandbox.charged == 4
-        page.get_by_text("or with …").click()
+        page.get_by_text("or with another strength").click()
         assert grave_faults(page) == []
         page.get_by_label("Strength").fill("0.4")
         page.get_by_role("button", name="Make 1 again").click()
@@ -84,7 +84,7 @@ def withdrawn(page: Page, fleet: FleetOf, rows: str) -> None:
     """What is rejected leaves what is published, by the page and by the command, and no later run brings it back."""
     published, run_id = fleet.workspace.output("mug-0", "default"), page.url.split("/")[4]
     page.get_by_role("button", name="Publish as marked").click()
-    expect(page.locator(".said")).to_have_text("1 withdrawn.")
+    expect(page.locator(".said")).to_have_text("Published as marked: 1 withdrawn.")
     assert grave_faults(page) == []
     assert fleet.store.head(published) is None
     assert fleet.store.head(fleet.workspace.suspect("mug-0", "default")) is not None

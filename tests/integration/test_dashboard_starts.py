@@ -196,10 +196,20 @@ def test_a_trial(place: Place) -> None:
     fields = {"manifest": catalog(place, 4), "prompts": "oak {id}\nsea {id}", "kind": "try", "axes": "strength=0.3,0.5",
               "entries": "2"}  # fmt: skip
     answer = post(place, fields)
-    assert "4, of 4 entries in all" in answer.text
+    assert "<dd>2 of 4</dd>" in answer.text
+    assert "<q>oak {id}</q> · <q>sea {id}</q>" in answer.text
+    assert "sea+%7Bid%7D" in answer.text  # the way back to the form keeps what was typed
     started = place.ask("/new/start", confirmed(answer))
     assert started.headers["location"].endswith("/grid")
-    assert place.ask(started.headers["location"]).text.count('data-state="pending"') == 8
+    grid = place.ask(started.headers["location"])
+    assert grid.text.count('data-state="pending"') == 8
+    refused = place.ask(f"{started.headers['location']}/use", {"form_token": grid.form_token})
+    assert (refused.status, f'href="{started.headers["location"]}">To the trial</a>' in refused.text) == (409, True)
+    # What is chosen is planned at once, and the way back is the form with the file in it.
+    chosen = place.ask(f"{started.headers['location']}/use", {"form_token": grid.form_token, "column-2": "yes"})
+    assert "<dd>4</dd>" in chosen.text.partition("Start this run?")[2]
+    assert "<q>sea mug-" in chosen.text
+    assert "&amp;variants=s3" in chosen.text
 
 
 def test_fire_a_schedule(place: Place) -> None:
@@ -248,9 +258,14 @@ def test_redo_what_is_marked(place: Place) -> None:
     assert runs(place) == [run_id]
     wrong = place.ask(f"/runs/{run_id}/marks/plan", token | {"strength": "3"})
     assert (wrong.status, "strength" in wrong.text) == (422, True)
-    form = confirmed(place.ask(f"/runs/{run_id}/marks/plan", token | {"strength": " 0.4\n", "prompt": "felt\nsets"}))
+    answer = place.ask(f"/runs/{run_id}/marks/plan", token | {"strength": " 0.4\n", "prompt": "felt\nsets"})
+    assert f"What is marked redo in run {run_id}" in answer.text
+    assert "<dd>strength=0.4, prompt=felt sets</dd>" in answer.text
+    form = confirmed(answer)
     assert form["sets"].splitlines() == ["strength=0.4", "prompt=felt sets"]
     again = place.ask("/new/start", form).headers["location"].rpartition("/")[2]
+    assert f'href="/runs/{run_id}/jobs">{run_id}</a>' in place.ask(f"/runs/{again}").text
+    assert ">redo</span>" in place.ask("/").text
     (job,) = read_plan(place.store, place.workspace, again, 0)
     params = Job.model_validate_json(job).params
     assert (params.strength, params.prompt) == (0.4, "felt sets")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from apps.dashboard.pages.charts import HEIGHT, POINTS, chart, pace, spending
+from apps.dashboard.pages.html import runs_parts
+from apps.views.moment import Moment
 from restyle.coordination.runs.trends import FleetPoint, RunPoint
 
 
@@ -27,6 +29,13 @@ def test_a_line_needs_two_points() -> None:
     assert found is not None
     assert (found.first, found.last, found.seconds) == (5.0, 7.0, 60.0)
     assert heights(found.points)[0] < heights(found.points)[1]
+
+
+def test_the_first_page_names_the_command_that_was_typed() -> None:
+    """Where no worker runs, the dashboard's own command with one, and of the sandbox where it is the sandbox's."""
+    for is_sandbox, command in ((True, "restyle dashboard --worker --sandbox"), (False, "restyle dashboard --worker")):
+        parts = runs_parts([Moment("live", 0.0)], [], 1, 1, embedded=True, sandbox=is_sandbox)
+        assert f"<code>{command}</code>" in parts["runs"]
 
 
 def test_many_points_become_few() -> None:

@@ -38,10 +38,10 @@ def keep(uploads: Mapping[str, Upload], fields: dict[str, str], here: Session) -
         here.store.put(uri, upload.data, content_type="application/octet-stream")
         fields[field] = uri
         if field == "manifest" and not fields.get("name", "").strip():
-            fields["name"] = _name_of(upload.name)
+            fields["name"] = name_of(upload.name)
 
 
-def _name_of(file: str) -> str:
+def name_of(file: str) -> str:
     """What a run of a file is called where nobody says; empty where its name cannot be one."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", posixpath.splitext(posixpath.basename(file))[0]).strip("-.")[:60]
     try:
@@ -93,7 +93,7 @@ def request_of(fields: Mapping[str, str], *, folder: Path | None) -> PlanRequest
 def _check(given: Mapping[str, str], prompts: list[str], *, is_trial: bool) -> None:
     """Raises ConfigurationError where the fields do not go together."""
     if not is_trial and len(prompts) > 1:
-        raise ConfigurationError("a run takes one prompt: to compare several, press Try; to make all of them, name a"
+        raise ConfigurationError("a run takes one prompt: to compare several, plan a trial; to make all of them, name a"
                                  " variants file")  # fmt: skip
     if is_trial and prompts and given["variants"]:
         raise ConfigurationError("give the prompts of a trial by lines, or by a variants file, not both")

@@ -32,12 +32,14 @@ PER_PAGE = 50
 Parts = dict[str, str]
 
 
-def runs_parts(moments: list[Moment], rows: list[Row], page: int, pages: int, *, embedded: bool) -> Parts:
+def runs_parts(
+    moments: list[Moment], rows: list[Row], page: int, pages: int, *, embedded: bool, sandbox: bool
+) -> Parts:
     """The list of runs."""
     return {
         "banner": _banner(moments, here="runs"),
         "runs": _render("parts/runs.html.j2", rows=rows, page=page, pages=pages, moments=moments, embedded=embedded,
-                        charts=_fleet_charts(moments[0])),
+                        sandbox=sandbox, charts=_fleet_charts(moments[0])),
     }  # fmt: skip
 
 

@@ -167,7 +167,8 @@ def _moved(request: Request) -> str:
     if given.get("moved") != "yes":
         return ""
     moves = Counter({move: _number(given.get(move.name.lower()), least=0) for move in Move})
-    return in_words(moves) or "Nothing is marked reject or keep"
+    words = in_words(moves)
+    return f"Published as marked: {words}" if words else "Nothing is marked reject or keep"
 
 
 def _back(row: Row, query: str, place: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -20,6 +21,7 @@ from apps.dashboard.live import Live
 from apps.dashboard.pages import html
 from apps.session import Session, is_embedded
 from apps.starting import looked_into, started
+from apps.views.moment import marked_in
 from config.schedules import Schedule
 from producers.planning.clashes import Clashes
 from producers.planning.make import make_plan
@@ -36,6 +38,8 @@ from restyle.run_ids import is_run_id, schedule_of
 REDONE_WITH = ("strength", "prompt", "seed")
 #: Bad lines that a page names.
 MOST_PROBLEMS = 200
+#: Characters of an address that a browser and a proxy surely take.
+_LONGEST_ADDRESS = 4000
 
 
 class Starting:
@@ -61,6 +65,14 @@ class Starting:
         here = self.live.sides[0].session
         try:
             await self.live.call(lambda: orders.keep(files, fields, here))
+        except (ManifestError, ConfigurationError) as error:
+            return self._form(request, identity, fields, error)
+        return await self.shown(request, identity, fields)
+
+    async def shown(self, request: Request, identity: Identity, fields: Mapping[str, str]) -> Response:
+        """The page that says what these fields come to and asks for the yes; else the form, with what is wrong."""
+        here = self.live.sides[0].session
+        try:
             plan, clashes = await self.live.call(lambda: self._planned(fields, here, ""))
         except (ManifestError, ConfigurationError) as error:
             return self._form(request, identity, fields, error)
@@ -99,12 +111,8 @@ class Starting:
         uri = await self.live.call(lambda: _put_marks(here, run))
         words = {name: " ".join(given.get(name, "").split()) for name in REDONE_WITH}
         sets = "\n".join(f"{name}={value}" for name, value in words.items() if value)
-        fields = {"manifest": uri, "sets": sets, "name": run.name, "kind": "run"}
-        try:
-            plan, clashes = await self.live.call(lambda: self._planned(fields, here, ""))
-        except (ManifestError, ConfigurationError) as error:
-            return self._form(request, identity, fields, error)
-        return self._confirm(request, identity, fields, plan, clashes)
+        name = run.name or orders.name_of(run.heading)
+        return await self.shown(request, identity, {"manifest": uri, "sets": sets, "name": name, "kind": "run"})
 
     # -- schedules ---------------------------------------------------------------------------------------------
 
@@ -201,8 +209,13 @@ class Starting:
         settings = self.live.settings
         kept = {name: fields.get(name, "") for name in orders.FIELDS}
         warnings = [text for text in plan.warnings if text not in clashes.sentences()]
+        redone = marked_in(plan.manifest.uri)
+        filled = "/new?" + urlencode({name: value for name, value in kept.items() if value})
+        form = filled if len(filled) < _LONGEST_ADDRESS else "/new"
+        prompts = [line for line in kept["prompts"].splitlines() if line.strip()] or [plan.prompt]
         page = html.single(
             "confirm", plan=plan, clashes=clashes, warnings=warnings, fields=kept, wrong=wrong, settings=settings,
+            redone=redone, back=f"/runs/{redone}/jobs" if redone else form, prompts=prompts,
             must_type=self._must_type(plan), here="new", summary=plan.summary.lines(),
             pace=settings.effective_max_rpm, **self._frame(request, identity),
         )  # fmt: skip

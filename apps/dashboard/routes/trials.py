@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from apps.dashboard.access.identity import Access, Identity, Refused
 from apps.dashboard.access.security import Names, read_form
@@ -22,6 +21,7 @@ from apps.dashboard.live import Live
 from apps.dashboard.pages import html
 from apps.dashboard.routes.gallery import Gallery
 from apps.dashboard.routes.review import WORDS
+from apps.dashboard.routes.starting import Starting
 from apps.views.moment import Row
 from apps.views.overview import Side
 from producers.runs.review.marks import Marks, mark_now
@@ -50,11 +50,11 @@ class Trials:
     """Gives the grid of a trial, and the pictures of its jobs by their places in the run."""
 
     def __init__(
-        self, live: Live, access: Access, names: Names, gallery: Gallery,
+        self, live: Live, access: Access, names: Names, gallery: Gallery, starting: Starting,
         frame: Callable[[Request, Identity], dict[str, Any]],
     ) -> None:  # fmt: skip
         self.live, self._access, self._names = live, access, names
-        self._gallery, self._frame = gallery, frame
+        self._gallery, self._starting, self._frame = gallery, starting, frame
         self._marked: OrderedDict[tuple[str, str], Marks] = OrderedDict()
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._reading = asyncio.Lock()
@@ -116,8 +116,8 @@ class Trials:
         await self.live.call(lambda: marks.put({fields["job"]: given}))
         return Response(status_code=204)
 
-    async def use(self, request: Request, _identity: Identity) -> Response:
-        """`POST /runs/{run}/grid/use`: the chosen columns as a variants file, which leads to its plan."""
+    async def use(self, request: Request, identity: Identity) -> Response:
+        """`POST /runs/{run}/grid/use`: the chosen columns as a variants file, and what a run of it comes to."""
         fields = await read_form(request, self._access, self._names)
         side, row = await self.live.row(request.path_params["run"])
         trial, run, here = (await self._read(side, row)).grid.trial, row.run, side.session
@@ -132,8 +132,7 @@ class Trials:
         sets = [f"{name}={chosen[0].params[name]}" for name in trial.beaten if name in chosen[0].params]
         form |= {"sets": "\n".join(sets)} if len(chosen) == 1 else {}
         form |= {"columns": "\n".join(_given(trial.command, "--column")), "images": _last(trial.command, "--images")}
-        query = urlencode({name: value for name, value in form.items() if value})
-        return RedirectResponse(f"/new?{query}", 303)
+        return await self._starting.shown(request, identity, form | {"kind": "run"})
 
     def _marks(self, side: Side, run_id: str) -> Marks:
         """The marks of a run, as far as they are known here."""

@@ -11,6 +11,8 @@ import pytest
 
 from producers.runs.review.marks import Mark, Word, mark_now
 from producers.runs.review.withdrawal import Move, Withdrawal
+from reports.pages.gallery import Shot
+from reports.pages.withdrawn import withdrawn
 from restyle.errors import StoreUnavailable
 from restyle.models import ManifestSource, Outcome, OutcomeKind, Run, RunOptions, RunStatus, utc_now
 from restyle.outputs import REJECTED, OutputOptions
@@ -49,6 +51,10 @@ def test_out_and_back(one: OneJob, made: Outcome) -> None:
     assert one.store.objects[ASIDE].data == picture
     assert (one.record().outputs[0].uri, one.record().marks.suspect) == (ASIDE, (REJECTED,))
     assert marked(one, made, "reject") == {Move.UNCHANGED: 1}
+    # A report that is written now says so in the picture's place.
+    shot = Shot(one.work().message.job, made, "")
+    assert withdrawn([shot], {}, one.store, WORKSPACE) == {PLACE}
+    assert withdrawn([shot], {PLACE: "a.jpg"}, one.store, WORKSPACE) == frozenset()
     assert marked(one, made, "redo") == {}
     assert marked(one, made, "keep") == {Move.RESTORED: 1}
     assert ASIDE not in one.store.objects
