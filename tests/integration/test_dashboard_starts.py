@@ -266,6 +266,9 @@ def test_redo_what_is_marked(place: Place) -> None:
     again = place.ask("/new/start", form).headers["location"].rpartition("/")[2]
     assert f'href="/runs/{run_id}/jobs">{run_id}</a>' in place.ask(f"/runs/{again}").text
     assert ">redo</span>" in place.ask("/").text
+    review = place.ask(f"/runs/{run_id}/jobs").text
+    assert f'were made again already: <a href="/runs/{again}">' in review
+    assert "made again already" not in place.ask(f"/runs/{again}/jobs").text
     (job,) = read_plan(place.store, place.workspace, again, 0)
     params = Job.model_validate_json(job).params
     assert (params.strength, params.prompt) == (0.4, "felt sets")

@@ -33,6 +33,8 @@ from reports.report import marked_csv
 KEPT = 3
 SET: tuple[Word, ...] = ("keep", "redo", "reject")
 WORDS: tuple[Word, ...] = (*SET, "")
+#: Runs among which those are sought that make again what is marked.
+_NEWEST = 20
 #: Characters of a search.
 _LONGEST = 200
 
@@ -59,6 +61,7 @@ class Reviews:
             "pages": count,
             "outcomes": (*OUTCOMES, "suspect"), "words": SET, "trouble": review.trouble, "here": "run",
             "query": _query(chosen), "totals": row.totals, "moved": _moved(request),
+            "redone": [] if identity.is_guest else await self._redone(side, row.run.run_id),
             "buttons": actions.of_run(row) if identity.may_act and row.status == "awaiting_approval" else [],
             "rest": html.cost_of("approve", row, self.live.settings), **self._frame(request, identity),
         }  # fmt: skip
@@ -116,6 +119,12 @@ class Reviews:
         name = f"marks-{row.run.run_id}.csv"
         headers = {"content-disposition": f'attachment; filename="{name}"'}
         return Response("\ufeff" + out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+    async def _redone(self, side: Side, run_id: str) -> list[Row]:
+        """Which of the newest runs make again what is marked here: pressed again, it would be paid for again."""
+        moment = next(one for one in await self.live.now() if one.side == side.name)
+        later = sorted((other for other in side.ids if other > run_id), reverse=True)[:_NEWEST]
+        return [other for other in await self.live.rows(side, later, moment) if other.marked_in == run_id]
 
     async def _review(self, side: Side, row: Row) -> Review:
         """The index of a run, with what is new in it."""
