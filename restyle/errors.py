@@ -311,3 +311,6 @@ class StoreAccessDenied(FleetError):
     """S3 refuses our credentials, or all of the workspace's bucket."""
 
     code = "store_access_denied"
+
+    def __init__(self, message: str | None = None, http_status: int | None = None, cause: str = "store") -> None:
+        super().__init__(message, http_status, cause)

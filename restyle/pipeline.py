@@ -19,7 +19,6 @@ import structlog
 from restyle import images
 from restyle.coordination.runs.progress import Ended
 from restyle.errors import (
-    InputNotFound,
     InvalidImage,
     MalformedResponse,
     ObjectRefused,
@@ -90,7 +89,7 @@ def fetch(work: Work, reservation: Reservation, tools: Tools) -> Stored:
     try:
         return tools.store.get(uri, max_bytes=images.MAX_INPUT_BYTES, admit=reservation.take)
     except (ObjectRefused, StoreAccessDenied) as error:
-        raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
+        raise lookup.refused_input(uri, error, work, tools) from error
 
 
 @step("prepare")

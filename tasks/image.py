@@ -171,7 +171,9 @@ def note_doubt(message: Message, error: RestyleError, tools: Tools) -> None:
 def suspend(message: Message, error: RestyleError, tools: Tools) -> None:  # noqa: ARG001 - as note_doubt has it
     """Stops the fleet where the error concerns all of it."""
     if isinstance(error, FleetError):
-        patiently(tools.stopping, tools.fleet.suspend, error.reason, error.message, tools.fleet.worker)
+        patiently(
+            tools.stopping, tools.fleet.suspend, error.reason, error.message, tools.fleet.worker, cause=error.cause
+        )
 
 
 def back_off(seconds: float, tools: Tools) -> None:

@@ -68,10 +68,12 @@ class FleetView:
 
     # -- suspension ----------------------------------------------------------------------------------------
 
-    def suspend(self, reason: str, detail: str, by: str, *, stored: bool = False) -> bool:
+    def suspend(self, reason: str, detail: str, by: str, *, cause: str = "", stored: bool = False) -> bool:
         """Suspends the fleet for one more reason; one that is stored stands in this workspace's S3 as well."""
         workspace = self.state.namespace if stored else ""
-        return bool(self.state.run("suspend", reason=reason, detail=detail, by=by, workspace_in_s3=workspace))
+        return bool(
+            self.state.run("suspend", reason=reason, detail=detail, by=by, workspace_in_s3=workspace, cause=cause)
+        )
 
     def resume(self) -> None:
         """Lifts every reason of the fleet's suspension; workers take up what is pending."""

@@ -56,6 +56,7 @@ _NEXT = {
     "unauthorized": f"check RESTYLE_API_KEY (restyle doctor tells), {_RESUME}",
     "misconfigured": f"check RESTYLE_API_URL (restyle doctor tells), {_RESUME}",
     "misconfigured/header": f"look at what stands between here and the API: a proxy, or RESTYLE_API_URL; {_RESUME}",
+    "misconfigured/store": f"have S3 let the workers in again: credentials, bucket and its policy; {_RESUME}",
     "refused": "read what the API says and correct the manifest; to go on for the other jobs, type: restyle resume",
     "outage": "nothing: the API is probed, and the run goes on by itself at its first good answer",
     "held": "nothing: the API is asked again when the time is up; sooner, type: restyle resume",

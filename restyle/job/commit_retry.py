@@ -164,7 +164,7 @@ class _Unstored:
         self._tools.rotation.failed(error)
         if isinstance(error, FleetError):
             with suppress(StateUnavailable):
-                self._tools.fleet.suspend(error.reason, error.message, self._tools.fleet.worker)
+                self._tools.fleet.suspend(error.reason, error.message, self._tools.fleet.worker, cause=error.cause)
 
     def _is_elsewheres(self) -> bool:
         """Whether the bucket of the job's outputs alone is out of reach, as of a name that does not resolve."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
+from restyle.errors import InputNotFound, ObjectRefused, RestyleError, StoreAccessDenied
 from restyle.fingerprint import Fingerprint
 from restyle.job.context import Tools, Work
 from restyle.job.outputs.ownership import Owner
@@ -40,11 +40,21 @@ def unchanged(work: Work, known: Record | None, tools: Tools) -> Record | None:
     try:
         head = tools.store.head(uri)
     except (ObjectRefused, StoreAccessDenied) as error:
-        # Without leave to list, S3 says so of an object that is missing, too.
-        raise InputNotFound(f"{uri}: missing, or reading it is not allowed ({error.message})") from error
+        raise refused_input(uri, error, work, tools) from error
     if head is None:
         raise InputNotFound(f"{uri}: there is no such object")
     return known if head.etag == known.fingerprint.etag else None
+
+
+def refused_input(uri: str, refusal: RestyleError, work: Work, tools: Tools) -> InputNotFound:
+    """The error of an input that S3 refuses: its job's alone, where the workspace can be read all the same.
+
+    Raises:
+        ObjectRefused, StoreAccessDenied, StoreUnavailable: S3 refuses the workspace too, and so every job.
+    """
+    tools.store.head(tools.workspace.run(work.message.run_id))
+    # Without leave to list, S3 says so of an object that is missing, too.
+    return InputNotFound(f"{uri}: missing, or reading it is not allowed ({refusal.message})")
 
 
 def same_bytes(work: Work, known: Record | None, fingerprint: Fingerprint, tools: Tools) -> Record | None:

@@ -39,7 +39,7 @@ def by_us(address: str) -> None:
     state = State(address, namespace="restyle:00000000:", account="0")
     try:
         state.ping()
-        assert state.run("suspend", reason="operator", detail="", by="test", workspace_in_s3="") in {0, 1}
+        assert state.run("suspend", reason="operator", detail="", by="test", workspace_in_s3="", cause="") in {0, 1}
         state.run("resume")
     finally:
         state.close()

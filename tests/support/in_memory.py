@@ -262,7 +262,7 @@ class MemoryFleet(Fleet):
         self.reports.append(Report(claim, error, alone))
         return self.storm
 
-    def suspend(self, reason: str, detail: str, by: str, *, stored: bool = False) -> bool:
+    def suspend(self, reason: str, detail: str, by: str, *, cause: str = "", stored: bool = False) -> bool:
         """Notes a stop of all."""
         if self.state.trouble:
             raise self.state.trouble

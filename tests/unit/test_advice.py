@@ -9,7 +9,7 @@ import pytest
 
 from restyle.coordination.advice import _AFTER, after_failure, next_step
 from restyle.coordination.suspensions import _NEXT, Suspension
-from restyle.errors import JobError, RestyleError, TransientError
+from restyle.errors import JobError, Misconfigured, RestyleError, StoreAccessDenied, TransientError
 from tests.support.advice import RUN, UNKNOWN, Advice, UsageError, advices, commands, parse
 
 #: Where advice stands before it is known which run it is for.
@@ -103,6 +103,14 @@ def test_the_command_line_takes_what_is_told_of_each_suspension(entry: str) -> N
         assert typed or reason == "outage"
         for words in typed:
             parse(words)
+
+
+def test_what_s3_refuses_is_no_matter_of_the_apis_address() -> None:
+    """Access that S3 denies suspends as a wrong address does, and what helps is another thing."""
+    denied = StoreAccessDenied("s3://shop: S3 refuses access (AccessDenied)")
+    of_store = replace(standing(denied.reason, "fleet"), cause=denied.cause)
+    assert next_step(of_store).startswith("have S3 let the workers in again")
+    assert "RESTYLE_API_URL" in next_step(replace(of_store, cause=Misconfigured().cause))
 
 
 def leaves(error: type[RestyleError]) -> list[type[RestyleError]]:

@@ -16,6 +16,7 @@ _WHY = {
     "no_credits": "the account allows no more calls",
     "unauthorized": "the API refuses the key",
     "misconfigured": "the API is not at this address",
+    "misconfigured/store": "S3 refuses access",
     "outage": "the API is down",
     "rate_limited": "the API's rate limit never lets up",
     "held": "the API asks to wait",
@@ -77,9 +78,9 @@ def number(value: float | None) -> str:
     return f"{whole}.{decimals.rstrip('0'):0<2}"
 
 
-def why(reason: str) -> str:
+def why(reason: Suspension) -> str:
     """Why something is suspended, as a person says it."""
-    return _WHY.get(reason, words(reason))
+    return _WHY.get(f"{reason.reason}/{reason.cause}") or _WHY.get(reason.reason, words(reason.reason))
 
 
 def what_next(reason: Suspension, row: Row | None = None) -> str:

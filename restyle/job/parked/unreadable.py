@@ -136,7 +136,7 @@ def _until_kept(safe: Safekeeping, paid: Paid, reply: Reply, error: MalformedRes
             tools.unsaved.add(safe)
             if isinstance(refusal, FleetError):
                 with suppress(StateUnavailable):
-                    tools.fleet.suspend(refusal.reason, refusal.message, tools.fleet.worker)
+                    tools.fleet.suspend(refusal.reason, refusal.message, tools.fleet.worker, cause=refusal.cause)
             safe.make_safe()
             safe.pause()
         else:

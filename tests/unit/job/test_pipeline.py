@@ -142,6 +142,16 @@ def test_an_input_that_may_not_be_read_is_missing(one: OneJob, error: Exception)
         one.run()
 
 
+@pytest.mark.parametrize("error", [ObjectRefused("403"), StoreAccessDenied("403")])
+def test_an_s3_that_refuses_the_workspace_too_fails_no_job(one: OneJob, error: Exception) -> None:
+    """What is so for every job is not reported as one job's missing input."""
+    one.store.fail("get", one.image, error)
+    one.store.fail("head", WORKSPACE.run(one.work().message.run_id), error)
+    with pytest.raises(type(error), match=r"^403$"):
+        one.run()
+    assert one.api.calls == 0
+
+
 def test_an_input_beyond_the_limit_is_not_read(one: OneJob) -> None:
     """A hundred megabytes."""
     one.store.objects[one.image] = replace(one.store.objects[one.image], bytes=images.MAX_INPUT_BYTES + 1)
