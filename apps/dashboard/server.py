@@ -23,6 +23,7 @@ from apps.dashboard.live import Live, Parts
 from apps.dashboard.pages import html, phrases
 from apps.dashboard.pages.timetable import NIGHTS, Timetable
 from apps.dashboard.routes import health
+from apps.dashboard.routes.costs import CostPages
 from apps.dashboard.routes.gallery import Gallery
 from apps.dashboard.routes.presses import Presses
 from apps.dashboard.routes.report import Report
@@ -222,7 +223,7 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
     board, shares = Dashboard(live, access, names, live.settings), Shares(access, live.sides[0].session.workspace.uri)
     doors, sharing = Doors(access, shares), Sharing(live, access, names, shares, board.frame)
     starting, sign_in = Starting(live, access, names, board.frame), SignIn(access, names)
-    presses = Presses(live, access, names, board.frame)
+    presses, costs = Presses(live, access, names, board.frame), CostPages(live, board.frame)
     is_open = [
         *health.routes(live),
         Route("/static/{name:str}", board.asset, methods=["GET"]),
@@ -240,6 +241,8 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
         doors.press("/runs/{run:str}/marks/plan", starting.redo),
         doors.look("/fleet", board.fleet),
         doors.look("/schedules", board.schedules),
+        doors.look("/costs", costs.page),
+        doors.look("/costs.csv", costs.download),
         Route("/sign-out", only_for(Role.LOOK, access, sign_in.sign_out), methods=["POST"]),
         doors.look("/live/", board.stream(board.runs_parts)),
         doors.look("/live/fleet", board.stream(board.fleet_parts)),

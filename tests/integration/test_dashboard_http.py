@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import html
 import http.client
 import json
 import re
@@ -19,11 +21,15 @@ import pytest
 
 from apps.dashboard.access.identity import Access, check_access
 from apps.dashboard.routes.gallery import can_reach
+from apps.views.costs import cost_table
+from producers.dispatch.ledger import put_spent
+from producers.runs.outcomes import ResultLine
+from producers.runs.spending import By, Cost
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.firings import Ending, FiringEnd, Firings
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError
-from restyle.models import Outcome, OutcomeKind, utc_now
+from restyle.models import Job, Outcome, OutcomeKind, Params, utc_now
 from tests.support.dashboard import running_dashboard
 from tests.support.refusing import refusing
 from tests.support.servers import S3, Valkey, running_valkey
@@ -57,6 +63,7 @@ def test_every_answer_has_the_headers(place: Place) -> None:
         "/",
         "/fleet",
         "/schedules",
+        "/costs?by=run",
         f"/runs/{run.run_id}",
         f"/runs/{run.run_id}/cancel",
         "/runs/none",
@@ -355,6 +362,35 @@ def test_what_manifests_say_is_escaped(place: Place) -> None:
     assert "&lt;script&gt;alert(2)" in text
     assert "<script>" not in text
     assert "<img src=x" not in text
+
+
+def test_costs_are_those_of_the_command(place: Place) -> None:
+    """By whatever they are counted: the same rows, sums and remarks; what is in doubt stands apart, names are text."""
+    run = place.add_run(finished=True)
+    going = place.add_run(1)
+    job = Job(id="lamp", variant="<b>oak</b>", image="s3://in/lamp.jpg", params=Params(prompt="p"), output="s3://out/a")
+    outcome = Outcome(outcome=OutcomeKind.SUCCEEDED, ended=utc_now(), credits=0.02, in_doubt=1)
+    line = gzip.compress(ResultLine(job=job, outcome=outcome).model_dump_json().encode(), mtime=0)
+    place.store.put(place.workspace.results(run.run_id, 0), line, content_type="application/gzip")
+    put_spent(run.run_id, 0, {"2026-01-31": 1.52}, place.store, place.workspace)
+    here = place.served.live.sides[0].session
+    for by in By:
+        page, table = place.ask(f"/costs?by={by.value}"), cost_table(here, by)
+        assert table.spent.total == Cost(1, 0.02, 1.5)
+        ((name, _),) = table.rows
+        assert '<td>1</td><td>0.02</td><td class="bad">1.50</td>' in page.text
+        assert html.escape(name.split()[0]) in page.text
+        assert f"<title>Costs by {by.value} · restyle</title>" in page.text
+        assert "1 run is under way" in page.text
+        assert "restyle reconcile" in page.text
+        csv = place.ask(f"/costs.csv?by={by.value}")
+        assert csv.headers["content-disposition"] == f'attachment; filename="costs-by-{by.value}.csv"'
+        assert csv.text == "\ufeff" + table.csv()
+    assert "<b>oak</b>" not in place.ask("/costs?by=variant").text
+    assert going.run_id not in place.ask("/costs?by=run").text
+    assert "Nothing was spent from 2026-02-01 on" in place.ask("/costs?since=2026-02-01").text
+    for odd, status in (("by=hour", 404), ("side=x", 404), ("since=31.1.2026", 400), ("since=%00", 400)):
+        assert place.ask(f"/costs?{odd}").status == status, odd
 
 
 def test_what_is_unreachable_is_said(place: Place) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from datetime import date
 
 import typer
 
 from apps.cli import options
 from apps.session import session
 from apps.terminal.console import amount, out, print_json, say, talk
-from producers.runs.listing import read_runs, run_ids
-from producers.runs.spending import By, Cost, Spending, spending
-from restyle.coordination.periods import Periods, known_zone
+from apps.views.costs import FIGURES, CostTable, cost_table, is_day
+from producers.runs.spending import By
 from restyle.errors import ConfigurationError
 
 
@@ -33,81 +30,33 @@ def costs(
     sandbox: options.Sandbox = False,
 ) -> None:
     """Sum up what runs have cost, from what S3 keeps of them; what may have been billed stands apart."""
-    _check_date(since)
+    if since and not is_day(since):
+        raise ConfigurationError(f"--since {since}: write it like 2026-01-31")
     having = options.labels_from(labels)
     with session(options.settings_from(sandbox=sandbox)) as here, talk.status("Summing up…"):
-        runs = read_runs(run_ids(here.store, here.workspace), here.store, here.workspace)
-        zone = known_zone(Periods(here.state).zone() or here.settings.time_zone)
-        spent = spending(
-            (run for run in runs if having.items() <= run.labels.items()), by,
-            store=here.store, workspace=here.workspace, zone=zone, since=since,
-        )  # fmt: skip
-    price = here.settings.credit_price
+        table = cost_table(here, by, since=since, labels=having)
     if as_json:
-        groups = [{by.value: name, **_numbers(cost, price)} for name, cost in _sorted(spent, by)]
-        print_json({"by": by.value, "zone": zone, "costs": groups, "total": _numbers(spent.total, price)})
+        groups = [{by.value: name, **figures} for name, figures in table.rows]
+        print_json({"by": by.value, "zone": table.zone, "costs": groups, "total": table.total})
     elif as_csv:
-        _print_csv(spent, by, price)
+        sys.stdout.write(table.csv())
     else:
-        _print_table(spent, by, price)
-    _say_what_is_missing(spent)
+        _print_table(table)
+    for lines, style in ([table.in_doubt], "dim"), (table.missing, "yellow"), ([table.repeated], "dim"):
+        for line in filter(None, lines):
+            say(line, style)
 
 
-def _check_date(text: str) -> None:
-    """Raises ConfigurationError where the text is no day."""
-    try:
-        if text and f"{date.fromisoformat(text)}" != text:
-            raise ValueError
-    except ValueError:
-        raise ConfigurationError(f"--since {text}: write it like 2026-01-31") from None
-
-
-def _sorted(spent: Spending, by: By) -> list[tuple[str, Cost]]:
-    """The groups: those of time in their order, others by what they cost."""
-    in_time = by in {By.DAY, By.MONTH, By.RUN}
-    ranked = sorted(spent.groups.items(), key=lambda item: item[0])
-    return ranked if in_time else sorted(ranked, key=lambda item: -item[1].credits - item[1].in_doubt)
-
-
-def _numbers(cost: Cost, price: float) -> dict[str, float]:
-    """A cost in figures; dollars are of both."""
-    credits, in_doubt = round(cost.credits, 6), round(cost.in_doubt, 6)
-    dollars = round((cost.credits + cost.in_doubt) * price, 4)
-    return {"pictures": cost.pictures, "credits": credits, "in_doubt": in_doubt, "dollars": dollars}
-
-
-def _print_csv(spent: Spending, by: By, price: float) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([by.value, *_numbers(Cost(), price)])
-    for name, cost in _sorted(spent, by):
-        writer.writerow([name, *_numbers(cost, price).values()])
-
-
-def _print_table(spent: Spending, by: By, price: float) -> None:
+def _print_table(costs: CostTable) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(by.value, overflow="fold")
-    for title in ("pictures", "credits", "in doubt", "dollars"):
-        table.add_column(title, justify="right", no_wrap=True)
-    rows = _sorted(spent, by)
-    for name, cost in [*rows, ("total", spent.total)]:
-        figures = _numbers(cost, price)
-        cells = [f"{cost.pictures:,}", *(amount(figures[title]) for title in ("credits", "in_doubt", "dollars"))]
+    table.add_column(costs.by.value, overflow="fold")
+    for title in FIGURES:
+        table.add_column(title.replace("_", " "), justify="right", no_wrap=True)
+    rows = costs.rows
+    for name, figures in [*rows, ("total", costs.total)]:
+        cells = [f"{figures['pictures']:,}", *(amount(figures[title]) for title in FIGURES[1:])]
         table.add_row(Text(name), *cells, style="bold" if name == "total" and len(rows) > 1 else "")
     out.print(table)
-
-
-def _say_what_is_missing(spent: Spending) -> None:
-    """What the sums do not have, and what they have twice."""
-    if spent.total.in_doubt:
-        say("In doubt: calls whose answers were lost, at the price that budgets count; the account says whether they"
-            " were billed.", "dim")  # fmt: skip
-    if spent.under_way:
-        count = f"{len(spent.under_way):,} run{'s are' if len(spent.under_way) > 1 else ' is'}"
-        say(f"{count} under way: what is not closed of them yet is not in these sums.", "yellow")
-    for run_id, why in spent.unread.items():
-        say(f"Run {run_id} is not in these sums, or not whole: {why}", "yellow")
-    if sum(cost.credits for cost in spent.groups.values()) > spent.total.credits + 0.01:
-        say("A run with several labels counts for each of them, and once in the total.", "dim")
