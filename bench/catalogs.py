@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -98,10 +98,12 @@ FORMS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
 }
 
 
-def measured(folder: Path, rows: int) -> Iterator[str]:
+def measured(folder: Path, rows: int, chosen: Collection[str]) -> Iterator[str]:
     """A line of the page for each form."""
     env = {**os.environ, "RESTYLE_HOME": str(folder / "home"), "RESTYLE_FETCH_HTTP": "false"}
     for form, (name, make) in FORMS.items():
+        if form not in chosen:
+            continue
         path = folder / f"{rows}-{name}"
         if not path.exists():
             make(path, rows)
@@ -127,10 +129,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.catalogs", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--form", choices=FORMS, action="append", help="all, if not given; repeatable")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     sys.stdout.write("| form | rows | file | rows a second of CPU | wall | memory |\n|---|---|---|---|---|---|\n")
-    for line in measured(options.folder.absolute(), options.rows):
+    for line in measured(options.folder.absolute(), options.rows, options.form or FORMS):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
