@@ -88,7 +88,8 @@ def test_a_workspace_that_s3_refuses_stops_the_fleet(fleet: FleetOf, sandbox: Sa
             assert now["failed"] <= 1  # the one whose own bucket is missing
             assert "there is no such bucket" in now["suspension"]["detail"]
             own.command("resume", run_id, "--detach")
-            done = own.finished(run_id, within=60)
+            wait_until(lambda: own.status(run_id)["status"] == "finished", timeout=60, description="the run's end")
+            done = own.status(run_id)
             assert worker.poll() is None
     assert (done["succeeded"], done["failed"], sandbox.charged) == (4, 1, 4)
     assert "s3://no-such-bucket/a.jpg: missing, or reading it is not allowed" in log.read_text()
