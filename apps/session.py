@@ -172,6 +172,8 @@ def session(
     patience = Patience(lambda sentence: say(sentence, "yellow")) if patient else None
     at_once = ending_at_once() if patient else nullcontext()
     with local.stack(settings, worker=False, sandbox=False, detach=detach, say=say) as servers, at_once:
+        if patience:  # the embedded S3 ends with its stack
+            patience.unless(lambda: bool(servers.ended()))
         # One for both sides of the workspace, which a dashboard reads at a time.
         store = open_store(servers.settings, connections=32, patience=patience)
         embedded = is_embedded(settings)

@@ -48,7 +48,12 @@ class Patience:
         self._last_logged = float("-inf")
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._is_gone: Callable[[], bool] = lambda: False
         _all.add(self)
+
+    def unless(self, is_gone: Callable[[], bool]) -> None:
+        """Waits for no S3 that is known to be gone for good."""
+        self._is_gone = is_gone
 
     def end(self) -> None:
         """Ends all waits, in every thread: each request now fails with its next error."""
@@ -68,7 +73,7 @@ class Patience:
                 self._has_answered |= error.http_status is not None
                 since = since or time.monotonic()
                 left = since + self._limit(error) - time.monotonic()
-                if left <= 0:
+                if left <= 0 or self._is_gone():
                     raise
                 self._tell(error, left)
                 if self._over.wait(min(left, random.uniform(0.5, 1) * pause)):

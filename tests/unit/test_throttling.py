@@ -79,6 +79,18 @@ def test_the_wait_ends(patience: Patience) -> None:
     assert 4 < ask.asked < 20  # the pauses grow
 
 
+def test_an_s3_that_was_stopped_is_not_waited_for(patience: Patience, said: list[str]) -> None:
+    """The embedded one ends with its stack: a command that waited for it would outlive that by a minute."""
+    stopped: list[bool] = []
+    patience.unless(lambda: bool(stopped))
+    assert patience.sit_out(Answers("here")) == "here"
+    stopped.append(True)
+    ask = Answers(GONE)
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        patience.sit_out(ask)
+    assert (ask.asked, said) == (1, [])
+
+
 def test_what_will_not_pass_is_raised_at_once(patience: Patience) -> None:
     """No patience for a refusal."""
     ask = Answers(StoreAccessDenied("no"))
