@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from restyle.problems import escaped
@@ -55,13 +56,21 @@ def harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
 class Lines(structlog.WriteLogger):
     """Writes the lines of a logger of this name.
 
-    They bypass the standard library's logging, which would double the time of a line.
+    They bypass the standard library's logging, which would double the time of a line. As there, a line that cannot be
+    written is lost, and nothing else: on a full disk an error here would cost the paid answer that it is about.
     """
 
     def __init__(self, name: str = "") -> None:
         """Writes to the present stderr."""
         super().__init__(sys.stderr)
         self.name = name
+
+    def msg(self, message: str) -> None:
+        """Writes a line, if it can be written."""
+        with suppress(OSError, ValueError):  # full, or closed
+            super().msg(message)
+
+    log = debug = info = warn = warning = error = critical = fatal = failure = exception = msg
 
 
 def configure(log_format: str, level: str) -> None:

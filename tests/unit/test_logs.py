@@ -71,3 +71,18 @@ def test_nothing_that_a_terminal_obeys_is_logged(text: str) -> None:
     assert shown["count"] == 3
     assert all(line.isprintable() for line in shown["exception"].split("\n"))
     assert shown["exception"].startswith("Traceback\n")
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk an error here would end the job whose paid answer the line is about."""
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        line = logs.Lines("restyle.test")
+        line.error("a paid answer is in memory alone")
+        line.warning("again")
+        with pytest.raises(OSError, match="No space left"):
+            full.flush()
+        monkeypatch.undo()
+        with pytest.raises(OSError, match="No space left"):
+            full.close()
+    line.info("its file is closed")

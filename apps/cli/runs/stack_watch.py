@@ -102,7 +102,7 @@ class Away:
                 else f"The run goes on by itself once it is back; to follow it then: restyle watch {run_id}"
             )
             raise type(error)(f"{error.message}, for {away:.0f} s now. {what}")
-        if away > self._next_word and not here.state.spells.now:  # a spell of Redis is logged by itself
+        if away > self._next_word and not here.state.spells.is_reported:
             self._next_word = away + AGAIN
             say(f"{error.message}; waiting for it to come back", "yellow")
         time.sleep(0.5)

@@ -28,6 +28,11 @@ class Spells:
         self._listener = listener
 
     @property
+    def is_reported(self) -> bool:
+        """Whether a spell lasts that the listener knows of."""
+        return self._now is not None and self._listener is not None
+
+    @property
     def now(self) -> StateUnavailable | None:
         """The spell that lasts; None where Redis has taken the last script."""
         return self._now
