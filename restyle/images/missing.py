@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from typing import BinaryIO
 
-from PIL import ImageChops
 from PIL.JpegImagePlugin import JpegImageFile
 
 from restyle.errors import InvalidImage
@@ -16,23 +17,32 @@ _TWICE, _PASSES = 2_000_000, 20
 
 
 def closed(data: bytes, layout: jpeg.Layout) -> jpeg.Layout:
-    """A JPEG of several scans that lacks its end alone, as one that has it.
+    """The layout of a JPEG whose scans have all of their pixels: one that lacks its end alone counts as closed.
+
+    Each scan may lack pixels for itself. So the picture is decoded once as it is, and once with noise behind each scan,
+    which only changes pixels that are missing. One picture is in memory at a time.
 
     Raises:
         InvalidImage: some of its pixels are missing, and its end is there.
     """
     if not layout.has_passes or len(layout.scans) > _PASSES:
         return layout
-    plain = JpegImageFile(jpeg.extended(data, layout.end, jpeg.END))
-    pixels = plain.size[0] * plain.size[1]
+    width, height = JpegImageFile(jpeg.extended(data, layout.end, jpeg.END)).size
+    pixels = width * height
     if pixels > LARGE:
         return layout
     with one_at_a_time(pixels, _TWICE):
-        if ImageChops.difference(plain, JpegImageFile(jpeg.with_noise(data, layout))).getbbox() is None:
+        if _drawn(jpeg.extended(data, layout.end, jpeg.END)) == _drawn(jpeg.with_noise(data, layout)):
             return replace(layout, is_closed=True)
     if layout.is_closed:
         raise InvalidImage("is a damaged JPEG file (some of its pixels are missing); export or upload it again")
     return layout
+
+
+def _drawn(file: BinaryIO) -> bytes:
+    """The digest of a picture's pixels."""
+    with JpegImageFile(file) as image:
+        return hashlib.blake2b(image.tobytes()).digest()
 
 
 def check_hole(data: bytes, layout: jpeg.Layout) -> None:

@@ -132,13 +132,14 @@ def _scans(data: bytes, place: int, heads: tuple[Segment, ...]) -> Layout:
     place += 2 + int.from_bytes(data[place + 2 : place + 4])
     for _ in range(20 * MAX_SEGMENTS):
         after = AFTER_SCAN.search(data, place)
+        end = after.start() if after else len(data) - data.endswith(b"\xff")
         if len(ends) < len(starts):
-            ends.append(after.start() if after else len(data) - data.endswith(b"\xff"))
+            ends.append(end)
         if after is None:
-            return Layout(heads, tuple(starts), tuple(ends), len(data) - data.endswith(b"\xff"), is_closed=False)
+            return Layout(heads, tuple(starts), tuple(ends), end, is_closed=False)
         marker, place = data[after.start() + 1], after.end()
         if marker == _END:
-            return Layout(heads, tuple(starts), tuple(ends), after.start(), is_closed=True)
+            return Layout(heads, tuple(starts), tuple(ends), end, is_closed=True)
         if marker == _SCAN:
             starts.append(after.start())
             at_most(len(starts), MAX_SCANS, "scans")
