@@ -120,6 +120,8 @@ def test_a_worker_drains_without_redis(fragile: FleetOf, own_valkey: Valkey, fau
     """SIGTERM ends it soon and with 0, and its last word says why it could not say goodbye."""
     with ExitStack() as stack:
         (worker,) = stack.enter_context(fragile.workers(1))
+        # It lives before it reads its queue; a signal that comes between the two ends it without a goodbye.
+        wait_until(lambda: " ready. " in log_of(fragile), timeout=20, description="a worker that reads its queue")
         if fault == "gone":
             own_valkey.kill()
             stack.callback(own_valkey.start)
