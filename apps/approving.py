@@ -26,7 +26,7 @@ def pending_by_variant(here: Session, run: Run) -> Counter[str]:
 
 
 def plan_of_part(here: Session, run: Run, variants: Collection[str]) -> Plan:
-    """What is left of these variants, with what is left of the run's budget.
+    """What is left of these variants, under the run's limits: what is left of its budget, its deadline, its brakes.
 
     Raises:
         ConfigurationError: it waits for no approval, has nothing left of a variant, or has spent its budget.
@@ -45,7 +45,11 @@ def plan_of_part(here: Session, run: Run, variants: Collection[str]) -> Plan:
     budget = round(run.budget - _spent(here, run), 6) if run.budget else None
     if budget is not None and budget <= 0:
         raise ConfigurationError(f"run {run.run_id} has spent its budget of {run.budget:,.2f} credits")
-    return replace(plan, request=replace(plan.request, budget=budget), wait_credits=run.wait_credits)
+    brakes = {name: getattr(run.options, name) for name in ("max_failures", "max_suspects")}
+    return replace(
+        plan, request=replace(plan.request, budget=budget, finish_by=run.finish_by), notify=run.notify,
+        options=plan.options.model_copy(update=brakes), wait_credits=run.wait_credits,
+    )  # fmt: skip
 
 
 def _spent(here: Session, run: Run) -> float:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from html import unescape
 from http.client import HTTPConnection
 from pathlib import Path
@@ -17,12 +18,13 @@ from apps.dashboard.access import security
 from producers.dispatch.plans import read_plan
 from producers.planning.make import make_plan
 from producers.planning.request import PlanRequest
+from producers.runs.snapshot import write_run
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.events import ask_events, read_events
 from restyle.coordination.runs.firings import Firings
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ManifestError
-from restyle.models import Job, Run, RunStatus
+from restyle.models import Job, Run, RunStatus, utc_now
 from restyle.s3.store import Store
 from tests.support.catalog import picture
 from tests.support.dashboard import running_dashboard
@@ -275,13 +277,18 @@ def test_redo_what_is_marked(place: Place) -> None:
 
 
 def test_approve_one_variant(place: Place) -> None:
-    """The run ends, and the rest of that variant goes on in a new run with what is left of the budget, started once."""
+    """The run ends, and the rest of that variant goes on in a new run under what is left of its limits, started once."""
     styles = place.workspace.under("in", "styles.json")
     place.store.put(styles, b'[{"name":"oak","prompt":"oak"},{"name":"sea","prompt":"sea"}]', content_type="text/plain")
     form = confirmed(post(place, {"manifest": catalog(place, 3), "variants": styles, "sample": "2", "then_ask": "yes",
                                   "budget": "60"}))  # fmt: skip
     assert place.ask("/new/start", form).status == 303
     run_id, state = form["run_id"], place.progress.state
+    limits: dict[str, object] = {"finish_by": utc_now().replace(microsecond=0) + timedelta(hours=1)}
+    limits["notify"] = {"url": "http://127.0.0.1:9/"}
+    planned = Run.read(place.store.get(place.workspace.run(run_id)).data)
+    options = planned.options.model_copy(update={"max_failures": "7", "max_suspects": "3%"})
+    write_run(planned.model_copy(update={**limits, "options": options}), store=place.store, workspace=place.workspace)
     place.progress.suspend(run_id, "awaiting_approval", "the sample is done", "dispatcher")
     state.ask("HSET", state.key("run", run_id), "credits", 15, "lost", 5)
     path = f"/runs/{run_id}/approve"
@@ -296,6 +303,9 @@ def test_approve_one_variant(place: Place) -> None:
     assert sorted(runs(place)) == sorted([run_id, again])
     ended, goes = (Run.read(place.store.get(place.workspace.run(one)).data) for one in (run_id, again))
     assert (ended.status, goes.budget, goes.planned, goes.retry_of) == (RunStatus.CANCELLED, 40.0, 3, run_id)
+    assert {name: getattr(goes, name) for name in limits} == limits
+    assert (goes.options.max_failures, goes.options.max_suspects) == ("7", "3%")
+    assert state.ask("HGET", state.key("run", again), "finish_by")
     jobs = [Job.model_validate_json(line) for line in read_plan(place.store, place.workspace, again, 0)]
     assert {job.variant for job in jobs} == {"oak"}
     log = [event.what for event in read_events(state.ask(*ask_events(state, run_id)))]
