@@ -14,11 +14,11 @@ from functools import partial
 from mmap import mmap
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from restyle.errors import InputNotFound, InvalidImage, ObjectExists, ObjectRefused
+from restyle.errors import InputNotFound, InvalidImage, ObjectRefused
 from restyle.keys import split_uri
 from restyle.outputs import Storing
 from restyle.s3.errors import missing, translated
-from restyle.s3.listings import Listings
+from restyle.s3.guarded import Guarded
 from restyle.s3.objects import Objects
 from restyle.s3.parameters import headers, held, quoted
 from restyle.s3.replies import Dated, Glance, Head, Listed, Missing, Stored, Stream, TooLarge, head_fields, read, whole
@@ -47,7 +47,7 @@ class Endpoint:
     secret_key: str
 
 
-class Store(Listings):
+class Store(Guarded):
     """S3 by URI. Safe to share among threads; the clients are made at their first use.
 
     Objects are read and written by obstore (`objects.py`) and, where that gives no clear answer, by boto3; boto3 does
@@ -165,29 +165,6 @@ class Store(Listings):
             return answer.get("ETag", "").strip('"')
 
         return self.patiently(ask)
-
-    @metrics.s3("create")
-    def create(self, uri: str, data: bytes, *, content_type: str) -> bool:
-        """Writes an object where there is none; False where there is one.
-
-        Of two at once the second replaces the first where the server knows no `If-None-Match: *`, as rclone's.
-        """
-        if self.head(uri) is not None:
-            return False
-        bucket, key = split_uri(uri)
-        request: Any = {"Bucket": bucket, "Key": key, "Body": data, "ContentType": content_type, "IfNoneMatch": "*"}
-
-        def ask() -> None:
-            with translated(uri):
-                self._client(bucket).put_object(**request)
-
-        try:
-            self.patiently(ask)
-        except ObjectExists:
-            return False
-        except ObjectRefused:
-            self.put(uri, data, content_type=content_type)
-        return True
 
     @metrics.s3("copy")
     def copy(

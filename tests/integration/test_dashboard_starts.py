@@ -277,7 +277,7 @@ def test_redo_what_is_marked(place: Place) -> None:
 
 
 def test_approve_one_variant(place: Place) -> None:
-    """The run ends, and the rest of that variant goes on in a new run under what is left of its limits, started once."""
+    """The run ends, and the rest of that variant goes on in a new run under the same limits, started once."""
     styles = place.workspace.under("in", "styles.json")
     place.store.put(styles, b'[{"name":"oak","prompt":"oak"},{"name":"sea","prompt":"sea"}]', content_type="text/plain")
     form = confirmed(post(place, {"manifest": catalog(place, 3), "variants": styles, "sample": "2", "then_ask": "yes",

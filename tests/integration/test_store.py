@@ -27,6 +27,7 @@ from restyle.errors import (
     StoreUnavailable,
 )
 from restyle.s3.store import EMBEDDED_BUCKET, Endpoint, Store
+from tests.support.refusing_s3 import refusing
 from tests.support.servers import S3, running_s3
 
 T = TypeVar("T")
@@ -98,6 +99,39 @@ def test_a_key_is_taken_to_the_letter(store: Store, by: By) -> None:
     assert {by(store.get, f"{root}/{key}").data.decode() for key in KEYS} == {key * 2 for key in KEYS}
     assert {one.uri.removeprefix(f"{root}/") for one in store.list(root)} >= set(KEYS) - {"trailing/"}
     assert goes_by_obstore(store)
+
+
+@pytest.mark.parametrize(
+    ("server", "is_replaced"), [("knows it", False), ("refuses it", True), ("lost an answer", True)]
+)
+def test_replaced_is_what_was_seen(s3: S3, server: str, is_replaced: bool) -> None:
+    """What another writes between look and write stays where the server knows If-Match; one's own is no other."""
+    uri = f"s3://{EMBEDDED_BUCKET}/{secrets.token_hex(4)}"
+    conditions: list[str] = []
+
+    def refuse(method: str, _path: str, headers: Any) -> tuple[int, str] | None:
+        condition = headers.get("if-match", "").strip('"') if method == "PUT" else ""
+        if not condition:
+            return None
+        conditions.append(condition)
+        if len(conditions) == 1:
+            s3.store.put(uri, b"ours" if server == "lost an answer" else b"theirs", content_type="text/plain")
+        if server == "lost an answer" and len(conditions) == 1:
+            return 503, "SlowDown"
+        if server == "refuses it":
+            return 501, "NotImplemented"
+        return 412, "PreconditionFailed"
+
+    with refusing(s3.port) as gateway:
+        gateway.refuse = refuse
+        store = Store(embedded=Endpoint(gateway.url, s3.access_key, s3.secret_key))
+        etag = s3.store.put(uri, b"first", content_type="text/plain")
+        assert not store.replace(uri, b"ours", etag="0" * 32, content_type="text/plain")
+        assert not conditions
+        assert store.replace(uri, b"ours", etag=etag, content_type="text/plain") is is_replaced
+        assert s3.store.get(uri).data == (b"ours" if is_replaced else b"theirs")
+        assert conditions[0] == etag
+        store.close()
 
 
 def test_making_ready_connects_to_nobody() -> None:

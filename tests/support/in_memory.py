@@ -112,6 +112,14 @@ class MemoryStore(Store):
         self.held[target] = storing
         return stored.etag
 
+    def replace(self, uri: str, data: bytes, *, etag: str, content_type: str) -> bool:
+        """Writes an object in the place of the one with this ETag, as a server with conditional writes does."""
+        self._ask("replace", uri)
+        if uri not in self.objects or self.objects[uri].etag != etag:
+            return False
+        self.put(uri, data, content_type=content_type)
+        return True
+
     def delete(self, uri: str) -> None:
         """Removes an object."""
         self._ask("delete", uri)

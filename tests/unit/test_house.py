@@ -51,6 +51,7 @@ UNTYPED = {
     "restyle/s3/bucket.py": "options of obstore that its types leave out; botocore has no types",
     "restyle/s3/client.py": "botocore has no types",
     "restyle/s3/errors.py": "botocore has no types",
+    "restyle/s3/guarded.py": "parameters of boto3, one of which is chosen by its name",
     "restyle/s3/listings.py": "parameters of boto3, passed on by their names",
     "restyle/s3/objects.py": "events of botocore, which has no types; responses of obstore, which has none for them",
     "restyle/s3/parameters.py": "parameters of boto3, whose types would have each as a literal",

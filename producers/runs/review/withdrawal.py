@@ -2,7 +2,9 @@
 
 Nothing is paid for by it, then or later: the record follows the picture, so that a later run finds the job done and
 leaves it aside. A picture that is marked keep again goes back. Each step can be done again after a crash: the copy
-comes first, then the index, then the record, and what was published goes last.
+comes first, then the index, then the record, and what was published goes last. A record that a worker writes at the
+same time stands: this one replaces the version that it was made of and no other, but for the milliseconds between a
+look and a write where the S3 server has no conditional writes.
 """
 
 from __future__ import annotations
@@ -90,15 +92,12 @@ class Withdrawal:
         moved = record.model_copy(
             update={"outputs": outputs, "marks": record.marks.model_copy(update={"suspect": suspect})}
         )
-        head = self.store.head(uri)
-        if self.is_out(job_id) or head is None or head.etag != etag:
-            return (
-                Move.BUSY
-            )  # a worker has begun meanwhile: what was copied is taken away by its record, or the next time
-        self._enter(record, moved)
-        self.store.put(uri, moved.as_json().encode(), content_type="application/json")
-        for before in {output.uri for output in record.outputs} - {output.uri for output in outputs}:
-            self.store.delete(before)
+        if not self._is_put(moved, record, uri, etag):
+            # A worker has begun meanwhile: what was copied is taken away by its record, or the next time.
+            return Move.BUSY
+        for before, after in zip(record.outputs, outputs, strict=True):
+            if before.uri != after.uri:
+                self._remove(before.uri, before, owner)
         return Move.WITHDRAWN if is_rejected else Move.RESTORED
 
     def _record(self, uri: str) -> tuple[Record | None, str]:
@@ -134,15 +133,28 @@ class Withdrawal:
             sha256 = sha256_of(uri, head, self.store, max_bytes=LARGEST)
             self.store.copy(uri, self.workspace.replaced(sha256, suffix_of(head.content_type)))
 
+    def _is_put(self, moved: Record, record: Record, uri: str, etag: str) -> bool:
+        """Writes the index and the record anew; False where a worker has the job in hand, or has written its record."""
+        head = self.store.head(uri)
+        if self.is_out(record.job_id) or head is None or head.etag != etag:
+            return False
+        self._enter(record, moved)
+        return self.store.replace(uri, moved.as_json().encode(), etag=etag, content_type="application/json")
+
     def _clear(self, job: Job, record: Record, owner: Owner) -> None:
         """Removes what is still published of a picture that is aside: the last step, if it was not come to."""
         for sample, output in enumerate(record.outputs):
             published = place(job, sample, output.content_type)
-            head = self.store.head(published) if published != output.uri else None
-            if head is None or not owner.owns(published, head) or head.bytes != output.bytes:
-                continue
-            if sha256_of(published, head, self.store, max_bytes=LARGEST) == output.sha256:
-                self.store.delete(published)
+            if published != output.uri:
+                self._remove(published, output, owner)
+
+    def _remove(self, uri: str, output: RecordOutput, owner: Owner) -> None:
+        """Removes what lies there, where that is this very picture: a worker may have put another one meanwhile."""
+        head = self.store.head(uri)
+        if head is None or not owner.owns(uri, head) or head.bytes != output.bytes:
+            return
+        if sha256_of(uri, head, self.store, max_bytes=LARGEST) == output.sha256:
+            self.store.delete(uri)
 
     def _enter(self, record: Record, moved: Record) -> None:
         """Has the index lead to the picture where it lies now, where it led to this job's."""

@@ -20,6 +20,7 @@ from tests.support.one_job import LATER, RUN, WORKSPACE, OneJob
 from tests.support.pictures import corners, encode
 
 PLACE, ASIDE = WORKSPACE.output("mug", "felt"), WORKSPACE.suspect("mug", "felt")
+RECORD = WORKSPACE.record("mug", "felt")
 
 
 @pytest.fixture
@@ -116,10 +117,32 @@ def test_what_is_not_this_picture_stays(one: OneJob, made: Outcome) -> None:
     assert marked(one, made, "reject") == {Move.GONE: 1}
 
 
-def test_a_record_that_is_written_meanwhile_stands(one: OneJob, made: Outcome) -> None:
+@pytest.mark.parametrize("moment", ["copy", "replace"])
+def test_a_record_that_is_written_meanwhile_stands(one: OneJob, made: Outcome, moment: str) -> None:
     """Where a worker commits the job between, its record is not overwritten: it is of a picture that was paid for."""
     newer = one.record().model_copy(update={"worker": "another"})
-    one.store.when("copy", ASIDE, lambda: one.rewrite(newer))
+    one.store.when(moment, ASIDE if moment == "copy" else RECORD, lambda: one.rewrite(newer))
     assert marked(one, made, "reject") == {Move.BUSY: 1}
     assert one.record().worker == "another"
     assert PLACE in one.store.objects
+
+
+def test_a_picture_that_is_put_meanwhile_stays(one: OneJob, made: Outcome) -> None:
+    """What goes last is the rejected picture alone: a worker's that lies in its place by then is not removed."""
+    other = encode(corners(50, 40))
+    one.store.when("put", RECORD, lambda: one.swap(PLACE, other))
+    assert marked(one, made, "reject") == {Move.WITHDRAWN: 1}
+    assert one.store.objects[PLACE].data == other
+
+
+def test_without_conditional_writes(one: OneJob, made: Outcome) -> None:
+    """Where a worker's record is lost to the withdrawn one, its picture is found by the index, and not paid for."""
+    marked(one, made, "reject")
+    withdrawn_record = one.record()
+    other = {"params": {"strength": 0.3}}
+    assert one.run(LATER, **other).outcome.outcome is OutcomeKind.SUCCEEDED
+    picture, calls = one.output().data, one.api.calls
+    one.rewrite(withdrawn_record)
+    outcome = one.run(LATER, **other).outcome
+    assert (outcome.outcome, outcome.reused) == (OutcomeKind.SKIPPED, True)
+    assert (one.output().data, one.record().outputs[0].uri, one.api.calls) == (picture, PLACE, calls)
