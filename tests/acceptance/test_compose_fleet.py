@@ -28,7 +28,6 @@ from restyle.keys import Workspace
 from tests.support.collector import running_collector
 from tests.support.compose import ROOT, Host, read_compose
 from tests.support.pages import Page
-from tests.support.promtool import promtool
 from tests.support.servers import free_port
 from tests.support.wait import wait_until
 
@@ -268,8 +267,4 @@ def run_a_job_list(fleet: Fleet, submit: str) -> str:
     assert found["restyle_api_request_seconds_count", ()] == ended["succeeded"] + 1
     assert found["restyle_s3_seconds_count", ("put",)] >= 2 * ended["succeeded"]
     assert found["restyle_last_success_timestamp_seconds", ()] > time.time() - 120
-    if tool := promtool():
-        text = fleet.ask("worker", "/metrics")[1]
-        checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
-        assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
     return run_id
