@@ -167,6 +167,22 @@ def session(
         ConfigurationError: a part is neither configured nor can be started, or Redis refuses the login.
         StateUnavailable, StoreUnavailable: a configured part cannot be reached.
     """
+    with stored(settings, detach=detach, patient=patient) as (servers, store):
+        chosen, run_id = addressed(servers.settings, run, store)
+        embedded = is_embedded(settings)
+        if worker:
+            require_key(chosen)
+            if embedded:
+                check_network(chosen)
+        here = connect(chosen, store, servers, embedded=embedded, run_id=run_id)
+        hold = held(here, take_over=take_over) if (worker if holds is None else holds) else nullcontext()
+        with hold, with_worker(here, detach=detach) if worker else nullcontext(here) as opened:
+            yield opened
+
+
+@contextmanager
+def stored(settings: Settings, *, detach: bool, patient: bool) -> Iterator[tuple[local.Stack, Store]]:
+    """The embedded servers where none are configured, without a worker, and the store over them."""
     if patient:
         say_where(settings)
     patience = Patience(lambda sentence: say(sentence, "yellow")) if patient else None
@@ -175,22 +191,17 @@ def session(
         if patience:  # the embedded S3 ends with its stack
             patience.unless(lambda: bool(servers.ended()))
         # One for both sides of the workspace, which a dashboard reads at a time.
-        store = open_store(servers.settings, connections=32, patience=patience)
-        embedded = is_embedded(settings)
-        chosen, run_id = addressed(servers.settings, run, store)
-        if worker:
-            require_key(chosen)
-            if embedded:
-                check_network(chosen)
-        here = connect(chosen, store, servers, embedded=embedded, run_id=run_id)
-        with held(here, take_over=take_over) if (worker if holds is None else holds) else nullcontext():
-            if not worker:
-                yield here
-                return
-            stack = local.stack(chosen, worker=embedded, sandbox=embedded and chosen.sandbox, detach=detach, say=say)
-            with terminable(), stack as complete:
-                more = servers.with_more(complete)
-                yield connect(complete.settings, store, more, embedded=embedded, run_id=run_id)
+        yield servers, open_store(servers.settings, connections=32, patience=patience)
+
+
+@contextmanager
+def with_worker(here: Session, *, detach: bool) -> Iterator[Session]:
+    """The same with the rest of the embedded stack: its worker, and the sandbox where that is set."""
+    chosen, worker = here.settings, here.embedded
+    stack = local.stack(chosen, worker=worker, sandbox=worker and chosen.sandbox, detach=detach, say=say)
+    with terminable(), stack as complete:
+        more = here.stack.with_more(complete)
+        yield connect(complete.settings, here.store, more, embedded=here.embedded, run_id=here.run_id)
 
 
 def say_where(settings: Settings) -> None:

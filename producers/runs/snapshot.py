@@ -146,48 +146,35 @@ def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress
     """The run as it stands now."""
     totals, trouble = _standing(run, progress)
     totals = totals or _totals_of_s3(run, store, workspace, progress)
-    suspensions = [] if totals.status in ENDED else fleet.standing() + progress.suspensions(run.run_id)
-    # What a person has to see to comes before what ends by itself.
-    suspensions.sort(key=lambda suspension: suspension.ends_itself)
-    beats = [beat for beat in fleet.workers().values() if beat is not None]
+    suspensions = [] if totals.status in ENDED else _suspensions(run, progress, fleet)
+    workers, in_flight = _at_work(fleet)
     over = totals.status is RunStatus.FINISHED or (totals.status is RunStatus.CANCELLED and run.finished is not None)
     return Snapshot(
-        run_id=run.run_id,
-        status=_status(totals.status, suspensions),
-        planned=totals.planned,
-        succeeded=totals.succeeded,
-        skipped=totals.skipped,
-        failed=totals.failed,
-        pending=totals.pending,
-        invalid=run.invalid,
-        suspect=totals.suspect,
-        reused=totals.reused,
-        saved=totals.saved,
-        in_doubt=totals.in_doubt,
-        attempts=totals.attempts,
-        credits_spent=totals.credits,
-        credits_left=fleet.credits_left(),
-        suspension=_note_of(run, suspensions[0]) if suspensions else None,
+        run_id=run.run_id, name=run.title, labels=run.labels, manifest=run.manifest, prompt=run.prompt, by=run.by,
+        budget=run.budget, sandbox=run.options.sandbox, created=run.created, finished=run.finished, invalid=run.invalid,
+        status=_status(totals.status, suspensions), planned=totals.planned, succeeded=totals.succeeded,
+        skipped=totals.skipped, failed=totals.failed, pending=totals.pending, suspect=totals.suspect,
+        reused=totals.reused, saved=totals.saved, in_doubt=totals.in_doubt, attempts=totals.attempts,
+        last_error=totals.last_error, credits_spent=totals.credits, credits_left=fleet.credits_left(),
+        credits_before=totals.credits_before, credits_after=totals.credits_after,
+        suspension=_note_of(run, suspensions[0]) if suspensions else None, trouble=trouble,
+        braked=() if over else _braked(run, progress),
         report=workspace.run(run.run_id, "report.csv") if over else None,
         outputs=workspace.under("trials" if run.trial else "outputs"),
-        created=run.created,
-        finished=run.finished,
-        workers=len(beats),
-        # Heartbeats tell it a moment late.
-        in_flight=min(sum(int(str(beat.get("in_flight", 0))) for beat in beats), totals.pending),
-        last_error=totals.last_error,
-        credits_before=totals.credits_before,
-        credits_after=totals.credits_after,
-        trouble=trouble,
-        braked=() if over else _braked(run, progress),
-        name=run.title,
-        labels=run.labels,
-        manifest=run.manifest,
-        prompt=run.prompt,
-        by=run.by,
-        budget=run.budget,
-        sandbox=run.options.sandbox,
-    )
+        workers=workers, in_flight=min(in_flight, totals.pending),  # heartbeats tell it a moment late
+    )  # fmt: skip
+
+
+def _suspensions(run: Run, progress: Progress, fleet: Fleet) -> list[Suspension]:
+    """What stands: what a person has to see to before what ends by itself."""
+    standing = fleet.standing() + progress.suspensions(run.run_id)
+    return sorted(standing, key=lambda suspension: suspension.ends_itself)
+
+
+def _at_work(fleet: Fleet) -> tuple[int, int]:
+    """How many workers there are, and how many calls they have in flight, by their heartbeats."""
+    heartbeats = [heartbeat for heartbeat in fleet.workers().values() if heartbeat is not None]
+    return len(heartbeats), sum(int(str(heartbeat.get("in_flight", 0))) for heartbeat in heartbeats)
 
 
 def _braked(run: Run, progress: Progress) -> tuple[BrakeNote, ...]:
