@@ -8,6 +8,7 @@ from dataclasses import replace
 from apps.session import Session
 from producers.runs.review.marks import Marks
 from producers.runs.review.withdrawal import Move, Withdrawal
+from restyle.errors import ConfigurationError
 from restyle.models import Run
 
 
@@ -15,9 +16,12 @@ def follow_marks(here: Session, run: Run, by: str) -> Counter[Move]:
     """Takes out what is marked reject, puts back what was taken out and is marked keep, and writes down who did it.
 
     Raises:
+        ConfigurationError: the run is a trial, of which nothing is published.
         StoreUnavailable, StoreAccessDenied, StateUnavailable: not all of it is done; doing it again goes on.
         WorkspaceHeld: another Redis holds the workspace.
     """
+    if run.trial:
+        raise ConfigurationError(f"run {run.run_id} is a trial: nothing of it is published")
     control = replace(here.control, by=by)
     control.hold()
     marks = Marks(run.run_id, here.store, here.workspace).standing()

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ from apps.session import Session
 from apps.views.moment import Row
 from apps.views.review_index import BITS, COLUMNS, NAMES, OUTCOMES, SCHEMA, Filter, Question, Writer, question_of
 from producers.runs.review.marks import Mark, Marks
+from producers.runs.review.withdrawal import withdrawn_jobs
 from restyle.errors import InputNotFound, RestyleError
 from restyle.models import Run
+from restyle.outputs import REJECTED
 
 #: Jobs of a page.
 PER_PAGE = 50
@@ -57,6 +59,8 @@ class Listed:
     seed: int
     credits: float
     mark: Mark | None
+    is_withdrawn: bool = False
+    """Whether its picture lies aside, since it was rejected in a review."""
 
     @property
     def place(self) -> int:
@@ -195,7 +199,8 @@ class Review:
                 " WHERE reason IS NOT NULL AND outcome = 3 GROUP BY reason ORDER BY n DESC LIMIT 30"
             ).fetchall()
             variants = [name for (name,) in table.execute("SELECT name FROM variant ORDER BY number LIMIT 200")]
-        return Found([self._listed(row) for row in rows], count, indexed, reasons, self.marked(), variants)
+        jobs = self._looked_at([self._listed(row) for row in rows])
+        return Found(jobs, count, indexed, reasons, self.marked(), variants)
 
     def marked(self) -> Counter[str]:
         """How many jobs have which mark."""
@@ -222,7 +227,16 @@ class Review:
                     table.executescript(SCHEMA)
                     Writer(table).take(shard, lines, is_new=True)
                     row = table.execute(query, (place,)).fetchone()
-        return self._listed(row) if row else None
+        return next(iter(self._looked_at([self._listed(row)] if row else [])), None)
+
+    def _looked_at(self, jobs: Sequence[Listed]) -> Sequence[Listed]:
+        """The jobs, with what their records say of those that were ever marked, or were withdrawn before."""
+        touched = self.marks.touched()
+        named = [
+            (job.id, job.variant) for job in jobs if job.job_id in touched or (job.suspect and REJECTED in job.message)
+        ]
+        aside = withdrawn_jobs(named, self.session.store, self.session.workspace)
+        return [replace(job, is_withdrawn=True) if job.job_id in aside else job for job in jobs]
 
     def _listed(self, row: Sequence[Any]) -> Listed:
         place, entry, title, variant, outcome, suspect, error, message, seed, credits = row

@@ -13,6 +13,8 @@
   }));
   const shots = entries.flatMap((entry) => entry.shots);
   const run = document.body.dataset.run;
+  // On the dashboard marks are everybody's, and set in its review.
+  const shared = "shared" in document.body.dataset;
 
   // What is the same for every job is made here, so that the page stays small.
   gallery.classList.add("live");
@@ -27,6 +29,7 @@
         pair.append(slider.cloneNode(true));
         pair.querySelector(".cut").setAttribute("aria-label", `Original over ${name}, percent`);
       }
+      if (shared) continue;
       shot.querySelector("figcaption").append(buttons.cloneNode(true));
       shot.querySelector(".marks").setAttribute("aria-label", `Mark ${name}`);
     }
@@ -72,7 +75,8 @@
   };
   // By the job's id, the second column, since a later report of the run may have other rows.
   const names = rows.lines.map((line) => line.split(",", 2)[1]);
-  const marks = recall();
+  const marks = shared ? {} : recall();
+  if (shared) for (const shot of shots) if (shot.dataset.marked) marks[names[shot.dataset.row]] = shot.dataset.marked;
   const markOf = (shot) => marks[names[shot.dataset.row]] || "";
 
   // -- filters ------------------------------------------------------------------------------------------------
@@ -194,7 +198,7 @@
     if (event.key === "/") find("search").focus();
     else if (event.key === "n") step(1);
     else if (event.key === "p") step(-1);
-    else if (event.key in letters && shot) {
+    else if (event.key in letters && shot && !shared) {
       mark(shot, letters[event.key]);
       if (event.key !== "u") step(1);
     } else if (event.key === "o" && shot) shot.querySelector(".how a[href]")?.click();

@@ -18,7 +18,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from apps.dashboard.pages.phrases import when
 from producers.runs.outcomes import Row
+from producers.runs.review.marks import Marks, mark_now
+from restyle.models import utc_now
 from tests.acceptance.conftest import FleetOf
 from tests.support.accessibility import grave_faults
 from tests.support.browser import Complaints, running_browser
@@ -263,7 +266,7 @@ def noise(name: str) -> bytes:
 
 @pytest.mark.long
 def test_through_the_dashboard(browser: Browser, s3: S3, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dashboard gives the page with its pictures, its links lead to the objects, and no foreign script runs."""
+    """The dashboard gives the page with pictures, links to the objects and who marked them; no foreign script runs."""
     workspace = s3.workspace
     settings = {"RESTYLE_REDIS_URL": redis_url, "RESTYLE_WORKSPACE": workspace.uri, "RESTYLE_API_KEY": "SG_x", **s3.env}
     for name, value in settings.items():
@@ -273,15 +276,29 @@ def test_through_the_dashboard(browser: Browser, s3: S3, redis_url: str, monkeyp
     assert len(list((file.parent / "report").iterdir())) == 18
     run = a_run(workspace, len(jobs))
     s3.store.put(workspace.run(run.run_id), run.model_dump_json().encode(), content_type="application/json")
+    marks = Marks(run.run_id, s3.store, workspace)
+    for job, word in (
+        (jobs[1], mark_now("keep", by="ben@shop")),
+        (jobs[2], mark_now("reject", by="ben@shop", note=EVIL)),
+    ):
+        marks.put({workspace.job_id(job.id, job.variant): word})
     with running_dashboard() as served:
         context = browser.new_context(viewport={"width": 1440, "height": 900})
         page, complaints = context.new_page(), Complaints(urlsplit(served.url).netloc)
         complaints.watch(page).goto(f"{served.url}/runs/{run.run_id}/report")
         expect(page.locator(".shot")).to_have_count(12)
         expect(page.locator(".after").first).not_to_have_js_property("naturalWidth", 0)
-        for key in "nk":
+        for key in "nknx":  # marks are set in the review, not here
             page.keyboard.press(key)
-        expect(page.locator("#marked-count")).to_have_text("Marked: 1 keep")
+        expect(page.locator("[data-marked]")).to_have_count(2)
+        expect(page.locator(".tray, .marks button").first).to_be_hidden()
+        expect(page.locator("main > p").first).to_have_text("← The run · Review: 1 keep · 1 reject")
+        page.get_by_label("Mark", exact=True).select_option("reject")
+        expect(shots(page)).to_have_count(1)
+        expect(shots(page)).to_contain_text(f"reject by ben@shop, {when(utc_now())[:6]}")
+        expect(shots(page)).to_contain_text(EVIL)
+        page.get_by_label("Mark", exact=True).select_option("")
+        assert grave_faults(page) == []
         expect(page.get_by_role("link", name="← The run")).to_have_attribute("href", f"/runs/{run.run_id}")
         assert complaints.none
         link = page.locator(".how a").first.get_attribute("href")
@@ -299,6 +316,12 @@ def test_through_the_dashboard(browser: Browser, s3: S3, redis_url: str, monkeyp
         put(whole.replace("sha256-", "sha256-0"))
         answer = page.request.get(f"{served.url}/runs/{run.run_id}/report")
         assert (answer.status, "written by another version" in answer.text()) == (404, True)
+        context.close()
+        put(whole)
+        context = browser.new_context(java_script_enabled=False)
+        page = context.new_page()
+        page.goto(f"{served.url}/runs/{run.run_id}/report")
+        expect(page.locator("[data-marked=reject]")).to_contain_text("reject by ben@shop")
         context.close()
 
 

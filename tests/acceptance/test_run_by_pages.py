@@ -83,7 +83,9 @@ def test_from_nothing_to_a_redone_picture(
 def withdrawn(page: Page, fleet: FleetOf, rows: str) -> None:
     """What is rejected leaves what is published, by the page and by the command, and no later run brings it back."""
     published, run_id = fleet.workspace.output("mug-0", "default"), page.url.split("/")[4]
+    expect(page.locator(".withdrawn")).to_have_text(["rejected, and still published"])
     page.get_by_role("button", name="Publish as marked").click()
+    expect(page.locator(".withdrawn")).to_have_text(["withdrawn: not published any more"])
     expect(page.locator(".said")).to_have_text("Published as marked: 1 withdrawn.")
     assert grave_faults(page) == []
     assert fleet.store.head(published) is None

@@ -12,8 +12,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from apps.dashboard.access.identity import Identity, Refused
 from apps.dashboard.live import Live
+from apps.dashboard.pages.reviewed import jobs_of, with_marks
 from apps.dashboard.routes.gallery import give
 from apps.views.overview import Side
+from producers.runs.review.marks import Marks
+from producers.runs.review.withdrawal import withdrawn_jobs
 from reports.pages.page import objects_of, policy, relinked
 from reports.pages.thumbnails import FOLDER
 
@@ -43,7 +46,7 @@ class Report:
             raise Refused(404, again)
         numbers: Iterator[int] = count()
         text = relinked(text, lambda _: f"/runs/{run_id}/{FOLDER}/objects/{next(numbers)}")
-        text = text.replace("<main>", f'<main>\n<p class="quiet"><a href="/runs/{run_id}">← The run</a></p>', 1)
+        text = await self.live.call(lambda: _reviewed(side, run_id, text))
         return HTMLResponse(text, headers={"content-security-policy": f"{policy()}; frame-ancestors 'none'"})
 
     async def picture(self, request: Request, _identity: Identity) -> Response:
@@ -76,6 +79,15 @@ class Report:
         if stored is None:
             raise Refused(404, f"There is no report yet. Of the run so far: restyle report {run_id}")
         return side, stored.data.decode(errors="replace")
+
+
+def _reviewed(side: Side, run_id: str, text: str) -> str:
+    """The page with what a review says of its pictures."""
+    store, workspace = side.session.store, side.session.workspace
+    marks = Marks(run_id, store, workspace)
+    standing = marks.standing()
+    named = [(job.id, job.variant) for job in jobs_of(text) if job.job_id in marks.touched()]
+    return with_marks(text, run_id, standing, withdrawn_jobs(named, store, workspace))
 
 
 def _is_written(side: Side, run_id: str) -> bool:

@@ -95,6 +95,11 @@ class Marks:
                     break
             return {job_id: mark for job_id, mark in self._standing.items() if mark.mark or mark.note}
 
+    def touched(self) -> frozenset[str]:
+        """The ids of jobs of which anything was ever said, also what was taken back, as far as is known here."""
+        with self._lock:
+            return frozenset(self._standing)
+
     def merge(self) -> None:
         """Merges what lies in many objects into one, where they are many; what cannot be done is left for later."""
         with self._lock:

@@ -10,7 +10,7 @@ look and a write where the S3 server has no conditional writes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from producers.runs.outcomes import Rows
 from producers.runs.review.marks import Mark
+from restyle.errors import RestyleError
 from restyle.job.outputs.locations import place, suffix_of
 from restyle.job.outputs.metadata import sha256_of
 from restyle.job.outputs.ownership import LARGEST, Owner
@@ -30,6 +31,33 @@ from restyle.record import Record, RecordOutput
 from restyle.s3.store import Store
 
 _AT_ONCE = 8
+#: Bytes of a record that is read, and records at a time, to say which pictures are withdrawn.
+_MOST, _LOOKED_AT = 1_000_000, 16
+
+
+def withdrawn_jobs(names: Collection[tuple[str, str]], store: Store, workspace: Workspace) -> frozenset[str]:
+    """The ids of those jobs whose records say that they were rejected and moved aside.
+
+    Args:
+        names: entry and variant of each job; a record that cannot be read counts as another.
+        store: S3.
+        workspace: where the records lie.
+    """
+
+    def is_rejected(name: tuple[str, str]) -> bool:
+        try:
+            return REJECTED in Record.read(store.get(workspace.record(*name), max_bytes=_MOST).data).marks.suspect
+        except (RestyleError, ValidationError):  # a page is worth more than the reason why a picture is missing
+            return False
+
+    if not names:
+        return frozenset()
+    with ThreadPoolExecutor(_LOOKED_AT, "withdrawn") as pool:
+        return frozenset(
+            workspace.job_id(*name)
+            for name, rejected in zip(names, pool.map(is_rejected, names), strict=True)
+            if rejected
+        )
 
 
 class Move(StrEnum):
