@@ -10,31 +10,24 @@ WIDTH = 760
 _STYLE = """<style>
 text{font:13px system-ui,sans-serif;fill:#57606a}.title{font-size:15px;font-weight:600;fill:#24292f}
 .value{fill:#24292f;font-weight:600}.bar{fill:#8c959f}.ours{fill:#1f883d}.grid{stroke:#d0d7de}.line{fill:none;stroke-width:2}
-.bound{stroke:#cf222e;stroke-dasharray:4 3}
 @media (prefers-color-scheme:dark){text{fill:#8b949e}.title,.value{fill:#e6edf3}.bar{fill:#6e7681}.ours{fill:#3fb950}
-.grid{stroke:#30363d}.bound{stroke:#f85149}}
+.grid{stroke:#30363d}}
 </style>"""
 _COLOURS = ("#1f883d", "#0969da", "#bf8700", "#8250df")
 
 
-def bars(title: str, values: Mapping[str, float], *, unit: str, bound: float | None = None, digits: int = 1) -> str:
-    """A bar for each name, the shortest first; restyle's in green, and a line at the bound promised for it."""
+def bars(title: str, values: Mapping[str, float], *, unit: str) -> str:
+    """A bar for each name, the shortest first; restyle's in green."""
     rows = sorted(values.items(), key=lambda item: item[1])
     height, left, right = 64 + 30 * len(rows), 150, 90
-    longest = max([*values.values(), bound or 0.0]) or 1.0
+    longest = max(values.values()) or 1.0
     scale = (WIDTH - left - right) / longest
     parts = [f'<text class="title" x="8" y="22">{escape(title)}</text>']
     for place, (name, value) in enumerate(rows):
         y, kind = 40 + 30 * place, "ours" if name.startswith("restyle") else "bar"
         parts.append(f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<rect class="{kind}" x="{left}" y="{y}" width="{value * scale:.1f}" height="20" rx="3"/>')
-        parts.append(
-            f'<text class="value" x="{left + value * scale + 6:.1f}" y="{y + 15}">{value:.{digits}f} {unit}</text>'
-        )
-    if bound is not None:
-        x = left + bound * scale
-        parts.append(f'<line class="bound" x1="{x:.1f}" x2="{x:.1f}" y1="34" y2="{height - 24}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{height - 8}" text-anchor="middle">at most {bound:g}</text>')
+        parts.append(f'<text class="value" x="{left + value * scale + 6:.1f}" y="{y + 15}">{value:.1f} {unit}</text>')
     return _svg(height, parts)
 
 

@@ -39,9 +39,9 @@ class Worker:
         return share + max(4, share // 4)
 
 
-def rate(worker: Worker, jobs: int = 4000, seed: int = 1) -> float:
+def rate(worker: Worker) -> float:
     """Jobs a second in the middle of a run."""
-    starts = sorted(_calls(worker, jobs, random.Random(seed)))
+    starts = sorted(_calls(worker, 4000, random.Random(1)))
     early, late = len(starts) // 4, len(starts) * 3 // 4
     return (late - early) / (starts[late] - starts[early])
 

@@ -67,10 +67,10 @@ class Curve:
         return [point[name] for point in self.points]
 
 
-def soak(arena: Arena, jobs: int, concurrency: int = 16) -> tuple[Curve, dict[str, float]]:
+def soak(arena: Arena, jobs: int) -> tuple[Curve, dict[str, float]]:
     """Runs that many jobs through one process, with small pictures and no latency; samples what may grow with them."""
     arena.empty()
-    fleet = Restyle("soak", arena, concurrency)
+    fleet = Restyle("soak", arena, 16)
     fleet.start()
     curve, client, began = Curve(), arena.redis, time.monotonic()
 

@@ -1,36 +1,15 @@
 """Every error of restyle, named for what happens next.
 
 RestyleError
-├── ConfigurationError        settings are wrong: exit 2, nothing spent
-├── WorkspaceHeld             another Redis is at work in the workspace: exit 3, nothing spent
-├── ManifestError             the manifest is wrong: exit 2, every bad line listed, nothing queued
-├── JobError                  this job fails, at once; the others go on
-│   ├── InputNotFound         the image is missing, or reading it is not allowed
-│   ├── InputRefused          a web server does not give the image to us
-│   ├── InputUnreachable      a web server did not give the image for as long as it was asked
-│   ├── InvalidImage          the bytes are no picture that can be sent
-│   ├── RequestRejected       the API says that this request is wrong (400, 413, 422, other 4xx)
-│   └── ResultGone            of the API's queue: billed, and the file was gone before it could be fetched
-├── TransientError            likely to pass: backoff and another attempt
-│   ├── ApiUnavailable        5xx, or the API cannot be reached
-│   ├── ApiTimeout            no answer in time, or the connection broke (408 too)
-│   ├── MalformedResponse     200, but no picture in it that can be read: kept, and paid for once more at most
-│   ├── RequestFailed         the API's queue took the request and could not make the picture; not billed, one retry
-│   ├── RequestLost           the API's queue does not know a request of ours any more; in doubt
-│   ├── WebUnavailable        a web server fails, or asks for patience; costs no attempt of a job
-│   ├── StoreUnavailable      S3 is throttling, failing or out of reach; costs no attempt
-│   ├── ClockSkewed           this machine's clock is too far from S3's; the worker stands aside, no attempt spent
-│   └── StateUnavailable      Redis is out of reach, or refuses; costs no attempt
-├── RunUnreadable             what is written down of one run cannot be read: it stands still, the others go on
-├── RateLimited               429: the fleet waits until its reset; costs no attempt
-├── ObjectRefused             S3 refuses this one object: not_stored; the others go on
-│   ├── ObjectExists          there is one already, where one was to be created
-│   └── BucketRefused         it refuses all of a bucket: in the workspace's own it concerns every job
-└── FleetError                true for every job: the fleet is suspended, nothing is failed for it
-    ├── OutOfCredits          402, 406: no_credits
-    ├── Unauthorized          401, 403: unauthorized
-    ├── Misconfigured         404, 405, 410, 3xx: misconfigured
-    └── StoreAccessDenied     S3 takes our credentials for wrong, or the workspace's bucket refuses us: misconfigured
+├── ConfigurationError   settings are wrong: exit 2, nothing spent
+├── WorkspaceHeld        another Redis is at work in the workspace: exit 3, nothing spent
+├── ManifestError        the manifest is wrong: exit 2, every bad line listed, nothing queued
+├── JobError             this job fails, at once; the others go on
+├── TransientError       likely to pass: backoff and another attempt
+├── RunUnreadable        what is written down of one run cannot be read: it stands still, the others go on
+├── RateLimited          the fleet waits until the limit's reset; costs no attempt
+├── ObjectRefused        S3 refuses this one object: not_stored; the others go on
+└── FleetError           true for every job: the fleet is suspended, nothing is failed for it
 
 An error's message says what happened, to what, and what to do next. None carries the API key or a picture.
 """
@@ -56,8 +35,10 @@ class RestyleError(Exception):
     #: The object that S3 was asked about, where the error is S3's.
     uri = ""
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, http_status: int | None = None) -> None:
         super().__init__(message or (self.__doc__ or "").strip())
+        #: The status of the answer that says so; None where none came, or none is meant.
+        self.http_status = http_status
 
     @property
     def message(self) -> str:
@@ -92,10 +73,6 @@ class JobError(RestyleError):
 
     code = "job"
 
-    def __init__(self, message: str | None = None, http_status: int | None = None) -> None:
-        super().__init__(message)
-        self.http_status = http_status
-
 
 class InputNotFound(JobError):
     """The input image is missing, or reading it is not allowed."""
@@ -122,7 +99,7 @@ class InvalidImage(JobError):
 
 
 class RequestRejected(JobError):
-    """The API rejected this request; sending it again would not help."""
+    """The API rejected this request (400, 413, 422, other 4xx); sending it again would not help."""
 
     code = "request_rejected"
 
@@ -142,8 +119,7 @@ class TransientError(RestyleError):
     most_attempts: int | None = None
 
     def __init__(self, message: str | None = None, http_status: int | None = None, *, in_doubt: bool = False) -> None:
-        super().__init__(message)
-        self.http_status = http_status
+        super().__init__(message, http_status)
         #: The request had been sent and its answer was lost: it may have been billed.
         self.in_doubt = in_doubt
 
@@ -160,13 +136,13 @@ class ApiUnavailable(TransientError):
 
 
 class ApiTimeout(TransientError):
-    """The API did not answer in time, or the connection broke before the whole answer was there."""
+    """The API did not answer in time (408 too), or the connection broke before the whole answer was there."""
 
     code = "api_timeout"
 
 
 class MalformedResponse(TransientError):
-    """The API answered 200, but not with a picture that can be read."""
+    """The API answered 200, but not with a picture that can be read: kept, and paid for once more at most."""
 
     code = "unreadable"
     ends_request = True
@@ -184,7 +160,7 @@ class MalformedResponse(TransientError):
 
 
 class RequestFailed(TransientError):
-    """The API's queue took the request and could not make the picture; it is not billed."""
+    """The API's queue took the request and could not make the picture; not billed, one retry."""
 
     code = "request_failed"
     ends_request = True
@@ -204,7 +180,7 @@ class RequestLost(TransientError):
 
 
 class WebUnavailable(TransientError):
-    """A web server fails, cannot be reached, or asks for patience."""
+    """A web server fails, cannot be reached, or asks for patience; costs no attempt of a job."""
 
     code = "web_unavailable"
 
@@ -217,7 +193,7 @@ class WebUnavailable(TransientError):
 
 
 class StoreUnavailable(TransientError):
-    """S3 is throttling, failing or out of reach."""
+    """S3 is throttling, failing or out of reach; costs no attempt."""
 
     code = "store_unavailable"
 
@@ -229,7 +205,7 @@ class ClockSkewed(TransientError):
 
 
 class StateUnavailable(TransientError):
-    """Redis is out of reach, or it answers and refuses."""
+    """Redis is out of reach, or it answers and refuses; costs no attempt."""
 
     code = "state_unavailable"
 
@@ -248,7 +224,7 @@ class RunUnreadable(RestyleError):
 
 
 class RateLimited(RestyleError):
-    """The API's rate limit is reached; the fleet waits."""
+    """The API's rate limit is reached (429); the fleet waits."""
 
     code = "rate_limited"
 
@@ -280,29 +256,28 @@ class FleetError(RestyleError):
     code = "fleet"
     #: The suspension's reason (protocol: `no_credits`, `unauthorized`, `misconfigured`).
     reason = "misconfigured"
+    #: Which of the reason's causes it is, where the API's words tell (restyle/segmind/wording.py): what helps goes by it.
+    cause = ""
 
     def __init__(self, message: str | None = None, http_status: int | None = None, cause: str = "") -> None:
-        super().__init__(message)
-        self.http_status = http_status
-        #: Which of the reason's causes it is, where the API's words tell (restyle/segmind/wording.py): what helps goes
-        #: by it.
-        self.cause = cause
+        super().__init__(message, http_status)
+        self.cause = cause or self.cause
 
 
 class OutOfCredits(FleetError):
-    """The account has not enough credits for another call."""
+    """The account has not enough credits for another call (402, 406)."""
 
     code = reason = "no_credits"
 
 
 class Unauthorized(FleetError):
-    """The API key is missing, wrong or not allowed to use this model."""
+    """The API key is missing, wrong or not allowed to use this model (401, 403)."""
 
     code = reason = "unauthorized"
 
 
 class Misconfigured(FleetError):
-    """The API's address, verb or model is wrong."""
+    """The API's address, verb or model is wrong (404, 405, 410, 3xx)."""
 
     code = reason = "misconfigured"
 
@@ -311,6 +286,4 @@ class StoreAccessDenied(FleetError):
     """S3 refuses our credentials, or all of the workspace's bucket."""
 
     code = "store_access_denied"
-
-    def __init__(self, message: str | None = None, http_status: int | None = None, cause: str = "store") -> None:
-        super().__init__(message, http_status, cause)
+    cause = "store"

@@ -134,7 +134,7 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
         log.warning("attempt ended", error=error.code, reason=error.message, used=storm.used, next=str(decision))
         match decision:
             case Fail(code):
-                return failed(code, error.message, http_status=getattr(error, "http_status", None))
+                return failed(code, error.message, http_status=error.http_status)
             case Release(restore_attempts):
                 patiently(tools.stopping, tools.fleet.release, message, token, restore_attempts=restore_attempts)
                 raise Dropped(error.code, is_released=True)

@@ -170,9 +170,9 @@ class Home:
             lock.close()
 
 
-def tails(children: list[dict[str, Any]], lines: int = 8) -> str:
+def tails(children: list[dict[str, Any]]) -> str:
     """The last lines of the children's logs."""
-    return "\n".join(f"{child['name']}: {line}" for child in children for line in tail(Path(child["log"]), lines))
+    return "\n".join(f"{child['name']}: {line}" for child in children for line in tail(Path(child["log"]), 8))
 
 
 def tail(log: Path, lines: int) -> list[str]:

@@ -118,9 +118,7 @@ def home_of(settings: Settings, say: Say = lambda _text: None) -> Home:
 
 
 @contextmanager
-def stack(
-    settings: Settings, *, worker: bool, sandbox: bool, detach: bool = False, say: Say = lambda _text: None
-) -> Iterator[Stack]:
+def stack(settings: Settings, *, worker: bool, sandbox: bool, detach: bool = False, say: Say) -> Iterator[Stack]:
     """Joins what is up and starts what is missing; each part runs until the last command that uses it has ended.
 
     Only parts that are not configured are started: where a Redis or a workspace is set, that one is used.

@@ -21,7 +21,6 @@ from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes, Uploads
 from producers.planning.web import Secrets
-from producers.runs.snapshot import write_run
 from producers.runs.trials import write_trial
 from restyle.errors import ManifestError
 from restyle.keys import Workspace
@@ -38,23 +37,6 @@ UNCHANGED_LINES = 5000
 _LEVEL = 6
 #: A job, what answers it where S3 shows it to be done, and the address of its input where that lies on the web.
 _Planned = tuple[Job, Answer | None, Address | None]
-
-
-def write(
-    plan: Plan,
-    *,
-    workspace: Workspace,
-    store: Store,
-    shard_jobs: int,
-    by: str,
-    progress: Callable[[int], None] | None = None,
-) -> Run:
-    """Writes a plan to S3, run.json included; the run exists once this has returned."""
-    run = write_shards(
-        plan, workspace=workspace, store=store, shard_jobs=shard_jobs, by=by, progress=progress
-    )  # fmt: skip
-    write_run(run, store=store, workspace=workspace)
-    return run
 
 
 def write_shards(

@@ -230,7 +230,7 @@ def _note_of(run: Run, suspension: Suspension) -> SuspensionNote:
 
 
 def note_of(
-    suspension: Suspension, run_id: str = "", *, sandbox: bool = False, budget: float | None = None, waits: bool = False
+    suspension: Suspension, run_id: str = "", *, sandbox: bool, budget: float | None = None, waits: bool = False
 ) -> SuspensionNote:
     """A suspension as commands tell it, with what is typed about it for this run, or for the fleet."""
     return SuspensionNote(

@@ -32,10 +32,10 @@ class Album:
     earlier page shows.
     """
 
-    def __init__(self, store: Store, page: str, *, one_file: int = ONE_FILE) -> None:
+    def __init__(self, store: Store, page: str) -> None:
         self._store = store
         self._folder = page.rpartition("/")[0]
-        self._room = one_file
+        self._room = ONE_FILE
         self._lock = threading.Lock()
         self._decoding = threading.Semaphore(_DECODED)
         #: Width and height of each picture that was made, by its s3:// URI.

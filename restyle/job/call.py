@@ -113,7 +113,7 @@ def reporting(paid: unreadable.Paid, tools: Tools) -> Iterator[None]:
         if isinstance(error, MalformedResponse):
             unreadable.keep(paid, error, tools)
         tools.rotation.failed(error)
-        if getattr(error, "http_status", None):
+        if error.http_status:
             tools.rotation.worked("api")
         alone, work = tools.rotation.excuses(error), paid.work
         storm = patiently(

@@ -92,7 +92,7 @@ def beside_text(record: Record) -> str:
     return f"put beside {first}, where something lies that this job has not made"
 
 
-def _warning(record: Record, disbelieved: str = "") -> str:
+def _warning(record: Record, disbelieved: str) -> str:
     """What is to be said of a job that succeeded all the same."""
     short = record.samples_received < record.samples_expected
     warnings = [f"{record.samples_received} of {record.samples_expected} samples came"] if short else []

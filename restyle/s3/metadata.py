@@ -11,7 +11,7 @@ from restyle.problems import printable
 VALUE_BYTES = 200
 
 
-def bounded(values: Mapping[str, str], *, longest: Mapping[str, int] = {}) -> dict[str, str]:
+def bounded(values: Mapping[str, str], *, longest: Mapping[str, int]) -> dict[str, str]:
     """The values, each cut to its limit and without characters that a header cannot carry.
 
     Args:

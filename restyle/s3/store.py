@@ -230,7 +230,7 @@ class Store(Guarded):
 
         return self.patiently(ask)
 
-    def signed_url(self, uri: str, *, seconds: int = 3600) -> str:
+    def signed_url(self, uri: str, *, seconds: int) -> str:
         """A link to an object that needs no credentials for a while."""
         bucket, key = split_uri(uri)
         return self._client(bucket).generate_presigned_url(

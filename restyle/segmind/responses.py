@@ -76,7 +76,7 @@ def read_answer(
     )
 
 
-def read_images(reply: Reply, fetch: Callable[[str], bytes] | None = None) -> tuple[bytes, ...]:
+def read_images(reply: Reply, fetch: Callable[[str], bytes] | None) -> tuple[bytes, ...]:
     """The pictures of a successful answer, in whatever form it has them.
 
     Raises:

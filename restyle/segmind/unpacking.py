@@ -157,7 +157,7 @@ def _shape(document: object) -> str:
     return ", ".join(names[:8]) or "nothing"
 
 
-def _search(node: object, *, links: bool, level: int = 0) -> Iterator[Item]:
+def _search(node: object, *, links: bool, level: int) -> Iterator[Item]:
     """The pictures in a JSON value; with `links`, set where its key names pictures, also links to them."""
     if level > MOST_LEVELS:
         return

@@ -73,7 +73,7 @@ class WebInputs:
         code = error.code if isinstance(error, JobError) else InputUnreachable.code
         pin = Pin(
             address=address.shown, error=code, message=error.message[:1000], pinned=utc_now(),
-            http_status=getattr(error, "http_status", None),
+            http_status=error.http_status,
         )  # fmt: skip
         return self._put(run_id, address, pin)
 

@@ -23,7 +23,6 @@ from producers.planning.make import make_plan
 from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
 from producers.planning.retry import Slice, plan_retry
-from producers.planning.shards import write
 from producers.runs.control import Control
 from producers.runs.outcomes import RunPruned, outcomes
 from producers.runs.snapshot import snapshot, write_run
@@ -39,25 +38,11 @@ from restyle.keys import Workspace
 from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus, utc_now
 from restyle.request_digest import request_digest
 from restyle.s3.store import Listed, Store
-from tests.support.servers import S3
+from tests.support.runs import write
 
 SETTINGS = Settings()
 #: How the jobs of these ids end, where not as succeeded; None is pending.
 Ends = Mapping[str, OutcomeKind | None]
-
-
-@pytest.fixture
-def store(s3: S3) -> Iterator[Store]:
-    """The door to the S3 server."""
-    store = s3.store
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def workspace(s3: S3) -> Workspace:
-    """A prefix of this test alone."""
-    return s3.workspace
 
 
 def put(store: Store, uri: str, content: str) -> None:

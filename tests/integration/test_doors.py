@@ -103,12 +103,6 @@ class Fixture:
 
 
 @pytest.fixture
-def workspace(s3: S3) -> Workspace:
-    """A workspace of its own."""
-    return s3.workspace
-
-
-@pytest.fixture
 def job(redis_url: str, s3: S3, workspace: Workspace, sandbox: SandboxServer) -> Iterator[Fixture]:
     """A job in hand, whose seed is derived as a plan's is."""
     state = State(redis_url, namespace=workspace.namespace, account="account")

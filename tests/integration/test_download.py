@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,8 @@ from reports.copies.download import INDEX, Downloaded, Selection, download
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
 from restyle.s3.store import Store
-from tests.support.servers import S3
 
 Rows = list[tuple[Job, Outcome | None]]
-
-
-@pytest.fixture
-def store(s3: S3) -> Iterator[Store]:
-    """The door to the S3 server."""
-    store = s3.store
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def workspace(s3: S3) -> Workspace:
-    """A prefix of this test alone."""
-    return s3.workspace
 
 
 def a_run() -> Run:

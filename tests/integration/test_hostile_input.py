@@ -14,7 +14,6 @@ import subprocess
 import sys
 import zlib
 from collections import deque
-from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from html.parser import HTMLParser
 from pathlib import Path
@@ -27,7 +26,6 @@ from producers.manifest import Problems, open_manifest
 from producers.planning.jobs.variants import load_variants
 from producers.planning.make import make_plan
 from producers.planning.request import PlanRequest
-from producers.planning.shards import write
 from producers.runs.outcomes import Row
 from producers.runs.statistics import Tally
 from reports.copies.download import INDEX, download
@@ -37,7 +35,7 @@ from restyle.keys import Workspace, sample_uri, split_uri
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
 from restyle.s3.store import Store
 from tests.support.catalog import picture
-from tests.support.servers import S3
+from tests.support.runs import write
 
 IMAGE = "s3://elsewhere/in/a.jpg"
 PROSE = "the prompt"
@@ -46,20 +44,6 @@ PROSE = "the prompt"
 def short(value: object) -> str:
     """The name of a case: the beginning of its value, and what tells it from others that begin so."""
     return f"{ascii(value)[:30]} {zlib.crc32(repr(value).encode('utf-8', 'surrogatepass')) % 1000}"
-
-
-@pytest.fixture
-def store(s3: S3) -> Iterator[Store]:
-    """The door to the S3 server."""
-    store = s3.store
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def workspace(s3: S3) -> Workspace:
-    """A prefix of this test alone."""
-    return s3.workspace
 
 
 def planned(rows: list[dict[str, Any]], workspace: Workspace, **asked: Any) -> list[Any]:

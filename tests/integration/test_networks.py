@@ -20,7 +20,6 @@ from restyle.segmind.v1 import Segmind
 from restyle.segmind.v2 import SegmindQueue
 from tests.support import pictures
 from tests.support.answering import answering
-from tests.support.certificates import write_authority
 from tests.support.forward import forwarding
 from tests.support.network import forget_network
 from tests.support.servers import S3
@@ -38,15 +37,6 @@ def _no_company(monkeypatch: pytest.MonkeyPatch) -> None:
 def picture(_asked: object, _number: int) -> Made:
     """What the API answers."""
     return Made(JPEG, {"content-type": "image/jpeg"})
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
-    """A company's own authority, and TLS for localhost with a certificate that it has signed."""
-    root, cert, key = write_authority(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return root, context
 
 
 @pytest.fixture

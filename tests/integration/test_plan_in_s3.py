@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +21,16 @@ from producers.planning.jobs.resolved import Resolved
 from producers.planning.make import make_plan
 from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
-from producers.planning.shards import write
 from reports.report import slice_csv
 from restyle.errors import ManifestError
 from restyle.keys import Workspace
 from restyle.models import Job, Run, RunStatus
 from restyle.s3.store import Store
 from tests.support.pictures import corners, encode
+from tests.support.runs import write
 from tests.support.servers import S3
 
 TABLE = "id,image,title\na,in/a.jpg,Mug\nb,in/b.jpg,Bowl\n"
-
-
-@pytest.fixture
-def store(s3: S3) -> Iterator[Store]:
-    """The door to the S3 server."""
-    store = s3.store
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def workspace(s3: S3) -> Workspace:
-    """A prefix of this test alone."""
-    return s3.workspace
 
 
 def put(store: Store, uri: str, content: str | bytes) -> str:

@@ -8,10 +8,9 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import pytest
 from PIL import Image
 
 from producers.runs.outcomes import Row, outcomes
@@ -19,21 +18,6 @@ from reports.report import write_report
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus, utc_now
 from restyle.s3.store import Store
-from tests.support.servers import S3
-
-
-@pytest.fixture
-def store(s3: S3) -> Iterator[Store]:
-    """The door to the S3 server."""
-    store = s3.store
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def workspace(s3: S3) -> Workspace:
-    """A prefix of this test alone."""
-    return s3.workspace
 
 
 def a_run(shards: int = 1) -> Run:

@@ -28,15 +28,6 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
-    """A company's own authority, and TLS for localhost with a certificate that it has signed."""
-    root, cert, key = write_authority(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return root, context
-
-
-@pytest.fixture
 def secure(authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
     """An S3 behind that certificate."""
     with scripted(lambda _: answer("200 OK", b"x", etag=ETAG), tls=authority[1]) as server:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 
-import pytest
 from rich.console import Console
 
 from apps.cli.results.show import heading, line_of
@@ -18,21 +16,6 @@ from restyle.models import Job, Outcome, Run
 from restyle.record import Record
 from restyle.s3.store import Store
 from tests.support.reports import NOON, a_run, done, failed, job_of
-from tests.support.servers import S3
-
-
-@pytest.fixture
-def store(s3: S3) -> Iterator[Store]:
-    """The door to the S3 server."""
-    store = s3.store
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def workspace(s3: S3) -> Workspace:
-    """A prefix of this test alone."""
-    return s3.workspace
 
 
 def put_lines(store: Store, uri: str, lines: list[object]) -> None:

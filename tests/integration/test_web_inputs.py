@@ -13,7 +13,6 @@ from config.celery_app import QUEUES, make_celery
 from producers.dispatch.feeder import Feeder
 from producers.planning.plan import Plan
 from producers.planning.retry import Slice, plan_retry
-from producers.planning.shards import write
 from restyle.coordination.fetches import Fetches, HostPace, Ticket, host_name
 from restyle.errors import ManifestError
 from restyle.models import Outcome, Run
@@ -23,6 +22,7 @@ from tests.support.bench import Bench, running_bench
 from tests.support.catalog import picture
 from tests.support.holding import hold
 from tests.support.network import forget_network
+from tests.support.runs import write
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.standin import Made

@@ -16,7 +16,6 @@ from producers.dispatch.plans import read_plan
 from producers.planning.make import make_plan
 from producers.planning.plan import Plan
 from producers.planning.request import PlanRequest
-from producers.planning.shards import write
 from producers.runs.outcomes import Rows
 from producers.runs.snapshot import rows_of
 from restyle.coordination.runs.progress import Ended
@@ -29,6 +28,7 @@ from tasks.image import restyle_image
 from tasks.resources import Resources, open_resources
 from tests.support.catalog import picture
 from tests.support.holding import hold
+from tests.support.runs import write
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 

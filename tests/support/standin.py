@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import ssl
 import sys
@@ -97,8 +96,3 @@ def standing_in(answering: Answering, *, tls: ssl.SSLContext | None = None) -> I
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def input_of(asked: Mapping[str, Any]) -> bytes:
-    """The picture that came with a request."""
-    return base64.b64decode(asked["image"])

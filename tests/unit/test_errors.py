@@ -65,23 +65,10 @@ def one_of(kind: type[RestyleError]) -> RestyleError:
 # -- the tree ----------------------------------------------------------------------------------------------
 
 
-def drawn() -> list[tuple[str, str]]:
-    """Each class in the docstring's drawing with the class above it."""
-    found: list[tuple[str, str]] = []
-    above: list[str] = []
-    for line in (errors.__doc__ or "").splitlines():
-        if match := re.match(r"^((?:[│ ] {3})*(?:[├└]── ))?([A-Z]\w+)(?: {2,}\S|$)", line):
-            depth = len(match.group(1) or "") // 4
-            del above[depth:]
-            found.append((match.group(2), above[-1] if above else "RestyleError's parent"))
-            above.append(match.group(2))
-    return found
-
-
-def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
-    """What the module draws is what it defines: every class, below the right one, in the same order."""
-    real = [(kind.__name__, kind.__mro__[1].__name__) for kind in TREE]
-    assert drawn() == [("RestyleError", "RestyleError's parent"), *real[1:]]
+def test_the_families_in_the_docstring_are_those_of_the_classes() -> None:
+    """What the module draws is what it defines: every family, in the same order."""
+    drawn = re.findall(r"^[├└]── ([A-Z]\w+) {2,}\S", errors.__doc__ or "", re.MULTILINE)
+    assert drawn == [kind.__name__ for kind in TREE if kind.__base__ is RestyleError]
 
 
 def test_the_module_defines_no_error_outside_the_tree() -> None:
@@ -150,7 +137,7 @@ def test_every_status_is_one_leaf(body: str) -> None:
         assert type(error) in LEAVES
         assert str(status) in error.message
         assert KEY not in error.message
-        assert getattr(error, "http_status", status) == status
+        assert error.http_status == (None if isinstance(error, RateLimited) else status)
         assert not getattr(error, "in_doubt", False), "an answer came: nothing is in doubt"
 
 

@@ -19,7 +19,7 @@ LAST_WORDS = 12.0
 class Notifier(threading.Thread):
     """Sends what is due until it is told to stop; any number of workers may do so."""
 
-    def __init__(self, notifications: Notifications, every: float, trouble: Callable[[], str] = lambda: "") -> None:
+    def __init__(self, notifications: Notifications, every: float, trouble: Callable[[], str]) -> None:
         """Begins with `start`.
 
         Args:

@@ -26,7 +26,7 @@ _PARTS = ("defaults", "variants", "images")
 class Document:
     """The entries of a JSON file, one at a time."""
 
-    def __init__(self, source: Source, renames: Mapping[str, str], *, lines: bool, items_at: str = "") -> None:
+    def __init__(self, source: Source, renames: Mapping[str, str], *, lines: bool, items_at: str) -> None:
         """Reads the defaults and variants.
 
         Args:

@@ -36,7 +36,7 @@ def etags(uris: Iterable[str], store: Store, *, confirm: bool = True) -> Iterato
     return ((uri, seen.etag if seen else None) for uri, seen in looked_up(uris, store, confirm=confirm))
 
 
-def looked_up(uris: Iterable[str], store: Store, *, confirm: bool = True) -> Iterator[tuple[str, Seen | None]]:
+def looked_up(uris: Iterable[str], store: Store, *, confirm: bool) -> Iterator[tuple[str, Seen | None]]:
     """Each object as S3 shows it, None where there is none; as many requests as there are thousands, at best.
 
     Args:

@@ -85,7 +85,7 @@ class Held:
 class Tenure:
     """One process's view of it."""
 
-    def __init__(self, state: State, *, machine: str = "") -> None:
+    def __init__(self, state: State, *, machine: str) -> None:
         """A Redis that only one machine reaches is that machine's: its data on another one say nothing."""
         self._state = state
         self._machine = machine
