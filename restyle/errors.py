@@ -256,7 +256,7 @@ class FleetError(RestyleError):
     code = "fleet"
     #: The suspension's reason (protocol: `no_credits`, `unauthorized`, `misconfigured`).
     reason = "misconfigured"
-    #: Which of the reason's causes it is, where the API's words tell (restyle/segmind/wording.py): what helps goes by it.
+    #: Which of the reason's causes it is, where the API's words tell (restyle/segmind/wording.py): advice goes by it.
     cause = ""
 
     def __init__(self, message: str | None = None, http_status: int | None = None, cause: str = "") -> None:
