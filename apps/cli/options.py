@@ -184,25 +184,6 @@ def check_download(directory: Path | None, *, detach: bool) -> None:
         raise ConfigurationError(f"--download {directory}: is a file; name a folder")
 
 
-def outputs_from(
-    *, form: str | None, quality: int | None, naming: str | None, mark: str | None, no_mark: bool, no_gates: bool
-) -> dict[str, Any]:
-    """The settings that the options of outputs stand for.
-
-    Raises:
-        ConfigurationError: two of them go against each other.
-    """
-    if mark and no_mark:
-        raise ConfigurationError("--mark and --no-mark: give one of them")
-    return {
-        "output_format": form,
-        "output_quality": quality,
-        "naming": naming,
-        "mark": "none" if no_mark else mark,
-        "gates": False if no_gates else None,
-    }
-
-
 def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
     """`name=value` options as a mapping.
 

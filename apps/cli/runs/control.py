@@ -12,6 +12,7 @@ from apps.approving import approve_in_part
 from apps.cli import options
 from apps.cli.runs import follow
 from apps.cli.runs.stack_watch import Minder
+from apps.cli.start.choices import Pace, grouped, settings_from
 from apps.cli.start.planning import show_plan, spend_or_stop, write_plan
 from apps.session import Session, is_embedded, session
 from apps.terminal.console import print_json, say
@@ -70,13 +71,13 @@ def suspend(run_id: options.MaybeRunId = None, sandbox: options.Sandbox = False)
     say(f"Suspended. To go on: restyle resume {here.run_id or ('--sandbox' if sandbox else '')}".rstrip())
 
 
+@grouped
 def resume(
     run_id: options.MaybeRunId = None,
+    *,
     detach: bool = typer.Option(False, "--detach", help="Return at once instead of following the run."),
     download: options.Download = None,
-    concurrency: options.Concurrency = None,
-    api: options.Api = None,
-    max_rpm: options.MaxRpm = None,
+    pace: Pace,
     max_outage: options.MaxOutage = None,
     budget: float | None = typer.Option(None, help="Let the run spend up to this.", metavar="CREDITS", min=0),
     max_failures: options.MaxFailures = None,
@@ -87,10 +88,9 @@ def resume(
 ) -> None:
     """Go on after a suspension: the fleet, or one run, exactly where it stopped."""
     options.check_download(download, detach=detach)
-    settings = options.settings_from(
-        sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_outage=max_outage,
-        max_failures=max_failures, max_suspects=max_suspects,
-    )  # fmt: skip
+    settings = settings_from(
+        pace, max_outage=max_outage, max_failures=max_failures, max_suspects=max_suspects, sandbox=sandbox
+    )
     given = {"max_failures": max_failures, "max_suspects": max_suspects}
     limits = {name: str(getattr(settings, name)) for name, text in given.items() if text is not None}
     if run_id is None and budget is not None:
@@ -156,12 +156,12 @@ def _only_unfinished(settings: Settings) -> str:
     sys.exit(0 if is_lifted or not unfinished else WRONG_INPUT)
 
 
+@grouped
 def approve(
     run_id: options.RunId,
+    *,
     detach: bool = typer.Option(False, "--detach", help="Return at once instead of following the run."),
-    concurrency: options.Concurrency = None,
-    api: options.Api = None,
-    max_rpm: options.MaxRpm = None,
+    pace: Pace,
     max_outage: options.MaxOutage = None,
     sandbox: options.Sandbox = False,
     as_json: options.Json = False,
@@ -170,9 +170,7 @@ def approve(
     ),
 ) -> None:
     """Let the rest of a run follow its sample; the sample is not repeated."""
-    settings = options.settings_from(
-        sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_outage=max_outage
-    )
+    settings = settings_from(pace, max_outage=max_outage, sandbox=sandbox)
     with session(settings, worker=True, run=run_id, detach=detach) as here:
         others = follow.hold_leftovers(here, but=here.run_id)
         if only:
@@ -206,17 +204,17 @@ def _end(run_id: str, what: str, *, sandbox: bool, as_json: bool) -> None:
     say(f"{what.capitalize()} {run.run_id}; what is done stays done.")
 
 
+@grouped
 def retry(
     run_id: options.RunId,
+    *,
     statuses: list[str] = typer.Option(
         ["failed"],
         "--status",
         help="Which jobs: failed, suspect (with other seeds), pending, succeeded, skipped; repeatable.",
         metavar="STATUS",
     ),
-    concurrency: options.Concurrency = None,
-    api: options.Api = None,
-    max_rpm: options.MaxRpm = None,
+    pace: Pace,
     sandbox: options.Sandbox = False,
     detach: bool = typer.Option(False, "--detach", help="Leave the run going and return."),
     errors: list[str] = typer.Option([], "--error", help="Only jobs that failed so; repeatable.", metavar="CODE"),
@@ -230,7 +228,7 @@ def retry(
     """Run the failed jobs of a run again, as they were planned, in a new run."""
     chosen = Slice(frozenset(statuses), frozenset(errors), options.read_ids(only_ids), unreadable)
     chosen.check()
-    settings = options.settings_from(sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm)
+    settings = settings_from(pace, sandbox=sandbox)
     with session(settings, worker=True, run=run_id, detach=detach) as here:
         old = here.read(here.run_id)
         if old.status not in ENDED:

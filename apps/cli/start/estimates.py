@@ -6,6 +6,7 @@ import typer
 
 from apps.cli import options
 from apps.cli.start.changes import compared, show_diff
+from apps.cli.start.choices import Choice, Limits, Outputs, Reading, grouped, request_from, settings_from
 from apps.cli.start.planning import (
     looked_into_alone,
     open_plan,
@@ -15,7 +16,6 @@ from apps.session import session
 from apps.starting import looked_into
 from apps.terminal.console import print_json, say
 from config.settings import Settings
-from producers.manifest import ReadOptions
 from producers.planning.plan import Plan
 
 
@@ -27,36 +27,15 @@ def add_to(app: typer.Typer) -> None:
     )(plan)
 
 
+@grouped
 def plan(
     manifest: options.Manifest,
-    variants: options.Variants = None,
-    prompt: options.Prompt = None,
-    sets: options.Sets = None,
-    output: options.Output = None,
-    limit: options.Limit = None,
-    sample: options.Sample = None,
-    only_ids: options.OnlyIds = None,
-    skip_invalid: options.SkipInvalid = False,
-    overwrite: options.Overwrite = False,
-    new_seed: options.NewSeed = False,
-    no_reuse: options.NoReuse = False,
-    budget: options.Budget = None,
-    max_failures: options.MaxFailures = None,
-    max_suspects: options.MaxSuspects = None,
-    column: options.Column = None,
-    sheet: options.Sheet = "",
-    items: options.Items = "",
-    feed: options.Feed = "",
-    images: options.Images = "",
-    id_template: options.IdTemplate = "",
-    namespace: options.Namespace = "",
+    choice: Choice,
+    limits: Limits,
+    reading: Reading,
+    *,
     max_side: options.MaxSide = None,
-    form: options.Format = None,
-    quality: options.Quality = None,
-    naming: options.Naming = None,
-    mark: options.Mark = None,
-    no_mark: options.NoMark = False,
-    no_gates: options.NoGates = False,
+    outputs: Outputs,
     max_rpm: options.MaxRpm = None,
     check_inputs: options.CheckInputs = False,
     diff: bool = typer.Option(False, "--diff", help="Sort the jobs into new, changed, unchanged and removed."),
@@ -64,20 +43,8 @@ def plan(
     as_json: options.Json = False,
 ) -> None:
     """Check a manifest and estimate its cost; spends nothing, uploads nothing."""
-    settings = options.settings_from(
-        sandbox=sandbox, max_rpm=max_rpm, max_side=max_side, max_failures=max_failures, max_suspects=max_suspects,
-        reuse=options.unless(no_reuse),
-        **options.outputs_from(
-            form=form, quality=quality, naming=naming, mark=mark, no_mark=no_mark, no_gates=no_gates
-        ),
-    )  # fmt: skip
-    request = options.request_from(
-        manifest, variants=variants, prompt=prompt, sets=sets, output=output, limit=limit, sample=sample,
-        only_ids=only_ids,
-        skip_invalid=skip_invalid, overwrite=overwrite, new_seed=new_seed, budget=budget, column=column,
-        read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template, namespace=namespace),
-        check_inputs=check_inputs,
-    )  # fmt: skip
+    settings = settings_from(choice, limits, outputs, max_side=max_side, max_rpm=max_rpm, sandbox=sandbox)
+    request = request_from(manifest, choice, limits, reading, check_inputs=check_inputs)
     made, changes = open_plan(request, settings), None
     if made is None or diff:
         with session(settings) as here:

@@ -10,11 +10,11 @@ from apps.cli import options
 from apps.cli.processes.dashboard import beside
 from apps.cli.results.reports import open_report
 from apps.cli.runs import follow
+from apps.cli.start.choices import Pace, Reading, grouped, request_from, settings_from
 from apps.cli.start.manifests import begin
 from apps.cli.start.planning import open_plan
 from apps.session import Session, require_key, session
 from apps.terminal.console import say
-from producers.manifest import ReadOptions
 from producers.planning.request import TrialRequest
 from reports.pages.grid import GRID
 from restyle.errors import ConfigurationError
@@ -30,8 +30,10 @@ def add_to(app: typer.Typer) -> None:
     )(try_out)
 
 
+@grouped
 def try_out(
     manifest: options.Manifest,
+    *,
     prompt: list[str] = typer.Option([], "--prompt", help="A prompt to try; repeatable.", metavar="TEXT"),
     prompts: str = typer.Option(
         "", "--prompts", help="Prompts to try: a .txt file with one a line, or a variants file.", metavar="FILE"
@@ -55,17 +57,9 @@ def try_out(
     max_duration: options.MaxDuration = None,
     name: options.Name = "",
     labels: options.Label = None,
-    column: options.Column = None,
-    sheet: options.Sheet = "",
-    items: options.Items = "",
-    feed: options.Feed = "",
-    images: options.Images = "",
-    id_template: options.IdTemplate = "",
-    namespace: options.Namespace = "",
+    reading: Reading,
     max_side: options.MaxSide = None,
-    concurrency: options.Concurrency = None,
-    api: options.Api = None,
-    max_rpm: options.MaxRpm = None,
+    pace: Pace,
     sandbox: options.Sandbox = False,
     detach: bool = typer.Option(False, "--detach", help="Leave the trial going and return."),
     dashboard: options.Dashboard = False,
@@ -75,15 +69,12 @@ def try_out(
     as_json: options.Json = False,
 ) -> None:
     """Try prompts and parameters on a few pictures, side by side in one grid; what it pays for, a run reuses."""
-    settings = options.settings_from(
-        sandbox=sandbox, concurrency=concurrency, api=api, max_rpm=max_rpm, max_side=max_side
-    )  # fmt: skip
+    settings = settings_from(pace, max_side=max_side, sandbox=sandbox)
     require_key(settings)
     if detach and (dashboard or open_page):
         raise ConfigurationError("--dashboard and --open need the trial's end: leave out --detach")
-    request = options.request_from(
-        manifest, sets=sets, only_ids=only_ids, skip_invalid=skip_invalid, budget=budget, column=column,
-        read=ReadOptions(sheet=sheet, items=items, feed=feed, images=images, id=id_template, namespace=namespace),
+    request = request_from(
+        manifest, reading, sets=sets, only_ids=only_ids, skip_invalid=skip_invalid, budget=budget,
         max_duration=max_duration, priority="high", name=name, labels=labels,
         trial=TrialRequest(tuple(prompt), prompts, tuple(axis), entries, seeds),
     )  # fmt: skip

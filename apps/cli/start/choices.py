@@ -1,0 +1,202 @@
+"""Options that commands which plan have in common: a group of them is one parameter of a command."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from apps.cli import options
+from config.settings import Settings
+from producers.manifest import ReadOptions
+from producers.planning.request import PlanRequest
+from restyle.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Group:
+    """Options that belong together; some are settings, the others say what is planned."""
+
+    def settings(self) -> Mapping[str, Any]:
+        """Those that are settings, by the settings' names; None for what was not given."""
+        return {}
+
+    def request(self) -> Mapping[str, Any]:
+        """Those of the plan."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Choice(Group):
+    """Which pictures, and what is made of them."""
+
+    variants: options.Variants = None
+    prompt: options.Prompt = None
+    sets: options.Sets = None
+    output: options.Output = None
+    limit: options.Limit = None
+    sample: options.Sample = None
+    only_ids: options.OnlyIds = None
+    skip_invalid: options.SkipInvalid = False
+    overwrite: options.Overwrite = False
+    new_seed: options.NewSeed = False
+    no_reuse: options.NoReuse = False
+
+    def settings(self) -> Mapping[str, Any]:
+        """Whether results are reused."""
+        return {"reuse": options.unless(self.no_reuse)}
+
+    def request(self) -> Mapping[str, Any]:
+        """All others."""
+        return {name: value for name, value in vars(self).items() if name != "no_reuse"}
+
+
+@dataclass(frozen=True)
+class Checks(Group):
+    """What is looked at before anything is paid for."""
+
+    verify_outputs: options.VerifyOutputs = False
+    check_inputs: options.CheckInputs = False
+    refetch: options.Refetch = "changed"
+    then_ask: options.ThenAsk = False
+
+    def request(self) -> Mapping[str, Any]:
+        """All."""
+        return vars(self)
+
+
+@dataclass(frozen=True)
+class Limits(Group):
+    """What stops a run, or one of its variants."""
+
+    budget: options.Budget = None
+    max_failures: options.MaxFailures = None
+    max_suspects: options.MaxSuspects = None
+
+    def settings(self) -> Mapping[str, Any]:
+        """The brakes."""
+        return {"max_failures": self.max_failures, "max_suspects": self.max_suspects}
+
+    def request(self) -> Mapping[str, Any]:
+        """The budget."""
+        return {"budget": self.budget}
+
+
+@dataclass(frozen=True)
+class Course(Group):
+    """When a run goes on, before which others, and what it is called."""
+
+    max_duration: options.MaxDuration = None
+    wait_credits: options.WaitCredits = False
+    priority: options.Priority = "normal"
+    name: options.Name = ""
+    labels: options.Label = None
+
+    def settings(self) -> Mapping[str, Any]:
+        """Whether it waits for credits."""
+        return {"wait_credits": self.wait_credits or None}
+
+    def request(self) -> Mapping[str, Any]:
+        """All others."""
+        return {name: value for name, value in vars(self).items() if name != "wait_credits"}
+
+
+@dataclass(frozen=True)
+class Reading(Group):
+    """How the manifest is read."""
+
+    column: options.Column = None
+    sheet: options.Sheet = ""
+    items: options.Items = ""
+    feed: options.Feed = ""
+    images: options.Images = ""
+    id_template: options.IdTemplate = ""
+    namespace: options.Namespace = ""
+
+    def request(self) -> Mapping[str, Any]:
+        """All."""
+        read = ReadOptions(
+            sheet=self.sheet, items=self.items, feed=self.feed, images=self.images, id=self.id_template,
+            namespace=self.namespace,
+        )  # fmt: skip
+        return {"column": self.column, "read": read}
+
+
+@dataclass(frozen=True)
+class Outputs(Group):
+    """What comes out."""
+
+    form: options.Format = None
+    quality: options.Quality = None
+    naming: options.Naming = None
+    mark: options.Mark = None
+    no_mark: options.NoMark = False
+    no_gates: options.NoGates = False
+
+    def settings(self) -> Mapping[str, Any]:
+        """All.
+
+        Raises:
+            ConfigurationError: two of them go against each other.
+        """
+        if self.mark and self.no_mark:
+            raise ConfigurationError("--mark and --no-mark: give one of them")
+        return {
+            "output_format": self.form,
+            "output_quality": self.quality,
+            "naming": self.naming,
+            "mark": "none" if self.no_mark else self.mark,
+            "gates": options.unless(self.no_gates),
+        }
+
+
+@dataclass(frozen=True)
+class Pace(Group):
+    """How the API is called."""
+
+    concurrency: options.Concurrency = None
+    api: options.Api = None
+    max_rpm: options.MaxRpm = None
+
+    def settings(self) -> Mapping[str, Any]:
+        """All."""
+        return vars(self)
+
+
+def settings_from(*groups: Group, **flags: Any) -> Settings:
+    """The settings, with what was given on top."""
+    return options.settings_from(
+        **flags, **{name: value for group in groups for name, value in group.settings().items()}
+    )
+
+
+def request_from(manifest: str, *groups: Group, **more: Any) -> PlanRequest:
+    """What is to be planned."""
+    return options.request_from(
+        manifest, **more, **{name: value for group in groups for name, value in group.request().items()}
+    )
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """A command in whose signature Typer finds the options of each group in the place of the group."""
+    signature = inspect.signature(command, eval_str=True)
+    kinds = {name: each.annotation for name, each in signature.parameters.items()}
+    groups = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Group)}
+
+    def ungrouped(**values: Any) -> None:
+        for name, kind in groups.items():
+            values[name] = kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+        command(**values)
+
+    parameters = [
+        option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, each in signature.parameters.items()
+        for option in (
+            inspect.signature(groups[name], eval_str=True).parameters.values() if name in groups else (each,)
+        )
+    ]
+    ungrouped.__name__, ungrouped.__doc__ = command.__name__, command.__doc__
+    ungrouped.__annotations__ = {option.name: option.annotation for option in parameters}
+    ungrouped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # inspect reads it
+    return ungrouped
