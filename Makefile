@@ -44,6 +44,7 @@ check-docs: $(VENV)/.dev
 	@$(BIN)/python docs/make_schema.py --check
 	@$(BIN)/python docs/make_metrics.py --check
 	@$(BIN)/python docs/make_reference.py --check
+	@$(BIN)/python docs/make_proved.py --check
 	@$(SITE)
 
 check-house: $(VENV)/.dev
@@ -69,7 +70,7 @@ chaos: $(VENV)/.dev  ## Minutes of random faults over 1,000 jobs; CHAOS_SEEDS="1
 	@$(BIN)/pytest -m long -s tests/acceptance/test_chaos.py
 
 matrix: $(VENV)/.dev  ## The core of the proofs on each Redis and S3 at hand, into docs/reliability.md; CELLS="redis-server acl" chooses
-	@$(BIN)/python -m tests.matrix $(CELLS)
+	@code=0; $(BIN)/python -m tests.matrix $(CELLS) || code=$$?; $(BIN)/python docs/make_proved.py && exit $$code
 
 dist:  ## Build the wheel, test it on every supported Python at hand, write its bill of materials
 	@.ci/dist
@@ -81,6 +82,7 @@ docs: $(VENV)/.dev  ## Write the generated pages, and build the site into build/
 	@$(BIN)/python docs/make_schema.py
 	@$(BIN)/python docs/make_metrics.py
 	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python docs/make_proved.py
 	@$(BIN)/python docs/make_man.py build/man
 	@$(SITE)
 	@echo "docs: open build/site/index.html"
