@@ -22,6 +22,7 @@ from producers.manifest.cells.formulas import guarded
 from producers.runs.outcomes import Row, Rows
 from producers.runs.review.marks import Mark
 from producers.runs.statistics import PENDING, Tally, is_selected
+from producers.runs.trials import read_trial
 from reports.pages.gallery import Choice, Gallery
 from reports.pages.grid import write_grid
 from reports.pages.page import render
@@ -84,6 +85,8 @@ def write_report(
     album = Album(store, links.html)
     pictures = album.addresses(gallery.uris)
     gallery.withdrawn = withdrawn(gallery.shots, pictures, store, workspace)
+    if run.trial and (trial := read_trial(run.run_id, store=store, workspace=workspace)):
+        gallery.titles = trial.titles
     page = render(summary, tally, gallery, pictures, page=links.html, heading=run.heading, sizes=album.sizes)
     store.put(links.html, page.encode(), content_type="text/html; charset=utf-8")
     if run.trial:

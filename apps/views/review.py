@@ -24,6 +24,7 @@ from typing import Any
 from apps.session import Session
 from apps.views.moment import Row
 from apps.views.review_index import BITS, COLUMNS, NAMES, OUTCOMES, SCHEMA, Filter, Question, Writer, question_of
+from apps.views.run_detail import titles_of
 from producers.runs.review.marks import Mark, Marks
 from producers.runs.review.withdrawal import withdrawn_jobs
 from restyle.errors import InputNotFound, RestyleError
@@ -105,6 +106,8 @@ class Review:
         self._standing: dict[str, Mark] = {}
         self._stopping = threading.Event()
         self.trouble = ""
+        #: What people call the variants of a trial, by their names.
+        self.titles: dict[str, str] = {}
 
     def close(self) -> None:
         """Removes the index."""
@@ -133,6 +136,8 @@ class Review:
         """Reads closed shards that are new, then the others as they stand."""
         try:
             state, run = self.session.state, row.run
+            if run.trial and not self.titles:
+                self.titles = titles_of(self.session, self.run_id)
             opened = {int(shard) for shard in state.ask("ZRANGE", state.key("run", self.run_id, "open"), 0, -1)}
             below = run.shards if row.ended or row.totals is None else row.totals.cursor
             shards = [shard for shard in range(run.shards + run.unchanged_parts) if shard not in self._final]

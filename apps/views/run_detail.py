@@ -25,6 +25,7 @@ from producers.dispatch.plans import read_plan
 from producers.runs.outcomes import ResultLine, read_part
 from producers.runs.reasons import Reason, Reasons, read_reasons
 from producers.runs.statistics import ErrorTally, VariantTally
+from producers.runs.trials import read_trial
 from restyle.coordination.runs.events import Event, ask_events, read_events
 from restyle.coordination.runs.trends import RunPoint, ask_run, read
 from restyle.errors import InputNotFound
@@ -65,6 +66,12 @@ def _least_wanted(shown: Sequence[Shown]) -> int:
     return next((place for place in range(len(shown) - 1, -1, -1) if counts[shown[place].job.id] > 1), len(shown) - 1)
 
 
+def titles_of(here: Session, run_id: str) -> dict[str, str]:
+    """What people call the variants of a trial; nothing where its columns are gone."""
+    trial = read_trial(run_id, store=here.store, workspace=here.workspace)
+    return trial.titles if trial else {}
+
+
 class CloseUp:
     """What is known of one run's jobs; grows with each update."""
 
@@ -80,6 +87,8 @@ class CloseUp:
         self.failures: list[Shown] = []
         self.events: list[Event] = []
         self.trend: list[RunPoint] = []
+        #: What people call the variants of a trial, by their names, in the order of its columns.
+        self.titles: dict[str, str] = {}
         #: Jobs in the tallies above.
         self.counted = 0
         #: The monotonic time of the last update.
@@ -96,6 +105,8 @@ class CloseUp:
     def look(self, row: Row) -> None:
         """Adds the jobs that have ended since the last update."""
         with self._lock:
+            if row.run.trial and not self.titles:
+                self.titles = titles_of(self.session, self.run_id)
             state = self.session.state
             opened, texts, points = state.ask_all(
                 ("ZRANGE", state.key("run", self.run_id, "open"), 0, -1), ask_events(state, self.run_id),

@@ -51,6 +51,26 @@ class Trial(Value):
     beaten: tuple[str, ...] = ()
     """Parameters of which the manifest has a column, which beats the variants file in a run."""
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """What people call each variant of its jobs, in the order of the columns: `B · strength 0.3`."""
+        return {
+            variant: self.title_of(column) + (f" · draw {draw}" if self.draws > 1 else "")
+            for column in self.columns
+            for draw, variant in enumerate(column.variants, 1)
+        }
+
+    def title_of(self, column: Column) -> str:
+        """What people call a column: its prompt by a letter, and the values of its axes."""
+        parts = [letter(column.prompt)] if len(self.prompts) > 1 else []
+        parts += [f"{axis.replace('_', ' ')} {value}" for axis, value in column.differs.items()]
+        return " · ".join(parts) or "the prompt"
+
+
+def letter(place: int) -> str:
+    """What a prompt of a trial is called: A to Z, then AA."""
+    return (letter(place // 26 - 1) if place >= 26 else "") + chr(ord("A") + place % 26)
+
 
 def write_trial(trial: Trial, run_id: str, *, store: Store, workspace: Workspace) -> None:
     """Writes it beside the plan."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from restyle.models import Job, Outcome, OutcomeKind
@@ -121,6 +121,8 @@ class Gallery:
         self.is_sample = is_sample
         #: Pictures that are missing because they were rejected, by their s3:// URIs.
         self.withdrawn: Container[str] = ()
+        #: What people call variants, where that is not their names: of a trial.
+        self.titles: Mapping[str, str] = {}
         #: The header of report.csv.
         self.header = ""
 

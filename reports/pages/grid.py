@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from producers.runs.outcomes import Row, Rows
-from producers.runs.trials import Column, Trial, read_trial
+from producers.runs.trials import Column, Trial, letter, read_trial
 from reports.pages.page import asset, policy_of, templates
 from restyle import images
 from restyle.errors import RestyleError
@@ -213,7 +213,7 @@ def body(
     trial = grid.trial
     facts = {
         "columns": [
-            {"name": column.name, "prompt": column.prompt, "params": column.params, "differs": column.differs,
+            {"name": column.name, "title": trial.title_of(column), "prompt": column.prompt, "params": column.params,
              "credits": column.credits, "seconds": grid.sums[column.name].seconds}
             for column in trial.columns
         ],
@@ -224,11 +224,6 @@ def body(
     }  # fmt: skip
     return templates().get_template("grid_body.html.j2").render(
         grid=grid, trial=trial, run=grid.run, picture=picture, original=original, snapshot=snapshot, data=facts,
-        letters=[_letter(place) for place in range(len(trial.prompts))],
+        letters=[letter(place) for place in range(len(trial.prompts))],
         more={"marked": "", "live": "", "use": "", **more},
     )  # fmt: skip
-
-
-def _letter(place: int) -> str:
-    """What a prompt is called: A to Z, then AA."""
-    return (_letter(place // 26 - 1) if place >= 26 else "") + chr(ord("A") + place % 26)

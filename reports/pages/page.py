@@ -66,6 +66,7 @@ def render(
         },
         heading=heading,
         sizes=sizes,
+        titles=gallery.titles,
         differing=differing,
         rows={"header": gallery.header, "lines": [shot.line for shot in gallery.shots]},
         policy=policy(one_file=one_file),
@@ -172,6 +173,7 @@ def templates() -> Environment:
     )
     environment.filters |= {
         "when": _when, "number": _number, "name": posixpath.basename, "span": _span,
+        "titled": lambda names, titles: [(name, titles.get(name, str(name).replace("_", " "))) for name in names],
         "zipped": lambda names: [(name, str(name).replace("_", " ")) for name in names],
     }  # fmt: skip
     return environment

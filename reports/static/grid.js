@@ -11,9 +11,6 @@
   const count = (number) => number.toLocaleString("en");
   const cellsOf = (column) => all(`[data-column="${column}"]`);
   const names = data.columns.map((_, place) => place);
-  const letter = (place) => (place >= 26 ? letter(Math.floor(place / 26) - 1) : "") + String.fromCharCode(65 + (place % 26));
-  const titleOf = ({ prompt, differs }) =>
-    [data.prompts.length > 1 ? letter(prompt) : "", ...Object.entries(differs).map(([axis, value]) => `${axis.replaceAll("_", " ")} ${value}`)].filter(Boolean).join(" · ") || "the prompt";
 
   // -- what is kept for the next visit ------------------------------------------------------------------------
 
@@ -205,7 +202,7 @@
     const calls = data.rest * columns.length;
     const credits = columns.reduce((sum, column) => sum + column.credits * data.rest, 0);
     const cost = data.sandbox ? "free in the sandbox" : `at most ${credits.toFixed(2)} credits ($${(credits * data.price).toFixed(2)})`;
-    find("chosen").textContent = `${columns.map(titleOf).join(", ")}: the other ${count(data.rest)} picture${data.rest === 1 ? "" : "s"} of the catalog would be ${count(calls)} calls, ${cost}, about ${span(calls * data.seconds)}. What was tried is not paid for again.`;
+    find("chosen").textContent = `${columns.map(({ title }) => title).join(", ")}: the other ${count(data.rest)} picture${data.rest === 1 ? "" : "s"} of the catalog would be ${count(calls)} calls, ${cost}, about ${span(calls * data.seconds)}. What was tried is not paid for again.`;
     const words = data.command.map(quoted);
     // Of a single column, what would lose against the manifest's own cells is set.
     if (columns.length === 1) for (const name of beaten) words.push("--set", quoted(`${name}=${columns[0].params[name]}`));
@@ -244,7 +241,7 @@
     stage.querySelector(".before").hidden = !before || !picture;
     for (const part of all(".cut, .rule", stage)) part.hidden = !before || !picture;
     find("zoom-name").textContent = cell.parentElement.dataset.entry + (data.draws > 1 ? ` (seed ${cell.parentElement.dataset.draw})` : "");
-    find("zoom-chips").textContent = titleOf(column);
+    find("zoom-chips").textContent = column.title;
     find("zoom-how").textContent = cell.querySelector(".how").textContent.trim();
     paintZoom();
     if (!zoomed.open) zoomed.showModal();

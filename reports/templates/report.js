@@ -23,7 +23,7 @@
   for (const entry of entries) {
     const id = entry.element.querySelector(".id").textContent;
     for (const shot of entry.shots) {
-      const name = `${id}, ${shot.dataset.variant}`;
+      const name = `${id}, ${shot.querySelector("figcaption span").textContent}`;
       const pair = shot.querySelector(".pair");
       if (pair.querySelector(".after") && pair.querySelector(".before")) {
         pair.append(slider.cloneNode(true));

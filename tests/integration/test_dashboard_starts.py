@@ -26,6 +26,7 @@ from restyle.coordination.runs.progress import Progress
 from restyle.errors import ManifestError
 from restyle.models import Job, Run, RunStatus, utc_now
 from restyle.s3.store import Store
+from tests.integration.test_diff import done
 from tests.support.catalog import picture
 from tests.support.dashboard import running_dashboard
 from tests.support.servers import S3
@@ -204,6 +205,10 @@ def test_a_trial(place: Place) -> None:
     started = place.ask("/new/start", confirmed(answer))
     assert started.headers["location"].endswith("/grid")
     grid = place.ask(started.headers["location"])
+    review = place.ask(f"{started.headers['location'].removesuffix('grid')}jobs").text
+    assert "A · strength 0.3 · seed" in review
+    assert ">B · strength 0.5</option>" in review
+    assert not re.search(r"[>,] ?try\.", review)
     assert grid.text.count('data-state="pending"') == 8
     refused = place.ask(f"{started.headers['location']}/use", {"form_token": grid.form_token})
     assert (refused.status, f'href="{started.headers["location"]}">To the trial</a>' in refused.text) == (409, True)
@@ -310,3 +315,20 @@ def test_approve_one_variant(place: Place) -> None:
     assert {job.variant for job in jobs} == {"oak"}
     log = [event.what for event in read_events(state.ask(*ask_events(state, run_id)))]
     assert log[:2] == ["approved in part", "rejected"]
+
+
+def test_what_is_done_already(place: Place) -> None:
+    """Before the yes stands how many jobs are done; only the others are costed, and typed or budgeted."""
+    uri = catalog(place, 12)
+    request = PlanRequest(uri, prompt="photo of {id}", limit=10)
+    before = make_plan(request, place.served.live.settings, workspace=place.workspace, store=place.store)
+    done(before, place.workspace, place.store)
+    place.store.put(place.workspace.under("in", "mug-3.jpg"), picture("another"), content_type="image/jpeg")
+    answer = post(place, {"manifest": uri, "prompts": "photo of {id}", "budget": "40"})
+    assert "2 new, 1 whose picture has changed, 9 done already, which cost nothing" in answer.text
+    assert "at most 30.00 credits ($30.00)" in answer.text
+    assert "Type the cost" not in answer.text
+    new = post(place, {"manifest": uri, "prompts": "clay {id}", "budget": "200"}).text
+    assert "2 new, 10 with another recipe" in new
+    assert "Type the cost to start: 120.00" in new
+    assert place.ask("/new/start", confirmed(answer)).status == 303

@@ -46,6 +46,8 @@ def runs_parts(
 def run_parts(moment: Moment, row: Row, near: CloseUp, price: float, *, embedded: bool, may_act: bool) -> Parts:
     """One run."""
     totals = row.totals
+    order = {name: place for place, name in enumerate(near.titles)}
+    variants = sorted(near.variants.items(), key=lambda item: (order.get(item[0], 0), item[0]))
     shared = {"row": row, "run": row.run, "totals": totals, "near": near, "moment": moment}
     return {
         "banner": _banner([moment], row, here="run", embedded=embedded),
@@ -53,7 +55,7 @@ def run_parts(moment: Moment, row: Row, near: CloseUp, price: float, *, embedded
             "parts/about.html.j2", **shared, buttons=actions.of_run(row) if may_act else [], may_act=may_act
         ),
         "counts": _render("parts/counts.html.j2", **shared, price=price, charts=_run_charts(row, near)),
-        "variants": _render("parts/variants.html.j2", **shared, counted=near.counted),
+        "variants": _render("parts/variants.html.j2", **shared, counted=near.counted, variants=variants),
         "failures": _render("parts/failures.html.j2", **shared),
         "pictures": _render("parts/pictures.html.j2", **shared),
         "events": _render("parts/events.html.j2", events=_run_events(row, near)),

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from apps.terminal.console import span_text
 from apps.views.moment import Row
+from producers.planning.compare.changes import Change
+from producers.planning.compare.diff import Diff
 from restyle.coordination.advice import next_step
 from restyle.coordination.suspensions import Suspension
 
@@ -140,6 +142,23 @@ def seconds(value: float | None) -> str:
 def span(value: float) -> str:
     """How long something has lasted."""
     return span_text(value)
+
+
+#: What becomes of the jobs of a plan, as `restyle plan --diff` sorts them.
+_CHANGES = {
+    Change.NEW: "new", Change.INPUT_CHANGED: "whose picture has changed", Change.RECIPE_CHANGED: "with another recipe",
+    Change.UNCHANGED: "done already, which cost nothing", Change.MISSING: "whose picture is missing, which will fail",
+}  # fmt: skip
+
+
+def changes_of(diff: Diff | None) -> str:
+    """How many jobs of a plan are new, and how many are done; empty where all are new."""
+    if diff is None:
+        return ""
+    counts = {change: diff.groups[change].jobs for change in _CHANGES}
+    if not any(count for change, count in counts.items() if change is not Change.NEW):
+        return ""
+    return ", ".join(f"{count:,} {_CHANGES[change]}" for change, count in counts.items() if count)
 
 
 FILTERS: dict[str, Callable[..., str | datetime]] = {

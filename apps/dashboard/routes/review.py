@@ -60,7 +60,7 @@ class Reviews:
             "row": row, "run": row.run, "listing": listing, "chosen": chosen, "page": min(number, count),
             "pages": count,
             "outcomes": (*OUTCOMES, "suspect"), "words": SET, "trouble": review.trouble, "here": "run",
-            "query": _query(chosen), "totals": row.totals, "moved": _moved(request),
+            "query": _query(chosen), "titles": review.titles, "totals": row.totals, "moved": _moved(request),
             "redone": [] if identity.is_guest else await self._redone(side, row.run.run_id),
             "buttons": actions.of_run(row) if identity.may_act and row.status == "awaiting_approval" else [],
             "rest": html.cost_of("approve", row, self.live.settings), **self._frame(request, identity),
@@ -90,7 +90,7 @@ class Reviews:
         job = await self.live.call(lambda: review.one(place, row.run))
         values = {
             "job": job, "run": row.run, "words": SET, "query": fields.get("back", ""), "marked": review.marked(),
-            "swapped": True, **self._frame(request, identity),
+            "swapped": True, "titles": review.titles, **self._frame(request, identity),
         }  # fmt: skip
         return HTMLResponse(html.single("parts/job", **values) + html.single("parts/marked", **values))
 

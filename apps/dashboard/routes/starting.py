@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -19,11 +19,13 @@ from apps.dashboard.acts import orders
 from apps.dashboard.acts.actions import Action
 from apps.dashboard.live import Live
 from apps.dashboard.pages import html
+from apps.dashboard.pages.phrases import changes_of
 from apps.session import Session, is_embedded
 from apps.starting import looked_into, started
 from apps.views.moment import marked_in
 from config.schedules import Schedule
 from producers.planning.clashes import Clashes
+from producers.planning.compare.diff import Diff, compare, with_diff
 from producers.planning.make import make_plan
 from producers.planning.plan import Plan
 from producers.runs.review.marks import Marks
@@ -38,6 +40,8 @@ from restyle.run_ids import is_run_id, schedule_of
 REDONE_WITH = ("strength", "prompt", "seed")
 #: Bad lines that a page names.
 MOST_PROBLEMS = 200
+#: Jobs that are compared with what is done before a page asks for the yes; of more, `restyle plan --diff` says it.
+MOST_COMPARED = 20_000
 #: Characters of an address that a browser and a proxy surely take.
 _LONGEST_ADDRESS = 4000
 
@@ -73,10 +77,10 @@ class Starting:
         """The page that says what these fields come to and asks for the yes; else the form, with what is wrong."""
         here = self.live.sides[0].session
         try:
-            plan, clashes = await self.live.call(lambda: self._planned(fields, here, ""))
+            planned = await self.live.call(lambda: self._planned(fields, here, ""))
         except (ManifestError, ConfigurationError) as error:
             return self._form(request, identity, fields, error)
-        return self._confirm(request, identity, fields, plan, clashes)
+        return self._confirm(request, identity, fields, planned)
 
     async def start(self, request: Request, identity: Identity) -> Response:
         """`POST /new/start`: starts what was planned, once however often it is pressed."""
@@ -87,12 +91,12 @@ class Starting:
         here, by = self.live.sides[0].session, f"{identity.name} (dashboard)"
         async with self._starting:
             try:
-                plan, clashes = await self.live.call(lambda: self._planned(fields, here, run_id))
-                if plan.plan_digest != fields.get("digest"):
-                    return self._confirm(request, identity, fields, plan, clashes, "It has changed since. Look again.")
-                if wrong := self._is_unsaid(plan, clashes, fields):
-                    return self._confirm(request, identity, fields, plan, clashes, wrong)
-                run: Run = await self.live.call(lambda: started(plan, here, by))
+                planned = await self.live.call(lambda: self._planned(fields, here, run_id))
+                if planned.plan.plan_digest != fields.get("digest"):
+                    return self._confirm(request, identity, fields, planned, "It has changed since. Look again.")
+                if wrong := self._is_unsaid(planned, fields):
+                    return self._confirm(request, identity, fields, planned, wrong)
+                run: Run = await self.live.call(lambda: started(planned.plan, here, by))
             except (ManifestError, ConfigurationError) as error:
                 return self._form(request, identity, fields, error)
         self.live.forget()
@@ -158,25 +162,30 @@ class Starting:
 
     # -- plans -------------------------------------------------------------------------------------------------
 
-    def _planned(self, fields: Mapping[str, str], here: Session, run_id: str) -> tuple[Plan, Clashes]:
-        """The plan, judged as the command line judges it.
+    def _planned(self, fields: Mapping[str, str], here: Session, run_id: str) -> _Planned:
+        """The plan, judged as the command line judges it, and compared with what is done.
 
         Raises:
             ManifestError, ConfigurationError: something is wrong with it; or it would cost more than its budget.
         """
         request = orders.request_of(fields, folder=self._folder)
         plan = make_plan(request, here.settings, workspace=here.workspace, store=here.store, run_id=run_id)
+        diff = None
+        if plan.jobs <= MOST_COMPARED:
+            diff = compare(plan, store=here.store, workspace=here.workspace, settings=here.settings)
+            plan = with_diff(plan, diff, here.settings)
         cost, budget = plan.estimate.credits, request.budget
         if budget is not None and cost > budget and not fields.get("past_budget") and not here.settings.sandbox:
             raise ConfigurationError(
                 f"it would cost at most {cost:,.2f} credits, and the budget is {budget:,.2f}: raise it, take fewer, or"
                 " say that the run is to stop there"
             )
-        return looked_into(plan, here)
+        return _Planned(*looked_into(plan, here), diff)
 
-    def _is_unsaid(self, plan: Plan, clashes: Clashes, fields: Mapping[str, str]) -> str:
+    def _is_unsaid(self, planned: _Planned, fields: Mapping[str, str]) -> str:
         """What still has to be said before it may start; empty: nothing."""
-        if clashes.needs_yes and not fields.get("replace"):
+        plan = planned.plan
+        if planned.clashes.needs_yes and not fields.get("replace"):
             return "Say that what would be replaced may be replaced."
         if self._must_type(plan):
             typed = fields.get("typed", "").replace(",", "").strip()
@@ -203,10 +212,9 @@ class Starting:
         return HTMLResponse(page, 422 if problems else 200)
 
     def _confirm(
-        self, request: Request, identity: Identity, fields: Mapping[str, str], plan: Plan, clashes: Clashes,
-        wrong: str = "",
-    ) -> Response:  # fmt: skip
-        settings = self.live.settings
+        self, request: Request, identity: Identity, fields: Mapping[str, str], planned: _Planned, wrong: str = ""
+    ) -> Response:
+        settings, plan, clashes = self.live.settings, planned.plan, planned.clashes
         kept = {name: fields.get(name, "") for name in orders.FIELDS}
         warnings = [text for text in plan.warnings if text not in clashes.sentences()]
         redone = marked_in(plan.manifest.uri)
@@ -217,9 +225,18 @@ class Starting:
             "confirm", plan=plan, clashes=clashes, warnings=warnings, fields=kept, wrong=wrong, settings=settings,
             redone=redone, back=f"/runs/{redone}/jobs" if redone else form, prompts=prompts,
             must_type=self._must_type(plan), here="new", summary=plan.summary.lines(),
-            pace=settings.effective_max_rpm, **self._frame(request, identity),
+            changes=changes_of(planned.diff), pace=settings.effective_max_rpm, **self._frame(request, identity),
         )  # fmt: skip
         return HTMLResponse(page, 422 if wrong else 200)
+
+
+class _Planned(NamedTuple):
+    """A plan before its yes."""
+
+    plan: Plan
+    clashes: Clashes
+    diff: Diff | None
+    """What of it is done already; None where it has too many jobs to be compared while somebody waits."""
 
 
 #: What a firing does while the schedule's last run goes on.
