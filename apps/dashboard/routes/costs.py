@@ -36,7 +36,7 @@ class CostPages:
         side, by, since = self._asked_for(request)
         table = await self._table(side, by, since)
 
-        def link(path: str, **changes: str) -> str:
+        def link(path: str = "/costs", **changes: str) -> str:
             chosen = {"side": side.name if len(self.live.sides) > 1 else "", "by": by.value, "since": since, **changes}
             return f"{path}?{urlencode({name: value for name, value in chosen.items() if value})}"
 
