@@ -13,11 +13,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from restyle.fingerprint import Preparation
+from restyle.formats import SchemaVersion
 from restyle.outputs import OutputOptions
 from restyle.run_ids import check_labels, check_run_name
 from restyle.value import UtcTime, Value
-
-SCHEMA_VERSION = 1
 
 #: Sets an attribute of a frozen value.
 _put = object.__setattr__
@@ -183,7 +182,7 @@ class ManifestSource(Value):
 class Run(Value):
     """`runs/<run_id>/run.json`: a run exists when this file does."""
 
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     run_id: str
     status: RunStatus
     created: UtcTime

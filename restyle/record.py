@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import PrivateAttr
 
 from restyle.fingerprint import Fingerprint
+from restyle.formats import SchemaVersion
 from restyle.models import Params
 from restyle.outputs import Marks, ReusedFrom
 from restyle.value import UtcTime, Value
@@ -74,7 +75,7 @@ class RecordTimes(Value):
 class Record(Value):
     """`records/<id>/<variant>.json`: says that a job is done, and how. Its schema is docs/record.schema.json."""
 
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     job_id: str
     run_id: str
     id: str

@@ -27,6 +27,7 @@ from restyle.errors import (
     StoreAccessDenied,
     StoreUnavailable,
 )
+from restyle.formats import NewerFormat
 from restyle.job.call import CallFailed
 from restyle.job.context import Tools, Work
 from restyle.models import Message, OutcomeKind, utc_now
@@ -116,6 +117,8 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
         try:
             resources.plans.check(message)
             return pipeline.run(Work(message, token, resources.options(message.run_id), started), tools)
+        except NewerFormat as newer:
+            raise Dropped(newer.message) from None
         except (Dropped, RunUnreadable):
             raise
         except CallFailed as failure:

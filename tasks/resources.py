@@ -23,6 +23,7 @@ from restyle.coordination.rotation import Rotation
 from restyle.coordination.runs.progress import Progress
 from restyle.coordination.workspace.holding import Holding
 from restyle.errors import ConfigurationError
+from restyle.formats import lying_at
 from restyle.images.c2pa import open_signer
 from restyle.job.blocking import Blocking
 from restyle.job.context import Tools
@@ -66,14 +67,16 @@ class Resources:
         """A run's frozen plan, read once a process.
 
         Raises:
-            Dropped: there is no such run, or a newer restyle planned it, whose workers do it.
+            Dropped: there is no such run, or its plan has keys of a newer restyle, whose workers do it.
+            NewerFormat: its plan is of a later format.
         """
         if run_id not in self._runs:
             stored = self.store.find(self.workspace.run(run_id))
             if stored is None:
                 raise Dropped("no such run")
             try:
-                self._runs[run_id] = Run.model_validate_json(stored.data)
+                with lying_at(self.workspace.run(run_id)):
+                    self._runs[run_id] = Run.model_validate_json(stored.data)
             except ValidationError:
                 raise Dropped("its plan is of another version of restyle") from None
         return self._runs[run_id]

@@ -16,14 +16,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from producers.planning.compare.lookup import AT_ONCE, made_by_us
 from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs
 from restyle.errors import ObjectRefused, StoreAccessDenied
+from restyle.job import recorded
 from restyle.job.outputs.ownership import Owner
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource
@@ -155,11 +154,7 @@ class _Looker:
 
     def record(self, job: Resolved) -> Record | None:
         """A job's record; one that cannot be read counts as none, as it does for a worker."""
-        stored = self._store.find(self._workspace.record(job.entry.id, job.variant))
-        try:
-            return Record.read(stored.data) if stored else None
-        except ValidationError:
-            return None
+        return recorded.find_at(self._workspace.record(job.entry.id, job.variant), self._store)
 
     def is_other(self, job: Resolved, record: Record) -> bool:
         """Whether a record was made from another picture than the one that is planned."""

@@ -13,14 +13,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from producers.planning.compare.lookup import AT_ONCE
 from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.fingerprint import digest
+from restyle.job import recorded
 from restyle.job.results.keys import is_made_anew, result_key
 from restyle.keys import Workspace
 from restyle.record import Record
@@ -92,11 +91,7 @@ class _Looker:
         return bool(key) and self.store.head(self.workspace.result(key)) is not None
 
     def _record(self, job: Resolved) -> Record | None:
-        stored = self.store.find(self.workspace.record(job.entry.id, job.variant))
-        try:
-            return Record.read(stored.data) if stored else None
-        except ValidationError:
-            return None
+        return recorded.find_at(self.workspace.record(job.entry.id, job.variant), self.store)
 
     def _content(self, job: Resolved, record: Record | None) -> str:
         """The sha256 of a job's input; empty where only a worker will know it."""

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
+from restyle.job import recorded
 from restyle.keys import Workspace, normalise_id
 from restyle.models import Job, Outcome, Run
 from restyle.record import Record
@@ -98,11 +97,7 @@ class Search:
         return self._read(self.workspace.record(entry, variant))
 
     def _read(self, uri: str) -> Record | None:
-        stored = self.store.find(uri)
-        try:
-            return Record.read(stored.data) if stored else None
-        except ValidationError:
-            return None
+        return recorded.find_at(uri, self.store)
 
     # -- runs --------------------------------------------------------------------------------------------------
 

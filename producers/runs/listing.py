@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from producers.dispatch.plans import read_plan
 from producers.runs.outcomes import read_part
 from restyle.errors import InputNotFound
+from restyle.formats import lying_at
 from restyle.keys import Workspace
 from restyle.models import Run
 from restyle.run_ids import is_run_id
@@ -38,12 +39,17 @@ def firing_ids(store: Store, workspace: Workspace) -> list[str]:
 
 
 def read_runs(names: Iterable[str], store: Store, workspace: Workspace) -> Iterator[Run]:
-    """Runs by name, in that order; a folder without a run.json that can be read is none."""
+    """Runs by name, in that order; a folder without a run.json that can be read is none.
+
+    Raises:
+        NewerFormat: a later version planned one of them, whose jobs this version does not know.
+    """
 
     def read(name: str) -> Run | None:
         stored = store.find(workspace.run(name))
         try:
-            return Run.model_validate_json(stored.data) if stored else None
+            with lying_at(workspace.run(name)):
+                return Run.model_validate_json(stored.data) if stored else None
         except ValidationError:
             return None
 

@@ -18,6 +18,7 @@ from restyle.coordination.runs.progress import Progress
 from restyle.coordination.runs.registry import Totals
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import ConfigurationError, RunUnreadable
+from restyle.formats import lying_at
 from restyle.keys import Workspace
 from restyle.models import ENDED, Labels, ManifestSource, Outcome, Run, RunStatus
 from restyle.run_ids import is_run_id
@@ -113,13 +114,14 @@ def read_run(run_id: str, *, store: Store, workspace: Workspace) -> Run:
 
     Raises:
         ConfigurationError: there is no such run in this workspace.
-        RunUnreadable: its run.json is none that this version reads.
+        RunUnreadable: its run.json is none that this version reads; NewerFormat where a later one wrote it.
     """
     stored = store.find(workspace.run(run_id)) if is_run_id(run_id) else None
     if stored is None:
         raise ConfigurationError(f"there is no run {run_id} in {workspace.uri}; `restyle runs` lists those there are")
     try:
-        return Run.model_validate_json(stored.data)
+        with lying_at(workspace.run(run_id)):
+            return Run.model_validate_json(stored.data)
     except ValidationError as error:
         why = error.errors()[0]
         field = ".".join(str(part) for part in why["loc"])

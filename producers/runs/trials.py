@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, ValidationError
 
+from restyle.formats import SchemaVersion
 from restyle.keys import Workspace
 from restyle.s3.store import Store
 from restyle.value import Value
@@ -34,7 +33,7 @@ class Column(Value):
 class Trial(Value):
     """What a trial compares."""
 
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     prompts: tuple[str, ...]
     """As templates; an empty one is the rows' own."""
     columns: tuple[Column, ...]

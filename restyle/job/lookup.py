@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from restyle.errors import InputNotFound, ObjectRefused, RestyleError, StoreAccessDenied
 from restyle.fingerprint import Fingerprint
+from restyle.job import recorded
 from restyle.job.context import Tools, Work
 from restyle.job.outputs.ownership import Owner
 from restyle.job.results.seeds import as_planned
@@ -16,14 +15,12 @@ from restyle.s3.store import Store
 
 
 def find_record(message: Message, store: Store, workspace: Workspace) -> Record | None:
-    """The job's record, whichever run wrote it; one that cannot be read counts as none."""
-    stored = store.find(workspace.record(message.job.id, message.job.variant))
-    if stored is None:
-        return None
-    try:
-        return Record.read(stored.data, stored.etag)
-    except ValidationError:
-        return None
+    """The job's record, whichever run wrote it; one that cannot be read counts as none.
+
+    Raises:
+        NewerFormat: a later version wrote it.
+    """
+    return recorded.find_at(workspace.record(message.job.id, message.job.variant), store)
 
 
 def unchanged(work: Work, known: Record | None, tools: Tools) -> Record | None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from restyle.errors import InputNotFound, InputRefused, InputUnreachable, InvalidImage, JobError, RestyleError
+from restyle.formats import SchemaVersion
 from restyle.keys import Workspace
 from restyle.models import Job
 from restyle.s3.store import Store
@@ -30,7 +31,7 @@ Validator = Annotated[str, Field(pattern=r"^[\x20-\x7e]*$", max_length=500)]
 class Known(Value):
     """`inputs/web/<sha256 of the address>.json`: what came when the address was fetched last."""
 
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     address: str = Field(max_length=4_000)
     """Without what may be a secret."""
     sha256: Sha256
@@ -47,7 +48,7 @@ class Known(Value):
 class Pin(Value):
     """`runs/<run>/web/<sha256 of the address>.json`: what the address stands for in the run, for good."""
 
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     address: str = Field(max_length=4_000)
     sha256: Sha256 | Literal[""] = ""
     """Of the picture; empty where there is none."""

@@ -6,10 +6,9 @@ import json
 import secrets
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +107,11 @@ class FleetOf:
 
     def with_settings(self, **settings: str) -> FleetOf:
         """The same fleet with other settings, by their names in the environment."""
-        command = Command(self.command.folder, {**self.command.env, **settings})
-        return FleetOf(command, self.store, self.workspace)
+        return replace(self, command=replace(self.command, env={**self.command.env, **settings}))
+
+    def as_installed(self, programs: Path) -> FleetOf:
+        """The same fleet by the restyle that is installed there."""
+        return replace(self, command=replace(self.command, programs=programs))
 
     def submit(self, prompt: str = "photo of {id}", *options: str) -> str:
         """Submits `manifest.csv` and answers with the run's id."""
@@ -155,7 +157,7 @@ class FleetOf:
         """A worker process; plain is Celery's own command."""
         argv = self.command.argv("worker")
         if plain:
-            argv = [sys.executable, "-m", "celery", "-A", "workers.main", "worker"]
+            argv = [str(self.command.programs / "python"), "-m", "celery", "-A", "workers.main", "worker"]
         log = (self.command.folder / f"worker-{secrets.token_hex(3)}.log").open("w")
         process = subprocess.Popen(
             argv, cwd=self.command.folder, env=self.command.environment, text=True, stdin=subprocess.DEVNULL,

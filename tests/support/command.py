@@ -59,6 +59,8 @@ class Command:
 
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    #: Where it is installed: the folder of an environment's programs.
+    programs: Path = Path(sys.executable).parent
 
     @property
     def environment(self) -> dict[str, str]:
@@ -94,7 +96,7 @@ class Command:
 
     def argv(self, *args: str) -> list[str]:
         """The command's words."""
-        return [str(Path(sys.executable).with_name("restyle")), *args]
+        return [str(self.programs / "restyle"), *args]
 
 
 def listen_to_ctrl_c() -> None:

@@ -10,6 +10,7 @@ import structlog
 
 from producers.dispatch.plans import read_plan
 from restyle.errors import RestyleError
+from restyle.job import recorded
 from restyle.job.parked import in_redis
 from restyle.job.parked.on_disk import Spooled
 from restyle.models import Job
@@ -81,8 +82,8 @@ class Spooler(threading.Thread):
             return False
         for job in map(Job.model_validate_json, read_plan(here.store, here.workspace, mark.run_id, int(mark.shard))):
             if here.job_id(job) == mark.job_id:
-                stored = here.store.find(here.workspace.record(job.id, job.variant))
-                return stored is not None and Record.read(stored.data).run_id == mark.run_id
+                record = recorded.find_at(here.workspace.record(job.id, job.variant), here.store)
+                return record is not None and record.run_id == mark.run_id
         return False
 
     def hand_on(self) -> None:

@@ -17,8 +17,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from config.settings import Settings
 from producers.planning.compare.changes import (
     PAID,
@@ -37,9 +35,9 @@ from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.outcomes import outcomes
+from restyle.job import recorded
 from restyle.job.results.seeds import as_planned
 from restyle.keys import Workspace
-from restyle.record import Record
 from restyle.request_digest import request_digest
 from restyle.runtime.scratch import scratch
 from restyle.s3.store import Store
@@ -226,11 +224,7 @@ class _Sorter:
 
     def _read_record(self, uri: str) -> Known | None:
         """What a record holds; one that cannot be read counts as none, as it does for a worker."""
-        stored = self._store.find(uri)
-        try:
-            record = Record.read(stored.data) if stored else None
-        except ValidationError:
-            return None
+        record = recorded.find_at(uri, self._store)
         if record is None:
             return None
         fingerprint, planned = record.fingerprint, as_planned(record.params, record.job_id, record.run_id)

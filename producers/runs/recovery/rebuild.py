@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
 from producers.dispatch.ledger import Ledger, add_up, read_ledger
 from producers.dispatch.plans import read_plan
 from producers.runs.outcomes import read_results, readable
@@ -30,6 +28,7 @@ from restyle.coordination.periods import Periods, known_zone, names_of
 from restyle.coordination.runs.progress import Progress
 from restyle.coordination.runs.registry import Earlier, Totals, Word
 from restyle.errors import InputNotFound, RunUnreadable
+from restyle.job import recorded
 from restyle.job.parked.unreadable import Note
 from restyle.keys import Workspace
 from restyle.models import Job, OutcomeKind, Run
@@ -211,11 +210,7 @@ class Rebuilder:
     # -- what the above share ------------------------------------------------------------------------------
 
     def _record(self, job: Job) -> Record | None:
-        stored = self.store.find(self.workspace.record(job.id, job.variant))
-        try:
-            return Record.read(stored.data, stored.etag) if stored else None
-        except ValidationError:
-            return None
+        return recorded.find_at(self.workspace.record(job.id, job.variant), self.store)
 
     def _noted(self, run_id: str, job_id: str) -> datetime:
         """When a call was noted to be in doubt."""

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from restyle.errors import InputNotFound, InvalidImage, RestyleError
+from restyle.formats import SchemaVersion
 from restyle.keys import Workspace
 from restyle.models import utc_now
 from restyle.s3.store import Store
@@ -56,7 +57,7 @@ def mark_now(word: Word, *, by: str, note: str = "", place: int = -1) -> Mark:
 class Marked(Value):
     """An object: marks by job id."""
 
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     marks: dict[JobId, Mark] = Field(max_length=1_000_000)
 
 

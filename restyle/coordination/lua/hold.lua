@@ -11,6 +11,7 @@ if is_renewal and (redis.call('EXISTS', holder_key) == 0 or redis.call('HGET', f
   return 0
 end
 if anew or not tenure then tenure = now end
+redis.call('SET', format_key, format)
 redis.call('SET', holder_key, tenure, 'PX', math.ceil(left))
 redis.call('HSET', fleet_key, 'name', name, 'etag', etag, 'who', who, 'since', since, 'tenure', tenure,
   'renewed', begun, 'here', 1, 'runs', runs, 'number', number)

@@ -4,6 +4,12 @@
 -- One Redis holds everything (no cluster), so keys are made here rather than passed.
 local workspace, account = ARGV[1], ARGV[2]
 
+-- What a later version has written may mean something else: nothing is read or changed, and no call granted
+-- (restyle/formats.py). Whoever holds the workspace writes it (hold.lua).
+local format_key = workspace .. 'format'
+local written = tonumber(redis.pcall('GET', format_key)) or 0
+if written > format then return redis.error_reply('NEWERFORMAT ' .. format_key .. ' in Redis: it has format ' .. written) end
+
 -- A number that Redis holds as text. Words in its place are somebody else's: the script ends there, and what it tripped
 -- over is looked for (restyle/coordination/redis/repair.py).
 local to_number = tonumber

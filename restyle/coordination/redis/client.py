@@ -18,10 +18,12 @@ import redis
 from restyle.coordination.redis.address import RedisAddress
 from restyle.coordination.redis.durability import Proof
 from restyle.coordination.redis.errors import LOGIN, code_of, drops, meaning
+from restyle.coordination.redis.hints import read_number
 from restyle.coordination.redis.repair import repair
 from restyle.coordination.redis.scripts import TAKEN_WHEN_FULL, Argument, Scalar, signatures, texts
 from restyle.coordination.redis.spells import Spells
 from restyle.errors import ConfigurationError, StateUnavailable
+from restyle.formats import check, lying_at
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -162,10 +164,13 @@ class State:
 
         Raises:
             ConfigurationError: Redis refuses user or password.
+            NewerFormat: a later version of restyle has written what it holds.
             StateUnavailable: it does not answer, or refuses for another reason.
         """
         try:
             self.ping()
+            with lying_at(f"{self.key('format')} in Redis"):
+                check(read_number(self.ask("GET", self.key("format"))))
         except StateUnavailable as error:
             if error.refusal in LOGIN:
                 raise ConfigurationError(f"{error.message}; {error.next}") from None

@@ -13,6 +13,7 @@ from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
 from restyle.errors import StateUnavailable
+from restyle.formats import FORMAT, NewerFormat
 from restyle.problems import printable
 
 RedisError = exceptions.RedisError
@@ -20,8 +21,10 @@ RedisError = exceptions.RedisError
 _NO_WRITES = frozenset({"OOM", "MISCONF", "NOREPLICAS", "READONLY"})
 #: Codes that say who may log in, and what that user may do.
 LOGIN = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
+#: What our own scripts answer where a later version has written what they would read (prelude.lua).
+NEWER = "NEWERFORMAT"
 #: Codes after which the same server, asked again by the same connection, may say something else.
-_STAYS = frozenset({"OOM", "MISCONF", "BUSY"})
+_STAYS = frozenset({"OOM", "MISCONF", "BUSY", NEWER})
 
 _CHECK_LOGIN = "check user and password in RESTYLE_REDIS_URL, and restart what runs with the old ones"
 _NAME_PRIMARY = "nothing during a failover; if it lasts, let RESTYLE_REDIS_URL name the primary"
@@ -69,6 +72,9 @@ def meaning(error: RedisError) -> StateUnavailable | None:
         return None
     if not code:
         return StateUnavailable(f"Redis cannot be reached: {printable(words, 300)}", advice=_REACH)
+    if code == NEWER:
+        newer = NewerFormat(words, FORMAT)
+        return StateUnavailable(newer.message, refusal=code, advice="end this process, and go on with that version")
     refuses = "refuses writes" if code in _NO_WRITES else "refuses"
     quoted = words if code == "ERR" else f"{code} {words}"
     return StateUnavailable(

@@ -62,7 +62,8 @@ _COUNT = Form("string", _words())
 _OBJECTS = Form("hash", objects=True)
 #: The keys of a workspace, but for those of its runs.
 WORKSPACE: dict[str, Form] = {
-    "runs": _SET, "workers": _SET, "server:beaten": _SET, "summed": _SET, "firings": _HASH, "notices": _HASH,
+    "format": _COUNT, "runs": _SET, "workers": _SET, "server:beaten": _SET, "summed": _SET, "firings": _HASH,
+    "notices": _HASH,
     "troubles": _HASH, "fleet:names": _LIST, "fleet:beats": _LIST, "fleet:turn": _STRING,
     "fleet:interest": _STRING, "stock": _HASH, "events": _LIST, "trend": _LIST, "schedules:looked": _HASH,
     "schedules:last": _HASH, "dispatcher": _STRING, "holder": _COUNT, "reserved": _COUNT, "account": _STRING,

@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 
+from restyle.formats import FORMAT
+
 #: What an argument may be; a list holds several.
 Scalar = str | int | float
 Argument = Scalar | Sequence[Scalar]
@@ -122,6 +124,7 @@ def texts() -> dict[str, str]:
     sources = _sources()
     return {
         name: "".join((
+            f"local format = {FORMAT}\n",
             sources["prelude"],
             _WRITES_WHEN_FULL if name in TAKEN_WHEN_FULL else "",
             signature.locals(),

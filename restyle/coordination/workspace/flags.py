@@ -12,6 +12,7 @@ from datetime import datetime
 from restyle.coordination.workspace.holder import MAX_BYTES, FleetRecord, Rival, Standing, Terms, is_name, read_record
 from restyle.coordination.workspace.tenure import Held, Known, Turn
 from restyle.errors import InputNotFound, RestyleError
+from restyle.formats import lying_at
 from restyle.keys import Workspace
 from restyle.models import utc_now
 from restyle.s3.store import Dated, Store
@@ -101,12 +102,17 @@ class Flags:
 
         One that cannot be read is read again for a second before that is believed: some servers, the embedded one
         among them, show a file for a moment as it is being written.
+
+        Raises:
+            NewerFormat: a later version of restyle wrote it, and with it perhaps all else in the workspace.
         """
         if dated.bytes > MAX_BYTES:
             return None
         for pause in (*_PAUSES, None):
             with suppress(InputNotFound):
-                if record := read_record(self._store.get(dated.uri, max_bytes=MAX_BYTES).data):
+                with lying_at(dated.uri):
+                    record = read_record(self._store.get(dated.uri, max_bytes=MAX_BYTES).data)
+                if record:
                     return record
             if pause:
                 time.sleep(pause)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
+from restyle.formats import SchemaVersion
 from restyle.problems import printable
 from restyle.value import UtcTime, Value
 
@@ -48,7 +49,7 @@ class Standing(StrEnum):
 class FleetRecord(Value):
     """`fleets/<name>.json`: a Redis of the workspace, and how it stands."""
 
-    schema_version: int = 1
+    schema_version: SchemaVersion = 1
     state: Standing
     beat: str = Field(max_length=64)
     """Another one at each writing."""

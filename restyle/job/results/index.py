@@ -7,13 +7,13 @@ is believed. An output that was replaced since lies in replaced/, by its content
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from restyle.coordination.redis.client import patiently
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.fingerprint import Fingerprint
+from restyle.formats import SchemaVersion, lying_at
 from restyle.job.context import Tools, Work
 from restyle.job.outputs.locations import SUFFIXES, suffix_of
 from restyle.job.outputs.metadata import sha256_of
@@ -35,7 +35,7 @@ _SAMPLES = 4
 class Result(Value):
     """An entry: the record of the job that the call was made for, without its entry's metadata."""
 
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     key: str = Field(pattern=r"^[0-9a-f]{64}$")
     record: Record
 
@@ -114,7 +114,8 @@ def _keys_of(record: Record, options: RunOptions, variant: str) -> tuple[str, st
 def read(key: str, store: Store, workspace: Workspace) -> Result | None:
     """The entry of a key; None where there is none that this version reads."""
     try:
-        entry = Result.read(store.get(workspace.result(key), max_bytes=_ENTRY_BYTES).data)
+        with lying_at(uri := workspace.result(key)):
+            entry = Result.read(store.get(uri, max_bytes=_ENTRY_BYTES).data)
     except (InputNotFound, InvalidImage, ValidationError):
         return None
     return entry if entry.key == key else None
