@@ -106,5 +106,9 @@ def test_the_provenance_names_every_file_with_its_digest(tmp_path: Path) -> None
     found = json.loads((tmp_path / "dist/provenance.json").read_text(encoding="utf-8"))
     digest = hashlib.sha256(b"wheel").hexdigest()
     assert found["subject"] == [{"name": "a.whl", "digest": {"sha256": digest}}]
-    locks = {entry["uri"] for entry in found["predicate"]["buildDefinition"]["resolvedDependencies"]}
-    assert {"file:requirements/base.txt", "file:requirements/dist.txt"} <= locks
+    definition, run = found["predicate"]["buildDefinition"], found["predicate"]["runDetails"]
+    source, *locks = definition["resolvedDependencies"]
+    assert source["digest"].keys() == {"gitCommit"}
+    assert {"file:requirements/base.txt", "file:requirements/dist.txt"} <= {lock["uri"] for lock in locks}
+    # The types of the build and of who built it are addresses, as SLSA asks for.
+    assert all(re.match(r"[a-z]+:", name) for name in (definition["buildType"], run["builder"]["id"], source["uri"]))
