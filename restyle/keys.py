@@ -6,6 +6,7 @@ import hashlib
 import posixpath
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,11 +23,21 @@ _TRAILING = re.compile(r"[. ]+$")
 _TO_ESCAPE = re.compile(rf"{_ESCAPED.pattern}|[. ](?:/|$)")
 #: Ids that are plainly fine, so that a million of them are checked in no time.
 _PLAIN_ID = re.compile(r"(?:[A-Za-z0-9_-]+[./ ])*[A-Za-z0-9_-]+")
+#: A line each.
+_PLAIN_IDS = re.compile(r"(?:[A-Za-z0-9_-]++[./ \n])*+[A-Za-z0-9_-]++")
 
 
 def is_plain_id(text: str) -> bool:
     """Whether a text is an id as it stands, which needs no closer look."""
     return len(text) <= MAX_SEGMENT_BYTES and _PLAIN_ID.fullmatch(text) is not None
+
+
+def are_plain_ids(texts: Sequence[str]) -> bool:
+    """The same of many at once, at least one."""
+    text = "\n".join(texts)
+    if text.count("\n") != len(texts) - 1 or max(map(len, texts)) > MAX_SEGMENT_BYTES:
+        return False
+    return _PLAIN_IDS.fullmatch(text) is not None
 
 
 def normalise_id(text: str) -> str:

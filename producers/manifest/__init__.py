@@ -6,12 +6,13 @@ Formats: docs/formats.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from producers.manifest import forms, listing, source
+from producers.manifest.block import Block
 from producers.manifest.entry import Entry, LeftOut, Problems, Stand
 from producers.manifest.ids import Namespace
 from producers.manifest.listing import Listing
@@ -23,7 +24,7 @@ from producers.manifest.source import Source, wrong
 from restyle.s3.store import Store
 from restyle.web.address import is_web, read_address, shown
 
-__all__ = ["Entry", "LeftOut", "Manifest", "Problems", "ReadOptions", "open_manifest"]
+__all__ = ["Block", "Entry", "LeftOut", "Manifest", "Problems", "ReadOptions", "open_manifest"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Manifest:
     """The known export that it was taken for."""
     is_table: bool = False
     """Whether it has rows of cells below a header."""
+    parts: Callable[[Problems], Iterator[Block | Iterable[Entry]]] | None = None
+    """Streams the same entries some at a time, where plain ones can be read together."""
     image: str = ""
     """What the column with the images is called in the file, where that is not `image`."""
 
@@ -94,8 +97,9 @@ def open_manifest(
         raise wrong(uri, f"--namespace {options.namespace}: {reason}") from None
     entries = manifest.entries
     return replace(
-        manifest, entries=lambda problems: namespace.entries(entries(problems), problems), whole=namespace.whole
-    )
+        manifest, entries=lambda problems: namespace.entries(entries(problems), problems), whole=namespace.whole,
+        parts=None,
+    )  # fmt: skip
 
 
 def _opened(uri: str, store: Store | None, stdin: BinaryIO | None, options: ReadOptions) -> Manifest:
@@ -156,14 +160,15 @@ def _of_content(content: Source, beside: str, uri: str, options: ReadOptions, st
     try:
         reading = Reading(
             form.rows, _place(options, beside, uri, store),
-            feed=form.feed, id_template=options.id, fits=form.fits,
+            feed=form.feed, id_template=options.id, fits=form.fits, table=form.table,
         )  # fmt: skip
     except ValueError as reason:
         raise wrong(uri, f"--id {options.id}: {reason}") from None
     return Manifest(
         uri, reading.entries, content.sha256, columns=form.columns, kept=form.kept, defaults=form.defaults,
         variants=form.variants, is_report=form.is_report, names=form.names, originals=form.originals, form=form.form,
-        image=form.image, feed=form.feed.name if form.feed else "", is_table=form.columns is not None,
+        parts=reading.parts, image=form.image, feed=form.feed.name if form.feed else "",
+        is_table=form.columns is not None,
     )  # fmt: skip
 
 

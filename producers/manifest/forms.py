@@ -46,6 +46,8 @@ class Form:
     image: str = ""
     fits: bool = False
     """Whether metadata that is too long is left out."""
+    table: Table | None = None
+    """What its rows are of, where they can be read many at a time."""
 
 
 def of(content: Source, options: ReadOptions, store: Store | None) -> Form | Listing:
@@ -79,7 +81,7 @@ def _table(grid: Grid, options: ReadOptions, *, fits: bool = False) -> Form:
     form = "a report of restyle's" if table.is_report else table.feed.form if table.feed else grid.form
     return Form(
         form, table.rows, table.names, table.originals, table.feed, columns=table.header.names,
-        kept=table.header.kept_names, is_report=table.is_report, image=table.header.image, fits=fits,
+        kept=table.header.kept_names, is_report=table.is_report, image=table.header.image, fits=fits, table=table,
     )  # fmt: skip
 
 

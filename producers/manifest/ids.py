@@ -6,7 +6,7 @@ import posixpath
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 
@@ -94,6 +94,12 @@ class LostZeros:
             self._padded.add(length)
         elif len(lines := self._first.setdefault(length, [])) < _NAMED:
             lines.append(line)
+
+    def add_all(self, ids: Sequence[str], lines: Sequence[int]) -> None:
+        """Counts ids, each with its line."""
+        if any(map(str.isdigit, ids)):
+            for entry_id, line in zip(ids, lines, strict=True):
+                self.add(entry_id, line)
 
     def warning(self) -> str:
         """A warning about them; empty where there are none."""

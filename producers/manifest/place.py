@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urljoin
@@ -30,11 +31,19 @@ _DATA = re.compile(r"data:[\w/+.-]*[;,]", re.IGNORECASE)
 
 #: An object whose name is plainly fine, so that a million of them are looked at in no time.
 _PLAIN_OBJECT = re.compile(r"s3://[a-z0-9.-]+/[A-Za-z0-9._/ -]*[A-Za-z0-9]")
+#: A line each.
+_PLAIN_OBJECTS = re.compile(rf"(?:{_PLAIN_OBJECT.pattern}\n)*+")
 
 
 def is_plain_object(image: str) -> bool:
     """Whether this is the whole URI of one object in S3, with no character that means anything elsewhere."""
     return _PLAIN_OBJECT.fullmatch(image) is not None
+
+
+def are_plain_objects(images: Sequence[str]) -> bool:
+    """The same of many at once."""
+    text = "\n".join((*images, ""))
+    return text.count("\n") == len(images) and _PLAIN_OBJECTS.fullmatch(text) is not None
 
 
 def is_image_name(name: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from producers.manifest.block import Block
 from producers.manifest.cells.several import each_its_own, pictures_in, why_not_one
 from producers.manifest.cells.spoilt import ERROR_STARTS, is_error, is_shortened
 from producers.manifest.cells.values import PARAMS, RESERVED
@@ -11,6 +12,7 @@ from producers.manifest.entry import Entry, Problems, Row
 from producers.manifest.feeds import Feed
 from producers.manifest.ids import DefaultIds, IdTemplate, LostZeros
 from producers.manifest.place import Place, is_plain_object
+from producers.manifest.tables.table import Table
 from restyle.keys import is_plain_id, normalise_id
 from restyle.web.address import shown
 
@@ -35,8 +37,9 @@ class Reading:
     """The rows of one manifest as entries."""
 
     def __init__(
-        self, rows: Rows, place: Place, *, feed: Feed | None = None, id_template: str = "", fits: bool = False
-    ) -> None:
+        self, rows: Rows, place: Place, *, feed: Feed | None = None, id_template: str = "", fits: bool = False,
+        table: Table | None = None,
+    ) -> None:  # fmt: skip
         """Keeps how to read.
 
         Args:
@@ -45,6 +48,7 @@ class Reading:
             feed: the export that they are of.
             id_template: `--id`; empty: the column `id`, or the image's name.
             fits: whether metadata that is too long is left out, where the columns are a program's and not a user's.
+            table: what they are of, where they can be read many at a time.
 
         Raises:
             ValueError: the template is none; the message is the reason.
@@ -54,12 +58,33 @@ class Reading:
         self._feed = feed
         self._template = IdTemplate(id_template) if id_template else None
         self._fits = fits or feed is not None
+        self._table = None if id_template or place.is_listed else table
         self._ids = DefaultIds(self._unnamed)
 
     def entries(self, problems: Problems) -> Iterator[Entry]:
         """Streams the entries; a row with a problem is none."""
+        for part in self.parts(problems):
+            yield from part.entries() if isinstance(part, Block) else part
+
+    def parts(self, problems: Problems) -> Iterator[Block | Iterable[Entry]]:
+        """The same, some at a time: each part is to be streamed before the next one is asked for."""
         zeros = LostZeros()
-        for row in self._each(problems):
+        if self._table is None:
+            yield self._entries(self._rows(problems), problems, zeros)
+        else:
+            for batch in self._table.batches():
+                if block := self._table.block(batch, _SMALL_META):
+                    problems.count("rows", len(batch))
+                    problems.count("pictures", len(batch))
+                    zeros.add_all(block.ids, block.lines)
+                    yield block
+                else:
+                    yield self._entries(self._table.rows_of(batch, problems), problems, zeros)
+        if warning := zeros.warning():
+            problems.warn(warning)
+
+    def _entries(self, rows: Iterator[Row], problems: Problems, zeros: LostZeros) -> Iterator[Entry]:
+        for row in self._each(rows, problems):
             if plain := self._plain(row):
                 zeros.add(plain.id, row.line)
                 yield plain
@@ -74,12 +99,10 @@ class Reading:
                 problems.add(row.source, row.line, column, reason)
             if entry is not None and not faults:
                 yield entry
-        if warning := zeros.warning():
-            problems.warn(warning)
 
-    def _each(self, problems: Problems) -> Iterator[Row]:
+    def _each(self, rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
         """The rows, each with one picture."""
-        rows = self._counted(self._rows(problems), problems)
+        rows = self._counted(rows, problems)
         for row in self._feed.rows(rows, problems) if self._feed else rows:
             for one in each_its_own(row):
                 problems.count("pictures")
@@ -92,7 +115,8 @@ class Reading:
 
     def _unnamed(self) -> Iterator[str]:
         """The keys of the images of all rows without an id."""
-        for row in self._each(Problems()):
+        nothing = Problems()
+        for row in self._each(self._rows(nothing), nothing):
             image = row.given.get("image")
             if not self._template and "id" not in row.given and isinstance(image, str):
                 try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
 from producers.manifest import Entry, Problems
+from producers.planning.jobs.batch import Batch
 from producers.planning.jobs.collisions import Collision, Collisions, Seen, Writing
 from producers.planning.jobs.distinct import Distinct
 from producers.planning.jobs.planner import Census, Planner
@@ -55,6 +56,25 @@ class Tally:
             self._add_entry(job.entry)
         self._distinct.add(job, self._content)
 
+    def add_all(self, batch: Batch) -> None:
+        """Counts the jobs of plain rows."""
+        census, block = self._census, batch.block
+        for column in batch.columns:
+            params = column.alike.params
+            census.samples += params.samples * batch.rows
+            census.steps += params.samples * params.num_inference_steps * batch.rows
+            census.variants[column.alike.variant] = None
+            census.schedulers.add(params.scheduler)
+            census.base_models.add(params.base_model)
+            self._distinct.add_all(block.images, column)
+            bucket = column.around[0].split("/")[2]
+            if bucket not in census.buckets:
+                census.buckets[bucket] = batch.job(0)
+        census.entries += batch.rows
+        census.jobs += batch.jobs
+        self._summed.update(batch.sequence())
+        self._spread.add_all(batch.jobs, batch.job)
+
     def _add_entry(self, entry: Entry) -> None:
         """Counts an entry, and its upload."""
         self._census.entries += 1
@@ -90,21 +110,21 @@ def take(planner: Planner, hashes: Hashes) -> Census:
     census = Census(unknown_ids=set(planner.only_ids or ()))
     sample = Sample(planner.sample) if planner.sample else None
     collisions, tally = Collisions(planner.resolver.workspace), Tally(planner, hashes)
-    for ordinal, entry in planner.entries(census.problems):
-        census.unknown_ids.discard(entry.id)
-        before = census.problems.reported
-        jobs = planner.resolver.jobs(entry, census.problems)
-        if census.problems.reported > before:
-            census.rejected.add(ordinal)
+    for part in planner.parts(census.problems):
+        if isinstance(part, Batch):
+            collisions.add_all(part)
+            tally.add_all(part)
             continue
-        for job in jobs:
-            collisions.add(entry.id, job.variant, job.places)
-            if sample:
-                sample.add(ordinal, entry.id, job.variant)
-            else:
-                tally.add(job)
-        if entry.image.startswith("s3://"):
-            collisions.add_input(entry.image)
+        for ordinal, entry in part:
+            jobs = _judged(ordinal, entry, planner, census)
+            for job in jobs:
+                collisions.add(entry.id, job.variant, job.places)
+                if sample:
+                    sample.add(ordinal, entry.id, job.variant)
+                else:
+                    tally.add(job)
+            if jobs and entry.image.startswith("s3://"):
+                collisions.add_input(entry.image)
     clashes = _without_our_own(list(collisions.each(partial(_writings, planner, census))), planner, census)
     if not sample and not clashes and not census.ours:
         tally.tell(census)
@@ -115,6 +135,17 @@ def take(planner: Planner, hashes: Hashes) -> Census:
     if sample:
         census.chosen = sample.chosen(without=census.rejected)
     return census
+
+
+def _judged(ordinal: int, entry: Entry, planner: Planner, census: Census) -> Sequence[Resolved]:
+    """The jobs of an entry; none where something is wrong with it."""
+    census.unknown_ids.discard(entry.id)
+    before = census.problems.reported
+    jobs = planner.resolver.jobs(entry, census.problems)
+    if census.problems.reported > before:
+        census.rejected.add(ordinal)
+        return ()
+    return jobs
 
 
 def _writings(planner: Planner, census: Census) -> Iterator[Writing]:

@@ -156,6 +156,7 @@ class _Making:
             estimate=estimate,
             home=settings.home,
             stream=lambda: planner.jobs(census),
+            parts=lambda: planner.jobs_by_parts(census),
             left_out=lambda: planner.left_out(census),
             wait_credits=settings.wait_credits if request.wait_credits is None else request.wait_credits,
             ask_after=census.ask_after,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from producers.manifest import Manifest
 from producers.planning.estimate import Estimate
+from producers.planning.jobs.batch import Batch
 from producers.planning.jobs.resolved import Resolved
 from producers.planning.request import PlanRequest
 from producers.planning.summary import Summary
@@ -38,6 +39,8 @@ class Plan:
     """Where hashes of local files are remembered."""
     stream: Callable[[], Iterator[Resolved | Job]]
     """Streams the jobs; those of local inputs not uploaded yet."""
+    parts: Callable[[], Iterator[Batch | Iterable[Resolved]]] | None = None
+    """The same, some at a time; each part is to be streamed before the next one is asked for."""
     left_out: Callable[[], Iterator[str]] = lambda: iter(())
     """Streams the ids of entries that are left out because something is wrong with them."""
     wait_credits: bool = False

@@ -5,38 +5,25 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from functools import partial
-from hashlib import blake2b
-from typing import cast
 
 from producers.manifest.entry import Stand
-from producers.planning.compare.changes import mark_of
-from producers.planning.compare.unchanged import Answer, Unchanged, find_unchanged
-from producers.planning.first_pass import mark
-from producers.planning.jobs.resolved import Resolved
+from producers.planning.compare.unchanged import Unchanged, find_unchanged
+from producers.planning.jobs.written import Planned, address_of, written_jobs
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes, Uploads
 from producers.planning.web import Secrets
 from producers.runs.trials import write_trial
-from restyle.errors import ManifestError
 from restyle.keys import Workspace
-from restyle.models import Job, Run
+from restyle.models import Run
 from restyle.problems import Problem
 from restyle.s3.store import Store
-from restyle.web.address import Address, is_web
-from restyle.web.records import find_pin
 
-#: Files that go up at a time.
-_AT_ONCE = 16
 #: Jobs of one object in `unchanged/`.
 UNCHANGED_LINES = 5000
-_LEVEL = 6
-#: A job, what answers it where S3 shows it to be done, and the address of its input where that lies on the web.
-_Planned = tuple[Job, Answer | None, Address | None]
+_LEVEL = 3
 
 
 def write_shards(
@@ -68,8 +55,8 @@ def write_shards(
     given = nullcontext(unchanged) if unchanged is not None else find_unchanged(plan, store, workspace)
     hashes = Hashes(plan.home, workspace, create=bool(plan.uploads))
     with given as answers, closing(hashes):
-        uploads, address_of = Uploads(hashes, store, workspace), partial(_address_of, plan, store, workspace)
-        jobs = _jobs(plan, uploads, iter(answers), address_of)
+        uploads, addressed = Uploads(hashes, store, workspace), partial(address_of, plan, store, workspace)
+        jobs = written_jobs(plan, uploads, iter(answers), addressed)
         shards, done = _write_jobs(jobs, plan, shard_jobs, store, workspace, progress)
     if plan.problems:
         _put_invalid(plan, workspace, store)
@@ -80,7 +67,7 @@ def write_shards(
 
 
 def _write_jobs(
-    jobs: Iterator[_Planned], plan: Plan, shard_jobs: int, store: Store, workspace: Workspace,
+    jobs: Iterator[Planned | Sequence[str]], plan: Plan, shard_jobs: int, store: Store, workspace: Workspace,
     progress: Callable[[int], None] | None,
 ) -> tuple[_Parts, _Parts]:  # fmt: skip
     """The parts of the shards, and those of the jobs that are done already."""
@@ -90,14 +77,18 @@ def _write_jobs(
         then=lambda part: secrets.put(plan.run_id, part, store, workspace),
     )  # fmt: skip
     done = _Parts(lambda part: workspace.unchanged(plan.run_id, part), UNCHANGED_LINES, store)
-    for job, answer, address in jobs:
-        line = job.model_dump_json()
-        if answer is not None:
-            line = f'{{"before": {shards.written}, "job": {line}, "outcome": {answer.outcome}}}'
-        elif address:
-            secrets.add(address)
-        # What asks for approval is a shard of its own: nothing else may be opened before.
-        is_full = (shards if answer is None else done).add(line) or shards.cut(plan.ask_after)
+    for item in jobs:
+        if not isinstance(item, tuple):
+            is_full = shards.add_all(item)
+        else:
+            job, answer, address = item
+            line = job.model_dump_json()
+            if answer is not None:
+                line = f'{{"before": {shards.written}, "job": {line}, "outcome": {answer.outcome}}}'
+            elif address:
+                secrets.add(address)
+            # What asks for approval is a shard of its own: nothing else may be opened before.
+            is_full = (shards if answer is None else done).add(line) or shards.cut(plan.ask_after)
         if is_full and progress:
             progress(shards.written + done.written)
     shards.finish()
@@ -122,6 +113,18 @@ class _Parts:
         self.written += 1
         return len(self._lines) == self._most and self.finish()
 
+    def add_all(self, lines: Sequence[str]) -> bool:
+        """Takes in many more; whether with them an object was written."""
+        start, is_full = 0, False
+        while start < len(lines):
+            some = lines[start : start + self._most - len(self._lines)]
+            self._lines += some
+            self.written += len(some)
+            start += len(some)
+            if len(self._lines) == self._most:
+                is_full = self.finish()
+        return is_full
+
     def cut(self, after: int) -> bool:
         """Ends an object after so many lines in all."""
         return bool(self._lines) and self.written == after and self.finish()
@@ -136,76 +139,6 @@ class _Parts:
         self.parts += 1
         self._lines = []
         return True
-
-
-def _jobs(
-    plan: Plan, uploads: Uploads, unchanged: Iterator[Answer], address_of: Callable[[Job], Address | None]
-) -> Iterator[_Planned]:
-    """The jobs in their order, each with its input in S3, or with the address on the web where that lies.
-
-    A job that S3 shows to be done comes with what answers it.
-
-    Raises:
-        ManifestError: they are not those that were counted.
-    """
-    summed = blake2b(digest_size=16)
-    following = next(unchanged, None)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        waiting: deque[tuple[Resolved, str | Future[str], Answer | None]] = deque()
-        image, where = "", cast("str | Future[str]", "")
-        for place, item in enumerate(plan.stream()):
-            answer = None
-            if following and following.place == place:
-                # One that has changed since it was compared is looked at by its worker.
-                answer = following if following.mark == mark_of(item) else None
-                following = next(unchanged, None)
-            if isinstance(item, Job):
-                yield item, answer, address_of(item)
-                continue
-            entry = item.entry
-            summed.update(mark(item))
-            if answer is not None:
-                waiting.append((item, answer.image, answer))
-            else:
-                if entry.image != image:
-                    image = where = entry.image
-                    if not image.startswith("s3://") and not is_web(image):
-                        where = pool.submit(uploads.uri, image, entry.source, entry.line)
-                waiting.append((item, where, None))
-            if len(waiting) > 4 * _AT_ONCE:
-                yield _job(*waiting.popleft())
-        while waiting:
-            yield _job(*waiting.popleft())
-    if plan.source and summed.digest() != plan.sequence:
-        raise ManifestError([Problem(plan.manifest.uri, 0, "", "was changed while it was read; plan again")])
-
-
-def _address_of(plan: Plan, store: Store, workspace: Workspace, job: Job) -> Address | None:
-    """The whole address of an earlier run's job; None where its input lies in S3, or is fetched and the address lost.
-
-    Raises:
-        ManifestError: the earlier run has no more of it than may be shown.
-    """
-    if not job.web:
-        return None
-    address = Address(plan.addresses.get(job.web, job.image))
-    if address.name == job.web:
-        return address
-    pin = find_pin(plan.request.retry_of, job.web, store, workspace) if plan.request.retry_of else None
-    if pin and pin.sha256:
-        return None  # its picture is there, and nobody need be asked for it
-    why = "its whole address is gone with the earlier run's plan; plan the manifest again"
-    raise ManifestError([Problem(plan.manifest.uri, 0, f"{job.id}: image", why)])
-
-
-def _job(item: Resolved, where: str | Future[str], answer: Answer | None) -> _Planned:
-    entry, image = item.entry, where if isinstance(where, str) else where.result()
-    address = Address(image) if is_web(image) else None
-    return Job(
-        id=entry.id, variant=item.variant, image=address.shown if address else image,
-        web=address.name if address else "", params=item.params, output=item.output, outputs=item.outputs,
-        etag=entry.etag, meta=entry.meta,
-    ), answer, address  # fmt: skip
 
 
 def _put_invalid(plan: Plan, workspace: Workspace, store: Store) -> None:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from config.celery_app import FINISH_TASK, IMAGE_TASK, JOBS, RUNS, make_celery
 from config.settings import Settings
 from producers.dispatch.envelope import Envelope
-from producers.planning.jobs.resolve import MAX_JOB_BYTES
+from producers.planning.jobs.resolved import MAX_JOB_BYTES
 from workers.envelopes import MAX_NESTING, NotOurs, read_entry, read_json
 
 ENVELOPE: dict[str, Any] = {

@@ -12,7 +12,7 @@ _ERRORS = re.compile(
     re.IGNORECASE,
 )
 #: What programs write for no value, in lower case; each may also be a word that somebody means.
-_WORDS = frozenset(
+WORDS = frozenset(
     {
         "none", "null", "(null)", "nan", "nat", "n/a", "n.a.", "na", "<na>", "nil", "undefined", "\\n", "false",
         "[object object]", "-nan", "1.#qnan", "(none)", "(blank)",
@@ -32,7 +32,7 @@ def is_error(text: str) -> bool:
 
 def is_nothing(text: str) -> bool:
     """Whether a cell is a word that programs write where they have no value."""
-    return len(text) <= 20 and text.strip().lower() in _WORDS
+    return len(text) <= 20 and text.strip().lower() in WORDS
 
 
 def is_shortened(text: str) -> bool:

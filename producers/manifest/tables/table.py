@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import string
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
+from producers.manifest.block import SEEN, Block, Cells, read_block
 from producers.manifest.cells.columns import REPORT_START, is_image_alias, missing_column, missing_image, read_header
 from producers.manifest.cells.formulas import unguarded
 from producers.manifest.cells.values import is_filled
@@ -18,8 +18,8 @@ from restyle.problems import Problem
 
 #: Rows in which a header is searched where the first row is none.
 _TITLES = 20
-#: Characters that no blank cell begins with; most cells begin with one.
-_SEEN = frozenset(string.ascii_letters + string.digits)
+#: Rows that are looked at together.
+_BATCH = 500
 
 
 class Grid(Protocol):
@@ -73,9 +73,31 @@ class Table:
 
     def rows(self, problems: Problems) -> Iterator[Row]:
         """Streams the rows; one that cannot be a row of this header is a problem."""
+        return self.rows_of(islice(self._grid.cells(), 1, None), problems)
+
+    def batches(self) -> Iterator[list[Cells]]:
+        """The rows as they stand in the file, many at a time."""
+        cells = islice(self._grid.cells(), 1, None)
+        while True:
+            batch: list[Cells] = []
+            try:
+                batch.extend(islice(cells, _BATCH))
+            except ManifestError:
+                yield batch  # what stands before the fault is judged first
+                raise
+            if not batch:
+                return
+            yield batch
+
+    def block(self, batch: Sequence[Cells], room: int) -> Block | None:
+        """Rows as a block, whose metadata has room for so many characters; None where one of them is not plain."""
+        if self.is_report or self.feed:
+            return None
+        return read_block(self._grid.name, batch, self.header, len(self.names), room)
+
+    def rows_of(self, cells: Iterable[Cells], problems: Problems) -> Iterator[Row]:
+        """The rows of some cells; one that cannot be a row of this header is a problem."""
         known, kept, width = self.header.known, self.header.kept, len(self.names)
-        cells = self._grid.cells()
-        next(cells, None)
         for line, row in cells:
             if self._is_guarded:
                 row = [unguarded(cell) for cell in row]  # noqa: PLW2901 - the same row, as it was written
@@ -90,8 +112,8 @@ class Table:
             yield Row(
                 self._grid.name,
                 line,
-                {name: cell for place, name in known if (cell := row[place]) and (cell[0] in _SEEN or is_filled(cell))},
-                {name: cell for place, name in kept if (cell := row[place]) and (cell[0] in _SEEN or is_filled(cell))},
+                {name: cell for place, name in known if (cell := row[place]) and (cell[0] in SEEN or is_filled(cell))},
+                {name: cell for place, name in kept if (cell := row[place]) and (cell[0] in SEEN or is_filled(cell))},
             )
 
     def _why_no_row(self, line: int, row: list[str]) -> str:

@@ -62,6 +62,10 @@ class Known:
             return ()
         return self._kept.get((entry.variant, tuple(entry.params.items())), ())
 
+    def of_plain(self) -> Sequence[Alike]:
+        """The same of entries that ask for nothing of their own."""
+        return self._kept.get(("", ()), ())
+
     def keep(self, entry: Entry, alike: Sequence[Alike | None]) -> None:
         """Remembers it for those that ask for the same."""
         whole = [one for one in alike if one is not None]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
+from producers.planning.jobs.batch import Batch
 from producers.planning.jobs.hashes import SpilledHashes
 from restyle.keys import Workspace
 from restyle.runtime.scratch import scratch
@@ -55,6 +56,19 @@ class Collisions:
             written(hash(key.casefold()))
             for folder in _folders(key):
                 beside(hash(folder.casefold()))
+
+    def add_all(self, batch: Batch) -> None:
+        """Notes where the jobs of plain rows write, and what they read: as `add` and `add_input`."""
+        ids = "\n".join(batch.block.ids).casefold().split("\n")
+        for column in batch.columns:
+            record = self._workspace.record("\n", column.alike.variant).partition("\n")[::2]
+            for before, after in (record, column.around):
+                start, end = before.casefold(), after.casefold()
+                self._written.add_all([hash(f"{start}{entry_id}{end}") for entry_id in ids])
+                if "." in start or "." in "".join(ids):  # elsewhere no folder could be a key
+                    for entry_id in batch.block.ids:
+                        self._beside.add_all([hash(one.casefold()) for one in _folders(f"{before}{entry_id}{after}")])
+        self._beside.add_all(map(hash, "\n".join(batch.block.images).casefold().split("\n")))
 
     def add_input(self, uri: str) -> None:
         """Notes an input in S3, which no output may replace."""

@@ -6,9 +6,17 @@ place. Copies of a picture that nothing tells apart from others yet are found by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import repeat
+
+from producers.planning.jobs.batch import Column
 from producers.planning.jobs.hashes import SpilledHashes
 from producers.planning.jobs.resolved import Resolved
 from restyle.keys import derived_seed
+from restyle.models import Params
+
+#: Parameters that differ from job to job.
+_OWN = frozenset({"prompt", "negative_prompt", "seed"})
 
 
 class Distinct:
@@ -43,11 +51,22 @@ class Distinct:
         if has_its_own:
             self._own += 1
             return
-        fields = params.__dict__
-        if job.is_derived:
-            fields = {**fields, "seed": None}
-        self._shared.add(hash((content, *fields.values())))
+        seed = None if job.is_derived else params.seed
+        self._shared.add(hash((content, params.prompt, params.negative_prompt, seed, _rest(params))))
+
+    def add_all(self, contents: Sequence[str], column: Column) -> None:
+        """Counts the jobs of one variant, each with what tells its input from others."""
+        if not self._reuse or column.alike.variant in self._own_pictures:
+            self._own += len(contents)
+            return
+        same = repeat(None), repeat(_rest(column.alike.params))  # of each the seed is derived
+        self._shared.add_all(map(hash, zip(contents, column.prompts, column.negatives, *same, strict=False)))
 
     def count(self) -> int:
         """How many there are."""
         return self._own + self._shared.distinct()
+
+
+def _rest(params: Params) -> int:
+    """Tells the parameters that most jobs of a plan share from others."""
+    return hash(tuple(value for name, value in params.__dict__.items() if name not in _OWN))

@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 #: Parts that are counted one after another, and how many hashes wait in memory for the file.
@@ -33,6 +33,17 @@ class SpilledHashes:
         """Takes one in."""
         self._held[value & _LAST].append(value)
         self._count += 1
+        if self._count >= _HELD:
+            self._spill()
+
+    def add_all(self, values: Iterable[int]) -> None:
+        """Takes many in."""
+        held = self._held
+        count = 0
+        for value in values:
+            held[value & _LAST].append(value)
+            count += 1
+        self._count += count
         if self._count >= _HELD:
             self._spill()
 

@@ -87,8 +87,9 @@ class Naming:
         """
         if self.is_trial:
             return self.workspace.under("trials", escape(entry.id), f"{variant}{self.suffix}"), ()
-        if self._is_plain and not entry.output:
-            return f"{self._base}/{escape(entry.id)}/{variant}{self.suffix}", ()
+        if self.is_plain and not entry.output:
+            before, after = self.around(variant)
+            return f"{before}{escape(entry.id)}{after}", ()
         each: list[str] = []
         if entry.output:
             output = self._given(entry.output, variant)
@@ -106,9 +107,13 @@ class Naming:
         return self._own(output), tuple(self._own(uri) for uri in each)
 
     @cached_property
-    def _is_plain(self) -> bool:
+    def is_plain(self) -> bool:
         """Whether outputs lie in the workspace by id and variant, where no row says otherwise."""
-        return not (self.prefix or self.template)
+        return not (self.prefix or self.template or self.is_trial)
+
+    def around(self, variant: str) -> tuple[str, str]:
+        """What stands before and after an id in a plain output's URI."""
+        return f"{self._base}/", f"/{variant}{self.suffix}"
 
     @cached_property
     def _base(self) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, count, islice
 
-from producers.manifest import Entry, Manifest, Problems
+from producers.manifest import Block, Entry, Manifest, Problems
+from producers.planning.jobs.batch import Batch
 from producers.planning.jobs.naming import OWN_FOLDERS
 from producers.planning.jobs.resolve import Resolver
 from producers.planning.jobs.resolved import Resolved
@@ -84,13 +85,48 @@ class Planner:
         places = self.places
         return ((place, entry) for place, entry in numbered if place in places)
 
+    def parts(self, problems: Problems) -> Iterator[Batch | Iterable[tuple[int, Entry]]]:
+        """The same, some at a time, with the jobs of plain entries; what is chosen from is taken one by one."""
+        if self.manifest.parts is None or self._chooses:
+            yield self.entries(problems)
+            return
+        places = count()
+        for part in self.manifest.parts(problems):
+            if isinstance(part, Block) and (batch := self.resolver.batch(part)):
+                first = next(places)
+                places = count(first + batch.rows)
+                yield replace(batch, first=first)
+            else:
+                entries = part.entries() if isinstance(part, Block) else part
+                yield ((place, entry) for entry, place in zip(entries, places, strict=False))
+
+    @property
+    def _chooses(self) -> bool:
+        some = (self.limit, self.sample, self.only_ids, self.places)
+        return self.manifest.is_listing or any(one is not None for one in some)
+
     def jobs(self, census: Census) -> Iterator[Resolved]:
         """The jobs to run, after the census."""
         if census.chosen is None:
-            return (job for _, job in self._good(census))
+            parts = self.jobs_by_parts(census)
+            return chain.from_iterable(part.resolved() if isinstance(part, Batch) else part for part in parts)
         sample = (job for place, job in self._good(census) if place in census.chosen)
         rest = (job for place, job in self._good(census) if place not in census.chosen)
         return chain(sample, rest) if self.then_ask else sample
+
+    def jobs_by_parts(self, census: Census) -> Iterator[Batch | Iterable[Resolved]]:
+        """The same jobs, some at a time."""
+        if census.chosen is not None:
+            yield self.jobs(census)
+            return
+        nothing = Problems()
+        for part in self.parts(nothing):
+            if not isinstance(part, Batch):
+                yield (job for _, job in self._resolved(part, census))
+            elif census.rejected and not census.rejected.isdisjoint(range(part.first, part.first + part.rows)):
+                yield (job for _, job in self._resolved(enumerate(part.block.entries(), part.first), census))
+            else:
+                yield part
 
     def counted(self, census: Census) -> Iterator[Resolved]:
         """The same jobs, an entry's own in a row."""
@@ -102,8 +138,13 @@ class Planner:
 
     def _good(self, census: Census) -> Iterator[tuple[tuple[int, str], Resolved]]:
         """Every job that can be planned, with its entry's place and its variant."""
+        return self._resolved(self.entries(Problems()), census)
+
+    def _resolved(
+        self, entries: Iterable[tuple[int, Entry]], census: Census
+    ) -> Iterator[tuple[tuple[int, str], Resolved]]:
         nothing = Problems()
-        for ordinal, entry in self.entries(nothing):
+        for ordinal, entry in entries:
             if ordinal not in census.rejected:
                 for job in self.resolver.jobs(entry, nothing):
                     yield (ordinal, job.variant), job

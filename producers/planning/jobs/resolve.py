@@ -7,28 +7,23 @@ built-in default. Where the manifest is a report, `--variants` beats its columns
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from producers.manifest import Entry, Problems
+from producers.manifest import Block, Entry, Problems
 from producers.manifest.cells.spoilt import is_nothing
 from producers.manifest.cells.values import is_filled
 from producers.planning.jobs import prompts
 from producers.planning.jobs.alike import Alike, Known, alike
+from producers.planning.jobs.batch import Batch, batch_of
 from producers.planning.jobs.naming import Naming
-from producers.planning.jobs.resolved import Resolved
+from producers.planning.jobs.resolved import Resolved, too_long
 from producers.planning.jobs.variants import DEFAULT, TEMPLATES, Variant, check_params
 from restyle.keys import Workspace, check_variant_name, derived_seed, draw_seed
 from restyle.models import Params
 from restyle.outputs import Form
 from restyle.problems import Problem
-
-#: Bytes of a job's JSON: a message has 16 kB, and some room is for what goes around it.
-MAX_JOB_BYTES = 15_000
-#: Below this many characters, a job is small enough in any script.
-_SMALL_JOB = MAX_JOB_BYTES // 6
 
 
 @dataclass(frozen=True)
@@ -75,6 +70,10 @@ class Resolver:
         jobs = [job for one in known if (job := self._as_known(entry, one)) is not None]
         return jobs if jobs and len(jobs) == len(known) else self._in_full(entry, problems)
 
+    def batch(self, block: Block) -> Batch | None:
+        """The jobs of plain rows; None where they are to be resolved one by one."""
+        return batch_of(block, self._known.of_plain(), self.naming)
+
     @cached_property
     def _known(self) -> Known:
         return Known()
@@ -91,7 +90,7 @@ class Resolver:
             output, outputs = self.naming.outputs(entry, variant, params.samples)
         except ValueError:
             return None
-        if _too_long(entry, (output, *outputs), texts):
+        if too_long(entry, (output, *outputs), texts):
             return None
         return Resolved(
             entry, variant, params.with_texts(*texts, seed), output, outputs, job_id,
@@ -189,7 +188,7 @@ class Resolver:
         except ValueError as error:
             faults.append(("output", str(error)))
             return None
-        if reason := _too_long(entry, (output, *outputs), [str(merged.get(name, "")) for name in TEMPLATES]):
+        if reason := too_long(entry, (output, *outputs), [str(merged.get(name, "")) for name in TEMPLATES]):
             faults.append(("prompt", reason))
         return Resolved(entry, variant.name, params, output, outputs, job_id, params.seed == derived_seed(job_id))
 
@@ -283,17 +282,3 @@ def _used(merged: Mapping[str, object], own: str) -> set[str]:
 def _unescaped(value: object) -> str:
     """A report's prompt as it was sent."""
     return str(value).replace("{{", "{").replace("}}", "}").strip()
-
-
-def _too_long(entry: Entry, places: tuple[str, ...], texts: Sequence[str]) -> str:
-    """Why a job fits into no message, or empty."""
-    meta = entry.meta
-    if (
-        len(texts[0]) + len(texts[1]) + (sum(map(len, meta)) + sum(map(len, meta.values())) if meta else 0)
-        <= _SMALL_JOB
-    ):
-        return ""
-    size = len(json.dumps([entry.id, entry.image, places, texts, entry.meta], ensure_ascii=False).encode()) + 500
-    if size <= MAX_JOB_BYTES:
-        return ""
-    return f"the prompts and columns of this job come to {size:,} bytes; at most {MAX_JOB_BYTES:,} fit into a message"

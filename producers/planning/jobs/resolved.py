@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from producers.manifest import Entry
 from restyle.keys import sample_uri
 from restyle.models import Params
+
+#: Bytes of a job's JSON: a message has 16 kB, and some room is for what goes around it.
+MAX_JOB_BYTES = 15_000
+#: Below this many characters, a job is small enough in any script.
+SMALL_JOB = MAX_JOB_BYTES // 6
 
 
 class Resolved(NamedTuple):
@@ -30,3 +36,14 @@ class Resolved(NamedTuple):
         if samples == 1:
             return self.outputs or (self.output,)
         return self.outputs or [sample_uri(self.output, sample, samples) for sample in range(samples)]
+
+
+def too_long(entry: Entry, places: tuple[str, ...], texts: Sequence[str]) -> str:
+    """Why a job fits into no message, or empty."""
+    meta = entry.meta
+    if len(texts[0]) + len(texts[1]) + (sum(map(len, meta)) + sum(map(len, meta.values())) if meta else 0) <= SMALL_JOB:
+        return ""
+    size = len(json.dumps([entry.id, entry.image, places, texts, entry.meta], ensure_ascii=False).encode()) + 500
+    if size <= MAX_JOB_BYTES:
+        return ""
+    return f"the prompts and columns of this job come to {size:,} bytes; at most {MAX_JOB_BYTES:,} fit into a message"

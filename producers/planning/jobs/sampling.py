@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import posixpath
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from hashlib import blake2b
 from typing import Generic, TypeVar
 
@@ -28,6 +28,17 @@ class Spread(Generic[T]):
         self._size = size
         self._every, self._seen = 1, 0
         self.kept: list[T] = []
+
+    def add_all(self, count: int, item: Callable[[int], T]) -> None:
+        """Notes the next so many, of which those are made that are kept."""
+        end = self._seen + count
+        place = -(-self._seen // self._every) * self._every
+        while place < end:
+            kept = item(place - end + count)
+            self._seen = place
+            self.add(kept)
+            place = -(-self._seen // self._every) * self._every
+        self._seen = end
 
     def add(self, item: T) -> None:
         """Notes the next one."""
