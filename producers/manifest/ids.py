@@ -101,7 +101,12 @@ class LostZeros:
             for entry_id, line in zip(ids, lines, strict=True):
                 self.add(entry_id, line)
 
-    def warning(self) -> str:
+    def warn(self, problems: Problems) -> None:
+        """Warns of them, where there are any."""
+        if warning := self._warning():
+            problems.warn(warning)
+
+    def _warning(self) -> str:
         """A warning about them; empty where there are none."""
         if not self._counts:
             return ""

@@ -63,25 +63,25 @@ class Reading:
 
     def entries(self, problems: Problems) -> Iterator[Entry]:
         """Streams the entries; a row with a problem is none."""
-        for part in self.parts(problems):
-            yield from part.entries() if isinstance(part, Block) else part
+        zeros = LostZeros()
+        yield from self._entries(self._rows(problems), problems, zeros)
+        zeros.warn(problems)
 
     def parts(self, problems: Problems) -> Iterator[Block | Iterable[Entry]]:
         """The same, some at a time: each part is to be streamed before the next one is asked for."""
-        zeros = LostZeros()
         if self._table is None:
-            yield self._entries(self._rows(problems), problems, zeros)
-        else:
-            for batch in self._table.batches():
-                if block := self._table.block(batch, _SMALL_META):
-                    problems.count("rows", len(batch))
-                    problems.count("pictures", len(batch))
-                    zeros.add_all(block.ids, block.lines)
-                    yield block
-                else:
-                    yield self._entries(self._table.rows_of(batch, problems), problems, zeros)
-        if warning := zeros.warning():
-            problems.warn(warning)
+            yield self.entries(problems)
+            return
+        zeros = LostZeros()
+        for batch in self._table.batches():
+            if block := self._table.block(batch, _SMALL_META):
+                problems.count("rows", len(batch))
+                problems.count("pictures", len(batch))
+                zeros.add_all(block.ids, block.lines)
+                yield block
+            else:
+                yield self._entries(self._table.rows_of(batch, problems), problems, zeros)
+        zeros.warn(problems)
 
     def _entries(self, rows: Iterator[Row], problems: Problems, zeros: LostZeros) -> Iterator[Entry]:
         for row in self._each(rows, problems):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.manifest import Manifest, open_manifest
+from producers.manifest import Block, Manifest, open_manifest
 from producers.manifest.entry import Problems
 from producers.manifest.place import Place
 from producers.manifest.rows import Reading
@@ -155,7 +156,9 @@ def the_same(
     by_columns = open_manifest(str(path), store=None)
     by_rows = without_parts(by_columns, path)
     seen, alone = Problems(), Problems()
-    assert list(by_columns.entries(seen)) == list(by_rows.entries(alone))
+    assert by_columns.parts is not None
+    parts = (part.entries() if isinstance(part, Block) else part for part in by_columns.parts(seen))
+    assert list(chain.from_iterable(parts)) == list(by_rows.entries(alone))
     assert vars(seen) == vars(alone)
     assert planned(by_columns, named, workspace, folder) == planned(by_rows, named, workspace, folder)
 
