@@ -12,20 +12,24 @@ import posixpath
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from producers.planning.compare.lookup import AT_ONCE, made_by_us
+from producers.planning.compare.previous_runs import same_source
 from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
-from producers.runs.listing import read_runs
+from producers.runs.listing import read_runs, run_ids
+from producers.runs.outcomes import RunPruned, outcomes
 from restyle.errors import ObjectRefused, StoreAccessDenied
 from restyle.job import recorded
 from restyle.job.outputs.ownership import Owner
 from restyle.keys import Workspace
-from restyle.models import Job, ManifestSource
+from restyle.models import Job, ManifestSource, Run
 from restyle.record import Record
 from restyle.s3.store import Store
 from restyle.web.address import Address, is_web, read_address
@@ -39,6 +43,8 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _EXAMPLES = 3
 #: How often a retry of a retry is followed back to its manifest.
 _RETRIES = 10
+#: Among how many runs the last one of the manifest is looked for.
+_RUNS = 1000
 
 
 @dataclass(frozen=True)
@@ -113,10 +119,16 @@ def find_clashes(plan: Plan, *, store: Store, workspace: Workspace) -> Clashes:
     manifests = looker.manifests(runs)
     # Of two equally named manifests of this machine, one is another where no picture of it is as it was.
     is_unlike = sum(others) == len(list(filter(None, records))) > 1
-    replaced = [
-        Replaced(job.entry.id, manifests[record.run_id].uri)
+    strange = [
+        (job, record)
         for (job, record), other in zip(pairs, others, strict=True)
         if other and record and _is_another(manifests[record.run_id], plan.manifest, is_unlike=is_unlike)
+    ]
+    own = looker.own(strange)
+    replaced = [
+        Replaced(job.entry.id, manifests[record.run_id].uri)
+        for job, record in strange
+        if (job.entry.id, job.variant) not in own
     ]
     listed = (
         {job.entry.image for job in plan.spread if not is_web(job.entry.image)}
@@ -198,10 +210,38 @@ class _Looker:
         except (ObjectRefused, StoreAccessDenied):
             return ""
 
-    def manifests(self, run_ids: set[str]) -> dict[str, ManifestSource]:
+    def own(self, jobs: Sequence[tuple[Resolved, Record]]) -> set[tuple[str, str]]:
+        """Those of which the last run of this manifest has found that this very record is theirs as well."""
+        run = self._last_run() if jobs else None
+        if run is None:
+            return set()
+        tokens = {(job.entry.id, job.variant): record.fingerprint.token for job, record in jobs}
+        rows = outcomes(run, workspace=self._workspace, store=self._store, open_outcomes=lambda _: {})
+        with suppress(RunPruned):
+            ours = (
+                (job.id, job.variant)
+                for job, outcome in rows
+                if outcome and outcome.fingerprint and outcome.fingerprint == tokens.get((job.id, job.variant))
+            )
+            return set(islice(ours, len(tokens)))
+        return set()
+
+    def _last_run(self) -> Run | None:
+        """The last run that finished this manifest."""
+        manifest, schedule = self._plan.manifest, self._plan.request.schedule
+        names = islice(run_ids(self._store, self._workspace), _RUNS)
+        runs = read_runs(names, self._store, self._workspace)
+        mine = (
+            run
+            for run in runs
+            if same_source(run, manifest.uri, schedule) and not _lies_elsewhere(run.manifest, manifest)
+        )
+        return next((run for run in mine if run.finished and not run.trial), None)
+
+    def manifests(self, made_by: set[str]) -> dict[str, ManifestSource]:
         """What each run was made from: its manifest, or that of the run that it repeats."""
-        names = {run_id: ManifestSource(uri=f"run {run_id}", sha256="") for run_id in run_ids}
-        repeats = {run_id: run_id for run_id in run_ids}
+        names = {run_id: ManifestSource(uri=f"run {run_id}", sha256="") for run_id in made_by}
+        repeats = {run_id: run_id for run_id in made_by}
         for _ in range(_RETRIES):
             runs = {run.run_id: run for run in read_runs(set(repeats.values()), self._store, self._workspace)}
             for run_id, repeated in list(repeats.items()):
@@ -220,8 +260,12 @@ def _is_another(one: ManifestSource, other: ManifestSource, *, is_unlike: bool) 
     """Whether two are not one manifest; of two that may be, their pictures decide."""
     if one.uri != other.uri and _plain(one.uri) != _plain(other.uri):
         return True
-    is_elsewhere = one.uri == "-" or (one.place and other.place and one.place != other.place)
-    return bool(is_elsewhere) and is_unlike
+    return (one.uri == "-" or _lies_elsewhere(one, other)) and is_unlike
+
+
+def _lies_elsewhere(one: ManifestSource, other: ManifestSource) -> bool:
+    """Whether two equally named manifests lie in two folders, or on two machines."""
+    return bool(one.place and other.place and one.place != other.place)
 
 
 def _namespace(uri: str) -> str:

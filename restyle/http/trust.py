@@ -2,7 +2,8 @@
 
 Certificates: the first variable that is set of requests' and OpenSSL's, else the system's store, else certifi's.
 Proxies: the environment as requests reads it (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY; NO_PROXY with hosts, suffixes and
-IPv4 networks). A setting that cannot be used raises at the start of the process, not in the middle of its work.
+IPv4 networks), and NO_PROXY with the port of an IP address too. A setting that cannot be used raises at the start of
+the process, not in the middle of its work.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ def proxy_for(url: str) -> Proxy | None:
     Raises:
         ConfigurationError: it cannot be used; the message names the variable, and never the password.
     """
-    if not getproxies():
+    environment = getproxies()
+    if not environment or _is_excepted(url, environment.get("no", "")):
         return None
     # Imported only where there is one: it takes 4 MB.
     from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
@@ -151,6 +153,14 @@ def proxy_for(url: str) -> Proxy | None:
     name = printable(f"[{host}]" if ":" in host else host, 200) + f":{port or _PORTS.get(parts.scheme, 0)}"
     _check(parts, name, variable)
     return Proxy(whole, name, variable)
+
+
+def _is_excepted(url: str, excepted: str) -> bool:
+    """Whether NO_PROXY names an address with its port, which requests overlooks where the host is an IP address."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    address = f"{host}:{parts.port or _PORTS.get(parts.scheme)}"
+    return address in {entry.strip().lower() for entry in excepted.split(",")}
 
 
 _FORM = "write it like http://proxy.example:3128 or http://USER:PASSWORD@proxy.example:3128, or unset it"

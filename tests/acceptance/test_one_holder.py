@@ -104,7 +104,7 @@ def test_two_fleets_with_a_redis_each(fleet: FleetOf, tmp_path: Path, sandbox: S
             assert "Nothing was spent" in refused.err
             assert "is held by" in other.command("cancel", run_id, expect=3).err
             doctor = other.command("doctor", "--json", expect=3).json["checks"]
-            assert [check["told"] for check in doctor if not check["ok"] and "is held by" in check["told"]], doctor
+            assert [check for check in doctor if not check["ok"] and "is held by" in check["detail"]], doctor
             held = other.command("status", "--json").json["holder"]
             assert (held["here"], held["redis"], held["state"]) == (False, address, "holder")
             done = fleet.finished(run_id, within=90)

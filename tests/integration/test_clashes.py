@@ -16,9 +16,11 @@ from producers.planning.plan import Plan
 from producers.planning.probing import probe
 from producers.planning.request import PlanRequest
 from producers.runs.listing import shared_job
+from producers.runs.snapshot import write_run
 from reports.missing import find_missing
 from restyle.errors import ConfigurationError, ManifestError
 from restyle.keys import Workspace
+from restyle.models import RunStatus, utc_now
 from tests.support.bench import Bench, running_bench
 from tests.support.catalog import picture, write_pictures
 from tests.support.proxy import running_proxy
@@ -46,8 +48,12 @@ def drafted(bench: Bench, manifest: str, **asked: object) -> Plan:
 
 
 def done(bench: Bench, plan: Plan) -> None:
-    """Does all of a plan."""
-    bench.work(bench.begin(plan))
+    """Does all of a plan, to the end of its run."""
+    here, run = bench.resources, bench.begin(plan)
+    bench.work(run)
+    bench.close(run)
+    ended = run.model_copy(update={"status": RunStatus.FINISHED, "finished": utc_now()})
+    write_run(ended, store=here.store, workspace=here.workspace)
 
 
 # -- ids that two manifests share --------------------------------------------------------------------------
@@ -129,6 +135,24 @@ def test_a_million_jobs_are_a_sample(bench: Bench, s3: S3, redis_url: str, sandb
     assert len(requests) <= 2 * found.looked_at
     ids = [int(job.entry.id) for job in plan.spread]
     assert max(after - before for before, after in pairwise(ids)) <= 32
+
+
+def test_a_manifest_that_shares_its_pictures(bench: Bench) -> None:
+    """What a manifest's last run found done is its own to change, until another makes it anew: as in the tutorial."""
+    here = bench.resources
+
+    def written(name: str, image: str) -> str:
+        text = f"id,image\n7,{image}\n"
+        here.store.put(here.workspace.under(f"{name}.csv"), text.encode(), content_type="text/csv")
+        return here.workspace.under(f"{name}.csv")
+
+    demo, mine = written("demo", bench.put("mug")), written("mine", bench.put("copy", picture("mug")))
+    done(bench, drafted(bench, demo))
+    done(bench, drafted(bench, mine))
+    mended = written("mine", bench.put("mended", picture("mended")))
+    assert not clashes(bench, drafted(bench, mended)).needs_yes
+    done(bench, drafted(bench, written("demo", bench.put("pot", picture("pot")))))
+    assert "7 was last made from" in clashes(bench, drafted(bench, mended)).sentences()[0]
 
 
 # -- places ------------------------------------------------------------------------------------------------

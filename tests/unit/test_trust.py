@@ -137,6 +137,18 @@ def test_the_environment_names_the_proxy(
     assert "p%40ss" not in repr(found)
 
 
+@pytest.mark.parametrize("host", ["10.20.30.40", "[fd00::1]", "store", "Store.Corp"])
+def test_a_port_can_be_left_out(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_PROXY with a port keeps that one straight, of an IP address too, and no other of its host."""
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.corp:3128")
+    monkeypatch.setenv("NO_PROXY", f"api.corp, {host}:9000")
+    assert proxy_for(f"http://{host}:9000/bucket") is None
+    assert proxy_for(f"http://{host}/bucket") is not None
+    assert proxy_for(f"http://{host}:9001/bucket") is not None
+    monkeypatch.setenv("NO_PROXY", f"{host}:80")
+    assert proxy_for(f"http://{host}/bucket") is None
+
+
 def test_a_network_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """NO_PROXY with a CIDR keeps addresses of the inside straight."""
     monkeypatch.setenv("ALL_PROXY", "http://proxy.corp:3128")
