@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import replace
 
@@ -10,6 +11,9 @@ from producers.runs.review.marks import Marks
 from producers.runs.review.withdrawal import Move, Withdrawal
 from restyle.errors import ConfigurationError
 from restyle.models import Run
+
+#: Two who press at once: the second finds the pictures where they should be.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def follow_marks(here: Session, run: Run, by: str) -> Counter[Move]:
@@ -23,10 +27,11 @@ def follow_marks(here: Session, run: Run, by: str) -> Counter[Move]:
     if run.trial:
         raise ConfigurationError(f"run {run.run_id} is a trial: nothing of it is published")
     control = replace(here.control, by=by)
-    control.hold()
-    marks = Marks(run.run_id, here.store, here.workspace).standing()
-    withdrawal = Withdrawal(run, here.store, here.workspace, lambda job_id: bool(here.fleet.lease(job_id)))
-    moves = withdrawal.follow(here.rows(run), marks)
+    with _ONE_AT_A_TIME:
+        control.hold()
+        marks = Marks(run.run_id, here.store, here.workspace).standing()
+        withdrawal = Withdrawal(run, here.store, here.workspace, lambda job_id: bool(here.fleet.lease(job_id)))
+        moves = withdrawal.follow(here.rows(run), marks)
     if changed := in_words(Counter({move: moves[move] for move in (Move.WITHDRAWN, Move.RESTORED) if moves[move]})):
         control.note(run.run_id, "followed its marks", changed)
     return moves

@@ -236,6 +236,7 @@ def create_app(live: Live, access: Access, names: Names) -> Starlette:
         doors.look("/", board.runs),
         doors.look("/new", starting.form),
         doors.press("/new", starting.plan),
+        Route("/new/plan/{draft:str}", only_for(Role.ACT, access, starting.draft), methods=["GET"]),
         doors.press("/new/start", starting.start),
         *doors.act("/schedules/{name:str}/fire", starting.ask_fire, starting.fire),
         doors.press("/runs/{run:str}/marks/plan", starting.redo),

@@ -14,11 +14,13 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from starlette.requests import Request
+from starlette.routing import Route
 
 from apps.dashboard.access.identity import Access, Identity, Role, TrustedProxy, check_access, neighbourhood, read_proxy
 from apps.dashboard.access.security import Guard, Names, own_names
 from apps.dashboard.access.serving import MAX_ALL, MAX_CONNECTIONS
 from apps.dashboard.access.sharing import Shares
+from apps.dashboard.server import create_app
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError
@@ -136,6 +138,24 @@ def test_whoever_looks_presses_nothing(place: Place) -> None:
     asked = place.ask(f"{path}/suspend", Cookie=cookie)
     assert place.ask(f"{path}/suspend", {"form_token": asked.form_token}, Cookie=cookie).status == 303
     assert place.progress.suspensions(run.run_id)
+
+
+def test_every_form_is_ours(place: Place) -> None:
+    """Whatever a form does: without its token, with another's, or from another site it is refused, each of them."""
+    run, cookie = place.add_run(), sign_in(place, TOKEN)
+    stranger = {"form_token": place.ask("/sign-in").form_token}
+    ours = {"form_token": place.ask(f"/runs/{run.run_id}/suspend", Cookie=cookie).form_token}
+    app = create_app(place.served.live, Access("x"), Names(frozenset(), is_open=True))
+    paths = {route.path for route in app.routes if isinstance(route, Route) and "POST" in (route.methods or ())}
+    assert {"/new/start", "/runs/{run:str}/marks/withdraw", "/runs/{run:str}/grid/use"} < paths
+    for path in paths - {"/sign-in"}:
+        filled = path.replace("{run:str}", run.run_id).replace("{side:str}", "api").replace("{action:str}", "suspend")
+        filled = filled.replace("{name:str}", "nightly")
+        for form, headers in (({}, {}), (stranger, {}), (ours, {"Origin": "http://evil.example"}),
+                              (ours, {"Sec-Fetch-Site": "cross-site"})):  # fmt: skip
+            answer = place.ask(filled, form, Cookie=cookie, **headers)
+            assert answer.status == 403, (filled, form, headers)
+    assert place.progress.suspensions(run.run_id) == []
 
 
 def test_strangers_learn_no_more_than_ok(place: Place) -> None:

@@ -73,9 +73,15 @@ def post(place: Place, fields: dict[str, str], file: tuple[str, bytes] | None = 
         connection.request("POST", "/new", b"".join(parts) + b"--x--\r\n",
                            {"content-type": "multipart/form-data; boundary=x", "accept": "text/html"})  # fmt: skip
         answer = connection.getresponse()
-        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        found = Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        return followed(place, found)
     finally:
         connection.close()
+
+
+def followed(place: Place, answer: Answer) -> Answer:
+    """The page that a form leads to."""
+    return place.ask(answer.headers["location"]) if answer.status == 303 else answer
 
 
 def confirmed(answer: Answer, **more: str) -> dict[str, str]:
@@ -108,6 +114,12 @@ def test_plan_and_start_once(place: Place) -> None:
                                    "name": "spring"}))  # fmt: skip
     assert place.ask("/new/start", again).headers["location"] == f"/runs/{form['run_id']}"
     assert len(runs(place)) == 1
+
+
+def test_a_plan_that_is_not_known_any_more(place: Place) -> None:
+    """Of a dashboard that was started anew, or made up: it leads to the form."""
+    answer = place.ask("/new/plan/made-up")
+    assert (answer.status, answer.headers["location"]) == (303, "/new")
 
 
 def test_a_wrong_manifest(place: Place, s3: S3) -> None:
@@ -213,7 +225,8 @@ def test_a_trial(place: Place) -> None:
     refused = place.ask(f"{started.headers['location']}/use", {"form_token": grid.form_token})
     assert (refused.status, f'href="{started.headers["location"]}">To the trial</a>' in refused.text) == (409, True)
     # What is chosen is planned at once, and the way back is the form with the file in it.
-    chosen = place.ask(f"{started.headers['location']}/use", {"form_token": grid.form_token, "column-2": "yes"})
+    use = f"{started.headers['location']}/use"
+    chosen = followed(place, place.ask(use, {"form_token": grid.form_token, "column-2": "yes"}))
     assert "<dd>4</dd>" in chosen.text.partition("Start this run?")[2]
     assert "<q>sea mug-" in chosen.text
     assert "&amp;variants=s3" in chosen.text
@@ -260,12 +273,13 @@ def test_redo_what_is_marked(place: Place) -> None:
     for index, word in enumerate(("redo", "keep")):
         answer = place.ask(f"/runs/{run_id}/marks", token | {"place": str(index), "mark": word})
         assert answer.status == 303, answer.text
-    answer = place.ask(f"/runs/{run_id}/marks/plan", token)
+    answer = followed(place, place.ask(f"/runs/{run_id}/marks/plan", token))
     assert (answer.status, "at most 10.00 credits" in answer.text) == (200, True)
     assert runs(place) == [run_id]
-    wrong = place.ask(f"/runs/{run_id}/marks/plan", token | {"strength": "3"})
+    wrong = followed(place, place.ask(f"/runs/{run_id}/marks/plan", token | {"strength": "3"}))
     assert (wrong.status, "strength" in wrong.text) == (422, True)
-    answer = place.ask(f"/runs/{run_id}/marks/plan", token | {"strength": " 0.4\n", "prompt": "felt\nsets"})
+    fields = token | {"strength": " 0.4\n", "prompt": "felt\nsets"}
+    answer = followed(place, place.ask(f"/runs/{run_id}/marks/plan", fields))
     assert f"What is marked redo in run {run_id}" in answer.text
     assert "<dd>strength=0.4, prompt=felt sets</dd>" in answer.text
     form = confirmed(answer)

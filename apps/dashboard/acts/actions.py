@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,9 @@ from producers.planning.retry import Slice, plan_retry
 from producers.planning.shards import write_shards
 from producers.runs.control import Control
 from restyle.errors import ConfigurationError
+
+#: Two who press at once: the second finds what the first has begun.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -153,19 +157,20 @@ def _control(side: Side, by: str) -> Control:
 
 
 def _retry(side: Side, row: Row, control: Control, status: str) -> str:
-    """A new run of the jobs that ended so, unless an unfinished one has any of them already."""
+    """A new run of the jobs that ended so; pressed twice it is one, and who presses next is led to it."""
     here, old = side.session, row.run
-    plan = plan_retry(
-        old, here.rows(old), Slice(frozenset({status})), here.settings, workspace=here.workspace, store=here.store
-    )  # fmt: skip
-    if not plan.jobs:
-        raise ConfigurationError(f"Run {old.run_id} has no {status} job.")
-    for other in control.unfinished():
-        if other.plan_digest == plan.plan_digest:
-            raise ConfigurationError(f"Its {status} jobs are being retried already, by run {other.run_id}.")
-    run = write_shards(
-        plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=control.by
-    )
-    control.submit(run, here.feeder)
+    with _ONE_AT_A_TIME:
+        plan = plan_retry(
+            old, here.rows(old), Slice(frozenset({status})), here.settings, workspace=here.workspace, store=here.store
+        )  # fmt: skip
+        if not plan.jobs:
+            raise ConfigurationError(f"Run {old.run_id} has no {status} job.")
+        for other in control.unfinished():
+            if other.plan_digest == plan.plan_digest:
+                return other.run_id
+        run = write_shards(
+            plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=control.by
+        )
+        control.submit(run, here.feeder)
     control.note(old.run_id, "retried", f"by run {run.run_id}")
     return run.run_id

@@ -35,6 +35,8 @@ SET: tuple[Word, ...] = ("keep", "redo", "reject")
 WORDS: tuple[Word, ...] = (*SET, "")
 #: Runs among which those are sought that make again what is marked.
 _NEWEST = 20
+#: Characters of a run's id that tell when it was planned.
+_SECOND = 16
 #: Characters of a search.
 _LONGEST = 200
 
@@ -123,7 +125,8 @@ class Reviews:
     async def _redone(self, side: Side, run_id: str) -> list[Row]:
         """Which of the newest runs make again what is marked here: pressed again, it would be paid for again."""
         moment = next(one for one in await self.live.now() if one.side == side.name)
-        later = sorted((other for other in side.ids if other > run_id), reverse=True)[:_NEWEST]
+        # Of runs of one second the ids say nothing of their order.
+        later = sorted((other for other in side.ids if other[:_SECOND] >= run_id[:_SECOND]), reverse=True)[:_NEWEST]
         return [other for other in await self.live.rows(side, later, moment) if other.marked_in == run_id]
 
     async def _review(self, side: Side, row: Row) -> Review:

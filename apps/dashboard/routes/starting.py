@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +44,8 @@ REDONE_WITH = ("strength", "prompt", "seed")
 MOST_PROBLEMS = 200
 #: Jobs that are compared with what is done before a page asks for the yes; of more, `restyle plan --diff` says it.
 MOST_COMPARED = 20_000
+#: Forms that were filled in, whose plans can be looked at again.
+KEPT_DRAFTS = 200
 #: Characters of an address that a browser and a proxy surely take.
 _LONGEST_ADDRESS = 4000
 
@@ -57,6 +61,7 @@ class Starting:
         is_own = is_embedded(live.settings) and not access.asks
         self._folder = Path.cwd() if is_own else None
         self._starting = asyncio.Lock()
+        self._drafts: OrderedDict[str, Mapping[str, str]] = OrderedDict()
 
     async def form(self, request: Request, identity: Identity) -> Response:
         """`GET /new`: what to run."""
@@ -64,18 +69,28 @@ class Starting:
         return self._form(request, identity, fields)
 
     async def plan(self, request: Request, identity: Identity) -> Response:
-        """`POST /new`: what it comes to, or what is wrong with it. Spends nothing."""
+        """`POST /new`: takes in what was chosen, and leads to what it comes to."""
         fields, files = await read_upload(request, self._access, self._names)
         here = self.live.sides[0].session
         try:
             await self.live.call(lambda: orders.keep(files, fields, here))
         except (ManifestError, ConfigurationError) as error:
             return self._form(request, identity, fields, error)
-        return await self.shown(request, identity, fields)
+        return self.shown(fields)
 
-    async def shown(self, request: Request, identity: Identity, fields: Mapping[str, str]) -> Response:
-        """The page that says what these fields come to and asks for the yes; else the form, with what is wrong."""
-        here = self.live.sides[0].session
+    def shown(self, fields: Mapping[str, str]) -> Response:
+        """Leads to the page that says what these fields come to: by an address, so that going back to it works."""
+        draft = secrets.token_urlsafe(16)
+        self._drafts[draft] = fields
+        while len(self._drafts) > KEPT_DRAFTS:
+            self._drafts.popitem(last=False)
+        return RedirectResponse(f"/new/plan/{draft}", 303)
+
+    async def draft(self, request: Request, identity: Identity) -> Response:
+        """`GET /new/plan/{draft}`: what it comes to, or the form with what is wrong. Spends nothing."""
+        here, fields = self.live.sides[0].session, self._drafts.get(request.path_params["draft"])
+        if fields is None:  # the dashboard was started anew since
+            return RedirectResponse("/new", 303)
         try:
             planned = await self.live.call(lambda: self._planned(fields, here, ""))
         except (ManifestError, ConfigurationError) as error:
@@ -102,7 +117,7 @@ class Starting:
         self.live.forget()
         return RedirectResponse(f"/runs/{run.run_id}" + ("/grid" if run.trial else ""), 303)
 
-    async def redo(self, request: Request, identity: Identity) -> Response:
+    async def redo(self, request: Request, _identity: Identity) -> Response:
         """`POST /runs/{run}/marks/plan`: the marks as a manifest in the workspace, and what it comes to.
 
         What is marked redo is made again, with another seed or with the parameters that the form gives.
@@ -116,7 +131,7 @@ class Starting:
         words = {name: " ".join(given.get(name, "").split()) for name in REDONE_WITH}
         sets = "\n".join(f"{name}={value}" for name, value in words.items() if value)
         name = run.name or orders.name_of(run.heading)
-        return await self.shown(request, identity, {"manifest": uri, "sets": sets, "name": name, "kind": "run"})
+        return self.shown({"manifest": uri, "sets": sets, "name": name, "kind": "run"})
 
     # -- schedules ---------------------------------------------------------------------------------------------
 

@@ -116,7 +116,7 @@ class Trials:
         await self.live.call(lambda: marks.put({fields["job"]: given}))
         return Response(status_code=204)
 
-    async def use(self, request: Request, identity: Identity) -> Response:
+    async def use(self, request: Request, _identity: Identity) -> Response:
         """`POST /runs/{run}/grid/use`: the chosen columns as a variants file, and what a run of it comes to."""
         fields = await read_form(request, self._access, self._names)
         side, row = await self.live.row(request.path_params["run"])
@@ -132,7 +132,7 @@ class Trials:
         sets = [f"{name}={chosen[0].params[name]}" for name in trial.beaten if name in chosen[0].params]
         form |= {"sets": "\n".join(sets)} if len(chosen) == 1 else {}
         form |= {"columns": "\n".join(_given(trial.command, "--column")), "images": _last(trial.command, "--images")}
-        return await self._starting.shown(request, identity, form | {"kind": "run"})
+        return self._starting.shown(form | {"kind": "run"})
 
     def _marks(self, side: Side, run_id: str) -> Marks:
         """The marks of a run, as far as they are known here."""

@@ -1,4 +1,4 @@
-// Keys of the review room: n and p move, k keeps, r redoes, x rejects, u takes it back, / searches.
+// Keys of the review room: n and p move, k keeps, r redoes, x rejects, u takes it back, / searches; arrows turn pages.
 "use strict";
 (() => {
   const jobs = document.getElementById("jobs");
@@ -25,7 +25,9 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
     const job = here();
-    if (event.key === "/") document.getElementById("q").focus();
+    const turn = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
+    if (turn) jobs.querySelector(`.paging [rel="${turn}"]`)?.click();
+    else if (event.key === "/") document.getElementById("q").focus();
     else if (event.key === "n") step(1);
     else if (event.key === "p") step(-1);
     else if (event.key in letters && job) {

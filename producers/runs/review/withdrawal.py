@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from producers.runs.outcomes import Rows
 from producers.runs.review.marks import Mark
-from restyle.errors import RestyleError
+from restyle.errors import InputNotFound, RestyleError
 from restyle.job.outputs.locations import place, suffix_of
 from restyle.job.outputs.metadata import sha256_of
 from restyle.job.outputs.ownership import LARGEST, Owner
@@ -150,7 +150,10 @@ class Withdrawal:
                 moved.append(output)
                 continue
             self._keep(target)
-            etag = self.store.copy(output.uri, target, self.run.options.outputs.storing)
+            try:
+                etag = self.store.copy(output.uri, target, self.run.options.outputs.storing)
+            except InputNotFound:
+                return Move.BUSY  # somebody else moves it
             moved.append(output.model_copy(update={"uri": target, "etag": etag}))
         return tuple(moved)
 

@@ -135,6 +135,13 @@ def test_a_picture_that_is_put_meanwhile_stays(one: OneJob, made: Outcome) -> No
     assert one.store.objects[PLACE].data == other
 
 
+def test_two_at_once(one: OneJob, made: Outcome) -> None:
+    """Somebody else moves it at the same time, by the command and the page: one does, the other says so."""
+    one.store.when("copy", ASIDE, lambda: marked(one, made, "reject"))
+    assert marked(one, made, "reject") == {Move.BUSY: 1}
+    assert (PLACE in one.store.objects, one.record().outputs[0].uri) == (False, ASIDE)
+
+
 def test_without_conditional_writes(one: OneJob, made: Outcome) -> None:
     """Where a worker's record is lost to the withdrawn one, its picture is found by the index, and not paid for."""
     marked(one, made, "reject")
