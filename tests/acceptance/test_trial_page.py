@@ -173,7 +173,7 @@ def test_two_columns_side_by_side(browser: Browser, file: Path) -> None:
 
 @pytest.mark.long
 def test_zoom(browser: Browser, file: Path) -> None:
-    """A tile opens large with the original under a slider; arrows go on, marks are set, Escape leads back."""
+    """A tile opens large with the original under a slider, for keys and mouse; arrows go on, Escape leads back."""
     with opened(browser, file) as page:
         cell(page, 0, 3).locator(".zoom").click()
         zoomed = page.locator("#zoomed")
@@ -184,6 +184,14 @@ def test_zoom(browser: Browser, file: Path) -> None:
         for _ in range(30):
             page.keyboard.press("ArrowRight")
         assert zoomed.locator(".stage").evaluate("stage => stage.style.getPropertyValue('--cut')") == "30%"
+        box = cut.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] / 2, steps=4)
+        page.mouse.up()
+        assert 60 <= int(cut.input_value()) <= 80
+        assert grave_faults(page) == []
         zoomed.get_by_role("button", name="Keep").click()
         page.keyboard.press("ArrowRight")
         expect(page.locator("#zoom-how")).to_contain_text("the prompt is not allowed")
