@@ -25,7 +25,7 @@ class NewerFormat(RunUnreadable):
 
     def __init__(self, fact: str, known: int) -> None:
         super().__init__(
-            f"{fact}, and this version of restyle reads up to {known}: a later one wrote it. Nothing was spent;"
+            f"{fact}, and this version reads up to {known}: a later one wrote it. Nothing was spent;"
             " go on with that version"
         )
         self._known = known

@@ -117,7 +117,7 @@ def test_a_plan_over_a_later_format_is_refused(bench: Bench) -> None:
     with pytest.raises(NewerFormat) as refused:
         read_run(run.run_id, store=here.store, workspace=here.workspace)
     assert refused.value.message == (
-        f"{here.workspace.run(run.run_id)}: it has format {FORMAT + 1}, and this version of restyle reads up to"
+        f"{here.workspace.run(run.run_id)}: it has format {FORMAT + 1}, and this version reads up to"
         f" {FORMAT}: a later one wrote it. Nothing was spent; go on with that version"
     )
     with pytest.raises(NewerFormat):
