@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import typer
-
 from apps.stack import local
 from apps.stack.driving import Driving
-from apps.terminal.console import Volume, say, talk
+from apps.terminal.console import Volume, can_ask, confirm, say
 from apps.terminal.signals import ending_at_once, terminable
 from apps.terminal.stops import is_urgent
 from config.celery_app import make_celery
@@ -252,11 +249,10 @@ def confirm_take_over(here: Session) -> None:
         ConfigurationError: the answer is no.
     """
     holder = here.holding.holder()
-    if holder is None or holder[1] or holder[0].is_silent or not (sys.stdin.isatty() and talk.is_terminal):
+    if holder is None or holder[1] or holder[0].is_silent or not can_ask():
         return
     say(f"{here.workspace.uri} is held by {described(holder[0], utc_now())}. What runs there stops.", "yellow")
-    if not typer.confirm("Take it over?", err=True):
-        raise ConfigurationError("stopped before anything was changed")
+    confirm("Take it over?", what="changed")
 
 
 def connect(settings: Settings, store: Store, stack: local.Stack, *, embedded: bool, run_id: str = "") -> Session:

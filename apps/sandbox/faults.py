@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import socket
 import struct
+from collections.abc import Mapping
 
 from PIL import Image
 from starlette.requests import Request
@@ -28,6 +30,16 @@ MESSAGES = {
     "503": "Service unavailable",
     "504": "Gateway timeout",
 }
+
+
+def fault_at(rates: Mapping[str, float]) -> str:
+    """A fault drawn at these rates; empty, as it mostly is: none."""
+    drawn = random.random()
+    for name, rate in rates.items():
+        if drawn < rate:
+            return name
+        drawn -= rate
+    return ""
 
 
 class Protocol(H11Protocol):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
@@ -156,7 +155,7 @@ class Queue:
         async def answer(request: Request) -> Response:
             try:
                 self._sandbox.check_key(request)
-                drawn = self._drawn(self._sandbox.options.polls)
+                drawn = faults.fault_at(self._sandbox.options.polls)
                 if drawn and drawn != "202":
                     return self._spoiled(drawn, request)
                 answer = await handler(request)
@@ -166,15 +165,6 @@ class Queue:
                 return self._sandbox.error(error.status, str(error))
 
         return answer
-
-    def _drawn(self, rates: dict[str, float]) -> str:
-        """The fault of this poll or download, drawn at these rates; mostly none."""
-        drawn = random.random()
-        for name, rate in rates.items():
-            if drawn < rate:
-                return name
-            drawn -= rate
-        return ""
 
     def _spoiled(self, fault: str, request: Request) -> Response:
         if fault == "reset":
@@ -210,7 +200,7 @@ class Queue:
 
     async def file(self, request: Request) -> Response:
         """A picture by its URL, which nobody can guess, so it needs no key."""
-        drawn = self._drawn(self._sandbox.options.downloads)
+        drawn = faults.fault_at(self._sandbox.options.downloads)
         if drawn and drawn != "html":
             return self._spoiled(drawn, request)
         queued = self._requests.get(request.path_params["request_id"])

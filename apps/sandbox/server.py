@@ -182,12 +182,7 @@ class Sandbox:
             if script.matches(prompt):
                 answer = script.answers.pop(0)
                 return "" if answer == "200" else answer
-        drawn = random.random()
-        for name, rate in self.options.rates.items():
-            if drawn < rate:
-                return name
-            drawn -= rate
-        return ""
+        return faults.fault_at(self.options.rates)
 
     def _check_rate(self) -> None:
         if not self.options.rpm:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.markup import escape
 
+from restyle.errors import ConfigurationError
+
 #: Columns of a pipe or file, unless COLUMNS is set: wide enough that nothing is cut off.
 _PIPE = 160
 
@@ -46,6 +48,30 @@ def say(text: str, style: str = "") -> None:
 def fail(text: str) -> None:
     """Prints an error."""
     (_alarm if talk.quiet else talk).print(f"[bold red]restyle:[/] {escape(text)}")
+
+
+def can_ask() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty() and talk.is_terminal
+
+
+def confirm(question: str, *, what: str, otherwise: str = "") -> None:
+    """Asks a person once, by yes or no.
+
+    Args:
+        question: what is asked.
+        what: what has not happened where the answer is no, such as "spent".
+        otherwise: what to do where nobody can be asked; empty where somebody can.
+
+    Raises:
+        ConfigurationError: nobody can be asked, or the answer is no.
+    """
+    import typer  # few commands ask
+
+    if otherwise and not can_ask():
+        raise ConfigurationError(otherwise)
+    if not typer.confirm(question, err=True):
+        raise ConfigurationError(f"stopped before anything was {what}")
 
 
 def print_json(value: Mapping[str, object]) -> None:

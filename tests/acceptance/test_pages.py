@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from apps.stack.servers import free_port
 from restyle.s3.store import Store
 from tests.acceptance.conftest import Alone, FleetOf
 from tests.support.catalog import picture, write_pictures, write_rows, write_variants
 from tests.support.command import Command
 from tests.support.pages import ROOT, Page, typed, typing, with_browser
 from tests.support.sandbox import SandboxServer
-from tests.support.servers import S3, free_port
+from tests.support.servers import S3
 from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.long, pytest.mark.timeout(300)]

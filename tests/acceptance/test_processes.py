@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from apps.stack.servers import free_port
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
 from tests.support.sandbox import SandboxServer
-from tests.support.servers import free_port
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.acceptance

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from apps.stack.servers import free_port
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
 from tests.support.command import Command
@@ -23,7 +24,6 @@ from tests.support.compose import ROOT
 from tests.support.kubernetes import ROLES, Cluster, rendered
 from tests.support.prometheus import Prometheus, checked, running_prometheus
 from tests.support.sandbox import SandboxServer
-from tests.support.servers import free_port
 from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.long]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from apps.stack.servers import free_port
 from config.settings import Settings
 from reports.alarms import WORKER_LOST
 from reports.notifications import Notifications
@@ -25,7 +26,7 @@ from restyle.keys import Workspace
 from restyle.models import ManifestSource, Run, RunOptions, RunStatus, utc_now
 from restyle.s3.store import Endpoint, Store
 from tests.support.receiver import Receiver, receiving
-from tests.support.servers import S3, free_port
+from tests.support.servers import S3
 
 RUN = "20260101T021500Z-nightly"
 

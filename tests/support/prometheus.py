@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
+from apps.stack.servers import free_port
 from tests.support.brought import PLACE, brought
-from tests.support.servers import die_with_parent, free_port
+from tests.support.servers import die_with_parent
 from tests.support.wait import wait_until
 
 INSTALL = "install-prometheus"

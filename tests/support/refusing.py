@@ -14,7 +14,8 @@ from typing import Any
 
 import redis
 
-from tests.support.servers import Valkey, free_port
+from apps.stack.servers import free_port
+from tests.support.servers import Valkey
 from tests.support.wait import wait_until
 
 #: The six that a fleet must sit out, by what Redis says, or what is wrong with it.

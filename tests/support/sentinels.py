@@ -11,9 +11,10 @@ from typing import Any
 
 import redis
 
+from apps.stack.servers import free_port
 from tests.support.chosen import REDIS
 from tests.support.clock import Clock
-from tests.support.servers import answers, die_with_parent, free_port
+from tests.support.servers import answers, die_with_parent
 from tests.support.wait import wait_until
 
 MASTER, PASSWORD, SENTINEL_PASSWORD = "shop", "of;servers", "of-sentinels"

@@ -20,20 +20,13 @@ from pathlib import Path
 
 import botocore.session
 
+from apps.stack.servers import free_port
 from restyle.keys import Workspace
 from restyle.s3.store import EMBEDDED_BUCKET, Endpoint, Store
 from tests.support.chosen import PLAIN, REDIS, S3_SERVER, Access
 
 #: What each S3 server has from the beginning.
 BUCKETS = (EMBEDDED_BUCKET, "shop")
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def die_with_parent() -> None:

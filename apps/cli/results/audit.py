@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 
 import typer
 
 from apps.cli import options
 from apps.session import Session, session
-from apps.terminal.console import print_json, say, talk
+from apps.terminal.console import confirm, print_json, say, talk
 from reports.audit import Finding, Kind
 from reports.audit import audit as look_through
 from reports.audit import mend as mend_all
@@ -47,7 +46,12 @@ def audit(
         _show(findings)
         if findings and mend:
             _refuse_unfinished(here)
-            _ask(yes=yes)
+            if not yes:
+                confirm(
+                    "Mend it?",
+                    what="mended",
+                    otherwise="nothing was mended: add --yes, or leave out --mend to look only",
+                )
             with talk.status("Mending…"):
                 mended = mend_all(findings, here.store, here.workspace)
             say(f"{len(mended):,} of {len(findings):,} mended." + _stayed(findings, mended))
@@ -89,13 +93,3 @@ def _show(findings: list[Finding]) -> None:
             say(f"  {finding.uri}" + (f": {finding.detail}" if finding.detail else ""), "dim")
         if len(ours) > _SHOWN:
             say(f"  … and {len(ours) - _SHOWN:,} more; all of them: --json", "dim")
-
-
-def _ask(*, yes: bool) -> None:
-    """Asks once on a terminal; raises ConfigurationError where the answer is no, or nobody can be asked."""
-    if yes:
-        return
-    if not (sys.stdin.isatty() and talk.is_terminal):
-        raise ConfigurationError("nothing was mended: add --yes, or leave out --mend to look only")
-    if not typer.confirm("Mend it?", err=True):
-        raise ConfigurationError("stopped before anything was mended")

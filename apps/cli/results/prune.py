@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from datetime import timedelta
 
 import typer
 
 from apps.cli import options
 from apps.session import session
-from apps.terminal.console import print_json, say, talk
+from apps.terminal.console import confirm, print_json, say, talk
 from reports.prune import Leftover, leftovers, prunable, remove
 from restyle.errors import ConfigurationError
 from restyle.models import utc_now
@@ -38,7 +37,10 @@ def prune(
             listed = leftovers(prunable(here.control.runs(), before), here.store, here.workspace)
         _show(listed)
         if listed and not dry_run:
-            _ask(yes=yes)
+            if not yes:
+                confirm(
+                    "Remove it?", what="removed", otherwise="nothing was removed: add --yes, or --dry-run to look only"
+                )
             with talk.status("Removing…"):
                 remove(listed, here.store, here.progress)
             say("Removed.")
@@ -74,13 +76,3 @@ def _show(listed: list[Leftover]) -> None:
         f"Plans, results and notes of {len(listed):,} runs: {objects:,} objects, {size / 1e6:,.1f} MB."
         " Outputs, records, inputs and reports stay."
     )
-
-
-def _ask(*, yes: bool) -> None:
-    """Asks once on a terminal; raises ConfigurationError where the answer is no, or nobody can be asked."""
-    if yes:
-        return
-    if not (sys.stdin.isatty() and talk.is_terminal):
-        raise ConfigurationError("nothing was removed: add --yes, or --dry-run to look only")
-    if not typer.confirm("Remove it?", err=True):
-        raise ConfigurationError("stopped before anything was removed")

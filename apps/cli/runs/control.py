@@ -107,10 +107,7 @@ def resume(
             tell_standing(here)
             return
         follow.name_others(others, here, but=run.run_id)
-        if detach:
-            follow.print_submitted(run, here, as_json=as_json)
-            return
-        code = follow.to_the_end(run, here, as_json=as_json, download=download)
+        code = follow.go_through(run, here, detach=detach, as_json=as_json, download=download)
     sys.exit(code)
 
 
@@ -179,10 +176,7 @@ def approve(
         else:
             run = here.control.approve(here.run_id)
         follow.name_others(others, here, but=run.run_id)
-        if detach:
-            follow.print_submitted(run, here, as_json=as_json)
-            return
-        code = follow.to_the_end(run, here, as_json=as_json)
+        code = follow.go_through(run, here, detach=detach, as_json=as_json)
     sys.exit(code)
 
 
@@ -248,8 +242,5 @@ def retry(
         with here.driving.planning():
             run = write_plan(plan, here)
             follow.submit(run, here, detach=detach)
-        if detach:
-            follow.print_submitted(run, here, as_json=as_json)
-            return
-        code = follow.to_the_end(run, here, as_json=as_json)
+        code = follow.go_through(run, here, detach=detach, as_json=as_json)
     sys.exit(code)

@@ -44,6 +44,13 @@ def to_the_end(run: Run, here: Session, *, as_json: bool, download: Path | None 
     return run_code(last, here.settings)
 
 
+def go_through(run: Run, here: Session, *, detach: bool, as_json: bool, download: Path | None = None) -> int:
+    """Follows a run to its end, or leaves it going; answers with the exit code."""
+    if detach:
+        print_submitted(run, here, as_json=as_json)
+    return 0 if detach else to_the_end(run, here, as_json=as_json, download=download)
+
+
 def tell_missing(run: Run, here: Session) -> None:
     """Says where pictures of done jobs are gone, which no run notices by itself."""
     try:
@@ -211,7 +218,8 @@ def tell(now: Snapshot, here: Session) -> list[Reason]:
         + (f", {now.in_doubt} calls in doubt" if now.in_doubt else "")
     )
     if now.reused:
-        say(f"reused: {now.reused:,} results that were paid for already: {saved_text(now, here)}")
+        saved = credits_text(now.saved, here.settings.credit_price)
+        say(f"reused: {now.reused:,} results that were paid for already: {saved} saved")
     say(f"outputs: {here.shown(now.outputs)}")
     say(f"records: {here.shown(here.workspace.under('records'))}")
     if now.report:
@@ -222,11 +230,6 @@ def tell(now: Snapshot, here: Session) -> list[Reason]:
         say(f"To make suspect pictures again, with other seeds: restyle retry {now.run_id} --status suspect", "bold")
     failures.tell(why, now, lambda text: say(text, "yellow"))
     return why
-
-
-def saved_text(now: Snapshot, here: Session) -> str:
-    """What the reused results cost when they were made."""
-    return credits_text(now.saved, here.settings.credit_price) + " saved"
 
 
 def counts(now: Snapshot) -> str:

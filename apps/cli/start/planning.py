@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-import typer
 from rich.table import Table
 
 from apps.session import Session
 from apps.stack import local
-from apps.terminal.console import credits_text, say, span_text, talk
+from apps.terminal.console import can_ask, confirm, credits_text, say, span_text, talk
 from config.connections import open_store, who
 from config.settings import Settings
 from producers.planning.clashes import Clashes, find_clashes
@@ -147,12 +146,12 @@ def spend_or_stop(plan: Plan, settings: Settings, *, yes: bool, clashes: Clashes
         ConfigurationError: the estimate is above what may be spent unasked, or pictures would be replaced unasked.
     """
     credits = plan.estimate.credits
-    has_terminal = sys.stdin.isatty() and talk.is_terminal
     if clashes and clashes.needs_yes and not yes:
-        if not has_terminal:
-            raise ConfigurationError(f"{clashes.sentences()[0]}. To have it so, add --yes; nothing was spent")
-        if not typer.confirm("Spend it, and have it so?", err=True):
-            raise ConfigurationError("stopped before anything was spent")
+        confirm(
+            "Spend it, and have it so?",
+            what="spent",
+            otherwise=f"{clashes.sentences()[0]}. To have it so, add --yes; nothing was spent",
+        )
         return
     if settings.sandbox or not plan.jobs:
         return
@@ -163,11 +162,10 @@ def spend_or_stop(plan: Plan, settings: Settings, *, yes: bool, clashes: Clashes
         )
     if yes or plan.request.budget is not None:
         return
-    if has_terminal:
+    if can_ask():
         # Under --quiet nothing else has said how much it is.
         what = f"at most {credits_text(credits, settings.credit_price)}" if talk.quiet else "it"
-        if not typer.confirm(f"Spend {what}?", err=True):
-            raise ConfigurationError("stopped before anything was spent")
+        confirm(f"Spend {what}?", what="spent")
     elif credits > settings.confirm_above:
         raise ConfigurationError(
             f"the estimate of {credits:,.2f} credits is above RESTYLE_CONFIRM_ABOVE ({settings.confirm_above:,.0f});"

@@ -30,6 +30,26 @@ def delimiter_of(line: str) -> str:
     return max(DELIMITERS, key=split)
 
 
+def csv_rows(name: str, lines: Iterator[str], delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """The rows of a file that are not empty, with the line on which each begins.
+
+    Raises:
+        ManifestError: they are no CSV.
+    """
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        begins = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            reason = f"the row that begins here is no CSV ({error}); is a quote left open?"
+            raise wrong(name, reason, begins) from None
+        if row is None:
+            return
+        if row:
+            yield begins, row
+
+
 class Delimited:
     """A text of rows with delimited cells."""
 
@@ -43,17 +63,8 @@ class Delimited:
 
     def cells(self) -> Iterator[tuple[int, list[str]]]:
         """Rows that are not blank, with the line on which each begins."""
-        reader = csv.reader(self._source.lines(), delimiter=self._delimiter, strict=True)
         with _long_cells():
-            while True:
-                begins = reader.line_num + 1
-                try:
-                    row = next(reader, None)
-                except csv.Error as error:
-                    reason = f"the row that begins here is no CSV ({error}); is a quote left open?"
-                    raise wrong(self.name, reason, begins) from None
-                if row is None:
-                    return
+            for begins, row in csv_rows(self.name, self._source.lines(), self._delimiter):
                 if any(map(is_filled, row)):
                     yield begins, row
 
