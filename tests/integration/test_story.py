@@ -64,7 +64,9 @@ def test_a_job_in_several_runs(store: Store, workspace: Workspace) -> None:
     store.put(workspace.doubt(old.run_id, job_id), json.dumps(note).encode(), content_type="application/json")
     put_lines(store, workspace.shard(new.run_id, 0), [other.model_dump(mode="json"), oak.model_dump(mode="json")])
     record = record_of(workspace, oak)
-    store.put(workspace.record(oak.id, "oak"), record.model_dump_json().encode(), content_type="application/json")
+    record.lies_as(
+        store.put(workspace.record(oak.id, "oak"), record.model_dump_json().encode(), content_type="application/json")
+    )
     search = Search(store, workspace, lambda *_: {1: done(oak)})  # only the open run is asked for
 
     for named in (oak.id, job_id):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.manifest import Problems, open_manifest
+from producers.manifest.cells.spoilt import INVISIBLE
 from restyle.errors import ManifestError
 from tests.support.manifests import good, read, read_file, refusal
 
@@ -105,14 +106,17 @@ _cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0
     end=st.sampled_from(["\n", "\r\n"]),
 )
 def test_any_cell(rows: list[tuple[str, str]], delimiter: str, end: str) -> None:
-    """Whatever stands in quoted cells is read back, and blank cells are none."""
+    """Whatever stands in quoted cells is read back; blank cells, and those of invisible characters alone, are none."""
 
     def quoted(text: str) -> str:
         return '"' + text.replace('"', '""') + '"'
 
+    unseen = INVISIBLE + " \t\r\n\u00a0"
     table = [["image", "title", "note"], *(["s3://b/a.jpg", *row] for row in rows)]
     found = good(end.join(delimiter.join(map(quoted, row)) for row in table))
-    expected = [{n: c for n, c in zip(("title", "note"), row, strict=True) if c.strip()} for row in rows]
+    expected = [
+        {n: c for n, c in zip(("title", "note"), row, strict=True) if c.strip() and c.strip(unseen)} for row in rows
+    ]
     assert [entry.meta for entry in found.entries] == expected
 
 
