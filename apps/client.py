@@ -6,7 +6,7 @@
             print(now.succeeded, "of", now.planned)
 
 Settings are read as those of a command. Nothing is asked and nothing is printed: what a command would ask about is
-refused, unless it was said beforehand.
+refused, unless it was allowed beforehand.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Client:
             yes: whether a large estimate without a budget, and the replacing of others' pictures, are meant.
 
         Raises:
-            ManifestError, ConfigurationError: something is wrong with it, or it was not said that it is meant.
+            ManifestError, ConfigurationError: something is wrong with it, or it was not allowed.
             WorkspaceHeld: another Redis is at work in the workspace.
         """
         here, plan = self._here, self.plan(request)

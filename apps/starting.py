@@ -15,7 +15,7 @@ from restyle.models import Run
 
 
 def looked_into(plan: Plan, here: Session) -> tuple[Plan, Clashes]:
-    """The plan with what is to be said of the places that it would write to, and what would be replaced there.
+    """The plan with warnings about the places that it would write to, and what would be replaced there.
 
     Raises:
         ManifestError, ConfigurationError: outputs cannot be written where they are to go.

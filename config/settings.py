@@ -69,7 +69,7 @@ class Settings(ServiceSettings):
     api_timeout: float = Field(180.0, gt=0)
     """Seconds to wait for an answer; a cold start takes minutes."""
     poll_seconds: float = Field(1.0, gt=0)
-    """v2: how often a request is asked for."""
+    """v2: how often a request is polled."""
     history_seconds: float = Field(30.0, ge=0)
     """v2: how long the API's history may take to show what was submitted."""
     leave_seconds: float = Field(10.0, ge=0)
@@ -79,7 +79,7 @@ class Settings(ServiceSettings):
     wait_credits: bool = False
     """Ask for the balance while the account has no credits, and go on after a top-up; of runs without a schedule."""
     credits_seconds: float = Field(60.0, gt=0)
-    """How soon the balance is asked for then; each time later, up to credits_max."""
+    """How soon the balance is checked then; each time later, up to credits_max."""
     credits_max: float = Field(300.0, gt=0)
     """Longest wait between two looks at the balance."""
     daily_budget: float = Field(0.0, ge=0)

@@ -77,7 +77,7 @@ def _named(name: str, short: str) -> str:
 
 
 def _short(result: str) -> str:
-    """What must be said of a result beside a name: nothing, unless something did not hold."""
+    """What must stand beside the name of a result: nothing, unless something did not hold."""
     return result.split("**")[1] if result.startswith("**") else ""
 
 

@@ -28,7 +28,7 @@ NEARLY = 0.8
 PACE_LEAST, PACE_MOST = 300.0, 1800.0
 #: What a worker that was lost is called among the fleet's events.
 WORKER_LOST = "worker_lost"
-#: Seconds after which nobody has said lately that S3 is out of reach.
+#: Seconds after which nobody has reported lately that S3 is out of reach.
 STORE_LASTS = 60.0
 
 

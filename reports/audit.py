@@ -28,7 +28,7 @@ from restyle.s3.store import Head, Listed, Store
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Folders of the workspace that outputs lie in, unless a run said otherwise.
+#: Folders of the workspace that outputs lie in, unless a run put them elsewhere.
 _OUTPUTS = ("outputs", "suspect", "trials")
 _AT_ONCE, _BATCH = 16, 2000
 #: Bytes of a record or an entry that are read.

@@ -49,7 +49,7 @@ def may_receive(url: str, settings: Settings) -> bool:
 
 
 def _listed(text: str) -> Place | None:
-    """A place of RESTYLE_NOTIFY_HOSTS: a host is https and port 443 of it, unless another port or http:// is said."""
+    """A place of RESTYLE_NOTIFY_HOSTS: a host is https and port 443 of it, unless another port or http:// is given."""
     text = text.strip()
     return _place(text if "://" in text else f"https://{text}")
 

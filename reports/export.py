@@ -68,8 +68,8 @@ class Outputs:
             rows: its rows.
             variant: whose pictures; empty where the run has one variant alone.
             public: what the outputs' prefix is called on the web; empty: s3:// URIs.
-            marks: what reviewers have said, by id.
-            reviewed: what they have said of a job where `marks` has nothing on it.
+            marks: reviewers' marks, by id.
+            reviewed: their mark of a job where `marks` has nothing on it.
 
         Raises:
             ConfigurationError: which variant is meant cannot be determined.
@@ -108,7 +108,7 @@ class Outputs:
 
 
 def read_marks(path: Path | None) -> dict[str, str]:
-    """What reviewers have said of entries, by the marks that a report's page saves.
+    """Reviewers' marks of entries, by the marks that a report's page saves.
 
     Raises:
         ConfigurationError: it is no such file.

@@ -56,5 +56,5 @@ def recipients_of(run_id: str, notify: dict[str, Any]) -> Notify | None:
     try:
         return Notify.read(notify)
     except ValidationError:
-        log.warning("run.json says nothing readable of who is to be told", run=run_id)
+        log.warning("run.json says nothing readable of who is to be notified", run=run_id)
         return None

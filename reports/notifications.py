@@ -1,4 +1,4 @@
-"""Notifications: what is said of a run, and how it goes out. Nothing here can fail or delay a run.
+"""Notifications: what is sent about a run, and how it goes out. Nothing here can fail or delay a run.
 
 Redis holds no more than which run, event and channel. Whom to notify is read from the run in S3; what is sent is made
 from the run as it stands; mail server and hosts of webhooks are this worker's own settings, as the secrets are that go
@@ -222,7 +222,7 @@ class Notifications:
         """Sends one notice; answers with why it did not arrive."""
         recipients, payload = self._payload(notice)
         if recipients is None or notice.channel not in recipients.channels or notice.event not in recipients.events:
-            raise Untrue("nobody wants to be told so")
+            raise Untrue("nobody wants to be notified of it")
         payload = {"v": 1, "id": notice.key, "event": notice.event, "run_id": notice.run_id, **payload}
         return send(notice.channel, recipients, payload, self.settings)
 

@@ -40,11 +40,11 @@ class Kind(StrEnum):
     """How the bill and the workspace differ."""
 
     LOST = "billed_without_picture"
-    """Billed, and the job that asked for it has no picture."""
+    """Billed, and the job that requested it has no picture."""
     AGAIN = "billed_beside_the_record"
     """Billed, and the job has the picture of another call: its answer was lost, or it was made anew since."""
     ELSEWHERE = "billed_elsewhere"
-    """Billed, and no run of this workspace asked for it."""
+    """Billed, and no run of this workspace requested it."""
     UNBILLED = "recorded_not_billed"
     """Recorded as a paid call, and the history does not have it."""
 

@@ -21,7 +21,7 @@ from typing import TextIO
 from producers.manifest.cells.formulas import guarded
 from producers.runs.outcomes import Row, Rows
 from producers.runs.review.marks import Mark
-from producers.runs.statistics import PENDING, Tally, is_selected
+from producers.runs.statistics import PENDING, Statistics, is_selected
 from producers.runs.trials import read_trial
 from reports.pages.gallery import Choice, Gallery
 from reports.pages.grid import write_grid
@@ -70,24 +70,24 @@ def write_report(
             `credit_price` (US dollars a credit) where they are known.
     """
     links = ReportLinks(*(workspace.run(run.run_id, f"report.{kind}") for kind in ("csv", "html", "json")))
-    tally, choice = Tally(), Choice()
+    statistics, choice = Statistics(), Choice()
     for job, outcome in rows():
-        tally.add(job, outcome)
+        statistics.add(job, outcome)
         choice.add(job, outcome)
-    summary = summarise(run, tally, snapshot, links)
+    summary = summarise(run, statistics, snapshot, links)
     if changes := store.find(workspace.run(run.run_id, "diff.json")):
         summary["diff"] = json.loads(changes.data)  # of a scheduled run
 
     # Of pictures on the web it shows what the run has fetched of them.
     fetched = partial(in_s3, run_id=run.run_id, store=store, workspace=workspace)
     gallery = Gallery(choice.entries, is_sample=choice.is_sample, in_s3=fetched)
-    _put_csv(run, rows, tally.columns, gallery, workspace, store, links.csv)
+    _put_csv(run, rows, statistics.columns, gallery, workspace, store, links.csv)
     album = Album(store, links.html)
     pictures = album.addresses(gallery.uris)
     gallery.withdrawn = withdrawn(gallery.shots, pictures, store, workspace)
     if run.trial and (trial := read_trial(run.run_id, store=store, workspace=workspace)):
         gallery.titles = trial.titles
-    page = render(summary, tally, gallery, pictures, page=links.html, heading=run.heading, sizes=album.sizes)
+    page = render(summary, statistics, gallery, pictures, page=links.html, heading=run.heading, sizes=album.sizes)
     store.put(links.html, page.encode(), content_type="text/html; charset=utf-8")
     if run.trial:
         write_grid(run, rows, workspace=workspace, store=store, snapshot=summary)
@@ -112,9 +112,11 @@ def _put_csv(
             store.put(uri, mapped, content_type="text/csv; charset=utf-8")
 
 
-def summarise(run: Run, tally: Tally, snapshot: Mapping[str, object], links: ReportLinks) -> dict[str, object]:
+def summarise(
+    run: Run, statistics: Statistics, snapshot: Mapping[str, object], links: ReportLinks
+) -> dict[str, object]:
     """The content of report.json: the snapshot, and beside it what only the rows can tell."""
-    totals = tally.totals
+    totals = statistics.totals
     before, after = snapshot.get("credits_before"), snapshot.get("credits_after")
     account = None
     if isinstance(before, int | float) and isinstance(after, int | float):
@@ -127,8 +129,8 @@ def summarise(run: Run, tally: Tally, snapshot: Mapping[str, object], links: Rep
         "schema_version": 1,
         **frame,
         **counted,
-        "attempts": tally.attempts,
-        "in_doubt": tally.in_doubt,
+        "attempts": statistics.attempts,
+        "in_doubt": statistics.in_doubt,
         "credits_spent": _rounded(totals.credits),
         "credits_left": None,
         "suspension": None,
@@ -138,15 +140,15 @@ def summarise(run: Run, tally: Tally, snapshot: Mapping[str, object], links: Rep
         "credits": {"counted": _rounded(totals.credits), "account": account},
         "variants": {
             name: asdict(variant) | {"credits": _rounded(variant.credits), "saved": _rounded(variant.saved)}
-            for name, variant in tally.variants.items()
+            for name, variant in statistics.variants.items()
         },
         "errors": {
-            code: asdict(error) for code, error in sorted(tally.errors.items(), key=lambda item: -item[1].count)
+            code: asdict(error) for code, error in sorted(statistics.errors.items(), key=lambda item: -item[1].count)
         },
-        "reasons": [reason.model_dump(mode="json") for reason in tally.reasons.ranked()],
-        "call_seconds": {"p50": tally.percentile(50), "p95": tally.percentile(95)},
-        "first": _stored_time(tally.first),
-        "last": _stored_time(tally.last),
+        "reasons": [reason.model_dump(mode="json") for reason in statistics.reasons.ranked()],
+        "call_seconds": {"p50": statistics.percentile(50), "p95": statistics.percentile(95)},
+        "first": _stored_time(statistics.first),
+        "last": _stored_time(statistics.last),
         "links": asdict(links),
     }
 

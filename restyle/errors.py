@@ -30,7 +30,7 @@ class RestyleError(Exception):
 
     #: The word that stands for this error in outcomes, reports and logs.
     code = "error"
-    #: Whether the request that the API's queue has for the job, if any, is over and not to be asked for again.
+    #: Whether the request that the API's queue has for the job, if any, is over and not to be polled again.
     ends_request = False
     #: The object that S3 was asked about, where the error is S3's.
     uri = ""

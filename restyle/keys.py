@@ -214,7 +214,7 @@ class Workspace:
         return self.run(run_id, "unchanged", f"{part:06d}.jsonl.gz")
 
     def marks(self, run_id: str, name: str = "") -> str:
-        """What people have said of a run's pictures, an object each time; without a name the folder of them."""
+        """People's marks of a run's pictures, an object each time; without a name the folder of them."""
         return self.run(run_id, "marks", name)
 
     def ledger(self, run_id: str, *parts: str) -> str:

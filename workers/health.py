@@ -55,7 +55,7 @@ class Health:
     def start(self) -> None:
         """Serves from a thread that ends with the process."""
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
-        log.info("health is told", address=str(self.address), paths="/healthz /readyz /metrics")
+        log.info("health is served", address=str(self.address), paths="/healthz /readyz /metrics")
 
     def _answer(self, environ: dict[str, object], respond: Callable[..., object]) -> Iterable[bytes]:
         match environ["PATH_INFO"]:

@@ -81,7 +81,7 @@ def _talking() -> list[Any]:
 
 def _quiet(given: bool) -> None:
     if given:
-        from apps.terminal.console import hush  # few commands are told to be quiet
+        from apps.terminal.console import hush  # few commands are quiet
 
         hush()
 

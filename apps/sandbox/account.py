@@ -28,7 +28,7 @@ class Account:
     first_406: float | None = None
     #: Billed answers in which no picture can be found.
     spoiled: int = 0
-    #: Times that the balance was asked for.
+    #: Requests for the balance.
     balance_asked: int = 0
 
     def begin(self) -> None:

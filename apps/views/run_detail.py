@@ -24,7 +24,7 @@ from apps.views.review_index import TITLES
 from producers.dispatch.plans import read_plan
 from producers.runs.outcomes import ResultLine, read_part
 from producers.runs.reasons import Reason, Reasons, read_reasons
-from producers.runs.statistics import ErrorTally, VariantTally
+from producers.runs.statistics import ErrorStatistics, VariantStatistics
 from producers.runs.trials import read_trial
 from restyle.coordination.runs.events import Event, ask_events, read_events
 from restyle.coordination.runs.trends import RunPoint, ask_run, read
@@ -78,8 +78,8 @@ class CloseUp:
     def __init__(self, session: Session, run_id: str) -> None:
         self.session = session
         self.run_id = run_id
-        self.variants: dict[str, VariantTally] = {}
-        self.errors: dict[str, ErrorTally] = {}
+        self.variants: dict[str, VariantStatistics] = {}
+        self.errors: dict[str, ErrorStatistics] = {}
         self._grouped = Reasons()
         #: Those of the report, once it is read.
         self._reported_reasons: list[Reason] | None = None
@@ -89,7 +89,7 @@ class CloseUp:
         self.trend: list[RunPoint] = []
         #: What people call the variants of a trial, by their names, in the order of its columns.
         self.titles: dict[str, str] = {}
-        #: Jobs in the tallies above.
+        #: Jobs in the statistics above.
         self.counted = 0
         #: The monotonic time of the last update.
         self.taken = float("-inf")
@@ -193,10 +193,10 @@ class CloseUp:
         if stored is None:
             return
         report = json.loads(stored.data)
-        self.variants = {name: VariantTally(**counts) for name, counts in report["variants"].items()}
-        self.errors = {code: ErrorTally(**error) for code, error in report["errors"].items()}
+        self.variants = {name: VariantStatistics(**counts) for name, counts in report["variants"].items()}
+        self.errors = {code: ErrorStatistics(**error) for code, error in report["errors"].items()}
         self._reported_reasons = read_reasons(report.get("reasons"))
-        self.counted = sum(tally.succeeded + tally.skipped + tally.failed for tally in self.variants.values())
+        self.counted = sum(one.succeeded + one.skipped + one.failed for one in self.variants.values())
         self._reported = True
 
     # -- one job ---------------------------------------------------------------------------------------------
@@ -220,13 +220,15 @@ class CloseUp:
                 del shown[_least_wanted(shown)]
 
     def _count(self, variant: str, outcome: dict[str, Any]) -> None:
-        tally = self.variants.setdefault(variant, VariantTally())
+        counts = self.variants.setdefault(variant, VariantStatistics())
         kind = OutcomeKind(outcome["outcome"])
-        setattr(tally, kind.value, getattr(tally, kind.value) + 1)
-        tally.credits += outcome.get("credits", 0.0)
+        setattr(counts, kind.value, getattr(counts, kind.value) + 1)
+        counts.credits += outcome.get("credits", 0.0)
         self.counted += 1
         if kind is OutcomeKind.FAILED:
-            error = self.errors.setdefault(outcome.get("error", ""), ErrorTally(message=outcome.get("message", "")))
+            error = self.errors.setdefault(
+                outcome.get("error", ""), ErrorStatistics(message=outcome.get("message", ""))
+            )
             error.count += 1
 
     def picture(self, shard: int, index: int, which: str) -> tuple[str, str] | None:

@@ -50,7 +50,7 @@ class PendingJobs:
         return self.count(run_id, shard, braked_variants(self._progress.state, run_id))
 
     def held(self, run_id: str, shard: int, pending: int, hosts: set[str]) -> int:
-        """How many pending jobs of an open shard wait for hosts that are not asked for a while."""
+        """How many pending jobs of an open shard wait for hosts that are left alone for a while."""
         ended = self._progress.ended(run_id, shard)
         jobs = ((index, "", line) for index, line in enumerate(self._plans.lines(run_id, shard)) if index not in ended)
         return min(pending, self._web.waiting_for(run_id, shard, jobs, hosts))

@@ -142,7 +142,7 @@ class Place:
                     raise ValueError(self._with_hint(f"there is no object {where}", name))
             return
         if not self.is_checked or is_web(where):
-            return  # what is on the web is asked for by workers alone
+            return  # what is on the web is fetched by workers alone
         try:
             check_file(where)
         except FileNotFoundError:

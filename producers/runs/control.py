@@ -1,7 +1,7 @@
 """What a person does to runs: submit, suspend, resume, cancel. Each is written where every worker sees it.
 
-S3 first, Redis second: run.json and suspended.json say what people have said, and Redis is brought in line with them,
-by the command, or by the dispatcher where the command was cut off. So each command can be typed again.
+S3 first, Redis second: run.json and suspended.json say what people have decided, and Redis is brought in line with
+them, by the command, or by the dispatcher where the command was cut off. So each command can be typed again.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Control:
         self._agree(run, lift=True)
         reasons = self.keep_suspended()
         if "operator" not in reasons:
-            self.fleet.resume()  # which ends a hold of the API's, and has the balance asked for anew
+            self.fleet.resume()  # which ends a hold of the API's, and has the balance checked anew
             if reasons:
                 self.note(None, "resumed", f"with run {run_id}")
         self.note(run_id, "resumed")

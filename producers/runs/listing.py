@@ -21,7 +21,7 @@ from restyle.models import Run
 from restyle.run_ids import is_run_id
 from restyle.s3.store import Store
 
-#: Requests at a time; and runs that are asked for before the first of them is looked at.
+#: Requests at a time; and runs that are requested before the first of them is looked at.
 _AT_ONCE, _AHEAD = 16, 64
 
 

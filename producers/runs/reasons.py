@@ -81,7 +81,7 @@ class Reasons:
 
 
 def _words(job: Job, outcome: Outcome) -> list[str]:
-    """What is said of a failure, within bounds; the job's own id is left out."""
+    """The message of a failure, within bounds; the job's own id is left out."""
     line = (outcome.message[: 4 * WORDS].strip().splitlines() or [""])[0]
     text = escaped(re.sub(rf"(?<!\w){re.escape(job.id)}(?!\w)", "…", line))
     return (text if len(text) <= WORDS else text[: WORDS - 1] + "…").split()

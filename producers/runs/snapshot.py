@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pydantic import Field, ValidationError
 
 from producers.runs.outcomes import Rows, outcomes
-from producers.runs.statistics import Tally
+from producers.runs.statistics import Statistics
 from restyle.coordination.advice import next_step
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.runs.brakes import brakes
@@ -270,13 +270,13 @@ def totals_of_results(run: Run, store: Store, workspace: Workspace, progress: Pr
         except RunUnreadable:
             return {}
 
-    tally = Tally()
+    statistics = Statistics()
     for job, outcome in outcomes(run, workspace=workspace, store=store, open_outcomes=legible):
-        tally.add(job, outcome)
-    totals = tally.totals
+        statistics.add(job, outcome)
+    totals = statistics.totals
     return Totals(
         status=run.status, planned=run.planned, shards=run.shards, closed=0, cursor=0, succeeded=totals.succeeded,
-        skipped=totals.skipped, failed=totals.failed, attempts=tally.attempts, in_doubt=tally.in_doubt,
+        skipped=totals.skipped, failed=totals.failed, attempts=statistics.attempts, in_doubt=statistics.in_doubt,
         credits=round(totals.credits, 6), last_error="", credits_before=None, credits_after=None, finish_queued=0,
         suspect=totals.suspect, reused=totals.reused, saved=round(totals.saved, 6),
     )  # fmt: skip

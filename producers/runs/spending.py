@@ -26,7 +26,7 @@ from restyle.keys import Workspace
 from restyle.models import ENDED, OutcomeKind, Run
 from restyle.s3.store import Store
 
-#: Runs that are read at a time, and runs that are asked for before the first of them is counted.
+#: Runs that are read at a time, and runs that are requested before the first of them is counted.
 _AT_ONCE, _AHEAD = 8, 32
 #: Credits below which a difference of two sums is their rounding.
 _NOTHING = 1e-4

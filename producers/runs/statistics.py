@@ -13,7 +13,7 @@ from restyle.models import Job, Outcome, OutcomeKind
 
 #: What stands for the outcome of a job that has none.
 PENDING = "pending"
-#: What asks for jobs whose pictures look wrong, where outcomes are asked for.
+#: Selects jobs whose pictures look wrong, beside the outcomes.
 SUSPECT = "suspect"
 
 
@@ -28,15 +28,15 @@ def is_selected(outcome: Outcome | None, statuses: Collection[str]) -> bool:
 
 
 @dataclass
-class ErrorTally:
-    """How often one error ended a job, and what it said the first time."""
+class ErrorStatistics:
+    """How often one error ended a job, and its message the first time."""
 
     count: int = 0
     message: str = ""
 
 
 @dataclass
-class VariantTally:
+class VariantStatistics:
     """How one variant's jobs ended."""
 
     succeeded: int = 0
@@ -53,13 +53,13 @@ class VariantTally:
 
 
 @dataclass
-class Tally:
+class Statistics:
     """What the first pass over the rows counts; its size does not depend on their number."""
 
     #: The entries' columns in order of appearance.
     columns: dict[str, None] = field(default_factory=dict)
-    variants: dict[str, VariantTally] = field(default_factory=dict)
-    errors: dict[str, ErrorTally] = field(default_factory=dict)
+    variants: dict[str, VariantStatistics] = field(default_factory=dict)
+    errors: dict[str, ErrorStatistics] = field(default_factory=dict)
     reasons: Reasons = field(default_factory=Reasons)
     attempts: int = 0
     in_doubt: int = 0
@@ -72,7 +72,7 @@ class Tally:
     def add(self, job: Job, outcome: Outcome | None) -> None:
         """Counts one row."""
         self.columns.update(dict.fromkeys(job.meta))
-        variant = self.variants.setdefault(job.variant, VariantTally())
+        variant = self.variants.setdefault(job.variant, VariantStatistics())
         kind = outcome_word(outcome)
         setattr(variant, kind, getattr(variant, kind) + 1)
         self.reasons.add(job, outcome)
@@ -87,7 +87,7 @@ class Tally:
         self.attempts += outcome.attempts
         self.in_doubt += outcome.in_doubt
         if outcome.outcome is OutcomeKind.FAILED:
-            error = self.errors.setdefault(outcome.error, ErrorTally(message=outcome.message))
+            error = self.errors.setdefault(outcome.error, ErrorStatistics(message=outcome.message))
             error.count += 1
         if outcome.outcome is OutcomeKind.SUCCEEDED and outcome.seconds:
             self.seconds[float(f"{outcome.seconds:.3g}")] += 1
@@ -97,10 +97,10 @@ class Tally:
             self.last = max(self.last or outcome.ended, outcome.ended)
 
     @property
-    def totals(self) -> VariantTally:
+    def totals(self) -> VariantStatistics:
         """All variants together."""
-        names = (field.name for field in fields(VariantTally))
-        return VariantTally(
+        names = (field.name for field in fields(VariantStatistics))
+        return VariantStatistics(
             **{name: sum(getattr(variant, name) for variant in self.variants.values()) for name in names}
         )
 

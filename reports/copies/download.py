@@ -66,7 +66,7 @@ class PlannedCopy:
     path: str
     reason: str = ""
     is_left_out: bool = False
-    """It looks wrong, and such pictures were not asked for."""
+    """It looks wrong, and such pictures were not selected."""
     fingerprint: str = ""
     """Of what this run left."""
 

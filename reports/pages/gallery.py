@@ -49,7 +49,7 @@ class Shot:
 
     @property
     def seed(self) -> int:
-        """The seed that made the picture: as the API gave it, else as it was asked for."""
+        """The seed that made the picture: as the API gave it, else as it was requested."""
         return self.job.params.seed if self.outcome.seed is None else self.outcome.seed
 
 

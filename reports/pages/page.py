@@ -21,7 +21,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from producers.runs import charts
-from producers.runs.statistics import Tally
+from producers.runs.statistics import Statistics
 from reports.pages.gallery import Gallery, Shot
 from restyle.keys import split_uri
 from restyle.models import Params
@@ -36,14 +36,14 @@ _TOLD = tuple(name for name in Params.model_fields if name not in {"prompt", "ne
 
 
 def render(
-    summary: Mapping[str, object], tally: Tally, gallery: Gallery, pictures: Mapping[str, str], *, page: str,
+    summary: Mapping[str, object], statistics: Statistics, gallery: Gallery, pictures: Mapping[str, str], *, page: str,
     heading: str, sizes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
 ) -> str:  # fmt: skip
     """The page.
 
     Args:
         summary: the content of report.json.
-        tally: what the charts are drawn from.
+        statistics: what the charts are drawn from.
         gallery: what to show.
         pictures: addresses of the gallery's pictures by their s3:// URI; a missing one becomes a placeholder.
         page: the s3:// URI of the page itself, from which links to objects of its bucket lead.
@@ -61,8 +61,8 @@ def render(
         columns=min(max(map(len, gallery.entries), default=1), _MAX_COLUMNS),
         kinds=_kinds(gallery),
         charts={
-            "throughput": charts.throughput(tally.timeline),
-            "latency": charts.latency(tally.seconds, tally.percentile(50), tally.percentile(95)),
+            "throughput": charts.throughput(statistics.timeline),
+            "latency": charts.latency(statistics.seconds, statistics.percentile(50), statistics.percentile(95)),
         },
         heading=heading,
         sizes=sizes,

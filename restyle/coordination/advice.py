@@ -40,7 +40,7 @@ def next_step(
         run_id: the run that is looked at; empty: it is the fleet.
         sandbox: whether it is the sandbox's side of the workspace.
         budget: what the run may spend.
-        waits: whether the balance is asked for, so that it goes on after a top-up.
+        waits: whether the balance is checked, so that it goes on after a top-up.
     """
     if waits and standing.is_of_balance:
         sooner = f"restyle resume {run_id}".rstrip()

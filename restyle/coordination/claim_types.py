@@ -1,6 +1,6 @@
 """The values of a claim: the right to a call, its limits, and the fleet's verdict on a failed call.
 
-Decided in restyle/coordination/lua/claim.lua and call_failed.lua; asked for by restyle/coordination/fleet.py.
+Decided in restyle/coordination/lua/claim.lua and call_failed.lua; called by restyle/coordination/fleet.py.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class HeldJob(TypedDict):
 
 @dataclass(frozen=True)
 class Limits:
-    """The protocol's settings as values; seconds unless said otherwise."""
+    """The protocol's settings as values; in seconds, unless noted otherwise."""
 
     max_rpm: int = 0
     heartbeat_seconds: float = 3.0

@@ -119,7 +119,7 @@ class Fetches:
         return [place for text in popped if (place := read_place_of(str(text)))]
 
     def held(self) -> set[str]:
-        """The hosts that are not asked for a while."""
+        """The hosts that are left alone for a while."""
         least = f"{(self.state.clock() + HELD) * 1000:.0f}"
         return set(self.state.ask("ZRANGEBYSCORE", self.state.key("web", "hosts"), least, "+inf", "LIMIT", 0, 10_000))
 

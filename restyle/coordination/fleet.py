@@ -23,9 +23,9 @@ from restyle.models import Message
 from restyle.runtime.clock import elapsed
 from restyle.telemetry import metrics
 
-#: Times that a heartbeat is said to a server that has forgotten something; more are left to the next one.
+#: Times that a heartbeat is sent to a server that has forgotten something; more are left to the next one.
 _HEARTBEATS = 3
-#: Seconds until a claim that was not confirmed is asked for again.
+#: Seconds until a claim that was not confirmed is tried again.
 UNCONFIRMED_WAIT = 0.5
 
 
@@ -72,7 +72,7 @@ class Fleet(FleetView):
         Args:
             message: the job's.
             token: by which the job is held.
-            looked: whether the job was looked for since a claim said so.
+            looked: whether the job was looked for since a claim answered so.
             looked_at: when it was looked for last.
             made_from: what its result is made from.
             result: what stands for its result, whichever job asks for it; empty: no other job shares it.
@@ -152,7 +152,7 @@ class Fleet(FleetView):
         return is_durable is not False
 
     def _refused(self, message: Message, token: str, claim: Claim) -> Claim:
-        """A claim that may be lost allows no call; it is asked for again."""
+        """A claim that may be lost allows no call; it is tried again."""
         self.call_failed(message, token, claim, None)
         return Claim("wait", wait=UNCONFIRMED_WAIT)
 
@@ -241,7 +241,7 @@ class Fleet(FleetView):
     def heartbeat(self, status: dict[str, object]) -> None:
         """Says that this worker lives and what it holds; learns whether the fleet is suspended.
 
-        To a server that has forgotten something it is said once more, by a list that was made up since.
+        To a server that has forgotten something it is sent once more, by a list that was made up since.
         """
         for _ in range(_HEARTBEATS):
             if self._heartbeat(status):

@@ -106,7 +106,7 @@ class FleetView:
 
     @property
     def holds_workspace(self) -> bool:
-        """Whether S3 has said lately that this Redis holds the workspace; else no claim succeeds (holding.py)."""
+        """Whether S3 has confirmed lately that this Redis holds the workspace; else no claim succeeds (holding.py)."""
         return bool(self.state.ask("EXISTS", self.state.key("holder")))
 
     def held(self) -> Suspension | None:

@@ -157,7 +157,7 @@ class Wire:
         return ApiUnavailable(self._clean(message), reply.status if reply.status >= 500 else None)
 
     def _read(self, response: requests.Response, began: float) -> bytes:
-        """The whole answer, unpacked where it comes packed though nobody asked for that."""
+        """The whole answer, unpacked where it comes packed though that was not requested."""
         raw: BaseHTTPResponse = response.raw
         chunks, size, peer = list[bytes](), 0, self._peer
         stream = raw.stream(_CHUNK, decode_content=False)

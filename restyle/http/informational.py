@@ -26,7 +26,7 @@ class FinalResponse(HTTPResponse):
 
     Raises, as it begins or is read:
         TimeoutError: the head, or a part of the body, takes too long.
-        HTTPException: there is no end to informational answers, or the server changes to a protocol nobody asked for.
+        HTTPException: there is no end to informational answers, or the server changes to another protocol.
     """
 
     #: Seconds within which the head must be there, informational answers before it included.

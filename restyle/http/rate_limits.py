@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-#: Longest wait that is believed, in seconds: after 15 minutes one call tries again, whatever the API said.
+#: Longest wait that is believed, in seconds: after 15 minutes one call tries again, whatever the API answers.
 MOST = 900.0
 
 #: Headers that may give the time.

@@ -74,7 +74,7 @@ class Source:
     kind: str
     image: ImageFile
     stored: tuple[int, int]
-    """Width and height as the header has them; `image.size` may be a reduced scale, once asked for."""
+    """Width and height as the header has them; `image.size` may be a reduced scale, once set."""
     turn: Image.Transpose | None
     page: int = 0
     """Of a TIFF: which page it is, from 0 on."""

@@ -88,13 +88,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Called:
-    """A paid answer, and when it was asked for and given."""
+    """A paid answer, and when it was requested and given."""
 
     claim: Claim
     answer: Answer
     called: datetime
     answered: datetime
     claimed: float
-    """When the claim was asked for (`clock.elapsed`)."""
+    """When the claim was requested (`clock.elapsed`)."""
     lag: float = 0.0
     """Seconds since then in which the API was not at work on it, as far as it tells."""

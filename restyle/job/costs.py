@@ -42,4 +42,4 @@ def judged(answer: Answer, params: Params, budgets: Budgets) -> Answer:
 
 def doubt(disbelieved: str) -> str:
     """What an outcome says of a cost that was not believed."""
-    return f"the API told a cost of {disbelieved} credits, which is not believed: the configured price counts"
+    return f"the API reports a cost of {disbelieved} credits, which is not believed: the configured price counts"

@@ -78,7 +78,7 @@ def _are_there(work: Work, known: Record, tools: Tools) -> bool:
 
 
 def _made_anew(work: Work, known: Record) -> bool:
-    """Whether a record differs from what is asked for in nothing but a seed that was drawn in place of this job's."""
+    """Whether a record differs from what is planned in nothing but a seed that was drawn in place of this job's."""
     params = work.message.job.params
     planned = as_planned(known.params, work.message.job_id, known.run_id)
     return planned == params and work.request_of(known.params) == known.fingerprint.request

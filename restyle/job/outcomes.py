@@ -85,7 +85,7 @@ def cost_of(answer: Answer, params: Params, price: float) -> float:
 
 
 def beside_text(record: Record) -> str:
-    """What is to be said of outputs that made way for what was not theirs to replace."""
+    """The warning about outputs that made way for what was not theirs to replace."""
     if not record.beside:
         return ""
     first = record.beside[0] + (" and others" if len(record.beside) > 1 else "")
@@ -93,7 +93,7 @@ def beside_text(record: Record) -> str:
 
 
 def _warning(record: Record, disbelieved: str) -> str:
-    """What is to be said of a job that succeeded all the same."""
+    """The warnings of a job that succeeded all the same."""
     short = record.samples_received < record.samples_expected
     warnings = [f"{record.samples_received} of {record.samples_expected} samples came"] if short else []
     warnings += [costs.doubt(disbelieved)] if disbelieved else []

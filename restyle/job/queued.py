@@ -1,6 +1,6 @@
-"""The API's queue, v2, as a mode: a request is submitted, written down, and asked for until there is a picture.
+"""The API's queue, v2, as a mode: a request is submitted, written down, and polled until there is a picture.
 
-Once a request's id is known it is written down, in Redis and in S3, before it is asked for; whoever claims the job next
+Once a request's id is known it is written down, in Redis and in S3, before it is polled; whoever claims the job next
 asks for that one. A request whose id was lost is looked up in the account's history before another is submitted. Why
 this pays once is explained in docs/decisions/0012-the-queue-door.md.
 """
@@ -49,7 +49,7 @@ LONGEST_POLL = 30.0
 
 @dataclass(frozen=True)
 class Queued:
-    """v2: a request is submitted, written down, and asked for until there is a picture."""
+    """v2: a request is submitted, written down, and polled until there is a picture."""
 
     api: SegmindQueue
     fleet: Fleet
@@ -85,7 +85,7 @@ class Queued:
             raise
 
     def _note(self, call: Call, request: Request) -> None:
-        """Writes down what was accepted: in Redis, where it is asked for, and in S3 in case Redis loses it.
+        """Writes down what was accepted: in Redis, where it is looked up, and in S3 in case Redis loses it.
 
         It is billed, so S3 is tried whatever Redis says, and both again as long as Redis does not take it. Where S3
         alone takes nothing, Redis has it, and the answer will be kept there too.

@@ -135,7 +135,7 @@ def asks_for(row: Mapping[str, object], image: bytes, params: Params) -> bool | 
     if isinstance(sent, str):
         sent = read_object(sent.encode())
     if not isinstance(sent, dict):
-        raise CannotTell("the history does not tell what was asked for")
+        raise CannotTell("the history does not show what was requested")
     expected = {"negative_prompt": "", **params.as_sent()}
     if not all(_equal(sent.get(name, ""), value) for name, value in expected.items()):
         return False

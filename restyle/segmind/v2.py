@@ -202,10 +202,10 @@ class SegmindQueue:
         """A request that was submitted for these parameters since then, and whose id was lost; None: there is none.
 
         Args:
-            image: the picture as sent. The history is said to leave it out; where it does not, it decides.
+            image: the picture as sent. The history leaves it out, as documented; where it does not, it decides.
             params: as sent.
             since: before this nothing was submitted, by our clock.
-            is_ours: whether no other job can have asked for the same parameters.
+            is_ours: whether no other job can have sent the same parameters.
 
         Raises:
             CannotTell: the history cannot be read, or the request may be another job's.

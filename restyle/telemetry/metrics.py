@@ -29,7 +29,7 @@ CREDITS = Counter("restyle_credits", "Credits of the outcomes that this process 
 RETRIES = Counter("restyle_retries", "Attempts that ended without an outcome and are followed by another.", ["reason"])
 CLAIM_WAITS = Counter(
     "restyle_rate_limited_seconds",
-    "Seconds for which jobs were told to wait before a call: for a slot of the rate limit, after a 429, for a budget.",
+    "Seconds for which jobs had to wait before a call: for a slot of the rate limit, after a 429, for a budget.",
 )
 REQUESTS = Counter(
     "restyle_api_requests",
@@ -41,7 +41,7 @@ REQUEST_SECONDS = Histogram(
 )
 S3_SECONDS = Histogram("restyle_s3_seconds", "Time of a request to S3.", ["operation"], buckets=_S3_BUCKETS)
 S3_ERRORS = Counter("restyle_s3_errors", "Requests to S3 that were refused or not answered.", ["operation"])
-WEB_INPUTS = Counter("restyle_web_inputs", "Pictures on the web that were asked for, by what came.", ["outcome"])
+WEB_INPUTS = Counter("restyle_web_inputs", "Pictures on the web that were requested, by what came.", ["outcome"])
 HINTS_DROPPED = Counter(
     "restyle_hints_dropped",
     "Messages, envelopes, notices and other words of Redis or the queue that were not well formed or not true.",

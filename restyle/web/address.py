@@ -91,7 +91,7 @@ def is_web(image: str) -> bool:
 
 
 def read_address(text: str, *, http: bool = False) -> Address:
-    """An address as it is asked for: ASCII, without a fragment.
+    """An address as it is requested: ASCII, without a fragment.
 
     Args:
         text: as it stands in a manifest, or as a redirect has it.

@@ -65,7 +65,7 @@ class FetchTerms:
     """How this worker fetches."""
 
     http: bool = False
-    """Whether http:// is asked for."""
+    """Whether http:// is fetched from."""
     private: Sequence[Network] = ()
     """Inner networks that are asked all the same."""
     contact: str = ""
@@ -170,7 +170,7 @@ class Fetcher:
             raise WebUnavailable(error.message, error.http_status) from None
 
     def _check(self, at: Address) -> None:
-        """Refuses an address that leads inside before a connection, or a proxy's, is asked for."""
+        """Refuses an address that leads inside before a connection, or a proxy's, is begun."""
         if self._wire.proxy(at.url) is None:
             return  # each new connection is judged by `_resolve`
         parts = urlsplit(at.url)

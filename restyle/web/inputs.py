@@ -35,7 +35,7 @@ class WebInputs:
         Args:
             run_id: the run.
             address: the whole address; of one that is lost, what is fetched already can still be had.
-            refetch: whether it is asked for again where its picture is known.
+            refetch: whether it is requested again where its picture is known.
             retry_of: the run whose jobs are run again: what it fetched is what they are made from, so that what was
                 paid for them can be placed, and a link that has ended since is not needed.
 

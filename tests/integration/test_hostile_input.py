@@ -27,7 +27,7 @@ from producers.planning.jobs.variants import load_variants
 from producers.planning.make import make_plan
 from producers.planning.request import PlanRequest
 from producers.runs.outcomes import Row
-from producers.runs.statistics import Tally
+from producers.runs.statistics import Statistics
 from reports.copies.download import INDEX, download
 from reports.report import slice_csv, write_report
 from restyle.errors import ManifestError
@@ -327,9 +327,9 @@ class Page(HTMLParser):
 def page_of(workspace: Workspace, store: Store, text: str) -> Page:
     """The page of a run whose every text is this one."""
     run, rows = a_run(text), hostile_rows(workspace, text)
-    tally = Tally()
+    statistics = Statistics()
     for row in rows:
-        tally.add(*row)
+        statistics.add(*row)
     note = {"scope": "fleet", "reason": text, "detail": text, "since": text, "until": text, "by": text, "next": text}
     told: dict[str, object] = {"suspension": note, "last_error": text, "status": text}
     links = write_report(run, lambda: iter(rows), workspace=workspace, store=store, snapshot=told)

@@ -12,7 +12,7 @@ from rich.console import Console
 from apps.cli.runs.progress_line import Near, draw, facts
 from apps.views.pace import BARS, Pace
 from producers.runs.snapshot import Snapshot
-from producers.runs.statistics import VariantTally
+from producers.runs.statistics import VariantStatistics
 from restyle.models import RunStatus
 from tests.support.reports import NOON
 from tests.unit.test_report import a_job, failed
@@ -49,7 +49,7 @@ def drawn(now: Snapshot, pace: Pace | None = None, near: Near | None = None, wid
 
 
 NEAR = Near(
-    {"oak": VariantTally(310, 10, 1, 0, 0, 6.2), "sea": VariantTally(290, 10, 2, 0, 4, 5.8)},
+    {"oak": VariantStatistics(310, 10, 1, 0, 0, 6.2), "sea": VariantStatistics(290, 10, 2, 0, 4, 5.8)},
     [(a_job("mug-41", "sea"), failed(message="HTTP 422: prompt is not allowed\nmore")), (a_job("mug-07"), failed())],
 )
 
@@ -72,7 +72,7 @@ def test_the_board() -> None:
 
 def test_a_plain_run() -> None:
     """One variant and no failure: three lines."""
-    near = Near({"default": VariantTally(600)})
+    near = Near({"default": VariantStatistics(600)})
     assert len(drawn(a_moment(failed=0, pending=380), near=near).splitlines()) == 3
 
 
@@ -106,7 +106,7 @@ def test_what_goes_wrong_is_told_at_once() -> None:
 
 def test_many_variants() -> None:
     """Of many variants those that fail most are shown, and the others counted."""
-    variants = {f"v{n:02}": VariantTally(10, 0, n) for n in range(30)}
+    variants = {f"v{n:02}": VariantStatistics(10, 0, n) for n in range(30)}
     told = drawn(a_moment(), near=Near(variants))
     assert "v29" in told
     assert "v05" not in told

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from producers.runs.outcomes import Row
-from producers.runs.statistics import Tally
+from producers.runs.statistics import Statistics
 from reports.report import PARAM_COLUMNS, RUN_COLUMNS, ReportLinks, slice_csv, summarise
 from restyle.keys import Workspace
 from restyle.models import Job, ManifestSource, Outcome, OutcomeKind, Params, Run, RunOptions, RunStatus
@@ -119,10 +119,10 @@ def test_suspect_rows() -> None:
     ]
     assert [row["suspect"] for row in parsed(as_csv(rows))] == ["", "black small", "same"]
     assert [row["id"] for row in parsed(as_csv(rows, frozenset({"suspect"})))] == ["bad", "old"]
-    tally = Tally()
+    statistics = Statistics()
     for row in rows:
-        tally.add(*row)
-    assert (tally.totals.succeeded, tally.totals.skipped, tally.totals.suspect) == (2, 1, 2)
+        statistics.add(*row)
+    assert (statistics.totals.succeeded, statistics.totals.skipped, statistics.totals.suspect) == (2, 1, 2)
 
 
 def test_pending_and_failed_rows() -> None:
@@ -183,12 +183,12 @@ def test_slice() -> None:
     assert text.partition("\n")[0].endswith(",title")
 
 
-def tally_of(rows: list[Row]) -> Tally:
+def tally_of(rows: list[Row]) -> Statistics:
     """What the rows come to."""
-    tally = Tally()
+    statistics = Statistics()
     for row in rows:
-        tally.add(*row)
-    return tally
+        statistics.add(*row)
+    return statistics
 
 
 def links() -> ReportLinks:
@@ -224,8 +224,8 @@ def test_summary_counts() -> None:
 )
 def test_percentiles(seconds: list[float], p50: float | None, p95: float | None) -> None:
     """Percentiles of the calls' seconds are true to three digits, and none without calls."""
-    tally = tally_of([(a_job(), succeeded(a_job(), seconds=value)) for value in seconds])
-    assert (tally.percentile(50), tally.percentile(95)) == (p50, p95)
+    statistics = tally_of([(a_job(), succeeded(a_job(), seconds=value)) for value in seconds])
+    assert (statistics.percentile(50), statistics.percentile(95)) == (p50, p95)
 
 
 def test_report_columns_are_the_parameters() -> None:

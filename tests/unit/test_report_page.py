@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from producers.runs.charts import Timeline, latency, throughput
 from producers.runs.outcomes import Row
-from producers.runs.statistics import Tally
+from producers.runs.statistics import Statistics
 from reports.pages.gallery import Choice, Gallery, Shot
 from reports.pages.page import differing, relative, relinked, render
 from reports.report import ReportLinks, summarise
@@ -46,16 +46,16 @@ def page_of(
     rows: list[Row], pictures: dict[str, str] | None = None, choice: Choice | None = None, **snapshot: object
 ) -> str:
     """The page of these rows."""
-    tally, choice = Tally(), choice or Choice()
+    statistics, choice = Statistics(), choice or Choice()
     for row in rows:
-        tally.add(*row)
+        statistics.add(*row)
         choice.add(*row)
     gallery = Gallery(choice.entries, is_sample=choice.is_sample)
     for job, outcome in rows:
         gallery.add(job, outcome, f"r,{job.id}-{job.variant}")
-    summary = summarise(a_run(), tally, snapshot, ReportLinks("s3://r/report.csv", PAGE, "s3://r/report.json"))
+    summary = summarise(a_run(), statistics, snapshot, ReportLinks("s3://r/report.csv", PAGE, "s3://r/report.json"))
     sizes = dict.fromkeys(pictures or {}, (400, 300))
-    return render(summary, tally, gallery, pictures or {}, page=PAGE, heading=a_run().heading, sizes=sizes)
+    return render(summary, statistics, gallery, pictures or {}, page=PAGE, heading=a_run().heading, sizes=sizes)
 
 
 def test_page_escapes_everything() -> None:

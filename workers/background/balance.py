@@ -1,4 +1,4 @@
-"""Waits for a top-up: while the account has no credits its balance is asked for, ever more seldom, which costs nothing.
+"""Waits for a top-up: while the account has no credits its balance is checked, ever more seldom, which costs nothing.
 
 Only for runs that want it (`--wait-credits`, schedules), and by one worker of the fleet. What the balance means is
 decided in restyle/coordination/lua/topped_up.lua.
@@ -30,7 +30,7 @@ class Balance:
         self._resources = resources
         self._fleet = resources.tools.fleet
         self._asking: threading.Thread | None = None
-        #: Since when it stands that is waited for, and how often the balance was asked for since.
+        #: Since when it stands that is waited for, and how often the balance was checked since.
         self._since, self._looks = 0.0, 0
 
     def look(self, runs: Iterable[Run]) -> None:
@@ -55,7 +55,7 @@ class Balance:
 
     @property
     def _wait(self) -> float:
-        """Seconds until the balance is asked for once more."""
+        """Seconds until the balance is checked once more."""
         settings = self._resources.settings
         return min(settings.credits_seconds * 2.0 ** min(self._looks, 16), settings.credits_max)
 

@@ -56,7 +56,7 @@ class WebServersFail(RestyleError):
 
 
 class Dispatcher(threading.Thread):
-    """Ticks until it is told to stop."""
+    """Ticks until it is stopped."""
 
     def __init__(self, resources: Resources, feeder: Feeder) -> None:
         super().__init__(name="dispatcher", daemon=True)

@@ -21,7 +21,7 @@ log = structlog.get_logger("restyle.fetch")
 
 
 class FetchThread(threading.Thread):
-    """Takes tickets until it is told to stop."""
+    """Takes tickets until it is stopped."""
 
     def __init__(self, resources: Resources) -> None:
         super().__init__(name="fetcher", daemon=True)

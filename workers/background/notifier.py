@@ -17,7 +17,7 @@ LAST_WORDS = 12.0
 
 
 class Notifier(threading.Thread):
-    """Sends what is due until it is told to stop; any number of workers may do so."""
+    """Sends what is due until it is stopped; any number of workers may do so."""
 
     def __init__(self, notifications: Notifications, every: float, trouble: Callable[[], str]) -> None:
         """Begins with `start`.

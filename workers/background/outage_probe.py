@@ -83,7 +83,7 @@ class OutageProbe:
         return candidates
 
     def _callable(self, run_id: str, jobs: list[tuple[int, PlannedJob]]) -> list[tuple[int, PlannedJob]]:
-        """Those that wait for no input on the web; for the others that is asked for, since fetching needs no API."""
+        """Those that wait for no input on the web; for the others that is ordered, since fetching needs no API."""
         shards = dict[int, list[PlannedJob]]()
         for shard, job in jobs:
             shards.setdefault(shard, []).append(job)

@@ -1,4 +1,4 @@
-"""Keeps Redis true to what people have said in S3, and makes it whole again after a loss.
+"""Keeps Redis true to what people have decided in S3, and makes it whole again after a loss.
 
 A thread beside the dispatcher, nudged at each tick of the one that works; reading S3 may take long, and no run waits
 for it.
@@ -57,7 +57,7 @@ class Server:
 
 
 class Reconciler(threading.Thread):
-    """Looks at S3 every few ticks, until it is told to stop."""
+    """Looks at S3 every few ticks, until it is stopped."""
 
     def __init__(self, resources: Resources, troubles: Troubles) -> None:
         super().__init__(name="reconciler", daemon=True)

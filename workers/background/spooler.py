@@ -34,7 +34,7 @@ class Spooler(threading.Thread):
         self._resources = resources
         self._spool = resources.tools.spool
         self._unreadable: set[str] = set()
-        #: When S3 was asked for what became of a job, by its mark.
+        #: When S3 was searched for what became of a job, by its mark.
         self._looked: dict[in_redis.Mark, float] = {}
         self._over = threading.Event()
 

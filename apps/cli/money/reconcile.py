@@ -30,7 +30,7 @@ _MOST_PAGES, _SHOWN = 10_000, 20
 _SENTENCES = {
     Kind.LOST: "billed, and their jobs have no picture",
     Kind.AGAIN: "billed, and their jobs have the picture of another call: an answer was lost, or it was made anew",
-    Kind.ELSEWHERE: "billed, and asked for by no run of this workspace",
+    Kind.ELSEWHERE: "billed, and requested by no run of this workspace",
     Kind.UNBILLED: "recorded as paid, and not in the account's history",
 }
 

@@ -96,7 +96,7 @@ def access_of(settings: Settings) -> Access:
 
 
 class Page:
-    """A dashboard beside a command; one that nobody asked for does nothing."""
+    """A dashboard beside a command; one that is not shown does nothing."""
 
     def __init__(self, url: str = "") -> None:
         self.url = url

@@ -39,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def checked(statuses: list[str]) -> frozenset[str]:
-    """The statuses asked for.
+    """The statuses that are chosen.
 
     Raises:
         ConfigurationError: one is no status.

@@ -136,7 +136,7 @@ def fields(story: Story, here: Session) -> Iterator[Field]:
 
 
 def _request(params: Params) -> Iterator[Field]:
-    """What the API was asked for, or will be."""
+    """What the API was sent, or will be."""
     yield "prompt", params.prompt
     if params.negative_prompt:
         yield "without", params.negative_prompt

@@ -18,7 +18,7 @@ from apps.session import Session
 from apps.terminal.console import Volume, amount, credits_text, say, talk
 from apps.views.pace import Pace
 from producers.runs.snapshot import Snapshot
-from producers.runs.statistics import VariantTally
+from producers.runs.statistics import VariantStatistics
 from restyle.errors import StateUnavailable, StoreUnavailable
 from restyle.models import Job, Outcome, Run, RunStatus
 
@@ -37,7 +37,7 @@ VARIANTS, FAILURES = 8, 3
 class Near:
     """What is known of the jobs themselves: how each variant fares, and the last failures, newest first."""
 
-    variants: Mapping[str, VariantTally] = field(default_factory=dict)
+    variants: Mapping[str, VariantStatistics] = field(default_factory=dict)
     failures: Sequence[tuple[Job, Outcome]] = ()
 
 
@@ -179,7 +179,7 @@ def _pace(now: Snapshot, pace: Pace, price: float) -> Text:
     return line
 
 
-def _variants(variants: Mapping[str, VariantTally]) -> Table:
+def _variants(variants: Mapping[str, VariantStatistics]) -> Table:
     """How each variant fares; of many those that fail most."""
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(no_wrap=True, max_width=32, overflow="ellipsis")
@@ -187,13 +187,13 @@ def _variants(variants: Mapping[str, VariantTally]) -> Table:
         table.add_column(justify="right")
     table.add_row(*(Text(title, style="dim") for title in ("variant", "done", "failed", "look wrong", "credits")))
     ranked = sorted(variants.items(), key=lambda item: (-item[1].failed, item[0]))
-    for name, tally in sorted(ranked[:VARIANTS], key=lambda item: item[0]):
+    for name, counts in sorted(ranked[:VARIANTS], key=lambda item: item[0]):
         table.add_row(
             Text(name),
-            f"{tally.succeeded + tally.skipped:,}",
-            Text(f"{tally.failed:,}", style="red" if tally.failed else "dim"),
-            Text(f"{tally.suspect:,}", style="yellow" if tally.suspect else "dim"),
-            f"{tally.credits:,.2f}",
+            f"{counts.succeeded + counts.skipped:,}",
+            Text(f"{counts.failed:,}", style="red" if counts.failed else "dim"),
+            Text(f"{counts.suspect:,}", style="yellow" if counts.suspect else "dim"),
+            f"{counts.credits:,.2f}",
         )
     if len(ranked) > VARIANTS:
         table.add_row(Text(f"and {len(ranked) - VARIANTS} more", style="dim"))

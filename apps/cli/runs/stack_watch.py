@@ -1,4 +1,4 @@
-"""Minding the stack while a run is followed: what stands in its way is said, and nothing is waited for without end."""
+"""Minding the stack while a run is followed: what stands in its way is shown, and nothing is waited for without end."""
 
 from __future__ import annotations
 

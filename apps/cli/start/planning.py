@@ -163,7 +163,7 @@ def spend_or_stop(plan: Plan, settings: Settings, *, yes: bool, clashes: Clashes
     if yes or plan.request.budget is not None:
         return
     if can_ask():
-        # Under --quiet nothing else has said how much it is.
+        # Under --quiet nothing else has shown how much it is.
         what = f"at most {credits_text(credits, settings.credit_price)}" if talk.quiet else "it"
         confirm(f"Spend {what}?", what="spent")
     elif credits > settings.confirm_above:

@@ -22,7 +22,7 @@ from restyle.errors import ConfigurationError
 MIN_TOKEN = 16
 #: Seconds for which somebody stays signed in.
 SIGNED_IN = 12 * 3600
-#: Wrong tokens a minute from one address, after which further wrong ones are told to wait. The right one always works.
+#: Wrong tokens a minute from one address, after which further wrong ones have to wait. The right one always works.
 MAX_WRONG = 10
 #: Addresses whose wrong tokens are remembered, and sessions that are kept; the oldest go first.
 MAX_ADDRESSES, MAX_SESSIONS = 1_000, 10_000

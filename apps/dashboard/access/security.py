@@ -1,4 +1,4 @@
-"""What stands before every page: the host that was asked for, the headers of each answer, and forms that are ours."""
+"""What stands before every page: the host that was requested, the headers of each answer, and forms that are ours."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Names:
     """The names that this dashboard goes by."""
 
     names: frozenset[str]
-    #: Whether it listens beyond this machine, so that it may be asked for by an address.
+    #: Whether it listens beyond this machine, so that requests may name it by an address.
     is_open: bool
     #: The address that browsers have, e.g. https://restyle.shop.example; empty where it is not known.
     public: str = ""
@@ -79,7 +79,7 @@ class Names:
             return False
 
     def is_origin(self, origin: str, host: str) -> bool:
-        """Whether a form's Origin header is of this dashboard, as it was asked for."""
+        """Whether a form's Origin header is of this dashboard, as it was requested."""
         if self.public and host.lower() == urlsplit(self.public).netloc.lower():
             return origin.lower() == self.public.lower()
         return origin.partition("://")[2] == host

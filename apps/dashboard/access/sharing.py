@@ -79,7 +79,7 @@ class Shares:
 
 
 def shared(shares: Shares, handler: Handler) -> Endpoint:
-    """An endpoint for those who look, and for guests of the run that is asked for."""
+    """An endpoint for those who look, and for guests of the run that is requested."""
 
     async def endpoint(request: Request) -> Response:
         identity = shares.access.who(request) or shares.guest(request)

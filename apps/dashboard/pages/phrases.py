@@ -99,7 +99,7 @@ def what_next(reason: Suspension, row: Row | None = None) -> str:
 
 
 def sentence(text: str) -> str:
-    """What a program said, as a sentence: with a capital and a full stop."""
+    """What a program reports, as a sentence: with a capital and a full stop."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".") if text else ""
 
 

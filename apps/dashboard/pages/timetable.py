@@ -36,7 +36,7 @@ class Line:
     #: When a beat last looked whether it is due; None where none ever did.
     looked: datetime | None
     now: datetime
-    #: Redis is out of reach, so what is said here is what was known.
+    #: Redis is out of reach, so what is shown here is what was known.
     blind: bool = False
 
     @property

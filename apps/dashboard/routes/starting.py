@@ -198,7 +198,7 @@ class Starting:
         return _Planned(*looked_into(plan, here), diff)
 
     def _is_unsaid(self, planned: _Planned, fields: Mapping[str, str]) -> str:
-        """What still has to be said before it may start; empty: nothing."""
+        """What still has to be confirmed before it may start; empty: nothing."""
         plan = planned.plan
         if planned.clashes.needs_yes and not fields.get("replace"):
             return "Say that what would be replaced may be replaced."

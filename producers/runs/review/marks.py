@@ -34,7 +34,7 @@ _ATTEMPTS = 3
 
 
 class Mark(Value):
-    """What somebody said of a job's picture."""
+    """Somebody's mark of a job's picture."""
 
     mark: Word
     note: str = Field("", max_length=LONGEST_NOTE)
@@ -97,7 +97,7 @@ class Marks:
             return {job_id: mark for job_id, mark in self._standing.items() if mark.mark or mark.note}
 
     def touched(self) -> frozenset[str]:
-        """The ids of jobs of which anything was ever said, also what was taken back, as far as is known here."""
+        """The ids of jobs that were ever marked, also where that was taken back, as far as is known here."""
         with self._lock:
             return frozenset(self._standing)
 

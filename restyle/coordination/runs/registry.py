@@ -1,4 +1,4 @@
-"""How a run comes to be known to Redis, whole, and is kept in line with what people have said of it.
+"""How a run comes to be known to Redis, whole, and is kept in line with what people have decided of it.
 
 What bounds a run (its budget, approval, cancellation, suspension by a person) stands in S3 before it is acted on:
 in run.json and suspended.json. Redis has a copy, which a loss takes along and which a command may fail to change; the
@@ -164,7 +164,7 @@ class Registry:
         return f"{stock_id or ''}/{number or 0}"
 
     def agree(self, run: Run, word: Word | None, *, revision: str = "", lift: bool = False) -> bool:
-        """Brings Redis in line with what people have said of a run, which stands in S3.
+        """Brings Redis in line with what people have decided of a run, which stands in S3.
 
         Args:
             run: its run.json.

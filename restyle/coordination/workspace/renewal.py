@@ -18,7 +18,7 @@ AGAIN = 60.0
 
 
 class Renewal(threading.Thread):
-    """Steps until it is told to stop; whatever goes wrong costs one step."""
+    """Steps until it is stopped; whatever goes wrong costs one step."""
 
     def __init__(
         self, holding: Holding, *, interest: bool = False, on_error: Callable[[str], None] = lambda _: None

@@ -1,4 +1,4 @@
-"""From the answer's bytes to the bytes that are stored: the form that was asked for, and the mark.
+"""From the answer's bytes to the bytes that are stored: the form that is set, and the mark.
 
 What is paid for is never lost here: a step that fails leaves the picture as it was, and the record says which.
 """

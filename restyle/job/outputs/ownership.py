@@ -52,7 +52,7 @@ class Owner:
         return last
 
     def head(self, uri: str) -> Head | None:
-        """What lies at a place, asked for once; nothing where S3 lets nobody look, which the plan has warned of."""
+        """What lies at a place, looked up once; nothing where S3 lets nobody look, which the plan has warned of."""
         if uri not in self._heads:
             try:
                 self._heads[uri] = self.store.head(uri)
@@ -66,7 +66,7 @@ class Owner:
         Args:
             uri: where it lies.
             head: what S3 says of it.
-            data: what is to be put in its place: the very same bytes are ours, whatever is said of them.
+            data: what is to be put in its place: the very same bytes are ours, whatever their metadata say.
         """
         if named := head.metadata.get(JOB):
             return named == self.job_id

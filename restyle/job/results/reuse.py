@@ -115,7 +115,7 @@ def _as_ours(work: Work, paid: Paid, fingerprint: Fingerprint, tools: Tools) -> 
             "input": made.input.model_copy(
                 update={"uri": message.job.image, "etag": fingerprint.etag, "address": work.address}
             ),
-            # What was asked for: the same is found done, whatever seed the other job had.
+            # What was planned: the same is found done, whatever seed the other job had.
             "params": message.job.params,
             "api": made.api.model_copy(update={"cost": 0.0, "in_doubt": 0, "attempts": 0}),
             "metadata": message.job.meta,

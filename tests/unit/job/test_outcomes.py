@@ -94,7 +94,7 @@ BESIDE = "where something lies that this job has not made"
 WARNINGS: list[tuple[dict[str, Any], str, str, str]] = [
     ({}, "", "", ""),
     ({"samples_expected": 2}, "", "1 of 2 samples came", ""),
-    ({}, "-5", "the API told a cost of -5 credits, which is not believed: the configured price counts", ""),
+    ({}, "-5", "the API reports a cost of -5 credits, which is not believed: the configured price counts", ""),
     ({"marks": SUSPECT}, "", f"{BAD}; stored without its form: it failed", BAD),
     ({"beside": ("s3://b/a",)}, "", f"put beside s3://b/a, {BESIDE}", f"put beside s3://b/a, {BESIDE}"),
     (
