@@ -18,8 +18,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
+    """Writes them into the folder that is named."""
+    write(Path(sys.argv[1]))
+
+
+def write(folder: Path) -> None:
     """Writes them into a folder, which is made where it is not there."""
-    folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages():
         (folder / f"{name}.1").write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,24 +17,30 @@ from tests.support.sandbox import SandboxServer, running_sandbox
 from tests.support.sentinels import PASSWORD, watched
 from tests.support.servers import S3, Valkey, read_descriptions_once, running_s3, running_valkey
 
+#: How the names of settings begin.
+OF_A_PERSON = ("RESTYLE_", "SEGMIND_", "AWS_")
+
 # How fast examples are made says something of the machine, not of the code.
 settings.register_profile("restyle", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("restyle")
 
 
-@pytest.fixture
-def working_folder(tmp_path: Path) -> Path:
-    """Where a test begins."""
-    return tmp_path
+# What was imported and collected stays: Python's looks for garbage among it would be a tenth of the unit tests' CPU.
+gc.set_threshold(100_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    """Takes what there is by now out of the collector's sight."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, working_folder: Path) -> None:
-    """No setting of the person who runs the tests reaches them."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the person who runs the tests reaches them, and each has a folder of its own to begin in."""
     for name in list(os.environ):
-        if name.startswith(("RESTYLE_", "SEGMIND_", "AWS_")):
+        if name.startswith(OF_A_PERSON):
             monkeypatch.delenv(name)
-    monkeypatch.chdir(working_folder)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import OF_A_PERSON
 
 
 @pytest.fixture(scope="session")
@@ -15,14 +18,21 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("shared")
 
 
-@pytest.fixture
-def working_folder(request: pytest.FixtureRequest, shared_folder: Path) -> Iterator[Path]:
-    """The test's own, where it has one; else the shared one, which is empty at its start."""
-    if "tmp_path" in request.fixturenames:
-        yield request.getfixturevalue("tmp_path")
-        return
-    yield shared_folder
-    for path in shared_folder.iterdir():
+@pytest.fixture(scope="session", autouse=True)
+def no_settings() -> None:
+    """No setting of the person who runs the tests reaches them; a test that sets one takes it back."""
+    for name in [name for name in os.environ if name.startswith(OF_A_PERSON)]:
+        del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(request: pytest.FixtureRequest, shared_folder: Path) -> Iterator[None]:
+    """Begins in the test's own folder, where it has one; else in the shared one, which is empty at its start."""
+    has_folder = "tmp_path" in request.fixturenames
+    os.chdir(request.getfixturevalue("tmp_path") if has_folder else shared_folder)
+    yield
+    os.chdir(request.config.invocation_params.dir)
+    for path in () if has_folder else shared_folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

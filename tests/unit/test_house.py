@@ -9,6 +9,7 @@ import subprocess
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -73,6 +74,12 @@ def tracked() -> list[Path]:
     return [path for name in found.split("\0") if name and (path := ROOT / name).is_file()]
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A module's tree, for all that is asked of it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def read(name: str) -> str:
     """A file's text."""
     return (ROOT / name).read_text(encoding="utf-8")
@@ -112,7 +119,7 @@ def test_functions_are_short() -> None:
     long = {
         f"{path.relative_to(ROOT)}:{node.name}"
         for path in modules() if "cli" not in path.parts
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES
     }  # fmt: skip
@@ -135,7 +142,7 @@ def names_of_values(path: Path) -> Iterator[tuple[int, str]]:
     text = path.read_text(encoding="utf-8")
     if not MAY_BE_NAMES.search(text):  # most modules need not be parsed
         return
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(path)):
         match node:
             case (
                 ast.Name(id=name, ctx=ast.Store())
@@ -163,7 +170,7 @@ def test_the_domain_is_typed() -> None:
     untyped = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "restyle").rglob("*.py") if re.search(r"\bAny\b", path.read_text(encoding="utf-8"))
-        and any(isinstance(node, ast.Name) and node.id == "Any" for node in ast.walk(ast.parse(path.read_text())))
+        and any(isinstance(node, ast.Name) and node.id == "Any" for node in ast.walk(parsed(path)))
     }  # fmt: skip
     assert untyped == UNTYPED.keys()
 

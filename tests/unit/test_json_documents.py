@@ -137,7 +137,7 @@ def test_entries_without_an_image_say_where_one_is() -> None:
 def test_what_stands_before_the_entries_takes_no_memory() -> None:
     """A list of many beside the entries is passed over; of the entries one at a time is held."""
     with Path("m.json").open("w") as file:
-        file.write('{"log": [' + ",".join(['{"n": [1, "x"]}'] * 20_000) + '], "items": [')
+        file.write('{"log": [' + ",".join(['{"n": [1, "x"]}'] * 10_000) + '], "items": [')
         file.write(",".join(f'{{"id": "{n}", "pic": {{"src": "s3://b/{n}.jpg"}}}}' for n in range(2000)) + "]}")
     manifest = open_manifest("m.json", store=None, options=ReadOptions({"image": "pic.src"}, items="items"))
     tracemalloc.start()
