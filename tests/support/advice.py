@@ -35,7 +35,7 @@ UsageError: Any = typer.BadParameter.__base__
 #: Words behind "restyle" where it is the program that is spoken of.
 PROSE = {
     "all", "are", "has", "is", "keeps", "look", "looks", "so", "that", "the", "was", "with", "without", "writes",
-    "wrote", "must", "and", "made",
+    "wrote", "must", "and", "made", "reads",
 }  # fmt: skip
 
 _BEGINS = re.compile(r"(`?)(?<![\w./-])restyle ([a-z]+)")
