@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 PYTHON ?=
 CHECKS := check-types check-lint check-layers check-docs check-house
-.PHONY: help install demo check $(CHECKS) collected test lowest acceptance chaos matrix bench bench-quick docs dist audit format lock clean
+.PHONY: help install demo check $(CHECKS) collected test lowest acceptance chaos matrix soak bench bench-quick docs dist audit format lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ chaos: $(VENV)/.dev  ## Minutes of random faults over 1,000 jobs; CHAOS_SEEDS="1
 
 matrix: $(VENV)/.dev  ## The core of the proofs on each Redis and S3 at hand, into docs/reliability.md; CELLS="redis-server acl" chooses
 	@code=0; $(BIN)/python -m tests.matrix $(CELLS) || code=$$?; $(BIN)/python docs/make_proved.py && exit $$code
+
+soak: $(VENV)/.dev  ## A fleet struck for 20 minutes, into docs/reliability.md; SOAK="--minutes 1440 --workers 8" sizes it
+	@$(BIN)/python -m tests.soak $(SOAK)
 
 dist:  ## Build the wheel, test it on every supported Python at hand, write its bill of materials
 	@.ci/dist

@@ -18,7 +18,7 @@ from restyle.s3.store import EMBEDDED_BUCKET
 from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_nightly import beats, put, runs, schedule, state_of
 from tests.support.catalog import write_pictures, write_rows
-from tests.support.earlier import Absent, last_version
+from tests.support.earlier import Absent, installed
 from tests.support.sandbox import SandboxServer
 from tests.support.wait import wait_until
 
@@ -32,7 +32,7 @@ NIGHT = 36
 def earlier(fleet: FleetOf) -> FleetOf:
     """The same fleet by the last version."""
     try:
-        return fleet.as_installed(last_version())
+        return fleet.as_installed(installed())
     except Absent as reason:
         pytest.skip(f"the last version is not to be had: {reason}")
 
@@ -87,7 +87,7 @@ def test_a_fleet_is_upgraded_under_its_runs(fleet: FleetOf, earlier: FleetOf, sa
         wait_until(
             lambda: fleet.status(sampled)["status"] == "awaiting_approval", timeout=60, description="the sample's end"
         )
-        sandbox.control(latency=3.0)
+        sandbox.control(latency=8.0)  # so that all of this is under way until a worker has started
         night = earlier.command("schedules", "run", "nightly").out.strip()
         running = submitted(earlier, "running")
         with beats(earlier, 1), earlier.command.started("schedules", "run", "nightly"):

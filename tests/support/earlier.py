@@ -15,34 +15,46 @@ LAST = "e2de964df322e8e4655821ccac6364dbcdb6ce3c"
 
 
 class Absent(Exception):
-    """The last version cannot be installed here, for the reason that it names."""
+    """An earlier version cannot be installed here, for the reason that it names."""
 
 
-def last_version() -> Path:
-    """The programs of the last version, in an environment of its own; installed once (a minute) and kept.
+def installed(revision: str = LAST) -> Path:
+    """The programs of an earlier version, in an environment of its own; installed once (a minute) and kept.
+
+    Args:
+        revision: a tag or commit.
 
     Raises:
         Absent: git's history does not have it, or what it needs cannot be had.
     """
-    home = ROOT / "build" / "earlier" / LAST[:12]
+    home = ROOT / "build" / "earlier" / revision[:12]
     home.mkdir(parents=True, exist_ok=True)
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "ready").exists():
-            _install(home)
+            _install(home, revision)
             (home / "ready").touch()
     return home / "venv" / "bin"
 
 
-def _install(home: Path) -> None:
+def _install(home: Path, revision: str) -> None:
     source, venv = home / "source", home / "venv"
     for folder in (source, venv):
         shutil.rmtree(folder, ignore_errors=True)
     source.mkdir()
     archive = home / "source.tar"
     if shutil.which("git") is None or not (ROOT / ".git").exists():
-        raise Absent("there is no git history here to take the last version from")
-    _run("git", "-C", str(ROOT), "archive", "--output", str(archive), LAST, missing=f"git's history lacks {LAST[:12]}")
+        raise Absent("there is no git history here to take an earlier version from")
+    _run(
+        "git",
+        "-C",
+        str(ROOT),
+        "archive",
+        "--output",
+        str(archive),
+        revision,
+        missing=f"git's history lacks {revision[:12]}",
+    )
     shutil.unpack_archive(archive, source, "tar")
     archive.unlink()
     _run(sys.executable, "-m", "venv", str(venv), missing="it cannot be installed")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,12 +155,17 @@ class S3:
         """A prefix that nobody else has."""
         return Workspace(f"s3://{EMBEDDED_BUCKET}/{secrets.token_hex(4)}")
 
-    def start(self) -> None:
-        """Starts it over what the folder holds; moto's holds nothing of before."""
+    def start(self, *, also: Iterable[tuple[str, str]] = ()) -> None:
+        """Starts it over what the folder holds; moto's holds nothing of before.
+
+        Args:
+            also: other credentials that it takes (rclone).
+        """
+        pairs = ((self.access_key, self.secret_key), *also)
         command = S3_SERVER.command(self.port, self.folder, BUCKETS)
         self.process = subprocess.Popen(
             command, preexec_fn=die_with_parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,  # noqa: PLW1509 - one thread forks here
-            env={**os.environ, "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"'},
+            env={**os.environ, "RCLONE_AUTH_KEY": ",".join(f'"{key},{secret}"' for key, secret in pairs)},
         )  # fmt: skip
         answers(self.port, timeout=30)
         if S3_SERVER.name == "moto":

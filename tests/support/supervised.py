@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +38,11 @@ class Supervised:
         """SIGTERM; another one comes once it has drained."""
         self.process.terminate()
 
+    def upgrade(self, command: Command) -> None:
+        """SIGTERM; the one that comes once it has drained is of another installation, or has other settings."""
+        self._command = command
+        self.process.terminate()
+
     def stop(self) -> None:
         """Ends it for good."""
         self._over.set()
@@ -51,9 +55,10 @@ class Supervised:
             self.process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        python = str(self._command.programs / "python")
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "workers.main", "worker"], cwd=self._command.folder,
+                [python, "-m", "celery", "-A", "workers.main", "worker"], cwd=self._command.folder,
                 env=self._command.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - it only asks to end with this process
             )  # fmt: skip
