@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- written by docs/make_proved.py -->", "<!-- end of what it is proved with -->"
-SERVERS, MACHINES = "On other people's servers", "On other machines"
+SERVERS, MACHINES, CONTAINERS = "On other people's servers", "On other machines", "In containers"
 
 
 def main() -> None:
@@ -32,6 +32,8 @@ def proved(page: str) -> str:
     redis, s3 = _servers(page)
     lines = ["| proved with | |", "|---|---|", _line("Python", machines.pop("Python"), MACHINES)]
     lines += [_line("Redis and Valkey", redis, SERVERS), _line("S3", s3, SERVERS)]
+    if engines := _engines(page):
+        lines.append(_line("Containers", engines, CONTAINERS))
     lines += [_line(what, names, MACHINES) for what, names in machines.items()]
     return "\n".join(lines) + "\n"
 
@@ -54,22 +56,26 @@ def _servers(page: str) -> tuple[list[str], list[str]]:
     return list(reached), [_named(name, short) for name, short in s3.items()]
 
 
+def _engines(page: str) -> list[str]:
+    """What ran the containers, each with how many of its proofs held where one did not."""
+    engines: dict[str, list[bool]] = {}
+    for row in rows(page, CONTAINERS):
+        engines.setdefault(row["engine"], []).append(not row["result"].startswith("**"))
+    return [_named(name, "" if all(held) else f"{sum(held)} of {len(held)}") for name, held in engines.items()]
+
+
 def _line(what: str, names: Iterable[str], heading: str) -> str:
     anchor = heading.lower().replace(" ", "-").replace("'", "")
     return f"| [{what}](docs/reliability.md#{anchor}) | {', '.join(names)} |"
 
 
 def rows(page: str, heading: str) -> Iterator[dict[str, str]]:
-    """The rows of the first table below a heading, by the names of its columns.
-
-    Raises:
-        ValueError: there is no such heading.
-    """
-    section = page[page.index(f"\n## {heading}\n") + 1 :].partition("\n## ")[0]
+    """The rows of the first table below a heading, by the names of its columns; none where there is none yet."""
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
-    names, _, *values = ([part.strip() for part in line.strip("|").split("|")] for line in lines)
-    for value in values:
-        yield dict(zip(names, value, strict=True))
+    cells = [[part.strip() for part in line.strip("|").split("|")] for line in lines]
+    for values in cells[2:]:
+        yield dict(zip(cells[0], values, strict=True))
 
 
 def _named(name: str, short: str) -> str:
