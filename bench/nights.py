@@ -43,7 +43,7 @@ class NightS3(S3):
     def __init__(self, picture: bytes, rows: int, changed: int) -> None:
         super().__init__(picture)
         self.rows, self.every = rows, rows // changed if changed else rows + 1
-        self.record = b""
+        self.record, self.sha256 = b"", hashlib.sha256(picture).hexdigest()
 
     def serve(self, verb: str, target: str, headers: Headers, body: bytes) -> tuple[bytes, bytes]:
         path, _, query = target.partition("?")
@@ -66,7 +66,10 @@ class NightS3(S3):
                 self.count(f"{verb} {folder}")
                 number = int(key[len(folder) : len(folder) + 8])
                 data = self.record.replace(b"%08d", b"%08d" % number) if "records" in folder else self.picture
-                head, content = reply(data, "image/jpeg", f'ETag: "{self._etag(form, number)}"\r\n'.encode())
+                more = f'ETag: "{self._etag(form, number)}"\r\n'
+                if "outputs" in folder:
+                    more += f"x-amz-meta-sha256: {self.sha256}\r\n"
+                head, content = reply(data, "image/jpeg", more.encode())
                 return head, b"" if verb == "HEAD" else content
         return super().serve(verb, target, headers, body)
 
@@ -100,7 +103,7 @@ class NightS3(S3):
 # -- the night before --------------------------------------------------------------------------------------
 
 
-def remember(size: int, env: dict[str, str]) -> None:
+def remember(picture: bytes, env: dict[str, str]) -> None:
     """Writes run.json and results of the night before, and the form of its records."""
     os.environ.update(env)
     from config.connections import open_store
@@ -118,7 +121,7 @@ def remember(size: int, env: dict[str, str]) -> None:
         PlanRequest("s3://bench/in/", prompt=PROMPT), settings, workspace=workspace, store=store, run_id=BEFORE
     )
     digests = (job.request for job in planned_jobs(plan))
-    sha256 = "0" * 64
+    sha256, size = "0" * 64, len(picture)
 
     def lines() -> Iterator[str]:
         for number, (item, request) in enumerate(zip(plan.stream(), digests, strict=True)):
@@ -138,7 +141,8 @@ def remember(size: int, env: dict[str, str]) -> None:
 
     def put_form(job: Job, request: str, tag: str) -> None:
         now = utc_now().isoformat().replace("+00:00", "Z")
-        output = {"uri": job.output, "sha256": sha256, "bytes": size, "width": 1024, "height": 1024,
+        made = hashlib.sha256(picture).hexdigest()
+        output = {"uri": job.output, "sha256": made, "bytes": size, "width": 1024, "height": 1024,
                   "content_type": "image/jpeg"}  # fmt: skip
         record = {
             "job_id": "0" * 24, "run_id": BEFORE, "id": job.id, "variant": job.variant, "outputs": [output],
@@ -192,7 +196,7 @@ def night(rows: int, changed: int) -> dict[str, Any]:
             arena = Arena(folder, given.redis_url, given.api, Fake(port))
             fleet = Restyle("nights", arena, 32, 2)
             began = time.monotonic()
-            remember((folder / "input.jpg").stat().st_size, fleet.env)
+            remember((folder / "input.jpg").read_bytes(), fleet.env)
             print(f"the night before: {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201 - a script's talk
             arena.s3.set(0.0)
             fleet.start()

@@ -33,6 +33,8 @@ def unchanged(work: Work, known: Record | None, tools: Tools) -> Record | None:
         return None
     if known.run_id == work.message.run_id:
         return known
+    if (listed := work.message.job.etag) and listed != known.fingerprint.etag:
+        return None  # as its bytes will tell, which are fetched now anyway
     uri = work.message.job.image
     try:
         head = tools.store.head(uri)

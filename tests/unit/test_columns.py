@@ -96,7 +96,7 @@ def test_columns_come_out_as_rows(
 ODDITIES = {
     0: ["", " a", "a//b", "A.jpg/0", "a.jpg/0", "A/0", "0042", "7", "\u00e4", "1.5E+3", "x" * 201, "shelf/1",
         "SHELF/1"],
-    1: ["", "s3://in/a|b.jpg", "s3://in/", "s3://in/a.jpg\ns3://in/b.jpg", "#REF!", "s3://in/1.jpg", "S3://in/1.jpg",
+    1: ["", "s3://in/a|b.jpg", "s3://in/", "s3://in/a.jpg\ns3://in/b.jpg", "#REF!", "s3://in/1.jpg", "s3://in/1.jpg", "S3://in/1.jpg",
         "s3://team/w/outputs/shelf/1/oak.jpg", "s3://Team/w/outputs/shelf/1/oak.jpg"],
     2: ["", " ", " oak ", "\u200b", "N/A", "none ", "#N/A", "Err:502", "a\nb", "a\rb", "x" * 1900, "x" * 2600, "\t1",
         '"%s"', "100 %", "{id}", "oak"],
@@ -105,7 +105,7 @@ ODDITIES = {
 ODD_CELLS = [(place, cell) for place, cells in ODDITIES.items() for cell in cells]
 VARIANTS = [
     [Variant("oak", {"prompt": "a {title} 5%", "negative_prompt": "no {title}"}), Variant("b", {"prompt": "x"})],
-    [Variant("oak", {"prompt": "{title}"}, reuse=False)],
+    [Variant("oak", {"prompt": "{title}", "negative_prompt": " y "}, reuse=False)],
     [Variant("oak", {"prompt": "{id} {variant}", "negative_prompt": " y", "seed": 3, "samples": 2})],
     [Variant("oak", {"prompt": "y" * 14_000 + "{title}", "scheduler": "a %s"})],
 ]

@@ -58,21 +58,22 @@ class Replacing:
         owner, store = self.owner, self.tools.store
         known = next((output for output in self.known.outputs if output.uri == uri), None) if self.known else None
         copy = self.tools.workspace.replaced(known.sha256, suffix_of(known.content_type)) if known else ""
-        # Where this is tried again, the new output may be in its place; another job may have kept the same bytes.
-        if copy and store.head(copy):
-            return copy
         head = owner.head(uri)
         if head is None or not owner.owns(uri, head):
-            return ""
+            return self._earlier(copy)
         made = head.metadata
         if (made.get("fingerprint"), made.get("run_id")) == (self.token, self.work.message.run_id):
-            return ""  # put before S3 broke off
+            return self._earlier(copy)  # put before S3 broke off
         try:
             # Its name says what it is: what the record says may be out of date.
             sha256 = sha256_of(uri, head, store, max_bytes=LARGEST)
             there = self.tools.workspace.replaced(sha256, suffix_of(head.content_type))
-            if there == copy or store.head(there) is None:
-                store.copy(uri, there)
+            # What lies there already is the same: to write it again takes no more than to ask for it.
+            store.copy(uri, there)
         except (InputNotFound, InvalidImage):
-            return ""  # somebody removed it, or put something else there: nothing is left to keep
+            return self._earlier(copy)  # somebody removed it, or put something else there: nothing is left to keep
         return there
+
+    def _earlier(self, copy: str) -> str:
+        """The copy that was made before S3 broke off, or that another job has kept; empty where there is none."""
+        return copy if copy and self.tools.store.head(copy) else ""

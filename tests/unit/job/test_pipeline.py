@@ -290,3 +290,28 @@ def test_an_input_on_the_web_is_the_object_that_its_run_has_fetched(one: OneJob)
     one.run(job={"image": "http://shop.example/mug", "web": "f" * 64})
     assert (one.record().input.address, one.api.calls) == ("http://shop.example/mug", 1)
     assert one.record().input.uri.startswith(WORKSPACE.under("inputs"))
+
+
+def test_a_job_of_a_changed_picture_takes_nine_requests(one: OneJob) -> None:
+    """Each serves a promise: nothing is asked for that a listing has told, or that is known by then."""
+    one.run()
+    changed = one.put(one.image, encode(corners(120, 90)))
+    one.api.answers.append(one.api.answer(encode(corners(96, 72).rotate(180))))
+    one.tools.aside.notes(LATER, "")  # asked once a run
+    one.store.requests.clear()
+    assert one.run(LATER, job={"etag": changed}).outcome.outcome == "succeeded"
+    asked_for, record = list(one.store.requests), one.record()
+    output, index = record.outputs[0].uri, WORKSPACE.under("results")
+    requests = [request.partition(index)[0] + (index if index in request else "") for request in asked_for]
+    assert requests == [
+        f"get {WORKSPACE.record('mug', 'felt')}", f"get {one.image}", f"get {index}", f"head {output}",
+        f"copy {record.replaced[0]}", f"delete {WORKSPACE.record('mug', 'felt')}", f"put {output}", f"put {index}",
+        f"put {WORKSPACE.record('mug', 'felt')}",
+    ]  # fmt: skip
+
+
+def test_what_a_listing_told_of_a_picture_may_be_out_of_date(one: OneJob) -> None:
+    """It is as it was by the time of the job: by its bytes that is seen, and nothing is paid for."""
+    one.run()
+    assert one.run(LATER, job={"etag": "another"}).outcome.outcome == "skipped"
+    assert one.api.calls == 1
