@@ -98,7 +98,7 @@ class Objects:
             data = _body(response, head.bytes)
             if len(data) != head.bytes:
                 return None
-            return Stored(head.etag, head.bytes, head.content_type, head.metadata, data)
+            return Stored.of(head, data)
 
         return self._asked(bucket, key, ask)
 

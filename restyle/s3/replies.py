@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import unquote
 
 from restyle.errors import StoreUnavailable
@@ -13,15 +13,6 @@ from restyle.s3.errors import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
-
-
-class HeadFields(TypedDict):
-    """The fields of a `Head`."""
-
-    etag: str
-    bytes: int
-    content_type: str
-    metadata: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -39,6 +30,11 @@ class Stored(Head):
     """An object with its content."""
 
     data: bytes
+
+    @classmethod
+    def of(cls, head: Head, data: bytes) -> Stored:
+        """What a head and a content make."""
+        return cls(head.etag, len(data), head.content_type, head.metadata, data)
 
 
 @dataclass(frozen=True)
@@ -142,14 +138,12 @@ def read(answer: GetObjectOutputTypeDef, uri: str, max_bytes: int | None, admit:
     return body.read() if data is None else data
 
 
-def head_fields(answer: GetObjectOutputTypeDef | HeadObjectOutputTypeDef, size: int | None = None) -> HeadFields:
-    """The fields of a Head in an answer to boto3. rclone's server capitalises metadata keys and quotes no ETag."""
-    return {
-        "etag": answer.get("ETag", "").strip('"'),
-        "bytes": answer.get("ContentLength", 0) if size is None else size,
-        "content_type": answer.get("ContentType", ""),
-        "metadata": plain(answer.get("Metadata", {})),
-    }
+def head_of(answer: GetObjectOutputTypeDef | HeadObjectOutputTypeDef) -> Head:
+    """The head in an answer to boto3. rclone's server capitalises metadata keys and quotes no ETag."""
+    return Head(
+        answer.get("ETag", "").strip('"'), answer.get("ContentLength", 0), answer.get("ContentType", ""),
+        plain(answer.get("Metadata", {})),
+    )  # fmt: skip
 
 
 def plain(metadata: dict[str, str]) -> dict[str, str]:

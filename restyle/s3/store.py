@@ -21,7 +21,7 @@ from restyle.s3.errors import missing, translated
 from restyle.s3.guarded import Guarded
 from restyle.s3.objects import Objects
 from restyle.s3.parameters import headers, held, quoted
-from restyle.s3.replies import Dated, Glance, Head, Listed, Missing, Stored, Stream, TooLarge, head_fields, read, whole
+from restyle.s3.replies import Dated, Glance, Head, Listed, Missing, Stored, Stream, TooLarge, head_of, read, whole
 from restyle.s3.rewritten import read_whole
 from restyle.s3.throttling import Patience
 from restyle.telemetry import metrics
@@ -99,7 +99,7 @@ class Store(Guarded):
             with translated(uri):
                 answer = client.get_object(Bucket=bucket, Key=key)
                 data = read(answer, uri, max_bytes, admit)
-                return Stored(**head_fields(answer, len(data)), data=data)
+                return Stored.of(head_of(answer), data)
 
         try:
             if self._embedded and bucket == EMBEDDED_BUCKET and admit is None:
@@ -128,7 +128,7 @@ class Store(Guarded):
             if described := objects.head(bucket, key):
                 return described
             with translated(uri):
-                return Head(**head_fields(client.head_object(Bucket=bucket, Key=key)))
+                return head_of(client.head_object(Bucket=bucket, Key=key))
 
         try:
             return self.patiently(ask)

@@ -96,8 +96,9 @@ def schema_script() -> ModuleType:
 
 
 def test_modules_are_short() -> None:
-    """No module has more than 300 lines."""
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    """No module has more than 300 lines, the benchmark's included."""
+    measured = [*modules(), *(ROOT / "bench").glob("*.py")]
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in measured}
     assert lengths
     assert not {str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > MAX_LINES}
 
