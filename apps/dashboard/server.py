@@ -185,6 +185,7 @@ class Dashboard:
             gone = isinstance(error, ConfigurationError) and request.method == "GET"
             status = 404 if gone else 409 if isinstance(error, ConfigurationError | WorkspaceHeld) else 503
         text = error.message if isinstance(error, RestyleError) else str(getattr(error, "detail", error))
+        text = "There is no such page." if text == "Not Found" else text
         if request.method == "POST" and status == 503 and " NOPERM " in text:
             status, text = 403, f"{_ONLY_LOOKS} {text}"
         again = request.scope["path"] if status == 503 else ""

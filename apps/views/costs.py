@@ -81,7 +81,7 @@ class CostTable:
         lines = []
         if going:
             verb = "runs are" if going > 1 else "run is"
-            lines = [f"{going:,} {verb} under way: what is not closed of them yet is not in these sums."]
+            lines = [f"{going:,} {verb} under way: what is not closed yet is not in these sums."]
         return lines + [
             f"Run {run_id} is not in these sums, or not whole: {why}" for run_id, why in self.spent.unread.items()
         ]

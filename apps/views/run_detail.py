@@ -126,6 +126,16 @@ class CloseUp:
         """Why jobs failed, equal failures as one, those of most first; of a run that goes on, as far as it is read."""
         return self._reported_reasons or self._grouped.ranked()
 
+    @property
+    def spread(self) -> list[Shown]:
+        """The newest picture of each entry, then the second of each, and so on: one product fills no line."""
+        before = Counter[str]()
+        ranked = []
+        for shown in self.pictures:
+            ranked.append((before[shown.job.id], shown))
+            before[shown.job.id] += 1
+        return [shown for _, shown in sorted(ranked, key=lambda pair: pair[0])]
+
     def example(self, reason: Reason) -> Shown | None:
         """One of the newest failures that is of this reason."""
         return next((one for one in self.failures if f"{one.job.id}/{one.job.variant}" in reason.examples), None)

@@ -138,7 +138,7 @@ def test_a_wrong_manifest(place: Place, s3: S3) -> None:
     assert runs(place) == []
     # A line of an uploaded file, told by its line.
     good = post(place, {"prompts": "photo of {id}"}, ("bad.csv", text.encode()))
-    assert re.search(r"\.csv:3: strength: 1.5 is out of range", unescape(good.text))
+    assert "manifest (the file that was chosen):3: strength: 1.5 is out of range" in unescape(good.text)
 
 
 @pytest.mark.parametrize("data", [b"\r\n\x00\xff--x--\r\n-- \n\r" * 3, b"\n" * 2_000_000])

@@ -145,7 +145,9 @@ def test_a_run_of_which_all_failed_is_not_green() -> None:
         ([(job, failed()) for job in jobs], "all-failed"),
         ([(jobs[0], succeeded(jobs[0])), (jobs[1], failed())], "some-failed"),
     ):
-        assert f'class="status finished {kind}"' in page_of(list(rows), status="finished", planned=2)
+        page = page_of(list(rows), status="finished", planned=2)
+        assert f'class="status finished {kind}"' in page
+        assert ("finished, all failed" in page) is (kind == "all-failed")
 
 
 def test_page_of_a_run_without_outcomes() -> None:

@@ -55,9 +55,9 @@ def run_parts(moment: Moment, row: Row, near: CloseUp, price: float, *, embedded
             "parts/about.html.j2", **shared, buttons=actions.of_run(row) if may_act else [], may_act=may_act
         ),
         "counts": _render("parts/counts.html.j2", **shared, price=price, charts=_run_charts(row, near)),
+        "pictures": _render("parts/pictures.html.j2", **shared),
         "variants": _render("parts/variants.html.j2", **shared, counted=near.counted, variants=variants),
         "failures": _render("parts/failures.html.j2", **shared),
-        "pictures": _render("parts/pictures.html.j2", **shared),
         "events": _render("parts/events.html.j2", events=_run_events(row, near)),
     }
 

@@ -17,7 +17,7 @@ from apps.dashboard.pages.phrases import when
 from producers.runs.review.marks import Mark
 
 _ROWS = re.compile(r'<script type="application/json" id="rows">(.*?)</script>', re.DOTALL)
-_SHOT = re.compile(r'<figure class="shot" data-row="(\d{1,7})"(.*?<figcaption>)', re.DOTALL)
+_SHOT = re.compile(r'<figure class="shot" data-row="(\d{1,7})"(.*?<figcaption>.*?</b>)', re.DOTALL)
 
 
 class Named(NamedTuple):

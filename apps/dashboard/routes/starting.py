@@ -220,6 +220,11 @@ class Starting:
             lines = [str(problem) for problem in error.problems] if isinstance(error, ManifestError) else []
             lines = lines or getattr(error, "message", str(error)).splitlines()
             problems = [*lines[:MOST_PROBLEMS], *getattr(error, "__notes__", ())]
+            # A file that was chosen lies in S3 under the name of its content, which says nothing to who chose it.
+            inputs = self.live.sides[0].session.workspace.under("inputs", "")
+            for field in ("manifest", "variants"):
+                if (uri := fields.get(field, "")).startswith(inputs):
+                    problems = [problem.replace(uri, f"{field} (the file that was chosen)") for problem in problems]
             if len(lines) > MOST_PROBLEMS:
                 problems.append(f"… and {len(lines) - MOST_PROBLEMS:,} more")
         page = html.single("new", fields={name: fields.get(name, "") for name in orders.FIELDS}, problems=problems,
