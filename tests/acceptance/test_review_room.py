@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, Route, expect
 
 from restyle.models import RunStatus
 from tests.integration.test_review import JOBS, RUN, add, job_of, place
@@ -14,6 +15,7 @@ from tests.support.accessibility import grave_faults
 from tests.support.browser import Complaints, running_browser
 from tests.support.catalog import picture
 from tests.support.shown import Place
+from tests.support.wait import wait_until
 
 __all__ = ["place"]
 pytestmark = pytest.mark.acceptance
@@ -77,6 +79,41 @@ def test_marks_by_keys_and_by_two(browser: Browser, place: Place) -> None:
     assert others.none
     context.close()
     other.close()
+
+
+@pytest.mark.parametrize("late", ["list", "mark"])
+def test_a_mark_and_a_list_at_once(browser: Browser, place: Place, late: str) -> None:
+    """A list that comes while a mark is on its way does not end it, and one that was asked for before hides none."""
+    context, page, complaints = opened(browser, reviewed(place))
+    held: list[tuple[Route, APIResponse | None]] = []
+
+    def hold(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append((route, route.fetch() if late == "list" else None))
+
+    page.route(re.compile(r"/jobs\?" if late == "list" else "/marks$"), hold)
+    marked, keep = (
+        page.locator('.job[data-mark="keep"]'),
+        page.locator(".job").nth(1).get_by_role("button", name="keep"),
+    )
+    if late == "list":
+        page.locator("#outcome").select_option("succeeded")
+        wait_until(lambda: bool(page.title() and held), timeout=10, description="the list to be on its way")
+        keep.click()
+        expect(marked).to_have_count(1)
+        held[0][0].fulfill(response=held[0][1])
+    else:
+        keep.click()
+        wait_until(lambda: bool(page.title() and held), timeout=10, description="the mark to be on its way")
+        with page.expect_response(re.compile(r"/jobs\?")):
+            page.locator("#outcome").select_option("succeeded")
+        held[0][0].continue_()
+    expect(page.locator(".counted")).not_to_contain_text(f"{JOBS} of")
+    expect(marked).to_have_count(1)
+    assert complaints.none
+    context.close()
 
 
 @pytest.mark.long

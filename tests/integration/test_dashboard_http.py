@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,7 +30,7 @@ from restyle.coordination.redis.client import State
 from restyle.coordination.runs.firings import Ending, FiringEnd, Firings
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ConfigurationError
-from restyle.models import Job, Outcome, OutcomeKind, Params, utc_now
+from restyle.models import Job, Outcome, OutcomeKind, Params, Run, RunStatus, utc_now
 from tests.support.dashboard import running_dashboard
 from tests.support.refusing import refusing
 from tests.support.servers import S3, Valkey, running_valkey
@@ -446,3 +447,19 @@ def listen(url: str, path: str, seconds: float) -> None:
     assert "banner" in parts
     threading.Event().wait(max(0.0, until - time.monotonic()))  # and looks on
     connection.close()
+
+
+def test_two_who_disagree(place: Place) -> None:
+    """Approved and rejected in the same moment, a run ends: neither word is written over the other."""
+    for number in range(8):
+        run = place.add_run(number)
+        place.progress.suspend(run.run_id, "awaiting_approval", "the sample is done", "dispatcher")
+        path = f"/runs/{run.run_id}"
+        form = {"form_token": place.ask("/fleet/api/suspend").form_token}
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda act: place.ask(f"{path}/{act}", form), ("approve", "reject") * 2))  # noqa: B023 - used at once
+        assert 303 in {answer.status for answer in answers[1::2]}
+        assert Run.read(place.store.get(place.workspace.run(run.run_id)).data).status is RunStatus.CANCELLED
+        totals = place.progress.totals(run.run_id)
+        assert totals is not None
+        assert totals.status is RunStatus.CANCELLED

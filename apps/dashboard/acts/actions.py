@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from apps.approving import approve_in_part
@@ -15,8 +16,8 @@ from producers.planning.shards import write_shards
 from producers.runs.control import Control
 from restyle.errors import ConfigurationError
 
-#: Two who press at once: the second finds what the first has begun.
-_ONE_AT_A_TIME = threading.Lock()
+#: Of two who press a run's buttons at once the second finds what the first has done, and writes over no word of theirs.
+_AT_WORK: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 @dataclass(frozen=True)
@@ -128,18 +129,20 @@ def act_on_run(name: str, side: Side, row: Row, by: str, fields: Mapping[str, st
         ConfigurationError: it cannot be done to this run (any more), or a field of its form is wrong.
     """
     control, run_id = _control(side, by), row.run.run_id
-    if name == "retry":
-        return _retry(side, row, control, fields.get("status") or "failed")
-    if name == "approve" and (variant := fields.get("variant", "")):
-        return approve_in_part(side.session, row.run, {variant}, by).run_id
-    if name == "resume":
-        control.resume(run_id, budget=amount(fields.get("budget", "")))
+    if name == "suspend":  # to stop waits for nobody
+        control.suspend(run_id)
         return run_id
-    simple: dict[str, Callable[[str], object]] = {
-        "suspend": control.suspend, "approve": control.approve, "cancel": control.cancel,
-        "reject": lambda run_id: control.cancel(run_id, what="rejected"),
-    }  # fmt: skip
-    simple[name](run_id)
+    with _AT_WORK[run_id]:
+        if name == "retry":
+            return _retry(side, row, control, fields.get("status") or "failed")
+        if name == "approve" and (variant := fields.get("variant", "")):
+            return approve_in_part(side.session, row.run, {variant}, by).run_id
+        if name == "resume":
+            control.resume(run_id, budget=amount(fields.get("budget", "")))
+        elif name == "approve":
+            control.approve(run_id)
+        else:
+            control.cancel(run_id, what="rejected" if name == "reject" else "cancelled")
     return run_id
 
 
@@ -159,18 +162,17 @@ def _control(side: Side, by: str) -> Control:
 def _retry(side: Side, row: Row, control: Control, status: str) -> str:
     """A new run of the jobs that ended so; pressed twice it is one, and who presses next is led to it."""
     here, old = side.session, row.run
-    with _ONE_AT_A_TIME:
-        plan = plan_retry(
-            old, here.rows(old), Slice(frozenset({status})), here.settings, workspace=here.workspace, store=here.store
-        )  # fmt: skip
-        if not plan.jobs:
-            raise ConfigurationError(f"Run {old.run_id} has no {status} job.")
-        for other in control.unfinished():
-            if other.plan_digest == plan.plan_digest:
-                return other.run_id
-        run = write_shards(
-            plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=control.by
-        )
-        control.submit(run, here.feeder)
+    plan = plan_retry(
+        old, here.rows(old), Slice(frozenset({status})), here.settings, workspace=here.workspace, store=here.store
+    )  # fmt: skip
+    if not plan.jobs:
+        raise ConfigurationError(f"Run {old.run_id} has no {status} job.")
+    for other in control.unfinished():
+        if other.plan_digest == plan.plan_digest:
+            return other.run_id
+    run = write_shards(
+        plan, workspace=here.workspace, store=here.store, shard_jobs=here.settings.shard_jobs, by=control.by
+    )
+    control.submit(run, here.feeder)
     control.note(old.run_id, "retried", f"by run {run.run_id}")
     return run.run_id

@@ -22,6 +22,32 @@
   document.body.addEventListener("htmx:afterSettle", () => {
     if (at && document.activeElement === document.body) document.getElementById(at)?.focus({ preventScroll: true });
   });
+  // While a mark is on its way no list takes the place of its form, since that would end it; nor does one that was asked
+  // for before the mark was kept, and may not have it. The list is asked for again.
+  let onTheWay = 0;
+  let kept = 0;
+  let late = false;
+  const again = () => {
+    if (onTheWay || !late) return;
+    late = false;
+    document.querySelector(".filters").requestSubmit();
+  };
+  document.body.addEventListener("htmx:beforeRequest", ({ detail }) => {
+    detail.xhr.asked = performance.now();
+    if (detail.target !== jobs) onTheWay += 1;
+  });
+  document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (detail.target !== jobs || (!onTheWay && detail.xhr.asked >= kept)) return;
+    detail.shouldSwap = false;
+    late = true;
+  });
+  document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
+    if (detail.target !== jobs) {
+      onTheWay -= 1;
+      kept = performance.now();
+    }
+    again();
+  });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
     const job = here();
