@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from apps.cli import options
 from config.settings import Settings
@@ -16,21 +16,25 @@ from restyle.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Group:
-    """Options that belong together; some are settings, the others say what is planned."""
+    """Options that belong together."""
+
+    #: Those that are settings; the others say what is planned.
+    of_settings: ClassVar[tuple[str, ...]] = ()
 
     def settings(self) -> Mapping[str, Any]:
         """Those that are settings, by the settings' names; None for what was not given."""
-        return {}
+        return {name: getattr(self, name) for name in self.of_settings}
 
     def request(self) -> Mapping[str, Any]:
-        """Those of the plan."""
-        return {}
+        """Those that say what is planned."""
+        return {name: value for name, value in vars(self).items() if name not in self.of_settings}
 
 
 @dataclass(frozen=True)
 class Choice(Group):
     """Which pictures, and what is made of them."""
 
+    of_settings = ("no_reuse",)
     variants: options.Variants = None
     prompt: options.Prompt = None
     sets: options.Sets = None
@@ -47,10 +51,6 @@ class Choice(Group):
         """Whether results are reused."""
         return {"reuse": options.unless(self.no_reuse)}
 
-    def request(self) -> Mapping[str, Any]:
-        """All others."""
-        return {name: value for name, value in vars(self).items() if name != "no_reuse"}
-
 
 @dataclass(frozen=True)
 class Checks(Group):
@@ -61,32 +61,22 @@ class Checks(Group):
     refetch: options.Refetch = "changed"
     then_ask: options.ThenAsk = False
 
-    def request(self) -> Mapping[str, Any]:
-        """All."""
-        return vars(self)
-
 
 @dataclass(frozen=True)
 class Limits(Group):
     """What stops a run, or one of its variants."""
 
+    of_settings = ("max_failures", "max_suspects")
     budget: options.Budget = None
     max_failures: options.MaxFailures = None
     max_suspects: options.MaxSuspects = None
-
-    def settings(self) -> Mapping[str, Any]:
-        """The brakes."""
-        return {"max_failures": self.max_failures, "max_suspects": self.max_suspects}
-
-    def request(self) -> Mapping[str, Any]:
-        """The budget."""
-        return {"budget": self.budget}
 
 
 @dataclass(frozen=True)
 class Course(Group):
     """When a run goes on, before which others, and what it is called."""
 
+    of_settings = ("wait_credits",)
     max_duration: options.MaxDuration = None
     wait_credits: options.WaitCredits = False
     priority: options.Priority = "normal"
@@ -96,10 +86,6 @@ class Course(Group):
     def settings(self) -> Mapping[str, Any]:
         """Whether it waits for credits."""
         return {"wait_credits": self.wait_credits or None}
-
-    def request(self) -> Mapping[str, Any]:
-        """All others."""
-        return {name: value for name, value in vars(self).items() if name != "wait_credits"}
 
 
 @dataclass(frozen=True)
@@ -155,13 +141,10 @@ class Outputs(Group):
 class Pace(Group):
     """How the API is called."""
 
+    of_settings = ("concurrency", "api", "max_rpm")
     concurrency: options.Concurrency = None
     api: options.Api = None
     max_rpm: options.MaxRpm = None
-
-    def settings(self) -> Mapping[str, Any]:
-        """All."""
-        return vars(self)
 
 
 def settings_from(*groups: Group, **flags: Any) -> Settings:
