@@ -1,6 +1,6 @@
 """Takes the pictures of pages that the documentation shows, by real commands, a sandbox of the API and a real browser.
 
-`python docs/make_images.py` writes docs/images/, which takes three minutes; by hand, since pixels differ from machine
+`python docs/make_images.py` writes docs/images/, which takes some minutes; by hand, since pixels differ from machine
 to machine. `--all build/pages` takes every page instead, at three widths, light and dark, for people to look at.
 """
 
