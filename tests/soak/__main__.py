@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -63,6 +64,7 @@ class Size:
 def main() -> int:
     """Soaks; 1 where something was paid for twice that had no reason to."""
     size, is_dry = _read_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("soak: ended"))  # and with it what was started
     with tempfile.TemporaryDirectory(prefix="restyle-soak-") as folder:
         with ExitStack() as stack:
             figures, samples = _Soak(Path(folder), size, stack).run()

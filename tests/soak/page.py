@@ -17,6 +17,7 @@ CHARTS: tuple[tuple[str, str, Mapping[str, str]], ...] = (
     ("memory", "Memory of a worker that stays, MB", {"resident": "rss_mb"}),
     ("handles", "What that worker has open", {"files": "files", "sockets": "sockets", "threads": "threads"}),
     ("keys", "Keys in Redis", {"keys": "redis_keys"}),
+    ("messages", "Messages on the queue", {"messages": "messages"}),
     ("redis", "Memory of Redis, MB", {"used": "redis_mb"}),
     ("requests", "Requests to S3 for each paid call", {"requests": "s3_a_job"}),
 )

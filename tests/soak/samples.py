@@ -26,6 +26,8 @@ class Sample:
     threads: int
     redis_mb: float
     redis_keys: int
+    messages: int
+    """On the queue of jobs."""
     s3_a_job: float
 
 
@@ -67,7 +69,7 @@ class Sampler(threading.Thread):
     def _sample(self) -> Sample:
         now = usage(self.pid, sockets=True)
         memory = self.state.ask("INFO", "memory")
-        keys = int(self.state.ask("DBSIZE"))
+        keys, messages = int(self.state.ask("DBSIZE")), int(self.state.ask("LLEN", self.state.key("queue:jobs")))
         jobs, requests = self.paid(), self.s3_requests()
         more_jobs, more_requests = jobs - self._before[0], requests - self._before[1]
         if more_jobs:
@@ -75,7 +77,7 @@ class Sampler(threading.Thread):
         return Sample(
             minutes=(time.monotonic() - self._began) / 60, jobs=jobs, rss_mb=now.rss / 1e6,
             files=open_files(self.pid), sockets=now.sockets, threads=now.threads,
-            redis_mb=int(memory["used_memory"]) / 1e6, redis_keys=keys,
+            redis_mb=int(memory["used_memory"]) / 1e6, redis_keys=keys, messages=messages,
             s3_a_job=more_requests / more_jobs if more_jobs else 0.0,
         )  # fmt: skip
 
