@@ -40,7 +40,10 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
     run_id = _run_of(kwargs)
     if run_id is None:
         return
+    reports = resources.tools.fleet.hands.reports
     with structlog.contextvars.bound_contextvars(run=run_id):
+        # Where Redis is lost meanwhile, it goes on naming this worker: that none is written is known by its heartbeat.
+        reports.add(run_id)
         try:
             if not resources.progress.finishing(run_id, resources.tools.fleet.worker):
                 log.info("no report is written: the run is not over, or another worker writes it")
@@ -53,6 +56,8 @@ def finish(resources: Resources, kwargs: dict[str, Any]) -> None:
             log.warning("the report could not be written; it is tried again", reason=error.message)
         except Exception:
             log.exception("the report could not be written; it is tried again")
+        finally:
+            reports.discard(run_id)
         with suppress(StateUnavailable):
             resources.progress.not_finishing(run_id)
 

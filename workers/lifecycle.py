@@ -60,6 +60,7 @@ class Heart(threading.Thread):
                 "pid": os.getpid(),
                 "concurrency": self._settings.concurrency,
                 "taken": len(held),
+                "writes": " ".join(self._fleet.hands.reports.copy()),
                 "in_flight": sum(1 for holding in held.values() if holding.calling_ms),
                 "draining": self._stopping.is_set(),
                 "out": self._rotation.out,

@@ -278,7 +278,8 @@ class Feeder:
         over = totals.closed >= totals.shards if totals.status is RunStatus.RUNNING else True
         if not over or totals.status is RunStatus.FINISHED:
             return
-        if self.fleet.workers().get(totals.writer):
+        writer = self.fleet.workers().get(totals.writer)
+        if writer is not None and run_id in str(writer.get("writes", run_id)).split():
             return  # it is being written
         if self.progress.state.clock() - totals.finish_queued > FINISH_AGAIN:
             self.progress.finish_queued(run_id)

@@ -69,6 +69,8 @@ class Hands:
         """Starts empty."""
         self._lock = threading.Lock()
         self._held: dict[str, Holding] = {}
+        #: The runs whose reports are being written here.
+        self.reports: set[str] = set()
 
     def add(self, job_id: str, holding: Holding) -> bool:
         """Takes a job in hand; False where another thread has it."""

@@ -9,9 +9,9 @@ from tests.acceptance.conftest import FleetOf
 from tests.acceptance.test_rate import busiest
 from tests.support.catalog import write_catalog
 from tests.support.clock import Clock
-from tests.support.proxy import running_proxy
+from tests.support.proxy import Watch, running_proxy
 from tests.support.sandbox import SandboxServer
-from tests.support.servers import Valkey
+from tests.support.servers import S3, Valkey
 from tests.support.supervised import supervised
 from tests.support.wait import wait_until
 
@@ -59,6 +59,24 @@ def test_a_restart_without_data_needs_no_command(fragile: FleetOf, own_valkey: V
     assert (done["succeeded"], done["failed"]) == (60, 0)
     assert (sandbox.charged, sandbox.paid_twice) == (60, {})
     assert done["credits_spent"] == pytest.approx(0.02 * 60)
+
+
+@pytest.mark.long
+def test_a_report_that_redis_was_lost_under_is_written_again(
+    fragile: FleetOf, own_valkey: Valkey, s3: S3, sandbox: SandboxServer
+) -> None:
+    """Redis goes on naming a living worker as the report's writer, who could not say that it has given up."""
+    write_catalog(fragile.command.folder, 6)
+    with running_proxy(s3.port) as proxy:
+        proxy.watches.append(Watch(b"/report.csv", own_valkey.kill, "after"))
+        with fragile.with_settings(AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{proxy.port}").workers(1):
+            run_id = fragile.submit()
+            wait_until(lambda: not proxy.watches, timeout=60, description="the report")
+            log = next(fragile.command.folder.glob("worker-*.log"))
+            wait_until(lambda: "could not be written" in log.read_text(), timeout=60, description="the writer's word")
+            own_valkey.start()
+            done = fragile.finished(run_id, within=60)
+    assert (done["succeeded"], sandbox.charged) == (6, 6)
 
 
 @pytest.mark.long

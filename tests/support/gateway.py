@@ -76,7 +76,7 @@ class Gateway:
 
     def _pass_on(self, client: socket.socket) -> None:
         """All requests of a connection."""
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # the server may be killed in the middle of an answer
             server = socket.create_connection(("127.0.0.1", self._target))
             self._open.add(server)
             from_client, from_server = client.makefile("rb"), server.makefile("rb")

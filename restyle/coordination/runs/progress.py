@@ -120,8 +120,8 @@ class Progress(Shards):
         self.state.ask("HSET", self._run(run_id), "writer", "")
 
     def finish_queued(self, run_id: str) -> None:
-        """Notes that the report was queued, so that it is not queued at every tick."""
-        self.state.ask("HSET", self._run(run_id), "finish_queued", f"{self.state.clock():.3f}")
+        """Notes that the report was queued, so that it is not queued at every tick; nobody living writes it."""
+        self.state.ask("HSET", self._run(run_id), "finish_queued", f"{self.state.clock():.3f}", "writer", "")
 
     def suspend(self, run_id: str, reason: str, detail: str, by: str) -> bool:
         """Suspends one run, for one more reason; False where it stands still for that already."""
