@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from celery.utils.dispatch import Signal
 
+from restyle.coordination.heartbeats import Hands
 from restyle.errors import ConfigurationError, StateUnavailable
 from workers.lifecycle import Heart, end_all, essential
 from workers.watchdog import EXIT
@@ -66,7 +67,7 @@ def test_a_heart_goes_on_whatever_a_beat_meets() -> None:
             raise faults.pop(0)
         beaten.set()
 
-    fleet = SimpleNamespace(hands=SimpleNamespace(snapshot=dict), heartbeat=beat, leave=lambda: None)
+    fleet = SimpleNamespace(hands=Hands(), heartbeat=beat, leave=lambda: None)
     traffic = SimpleNamespace(last_minute=lambda: SimpleNamespace(as_dict=dict))
     tools = SimpleNamespace(
         fleet=fleet, stopping=threading.Event(), traffic=traffic, rotation=SimpleNamespace(out="", troubles={})
