@@ -21,7 +21,7 @@ from producers.manifest.entry import Entry, Problems
 from producers.manifest.ids import DefaultIds
 from producers.manifest.place import is_image_name
 from restyle.keys import normalise_id
-from restyle.s3.store import Listed, Store
+from restyle.s3.store import Store
 
 #: What the index of a folder that restyle copies outputs to is called.
 INDEX = ".restyle-download.jsonl"
@@ -172,19 +172,20 @@ def copied(directory: Path) -> dict[str, int]:
     return sizes
 
 
-class Remembered:
+class _Remembered:
     """Objects that S3 lists once, and that are read from a file from then on: each pass over them is of one moment."""
 
-    def __init__(self, listed: Callable[[], Iterator[Listed]]) -> None:
-        """Keeps how to list."""
-        self._listed = listed
+    def __init__(self, uri: str, store: Store) -> None:
+        """Keeps what to list."""
+        self._uri, self._store = uri, store
 
-    def __iter__(self) -> Iterator[Listed]:
-        """Streams the objects."""
+    def __iter__(self) -> Iterator[tuple[str, Found]]:
+        """Streams the objects, each with the kind of what is no entry; that is empty where it is one."""
+        start = len(self._uri)
         with self._file.open(encoding="utf-8") as lines:
             for line in lines:
-                uri, etag, size, storage_class = json.loads(line)
-                yield Listed(uri, etag, size, storage_class=storage_class)
+                uri, etag, size, reason = json.loads(line)
+                yield reason, Found(uri[start:], uri, etag, f"{etag} {size}")
 
     @cached_property
     def _file(self) -> Path:
@@ -192,23 +193,26 @@ class Remembered:
         path = Path(name)
         weakref.finalize(self, path.unlink, missing_ok=True)
         with open(descriptor, "w", encoding="utf-8") as lines:  # noqa: PTH123 - a descriptor
-            objects = ([one.uri, one.etag, one.bytes, one.storage_class] for one in self._listed())
-            lines.writelines(json.dumps(parts) + "\n" for parts in objects)
+            lines.writelines(json.dumps(parts) + "\n" for parts in self._judged())
         return path
+
+    def _judged(self) -> Iterator[tuple[str, str, int, str]]:
+        start = len(self._uri)
+        for one in self._store.list(self._uri):
+            if not one.uri.endswith("/"):  # as consoles make them, to show a folder
+                reason = why_none(one.uri[start:], one.bytes, one.storage_class)
+                yield one.uri, one.etag, one.bytes, reason
 
 
 def prefix(uri: str, store: Store) -> Listing:
     """The images below an S3 prefix, with their ETags."""
-    start, objects = len(uri), Remembered(lambda: store.list(uri))
+    objects = _Remembered(uri, store)
 
     def images(problems: Problems) -> Iterator[Found]:
-        for listed in objects:
-            if listed.uri.endswith("/"):
-                continue  # what consoles make to show a folder
-            name = listed.uri[start:]
-            if reason := why_none(name, listed.bytes, listed.storage_class):
-                problems.leave_out(reason, name)
+        for reason, image in objects:
+            if reason:
+                problems.leave_out(reason, image.name)
             else:
-                yield Found(name, listed.uri, listed.etag, f"{listed.etag} {listed.bytes}")
+                yield image
 
     return Listing(uri, images)

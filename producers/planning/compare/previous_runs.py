@@ -102,6 +102,7 @@ class Memory:
         """Takes in a run's results; False where they are gone, as `restyle prune` leaves them."""
         known: list[tuple[object, ...]] = []
         base: list[tuple[int, str]] = []
+        is_alike = run.options.outputs == self._outputs
         try:
             for job, outcome in rows():
                 job_id = self._workspace.job_id(job.id, job.variant)
@@ -109,7 +110,7 @@ class Memory:
                 if is_base:
                     base.append((key, f"{job.id}/{job.variant}"))
                 if outcome is not None or run.finished is None:
-                    answer = _answer(outcome) if outcome and run.options.outputs == self._outputs else ""
+                    answer = _answer(outcome) if outcome and is_alike else ""
                     known.append((key, *_word(run, job, outcome, job_id), answer))
                 if len(known) + len(base) >= _BATCH:
                     self._write(known, base)
