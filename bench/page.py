@@ -15,8 +15,8 @@ DOCS = HERE.parent / "docs"
 PAGE, SCALING = "benchmarks.md", "scaling.md"
 #: The load before the benchmark from which on its figures cannot be trusted.
 BUSY = 0.5
-#: What surrounds the figures of catalogs in other forms.
-FORMS = ("<!-- forms -->", "<!-- /forms -->")
+#: The figures of benchmarks that are run apart from this, each between marks of its name.
+KEPT = ("forms", "plans", "nights")
 
 
 def write(figures: dict[str, Any], docs: Path = DOCS) -> None:
@@ -159,12 +159,14 @@ def _spread(values: list[float], digits: int) -> str:
     return shown if f"{least:.{digits}f}" == f"{most:.{digits}f}" else f"{shown} ({least:.{digits}f}-{most:.{digits}f})"
 
 
-def _other_forms() -> Iterable[str]:
-    """The figures of `python -m bench.catalogs`, which is run apart from this: as the page has them."""
+def _kept() -> Iterable[str]:
+    """The figures of benchmarks that are run apart from this, between marks: as the page has them."""
     page = (DOCS / PAGE).read_text(encoding="utf-8")
-    if FORMS[0] in page:
-        yield FORMS[0] + page.partition(FORMS[0])[2].partition(FORMS[1])[0] + FORMS[1]
-        yield ""
+    for name in KEPT:
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if begin in page:
+            yield begin + page.partition(begin)[2].partition(end)[0] + end
+            yield ""
 
 
 def _sizes(results: Results) -> Iterable[str]:
@@ -178,7 +180,7 @@ def _sizes(results: Results) -> Iterable[str]:
         if rows.isdigit():
             yield f"| {int(rows):,} rows | {cost['cpu']:.1f} s | {cost['rss_mb']:.0f} MB |"
     yield ""
-    yield from _other_forms()
+    yield from _kept()
     yield f"Feeding: {_spread([run['rate'] for run in feed], 0)} jobs a second of CPU, {feed[0]['bytes_a_job']:,.0f} bytes of Redis a job on the queue."
     yield ""
     yield f"One process, {soak['jobs']:,} jobs of small pictures, no latency: {soak['jobs'] / soak['wall']:,.0f} jobs a second while a plan of"
