@@ -21,7 +21,8 @@ COPY reports reports
 COPY restyle restyle
 COPY tasks tasks
 COPY workers workers
-RUN /opt/build/bin/python -m build --wheel --no-isolation \
+# One time for every file of the wheel, the first that a zip can tell: pip notes the wheel's digest in the image.
+RUN SOURCE_DATE_EPOCH=315532800 /opt/build/bin/python -m build --wheel --no-isolation \
     && /opt/restyle/bin/pip install --no-cache-dir --no-deps --no-index dist/*.whl \
     && /opt/restyle/bin/pip check
 

@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 PYTHON ?=
 CHECKS := check-types check-lint check-layers check-docs check-house
-.PHONY: help install demo check $(CHECKS) collected test lowest acceptance chaos matrix soak bench bench-quick docs dist audit format lock clean
+.PHONY: help install demo check $(CHECKS) collected test lowest acceptance chaos matrix soak containers bench bench-quick docs dist audit format lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ matrix: $(VENV)/.dev  ## The core of the proofs on each Redis and S3 at hand, in
 
 soak: $(VENV)/.dev  ## A fleet struck for 20 minutes, into docs/reliability.md; SOAK="--minutes 1440 --workers 8" sizes it
 	@$(BIN)/python -m tests.soak $(SOAK)
+
+containers: $(VENV)/.dev  ## The image and the compose file's fleet, by Docker or Podman, into docs/reliability.md (10 minutes)
+	@code=0; $(BIN)/python -m tests.containers || code=$$?; $(BIN)/python docs/make_proved.py && exit $$code
 
 dist:  ## Build the wheel, test it on every supported Python at hand, write its bill of materials
 	@.ci/dist

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
 from tests.matrix.core import core_of
-from tests.matrix.page import BEGIN, END, PAGE, Row, rows_of, with_rows
+from tests.matrix.page import PAGE, TABLE, Row
 from tests.support.chosen import ACCESSES
 
 
@@ -25,10 +26,10 @@ def test_rows_stay_until_their_cell_runs_again() -> None:
     """A cell's newest row is the only one of it; what stands around the table stays."""
     one = Row("Redis", "tls", "rclone", "Redis 7", "2026-12-01", "12 of 12 in 80 s")
     other = Row("Redis", "acl", "rclone", "", "2026-12-01", "skipped: there is none")
-    page = with_rows(f"before\n{BEGIN}\n{END}\nafter\n", [one, other])
+    page = TABLE.with_rows(f"before\n{TABLE.begin}\n{TABLE.end}\nafter\n", [astuple(one), astuple(other)])
     again = Row("Redis", "tls", "rclone", "Redis 8", "2026-12-02", "**11 of 12** in 80 s; not `test_x[1-2]`")
-    page = with_rows(page, [again])
-    assert rows_of(page) == [again, other]
+    page = TABLE.with_rows(page, [astuple(again)])
+    assert TABLE.rows_of(page) == [astuple(again), astuple(other)]
     assert (again.is_red, other.is_red) == (True, False)
     assert (page.startswith("before\n"), page.endswith("\nafter\n")) == (True, True)
-    assert rows_of(PAGE.read_text(encoding="utf-8"))
+    assert TABLE.rows_of(PAGE.read_text(encoding="utf-8"))
