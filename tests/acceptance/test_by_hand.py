@@ -17,7 +17,7 @@ from apps.dashboard.access.identity import Access
 from apps.dashboard.access.sharing import Shares
 from restyle.models import Run, RunStatus
 from tests.integration.test_dashboard_starts import catalog, place
-from tests.integration.test_review import RUN, add
+from tests.integration.test_review import RUN, add, is_read
 from tests.support.accessibility import grave_faults
 from tests.support.browser import Complaints, keep, running_browser
 from tests.support.dashboard import running_dashboard
@@ -116,7 +116,7 @@ def test_begin_and_steer_a_run(walk: Walk, place: Place) -> None:
     walk.fill(prompts="photo of {id}")
     walk.hand.attach(page.locator("#file"), "bad.csv", b"id,image,strength\na,s3://in/a.jpg,7\n")
     walk.button("Plan the run")
-    expect(page.get_by_role("alert")).to_contain_text(".csv:2: strength: 7.0 is out of range")
+    expect(page.get_by_role("alert")).to_contain_text(":2: strength: 7.0 is out of range")
     walk.look()
     walk.fill(manifest=catalog(place, 6), prompts="", variants=styles, sample="4", budget="200", name="spring")
     walk.hand.tick(walk.field("Do the sample first, then wait for approval"))
@@ -267,6 +267,7 @@ def show(walk: Walk) -> None:
 def test_review(walk: Walk, place: Place) -> None:
     """Pages, search, filters, marks with a note, publishing as marked, a manifest of marks, redo with a strength."""
     add(place, closed=3, status=RunStatus.FINISHED)
+    wait_until(lambda: is_read(place), timeout=20, description="the run to be read")
     page, job = walk.page, walk.page.locator(".job")
     walk.to(f"/runs/{RUN}")
     walk.link("Review")

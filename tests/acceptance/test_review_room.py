@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, Route, expect
 
 from restyle.models import RunStatus
-from tests.integration.test_review import JOBS, RUN, add, job_of, place
+from tests.integration.test_review import JOBS, RUN, add, is_read, job_of, place
 from tests.support.accessibility import grave_faults
 from tests.support.browser import Complaints, running_browser
 from tests.support.catalog import picture
@@ -35,6 +35,7 @@ def reviewed(place: Place) -> str:
         job = job_of(place, number)
         for uri in (job.image, job.output):
             place.store.put(uri, picture(uri, 300), content_type="image/jpeg")
+    wait_until(lambda: is_read(place), timeout=20, description="the run to be read")
     return f"{place.served.url}/runs/{RUN}/jobs"
 
 

@@ -82,6 +82,12 @@ def add(place: Place, *, closed: int, status: RunStatus = RunStatus.RUNNING) -> 
     return run
 
 
+def is_read(place: Place) -> bool:
+    """Whether the review has read all of the run; a busy machine takes longer than a page waits."""
+    text = place.ask(f"/runs/{RUN}/jobs").text
+    return 'class="job"' in text and "are read so far" not in text
+
+
 def put(place: Place, uri: str, lines: list[str]) -> None:
     """A shard."""
     place.store.put(uri, gzip.compress("\n".join(lines).encode()), content_type="application/gzip")
@@ -162,6 +168,7 @@ def test_what_ends_meanwhile(place: Place) -> None:
 def test_marks(place: Place) -> None:
     """A mark is written with a name, shown to the next, filtered by, taken back, and exported as a manifest."""
     add(place, closed=3, status=RunStatus.FINISHED)
+    wait_until(lambda: is_read(place), timeout=20, description="the run to be read")
     page = place.ask(f"/runs/{RUN}/jobs")
     for number, word in ((1, "keep"), (2, "redo"), (55, "reject")):
         shard, index = divmod(number, SHARD)

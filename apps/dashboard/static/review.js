@@ -27,6 +27,7 @@
   let onTheWay = 0;
   let kept = 0;
   let late = false;
+  let newest = null;
   const again = () => {
     if (onTheWay || !late) return;
     late = false;
@@ -34,12 +35,14 @@
   };
   document.body.addEventListener("htmx:beforeRequest", ({ detail }) => {
     detail.xhr.asked = performance.now();
-    if (detail.target !== jobs) onTheWay += 1;
+    if (detail.target === jobs) newest = detail.xhr; else onTheWay += 1;
   });
   document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
-    if (detail.target !== jobs || (!onTheWay && detail.xhr.asked >= kept)) return;
-    detail.shouldSwap = false;
-    late = true;
+    if (detail.target !== jobs) return;
+    // Of several lists the one that was asked for last stands, whichever comes last.
+    const lacksMarks = onTheWay > 0 || detail.xhr.asked < kept;
+    if (detail.xhr !== newest || lacksMarks) detail.shouldSwap = false;
+    late ||= detail.xhr === newest && lacksMarks;
   });
   document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
     if (detail.target !== jobs) {
