@@ -351,7 +351,7 @@ def shared_link(place: Place, run_id: str, cookie: str, days: int = 7) -> str:
     path = f"/runs/{run_id}/share"
     form = {"days": str(days), "form_token": place.ask(path, Cookie=cookie).form_token}
     page = place.ask(path, form, Cookie=cookie)
-    link = re.search(r'id="link" value="[^"]*(/shared/[^"]+)"', page.text)
+    link = re.search(r'id="link"[^>]*>[^<]*(/shared/[^<]+)</textarea>', page.text)
     assert link, page.text
     return link[1]
 
