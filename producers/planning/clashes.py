@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ from restyle.errors import ObjectRefused, StoreAccessDenied
 from restyle.job import recorded
 from restyle.job.outputs.ownership import Owner
 from restyle.keys import Workspace
-from restyle.models import Job, ManifestSource, Run
+from restyle.models import Job, ManifestSource, Outcome, Run
 from restyle.record import Record
 from restyle.s3.store import Store
 from restyle.web.address import Address, is_web, read_address
@@ -43,8 +43,8 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _EXAMPLES = 3
 #: How often a retry of a retry is followed back to its manifest.
 _RETRIES = 10
-#: Among how many runs the last one of the manifest is looked for.
-_RUNS = 1000
+#: Among how many runs the last ones of the manifest are looked for, and how many of these are read.
+_RUNS, _LAST_RUNS = 1000, 5
 
 
 @dataclass(frozen=True)
@@ -211,32 +211,25 @@ class _Looker:
             return ""
 
     def own(self, jobs: Sequence[tuple[Resolved, Record]]) -> set[tuple[str, str]]:
-        """Those of which the last run of this manifest has found that this very record is theirs as well."""
-        run = self._last_run() if jobs else None
-        if run is None:
-            return set()
+        """Those of which one of the last runs of this manifest has found that this very record is theirs as well."""
         tokens = {(job.entry.id, job.variant): record.fingerprint.token for job, record in jobs}
-        rows = outcomes(run, workspace=self._workspace, store=self._store, open_outcomes=lambda _: {})
-        with suppress(RunPruned):
-            ours = (
-                (job.id, job.variant)
-                for job, outcome in rows
-                if outcome and outcome.fingerprint and outcome.fingerprint == tokens.get((job.id, job.variant))
-            )
-            return set(islice(ours, len(tokens)))
-        return set()
+        own: set[tuple[str, str]] = set()
+        for run in self._last_runs() if jobs else ():
+            with suppress(RunPruned):
+                for job, outcome in outcomes(run, workspace=self._workspace, store=self._store, open_outcomes=_unknown):
+                    if outcome and outcome.fingerprint and outcome.fingerprint == tokens.get((job.id, job.variant)):
+                        own.add((job.id, job.variant))
+            if len(own) == len(tokens):
+                break
+        return own
 
-    def _last_run(self) -> Run | None:
-        """The last run that finished this manifest."""
+    def _last_runs(self) -> Iterator[Run]:
+        """The last runs that finished this manifest, newest first."""
         manifest, schedule = self._plan.manifest, self._plan.request.schedule
         names = islice(run_ids(self._store, self._workspace), _RUNS)
         runs = read_runs(names, self._store, self._workspace)
-        mine = (
-            run
-            for run in runs
-            if same_source(run, manifest.uri, schedule) and not _lies_elsewhere(run.manifest, manifest)
-        )
-        return next((run for run in mine if run.finished and not run.trial), None)
+        same = (run for run in runs if same_source(run, manifest.uri, schedule) and run.finished and not run.trial)
+        return islice((run for run in same if not _lies_elsewhere(run.manifest, manifest)), _LAST_RUNS)
 
     def manifests(self, made_by: set[str]) -> dict[str, ManifestSource]:
         """What each run was made from: its manifest, or that of the run that it repeats."""
@@ -254,6 +247,11 @@ class _Looker:
             if not repeats:
                 break
         return names
+
+
+def _unknown(_shard: int) -> Mapping[int, Outcome]:
+    """What Redis knows of a shard that is not closed: of a run that has finished there is none."""
+    return {}
 
 
 def _is_another(one: ManifestSource, other: ManifestSource, *, is_unlike: bool) -> bool:
