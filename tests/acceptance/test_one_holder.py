@@ -166,7 +166,7 @@ def test_a_laptop_that_slept_does_not_fight(tmp_path: Path, s3: S3, sandbox: San
             signal_all(first, people.anna.folder, signal.SIGCONT)
             out, err = first.communicate(timeout=60)
             assert first.returncode == 3, err
-            assert "Suspended (held)" in err
+            assert "Suspended (workspace_held)" in err
             assert "is held by" in err
             assert '"reason": "workspace_held"' in out
             done, err = second.communicate(timeout=120)

@@ -33,14 +33,16 @@ NEWEST = "$(restyle runs | grep -oE '^[0-9]{8}T[^ ]+' | head -1)"
 @pytest.fixture
 def clone(tmp_path: Path) -> Command:
     """Where a reader stands: a shell without settings in a clone of the repository, installed already."""
+    folder = tmp_path / "restyle"
+    folder.mkdir()
     for name in ("Makefile", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
+        shutil.copy(ROOT / name, folder)
     for name in ("examples", "requirements"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv/bin").symlink_to(Path(sys.prefix) / "bin")
-    (tmp_path / ".venv/.local").touch()  # newer than what is installed from, so that `make demo` installs nothing
-    return Command(tmp_path)
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / ".venv").mkdir()
+    (folder / ".venv/bin").symlink_to(Path(sys.prefix) / "bin")
+    (folder / ".venv/.local").touch()  # newer than what is installed from, so that `make demo` installs nothing
+    return Command(folder)
 
 
 def shop(folder: Path, count: int) -> list[str]:
@@ -68,11 +70,11 @@ def test_the_tutorial(clone: Command, page: Page) -> None:
         ("3", "33", "0"),
     ]  # fmt: skip
     assert "exit code 1" in done.out
-    assert "report.html" in (clone.folder / "shop" / "opened").read_text()
+    assert "report.html" in (clone.folder.parent / "shop" / "opened").read_text()
     assert re.search(r"new +0", done.err)
     assert re.search(r"recipe changed +12 ", done.err)
     assert re.search(r"input changed +2 ", done.err)
-    assert len(list((clone.folder / "shop" / "restyled").rglob("*.jpg"))) == 12
+    assert len(list((clone.folder.parent / "shop" / "restyled").rglob("*.jpg"))) == 12
 
 
 @pytest.mark.page("README.md", "Your own pictures")

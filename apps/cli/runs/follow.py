@@ -136,7 +136,7 @@ def tell_spell(spell: StateUnavailable | None, _seconds: float) -> None:
 
 def needs_person(now: Snapshot, run: Run, here: Session, begun: float) -> bool:
     """Whether a run stands still until somebody acts: an outage is sat out for a while, from this command's start."""
-    if now.suspension is None or now.suspension.reason == "workspace_held":
+    if now.suspension is None or now.suspension.reason == "held":
         return False
     if now.suspension.reason == "outage":
         return time.time() - max(begun, now.suspension.since.timestamp()) > here.settings.max_outage
