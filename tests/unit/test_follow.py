@@ -14,8 +14,8 @@ from apps.session import Session
 from producers.runs.snapshot import Snapshot
 from restyle.models import Run
 
-HERE = cast(Session, SimpleNamespace(settings=SimpleNamespace(max_outage=600.0)))
-RUN = cast(Run, SimpleNamespace(wait_credits=False))
+HERE = cast("Session", SimpleNamespace(settings=SimpleNamespace(max_outage=600.0)))
+RUN = cast("Run", SimpleNamespace(wait_credits=False))
 
 
 @pytest.mark.parametrize(
@@ -35,10 +35,10 @@ RUN = cast(Run, SimpleNamespace(wait_credits=False))
 def test_what_is_sat_out(reason: str, seconds: float, needs: bool) -> None:
     """What ends by itself is waited for, an outage for as long as it may last; all else takes a person."""
     since = datetime.fromtimestamp(time.time() - seconds, UTC)
-    now = cast(Snapshot, SimpleNamespace(suspension=SimpleNamespace(reason=reason, since=since)))
+    now = cast("Snapshot", SimpleNamespace(suspension=SimpleNamespace(reason=reason, since=since)))
     assert needs_person(now, RUN, HERE, time.time() - seconds) is needs
 
 
 def test_a_run_that_moves() -> None:
     """Nothing stands."""
-    assert not needs_person(cast(Snapshot, SimpleNamespace(suspension=None)), RUN, HERE, time.time())
+    assert not needs_person(cast("Snapshot", SimpleNamespace(suspension=None)), RUN, HERE, time.time())

@@ -43,7 +43,10 @@ RIVAL = Rival("a" * 16, RECORD, age=3.0, watched=0.0, beats=False)
 )  # fmt: skip
 def test_when_a_holder_counts_as_gone(age: float | None, watched: float, silent: bool) -> None:
     """Its record has not changed for 45 s: by what this process has seen, or by S3's times and a look of 13 s."""
-    assert replace(RIVAL, age=age, watched=watched).is_silent is silent
+    rival = replace(RIVAL, age=age, watched=watched)
+    assert rival.is_silent is silent
+    later = max(rival.silent_in, 0)
+    assert replace(rival, age=age and age + later, watched=watched + later).is_silent, "no later than it says"
 
 
 def test_a_record_promises_its_own_time_within_bounds() -> None:

@@ -112,16 +112,22 @@ class Rival:
         return min(max(promised, 1.0), MOST_PATIENCE)
 
     @property
-    def is_silent(self) -> bool:
-        """Whether it has given the workspace up.
+    def silent_in(self) -> float:
+        """Seconds until it counts as silent, where it writes nothing more; none are left where it does.
 
         S3's times are believed only after a look for longer than the holder leaves between two writings: the clocks of
         a cluster may differ.
         """
         limit = self.silent_after
-        return self.watched >= limit or (
-            self.age is not None and self.age >= limit and self.watched >= 1.25 * Terms(limit).renew
-        )
+        by_our_clock = limit - self.watched
+        if self.age is None:
+            return by_our_clock
+        return min(by_our_clock, max(limit - self.age, 1.25 * Terms(limit).renew - self.watched))
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has given the workspace up."""
+        return self.silent_in <= 0
 
     @property
     def number(self) -> int:

@@ -108,7 +108,7 @@ class Holding:
             if rival.name not in met:
                 met.add(rival.name)
                 self._meet(rival, say, take_over=take_over)
-            time.sleep(self.terms.poll)
+            time.sleep(min(self.terms.poll, max(rival.silent_in, BETWEEN)))
 
     def refuse_elsewhere(self) -> None:
         """Raises WorkspaceHeld where another Redis holds the workspace, as far as S3 says so now."""
