@@ -21,6 +21,7 @@ from tests.support.browser import Complaints, keep, running_browser
 from tests.support.catalog import write_catalog
 from tests.support.command import Command
 from tests.support.dashboard import running_dashboard
+from tests.support.hands import Keys
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3, running_valkey
 from tests.support.wait import wait_until
@@ -135,7 +136,7 @@ def test_a_run_goes_live_from_nothing_to_done(browser: Browser, fleet: FleetOf, 
 
 
 @pytest.mark.long
-def test_approve_by_clicking(browser: Browser, fleet: FleetOf, served: str, sandbox: SandboxServer) -> None:
+def test_approve_by_keys(browser: Browser, fleet: FleetOf, served: str, sandbox: SandboxServer) -> None:
     """A sample waits with the buttons Approve and Reject; approved, the rest follows and nothing is done twice."""
     write_catalog(fleet.command.folder, 6)
     with page_of(browser, served) as (page, complaints), fleet.worker():
@@ -145,8 +146,9 @@ def test_approve_by_clicking(browser: Browser, fleet: FleetOf, served: str, sand
         expect(page.locator(".notice")).to_contain_text("then press Approve or Reject")
         expect(page.get_by_role("link", name="Reject")).to_be_visible()
         assert sandbox.calls == 2
-        page.get_by_role("link", name="Approve").click()
-        page.get_by_role("button", name="Approve").click()
+        by_keys = Keys(page)
+        by_keys.press(page.get_by_role("link", name="Approve"))
+        by_keys.press(page.get_by_role("button", name="Approve"))
         expect(page.locator(".status")).to_have_text("finished", timeout=SOON)
         expect(page.locator(".part-events")).to_contain_text("approved by tester@here (dashboard)")
         assert (sandbox.charged, sandbox.paid_twice) == (6, {})

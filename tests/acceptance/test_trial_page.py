@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ from tests.support.accessibility import grave_faults
 from tests.support.browser import Complaints, keep, running_browser
 from tests.support.catalog import picture, write_catalog
 from tests.support.dashboard import running_dashboard
+from tests.support.hands import Hand, Keys, Mouse
 from tests.support.reports import a_run
 from tests.support.sandbox import SandboxServer
 
@@ -201,19 +202,21 @@ def test_zoom(browser: Browser, file: Path) -> None:
         assert cell(page, 0, 4).evaluate("cell => cell.contains(document.activeElement)")
 
 
-def test_use_these(browser: Browser, file: Path) -> None:
+@pytest.mark.parametrize("hand", [Keys, Mouse], ids=["keys", "mouse"])
+def test_use_these(browser: Browser, file: Path, hand: Callable[[Page], Hand]) -> None:
     """The variants file has what was chosen, the command runs it over all, and the estimate is for the rest."""
     with opened(browser, file) as page:
-        page.locator("#pick-4").check()
+        here = hand(page)
+        here.tick(page.locator("#pick-4"))
         told = page.locator("#chosen")
         expect(told).to_contain_text("34 calls, at most 0.68 credits ($0.68), about")
         command = page.locator("#command")
         expect(command).to_contain_text("restyle run m.json --set strength=0.5 --variants chosen-")
-        page.locator("#pick-7").check()
+        here.tick(page.locator("#pick-7"))
         expect(told).to_contain_text("68 calls, at most 1.36 credits")
         expect(page.locator("#beaten")).to_contain_text("column strength of its own")
         with page.expect_download() as saving:
-            page.get_by_role("button", name="Use these").click()
+            here.press(page.get_by_role("button", name="Use these"))
         variants = json.loads(saving.value.path().read_text())
         assert [variant["strength"] for variant in variants] == [0.5, 0.5]
         assert [variant["prompt"] for variant in variants] == list(PROMPTS[1:3])
