@@ -261,7 +261,7 @@ class Feeder:
     def publish(self, run_id: str, shard: int, jobs: Iterable[PlannedJob]) -> None:
         """Writes messages in batches; one lost on the way is fed again later.
 
-        Of those whose input on the web is not there yet none is written, and the input is ordered.
+        Of those whose input on the web is not there yet none is written, and its fetch is requested.
         """
         jobs = self.web.ready_or_ordered(run_id, shard, jobs)
         totals = self.progress.totals(run_id)

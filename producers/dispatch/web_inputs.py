@@ -52,7 +52,7 @@ class WebFeed:
     fetches: Fetches
 
     def ready_or_ordered(self, run_id: str, shard: int, jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
-        """Those of a shard's jobs whose inputs are there, or will not be; those of the others are ordered."""
+        """Those of a shard's jobs whose inputs are there, or will not be; the fetches of the others are requested."""
         ready, waiting = self._sorted(run_id, shard, jobs)
         self.fetches.order(run_id, shard, waiting.values())
         return ready

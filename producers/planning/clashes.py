@@ -219,8 +219,8 @@ class _Looker:
                 for job, outcome in outcomes(run, workspace=self._workspace, store=self._store, open_outcomes=_unknown):
                     if outcome and outcome.fingerprint and outcome.fingerprint == tokens.get((job.id, job.variant)):
                         own.add((job.id, job.variant))
-            if len(own) == len(tokens):
-                break
+                        if len(own) == len(tokens):
+                            return own
         return own
 
     def _last_runs(self) -> Iterator[Run]:

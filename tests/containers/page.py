@@ -35,5 +35,4 @@ class Row:
 
 def write_rows(rows: Iterable[Row]) -> None:
     """Writes them into the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(TABLE.with_rows(page, map(astuple, rows)), encoding="utf-8")
+    TABLE.write(PAGE, map(astuple, rows))

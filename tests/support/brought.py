@@ -21,7 +21,7 @@ def brought(script: str, *words: str) -> str:
     The test is skipped where the program cannot be had; with CI set it fails instead.
     """
     done = subprocess.run(
-        [str(Path(__file__).with_name(script)), *words], capture_output=True, text=True, timeout=200, check=False
+        [str(Path(__file__).with_name(script)), *words], capture_output=True, text=True, timeout=300, check=False
     )
     if done.returncode == 0:
         return done.stdout.splitlines()[-1]

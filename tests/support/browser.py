@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-INSTALL = Path(__file__).with_name("install-browser")
+from tests.support.brought import brought
+
 #: Where screenshots of the tests are kept; continuous integration keeps the folder as an artefact.
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
@@ -51,24 +49,10 @@ def keep(page: Page, name: str) -> None:
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
-def chromium() -> str:
-    """The browser's command, installed where it is missing.
-
-    The test is skipped where it cannot be; with CI set it fails instead.
-    """
-    done = subprocess.run([str(INSTALL)], capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode == 0:
-        return done.stdout.splitlines()[-1]
-    why = f"no Chromium, and none could be installed: {done.stderr.strip()[-300:]}"
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
-
-
 @contextmanager
 def running_browser() -> Iterator[Browser]:
     """A headless Chromium."""
-    command = chromium()
+    command = brought("install-browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=command, args=["--no-sandbox", "--disable-gpu"])
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 Cells = tuple[str, ...]
 
@@ -35,3 +36,7 @@ class Table:
         table = "\n".join([head, "|" + "---|" * len(self.head), *lines])
         before, _, rest = page.partition(self.begin)
         return f"{before}{self.begin}\n\n{table}\n\n{self.end}{rest.partition(self.end)[2]}"
+
+    def write(self, path: Path, rows: Iterable[Cells]) -> None:
+        """Writes them into the page that lies there."""
+        path.write_text(self.with_rows(path.read_text(encoding="utf-8"), rows), encoding="utf-8")

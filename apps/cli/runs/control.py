@@ -107,7 +107,7 @@ def resume(
             tell_standing(here)
             return
         follow.name_others(others, here, but=run.run_id)
-        code = follow.go_through(run, here, detach=detach, as_json=as_json, download=download)
+        code = follow.follow_or_detach(run, here, detach=detach, as_json=as_json, download=download)
     sys.exit(code)
 
 
@@ -176,7 +176,7 @@ def approve(
         else:
             run = here.control.approve(here.run_id)
         follow.name_others(others, here, but=run.run_id)
-        code = follow.go_through(run, here, detach=detach, as_json=as_json)
+        code = follow.follow_or_detach(run, here, detach=detach, as_json=as_json)
     sys.exit(code)
 
 
@@ -242,5 +242,5 @@ def retry(
         with here.driving.planning():
             run = write_plan(plan, here)
             follow.submit(run, here, detach=detach)
-        code = follow.go_through(run, here, detach=detach, as_json=as_json)
+        code = follow.follow_or_detach(run, here, detach=detach, as_json=as_json)
     sys.exit(code)

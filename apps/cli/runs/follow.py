@@ -44,7 +44,7 @@ def to_the_end(run: Run, here: Session, *, as_json: bool, download: Path | None 
     return run_code(last, here.settings)
 
 
-def go_through(run: Run, here: Session, *, detach: bool, as_json: bool, download: Path | None = None) -> int:
+def follow_or_detach(run: Run, here: Session, *, detach: bool, as_json: bool, download: Path | None = None) -> int:
     """Follows a run to its end, or leaves it going; answers with the exit code."""
     if detach:
         print_submitted(run, here, as_json=as_json)

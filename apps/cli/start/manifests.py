@@ -81,7 +81,7 @@ def run(
     plan = open_plan(request, settings)
     with session(settings, worker=True, detach=detach) as here, beside(settings, is_shown=dashboard) as page:
         run = begin(request, plan, here, yes=yes, new=new, detach=detach)
-        code = follow.go_through(run, here, detach=detach, as_json=as_json, download=download)
+        code = follow.follow_or_detach(run, here, detach=detach, as_json=as_json, download=download)
         page.stay(code)
     sys.exit(code)
 
