@@ -76,7 +76,8 @@ def read_block(source: str, batch: Sequence[Cells], header: Header, width: int, 
     ids, images = named.pop("id", ()), named.pop("image", ())
     if not (ids and images and are_plain_ids(ids) and are_plain_objects(images)):
         return None
-    if any(map(any, named.values())):
+    unnamed = set(range(width)).difference(place for place, _ in (*header.known, *header.kept))
+    if any(map(any, named.values())) or any(_has_lines(columns[place]) for place in unnamed):
         return None
     meta: dict[str, Sequence[str]] = {}
     for place, name in header.kept:
@@ -88,10 +89,15 @@ def read_block(source: str, batch: Sequence[Cells], header: Header, width: int, 
     return Block(source, [line for line, _ in batch], ids, images, meta) if room >= 0 else None
 
 
+def _has_lines(cells: Sequence[str]) -> bool:
+    """Whether a cell is several lines: a quote that was left open may have swallowed rows."""
+    text = "".join(cells)
+    return "\n" in text or "\r" in text
+
+
 def _plain_cells(cells: Sequence[str]) -> Sequence[str] | None:
     """A column of metadata with blank cells emptied; None where a cell is several lines or a failed formula."""
-    text = "".join(cells)
-    if "\n" in text or "\r" in text:
+    if _has_lines(cells):
         return None
     starts = {cell[:1] for cell in cells}
     if not starts.isdisjoint(ERROR_STARTS) and any(map(is_error, cells)):

@@ -134,6 +134,26 @@ def test_keys_of_plain_rows_are_compared_with_all_others(folder: Path, workspace
     the_same(folder, given_rows, VARIANTS[1], Workspace(workspace), False)
 
 
+def test_inputs_are_compared_with_the_places_of_all_samples(folder: Path) -> None:
+    """A picture that another row's second sample would be put over is no input, in whatever batch the two rows are."""
+    images = {4: "s3://team/w/outputs/a/2/oak-1.jpg", 7: "s3://team/w/outputs/a/5/oak-1.jpg"}
+    given_rows = [[f"a/{number}", images.get(number, f"s3://in/{number}.jpg"), "oak", "", ""] for number in range(9)]
+    the_same(folder, given_rows, [Variant("oak", {"prompt": "{title}", "samples": 2})], Workspace("s3://team/w"), False)
+
+
+def test_a_quote_left_open_in_a_column_without_a_name_swallows_no_row(folder: Path) -> None:
+    """Its rows are missing, which is told, however plain the rest of the row is."""
+    given_rows = [[f"a/{number}", f"s3://in/{number}.jpg", "oak", ""] for number in range(6)]
+    given_rows[4][3] = "\na/6,s3://in/6.jpg,oak,\na/7,s3://in/7.jpg,oak,\n"
+    header = ("id", "image", "title", "")
+    the_same(folder, given_rows, VARIANTS[1], Workspace("s3://team/w"), False, header)
+    manifest, problems = open_manifest(str(folder / "table.csv"), store=None), Problems()
+    assert manifest.parts is not None
+    parts = manifest.parts(problems)
+    assert len(list(chain.from_iterable(one.entries() if isinstance(one, Block) else one for one in parts))) == 5
+    assert ["swallows lines 6 to 8" in problem.reason for problem in problems.listed] == [True]
+
+
 @pytest.mark.long
 @settings(max_examples=1000)
 @given(*tables)

@@ -15,7 +15,7 @@ from producers.manifest.cells.values import is_filled
 from producers.planning.jobs.alike import Alike
 from producers.planning.jobs.naming import Naming
 from producers.planning.jobs.resolved import SMALL_JOB, Resolved
-from restyle.keys import Workspace, derived_seed
+from restyle.keys import Workspace, derived_seed, sample_uri
 from restyle.models import Job
 
 #: How JSON has a text, in C; what pydantic writes is the same.
@@ -31,6 +31,12 @@ class Column:
     negatives: Sequence[str]
     around: tuple[str, str]
     """What stands before and after an id in the URI of an output; plain ids stand there as they are."""
+
+    @property
+    def places(self) -> Sequence[tuple[str, str]]:
+        """The same of each sample."""
+        (before, after), samples = self.around, self.alike.params.samples
+        return [(before, sample_uri(after, sample, samples)) for sample in range(samples)]
 
 
 @dataclass(frozen=True)

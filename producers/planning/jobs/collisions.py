@@ -62,7 +62,7 @@ class Collisions:
         ids = "\n".join(batch.block.ids).casefold().split("\n")
         for column in batch.columns:
             record = self._workspace.record("\n", column.alike.variant).partition("\n")[::2]
-            for before, after in (record, column.around):
+            for before, after in (record, *column.places):
                 start, end = before.casefold(), after.casefold()
                 self._written.add_all([hash(f"{start}{entry_id}{end}") for entry_id in ids])
                 if "." in start or "." in "".join(ids):  # elsewhere no folder could be a key
