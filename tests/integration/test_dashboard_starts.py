@@ -161,6 +161,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"manifest": "../catalog.csv"}, "files of this machine are chosen, not named"),
     ({"manifest": "CATALOG", "prompts": "one\ntwo"}, "a run takes one prompt"),
     ({"manifest": "CATALOG", "prompts": "one", "budget": "much"}, "it is a number of credits above 0"),
+    ({"manifest": "CATALOG", "prompts": "one", "budget": "12,50"}, "write 12.50 with a point"),
     ({"manifest": "CATALOG", "prompts": "one", "budget": "5"}, "the budget is 5.00: raise it"),
     ({"manifest": "CATALOG", "prompts": "one", "limit": "-1"}, "limit: -1: it is a number from 1 on"),
     ({"manifest": "CATALOG", "prompts": "one", "then_ask": "yes"}, "say how many jobs it has"),

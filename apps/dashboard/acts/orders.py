@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import posixpath
 import re
 from collections.abc import Mapping
@@ -22,6 +21,8 @@ FIELDS = (
     "past_budget", "skip_invalid", "name", "kind", "axes", "entries", "seeds",
 )  # fmt: skip
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}(\.gz)?$")
+#: A number of credits; 12,50 is none, which would else be taken for a hundred times as much.
+_AMOUNT = re.compile(r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+)?(?:\.[0-9]+)?")
 
 
 def keep(uploads: Mapping[str, Upload], fields: dict[str, str], here: Session) -> None:
@@ -148,12 +149,11 @@ def amount(text: str) -> float | None:
     Raises:
         ConfigurationError: it is none.
     """
+    text = text.strip()
     if not text:
         return None
-    try:
-        credits = float(text.replace(",", "").strip()) if len(text) < 40 else math.nan
-    except ValueError:
-        credits = math.nan
-    if not (math.isfinite(credits) and credits > 0):
-        raise ConfigurationError(f"budget: {text[:40]}: it is a number of credits above 0")
+    credits = float(text.replace(",", "")) if len(text) < 40 and _AMOUNT.fullmatch(text) else 0.0
+    if credits <= 0:
+        hint = "; a comma parts thousands, as in 1,000: write 12.50 with a point" if "," in text else ""
+        raise ConfigurationError(f"budget: {text[:40]}: it is a number of credits above 0{hint}")
     return credits
