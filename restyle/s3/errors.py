@@ -151,7 +151,7 @@ def _answered(error: Any, uri: str) -> RestyleError:
     if code == "NoSuchBucket":
         return BucketRefused(f"{uri}: there is no such bucket; check its name")
     if code in _MISSING or (status == 404 and code not in _BUCKET | _OBJECT | _CREDENTIALS):
-        return missing(uri)
+        return _of_gateway(uri) if _is_page(error, code) else missing(uri)
     if code in _SKEWED:
         return ClockSkewed(f"{uri}: this machine's clock is too far from S3's ({code}); set it right")
     if code in _PASSING or (status >= 500 and code not in _OBJECT) or status in {408, 429}:
@@ -165,3 +165,16 @@ def _answered(error: Any, uri: str) -> RestyleError:
     message = printable(str(error.response.get("Error", {}).get("Message", "")), 200)
     kind = ObjectExists if status == 412 else ObjectRefused
     return kind(f"{uri}: S3 refuses this object ({status} {code}){f': {message}' if message else ''}")
+
+
+def _of_gateway(uri: str) -> StoreUnavailable:
+    """The error of a gateway that answers in the place of S3."""
+    return StoreUnavailable(f"{uri}: a gateway before S3 answers 404 with a page of its own")
+
+
+def _is_page(error: Any, code: str) -> bool:
+    """Whether a 404 has a body that S3 did not write: that of a gateway which has lost its S3, and no word on a key."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    # An answer to HEAD tells the length of a body that does not come.
+    return code in {"", "404"} and has_body and error.operation_name != "HeadObject"

@@ -106,6 +106,33 @@ def test_a_page_that_a_gateway_leads_to_is_no_object() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("text/html", b"<html><h1>404 Not Found</h1>"), ("text/plain", b"404 page not found\n"),
+        ("text/plain", b"default backend - 404"), ("application/json", b'{"message": "no Route matched"}'),
+        ("application/xhtml+xml", b"<html><h1>404 Not Found</h1></html>"),
+    ],
+)  # fmt: skip
+def test_a_404_that_s3_did_not_write_is_no_word_on_a_key(kind: str, body: bytes) -> None:
+    """Of a gateway that has lost its S3: what is done would count as missing, and be paid for again."""
+    page = answer("404 Not Found", body, content_type=kind)
+    with opened(lambda _: page) as (_server, store):
+        asks: list[Callable[[], object]] = [
+            lambda: store.get(f"{ROOT}a"), lambda: store.find(f"{ROOT}a"), lambda: list(store.list(ROOT)),
+            lambda: store.put(f"{ROOT}a", b"x", content_type="x/y"),
+        ]  # fmt: skip
+        for ask in asks:
+            with pytest.raises(StoreUnavailable, match="a gateway before S3 answers 404 with a page of its own"):
+                beside(ask)
+    with opened(lambda _: answer("404 Not Found")) as (_server, store):
+        assert (beside(store.find, f"{ROOT}a"), beside(store.head, f"{ROOT}a")) == (None, None)
+    with opened(lambda request: page if request.verb != "HEAD" else page.partition(b"\r\n\r\n")[0] + b"\r\n\r\n") as (
+        _server, store,
+    ):  # fmt: skip
+        assert (store.head(f"{ROOT}a"), beside(store.head, f"{ROOT}a")) == (None, None)
+
+
+@pytest.mark.parametrize(
     ("status", "told"),
     [
         ("200 OK", b"content-length: 99\r\nconnection: close\r\n\r\nhalf of it"),
