@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from restyle.errors import MalformedResponse
-from restyle.reply import Reply
+from restyle.reply import Reply, quoted
 from restyle.segmind.refusals import api_message, read_error
 from restyle.segmind.unpacking import unpack
 
@@ -20,6 +20,8 @@ __all__ = ["SANDBOX_HEADER", "Answer", "Reply", "api_message", "read_answer", "r
 SANDBOX_HEADER = "x-restyle-sandbox"
 #: Characters of a header that are stored: S3 takes 2 kB of metadata with an object, for all values.
 MOST_STORED = 200
+#: Bytes of an answer without a picture in which words of the API are looked for.
+MOST_WORDS = 100_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def read_answer(
         images = read_images(reply, fetch)
     except MalformedResponse as error:
         error.http_status, error.cost, error.reply = status, cost, reply
+        quote_words(error, reply, api_key)
         raise
     return Answer(
         images=images,
@@ -74,6 +77,13 @@ def read_answer(
         reply=reply,
         generation=_number(headers.get("x-generation-time")),
     )
+
+
+def quote_words(error: MalformedResponse, reply: Reply, api_key: str) -> None:
+    """Adds the API's own words, such as that an account is empty, to the error of JSON that holds no picture."""
+    words = api_message(reply.body) if error.kind.startswith("JSON: ") and len(reply.body) <= MOST_WORDS else ""
+    if words:
+        error.args = (f"{error.message}: {quoted(words, api_key)}",)
 
 
 def read_images(reply: Reply, fetch: Callable[[str], bytes] | None) -> tuple[bytes, ...]:

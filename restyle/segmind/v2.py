@@ -31,6 +31,7 @@ from restyle.segmind.responses import (
     SANDBOX_HEADER,
     Answer,
     api_message,
+    quote_words,
     read_cost,
     read_credits,
     read_error,
@@ -117,6 +118,7 @@ class SegmindQueue:
         if state == "FAILED":
             reason = quoted(str(body.get("error") or api_message(reply.body)), self._key)
             raise RequestFailed(f"the API could not make the picture: {reason}", reply.status)
+        _refuse_page(reply)
         if reply.status == 404:
             raise NotThere
         if not 200 <= reply.status < 300:
@@ -136,6 +138,7 @@ class SegmindQueue:
             # It is billed: a further request would be billed as well, and end no better.
             error.http_status, error.cost, error.is_last = reply.status, cost, True
             error.reply = error.reply or reply
+            quote_words(error, error.reply, self._key)
             raise
         return Answer(
             images=images,
@@ -226,7 +229,7 @@ class SegmindQueue:
         return Request(str(row["request_id"]), read_time(row))
 
     def rows(self, since: datetime, *, most_pages: int = MOST_PAGES) -> Iterator[dict[str, object]]:
-        """The account's requests since then, newest first; the API tells of 31 days at most.
+        """The account's requests since then, in the API's order, which is not documented; of 31 days at most.
 
         Raises:
             CannotTell: the history cannot be read, or has more pages of them.
@@ -239,13 +242,15 @@ class SegmindQueue:
                 "to_date": f"{utc_now() + timedelta(days=1):%Y-%m-%d}",
             }  # fmt: skip
             rows = row_list(self._read_history(f"?{urlencode(query)}"))
-            for row in rows:
-                if read_time(row) < since:
-                    return
+            times = [read_time(row) for row in rows]
+            for row, submitted in zip(rows, times, strict=True):
+                if submitted < since:
+                    continue
                 if not _ID.fullmatch(str(row.get("request_id", ""))):
                     raise CannotTell("the history tells of requests without an id")
                 yield row
-            if len(rows) < PER_PAGE:
+            # Where the newest come first, all that follows is older still.
+            if len(rows) < PER_PAGE or times[-1] < min(since, times[0]):
                 return
         raise CannotTell(f"the history has more than {most_pages * PER_PAGE:,} requests since then")
 
@@ -253,6 +258,7 @@ class SegmindQueue:
         if not self._history_url:
             raise CannotTell("RESTYLE_HISTORY_URL is off")
         reply = self._get(self._history_url + query)
+        _refuse_page(reply)
         if reply.status in {408, 429} or reply.status >= 500:
             raise again(read_error(reply.status, reply.headers, reply.body, self._key))
         if reply.status != 200:
@@ -278,3 +284,9 @@ class SegmindQueue:
         """Closes the connections."""
         for wire in (self._submits, self._polls, self.links):
             wire.close()
+
+
+def _refuse_page(reply: Reply) -> None:
+    """Raises ApiUnavailable for a 404 that the API did not write: a gateway has lost it, and knows of no request."""
+    if reply.status == 404 and reply.body.strip() and read_json(reply.body) is None:
+        raise ApiUnavailable("a gateway before the API answers 404 with a page of its own", 404)

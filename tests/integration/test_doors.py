@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ from restyle.models import (
 from restyle.runtime.memory import MemoryBudget, Reservation, UploadBuffer
 from restyle.s3.store import Store
 from restyle.segmind.history import CannotTell
-from restyle.segmind.polls import Request, read_request
+from restyle.segmind.polls import NotThere, Request, read_request
 from restyle.segmind.responses import Answer
 from restyle.segmind.v2 import SegmindQueue
 from tests.support.catalog import picture
@@ -211,6 +212,48 @@ def test_a_history_that_cannot_be_read_tells_nothing(job: Fixture, sandbox: Sand
             assert api.find(picture("a"), params, since, is_ours=True) is None
 
 
+def test_a_lost_request_is_found_in_whatever_order_the_history_is(job: Fixture, sandbox: SandboxServer) -> None:
+    """The order is not documented: requests of before that come first are no sign that there are none of since."""
+    since, params = utc_now(), job.message.job.params
+
+    def row(number: int, minutes: int) -> dict[str, Any]:
+        at = (since + timedelta(minutes=minutes)).isoformat()
+        sent = params.as_sent() | {"seed": params.seed + number % 7 * (minutes < 0)}
+        return {"request_id": f"r-{number}", "model_status": "COMPLETED", "model_created": at, "request_body": sent}
+
+    rows = [row(number, -90 + number // 4) for number in range(40)] + [row(77, 0)]
+    for ordered in (rows, rows[::-1]):
+        page = json.dumps({"data": ordered}).encode()
+        with serving(page) as origin, history_at(origin, job, sandbox) as api:
+            found = api.find(picture("a"), params, since, is_ours=True)
+            assert found is not None
+            assert found.request_id == "r-77"
+
+
+@contextmanager
+def client_of(origin: str) -> Iterator[SegmindQueue]:
+    """The queue's client of somebody else's API."""
+    api = SegmindQueue(f"{origin}/v2/sdxl-img2img", "key", history_url=f"{origin}/history", timeout=5)
+    yield api
+    api.close()
+
+
+def test_a_404_that_the_api_did_not_write_is_no_word_on_a_request() -> None:
+    """Of a gateway that has lost the API for a moment: the request stands, and is polled again, not paid for again."""
+    request = Request("r-1", utc_now())
+    for page in (b"<html>404", b"404 page not found\n", b"default backend - 404"):
+        with serving(page, 404) as origin, client_of(origin) as api:
+            for look in (api.poll, api.recall):
+                with pytest.raises(ApiUnavailable, match="a gateway before the API answers 404 with a page of its own"):
+                    look(request)
+    for page in (b'{"error": "Request not found"}', b""):
+        with serving(page, 404) as origin, client_of(origin) as api:
+            with pytest.raises(NotThere):
+                api.poll(request)
+            with pytest.raises(CannotTell):
+                api.recall(request)
+
+
 @contextmanager
 def history_at(origin: str, job: Fixture, sandbox: SandboxServer) -> Iterator[SegmindQueue]:
     """The queue's client with a history that somebody else serves."""
@@ -221,12 +264,12 @@ def history_at(origin: str, job: Fixture, sandbox: SandboxServer) -> Iterator[Se
 
 
 @contextmanager
-def serving(page: bytes) -> Iterator[str]:
+def serving(page: bytes, status: int = 200) -> Iterator[str]:
     """A server that answers everything with this page."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("content-length", str(len(page)))
             self.end_headers()
             self.wfile.write(page)

@@ -167,6 +167,15 @@ def test_a_200_without_a_picture_is_malformed(content_type: str, body: bytes) ->
     assert caught.value.http_status == 200
 
 
+def test_what_the_api_says_in_place_of_a_picture_is_quoted() -> None:
+    """Under a 200 too: a person learns that the account is empty, and not only that there is no picture."""
+    body = json.dumps({"error": {"message": f"Insufficient credits for {KEY}"}}).encode()
+    with pytest.raises(MalformedResponse) as caught:
+        read_answer(200, {}, body, 1.0, api_key=KEY)
+    assert caught.value.message.endswith("JSON that holds no picture (error): Insufficient credits for ***")
+    assert caught.value.kind == "JSON: error"
+
+
 HEADERS = st.dictionaries(
     st.sampled_from(
         ["content-type", "date", "retry-after", "x-cost", "x-rate-limit-reset-at-utc", "x-remaining-credits",
