@@ -39,6 +39,7 @@ from restyle.job.results.reuse import reuse, reuse_changed, reuse_result
 from restyle.reply import Reply
 from restyle.runtime.memory import Reservation, UploadBuffer
 from restyle.s3.store import Stored
+from restyle.segmind.responses import Answer
 from restyle.telemetry.steps import step
 
 log = structlog.get_logger("restyle.job")
@@ -117,14 +118,24 @@ def verify(work: Work, called: Called, made_from: str, tools: Tools) -> tuple[Ca
     with reporting(unreadable.Paid(work, called.claim, made_from, called.called), tools):
         try:
             received = [images.received(picture, look=looks(work)) for picture in answer.images]
-        except MalformedResponse as error:
-            error.cost = answer.cost
-            # One that was parked has only its pictures left.
-            error.reply = answer.reply or Reply(200, {}, answer.images[0], answer.seconds)
-            error.http_status = error.reply.status
-            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is: what has been paid for is not thrown away
+            raise _unread(error, answer) from None
     stored = tuple(data for data, _ in received)
     return replace(called, answer=replace(answer, images=stored, reply=None)), [picture for _, picture in received]
+
+
+def _unread(error: Exception, answer: Answer) -> MalformedResponse:
+    """The error of a paid answer whose pictures cannot be used, for their own fault or for one of ours."""
+    if isinstance(error, MalformedResponse):
+        unread = error
+    else:
+        log.error("a paid answer cannot be read", exc_info=error)
+        name = type(error).__name__
+        unread = MalformedResponse(f"the answer cannot be read here ({name}: {error})", kind=f"fault {name}")
+    # One that was parked has only its pictures left.
+    unread.cost, unread.reply = answer.cost, answer.reply or Reply(200, {}, answer.images[0], answer.seconds)
+    unread.http_status = unread.reply.status
+    return unread
 
 
 def looks(work: Work) -> bool:

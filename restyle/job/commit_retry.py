@@ -31,7 +31,7 @@ from restyle.job.lookup import find_record
 from restyle.job.outcomes import cost_of
 from restyle.job.outputs.locations import place
 from restyle.job.parked import in_redis, unplaced
-from restyle.job.parked.safekeeping import FIRST_WAIT, Safekeeping
+from restyle.job.parked.safekeeping import FIRST_WAIT, REFUSALS, Safekeeping
 from restyle.keys import split_uri
 from restyle.outputs import Storing
 from restyle.record import Record
@@ -40,8 +40,6 @@ from restyle.telemetry.steps import step
 
 log = structlog.get_logger("restyle.store")
 
-#: Times that an object is refused until it is believed; with the waits between them, three seconds.
-REFUSALS = 4
 #: Seconds for which a bucket that is not the workspace's may be out of reach while the workspace is well.
 ELSEWHERE_WITHIN = 15.0
 

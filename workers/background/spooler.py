@@ -14,7 +14,6 @@ from restyle.job import recorded
 from restyle.job.parked import in_redis
 from restyle.job.parked.on_disk import Spooled
 from restyle.models import Job
-from restyle.record import Record
 from restyle.run_ids import is_run_id
 from tasks.resources import Resources
 
@@ -115,7 +114,7 @@ class Spooler(threading.Thread):
         if not answer.record.startswith(self._resources.workspace.under("records") + "/"):
             raise ValueError(f"{answer.record} is no record of {answer.workspace}")
         try:
-            stored = self._resources.store.find(answer.record)
+            record = recorded.find_at(answer.record, self._resources.store)
         except RestyleError:
             return False  # then Redis has to do
-        return stored is not None and Record.read(stored.data).fingerprint.token == json.loads(answer.text)["made_from"]
+        return record is not None and record.fingerprint.token == json.loads(answer.text)["made_from"]

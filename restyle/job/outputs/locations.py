@@ -27,12 +27,14 @@ def place(job: Job, sample: int, content_type: str, aside: Workspace | None = No
         content_type: what it is.
         aside: the workspace below whose suspect/ it goes; None: it goes where it was planned.
     """
+    # An answer with more pictures than were requested: none of them takes the place of the first.
+    samples = max(job.params.samples, sample + 1)
     if aside is not None:
-        uri = sample_uri(aside.suspect(job.id, job.variant), sample, job.params.samples)
+        uri = sample_uri(aside.suspect(job.id, job.variant), sample, samples)
     elif sample < len(job.outputs):
         uri = job.outputs[sample]
     else:
-        uri = sample_uri(job.output, sample, job.params.samples)
+        uri = sample_uri(job.output, sample, samples)
     return fitted(uri, content_type)
 
 

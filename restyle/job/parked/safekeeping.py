@@ -25,6 +25,8 @@ log = structlog.get_logger("restyle.store")
 
 #: Seconds until the second try, and at most between two.
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+#: Times that S3 refuses an object until that is believed; with the waits between them, three seconds.
+REFUSALS = 4
 #: Seconds that a worker which drains waits for S3 or Redis with an answer that lies on its disk alone.
 LEAVE_WITHIN = 5.0
 

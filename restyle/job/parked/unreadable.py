@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -18,16 +19,17 @@ from restyle import images
 from restyle.coordination.claim_types import Claim
 from restyle.coordination.redis.client import patiently
 from restyle.coordination.runs.progress import Ended, failed
-from restyle.errors import FleetError, MalformedResponse, RestyleError, StateUnavailable
+from restyle.errors import FleetError, MalformedResponse, ObjectRefused, RestyleError, StateUnavailable
 from restyle.fingerprint import Fingerprint
 from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
 from restyle.job.parked import in_redis
-from restyle.job.parked.safekeeping import Safekeeping
+from restyle.job.parked.safekeeping import REFUSALS, Safekeeping
 from restyle.keys import Workspace
 from restyle.models import Params, utc_now
 from restyle.reply import Reply, quoted
 from restyle.runtime.clock import elapsed
+from restyle.s3.errors import as_for_all
 from restyle.s3.store import Store
 from restyle.segmind.responses import Answer, read_images, stored_text
 from restyle.value import UtcTime, Value
@@ -84,6 +86,14 @@ class Paid:
     called: datetime = field(default_factory=utc_now)
 
 
+class Kept(NamedTuple):
+    """Which of the job's it is, and where it lies; or why S3 does not take it: no further call is made then."""
+
+    number: int
+    uri: str
+    refusal: str = ""
+
+
 def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
     """Puts the answer into S3 before anything else is done about it, and judges whether another call is worth it.
 
@@ -97,11 +107,13 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
         return
     work, job_id, state = paid.work, paid.work.message.job_id, tools.fleet.state
     error.cost = costs.believed(error.cost, work.message.job.params, tools.fleet.limits.budgets)
-    number, uri = _until_put(paid, reply, error, tools)
+    kept = _until_put(paid, reply, error, tools)
     run_id = work.message.run_id
     is_accident = error.kind in ACCIDENTS
-    sentence = f"{error.message}. The answer is kept at {uri}"
-    if not is_accident:
+    sentence = f"{error.message}. The answer is kept at {kept.uri}"
+    if kept.refusal:
+        sentence = f"{error.message}. S3 refuses to keep the answer: {kept.refusal}"
+    elif not is_accident:
         sentence += f"; to read it with another version, without a call: restyle retry {run_id} --unreadable"
     error.args = (sentence,)
     note = partial(
@@ -116,11 +128,11 @@ def keep(paid: Paid, error: MalformedResponse, tools: Tools) -> None:
         habit=0 if is_accident else HABIT,
     )
     alike, again, _ = patiently(tools.stopping, note)
-    error.is_last = error.is_last or number >= MOST_OF_A_JOB or alike >= HABIT or bool(again)
+    error.is_last = error.is_last or kept.number >= MOST_OF_A_JOB or alike >= HABIT or bool(again)
 
 
-def _until_put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
-    """Which of the job's it is, and where it lies, once S3 has taken it; meanwhile this process makes no new call."""
+def _until_put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> Kept:
+    """Where it lies, once S3 has taken it or has refused it by itself; meanwhile this process makes no new call."""
     safe = Safekeeping(paid.work, paid.claim, partial(_as_text, paid, reply, error.cost), tools)
     try:
         return _until_kept(safe, paid, reply, error, tools)
@@ -128,11 +140,18 @@ def _until_put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools)
         tools.unsaved.remove(safe)
 
 
-def _until_kept(safe: Safekeeping, paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
+def _until_kept(safe: Safekeeping, paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> Kept:
+    refusals = 0
     while True:
         try:
-            put = _put(paid, reply, error, tools)
-        except RestyleError as refusal:  # whatever it is: what has been paid for is not thrown away
+            kept = _put(paid, reply, error, tools)
+        except RestyleError as caught:  # whatever it is: what has been paid for is not thrown away
+            refusal = as_for_all(caught, tools.workspace, storing=True)
+            refusals += isinstance(refusal, ObjectRefused)
+            if refusals >= REFUSALS:
+                # Its worker would wait for good, and whoever finds it parked could not read it either.
+                safe.forget()
+                return Kept(MOST_OF_A_JOB, "", refusal.message)
             tools.unsaved.add(safe)
             if isinstance(refusal, FleetError):
                 with suppress(StateUnavailable):
@@ -142,7 +161,7 @@ def _until_kept(safe: Safekeeping, paid: Paid, reply: Reply, error: MalformedRes
         else:
             tools.unsaved.clear()
             safe.forget()
-            return put
+            return kept
 
 
 def _as_text(paid: Paid, reply: Reply, cost: float | None) -> str:
@@ -152,7 +171,7 @@ def _as_text(paid: Paid, reply: Reply, cost: float | None) -> str:
     return in_redis.as_text(Called(paid.claim, answer, paid.called, utc_now(), elapsed()), paid.made_from)
 
 
-def _put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tuple[int, str]:
+def _put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> Kept:
     message = paid.work.message
     number, uri = next_place(message.run_id, message.job_id, tools.store, tools.workspace)
     tools.store.put(uri, reply.body, content_type="application/octet-stream")
@@ -165,7 +184,7 @@ def _put(paid: Paid, reply: Reply, error: MalformedResponse, tools: Tools) -> tu
         calls=paid.claim.calls, doubts=paid.claim.doubts, worker=tools.fleet.worker, version=tools.version,
     )  # fmt: skip
     tools.store.put(f"{uri}.json", note.model_dump_json(indent=1).encode(), content_type="application/json")
-    return number, uri
+    return Kept(number, uri)
 
 
 def next_place(run_id: str, job_id: str, store: Store, workspace: Workspace) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -68,6 +69,21 @@ def test_each_sample_has_its_place(one: OneJob) -> None:
     stem = PLACE.removesuffix(".jpg")
     assert [output.uri for output in record.outputs] == [f"{stem}-0.jpg", f"{stem}-1.png"]
     assert {one.store.objects[output.uri].metadata["received"] for output in record.outputs} == {"2"}
+
+
+def test_more_pictures_than_requested_have_places_of_their_own(one: OneJob) -> None:
+    """None of them takes the place of another: all were paid for, and all are found again."""
+    answer = one.api.answer(answer_picture(), encode(corners(96, 72)), encode(corners(96, 72).rotate(180)))
+    record = store(one.made(answer=answer), one.tools)
+    stem = PLACE.removesuffix(".jpg")
+    assert [output.uri for output in record.outputs] == [PLACE, f"{stem}-1.jpg", f"{stem}-2.jpg"]
+    stored = [hashlib.sha256(one.store.objects[output.uri].data).hexdigest() for output in record.outputs]
+    assert stored == [output.sha256 for output in record.outputs]
+    assert one.run(LATER).outcome.outputs == tuple(output.uri for output in record.outputs)
+    one.lose_record()
+    one.lose_results()
+    one.fleet.claims.append(Claim("look"))
+    assert (one.run(LATER).outcome.outcome.value, one.api.calls) == ("skipped", 0)
 
 
 def test_what_s3_does_not_take_leaves_no_record(one: OneJob) -> None:

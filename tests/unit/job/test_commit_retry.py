@@ -18,9 +18,10 @@ from restyle.errors import (
 )
 from restyle.job import commit_retry
 from restyle.job.commit import Made
-from restyle.job.commit_retry import REFUSALS, until_stored
+from restyle.job.commit_retry import until_stored
 from restyle.job.parked import in_redis, safekeeping
 from restyle.job.parked.on_disk import Spool
+from restyle.job.parked.safekeeping import REFUSALS
 from restyle.outputs import OutputOptions, Storing
 from restyle.record import Record
 from tests.support.in_memory import AWAY

@@ -10,10 +10,11 @@ import pytest
 
 from restyle.coordination.claim_types import Claim, Dropped
 from restyle.coordination.runs.progress import Ended
-from restyle.errors import MalformedResponse, ObjectRefused, StoreAccessDenied, StoreUnavailable
+from restyle.errors import BucketRefused, MalformedResponse, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.job.context import Called
 from restyle.job.parked import in_redis, unplaced, unreadable
 from restyle.job.parked.aside import Aside
+from restyle.job.parked.safekeeping import REFUSALS
 from restyle.job.parked.unsaved import Unsaved
 from restyle.reply import Reply
 from tests.support.in_memory import AWAY
@@ -338,6 +339,27 @@ def test_it_outlives_an_outage_of_s3(one: OneJob, error: Exception) -> None:
     keep(one)
     assert (seen, one.unsaved.is_set(), one.state.values) == ([(True, False)], True, {})
     assert one.fleet.stops == (["misconfigured"] * 2 if isinstance(error, StoreAccessDenied) else [])
+
+
+def test_an_answer_that_s3_refuses_by_itself_holds_nobody_up(one: OneJob) -> None:
+    """A scanner that takes no such bytes, say: no further call is made for its job, and the process goes on."""
+    uri = WORKSPACE.unreadable(RUN, JOB)
+    one.store.fail("put", uri, ObjectRefused("the scanner takes no such bytes"), times=99)
+    error = keep(one)
+    assert error.message == "it is odd. S3 refuses to keep the answer: the scanner takes no such bytes"
+    assert (error.is_last, error.reply, one.unsaved.is_set(), one.state.values) == (True, None, True, {})
+    assert (len(one.state.ran("unreadable")), one.fleet.stops) == (1, [])
+    assert len(one.stopping.waits) == REFUSALS - 1
+
+
+def test_a_workspace_that_takes_no_unreadable_answers_stops_all(one: OneJob) -> None:
+    """As one that takes no pictures does: a person has to see to it, and the answer waits for that."""
+    uri = WORKSPACE.unreadable(RUN, JOB)
+    refusal = BucketRefused("403")
+    refusal.uri = uri
+    one.store.fail("put", uri, refusal, times=6)
+    error = keep(one)
+    assert ("is kept at" in error.message, one.fleet.stops) == (True, ["misconfigured"] * 6)
 
 
 def test_a_worker_that_drains_parks_what_it_cannot_read(one: OneJob) -> None:

@@ -190,6 +190,26 @@ def test_a_damaged_answer_is_a_failed_call_with_its_cost(one: OneJob, reply: Rep
     assert not one.has_record()
 
 
+class TooMuch(bytes):
+    """A picture that takes more memory than there is."""
+
+    def startswith(self, *_: object) -> bool:
+        """Whatever is asked of it."""
+        raise MemoryError
+
+
+def test_an_answer_that_we_fail_at_is_kept_as_it_came(one: OneJob) -> None:
+    """It is paid for, whatever goes wrong here: its job does not end as a bug without it."""
+    reply = Reply(200, {}, b"as it came", 3.0)
+    one.api.answers.append(replace(one.api.answer(TooMuch(b"large"), cost=2.0), reply=reply))
+    with pytest.raises(CallFailed, match=r"cannot be read here \(MemoryError") as caught:
+        one.run()
+    assert one.store.objects[WORKSPACE.unreadable(RUN, one.work().message.job_id)].data == b"as it came"
+    error = caught.value.error
+    assert isinstance(error, MalformedResponse)
+    assert (one.fleet.reports[0].error, error.kind, error.is_last) == (error, "fault MemoryError", False)
+
+
 def test_a_picture_that_looks_wrong_is_put_aside(one: OneJob) -> None:
     """Its job has succeeded, and says why."""
     one.api.answers.append(one.api.answer(black_picture()))
