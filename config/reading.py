@@ -118,22 +118,28 @@ def _read_key(given: dict[str, Any], in_file: dict[str, Any]) -> str:
     if not path:
         return ""
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the API key file cannot be read: {error}") from None
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     """The settings file's content; a missing default file is empty, a missing RESTYLE_CONFIG an error."""
-    if not path.exists():
-        if os.environ.get(f"{PREFIX}CONFIG"):
-            raise ConfigurationError(f"RESTYLE_CONFIG names {path}, which does not exist")
-        return {}
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        if os.environ.get(f"{PREFIX}CONFIG"):
+            raise ConfigurationError(f"RESTYLE_CONFIG names {path}, which does not exist") from None
+        return {}
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: is not UTF-8; save it in that encoding") from None
+    except (
+        ValueError,
+        RecursionError,
+        OSError,
+    ) as error:  # of a number with thousands of digits it is no TOMLDecodeError
         raise ConfigurationError(f"{path}: {error}") from None
-    for secret in ("api_key", "dashboard_token", "dashboard_view_token"):
+    for secret in sorted(_ENVIRONMENT_ONLY - {"config"}):
         if secret in content:
             name = f"{PREFIX}{secret.upper()}"
             raise ConfigurationError(f"{path}: {secret}: no secret belongs in a file that is shared; use {name}")
@@ -150,11 +156,14 @@ def _from_folder(value: Any, folder: Path) -> Any:
 
 
 def _read_environment() -> dict[str, str]:
-    """The settings that the environment gives; an empty variable counts as unset."""
+    """The settings that the environment gives; an empty variable counts as unset.
+
+    Files that become variables leave line ends and blanks behind, with which a workspace would be another one.
+    """
     values = {
-        name.removeprefix(PREFIX).lower(): value
+        name.removeprefix(PREFIX).lower(): text
         for name, value in os.environ.items()
-        if name.startswith(PREFIX) and value
+        if name.startswith(PREFIX) and (text := value.strip())
     }
     known = (Settings.model_fields.keys() | {"config"}) - TABLES
     wrong = [f"{PREFIX}{name.upper()}: unknown setting{_nearest(name, known)}" for name in values.keys() - known]

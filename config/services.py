@@ -19,6 +19,8 @@ from restyle.keys import Workspace, account_id, parse_workspace
 SEGMIND_URL = "https://api.segmind.com/v1/sdxl-img2img"
 #: Where Segmind's own Python SDK (generations.py) reads the account's requests.
 SEGMIND_HISTORY = "https://api.spotprod.segmind.com/inference-request/request-history"
+#: What keys are written with: nothing that an environment file or a secret adds around them.
+_KEY = re.compile(r"[!#-&(-~]+")
 
 
 def _has_login(url: str) -> bool:
@@ -78,6 +80,15 @@ class ServiceSettings(OutputSettings):
     def _without_login(cls, value: str | None) -> str | None:
         if value and _has_login(value):
             raise ValueError("has a user or a password in it, which would stand in records and logs; leave them out")
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _without_blanks(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not _KEY.fullmatch(value.get_secret_value()):
+            raise ValueError(
+                "has a blank, a quote, a line break or another character that no key has; copy it once more"
+            )
         return value
 
     @field_validator("workspace")

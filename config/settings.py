@@ -48,7 +48,7 @@ class ModelLists(BaseModel):
 class Settings(ServiceSettings):
     """All settings with their defaults. Build it with `load_settings`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     concurrency: int = Field(8, ge=1, le=1000)
     """Calls in flight of each `restyle worker`, whatever the number of its processes."""

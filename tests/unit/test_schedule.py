@@ -229,7 +229,7 @@ def test_names_are_unique() -> None:
 def test_secrets_are_refused_in_the_file(name: str) -> None:
     """They come by the environment."""
     Path("restyle.toml").write_text(f'{name} = "x"', encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="unknown setting"):
+    with pytest.raises(ConfigurationError, match=f"no secret belongs .*; use RESTYLE_{name.upper()}"):
         load_settings()
 
 
