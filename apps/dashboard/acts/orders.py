@@ -114,11 +114,20 @@ def _place(text: str, folder: Path | None, *, needed: bool = False) -> str:
         if needed:
             raise ConfigurationError("name the manifest: an s3:// file or prefix, or choose a file")
         return ""
-    if text.startswith(("s3://", "https://")):
-        return text
-    if folder is not None and (path := (folder / text).resolve()).is_relative_to(folder.resolve()) and path.exists():
+    if text[:5].lower() == "s3://":
+        return f"s3{text[2:]}"
+    if text.startswith("https://") or (folder is not None and _is_below(folder, text)):
         return text
     raise ConfigurationError(f"{text[:200]}: is no s3:// address; files of this machine are chosen, not named")
+
+
+def _is_below(folder: Path, text: str) -> bool:
+    """Whether something lies there, in the folder or below it."""
+    try:
+        path = (folder / text).resolve()
+        return path.is_relative_to(folder.resolve()) and path.exists()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, links that lead to themselves
+        return False
 
 
 def _lines(text: str) -> list[str]:
@@ -138,7 +147,7 @@ def _pairs(what: str, text: str) -> dict[str, str]:
 def _whole(what: str, text: str) -> int | None:
     if not text:
         return None
-    if not text.isdecimal() or not 1 <= int(text[:12]) <= 10**9:
+    if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= 10**9:
         raise ConfigurationError(f"{what}: {text[:40]}: it is a number from 1 on")
     return int(text)
 
