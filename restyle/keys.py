@@ -18,7 +18,7 @@ MAX_ID_BYTES = 700
 
 _VARIANT = re.compile(r"[A-Za-z0-9_.]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_.])?")
 _ESCAPED = re.compile(r'[\\:*?"<>|%#]')
-_TRAILING = re.compile(r"[. ]+$")
+_TRAILING = ". "
 #: Finds whether there is any of these.
 _TO_ESCAPE = re.compile(rf"{_ESCAPED.pattern}|[. ](?:/|$)")
 #: Ids that are plainly fine, so that a million of them are checked in no time.
@@ -82,10 +82,16 @@ def escape(text: str) -> str:
     if not _TO_ESCAPE.search(text):
         return text
 
-    def encode(match: re.Match[str]) -> str:
-        return "".join(f"%{byte:02X}" for byte in match.group().encode())
+    return "/".join(map(_escape_part, text.split("/")))
 
-    return "/".join(_TRAILING.sub(encode, _ESCAPED.sub(encode, part)) for part in text.split("/"))
+
+def _escape_part(part: str) -> str:
+    bare = part.rstrip(_TRAILING)
+    return _ESCAPED.sub(lambda match: _percent(match.group()), bare) + _percent(part[len(bare) :])
+
+
+def _percent(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode())
 
 
 def split_uri(uri: str) -> tuple[str, str]:

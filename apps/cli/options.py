@@ -22,19 +22,28 @@ from restyle.run_ids import check_labels, check_run_name
 if TYPE_CHECKING:
     from producers.planning.request import PlanRequest
 
+
+def _lower(place: str | None) -> str | None:
+    """A place as it was typed, its scheme as S3 has it: people copy `S3://` from mails."""
+    return f"s3{place[2:]}" if place and place[:5] == "S3://" else place
+
+
 Manifest = Annotated[
     str,
     typer.Argument(
         help="Table, workbook, JSON, feed or shop export; folder, s3:// file or prefix (end it in /), - for stdin.",
         show_default=False,
+        callback=_lower,
     ),
 ]
-Variants = Annotated[str | None, typer.Option(help="Variants file: JSON, TOML or CSV.", metavar="FILE")]
+Variants = Annotated[
+    str | None, typer.Option(help="Variants file: JSON, TOML or CSV.", metavar="FILE", callback=_lower)
+]
 Prompt = Annotated[str | None, typer.Option(help="One prompt for every image; may use {columns}.", metavar="TEXT")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Set a parameter for every job; repeatable.", metavar="NAME=VALUE")
 ]
-Output = Annotated[str | None, typer.Option(help="Prefix for outputs.", metavar="S3://…")]
+Output = Annotated[str | None, typer.Option(help="Prefix for outputs.", metavar="S3://…", callback=_lower)]
 Limit = Annotated[int | None, typer.Option(help="Take only the first N entries.", metavar="N", min=1)]
 Sample = Annotated[int | None, typer.Option(help="Take N jobs, spread over variants and folders.", metavar="N", min=1)]
 OnlyIds = Annotated[
@@ -105,7 +114,10 @@ Feed = Annotated[
 Images = Annotated[
     str,
     typer.Option(
-        "--images", help="Where relative images lie: a folder, s3://bucket/prefix/ or https://….", metavar="DIR"
+        "--images",
+        help="Where relative images lie: a folder, s3://bucket/prefix/ or https://….",
+        metavar="DIR",
+        callback=_lower,
     ),
 ]
 IdTemplate = Annotated[

@@ -190,6 +190,6 @@ def _place(options: ReadOptions, beside: str, uri: str, store: Store | None) -> 
         names = names_in_prefix(prefix, store) if store and is_given else None
         return Place(prefix, names, is_checked=options.has_pictures, is_listed=is_given, http=http)
     folder = Path(base).absolute()
-    if is_given and not folder.is_dir():
-        raise wrong(uri, f"--images {base}: there is no such folder")
+    if is_given and not _is_folder(folder):
+        raise wrong(uri, f"--images {base[:200]}: there is no such folder")
     return Place(str(folder), names_in_folder(str(folder)), is_checked=options.has_pictures, http=http)

@@ -12,7 +12,7 @@ from itertools import repeat
 from typing import NamedTuple
 
 from producers.manifest.cells.columns import Header
-from producers.manifest.cells.spoilt import ERROR_STARTS, is_error
+from producers.manifest.cells.spoilt import ERROR_STARTS, is_error, is_quoted_late
 from producers.manifest.cells.values import is_filled
 from producers.manifest.entry import Entry
 from producers.manifest.place import are_plain_objects
@@ -101,5 +101,7 @@ def _plain_cells(cells: Sequence[str]) -> Sequence[str] | None:
         return None
     starts = {cell[:1] for cell in cells}
     if not starts.isdisjoint(ERROR_STARTS) and any(map(is_error, cells)):
+        return None
+    if " " in starts and any(map(is_quoted_late, cells)):
         return None
     return cells if starts <= _BLANK_OR_SEEN else [cell if is_filled(cell) else "" for cell in cells]

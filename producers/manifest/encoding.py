@@ -16,6 +16,8 @@ _KINDS = (
     (b"\x89PNG", "is a picture: give the folder that it is in, or a manifest that names it"),
     (b"%PDF", "is a PDF file: give a CSV, JSON or JSONL file"),
 )
+#: A table that a shop calls .xls, or the page of a login.
+_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html|head|body|meta)\b", re.IGNORECASE)
 _BOMS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _WESTERN_RUN = re.compile(rb"[\x80-\xff]{4}")
 _ASIAN = ("shift_jis", "gb18030", "euc_kr", "big5")
@@ -26,6 +28,8 @@ def why_no_text(start: bytes) -> str:
     for magic, reason in _KINDS:
         if start.startswith(magic):
             return reason
+    if _PAGE.match(start.removeprefix(b"\xef\xbb\xbf")):
+        return "is a web page (HTML), whatever its name: open it in a spreadsheet, and save it as CSV UTF-8 or .xlsx"
     for bom, name in _BOMS:
         if start.startswith(bom):
             return _convert(name)

@@ -16,7 +16,9 @@ from producers.manifest.source import wrong
 #: Reasons for leaving out rows.
 NO_PICTURE = "row{s} without a picture"
 _OTHER_VIEW = "row{s} of another store view"
-_COMMA = re.compile(r"\s*,\s*")
+_COMMA = re.compile(",")
+#: Between addresses: theirs may have commas, as those of services that make pictures to measure.
+_BEFORE_ADDRESS = re.compile(r",(?=\s*(?:https?|s3)://)", re.IGNORECASE)
 _SELECTED_NONE = "no_selection"
 
 Rows = Callable[[Iterator[Row], Problems], Iterator[Row]]
@@ -110,10 +112,14 @@ def _shopify(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
 # -- WooCommerce, Magento, Merchant ------------------------------------------------------------------------
 
 
-def _listed(cell: object) -> list[str]:
+def listed(cell: object) -> list[str]:
     """The pictures of a cell between commas, or of a list."""
-    parts = cell if isinstance(cell, list | tuple) else _COMMA.split(str(cell or ""))
-    return [part.strip() for part in parts if isinstance(part, str) and part.strip() not in {"", _SELECTED_NONE}]
+    if isinstance(cell, list | tuple):
+        parts = [part for part in cell if isinstance(part, str)]
+    else:
+        text = str(cell or "")
+        parts = (_BEFORE_ADDRESS if "://" in text else _COMMA).split(text)
+    return [bare for part in parts if (bare := part.strip(" \t\r\n,")) not in {"", _SELECTED_NONE}]
 
 
 def _woocommerce(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
@@ -121,7 +127,7 @@ def _woocommerce(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
     for row in rows:
         if _cell(row, "type", "typ") != "variation":
             problems.count("products")
-        images = _listed(row.given.get("image"))
+        images = listed(row.given.get("image"))
         if not images:
             problems.leave_out(NO_PICTURE, f"line {row.line}")
             continue
@@ -136,8 +142,8 @@ def _magento(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
             problems.leave_out(_OTHER_VIEW, f"line {row.line}")
             continue
         problems.count("products")
-        main = [image.lstrip("/") for image in _listed(row.given.get("image"))]
-        more = [image.lstrip("/") for image in _listed(_cell(row, "additionalimages"))]
+        main = [image.lstrip("/") for image in listed(row.given.get("image"))]
+        more = [image.lstrip("/") for image in listed(_cell(row, "additionalimages"))]
         yield from _main_and_more(row, main, more, problems)
 
 
@@ -146,7 +152,7 @@ def _merchant(rows: Iterator[Row], problems: Problems) -> Iterator[Row]:
     for row in rows:
         problems.count("products")
         more = row.further or _cell(row, "additionalimagelink", "gadditionalimagelink")
-        yield from _main_and_more(row, _listed(row.given.get("image")), _listed(more), problems)
+        yield from _main_and_more(row, listed(row.given.get("image")), listed(more), problems)
 
 
 def _main_and_more(row: Row, main: list[str], more: list[str], problems: Problems) -> Iterator[Row]:

@@ -33,6 +33,9 @@ _SCHEMA = {
 }  # fmt: skip
 
 
+_A_TABLE = ", and such a list has one; if this is a table, put a header above it, such as id,image"
+
+
 _TRUTH = frozenset({"true", "false"})
 
 
@@ -40,6 +43,8 @@ def is_headerless(line: str) -> bool:
     """Whether a CSV's first line is a bucket and a key of it, as S3 Inventory and Batch Operations write them."""
     cells = next(csv.reader([line[:65536]]), [])
     if len(cells) < 2 or not _BUCKET.fullmatch(cells[0]) or "image" in {cell.strip().lower() for cell in cells}:
+        return False
+    if "://" in cells[1]:
         return False
     key = unquote_plus(cells[1])
     return is_image_name(key) or "/" in key
@@ -100,10 +105,14 @@ def _keys(
 
     ETags are not taken: an inventory may be days old, and the image another by now.
     """
-    versions = 0
+    versions, first = 0, ""
     for number, row in rows:
         if len(row) < 2:
             problems.add(name, number, "", "has no bucket and key")
+            continue
+        first = first or row[0]
+        if schema is None and row[0] != first:
+            problems.add(name, number, "", f"{row[0][:100]} is another bucket than {first[:100]}{_A_TABLE}")
             continue
         fields = dict(zip(schema, row, strict=False)) if schema else _guessed(row)
         if fields.get("IsLatest", "true") == "false" or fields.get("IsDeleteMarker", "false") == "true":

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import posixpath
+import stat
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -91,27 +92,42 @@ def folder(path: Path, name: str) -> Listing:
     root = path.absolute()
 
     def images(problems: Problems) -> Iterator[Found]:
+        def refused(error: OSError) -> None:
+            problems.add(name, 0, "", f"{error.filename} cannot be read: {error.strerror}")
+
         copies = copied_above(root)
-        for place, folders, files in os.walk(root):
+        for place, folders, files in os.walk(root, onerror=refused):
             here = Path(place)
             relative = here.relative_to(root)
             if INDEX in files:
                 copies |= copied(here)
             _go_into(here, relative, folders, files, problems)
             for file in sorted(files):
-                path = here / file
-                if not path.is_file():
-                    continue
-                stat = path.stat()
-                shown = (relative / file).as_posix()
-                if reason := why_none(shown, stat.st_size):
+                path, shown = here / file, (relative / file).as_posix()
+                status = _status(path)
+                if isinstance(status, str):
+                    problems.leave_out(status, shown)
+                elif reason := why_none(shown, status.st_size):
                     problems.leave_out(reason, shown)
-                elif copies.get(str(path)) == stat.st_size:
+                elif copies.get(str(path)) == status.st_size:
                     problems.leave_out(_COPIED, shown)
                 else:
-                    yield Found(shown, str(path), "", f"{stat.st_size} {stat.st_mtime_ns}")
+                    yield Found(shown, str(path), "", f"{status.st_size} {status.st_mtime_ns}")
 
     return Listing(name, images)
+
+
+def _status(path: Path) -> os.stat_result | str:
+    """What the system says of a file; the kind of what is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "broken link{s}" if _is_link(path) else "file{s} that cannot be read"
+    return status if stat.S_ISREG(status.st_mode) else "device{s} or pipe{s}"
+
+
+def _is_link(path: Path) -> bool:
+    return os.path.islink(path)  # noqa: PTH114 - which raises nothing for what may not be looked at
 
 
 def _go_into(here: Path, relative: Path, folders: list[str], files: list[str], problems: Problems) -> None:
@@ -121,7 +137,9 @@ def _go_into(here: Path, relative: Path, folders: list[str], files: list[str], p
         shown = f"{(relative / name).as_posix()}/"
         if _is_hidden(name):
             problems.leave_out("hidden folder{s}", shown)
-        elif (here / name / _STATE).is_file() or (name == _THUMBNAILS and _PAGE in files):
+        elif _is_link(here / name):
+            problems.leave_out("link{s} to folders", shown)
+        elif not isinstance(_status(here / name / _STATE), str) or (name == _THUMBNAILS and _PAGE in files):
             problems.leave_out("folder{s} of restyle's own", shown)
         else:
             kept.append(name)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from urllib.parse import unquote
 
 from restyle.runtime.scratch import scratch
 from restyle.s3.store import Store
@@ -80,15 +81,16 @@ def _folded(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name.encode(errors="replace").decode()).replace("\\", "/")
+    return unicodedata.normalize("NFC", unquote(name.encode(errors="replace").decode())).replace("\\", "/")
 
 
 def _difference(name: str, other: str) -> tuple[int, str]:
     """How different two names are (0: least), and a note on the difference where it is hard to see."""
     one, two = posixpath.normpath(_plain(name)), _plain(other)
     if one == two:
-        is_form = "\\" not in name
-        return 0, "(the same letters in another Unicode form)" if is_form else "(with / between folders)"
+        if "\\" in name:
+            return 0, "(with / between folders)"
+        return 0, "(as it is, not percent-encoded)" if "%" in name else "(the same letters in another Unicode form)"
     if one.casefold() == two.casefold():
         return 1, "(letter case differs)"
     if posixpath.splitext(one)[0] == posixpath.splitext(two)[0]:

@@ -215,6 +215,8 @@ def _not_text(row: Row) -> Mapping[str, str]:
 
 
 def _error(cell: str) -> str:
+    if not cell.strip().strip("#"):
+        return "reads ###, which a spreadsheet shows where a column is too narrow: widen it, and export the table again"
     return f"reads {cell.strip()[:20]}, which a spreadsheet writes where a formula has failed"
 
 

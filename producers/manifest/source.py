@@ -159,9 +159,20 @@ def local(name: str) -> Source:
         with path.open("rb") as pipe:
             return _spooled(name, pipe)
     except FileNotFoundError:
-        raise wrong(name, "there is no such file or folder") from None
+        raise wrong(name, _why_not_there(name)) from None
     except (OSError, ValueError) as error:
         raise wrong(name[:200], f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _why_not_there(name: str) -> str:
+    scheme = name.partition("://")[0].lower() if "://" in name else ""
+    if scheme in {"http", "https"}:
+        return "is an address on the web, and manifests are not fetched: download it, and give the file"
+    return (
+        f"{scheme}:// is not read: give a local path, an s3:// URI, or -"
+        if scheme
+        else "there is no such file or folder"
+    )
 
 
 def standard_input(stdin: BinaryIO | None) -> Source:

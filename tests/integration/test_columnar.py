@@ -119,3 +119,31 @@ def test_a_long_file_takes_no_memory() -> None:
     tracemalloc.stop()
     assert count == 5000
     assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_short_numbers_keep_their_digits(kind: Callable[..., bytes]) -> None:
+    """0.65 in 32 bits is 0.65: with the digits of 64 it would be another recipe, and paid for again."""
+    strength = pa.array([0.65, None, 1.0], pa.float32())
+    (one, _, three) = good(kind({"image": [f"s3://b/{name}.jpg" for name in "abc"], "strength": strength})).entries
+    assert (one.params, three.params) == ({"strength": 0.65}, {"strength": 1.0})
+
+
+def test_numbers_of_sixteen_bits() -> None:
+    """They are read as well as they can be."""
+    half = pa.array([0.5], pa.float16())
+    assert good(parquet_of({"image": ["s3://b/a.jpg"], "strength": half})).entries[0].params == {"strength": 0.5}
+
+
+def test_times_that_python_has_not() -> None:
+    """Of nanoseconds, or beyond the year 9999: no column that nobody uses makes a file unreadable."""
+    times = pa.array([1], pa.timestamp("ns")), pa.array([10**15], pa.timestamp("ms"))
+    found = good(parquet_of({"image": ["s3://b/a.jpg"], "at": times[0], "end": times[1]}))
+    assert found.entries[0].meta["at"] == "1970-01-01 00:00:00.000000001"
+    assert "out of range" in found.entries[0].meta["end"]
+
+
+def test_columns_of_bytes_are_told_where_the_images_are_missing() -> None:
+    """Some programs write texts as bytes: what to do is said where the images are among them."""
+    told = refusal(parquet_of({"id": ["a"], "image": [b"s3://b/a.jpg"]}))
+    assert "image: the column image is one of bytes or objects: write it as text" in told

@@ -76,6 +76,17 @@ def test_a_magento_export(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_addresses_with_commas() -> None:
+    """Only a comma that another address follows divides two; one that is left over is none's."""
+    one, two = "https://img.example/w_300,h_300/a.jpg", "https://img.example/w_9,h_9/b.jpg"
+    woo = f'ID,Type,SKU,Name,Images\n1,simple,s,x,"{one}, {two},"\n'
+    assert good(woo).images == [one, two]
+    merchant = f"id\ttitle\timage_link\tadditional_image_link\na\tx\t{one}\t{two},{one}\n"
+    assert good(merchant).images == [one, two]
+    (told,) = read('ID,Type,SKU,Name,Images\n1,simple,s,x,"https://img.example/a.jpg, c.jpg"\n').told
+    assert "looks like 2 pictures" in told
+
+
 def test_a_merchant_feed() -> None:
     """Tab-separated, with further pictures between commas."""
     found = good(exports.merchant(BASE))

@@ -126,6 +126,13 @@ def test_documents_without_a_path_are_named_as_what_they_are(indent: int | None)
         assert told.endswith(f"give --items {found}")
 
 
+def test_entries_one_below_the_other() -> None:
+    """As jq prints them; and one alone: what to write is said, and not that `image` is `images`."""
+    one = json.dumps({"id": "a", "image": "s3://b/a.jpg"}, indent=1)
+    for text in (one, f"{one}\n{one}\n", json.dumps({"Image Src": "x"}, indent=1)):
+        assert "belongs to an entry: write entries as a list [{...}, ...], or each in a line" in refusal(text)
+
+
 def test_entries_without_an_image_say_where_one_is() -> None:
     """A nested picture is named by the path to give."""
     (told, _) = read(json.dumps(SHOP["products"]["items"])).told  # type: ignore[index] # it is an object

@@ -203,13 +203,15 @@ def test_cells_take_the_type_of_their_parameter(name: str, cell: str, value: obj
     ("name", "cell"),
     [
         ("seed", "1.5"), ("seed", "1e3"), ("seed", "9" * 30), ("samples", "two"), ("samples", "٢"), ("base64", "maybe"),
+        ("seed", "1.000"), ("seed", "1,000"), ("seed", "12 000"), ("seed", "1'000"), ("seed", "-1.234.567"),
         ("base64", "2"), ("strength", "50%"), ("strength", "inf"), ("strength", "0x1"), ("strength", "1_0"),
     ],
 )  # fmt: skip
 def test_cells_of_another_type(name: str, cell: str) -> None:
     """What Python would take for a number, and a person would not, is none."""
-    (told,) = read(f"image,{name}\ns3://b/a.jpg,{cell}\n").told
+    (told,) = read(f'image,{name}\ns3://b/a.jpg,"{cell}"\n').told
     assert told.startswith(f"2: {name}: ")
+    assert ("write it without a separator" in told) is ("000" in cell or "567" in cell)
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_bad_entries_of_one_line_are_told_apart() -> None:
         ('{"image": "a.jpg",}\n{"image": "b.jpg"}', "-:1: is no JSON:"),
         ('\n\n{"image": "a.jpg", "image": "b.jpg"}\n', "-:3: has 'image' twice"),
         ('{"images": [],\n "images": []}', "-:2: images: is there twice"),
-        ('{"image": "a.jpg",\n "id": "a"}', "-:1: image: unknown key; did you mean images?"),
+        ('{"image": "a.jpg",\n "id": "a"}', "-:1: image: belongs to an entry: write entries as a list"),
         ('{"images": [],\n "variant": []}', "-:2: variant: unknown key; did you mean variants?"),
         ('{"images": [],\n "foo": []}', "-:2: foo: unknown key; a manifest has defaults, variants, images"),
         ('{"images": {}}', "-:1: is no JSON: expected [, found '{'"),

@@ -54,13 +54,16 @@ def _walked(names: list[str]) -> list[str]:
 
 
 def test_what_is_no_image_is_left_out_and_told(tmp_path: Path) -> None:
-    """Other files are counted by kind and named; folders named like pictures and broken links are nothing."""
+    """Other files are counted by kind and named; so are links that lead nowhere or to folders, and pipes."""
     make(tmp_path, "a.jpg", "notes.txt", "sub/list.csv", "noname")
     (tmp_path / "broken.jpg").symlink_to("gone.jpg")
+    (tmp_path / "elsewhere").symlink_to("sub")
+    os.mkfifo(tmp_path / "pipe.jpg")
     found = read_file(".")
     assert (found.ids, found.told) == (["a"], [])
     assert {kind: left_out.first for kind, left_out in found.left_out.items()} == {
-        ".txt file{s}": ["notes.txt"], "file{s} without a suffix": ["noname"], ".csv file{s}": ["sub/list.csv"],
+        "broken link{s}": ["broken.jpg"], ".txt file{s}": ["notes.txt"], "file{s} without a suffix": ["noname"],
+        "link{s} to folders": ["elsewhere/"], "device{s} or pipe{s}": ["pipe.jpg"], ".csv file{s}": ["sub/list.csv"],
     }  # fmt: skip
 
 
@@ -188,6 +191,26 @@ def test_a_header_with_slashes_is_a_header(header: str) -> None:
     """A table with a column for images is never taken for buckets and keys."""
     row = ",".join("s3://b/a.jpg" if name.lower() == "image" else "x" for name in header.split(","))
     assert good(f"{header}\n{row}\n").images == ["s3://b/a.jpg"]
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
+    """It is a bad line: what lies in it would be missing without a word."""
+    make(tmp_path, "a.jpg")
+    for _ in range(4096 // 250 + 1):
+        Path("d" * 250).mkdir()
+        os.chdir("d" * 250)  # nobody, root neither, lists a folder whose path is too long
+    os.chdir(tmp_path)
+    (told,) = read_file(str(tmp_path)).told
+    assert "cannot be read: File name too long" in told
+
+
+def test_a_table_without_a_header() -> None:
+    """An id is no bucket, though it may look like one; what stands in the first line is told."""
+    (told,) = read("sku-1,in/a.jpg\nsku-2,in/b.jpg\n").told
+    assert told.startswith("2: : sku-2 is another bucket than sku-1, and such a list has one; if this is a table, put")
+    for text in ("sku-1,s3://b/a.jpg\nsku-2,s3://b/b.jpg\n", "s3://b/a.jpg\ns3://b/b.jpg\n"):
+        assert "image: the first line has s3://b/a.jpg, and no columns' names: put a header above it" in refusal(text)
+    assert "the first line has a.jpg, and no columns' names" in refusal("a.jpg\nb.jpg\n")
 
 
 def test_a_short_row() -> None:

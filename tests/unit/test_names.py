@@ -29,6 +29,7 @@ def make(folder: Path, *names: str) -> None:
         ("mug.png", "did you mean mug.jpg? (its suffix differs)"),
         ("out/bowl.jpg", "did you mean in/bowl.jpg? (in another folder)"),
         ("bowl", "did you mean in/bowl.jpg?"),
+        ("gr%C3%B6%C3%9Fe.jpg", "did you mean größe.jpg? (as it is, not percent-encoded)"),
         (unicodedata.normalize("NFD", "größe.jpg"), "did you mean größe.jpg? (the same letters in another Unicode"),
     ],
 )
@@ -58,6 +59,7 @@ def test_images_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "told"),
     [
+        ("x" * 5000, ": there is no such folder"),
         ("nowhere", "--images nowhere: there is no such folder"),
         ("s3://shop/in/", "--images s3://shop/in/ lies in S3, which is not open here"),
         ("http://shop.example/", "--images http://shop.example/: http:// is not fetched"),

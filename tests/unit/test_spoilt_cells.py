@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,27 @@ def refused(content: str, prompt: str | None = "photo of {title}", name: str = "
 # -- nothing, in words -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cell", ["#N/A", "#REF!", "#value!", "#DIV/0!", "#NAME?", "#NV", "#BEZUG!", "Err:502"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "#N/A",
+        "#REF!",
+        "#value!",
+        "#DIV/0!",
+        "#NAME?",
+        "#NV",
+        "#BEZUG!",
+        "Err:502",
+        "#N/B",
+        "#NOME?",
+        "#VALOR!",
+        "#WAARDE!",
+        "#ADR!",
+        "#YOK",
+        "#\u041d/\u0414",
+        "#SAKNAS!",
+    ],
+)
 def test_errors_of_spreadsheets_are_bad_lines_where_they_are_used(cell: str) -> None:
     """In a prompt's column, a prompt, a parameter, an id and an image; elsewhere they are nobody's business."""
     table = f"id,image,title\na,s3://b/a.jpg,{cell}\n"
@@ -51,7 +72,7 @@ def test_errors_of_spreadsheets_are_bad_lines_where_they_are_used(cell: str) -> 
     assert f"2: image: reads {cell}" in refused(f"id,image\na,{cell}\n", "a mug")
 
 
-@pytest.mark.parametrize("cell", ["None", "nan", "NULL", "N/A", "<NA>", "undefined"])
+@pytest.mark.parametrize("cell", ["None", "nan", "NULL", "N/A", "<NA>", "undefined", "[]", "(none)", "-", "\u2014"])
 def test_words_for_nothing_are_warned_of_where_they_are_used(cell: str) -> None:
     """With their lines, once for all variants; ids that read so stay what they are."""
     table = f"id,image,title\na,s3://b/a.jpg,{cell}\nNone,s3://b/b.jpg,{cell}\nc,s3://b/c.jpg,Mug\n"
@@ -61,6 +82,71 @@ def test_words_for_nothing_are_warned_of_where_they_are_used(cell: str) -> None:
     assert plan(f"id,image,prompt\na,s3://b/a.jpg,{cell}\n", None).warnings == [
         f"the column prompt reads {cell} in 1 cell, and a prompt uses it: line 2"
     ]
+
+
+def test_a_column_that_is_too_narrow() -> None:
+    """A spreadsheet that writes what it shows writes hashes: a bad line where it is used, which says what to do."""
+    told = refused("id,image,title\na,s3://b/a.jpg,########\n")
+    assert "2: title: reads ###, which a spreadsheet shows where a column is too narrow: widen it" in told
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("<p>An oak mug,<br/>by hand</p>", "has HTML in it"),
+        ("Oak &amp; pine", "has HTML in it"),
+        ("K\u00c3\u00bcche", "has letters that were read in another encoding (\u00c3\u00bc for \u00fc)"),
+        ("baker\u00e2\u20ac\u2122s", "has letters that were read in another encoding (\u00c3\u00bc for \u00fc)"),
+        ("an oak\x1b[31m mug", "has control characters"),
+        ("an oak\x0bmug", "has control characters"),
+        ("K\ufffdche", "has characters that are lost (\ufffd)"),
+        ("['oak', 'pine']", "is a list, as programs print it,"),
+        ('{"de": "Becher"}', "is a list, as programs print it,"),
+    ],
+)
+def test_text_that_nobody_means_is_warned_of(cell: str, why: str) -> None:
+    """Where a prompt uses it, with its lines; many rows of one kind are one warning."""
+    quoted = cell.replace('"', '""')
+    kept = "id,image,title\n" + "".join(f'{name},s3://b/{name}.jpg,"{quoted}"\n' for name in "ab")
+    assert plan(kept).warnings == [f"the column title {why} in 2 cells, and a prompt uses it: lines 2, 3"]
+    assert plan(kept, "a mug").warnings == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Home & Garden", "p\u00e2te \u00c2ge", "S\u00c3O", "<3 oak", "5 < 7 > 3", "<lora:oak:0.8> a mug", '("oak":1.2)',
+        "a [red] mug", "AT&T;",
+    ],
+)  # fmt: skip
+def test_text_that_somebody_may_mean(cell: str) -> None:
+    """Signs, accents and weights of a prompt are no markup."""
+    quoted = cell.replace('"', '""')
+    assert plan(f'id,image,title\na,s3://b/a.jpg,"{quoted}"\n').warnings == []
+
+
+def test_quotes_behind_a_blank() -> None:
+    """They are part of the text, and would be paid for as such: a warning, since nobody can know."""
+    text = 'id,image,title\na,s3://b/a.jpg, "oak"\nb,s3://b/b.jpg,27" \nc,s3://b/c.jpg,an "oak" mug\n'
+    (warning,) = good(text).warnings
+    assert warning.startswith("quotes with a blank before them are part of the text in 1 cell (line 2)")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "a,x.jpg" + " " * 900_000 + "|y.jpg,t", 'a,"x.jpg,' + " " * 900_000 + 'y.jpg",t',
+        "a:" + "." * 900_000 + "b,s3://b/a.jpg,t", "a:" + ". " * 400_000 + "b,s3://b/a.jpg,t",
+        "a,s3://b/a.jpg," + "<a " * 300_000, "a,s3://b/a.jpg," + "&a" * 400_000, 'a,"' + "[" * 900_000 + ']",t',
+    ],
+    ids=["blanks", "blanks and commas", "dots", "dots and blanks", "brackets", "ampersands", "lists"],
+)  # fmt: skip
+def test_long_cells_take_no_time(row: str) -> None:
+    """Whatever is in them."""
+    began = time.process_time()
+    read(f"id,image,title\n{row}\n")
+    read(f"SKU,Images,Name,Type\n{row},simple\n")
+    assert time.process_time() - began < 5
 
 
 def test_a_negative_prompt_of_nothing() -> None:

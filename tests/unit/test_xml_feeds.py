@@ -57,12 +57,14 @@ def test_an_atom_feed() -> None:
     "picture",
     [
         '<enclosure url="s3://b/1.jpg" type="image/jpeg"/>',
+        '<m:thumbnail xmlns:m="http://search.yahoo.com/mrss/" url="s3://b/1.jpg"/>',
+        '<thumbnail url="s3://b/small.jpg"/><content url="s3://b/1.jpg"/>',
         '<m:content xmlns:m="http://search.yahoo.com/mrss/" url="s3://b/1.jpg" medium="image"/>',
         '<image_url>s3://b/1.jpg</image_url><enclosure url="s3://b/9.mp3" type="audio/mpeg"/>',
     ],
 )
 def test_pictures_of_rss(picture: str) -> None:
-    """An enclosure or a medium that is a picture."""
+    """An enclosure or a medium that is a picture; its preview where there is no other."""
     found = good(f"<rss><channel><item><guid>a</guid>{picture}</item></channel></rss>", {"id": "guid"})
     assert (found.ids, found.images) == (["a"], ["s3://b/1.jpg"])
 
@@ -83,7 +85,8 @@ def test_other_xml_by_a_path() -> None:
         ("<rss>\n<item>\n</rss>", "-:3: is no XML: mismatched tag"),
         ('<!DOCTYPE a [<!ENTITY x "y">]><rss><item><image>&x;</image></item></rss>', "which are not read"),
         ('<!DOCTYPE a SYSTEM "file:///etc/passwd"><rss/>', "which are not read"),
-        ("<html><body>Log in</body></html>", "has neither <item> nor <entry>; its elements are body"),
+        ("<html><body>Log in</body></html>", "is a web page (HTML), whatever its name"),
+        ("\n<!DOCTYPE HTML>\n<html><table><tr><td>id", "save it as CSV UTF-8 or .xlsx"),
         ("<rss>" + "<a>" * 5000 + "</a>" * 5000 + "</rss>", "is nested too deeply"),
         (f"<rss><item><image>{'x' * 1_100_000}</image></item></rss>", "an element is longer than 1,000,000 characters"),
     ],
@@ -91,6 +94,26 @@ def test_other_xml_by_a_path() -> None:
 def test_what_is_refused(text: str, told: str) -> None:
     """Damaged, hostile and other files are told in a sentence."""
     assert told in refusal(text)
+
+
+def test_repeated_elements_are_a_picture_each() -> None:
+    """None of them is passed over; the same one twice is one, and sizes of an RSS picture are one picture."""
+    item = "<product><sku>{}</sku><pics>{}</pics></product>"
+    pics = ("<pic>s3://b/1</pic><pic>s3://b/2</pic><pic>s3://b/1</pic>", "<pic>s3://b/3</pic><pic>s3://b/3</pic>")
+    text = f"<shop>{item.format('a', pics[0])}{item.format('b', pics[1])}</shop>"
+    found = good(text, options=ReadOptions({"image": "pics.pic", "id": "sku"}, items="product"))
+    assert list(zip(found.ids, found.images, strict=True)) == [
+        ("a-1", "s3://b/1"), ("a-2", "s3://b/2"), ("b", "s3://b/3"),
+    ]  # fmt: skip
+    media = '<content url="s3://b/1.jpg"/><content url="s3://b/1-small.jpg"/>'
+    assert good(f"<rss><item><id>a</id>{media}</item></rss>").ids == ["a"]
+
+
+def test_addresses_with_commas() -> None:
+    """A service that makes pictures to measure has commas in its addresses: they divide none."""
+    web = "https://img.example/w_300,h_300"
+    text = RSS.replace("s3://b/1.jpg", f"{web}/1.jpg").replace("s3://b/2.jpg", f"{web}/2.jpg")
+    assert good(text).images[:3] == [f"{web}/1.jpg", f"{web}/2.jpg", "s3://b/3.jpg"]
 
 
 def test_a_long_feed_takes_no_memory() -> None:

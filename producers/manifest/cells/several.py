@@ -12,7 +12,7 @@ from producers.manifest.place import is_image_name
 from restyle.web.address import shown
 
 _ADDRESS = re.compile(r"(?:s3|https?)://", re.IGNORECASE)
-_BETWEEN = re.compile(r"\s*[|;,\r\n]+\s*")
+_BETWEEN = re.compile(r"[|;,\r\n]+")
 _MARKS = frozenset("|;,\r\n")
 _SHOWN = 3
 

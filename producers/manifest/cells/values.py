@@ -13,6 +13,8 @@ from restyle.models import Params
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
+#: Whole numbers in groups of three, as spreadsheets show them: 1.000 is one for some, and a thousand for others.
+_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:[.,'\u00a0\u202f ][0-9]{3})+")
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _SHOWN = 40
 _UNSEEN = f"{INVISIBLE} \t\r\n\u00a0"
@@ -45,9 +47,14 @@ def _whole(value: object) -> int:
             return value
         case float() if value.is_integer() and abs(value) < 10**18:
             return int(value)
-        case str() if _WHOLE.fullmatch(text := value.strip()):
+        case str() if _WHOLE.fullmatch(text := value.strip()) and not _GROUPED.fullmatch(text):
             return int(text.partition(".")[0])
-    raise ValueError(f"{_shown(value)} is not a whole number{_number_hint(value)}")
+    hint = "; write it without a separator" if _is_grouped(value) else _number_hint(value)
+    raise ValueError(f"{_shown(value)} is not a whole number{hint}")
+
+
+def _is_grouped(value: object) -> bool:
+    return isinstance(value, str) and _GROUPED.fullmatch(value.strip()) is not None
 
 
 def _number(value: object) -> float:

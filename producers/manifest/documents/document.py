@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from producers.manifest.cells.columns import Header, missing_image, read_header
+from producers.manifest.cells.columns import KNOWN, Header, is_image_alias, missing_image, read_header
 from producers.manifest.cells.values import as_meta, check_name, is_filled
 from producers.manifest.documents import json_path
 from producers.manifest.documents.json_items import items, lists_in
@@ -184,6 +184,8 @@ class Document:
 
     def _unknown(self, key: str) -> str:
         """The reason for refusing a document of another form, with a hint at where its entries are."""
+        if key.lower() in KNOWN - {"variant"} or is_image_alias(key):
+            return "belongs to an entry: write entries as a list [{...}, ...], or each in a line of its own (jq -c .)"
         if close := difflib.get_close_matches(key, _PARTS, 1):
             return f"unknown key; did you mean {close[0]}?"
         with self._source.text() as text:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
@@ -15,7 +15,7 @@ from defusedxml.ElementTree import ParseError, iterparse
 from producers.manifest.cells.columns import Header, is_image_alias, missing_image, read_header
 from producers.manifest.cells.values import is_filled
 from producers.manifest.entry import Problems, Row, Stand
-from producers.manifest.feeds import FEEDS, Feed
+from producers.manifest.feeds import FEEDS, Feed, listed
 from producers.manifest.source import MAX_LINE, Source, wrong
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class XmlFeed:
             elements = ", ".join(dict.fromkeys(seen))[:200]
             named += f"; its elements are {elements}{hint}" if seen else ", and no other element"
             raise wrong(source.name, f"is XML, but {named}")
-        is_merchant = feed == "merchant" or (not feed and "image_link" in first[1])
+        is_merchant = feed == "merchant" or (not feed and "image_link" in first[1].cells)
         self.feed: Feed | None = FEEDS["merchant"] if is_merchant else None
         if feed not in {"", "none", "merchant"}:
             raise wrong(source.name, f"--feed {feed}: this is XML; --feed takes merchant or none for it")
@@ -89,7 +89,7 @@ class XmlFeed:
 
     def rows(self, problems: Problems) -> Iterator[Row]:
         """Streams the rows; an item without a picture's element is a problem, unless it is of a feed."""
-        for line, cells, further in self._items([]):
+        for line, (cells, further, again) in self._items([]):
             header: Header = self._header(tuple(cells))
             texts = list(cells.values())
             faults = list(header.faults)
@@ -98,7 +98,11 @@ class XmlFeed:
             for column, reason in faults:
                 problems.add(self._source.name, line, column, reason)
             if not faults:
-                known = {name: texts[place] for place, name in header.known if is_filled(texts[place])}
+                known: dict[str, object] = {
+                    name: texts[place] for place, name in header.known if is_filled(texts[place])
+                }
+                if others := again.get(header.image):
+                    known["image"] = [known["image"], *others]
                 kept = {name: texts[place] for place, name in header.kept if is_filled(texts[place])}
                 yield Row(self._source.name, line, known, kept, further=further)
 
@@ -107,7 +111,7 @@ class XmlFeed:
         name = self._source.name
         return (
             ((name, line), [" | ".join(f"{key}: {text}" for key, text in cells.items())])
-            for line, cells, _ in self._items([])
+            for line, (cells, _, _) in self._items([])
             if (name, line) in stands
         )
 
@@ -117,7 +121,7 @@ class XmlFeed:
             renames = self.feed.renames(names, renames)
         return read_header(names, renames, is_export=self.feed is not None)
 
-    def _items(self, seen: list[str]) -> Iterator[tuple[int, dict[str, str], tuple[str, ...]]]:
+    def _items(self, seen: list[str]) -> Iterator[tuple[int, _Leaves]]:
         """The items with the lines on which they begin; adds the paths of the first elements to `seen`."""
         name = self._source.name
         with self._source.text() as text:
@@ -135,7 +139,7 @@ class XmlFeed:
                         continue
                     seen += [".".join(path)] if path and len(seen) < _DEEPEST else []
                     if depth == len(stack):
-                        yield begins, *_leaves(element)
+                        yield begins, _leaves(element)
                         depth = 0
                     stack.pop()
                     del path[-1:]
@@ -156,30 +160,47 @@ def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def _leaves(item: Element) -> tuple[dict[str, str], tuple[str, ...]]:
-    """An item's texts by the names of their elements (Google's take precedence); and its further pictures."""
+class _Leaves(NamedTuple):
+    """What an item has."""
+
+    cells: dict[str, str]
+    """Texts by the names of their elements; the first of a name, and Google's take precedence."""
+    further: tuple[str, ...]
+    """Pictures in the element that is for further ones."""
+    again: dict[str, list[str]]
+    """Other texts of elements whose name is there more than once."""
+
+
+def _leaves(item: Element) -> _Leaves:
     cells: dict[str, str] = {}
+    again: dict[str, list[str]] = {}
     further: list[str] = []
     google: set[str] = set()
+    preview = ""  # a picture of the picture, where there is no other
     for path, element in _walk(item, ""):
         text = (element.text or "").strip()
         name = f"{path}{_local(element.tag)}"
-        if name in {"enclosure", "content", "thumbnail"} and not text:
-            name, text = "picture", element.get("url", "") if _is_picture(element) else ""
+        is_medium = name in {"enclosure", "content", "thumbnail"} and not text
+        if is_medium:
+            preview = preview or (element.get("url", "") if name == "thumbnail" else "")
+            name, text = "picture", element.get("url", "") if name != "thumbnail" and _is_picture(element) else ""
         elif name == "link" and not text:
             text = element.get("href", "")
         if not text:
             continue
         if name == _FURTHER:
-            further += [part.strip() for part in text.split(",") if part.strip()]
-        elif element.tag.startswith(_GOOGLE) or name not in cells:
-            if name in google:
-                continue
+            further += listed(text)
+        elif name not in cells or (element.tag.startswith(_GOOGLE) and name not in google):
             cells[name] = text
+            again.pop(name, None)
             google |= {name} if element.tag.startswith(_GOOGLE) else set()
+        elif text != cells[name] and element.tag.startswith(_GOOGLE) == (name in google) and not is_medium:
+            again.setdefault(name, []).append(text)
     if any(is_image_alias(name) and name != "picture" for name in cells):
         cells.pop("picture", None)
-    return cells, tuple(further)
+    elif preview:
+        cells.setdefault("picture", preview)
+    return _Leaves(cells, tuple(further), again)
 
 
 def _walk(item: Element, before: str) -> Iterator[tuple[str, Element]]:

@@ -38,7 +38,7 @@ def rows_of(source: Source) -> Spooled:
     rows = Spooled(source, _READER, kind, first_line=0)
     if error := rows.answer.get("error"):
         raise wrong(source.name, str(error))
-    left_out = rows.answer["left_out"]
+    rows.unread = left_out = rows.answer["left_out"]
     note = f", without its columns of bytes or objects ({', '.join(left_out)[:100]})" if left_out else ""
     rows.form = f"{'an' if kind == 'ORC' else 'a'} {kind} file{note}"
     return rows

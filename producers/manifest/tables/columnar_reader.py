@@ -48,7 +48,7 @@ def _rows(file: parquet.ParquetFile | orc.ORCFile, names: list[str], kind: str) 
     """The header, and what stands below it."""
     yield names
     for batch in _batches(file, names, kind):
-        columns = [batch.column(place).to_pylist() for place in range(len(names))]
+        columns = [_cells(batch.column(place)) for place in range(len(names))]
         yield from ([*map(_text, row)] for row in zip(*columns, strict=True))
 
 
@@ -59,6 +59,18 @@ def _batches(file: parquet.ParquetFile | orc.ORCFile, names: list[str], kind: st
     for stripe in range(file.nstripes):
         whole = file.read_stripe(stripe, columns=names)
         yield from (whole.slice(start, _BATCH) for start in range(0, whole.num_rows, _BATCH))
+
+
+def _cells(column: pa.Array) -> list[object]:
+    """A column's cells; short numbers with the digits that they were written with: 0.65, not 0.6499999761581421."""
+    if pa.types.is_floating(column.type) and not pa.types.is_float64(column.type):
+        texts = column.cast(pa.float32()).cast(pa.string()).to_pylist()
+        return [None if text is None else float(text) for text in texts]
+    try:
+        cells: list[object] = column.to_pylist()
+    except (ValueError, OverflowError):  # times of nanoseconds, or beyond the year 9999
+        cells = column.cast(pa.string()).to_pylist()
+    return cells
 
 
 def _is_text(kind: pa.DataType) -> bool:

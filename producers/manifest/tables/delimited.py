@@ -57,6 +57,7 @@ class Delimited:
         """Recognises the delimiter by the first line that is not blank."""
         self._source = source
         self.name, self.is_guarded = source.name, True
+        self.unread: Sequence[str] = ()
         first = next((line for line in islice(source.lines(), 100) if line.strip()), "")
         self._delimiter = delimiter_of(first)
         self.form = f"a table ({_NAMES[self._delimiter]})"

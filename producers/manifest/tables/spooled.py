@@ -40,6 +40,7 @@ class Spooled:
             ManifestError: it cannot be read.
         """
         self.name, self.form, self.is_guarded = source.name, "", False
+        self.unread: Sequence[str] = ()
         self._first_line = first_line
         descriptor, self._rows = tempfile.mkstemp(prefix="restyle-rows-")
         os.close(descriptor)

@@ -9,17 +9,23 @@ from typing import Protocol
 from producers.manifest.block import SEEN, Block, Cells, read_block
 from producers.manifest.cells.columns import REPORT_START, is_image_alias, missing_column, missing_image, read_header
 from producers.manifest.cells.formulas import unguarded
+from producers.manifest.cells.spoilt import is_quoted_late
 from producers.manifest.cells.values import is_filled
 from producers.manifest.entry import Problems, Row, Stand
 from producers.manifest.feeds import Feed, feed_of
+from producers.manifest.place import names_a_picture
 from producers.manifest.tables.report_rows import WrittenRows
 from restyle.errors import ManifestError
 from restyle.problems import Problem
+from restyle.web.address import shown
 
 #: Rows in which a header is searched where the first row is none.
 _TITLES = 20
 #: Rows that are looked at together.
 _BATCH = 500
+_LATE = (
+    "quotes with a blank before them are part of the text in {cells} ({lines}): is that meant? Else remove the blank"
+)
 
 
 class Grid(Protocol):
@@ -31,6 +37,8 @@ class Grid(Protocol):
     """What it is, with its article."""
     is_guarded: bool
     """Whether reports have apostrophes before what a spreadsheet would change."""
+    unread: Sequence[str]
+    """Columns that cannot be text."""
 
     def cells(self) -> Iterator[tuple[int, list[str]]]:
         """Rows that are not blank, with the line on which each begins."""
@@ -103,12 +111,15 @@ class Table:
                 row = [unguarded(cell) for cell in row]  # noqa: PLW2901 - the same row, as it was written
             if len(row) < width:
                 row.extend([""] * (width - len(row)))
-            if reason := self._why_no_row(line, row):
+            text = "".join(row)
+            if reason := self._why_no_row(line, row, text):
                 problems.add(self._grid.name, line, "", reason)
                 continue
             if self.is_report and (reason := self._written.why_changed(dict(zip(self.names, row, strict=False)))):
                 problems.add(self._grid.name, line, "id", reason)
                 continue
+            if ' "' in text and any(map(is_quoted_late, row)):
+                problems.doubt(_LATE, line)
             yield Row(
                 self._grid.name,
                 line,
@@ -116,8 +127,8 @@ class Table:
                 {name: cell for place, name in kept if (cell := row[place]) and (cell[0] in SEEN or is_filled(cell))},
             )
 
-    def _why_no_row(self, line: int, row: list[str]) -> str:
-        text, width = "".join(row), len(self.names)
+    def _why_no_row(self, line: int, row: list[str], text: str) -> str:
+        width = len(self.names)
         if ("\n" in text or "\r" in text) and (reason := self._grid.why_no_row(line, row, width, self._image)):
             return reason
         if len(row) > width and any(map(is_filled, row[width:])):
@@ -128,6 +139,11 @@ class Table:
         """The cells of some rows as they are in the file."""
         name = self._grid.name
         return (((name, line), cells) for line, cells in self._grid.cells() if (name, line) in stands)
+
+    def _unread(self) -> str:
+        """The message where the images' column cannot be text; empty where there is none."""
+        column = next((name for name in self._grid.unread if name.lower() == "image" or is_image_alias(name)), "")
+        return f"the column {column} is one of bytes or objects: write it as text" if column else ""
 
     def _header_further_down(self) -> str:
         """The message where titles stand above the header; empty where no header is found below."""
@@ -145,8 +161,19 @@ class Table:
         ]
         has_image = "image" in self.header.names or any(column == "image" for column, _ in faults)
         if not has_image and "image" not in renames:
-            faults.append(("image", self._header_further_down() or missing_image(names)))
+            reasons = (self._unread(), self._header_further_down(), _no_header(names), missing_image(names))
+            faults.append(("image", next(filter(None, reasons))))
         if faults:
             raise ManifestError(
                 [Problem(self._grid.name, self._header_line, column, reason) for column, reason in faults]
             )
+
+
+def _no_header(names: Sequence[str]) -> str:
+    """The message where the first row is no header but an entry; empty where it is one."""
+    pictures = [name for name in names if names_a_picture(name)]
+    if not pictures:
+        return ""
+    return (
+        f"the first line has {shown(pictures[0])[:100]}, and no columns' names: put a header above it, such as id,image"
+    )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from producers.manifest import Entry
-from producers.manifest.cells.spoilt import is_nothing
+from producers.manifest.cells.spoilt import is_doubtful
 from producers.manifest.cells.values import is_filled
 from producers.planning.jobs import prompts
 from producers.planning.jobs.variants import TEMPLATES, Variant
@@ -123,7 +123,7 @@ def _text(parts: Sequence[tuple[str, str]], entry_id: str, meta: Mapping[str, st
             texts.append(entry_id)
         elif name:
             cell = meta.get(name)
-            if cell is None or is_nothing(cell):
+            if cell is None or is_doubtful(cell):
                 return None
             texts.append(cell)
     return "".join(texts).strip()

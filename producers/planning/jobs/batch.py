@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 
 from producers.manifest import Block, Entry
-from producers.manifest.cells.spoilt import WORDS
+from producers.manifest.cells.spoilt import WORDS, are_blemished
 from producers.manifest.cells.values import is_filled
 from producers.planning.jobs.alike import Alike
 from producers.planning.jobs.naming import Naming
@@ -125,7 +125,9 @@ def _texts(parts: Sequence[tuple[str, str]], block: Block) -> Sequence[str] | No
         return [(template % ()).strip()] * len(block.ids)
     columns = [block.ids if name == "id" else block.meta.get(name, ("",)) for name in names]
     for name, cells in zip(names, columns, strict=True):
-        if name != "id" and not (all(cells) and WORDS.isdisjoint([cell.strip().lower() for cell in cells])):
+        if name == "id":
+            continue
+        if not (all(cells) and WORDS.isdisjoint([cell.strip().lower() for cell in cells])) or are_blemished(cells):
             return None
     return [(template % row).strip() for row in zip(*columns, strict=True)]
 

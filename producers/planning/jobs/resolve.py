@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from producers.manifest import Block, Entry, Problems
-from producers.manifest.cells.spoilt import is_nothing
+from producers.manifest.cells.spoilt import blemish, is_nothing
 from producers.manifest.cells.values import is_filled
 from producers.planning.jobs import prompts
 from producers.planning.jobs.alike import Alike, Known, alike
@@ -202,8 +202,10 @@ class Resolver:
         cells |= {name: cell for name, cell in own.items() if merged.get(name) == cell or name in names}
         for name, cell in cells.items():
             if is_nothing(cell):
-                doubt = f"the column {name} reads {cell.strip()} in {{cells}}, and a prompt uses it: {{lines}}"
-                problems.doubt(doubt, entry.line)
+                why = f"reads {cell.strip()}"
+            elif not (why := blemish(cell)):
+                continue
+            problems.doubt(f"the column {name} {why} in {{cells}}, and a prompt uses it: {{lines}}", entry.line)
 
     def _merged(self, entry: Entry, variant: Variant) -> dict[str, object]:
         """The parameters by their precedence; prompts are still templates."""
