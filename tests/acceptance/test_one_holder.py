@@ -25,7 +25,6 @@ from tests.support.wait import wait_until
 pytestmark = pytest.mark.acceptance
 
 RUN = ("run", "manifest.csv", "--prompt", "photo of {id}", "--yes", "--json")
-#: Seconds without a sign of life after which a holder counts as gone, where a test need not wait for the usual 45.
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,8 @@ def kill_all(process: subprocess.Popen[str], folder: Path) -> None:
 def test_a_killed_holder_is_followed(tmp_path: Path, s3: S3, sandbox: SandboxServer, seconds: int) -> None:
     """The same run typed by somebody else goes on; only what was called and not stored at the kill may repeat.
 
-    The workspace is taken over after 45 s; a Redis that is new to it waits 15 s more for workers that know of claims.
+    The workspace is taken over after 45 s. The 15 s in which a Redis that is new to it waits for workers that know of
+    claims go by meanwhile.
     """
     sandbox.control(latency=1.0)
     with two_people(tmp_path, s3, sandbox, 40, seconds) as people:
@@ -141,7 +141,7 @@ def test_a_killed_holder_is_followed(tmp_path: Path, s3: S3, sandbox: SandboxSer
             kill_all(first, anna.folder)
         killed, stored = sandbox.counters(), len(records(s3))
         with ben.started(*RUN) as second:
-            wait_until(lambda: sandbox.calls > killed["calls"], timeout=70, description="the next call")
+            wait_until(lambda: sandbox.calls > killed["calls"], timeout=60, description="the next call")
             out, err = second.communicate(timeout=90)
         assert second.returncode == 0, err
     assert "is held by" in err

@@ -16,6 +16,7 @@ from restyle.coordination.periods import Periods
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.progress import Ended, Progress
 from restyle.coordination.runs.registry import Totals
+from restyle.coordination.workspace.tenure import Tenure
 from restyle.errors import StateUnavailable
 from restyle.keys import Workspace
 from restyle.models import (
@@ -240,6 +241,22 @@ def test_what_an_empty_server_is_asked_waits_for_all_who_may_live(two: Two) -> N
     fresh.take(a_message(1), "t4")
     assert let_in(fresh, "t4", a_message(1), alive=[two.one]).verdict == "go"
     assert time.monotonic() - began > 0.9 * LIMITS.heartbeat_ttl
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_what_a_command_has_waited_for_is_not_waited_for_again(two: Two, *, is_known: bool) -> None:
+    """A holder's silence outlasts a heartbeat; a worker that knows of claims is waited for all the same."""
+    assert claimed(two.one, "t1").verdict == "go"
+    two.empty()
+    Tenure(two.state, machine="").know(interest=60.0)
+    time.sleep(LIMITS.heartbeat_ttl)
+    fresh = Fleet(two.state, LIMITS, worker="w3")
+    fresh.heartbeat({})
+    if is_known:
+        two.one.heartbeat({})
+    assert two.progress.restore(a_run(), NOTHING, [])
+    assert two.progress.open_shard(RUN, 0, 10)
+    assert claimed(fresh, "t3", a_message(1)).verdict == ("wait" if is_known else "go")
 
 
 def test_a_server_that_is_new_to_everybody_makes_nobody_wait(two: Two) -> None:
