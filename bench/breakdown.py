@@ -20,6 +20,8 @@ from config import logs
 from config.celery_app import QUEUES, make_celery
 from config.reading import load_settings
 from producers.dispatch.feeder import Feeder
+from producers.runs.recovery.doubts import recall
+from restyle.coordination.workspace.renewal import Renewal
 from restyle.runtime import allocator
 from restyle.telemetry import steps
 from tasks.image import restyle_image
@@ -35,8 +37,14 @@ def main(jobs: int) -> None:
     settings = load_settings(window_jobs=jobs + 1000)
     logs.configure(settings.log_format, settings.log_level)
     here = open_resources(settings)
-    threading.Thread(target=keep_alive, args=[here], daemon=True).start()
-    messages = fed(here)
+    feeder = Feeder(
+        make_celery(settings), here.progress, here.tools.fleet, here.store, here.workspace, settings.window_jobs,
+        settings.refeed_after,
+    )  # fmt: skip
+    here.holding.hold()
+    Renewal(here.holding, interest=True).start()
+    threading.Thread(target=keep_alive, args=[here, feeder], daemon=True).start()
+    messages = fed(here, feeder)
     for kwargs in messages[:WARM]:
         restyle_image(here, kwargs)
     allocator.collect_rarely()
@@ -50,20 +58,17 @@ def main(jobs: int) -> None:
     print(json.dumps({step: seconds * 1000 / count for step, seconds in used.items()}))  # noqa: T201 - its answer
 
 
-def keep_alive(here: Resources) -> None:
-    """Sends heartbeats, without which no call begins."""
+def keep_alive(here: Resources, feeder: Feeder) -> None:
+    """Sends heartbeats, without which no call begins, and does the dispatcher's part for a Redis that was emptied."""
     while True:
         here.tools.fleet.heartbeat({})
+        recall(feeder)
         time.sleep(2.0)
 
 
-def fed(here: Resources) -> list[dict[str, Any]]:
+def fed(here: Resources, feeder: Feeder) -> list[dict[str, Any]]:
     """The arguments of all messages of the run."""
     here.tools.fleet.heartbeat({})
-    feeder = Feeder(
-        make_celery(here.settings), here.progress, here.tools.fleet, here.store, here.workspace,
-        here.settings.window_jobs, here.settings.refeed_after,
-    )  # fmt: skip
     (run_id,) = here.progress.unfinished()
     feeder.advance(run_id)
     texts = here.state.ask("LRANGE", here.state.key(QUEUES["normal"]), 0, -1)

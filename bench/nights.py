@@ -1,5 +1,7 @@
 """A second night: so many pictures, of which a few were replaced since. `python -m bench.nights ROWS CHANGED`.
 
+`python -m bench.nights curves` measures nights of several sizes, and writes their table and charts (a few minutes).
+
 The S3 is the bench's fake, in which inputs, records and outputs of the night before are made up as they are asked for;
 that night's results are written as its workers would have written them.
 """
@@ -233,6 +235,10 @@ def main() -> None:
     if sys.argv[1] == "serve":
         port, picture, rows, changed = sys.argv[2:]
         asyncio.run(serve(NightS3(Path(picture).read_bytes(), int(rows), int(changed)), int(port)))
+    elif sys.argv[1] == "curves":
+        from bench.night_curves import write
+
+        write()
     else:
         print(json.dumps(night(int(sys.argv[1]), int(sys.argv[2])), indent=1))  # noqa: T201 - the answer
 

@@ -16,7 +16,7 @@ PAGE, SCALING = "benchmarks.md", "scaling.md"
 #: The load before the benchmark from which on its figures cannot be trusted.
 BUSY = 0.5
 #: The figures of benchmarks that are run apart from this, each between marks of its name.
-KEPT = ("forms", "plans", "nights")
+KEPT = ("forms", "plans", "nights", "curves")
 
 
 def write(figures: dict[str, Any], docs: Path = DOCS) -> None:

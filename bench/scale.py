@@ -38,9 +38,7 @@ def feed(arena: Arena, jobs: int) -> dict[str, float]:
     fleet = Restyle("feed", arena, 8, settings={"RESTYLE_WINDOW_JOBS": "1"})
     fleet.give(0, jobs)
     before = arena.redis.info("memory")["used_memory"]
-    command = [sys.executable, str(HERE / "feed.py"), str(jobs)]
-    done = subprocess.run(command, env=fleet.env, cwd=arena.folder, check=True, capture_output=True, text=True)
-    figures: dict[str, float] = json.loads(done.stdout)
+    figures = answer("feed.py", jobs, fleet, arena)
     figures["bytes_a_job"] = (arena.redis.info("memory")["used_memory"] - before) / figures["jobs"]
     return figures
 
@@ -50,8 +48,15 @@ def breakdown(arena: Arena, jobs: int) -> dict[str, float]:
     arena.empty()
     fleet = Restyle("breakdown", arena, 8, settings={"RESTYLE_WINDOW_JOBS": "1"})
     fleet.give(0, jobs)
-    command = [sys.executable, str(HERE / "breakdown.py"), str(jobs)]
-    done = subprocess.run(command, env=fleet.env, cwd=arena.folder, check=True, capture_output=True, text=True)
+    return answer("breakdown.py", jobs, fleet, arena)
+
+
+def answer(script: str, jobs: int, fleet: Restyle, arena: Arena) -> dict[str, float]:
+    """The figures that a script of this folder prints; one that hangs fails the benchmark."""
+    command = [sys.executable, str(HERE / script), str(jobs)]
+    done = subprocess.run(
+        command, env=fleet.env, cwd=arena.folder, check=True, capture_output=True, text=True, timeout=300
+    )
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
 
