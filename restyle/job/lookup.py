@@ -27,7 +27,7 @@ def unchanged(work: Work, known: Record | None, tools: Tools) -> Record | None:
     """The record that answers the job, as the input's ETag tells without reading it; None: there is none.
 
     Raises:
-        InputNotFound: the input is missing, or may not be read.
+        InputNotFound: the input may not be read.
     """
     if known is None or not counts(work, known, tools):
         return None
@@ -40,9 +40,8 @@ def unchanged(work: Work, known: Record | None, tools: Tools) -> Record | None:
         head = tools.store.head(uri)
     except (ObjectRefused, StoreAccessDenied) as error:
         raise refused_input(uri, error, work, tools) from error
-    if head is None:
-        raise InputNotFound(f"{uri}: there is no such object")
-    return known if head.etag == known.fingerprint.etag else None
+    # Where it seems to be gone, fetching it says so by more than a status, which any gateway may answer with.
+    return known if head and head.etag == known.fingerprint.etag else None
 
 
 def refused_input(uri: str, refusal: RestyleError, work: Work, tools: Tools) -> InputNotFound:

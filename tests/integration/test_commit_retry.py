@@ -161,6 +161,9 @@ def test_what_lies_on_disk_alone_is_called_by_nobody(
     bench.work(run)
     assert (how(bench, run), sandbox.charged) == ([], 1)
     assert float(here.state.ask("HGET", here.state.key("run", run.run_id), "lost")) > 0, "it counts as spent"
+    job = message["job"]
+    record = here.workspace.record(job["id"], job["variant"])
+    here.store.put(record, b"somebody's", content_type="text/plain")  # what cannot be read counts as no record
     Spooler(here).hand_on()
     bench.work(run)
     assert (how(bench, run), sandbox.charged, in_redis.spooled(here.state)) == (["succeeded"], 1, [])

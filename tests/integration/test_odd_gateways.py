@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -15,7 +16,10 @@ from hypothesis import strategies as st
 
 from restyle.errors import StoreUnavailable
 from restyle.s3.store import EMBEDDED_BUCKET, Endpoint, Listed, Store
-from tests.support.gateway import INFORMATIONAL, Plan, each_ninth, running_gateway
+from tasks.image import restyle_image
+from tests.support.bench import running_bench
+from tests.support.gateway import INFORMATIONAL, Plan, each_ninth, loses_each_fifth, running_gateway
+from tests.support.sandbox import SandboxServer
 from tests.support.scripted import Request, answer, scripted
 from tests.support.servers import S3
 
@@ -144,3 +148,29 @@ def test_each_answer_is_its_own(s3: S3, plan: Plan) -> None:
         round_trip(store, root, THREADS)  # in the main thread, where boto3 alone is asked
         assert {"informational", "split", "close", "throttle"} <= set(gateway.answered)
         store.close()
+
+
+def test_a_gateway_that_loses_s3_now_and_then_costs_nothing(
+    s3: S3, redis_url: str, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """Its 404 is no word on records and inputs: each picture is paid for once and stored, and no job fails for it."""
+    with (
+        running_gateway(s3.port, lambda _: "") as gateway,
+        running_bench(
+            s3, redis_url, sandbox, local_s3_endpoint=gateway.url, home=str(tmp_path / "home"), backoff_base=0.01
+        ) as bench,
+    ):
+        uris = [bench.put(f"picture-{number}") for number in range(12)]
+        manifest = "id,image\n" + "".join(f"{number},{uri}\n" for number, uri in enumerate(uris))
+        for kind in ("succeeded", "skipped"):
+            run = bench.begin(bench.plan(manifest))
+            messages = list(bench.messages(run))
+            gateway.plan = loses_each_fifth
+            for message in messages:
+                bench.resources.tools.fleet.heartbeat({})
+                restyle_image(bench.resources, message)
+            gateway.plan = lambda _: ""
+            outcomes = [outcome for _, outcome in bench.rows(run)() if outcome]
+            assert [(outcome.outcome.value, outcome.error) for outcome in outcomes] == [(kind, "")] * 12
+        assert (sandbox.charged, sandbox.paid_twice) == (12, {})
+        assert gateway.answered["lost"] > 12

@@ -22,6 +22,9 @@ SLOW_DOWN = (
     b"<Message>Please reduce your request rate.</Message></Error>"
 )
 
+#: What an ingress answers whose S3 is away.
+LOST = b"<html><h1>404 Not Found</h1></html>"
+
 #: What it does to the answer with this number: "" passes it on as it is.
 Plan = Callable[[int], str]
 
@@ -34,6 +37,11 @@ def each_ninth(number: int) -> str:
 def throttles_each_third(number: int) -> str:
     """503 SlowDown to each third request."""
     return "throttle" if number % 3 == 0 else ""
+
+
+def loses_each_fifth(number: int) -> str:
+    """A page of 404 to each fifth request."""
+    return "lost" if number % 5 == 0 else ""
 
 
 class Gateway:
@@ -97,6 +105,10 @@ class Gateway:
         if kind == "throttle":
             head = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/xml\r\ncontent-length: %d\r\n\r\n"
             client.sendall(head % len(SLOW_DOWN) + (SLOW_DOWN if has_body else b""))
+            return True
+        if kind == "lost":
+            head = b"HTTP/1.1 404 Not Found\r\ncontent-type: text/html\r\ncontent-length: %d\r\n\r\n"
+            client.sendall(head % len(LOST) + (LOST if has_body else b""))
             return True
         server.sendall(request)
         answer = read_message(from_server, has_body=has_body)

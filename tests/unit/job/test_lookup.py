@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied
+from restyle.errors import InputNotFound, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.fingerprint import Preparation
 from restyle.job import lookup
 from restyle.keys import derived_seed
@@ -65,10 +65,15 @@ def test_an_input_that_may_not_be_looked_at_is_missing(one: OneJob, known: Recor
 
 
 def test_an_input_that_is_gone_is_missing(one: OneJob, known: Record) -> None:
-    """The job is not done, though its output is there."""
+    """The job is not done, though its output is there. A HEAD alone does not say so: any gateway may have its 404."""
     del one.store.objects[one.image]
+    assert lookup.unchanged(one.work(LATER), known, one.tools) is None
     with pytest.raises(InputNotFound, match="there is no such object"):
-        lookup.unchanged(one.work(LATER), known, one.tools)
+        one.run(LATER)
+    one.store.fail("get", one.image, StoreUnavailable("a gateway before S3 answers 404 with a page of its own"))
+    with pytest.raises(StoreUnavailable):
+        one.run(LATER)
+    assert one.api.calls == 1
 
 
 def test_the_same_bytes_are_the_same_input(one: OneJob, known: Record) -> None:
