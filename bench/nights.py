@@ -122,7 +122,7 @@ def remember(picture: bytes, env: dict[str, str]) -> None:
     plan = make_plan(
         PlanRequest("s3://bench/in/", prompt=PROMPT), settings, workspace=workspace, store=store, run_id=BEFORE
     )
-    digests = (job.request for job in planned_jobs(plan))
+    digests = (job.request for job in planned_jobs(plan, workspace))
     sha256, size = "0" * 64, len(picture)
 
     def lines() -> Iterator[str]:

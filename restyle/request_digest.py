@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterable
 
 from restyle.fingerprint import Preparation, canonical, digest_of
 from restyle.models import Params
@@ -16,12 +17,21 @@ def request_digest(params: Params, model: str, preparation: Preparation) -> str:
     """
     sent = params.__dict__
     parts = _around(model, preparation, *[sent[name] for name in _SHARED])
-    negative = sent["negative_prompt"]
-    text = (
-        f"{parts[0]}{_NEGATIVE % _quoted(negative) if negative else ''}{parts[1]}{_quoted(sent['prompt'])}{parts[2]}"
-        f"{sent['seed']}{parts[3]}"
-    )
-    return digest_of(text)
+    return _digest(parts, sent["prompt"], sent["negative_prompt"], sent["seed"])
+
+
+def request_digests(
+    params: Params, texts: Iterable[tuple[str, str, int]], model: str, preparation: Preparation
+) -> list[str]:
+    """The same of many at once, which differ in prompt, negative prompt and seed alone."""
+    sent = params.__dict__
+    parts = _around(model, preparation, *[sent[name] for name in _SHARED])
+    return [_digest(parts, prompt, negative, seed) for prompt, negative, seed in texts]
+
+
+def _digest(parts: tuple[str, str, str, str], prompt: str, negative: str, seed: int) -> str:
+    own = _NEGATIVE % _quoted(negative) if negative else ""
+    return digest_of(f"{parts[0]}{own}{parts[1]}{_quoted(prompt)}{parts[2]}{seed}{parts[3]}")
 
 
 #: How JSON has a text, in C.

@@ -130,7 +130,8 @@ def _in_s3(uri: str, store: Store | None, options: ReadOptions) -> Manifest:
     prefix = f"s3://{bucket}/{key.rstrip('/')}/" if key else f"s3://{bucket}/"
     if next(store.list(prefix), None) is None:
         raise wrong(uri, "there is no such object, and nothing below it")
-    return _of_listing(uri, listing.prefix(prefix, store), "an S3 prefix", options)
+    objects = listing.prefix(prefix, store)
+    return replace(_of_listing(uri, objects, "an S3 prefix", options), parts=objects.parts)
 
 
 def _of_listing(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from functools import cached_property
 
 from producers.manifest.entry import Entry, Problems
 from restyle.keys import normalise_id
+from restyle.runtime.spilled import SpilledHashes
 
 #: Digits from which on a number is probably a code, not a count.
 _CODE = 5
@@ -32,11 +31,11 @@ class DefaultIds:
     def of(self, key: str) -> str:
         """The id of a key, not checked or normalised yet."""
         stem, suffix = posixpath.splitext(key)
-        return key if suffix and _hash(stem) in self._shared else stem
+        return key if suffix and self._shared and _hash(stem) in self._shared else stem
 
     @cached_property
     def _shared(self) -> frozenset[int]:
-        return shared_stems(self._keys())
+        return shared_stems(self._keys)
 
 
 class Namespace:
@@ -157,15 +156,20 @@ class IdTemplate:
         return "".join(made) + (f"-{number}" if number and not self.is_numbered else "")
 
 
-def shared_stems(keys: Iterable[str]) -> frozenset[int]:
-    """The hashes of those stems that keys with different suffixes share; memory does not grow with the keys."""
-    with closing(sqlite3.connect("")) as seen:  # a file of its own, which SQLite removes
-        seen.execute("PRAGMA synchronous = OFF")
-        seen.execute("PRAGMA cache_size = -32768")
-        seen.execute("CREATE TABLE keys (stem INTEGER, suffix INTEGER, PRIMARY KEY (stem, suffix)) WITHOUT ROWID")
-        seen.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", _pairs(keys))
-        shared = seen.execute("SELECT stem FROM keys GROUP BY stem HAVING count(*) > 1")
-        return frozenset(stem for (stem,) in shared)
+def shared_stems(keys: Callable[[], Iterable[str]]) -> frozenset[int]:
+    """The hashes of those stems that keys with different suffixes share; memory does not grow with the keys.
+
+    Args:
+        keys: streams them, a second time where a stem is there twice.
+    """
+    stems = SpilledHashes()
+    for stem, _ in _pairs(keys()):
+        stems.add(stem)
+    if not (twice := stems.repeated()):
+        return twice
+    first: dict[int, int] = {}
+    pairs = (pair for pair in _pairs(keys()) if pair[0] in twice)
+    return frozenset(stem for stem, suffix in pairs if first.setdefault(stem, suffix) != suffix)
 
 
 def _pairs(keys: Iterable[str]) -> Iterator[tuple[int, int]]:

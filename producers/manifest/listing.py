@@ -12,12 +12,14 @@ import posixpath
 import stat
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from producers.manifest.block import Block, listed_block
 from producers.manifest.entry import Entry, Problems
 from producers.manifest.ids import DefaultIds
 from producers.manifest.place import is_image_name
@@ -39,6 +41,8 @@ _COPIED = "picture{s} that restyle has copied there"
 #: Storage classes whose objects cannot be read before somebody restores them.
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS", "ARCHIVE"})
 _LONGEST_SUFFIX = 12
+#: Images that are looked at together.
+_BATCH = 500
 
 
 class Found(NamedTuple):
@@ -70,7 +74,24 @@ class Listing:
 
     def entries(self, problems: Problems) -> Iterator[Entry]:
         """Streams the entries; a name that makes no id is a problem."""
-        for image in self._images(problems):
+        return self._entries(self._images(problems), problems)
+
+    def parts(self, problems: Problems) -> Iterator[Block | Iterable[Entry]]:
+        """The same, some at a time: each part is to be streamed before the next one is asked for."""
+        images = self._images(problems)
+        while batch := list(islice(images, _BATCH)):
+            if block := self._block(batch):
+                problems.count("pictures", len(batch))
+                yield block
+            else:
+                yield self._entries(batch, problems)
+
+    def _block(self, batch: Sequence[Found]) -> Block | None:
+        names, images, etags, _ = zip(*batch, strict=True)
+        return listed_block(self._source, list(map(self._ids.of, names)), images, etags)
+
+    def _entries(self, images: Iterable[Found], problems: Problems) -> Iterator[Entry]:
+        for image in images:
             try:
                 entry_id = normalise_id(self._ids.of(image.name))
             except ValueError as reason:
@@ -202,8 +223,8 @@ class _Remembered:
         start = len(self._uri)
         with self._file.open(encoding="utf-8") as lines:
             for line in lines:
-                uri, etag, size, reason = json.loads(line)
-                yield reason, Found(uri[start:], uri, etag, f"{etag} {size}")
+                for uri, etag, size, reason in json.loads(line):
+                    yield reason, Found(uri[start:], uri, etag, f"{etag} {size}")
 
     @cached_property
     def _file(self) -> Path:
@@ -211,7 +232,9 @@ class _Remembered:
         path = Path(name)
         weakref.finalize(self, path.unlink, missing_ok=True)
         with open(descriptor, "w", encoding="utf-8") as lines:  # noqa: PTH123 - a descriptor
-            lines.writelines(json.dumps(parts) + "\n" for parts in self._judged())
+            judged = self._judged()
+            while some := list(islice(judged, _BATCH)):
+                lines.write(f"{json.dumps(some)}\n")
         return path
 
     def _judged(self) -> Iterator[tuple[str, str, int, str]]:

@@ -59,6 +59,7 @@ class Tally:
     def add_all(self, batch: Batch) -> None:
         """Counts the jobs of plain rows."""
         census, block = self._census, batch.block
+        contents = [etag or image for etag, image in zip(block.etags, block.images, strict=True)]
         for column in batch.columns:
             params = column.alike.params
             census.samples += params.samples * batch.rows
@@ -66,7 +67,7 @@ class Tally:
             census.variants[column.alike.variant] = None
             census.schedulers.add(params.scheduler)
             census.base_models.add(params.base_model)
-            self._distinct.add_all(block.images, column)
+            self._distinct.add_all(contents, column)
             bucket = column.around[0].split("/")[2]
             if bucket not in census.buckets:
                 census.buckets[bucket] = batch.job(0)

@@ -11,7 +11,7 @@ from functools import partial
 
 from producers.manifest.entry import Stand
 from producers.planning.compare.unchanged import Unchanged, find_unchanged
-from producers.planning.jobs.written import Planned, address_of, written_jobs
+from producers.planning.jobs.written import Answered, Planned, address_of, written_jobs
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes, Uploads
 from producers.planning.web import Secrets
@@ -67,7 +67,7 @@ def write_shards(
 
 
 def _write_jobs(
-    jobs: Iterator[Planned | Sequence[str]], plan: Plan, shard_jobs: int, store: Store, workspace: Workspace,
+    jobs: Iterator[Planned | Answered | list[str]], plan: Plan, shard_jobs: int, store: Store, workspace: Workspace,
     progress: Callable[[int], None] | None,
 ) -> tuple[_Parts, _Parts]:  # fmt: skip
     """The parts of the shards, and those of the jobs that are done already."""
@@ -78,13 +78,15 @@ def _write_jobs(
     )  # fmt: skip
     done = _Parts(lambda part: workspace.unchanged(plan.run_id, part), UNCHANGED_LINES, store)
     for item in jobs:
-        if not isinstance(item, tuple):
+        if isinstance(item, list):
             is_full = shards.add_all(item)
+        elif isinstance(item, Answered):
+            is_full = done.add(_answered(shards.written, *item))
         else:
             job, answer, address = item
             line = job.model_dump_json()
             if answer is not None:
-                line = f'{{"before": {shards.written}, "job": {line}, "outcome": {answer.outcome}}}'
+                line = _answered(shards.written, line, answer.outcome)
             elif address:
                 secrets.add(address)
             # What asks for approval is a shard of its own: nothing else may be opened before.
@@ -94,6 +96,11 @@ def _write_jobs(
     shards.finish()
     done.finish()
     return shards, done
+
+
+def _answered(before: int, job: str, outcome: str) -> str:
+    """A line of `unchanged/`: the jobs of shards that come before it, the job, and what answers it."""
+    return f'{{"before": {before}, "job": {job}, "outcome": {outcome}}}'
 
 
 class _Parts:

@@ -40,10 +40,8 @@ class Listings(ABC):
         bucket, _ = split_uri(prefix_uri)
         for page in self._pages(prefix_uri, StartAfter=split_uri(after)[1] if after else ""):
             for entry in page.get("Contents", ()):
-                yield Listed(
-                    f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"'), entry["Size"],
-                    storage_class=entry.get("StorageClass", ""),
-                )  # fmt: skip
+                uri, etag = f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"')
+                yield Listed(uri, etag, entry["Size"], entry.get("StorageClass", ""))
 
     def glance(self, prefix_uri: str) -> Glance:
         """The few objects below a prefix, with the times that S3 gives them; one request.

@@ -23,8 +23,11 @@ class Raw(TypedDict):
 
 
 def take_in_quickly(events: Events) -> None:
-    """Has a client's events read the objects of ListObjectsV2; where they cannot, botocore reads them as ever."""
-    events.register("before-parse.s3.ListObjectsV2", _take_contents)
+    """Has a client's events read the objects of ListObjectsV2; where they cannot, botocore reads them as ever.
+
+    By this name they are read before botocore parses an answer as a whole, to see whether it is an error.
+    """
+    events.register("before-parse.*.ListObjectsV2", _take_contents)
 
 
 def _take_contents(response_dict: Raw, customized_response_dict: dict[str, object], **_: object) -> None:
@@ -34,6 +37,8 @@ def _take_contents(response_dict: Raw, customized_response_dict: dict[str, objec
     try:
         root = ET.fromstring(response_dict["body"])  # noqa: S314 - as botocore itself does
         space = f"{root.tag.partition('}')[0]}}}" if root.tag.startswith("{") else ""
+        if root.tag != f"{space}ListBucketResult":
+            return  # S3 may answer with an error after its 200
         skip, name = len(space), f"{space}Contents"
         objects = [
             _object({part.tag[skip:]: part.text or "" for part in entry}) for entry in root if entry.tag == name

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 from urllib.parse import unquote
 
 from restyle.errors import StoreUnavailable
@@ -37,21 +37,22 @@ class Stored(Head):
         return cls(head.etag, len(data), head.content_type, head.metadata, data)
 
 
-@dataclass(frozen=True)
-class Listed:
-    """An object in a listing."""
+class Listed(NamedTuple):
+    """An object in a listing: a million of them are made in a night."""
 
     uri: str
     etag: str
     bytes: int
-    storage_class: str = field(default="", kw_only=True)
+    storage_class: str = ""
     """Empty where S3 does not say."""
 
 
-@dataclass(frozen=True)
-class Dated(Listed):
-    """An object in a listing, with the time of its writing: Unix seconds by S3's clock; None where it gives none."""
+class Dated(NamedTuple):
+    """The same with the time of its writing: Unix seconds by S3's clock; None where it gives none."""
 
+    uri: str
+    etag: str
+    bytes: int
     written: float | None
 
 

@@ -12,14 +12,14 @@ from producers.manifest import Entry, Problems
 from producers.manifest.entry import Row
 from producers.manifest.place import Place
 from producers.manifest.rows import Reading
-from producers.planning.jobs import hashes
-from producers.planning.jobs.hashes import SpilledHashes
 from producers.planning.jobs.resolve import Resolver
 from producers.planning.jobs.variants import Variant
 from restyle.fingerprint import Preparation, digest
 from restyle.keys import Workspace
 from restyle.models import Params
 from restyle.request_digest import request_digest
+from restyle.runtime import spilled
+from restyle.runtime.spilled import SpilledHashes
 
 WORKSPACE = Workspace("s3://bucket/team")
 COLUMNS = frozenset({"image", "id", "title", "material"})
@@ -110,7 +110,7 @@ def test_the_hash_of_a_request_is_that_of_its_json(
 
 def test_hashes_are_counted_in_a_file_as_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What repeats is found, whichever part of the file it went to."""
-    monkeypatch.setattr(hashes, "_HELD", 10)
+    monkeypatch.setattr(spilled, "_HELD", 10)
     some, others = SpilledHashes(), SpilledHashes()
     for value in [*range(-50, 50), 7, -3, 7]:
         some.add(value)

@@ -19,14 +19,12 @@ from producers.manifest.rows import Reading
 from producers.manifest.source import local
 from producers.manifest.tables import table
 from producers.manifest.tables.delimited import Delimited
-from producers.planning import first_pass
-from producers.planning.jobs.batch import Batch, lines
+from producers.planning.jobs.batch import Batch
 from producers.planning.jobs.planner import Planner
 from producers.planning.jobs.resolve import Resolver
 from producers.planning.jobs.variants import Variant
-from producers.planning.uploads import Hashes
 from restyle.keys import Workspace
-from restyle.models import Job
+from tests.support.planned import planned
 
 HEADER = ("id", "image", "title", "material", "strength")
 
@@ -188,33 +186,6 @@ def without_parts(manifest: Manifest, path: Path) -> Manifest:
     read = table.Table(Delimited(local(str(path))), {})
     reading = Reading(read.rows, Place(str(path.parent)))
     return replace(manifest, entries=reading.entries, parts=None)
-
-
-def planned(manifest: Manifest, named: list[Variant], workspace: Workspace, folder: Path) -> object:
-    """All that a plan has of a manifest."""
-    resolver = Resolver(workspace, named, columns=manifest.columns, kept=manifest.kept, salt="run")
-    hashes = Hashes(folder, workspace, create=False)
-    planner = Planner(manifest, resolver)
-    try:
-        census = first_pass.take(planner, hashes)
-        first_pass.count(planner, census, hashes)
-    finally:
-        hashes.close()
-    texts: list[str] = []
-    for part in planner.jobs_by_parts(census):
-        if isinstance(part, Batch):
-            texts += lines(part)
-        else:
-            texts += [
-                Job(
-                    id=job.entry.id, variant=job.variant, image=job.entry.image, params=job.params, output=job.output,
-                    outputs=job.outputs, etag=job.entry.etag, meta=job.entry.meta,
-                ).model_dump_json()
-                for job in part
-            ]  # fmt: skip
-    counted = {name: value for name, value in vars(census).items() if name not in {"problems", "web"}}
-    problems = vars(census.problems) | {"listed": census.problems.listed}
-    return counted, problems, list(planner.jobs(census)), texts
 
 
 def test_plain_rows_are_planned_together(folder: Path) -> None:

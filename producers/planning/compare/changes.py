@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from itertools import chain, repeat
 from typing import NamedTuple
 
 from producers.planning.compare.previous_runs import Known
-from producers.planning.jobs.resolved import Resolved
+from producers.planning.jobs.batch import Batch, Column
+from producers.planning.jobs.resolved import Resolved, shared_by_most
 from producers.planning.plan import Plan
-from restyle.fingerprint import digest
-from restyle.keys import sample_uri
+from restyle.fingerprint import Preparation, digest
+from restyle.keys import Workspace, derived_seed, sample_uri
 from restyle.models import Job
-from restyle.request_digest import request_digest
+from restyle.request_digest import request_digest, request_digests
 from restyle.web.address import is_web
 
 
@@ -56,6 +58,8 @@ class PlannedJob(NamedTuple):
     """Where each sample goes."""
     mark: int = 0
     """Tells in this process whether it is the same job that is seen again."""
+    job_id: str = ""
+    """The same in every run."""
 
     @property
     def is_local(self) -> bool:
@@ -85,24 +89,68 @@ def change_by_input(planned: PlannedJob, known: Known, seen: str | None) -> Chan
     return Change.UNCHANGED if same else Change.INPUT_CHANGED
 
 
-def planned_jobs(plan: Plan) -> Iterator[PlannedJob]:
+def planned_jobs(plan: Plan, workspace: Workspace) -> Iterator[PlannedJob]:
     """The jobs of a plan, in its order."""
     model, preparation = plan.options.model, plan.options.preparation
-    for item in plan.stream():
-        job = item if isinstance(item, Job) else item.entry
-        params = item.params
-        # What a listing gave an earlier plan may have changed since.
-        etag = "" if isinstance(item, Job) else job.etag
-        yield PlannedJob(
-            job.id, item.variant, job.image, etag, request_digest(params, model, preparation),
-            params.samples, params.samples * params.num_inference_steps, _places(item), mark_of(item),
-        )  # fmt: skip
+    for part in plan.parts() if plan.parts else [plan.stream()]:
+        if isinstance(part, Batch):
+            columns = [_of_column(part, column, model, preparation) for column in part.columns]
+            yield from chain.from_iterable(zip(*columns, strict=True))
+        else:
+            yield from (_planned(item, model, preparation, workspace) for item in part)
+
+
+def _planned(item: Resolved | Job, model: str, preparation: Preparation, workspace: Workspace) -> PlannedJob:
+    job = item if isinstance(item, Job) else item.entry
+    params = item.params
+    # What a listing gave an earlier plan may have changed since.
+    etag = "" if isinstance(item, Job) else job.etag
+    return PlannedJob(
+        job.id, item.variant, job.image, etag, request_digest(params, model, preparation),
+        params.samples, params.samples * params.num_inference_steps, _places(item), mark_of(item),
+        workspace.job_id(job.id, item.variant),
+    )  # fmt: skip
+
+
+def _of_column(batch: Batch, column: Column, model: str, preparation: Preparation) -> Iterator[PlannedJob]:
+    """The same of plain entries, for one variant."""
+    block, alike, samples = batch.block, column.alike, column.alike.params.samples
+    job_ids = batch.job_ids(column)
+    texts = zip(column.prompts, column.negatives, map(derived_seed, job_ids), strict=True)
+    places = zip(
+        *[[f"{before}{entry_id}{after}" for entry_id in block.ids] for before, after in column.places], strict=True
+    )
+    return map(
+        PlannedJob, block.ids, repeat(alike.variant), block.images, block.etags,
+        request_digests(alike.params, texts, model, preparation), repeat(samples),
+        repeat(samples * alike.params.num_inference_steps), places, _marks(batch, column), job_ids,
+    )  # fmt: skip
 
 
 def mark_of(item: Resolved | Job) -> int:
     """Tells whether a job that is seen in another pass is the same one still."""
     job = item if isinstance(item, Job) else item.entry
-    return hash((job.id, item.variant, job.image, job.etag, item.output, item.outputs, item.params))
+    params, is_derived = item.params, isinstance(item, Resolved) and item.is_derived
+    return hash((
+        job.id, item.variant, job.image, job.etag, item.output, item.outputs, params.prompt, params.negative_prompt,
+        None if is_derived else params.seed, shared_by_most(params),
+    ))  # fmt: skip
+
+
+def marks(batch: Batch) -> Iterator[int]:
+    """The same of the jobs of plain entries, in their order."""
+    return chain.from_iterable(zip(*[_marks(batch, column) for column in batch.columns], strict=True))
+
+
+def _marks(batch: Batch, column: Column) -> list[int]:
+    block, variant, shared = batch.block, column.alike.variant, shared_by_most(column.alike.params)
+    rows = zip(
+        block.ids, block.images, block.etags, column.outputs(block.ids), column.prompts, column.negatives, strict=True
+    )
+    return [
+        hash((entry_id, variant, image, etag, output, (), prompt, negative, None, shared))
+        for entry_id, image, etag, output, prompt, negative in rows
+    ]
 
 
 def _places(item: Resolved | Job) -> Sequence[str]:

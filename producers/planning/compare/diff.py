@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from producers.planning.compare.changes import (
 )
 from producers.planning.compare.lookup import AT_ONCE, etags
 from producers.planning.compare.previous_runs import Known, Memory, readings
-from producers.planning.compare.unchanged import RUNS, Unchanged
+from producers.planning.compare.unchanged import RUNS, Unchanged, with_known
 from producers.planning.estimate import estimated
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
@@ -110,8 +110,7 @@ def compare(
         for run in previous.runs:
             rows = partial(outcomes, run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
             exact &= memory.read(run, rows, is_base=run is previous.base)
-        for place, planned in enumerate(planned_jobs(plan)):
-            known = memory.known(planned.id, planned.variant)
+        for place, (planned, known) in enumerate(with_known(planned_jobs(plan, workspace), memory)):
             sorter.sort(planned, known)
             if unchanged is not None:
                 unchanged.offer(place, planned, known)
@@ -121,9 +120,8 @@ def compare(
         sorter.ask_inputs()
         is_compared = previous.base is not None and not plan.options.partial
         if is_compared:
-            for entry_id in plan.left_out():
-                for variant in plan.variants:
-                    memory.seen(entry_id, variant)
+            left_out = product(plan.left_out(), plan.variants)
+            memory.seen(workspace.job_id(entry_id, variant) for entry_id, variant in left_out)
             removed = sorter.groups[Change.REMOVED]
             removed.jobs, removed.examples = memory.unseen(_EXAMPLES)
         for change, group in sorter.groups.items():

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from producers.planning.plan import Plan
 from producers.runs.outcomes import Rows, RunPruned
@@ -69,8 +70,7 @@ def readings(runs: Iterable[Run], plan: Plan) -> Readings:
 # -- what they say -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What a job's record holds."""
 
     request: str
@@ -92,17 +92,20 @@ class Memory:
         self._workspace = workspace
         self._outputs = outputs
         self._file = scratch(self, "cache_size = -65536", autocommit=True)
-        # Done is NULL where the record must be asked: the job failed, or is being done.
+        # Rows lie as they are read, and are looked up in about that order. Done is NULL where the record must be asked:
+        # the job failed, or is being done.
         what = "ended REAL, done INTEGER, request TEXT, etag TEXT, token TEXT, planned TEXT, answer TEXT"
-        self._file.execute(f"CREATE TABLE known (job INTEGER PRIMARY KEY, {what})")
-        self._file.execute("CREATE TABLE base (job INTEGER PRIMARY KEY, name TEXT)")
-        self._seen: list[tuple[int]] = []
+        self._file.execute(f"CREATE TABLE known (job INTEGER UNIQUE, {what})")
+        self._file.execute("CREATE TABLE base (job INTEGER, name TEXT)")
+        self._file.execute("CREATE TABLE seen (job INTEGER)")
+        self._has_base = False
 
     def read(self, run: Run, rows: Rows, *, is_base: bool) -> bool:
         """Takes in a run's results; False where they are gone, as `restyle prune` leaves them."""
         known: list[tuple[object, ...]] = []
         base: list[tuple[int, str]] = []
         is_alike = run.options.outputs == self._outputs
+        self._has_base |= is_base
         try:
             for job, outcome in rows():
                 job_id = self._workspace.job_id(job.id, job.variant)
@@ -124,25 +127,29 @@ class Memory:
         """Whether any job might be answered without a look at its record."""
         return self._file.execute("SELECT 1 FROM known WHERE answer <> '' LIMIT 1").fetchone() is not None
 
-    def known(self, entry_id: str, variant: str) -> Known | None:
-        """What the results say of a job's record; None where the record itself must be asked."""
-        key = _key(self._workspace.job_id(entry_id, variant))
-        self._seen.append((key,))
-        if len(self._seen) >= _BATCH:
-            self._strike()
-        query = "SELECT done, request, etag, token, planned, answer FROM known WHERE job = ?"
-        row = self._file.execute(query, (key,)).fetchone()
-        return Known(*row[1:]) if row and row[0] else None
+    def known(self, job_ids: Sequence[str]) -> Iterator[Known | None]:
+        """What the results say of some jobs' records; None where the record itself must be asked."""
+        self.seen(job_ids)
+        keys = list(map(_key, job_ids))
+        places = ",".join("?" * len(keys))
+        query = f"SELECT job, request, etag, token, planned, answer FROM known WHERE done AND job IN ({places})"  # noqa: S608 - nothing but question marks
+        known = {row[0]: Known._make(row[1:]) for row in self._file.execute(query, keys)}
+        return map(known.get, keys)
 
-    def seen(self, entry_id: str, variant: str) -> None:
-        """Notes that the manifest still has a job."""
-        self._seen.append((_key(self._workspace.job_id(entry_id, variant)),))
+    def seen(self, job_ids: Iterable[str]) -> None:
+        """Notes that the manifest still has some jobs."""
+        if self._has_base:
+            self._file.execute("BEGIN")
+            self._file.executemany("INSERT INTO seen VALUES (?)", ((_key(job_id),) for job_id in job_ids))
+            self._file.execute("COMMIT")
 
     def unseen(self, examples: int) -> tuple[int, list[str]]:
-        """How many jobs of the base were not asked for, and the first of them."""
-        self._strike()
-        names = self._file.execute("SELECT name FROM base ORDER BY name LIMIT ?", (examples,)).fetchall()
-        return self._file.execute("SELECT count(*) FROM base").fetchone()[0], [name for (name,) in names]
+        """How many jobs of the base were not seen, and the first of them."""
+        self._file.execute(
+            "CREATE TABLE gone AS SELECT DISTINCT name FROM base WHERE job NOT IN (SELECT job FROM seen)"
+        )
+        names = self._file.execute("SELECT name FROM gone ORDER BY name LIMIT ?", (examples,)).fetchall()
+        return self._file.execute("SELECT count(*) FROM gone").fetchone()[0], [name for (name,) in names]
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -156,16 +163,10 @@ class Memory:
             " planned = excluded.planned, answer = excluded.answer WHERE excluded.ended > known.ended",
             known,
         )
-        self._file.executemany("INSERT OR IGNORE INTO base VALUES (?, ?)", base)
+        self._file.executemany("INSERT INTO base VALUES (?, ?)", base)
         self._file.execute("COMMIT")
         known.clear()
         base.clear()
-
-    def _strike(self) -> None:
-        self._file.execute("BEGIN")
-        self._file.executemany("DELETE FROM base WHERE job = ?", self._seen)
-        self._file.execute("COMMIT")
-        self._seen.clear()
 
 
 def _key(job_id: str) -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import posixpath
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
-from itertools import groupby, tee
+from itertools import groupby, islice, tee
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ from restyle.s3.store import Store
 #: Runs that are looked through.
 RUNS = 500
 _BATCH = 5000
+#: Jobs that are looked up together.
+_TOGETHER = 500
 
 
 class Answer(NamedTuple):
@@ -65,10 +68,10 @@ class Unchanged:
         self._hashes = Hashes(plan.home, workspace, create=False)
         self._file = scratch(self, "cache_size = -32768", "temp_store = FILE", autocommit=True)
         self._file.execute("CREATE TABLE answer (place INTEGER PRIMARY KEY, mark INTEGER, image TEXT, outcome TEXT)")
-        self._file.execute("CREATE TABLE object (kind TEXT, uri TEXT, etag TEXT, bytes INTEGER, place INTEGER)")
         self._file.execute("CREATE TABLE doubtful (place INTEGER PRIMARY KEY)")
         self._answers: list[tuple[object, ...]] = []
-        self._objects: list[tuple[object, ...]] = []
+        #: Each kind lies in a place of its own.
+        self._objects = {kind: _Objects(self._file, kind) for kind in ("record", "output", "input")}
         skipped = Outcome(outcome=OutcomeKind.SKIPPED, ended=utc_now())
         self._skipped: dict[str, object] = skipped.model_dump(mode="json", exclude_defaults=True)
 
@@ -83,15 +86,17 @@ class Unchanged:
         image = self._input_of(job, known)
         if not image or not _is_in_place(job.places, outputs) or len(stored) != 1 + len(outputs):
             return
-        objects = [("record", self._workspace.record(job.id, job.variant), stored[0], -1, place)]
+        made = []
         for uri, noted in zip(outputs, stored[1:], strict=True):
             size, _, etag = noted.partition(" ")
             if not size.isdecimal() or (self._exact and not etag):
                 return
-            objects.append(("output", uri, etag, int(size), place))
+            made.append((uri, etag, int(size), place))
+        for one in made:
+            self._objects["output"].add(*one)
+        self._objects["record"].add(self._workspace.record(job.id, job.variant), stored[0], -1, place)
         if not job.etag:
-            objects.append(("input", image, known.etag, -1, place))
-        self._objects += objects
+            self._objects["input"].add(image, known.etag, -1, place)
         fields = {"seed": seed, "outputs": outputs, "etag": known.etag, "fingerprint": known.token, "stored": stored}
         # As an Outcome is written, in a third of the time.
         self._answers.append((place, job.mark, image, json.dumps({**self._skipped, **fields})))
@@ -101,17 +106,16 @@ class Unchanged:
     def confirm(self) -> None:
         """Drops each job of which a listing shows that its record, an output or its input is gone, or another."""
         self._write()
-        for kind in ("record", "output", "input"):  # each lies in a place of its own
-            self._file.executemany("INSERT OR IGNORE INTO doubtful VALUES (?)", self._doubtful(kind))
+        for objects in self._objects.values():
+            self._file.executemany("INSERT OR IGNORE INTO doubtful VALUES (?)", self._doubtful(objects))
         self._file.execute("DELETE FROM answer WHERE place IN doubtful")
 
-    def _doubtful(self, kind: str) -> Iterator[tuple[int]]:
+    def _doubtful(self, objects: _Objects) -> Iterator[tuple[int]]:
         """The places of the jobs that S3 does not confirm."""
-        columns = "uri, etag, bytes, place"
-        ahead, behind = tee(self._file.execute(f"SELECT {columns} FROM object WHERE kind = ? ORDER BY uri", (kind,)))  # noqa: S608 - columns are our own
+        ahead, behind = tee(objects)
         shown = looked_up((uri for uri, _ in groupby(row[0] for row in ahead)), self._store, confirm=False)
-        for (_, seen), (_, objects) in zip(shown, groupby(behind, itemgetter(0)), strict=True):
-            for _, etag, size, place in objects:
+        for (_, seen), (_, alike) in zip(shown, groupby(behind, itemgetter(0)), strict=True):
+            for _, etag, size, place in alike:
                 if seen is None or (etag and seen.etag != etag) or size not in {-1, seen.bytes}:
                     yield (place,)
 
@@ -143,10 +147,47 @@ class Unchanged:
     def _write(self) -> None:
         self._file.execute("BEGIN")
         self._file.executemany("INSERT INTO answer VALUES (?, ?, ?, ?)", self._answers)
-        self._file.executemany("INSERT INTO object VALUES (?, ?, ?, ?, ?)", self._objects)
+        for objects in self._objects.values():
+            objects.write()
         self._file.execute("COMMIT")
         self._answers.clear()
-        self._objects.clear()
+
+
+class _Objects:
+    """Objects that S3 is asked for, in the order of their URIs."""
+
+    def __init__(self, file: sqlite3.Connection, kind: str) -> None:
+        """Begins a table of this kind."""
+        self._file, self._table = file, kind
+        self._rows: list[tuple[object, ...]] = []
+        self._last, self._is_sorted, self._count = "", True, 0
+        file.execute(f"CREATE TABLE {kind} (uri TEXT, etag TEXT, bytes INTEGER, place INTEGER)")
+
+    def add(self, uri: str, etag: str, size: int, place: int) -> None:
+        """Takes in what a job goes by: its ETag and size as they were, -1: of any size."""
+        self._is_sorted = self._is_sorted and uri >= self._last
+        self._last = uri
+        self._rows.append((uri, etag, size, place))
+
+    def write(self) -> None:
+        """Puts what was taken in into the table."""
+        self._file.executemany(f"INSERT INTO {self._table} VALUES (?, ?, ?, ?)", self._rows)  # noqa: S608 - our own name
+        self._count += len(self._rows)
+        self._rows.clear()
+
+    def __iter__(self) -> Iterator[tuple[str, str, int, int]]:
+        """All of them; those of a listing lie in order already.
+
+        Many are fetched at a time: for each row that SQLite gives, threads that list meanwhile would be waited for.
+        """
+        table = self._table
+        if not self._is_sorted:
+            table = f"sorted_{table}"
+            self._file.execute(f"CREATE TABLE {table} AS SELECT * FROM {self._table} ORDER BY uri")  # noqa: S608 - our own names
+        query = f"SELECT json_group_array(json_array(uri, etag, bytes, place)) FROM {table} WHERE rowid BETWEEN ? AND ?"  # noqa: S608 - our own name
+        for start in range(1, self._count + 1, _BATCH):
+            (some,) = self._file.execute(query, (start, start + _BATCH - 1)).fetchone()
+            yield from json.loads(some)
 
 
 def _is_in_place(places: Sequence[str], outputs: Sequence[str]) -> bool:
@@ -162,6 +203,12 @@ def _is_in_place(places: Sequence[str], outputs: Sequence[str]) -> bool:
     return True
 
 
+def with_known(jobs: Iterator[PlannedJob], memory: Memory) -> Iterator[tuple[PlannedJob, Known | None]]:
+    """The jobs of a plan, each with what earlier results say of its record."""
+    while some := list(islice(jobs, _TOGETHER)):
+        yield from zip(some, memory.known([job.job_id for job in some]), strict=True)
+
+
 @contextmanager
 def find_unchanged(plan: Plan, store: Store, workspace: Workspace) -> Iterator[Unchanged]:
     """The jobs of a plan that S3 shows to be done, while the context lasts."""
@@ -174,7 +221,7 @@ def find_unchanged(plan: Plan, store: Store, workspace: Workspace) -> Iterator[U
                     with suppress(RunUnreadable, InputNotFound):  # records have what it would have said
                         memory.read(run, rows, is_base=False)
                 if memory.has_answers():
-                    for place, job in enumerate(planned_jobs(plan)):
-                        unchanged.offer(place, job, memory.known(job.id, job.variant))
+                    for place, (job, known) in enumerate(with_known(planned_jobs(plan, workspace), memory)):
+                        unchanged.offer(place, job, known)
                     unchanged.confirm()
         yield unchanged

@@ -1,4 +1,4 @@
-"""Jobs of a block of plain rows, made column by column: what resolve.py makes of each, where nothing is doubtful."""
+"""Jobs of a block of plain entries, made column by column: what resolve.py makes of each, where nothing is doubtful."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ class Column:
         """The same of each sample."""
         (before, after), samples = self.around, self.alike.params.samples
         return [(before, sample_uri(after, sample, samples)) for sample in range(samples)]
+
+    def outputs(self, ids: Sequence[str]) -> list[str]:
+        """The URIs of the (first) outputs of some entries."""
+        before, after = self.around
+        return [f"{before}{entry_id}{after}" for entry_id in ids]
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ _MARK = "\ue000"
 _MARKED = f'"{_MARK}"'
 
 
-def lines(batch: Batch) -> Sequence[str]:
+def lines(batch: Batch) -> list[str]:
     """The jobs as a shard has them: each as its Job's JSON, as `_job` in shards.py makes it."""
     metas = _metas(batch.block)
     each = [_lines(column, batch, metas) for column in batch.columns]
@@ -147,15 +152,17 @@ def lines(batch: Batch) -> Sequence[str]:
 
 
 def _lines(column: Column, batch: Batch, metas: Sequence[str]) -> list[str]:
-    ids, images, alike = batch.block.ids, batch.block.images, column.alike
+    block, alike = batch.block, column.alike
     before, after = column.around
     params = alike.params.with_texts(_MARK, _MARK, 0)
-    job = Job(id=_MARK, variant=alike.variant, image=_MARK, params=params, output=f"{before}{_MARK}{after}")
+    output = f"{before}{_MARK}{after}"
+    job = Job(id=_MARK, variant=alike.variant, image=_MARK, params=params, output=output, etag=_MARK)
     text = job.model_dump_json().replace("%", "%%").replace(_MARKED, "%s")
     template = text.replace('"seed":0', '"seed":%d', 1).replace(_MARK, "%s").replace('"meta":{}', '"meta":%s')
     rows = zip(
-        map(_quoted, ids), map(_quoted, images), map(_quoted, column.prompts), map(_quoted, column.negatives),
-        map(derived_seed, batch.job_ids(column)), ids, metas, strict=True,
+        map(_quoted, block.ids), map(_quoted, block.images), map(_quoted, column.prompts),
+        map(_quoted, column.negatives), map(derived_seed, batch.job_ids(column)), block.ids,
+        map(_quoted, block.etags), metas, strict=True,
     )  # fmt: skip
     return [template % row for row in rows]
 

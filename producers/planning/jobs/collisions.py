@@ -11,9 +11,9 @@ from itertools import groupby
 from operator import itemgetter
 
 from producers.planning.jobs.batch import Batch
-from producers.planning.jobs.hashes import SpilledHashes
 from restyle.keys import Workspace
 from restyle.runtime.scratch import scratch
+from restyle.runtime.spilled import SpilledHashes
 
 _RECORD, _OUTPUT, _FOLDER, _INPUT = 0, 1, 2, 3
 #: What keys of ours end in: only a folder so named can be a key as well.

@@ -10,13 +10,9 @@ from collections.abc import Sequence
 from itertools import repeat
 
 from producers.planning.jobs.batch import Column
-from producers.planning.jobs.hashes import SpilledHashes
-from producers.planning.jobs.resolved import Resolved
+from producers.planning.jobs.resolved import Resolved, shared_by_most
 from restyle.keys import derived_seed
-from restyle.models import Params
-
-#: Parameters that differ from job to job.
-_OWN = frozenset({"prompt", "negative_prompt", "seed"})
+from restyle.runtime.spilled import SpilledHashes
 
 
 class Distinct:
@@ -52,21 +48,16 @@ class Distinct:
             self._own += 1
             return
         seed = None if job.is_derived else params.seed
-        self._shared.add(hash((content, params.prompt, params.negative_prompt, seed, _rest(params))))
+        self._shared.add(hash((content, params.prompt, params.negative_prompt, seed, shared_by_most(params))))
 
     def add_all(self, contents: Sequence[str], column: Column) -> None:
         """Counts the jobs of one variant, each with what tells its input from others."""
         if not self._reuse or column.alike.variant in self._own_pictures:
             self._own += len(contents)
             return
-        same = repeat(None), repeat(_rest(column.alike.params))  # of each the seed is derived
+        same = repeat(None), repeat(shared_by_most(column.alike.params))  # of each the seed is derived
         self._shared.add_all(map(hash, zip(contents, column.prompts, column.negatives, *same, strict=False)))
 
     def count(self) -> int:
         """How many there are."""
         return self._own + self._shared.distinct()
-
-
-def _rest(params: Params) -> int:
-    """Tells the parameters that most jobs of a plan share from others."""
-    return hash(tuple(value for name, value in params.__dict__.items() if name not in _OWN))

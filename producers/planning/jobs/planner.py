@@ -91,7 +91,7 @@ class Planner:
             yield self.entries(problems)
             return
         places = count()
-        for part in self.manifest.parts(problems):
+        for part in self._not_ours(self.manifest.parts(problems), problems):
             if isinstance(part, Block) and (batch := self.resolver.batch(part)):
                 first = next(places)
                 places = count(first + batch.rows)
@@ -102,8 +102,7 @@ class Planner:
 
     @property
     def _chooses(self) -> bool:
-        some = (self.limit, self.sample, self.only_ids, self.places)
-        return self.manifest.is_listing or any(one is not None for one in some)
+        return any(one is not None for one in (self.limit, self.sample, self.only_ids, self.places))
 
     def jobs(self, census: Census) -> Iterator[Resolved]:
         """The jobs to run, after the census."""
@@ -134,6 +133,8 @@ class Planner:
 
     def left_out(self, census: Census) -> Iterator[str]:
         """The ids of entries that are not planned because something is wrong with them."""
+        if not census.rejected:
+            return iter(())
         return (entry.id for ordinal, entry in self.entries(Problems()) if ordinal in census.rejected)
 
     def _good(self, census: Census) -> Iterator[tuple[tuple[int, str], Resolved]]:
@@ -153,18 +154,26 @@ class Planner:
         """The manifest's entries; of a listing, not what restyle itself has put there."""
         entries = self.manifest.entries(problems)
         if not self.manifest.is_listing:
-            return entries
-        return self._not_ours(entries, problems)
+            yield from entries
+            return
+        others = _Others(self._own_places)
+        yield from others.among(entries)
+        others.warn(problems)
 
-    def _not_ours(self, entries: Iterator[Entry], problems: Problems) -> Iterator[Entry]:
-        ours, left_out = self._own_places, 0
-        for entry in entries:
-            if entry.image.startswith(ours):
-                left_out += 1
+    def _not_ours(
+        self, parts: Iterator[Block | Iterable[Entry]], problems: Problems
+    ) -> Iterator[Block | Iterable[Entry]]:
+        """The same of entries that are read some at a time."""
+        if not self.manifest.is_listing:
+            yield from parts
+            return
+        others = _Others(self._own_places)
+        for part in parts:
+            if isinstance(part, Block):
+                yield part if others.are_all(part) else others.among(part.entries())
             else:
-                yield entry
-        if left_out:
-            problems.warn(f"{left_out:,} pictures are left out that lie where restyle writes")
+                yield others.among(part)
+        others.warn(problems)
 
     @cached_property
     def _own_places(self) -> tuple[str, ...]:
@@ -177,3 +186,29 @@ class Planner:
         # Where everything lies below the prefix, the outputs go among their inputs.
         others = (entry for entry in self.manifest.entries(Problems()) if not entry.image.startswith((*ours, outputs)))
         return (*ours, outputs) if next(others, None) is not None else ours
+
+
+class _Others:
+    """What a listing has beside the pictures that restyle itself has put there."""
+
+    def __init__(self, ours: tuple[str, ...]) -> None:
+        """Args: what the places where restyle writes begin with."""
+        self._ours = ours
+        self._left_out = 0
+
+    def are_all(self, block: Block) -> bool:
+        """Whether none of some entries is ours."""
+        return not any(image.startswith(self._ours) for image in block.images)
+
+    def among(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Those of some entries that are not ours."""
+        for entry in entries:
+            if entry.image.startswith(self._ours):
+                self._left_out += 1
+            else:
+                yield entry
+
+    def warn(self, problems: Problems) -> None:
+        """Says how many were ours, where any were."""
+        if self._left_out:
+            problems.warn(f"{self._left_out:,} pictures are left out that lie where restyle writes")

@@ -14,6 +14,8 @@ from restyle.models import Params
 MAX_JOB_BYTES = 15_000
 #: Below this many characters, a job is small enough in any script.
 SMALL_JOB = MAX_JOB_BYTES // 6
+#: Parameters that differ from job to job.
+_OWN = frozenset({"prompt", "negative_prompt", "seed"})
 
 
 class Resolved(NamedTuple):
@@ -47,3 +49,8 @@ def too_long(entry: Entry, places: tuple[str, ...], texts: Sequence[str]) -> str
     if size <= MAX_JOB_BYTES:
         return ""
     return f"the prompts and columns of this job come to {size:,} bytes; at most {MAX_JOB_BYTES:,} fit into a message"
+
+
+def shared_by_most(params: Params) -> int:
+    """Tells the parameters that most jobs of a plan share from others."""
+    return hash(tuple(value for name, value in params.__dict__.items() if name not in _OWN))

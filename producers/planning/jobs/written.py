@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import blake2b
-from typing import cast
+from typing import NamedTuple, cast
 
-from producers.planning.compare.changes import mark_of
+from producers.planning.compare.changes import mark_of, marks
 from producers.planning.compare.unchanged import Answer
-from producers.planning.first_pass import mark
+from producers.planning.first_pass import mark as mark_in_sequence
 from producers.planning.jobs.batch import Batch, lines
 from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
@@ -29,12 +29,20 @@ _AT_ONCE = 16
 Planned = tuple[Job, Answer | None, Address | None]
 
 
+class Answered(NamedTuple):
+    """A job that S3 shows to be done, as a line, and what answers it."""
+
+    line: str
+    outcome: str
+    """JSON."""
+
+
 def written_jobs(
     plan: Plan, uploads: Uploads, unchanged: Iterator[Answer], addressed: Callable[[Job], Address | None]
-) -> Iterator[Planned | Sequence[str]]:
+) -> Iterator[Planned | Answered | list[str]]:
     """The jobs in their order, each with its input in S3, or with the address on the web where that lies.
 
-    A job that S3 shows to be done comes with what answers it. Jobs of plain rows come as lines, many at a time.
+    A job that S3 shows to be done comes with what answers it. Jobs of plain entries come as lines, many at a time.
 
     Raises:
         ManifestError: they are not those that were counted.
@@ -44,19 +52,19 @@ def written_jobs(
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         carried = _Carried(uploads, pool)
         for part in plan.parts() if plan.parts else [plan.stream()]:
-            if isinstance(part, Batch) and not answers.any_before(place + part.jobs):
+            if isinstance(part, Batch):
                 yield from carried.rest()
                 summed.update(part.sequence())
+                yield from answers.among(place, part)
                 place += part.jobs
-                yield lines(part)
                 continue
-            for item in part.resolved() if isinstance(part, Batch) else part:
+            for item in part:
                 answer = answers.of(place, item)
                 place += 1
                 if isinstance(item, Job):
                     yield item, answer, addressed(item)
                 else:
-                    summed.update(mark(item))
+                    summed.update(mark_in_sequence(item))
                     yield from carried.then(item, answer)
         yield from carried.rest()
     if plan.source and summed.digest() != plan.sequence:
@@ -70,18 +78,37 @@ class _Answers:
         self._rest = unchanged
         self._next = next(unchanged, None)
 
-    def any_before(self, place: int) -> bool:
-        """Whether any of the jobs before a place is answered that was not asked for yet."""
-        return self._next is not None and self._next.place < place
-
     def of(self, place: int, item: Resolved | Job) -> Answer | None:
         """What answers the job at a place; None where nothing does."""
+        answer = self._at(place)
+        # One that has changed since it was compared is looked at by its worker.
+        return answer if answer and answer.mark == mark_of(item) else None
+
+    def among(self, place: int, batch: Batch) -> Iterator[Answered | list[str]]:
+        """The jobs of plain entries from a place on, each with what answers it; those that nothing does together."""
+        queued: list[str] = []
+        if self._next is None or self._next.place >= place + batch.jobs:
+            yield lines(batch)
+            return
+        for line, mark in zip(lines(batch), marks(batch), strict=True):
+            answer = self._at(place)
+            place += 1
+            if answer is None or answer.mark != mark:
+                queued.append(line)
+                continue
+            if queued:
+                yield queued
+                queued = []
+            yield Answered(line, answer.outcome)
+        if queued:
+            yield queued
+
+    def _at(self, place: int) -> Answer | None:
         answer = self._next
         if answer is None or answer.place != place:
             return None
         self._next = next(self._rest, None)
-        # One that has changed since it was compared is looked at by its worker.
-        return answer if answer.mark == mark_of(item) else None
+        return answer
 
 
 class _Carried:
