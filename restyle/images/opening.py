@@ -56,8 +56,6 @@ _TURNS = {
 _SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
 
-#: Formats whose readers make something of zeros, and zeros that no such picture ends in.
-_HOLLOW, _HOLE = frozenset({"AVIF", "WebP"}), bytes(256)
 #: What Pillow's readers call XMP.
 _XMP = ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp")
 #: What Pillow's readers say of files that are well, and of a kind that they do not know.
@@ -159,8 +157,8 @@ def open_picture(data: bytes, smallest: int = MIN_SIDE, *, still: bool = True) -
             reader = _reader(kind)
             with _reading(kind, data):
                 structure.check(kind, data)
-                if kind in _HOLLOW and data.endswith(_HOLE):
-                    raise InvalidImage(f"is a damaged {kind} file (it ends in zeros); export or upload it again")
+                if structure.is_hollow(kind, data):
+                    raise InvalidImage(f"is a damaged {kind} file (it has a hole of zeros); export or upload it again")
                 layout, page = jpeg.read(data) if kind == "JPEG" else None, tiff.page_of(data) if kind == "TIFF" else 0
                 image = reader(_to_decode(kind, data, layout))
                 if page:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, cast
 
@@ -32,6 +34,8 @@ _JFIF, _ICC, _ADOBE, _COMMENT = 0xE0, 0xE2, 0xEE, 0xFE
 _UNREAD = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF})
 #: Zeros that a hole in a file leaves; pictures have as many in a row where they are of one colour.
 _HOLE, _UNUSED = b"\0" * 256, 64
+#: What says how many units lie between two restarts; and these themselves, numbered from 0 to 7 again and again.
+_RESTART, _RESTARTS = 0xDD, re.compile(rb"\xff[\xd0-\xd7]")
 _TOO_MANY = "has more segments than any camera or program writes; export it again"
 
 
@@ -162,10 +166,27 @@ def to_decode(data: bytes, layout: Layout) -> BinaryIO:
             "is a lossless or hierarchical JPEG, which cannot be read here; save it as a usual JPEG or PNG"
         )
     if len(layout.scans) == 1 and frame.marker in _SEQUENTIAL and _is_of_all(data, layout.scans[0], frame):
+        if _lacks_restarts(data, layout, frame):
+            raise InvalidImage("is a damaged JPEG file (some of its pixels are missing); export or upload it again")
         return extended(data, layout.end, _AHEAD)
     if frame.marker in _PROGRESSIVE | _SEQUENTIAL and not _has_all_scans(data, layout, frame):
         raise InvalidImage("is a truncated JPEG file: some of its scans are missing; export or upload it again")
     return extended(data, layout.end, END if layout.is_closed else b"")
+
+
+def _lacks_restarts(data: bytes, layout: Layout, frame: Segment) -> bool:
+    """Whether restarts are missing, and with them the pixels between two: its reader goes on behind them (E.1.4)."""
+    height, width = struct.unpack_from(">HH", data, frame.start + 5)
+    factors = data[frame.start + 11 : frame.end : 3] if data[frame.start + 9] > 1 else b"\x11"
+    interval = next(
+        (int.from_bytes(data[one.start + 4 : one.end]) for one in layout.heads if one.marker == _RESTART), 0
+    )
+    across, down = max(factor >> 4 for factor in factors), max(factor & 0x0F for factor in factors)
+    if not (interval and across and down and height):  # a height of 0 is told behind the pixels
+        return False
+    units = -(-width // (8 * across)) * -(-height // (8 * down))
+    restarts = [mark[1] & 7 for mark in _RESTARTS.findall(data, layout.scans[0], layout.end)]
+    return len(restarts) < -(-units // interval) - 1 or any(one != place % 8 for place, one in enumerate(restarts))
 
 
 def may_have_hole(data: bytes, layout: Layout) -> BinaryIO | None:
@@ -219,10 +240,24 @@ def without_metadata(data: bytes, layout: Layout) -> bytes:
 
     Its colours stay: JFIF, Adobe's marker and the ICC profile. The same bytes where there is nothing else.
     """
-    parts = [data[:2], *(data[head.start : head.end] for head in layout.heads if _is_picture(data, head))]
-    if layout.is_closed and len(data) == layout.end + 2 and sum(map(len, parts)) == layout.scans[0]:
-        return data
-    return b"".join([*parts, memoryview(data)[layout.scans[0] : layout.end], END])
+    parts: list[bytes | memoryview] = [
+        data[:2],
+        *(data[head.start : head.end] for head in layout.heads if _is_picture(data, head)),
+    ]
+    for start, end, following in zip(layout.scans, layout.ends, [*layout.scans[1:], layout.end], strict=True):
+        parts.append(memoryview(data)[start:end])
+        parts += (data[one.start : one.end] for one in _segments(data, end, following) if _is_picture(data, one))
+    parts.append(END)
+    return data if layout.is_closed and sum(map(len, parts)) == len(data) else b"".join(parts)
+
+
+def _segments(data: bytes, place: int, end: int) -> Iterator[Segment]:
+    """The segments between two scans, or behind the last."""
+    while (after := AFTER_SCAN.search(data, place, end)) is not None:
+        marker, place = data[after.start() + 1], after.end()
+        if marker not in BARE:
+            place += int.from_bytes(data[place : place + 2])
+            yield Segment(marker, after.start(), min(place, end))
 
 
 _THUMBNAIL = re.compile(rb"JFIF\0.{7}(..)", re.DOTALL)

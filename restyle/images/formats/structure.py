@@ -38,6 +38,7 @@ MAX_EXIF = 1_000_000
 _MARK, _SCAN = 0xFF, 0xDA
 #: Markers without a length (table B.1): TEM, RST0 to RST7, SOI; and what fills the room between segments.
 BARE = frozenset({0x00, 0x01, 0xFF, *range(0xD0, 0xD9)})
+_PAGE = bytes(4096)
 _EXIF, _PHOTOSHOP = 0xE1, 0xED
 #: The first marker behind compressed pixels: neither a byte of theirs nor one of their restarts.
 AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -74,6 +75,20 @@ def avif_size(data: bytes) -> tuple[int, int] | None:
         return None
     width, height = struct.unpack_from(">II", data, place + 8)
     return width, height
+
+
+def is_hollow(kind: str, data: bytes) -> bool:
+    """Whether a file has a hole of zeros, of which its reader makes something: at its end, or among its pixels.
+
+    A WebP of one colour has up to 2,000 zeros in a row for 19 megapixels, an AVIF 16; a page of a file has 4,096.
+    """
+    if kind not in {"AVIF", "WebP"}:
+        return False
+    start, end = data.find(b"mdat"), len(data)
+    if kind == "WebP":
+        start = data.find(b"VP8 ", 12)
+        end = start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+    return data.endswith(bytes(256)) or (start > 0 and data.find(_PAGE, start, end) > 0)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
