@@ -1,20 +1,27 @@
-"""What a person has suspended, in S3: `suspended.json` of a run or of the workspace, there as long as it stands.
+"""What stands still until a person has looked, in S3: `suspended.json` of a run or of the workspace, while it does.
 
-Redis has it too, and goes by it; a Redis that forgets lifts no suspension.
+A person's suspension is there before it is in Redis. One by a brake, or by answers that nobody can read, is written
+down once Redis has it. Redis goes by its own; one that forgets lifts none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from pydantic import Field, ValidationError
 
 from restyle.coordination.redis.client import State
+from restyle.coordination.runs.brakes import FAILING, SUSPECT
 from restyle.coordination.runs.registry import Standing, Word
+from restyle.coordination.suspensions import Suspension
 from restyle.keys import Workspace
 from restyle.models import utc_now
 from restyle.s3.store import Store
 from restyle.value import UtcTime, Value
+
+#: Why a run stops by itself until a person has looked: else a Redis that forgets would have it go on paying.
+STOPPED = frozenset({FAILING, SUSPECT, "unreadable"})
 
 
 class Suspended(Value):
@@ -67,3 +74,13 @@ def keep_suspended(store: Store, workspace: Workspace, state: State) -> bool:
     suspended = read_suspension(None, store, workspace)
     stands = suspended is not None and not suspended.is_over(server, epoch)
     return standing.agree(epoch, entry, suspended.word if suspended and stands else None)
+
+
+def stopped_by_itself(standing: Iterable[Suspension]) -> Suspended | None:
+    """The suspension of a run that Redis alone has and that waits for a person; None: there is none."""
+    for one in standing:
+        if one.reason in STOPPED and not one.is_stored:
+            return Suspended(
+                reason=one.reason, detail=one.detail, by=one.by, since=datetime.fromtimestamp(one.since, UTC)
+            )
+    return None

@@ -25,6 +25,8 @@ class Suspension:
     by: str
     #: Which of the reason's causes it is (restyle/segmind/wording.py), where the API's words tell.
     cause: str = ""
+    #: Whether it stands in S3 as well.
+    is_stored: bool = False
 
     @property
     def ends_itself(self) -> bool:
@@ -88,7 +90,7 @@ def read_suspensions(entries: dict[str, str], scope: Literal["fleet", "run"]) ->
         entry = read_object(text) or {"detail": "what Redis has of it cannot be read"}
         since, until = (_seconds(entry.get(name)) for name in ("since", "until_ms"))
         detail, by, cause = (str(entry.get(name, ""))[:_WORDS] for name in ("detail", "by", "cause"))
-        yield Suspension(scope, reason[:_WORDS], detail, since, until, by, cause)
+        yield Suspension(scope, reason[:_WORDS], detail, since, until, by, cause, entry.get("stored") is True)
 
 
 def _seconds(value: object) -> float:

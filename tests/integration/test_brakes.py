@@ -29,6 +29,7 @@ from tests.integration.test_fleet import (  # noqa: F401 - fixtures
 from tests.support.catalog import write_variants
 from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
+from tests.support.wait import wait_until
 from tests.support.works import Works, running_works
 from workers.background.dispatcher import Dispatcher
 
@@ -317,12 +318,16 @@ def test_what_is_pending_is_looked_at_anew_where_outcomes_are_gone(
 
 @pytest.mark.long
 def test_a_redis_that_is_lost_brakes_anew(s3: S3, redis_url: str, sandbox: SandboxServer, three: str) -> None:
-    """It counts from nought: the bad variant stops again after twenty more, and the others are done."""
+    """A run that stands stays so; by a person's word it counts anew, and the bad variant stops after twenty more."""
     sandbox.script(*["black"] * 200, prompt_contains="bad")
     with running_works(s3, redis_url, sandbox, window_jobs=12) as works:
         run_id = works.submit(works.catalog(60), prompt=None, variants=three)
         before = works.stands(run_id, "suspect")
+        progress = works.resources.progress
+        wait_until(lambda: progress.suspensions(run_id)[0].is_stored, timeout=10, description="its suspension in S3")
         works.lose_everything()
+        assert works.stands(run_id, "suspect").suspect == before.suspect
+        works.control.resume(run_id)
         now = works.stands(run_id, "suspect")
         assert before.suspect + 20 <= now.suspect < before.suspect + 20 + 4
         assert (now.succeeded - now.suspect, sandbox.paid_twice) == (120, {})

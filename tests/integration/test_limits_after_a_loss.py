@@ -13,6 +13,7 @@ import pytest
 from producers.dispatch.ledger import mark_opened
 from producers.runs.recovery.rebuild import Rebuilder
 from producers.runs.snapshot import write_run
+from producers.runs.suspensions import read_suspension
 from restyle.models import utc_now
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.sandbox import SandboxServer
@@ -108,6 +109,28 @@ def test_an_approval_outlives_redis(fleet: Fleets, proxy: Proxy, sandbox: Sandbo
         works.control.approve(run_id)
         assert works.ended(run_id).succeeded == 12
     assert (sandbox.charged, sandbox.paid_twice) == (12, {})
+
+
+def test_a_run_that_a_brake_has_stopped_stays_stopped(fleet: Fleets, sandbox: SandboxServer) -> None:
+    """Its pictures are black, and Redis is empty: none is paid for more until a person has said so."""
+    sandbox.script(*["black"] * 100)
+    with fleet(max_suspects="3") as works:
+        here, progress = works.resources, works.resources.progress
+        run_id = works.submit(works.catalog(20))
+        before = works.stands(run_id, "suspect")
+        wait_until(
+            lambda: [one.is_stored for one in progress.suspensions(run_id)] == [True], timeout=10,
+            description="the suspension in S3",
+        )  # fmt: skip
+        charged = sandbox.charged
+        works.lose_everything()
+        now = works.stands(run_id, "suspect")
+        assert (now.suspect, now.suspension, sandbox.charged) == (before.suspect, before.suspension, charged)
+        works.control.resume(run_id)
+        assert read_suspension(run_id, here.store, here.workspace) is None
+        works.stands(run_id, "suspect")
+    assert charged + 3 <= sandbox.charged < 20
+    assert sandbox.paid_twice == {}
 
 
 def test_a_run_that_redis_has_lost_is_cancelled_without_a_call(

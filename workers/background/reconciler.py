@@ -20,7 +20,13 @@ import structlog
 from producers.runs.listing import read_runs, run_ids
 from producers.runs.recovery.rebuild import Rebuilder
 from producers.runs.snapshot import read_run, write_run
-from producers.runs.suspensions import keep_suspended, read_suspension
+from producers.runs.suspensions import (
+    keep_suspended,
+    put_suspension,
+    read_suspension,
+    remove_suspension,
+    stopped_by_itself,
+)
 from restyle.coordination.runs.firings import Firings
 from restyle.errors import RestyleError, RunUnreadable, StateUnavailable
 from restyle.models import ENDED, Run, RunStatus, utc_now
@@ -164,7 +170,12 @@ class Reconciler(threading.Thread):
             revision = self._progress.revision(run_id)
             run = read_run(run_id, store=self._store, workspace=self._workspace)
             suspended = read_suspension(run_id, self._store, self._workspace)
-            self._progress.agree(run, suspended.word if suspended else None, revision=revision)
+            own = None if suspended else stopped_by_itself(self._progress.suspensions(run_id))
+            if own:
+                put_suspension(run_id, own, self._store, self._workspace)
+            word = suspended or own
+            if not self._progress.agree(run, word.word if word else None, revision=revision) and own:
+                remove_suspension(run_id, self._store, self._workspace)  # a person has let it go on meanwhile
         return run
 
     # -- a Redis that has lost something -------------------------------------------------------------------

@@ -28,7 +28,11 @@ if lift then
     for _, shard in ipairs(redis.call('ZRANGE', open_key(run), 0, -1)) do mark_for_enqueue(run, shard) end
   end
 end
-if decided.reason ~= '' then redis.call('HSETNX', standing, decided.reason, decided.entry) end
+if decided.reason ~= '' then
+  -- One that a brake has put here was not in S3 before.
+  local entry = redis.call('HGET', standing, decided.reason)
+  if not (entry and string.find(entry, '"stored": ?true')) then redis.call('HSET', standing, decided.reason, decided.entry) end
+end
 if decided.approved == '1' then redis.call('HDEL', standing, 'awaiting_approval') end
 local before = tonumber(redis.call('HGET', key, 'budget') or 0)
 local budget = tonumber(decided.budget)

@@ -3,7 +3,8 @@
 Of each variant the last fifty jobs are counted (lua/report.lua). Where at least twenty have ended, and half of them
 failed alike or look wrong, the variant is braked: its jobs are neither fed nor claimed. Once all variants are, or
 nothing else is left to be fed, the run is suspended: `failing`, `suspect`. A limit that is a number counts all jobs of
-the run. Redis alone knows all of this; after a loss it is counted anew.
+the run. Redis alone counts, and counts anew after a loss. That a run was suspended stands in S3 within seconds
+(workers/background/reconciler.py), so that no loss has it go on.
 """
 
 from __future__ import annotations
