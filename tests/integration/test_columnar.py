@@ -146,4 +146,16 @@ def test_times_that_python_has_not() -> None:
 def test_columns_of_bytes_are_told_where_the_images_are_missing() -> None:
     """Some programs write texts as bytes: what to do is said where the images are among them."""
     told = refusal(parquet_of({"id": ["a"], "image": [b"s3://b/a.jpg"]}))
-    assert "image: the column image is one of bytes or objects: write it as text" in told
+    assert "image: is a column of bytes or objects: write it as text" in told
+    told = refusal(parquet_of({"id": ["a"], "picture": [b"s3://b/a.jpg"]}))
+    assert "image: the column picture is one of bytes or objects: write it as text" in told
+    told = refusal(parquet_of({"id": [b"a"], "image": ["s3://b/a.jpg"]}))
+    assert "id: is a column of bytes or objects: write it as text, or call it something else" in told
+
+
+def test_a_name_with_a_dot_is_no_path() -> None:
+    """Beside an object that has such a part, too."""
+    columns = {"image": ["s3://b/a.jpg"], "media": [{"title": "wrong", "x": 1}], "media.title": ["right"]}
+    found = good(parquet_of(columns))
+    assert found.entries[0].meta == {"media.title": "right"}
+    assert found.manifest.form == "a Parquet file, without its columns of bytes or objects (media)"

@@ -75,6 +75,41 @@ def test_sheets_by_name() -> None:
     assert "--sheet A: this is no workbook" in refusal("image\na.jpg\n", options=ReadOptions(sheet="A"))
 
 
+def test_a_chart_is_no_sheet_with_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may stand first; a sheet of no rows is told as that."""
+    out = BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet, chart = book.add_chartsheet("Sales"), book.add_chart({"type": "line"})
+        book.add_worksheet("Products").write_column(0, 0, ["image", "s3://b/a.jpg"])
+        chart.add_series({"values": "=Products!$A$1:$A$2"})
+        sheet.set_chart(chart)
+    assert good(out.getvalue()).images == ["s3://b/a.jpg"]
+    with ZipFile(out) as parts:
+        assert LargeBook(parts).visible == ["Products"]
+    assert "is a workbook, sheet Products without any rows" in refusal(xlsx([]))
+
+
+def test_numbers_that_are_shown_with_zeros_in_front() -> None:
+    """Article numbers by their format, as the sheet shows them: of a small sheet, and of a large one."""
+    out = BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        page, short = book.add_worksheet("P"), book.add_format({"num_format": "0000"})
+        page.write_row(0, 0, ["id", "image", "ean", "price"])
+        page.write_number(1, 0, 17, short)
+        page.write_string(1, 1, "s3://b/a.jpg")
+        page.write_formula(1, 2, "=A2*10", book.add_format({"num_format": "00000000;@"}), 170)
+        page.write_number(1, 3, 17, book.add_format({"num_format": "0.00"}))
+        page.write_number(2, 0, 12345, short)
+        page.write_string(2, 1, "s3://b/b.jpg")
+        page.write_number(2, 2, 1.5, short)
+    found = good(out.getvalue())
+    assert found.ids == ["0017", "12345"]
+    assert [entry.meta for entry in found.entries] == [{"ean": "00000170", "price": "17"}, {"ean": "1.5"}]
+    with ZipFile(out) as parts:
+        rows = [[str(cell).removesuffix(".0") for cell in row] for row in LargeBook(parts).rows("P")]
+    assert rows[1:] == [["0017", "s3://b/a.jpg", "00000170", "17"], ["12345", "s3://b/b.jpg", "1.5"]]
+
+
 @pytest.mark.parametrize("name", ["m.xlsx", "m.xlsm", "m.csv", "m"])
 def test_a_workbook_is_known_by_what_is_in_it(name: str) -> None:
     """Whatever its name says."""

@@ -33,8 +33,7 @@ def main(path: str, kind: str, out: str, most: str) -> dict[str, object]:
         schema = file.schema_arrow if kind == "Parquet" else file.schema
         if len(schema) > _MAX_COLUMNS:
             return {"error": f"has {len(schema):,} columns; at most {_MAX_COLUMNS:,} are read"}
-        names = [field.name for field in schema if _is_text(field.type)]
-        write_rows(out, _rows(file, names, kind), first=0, most=int(most))
+        write_rows(out, _rows(file, schema, kind), first=0, most=int(most))
     except TooMuch as error:
         return {"error": str(error)}
     except MemoryError:
@@ -44,15 +43,19 @@ def main(path: str, kind: str, out: str, most: str) -> dict[str, object]:
     return {"left_out": [field.name[:_MAX_TOLD] for field in schema if not _is_text(field.type)]}
 
 
-def _rows(file: parquet.ParquetFile | orc.ORCFile, names: list[str], kind: str) -> Iterator[list[str]]:
+def _rows(file: parquet.ParquetFile | orc.ORCFile, schema: pa.Schema, kind: str) -> Iterator[list[str]]:
     """The header, and what stands below it."""
+    places = [place for place, field in enumerate(schema) if _is_text(field.type)]
+    names = [schema.field(place).name for place in places]
     yield names
-    for batch in _batches(file, names, kind):
-        columns = [_cells(batch.column(place)) for place in range(len(names))]
+    # A name with a dot is also the path to a part of an object: then all are read, and taken by their places.
+    is_all = any("." in name for name in names)
+    for batch in _batches(file, None if is_all else names, kind):
+        columns = [_cells(batch.column(place)) for place in (places if is_all else range(len(names)))]
         yield from ([*map(_text, row)] for row in zip(*columns, strict=True))
 
 
-def _batches(file: parquet.ParquetFile | orc.ORCFile, names: list[str], kind: str) -> Iterator[pa.RecordBatch]:
+def _batches(file: parquet.ParquetFile | orc.ORCFile, names: list[str] | None, kind: str) -> Iterator[pa.RecordBatch]:
     if kind == "Parquet":
         yield from file.iter_batches(batch_size=_BATCH, columns=names, use_threads=False)
         return

@@ -18,6 +18,8 @@ _CHUNK = 1 << 16
 _DATES = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
 
 
+#: A format of zeros alone, as of article numbers.
+_ZEROS = re.compile(r"(0{2,100})(?:;.*)?")
 _QUOTED = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.|\*.')
 
 
@@ -79,12 +81,14 @@ class Texts:
 
 
 class Formats:
-    """Which styles of cells are dates, and which of them spans of time."""
+    """Which styles of cells are dates, which of them spans of time, and which numbers with zeros in front."""
 
     def __init__(self) -> None:
         self._custom: dict[int, str] = {}
         self._in_cells = False
         self.kinds: list[str] = []
+        self.widths: list[int] = []
+        """Digits that a format of zeros alone shows at least: 4 of `0000`, and 0 of all others."""
 
     def start(self, name: str, given: dict[str, str]) -> None:
         """An element begins."""
@@ -95,6 +99,8 @@ class Formats:
             self._in_cells = True
         elif name == "xf" and self._in_cells:
             self.kinds.append(self._kind(number))
+            zeros = _ZEROS.fullmatch(self._custom.get(number, ""))
+            self.widths.append(len(zeros[1]) if zeros else 0)
 
     def end(self, name: str) -> None:
         """An element ends."""

@@ -37,6 +37,8 @@ class LargeBook:
         parse(parts, "xl/workbook.xml", self._workbook, lambda _name: None)
         self._targets: dict[str, str] = {}
         parse(parts, "xl/_rels/workbook.xml.rels", self._relation, lambda _name: None)
+        charts = {name for name, number in self._sheets.items() if "chartsheets/" in self._targets.get(number, "")}
+        self.visible = [name for name in self.visible if name not in charts]
 
     @staticmethod
     def is_one(parts: ZipFile) -> bool:
@@ -148,7 +150,11 @@ class _Sheet:
         except ValueError:
             return text
         style = int(self._given.get("s", "0") or 0)
-        known = self._formats.kinds[style] if style < len(self._formats.kinds) else ""
+        if style >= len(self._formats.kinds):
+            return number
+        if (width := self._formats.widths[style]) and number.is_integer() and number >= 0:
+            return str(int(number)).zfill(width)
+        known = self._formats.kinds[style]
         return self._moment(number, known) if known else number
 
     def _moment(self, number: float, kind: str) -> object:

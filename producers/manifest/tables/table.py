@@ -7,13 +7,21 @@ from itertools import islice
 from typing import Protocol
 
 from producers.manifest.block import SEEN, Block, Cells, read_block
-from producers.manifest.cells.columns import REPORT_START, is_image_alias, missing_column, missing_image, read_header
+from producers.manifest.cells.columns import (
+    KNOWN,
+    REPORT_START,
+    is_image_alias,
+    missing_column,
+    missing_image,
+    read_header,
+)
 from producers.manifest.cells.formulas import unguarded
 from producers.manifest.cells.spoilt import is_quoted_late
 from producers.manifest.cells.values import is_filled
 from producers.manifest.entry import Problems, Row, Stand
 from producers.manifest.feeds import Feed, feed_of
 from producers.manifest.place import names_a_picture
+from producers.manifest.source import wrong
 from producers.manifest.tables.report_rows import WrittenRows
 from restyle.errors import ManifestError
 from restyle.problems import Problem
@@ -23,6 +31,7 @@ from restyle.web.address import shown
 _TITLES = 20
 #: Rows that are looked at together.
 _BATCH = 500
+_NO_TEXT = "is a column of bytes or objects: write it as text, or call it something else"
 _LATE = (
     "quotes with a blank before them are part of the text in {cells} ({lines}): is that meant? Else remove the blank"
 )
@@ -142,7 +151,7 @@ class Table:
 
     def _unread(self) -> str:
         """The message where the images' column cannot be text; empty where there is none."""
-        column = next((name for name in self._grid.unread if name.lower() == "image" or is_image_alias(name)), "")
+        column = next(filter(is_image_alias, self._grid.unread), "")
         return f"the column {column} is one of bytes or objects: write it as text" if column else ""
 
     def _header_further_down(self) -> str:
@@ -153,7 +162,12 @@ class Table:
         return ""
 
     def _refuse_wrong_header(self, names: Sequence[str], renames: Mapping[str, str]) -> None:
+        if not names:
+            raise wrong(self._grid.name, f"is {self._grid.form or 'a table'} without any rows")
         faults = list(self.header.faults)
+        faults += [
+            (name, _NO_TEXT) for name in self._grid.unread if name.lower() in KNOWN and name not in renames.values()
+        ]
         faults += [
             ("", missing_column(target, column, names))
             for target, column in renames.items()

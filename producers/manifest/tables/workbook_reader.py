@@ -18,8 +18,16 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetVisibleEnum
+from python_calamine import (
+    CalamineError,
+    CalamineSheet,
+    CalamineWorkbook,
+    PasswordError,
+    SheetTypeEnum,
+    SheetVisibleEnum,
+)
 
+from producers.manifest.tables.sheet_parts import Formats, parse
 from producers.manifest.tables.sheet_stream import LargeBook, NoSuchSheet
 from restyle.runtime.handing_over import TooMuch, bound, write_rows
 
@@ -27,7 +35,12 @@ from restyle.runtime.handing_over import TooMuch, bound, write_rows
 _MEMORY, _SECONDS = 3_000_000_000, 600
 #: Sheets that are named in an error; a name has 31 characters at most.
 _MAX_SHEETS = 1000
+#: Sheets that have cells.
+_TABLES = (SheetTypeEnum.WorkSheet, SheetTypeEnum.MacroSheet)
 _XML_ERROR = re.compile(rb'(<(?:\w+:)?c\b[^>]*?\s)t="e"')
+_NUMBER = re.compile(
+    rb'(?P<head><c\b[^>]*?\ss="(?P<style>\d{1,6})"[^>/]*)>(?P<formula>(?:<f\b[^>]*/>|<f\b[^>]*>[^<]*</f>)?)<v>(?P<number>\d{1,15})</v>'
+)
 _ODS_ERROR = re.compile(rb'(<table:table-cell\b[^>]*?)\soffice:value-type="\w+"([^>]*?\scalcext:value-type=)"error"')
 _ODS_VALUE = re.compile(rb'\soffice:(?:string-)?value="[^"]*"')
 #: What the records of a binary sheet say by one byte.
@@ -41,8 +54,12 @@ def main(path: str, sheet: str, out: str, most: str) -> dict[str, object]:
     try:
         if (large := _large(path, sheet, out, int(most))) is not None:
             return large
-        workbook = CalamineWorkbook.from_filelike(BytesIO(_with_errors(Path(path).read_bytes())))
-        names = [one.name for one in workbook.sheets_metadata if one.visible is SheetVisibleEnum.Visible]
+        workbook = CalamineWorkbook.from_filelike(BytesIO(_with_texts(Path(path).read_bytes())))
+        names = [
+            one.name
+            for one in workbook.sheets_metadata
+            if one.visible is SheetVisibleEnum.Visible and one.typ in _TABLES
+        ]
         names = names or workbook.sheet_names
         chosen = sheet or (names[0] if names else "")
         if chosen not in workbook.sheet_names:
@@ -94,12 +111,15 @@ def _text(cell: object) -> str:
             return str(cell)
 
 
-def _with_errors(data: bytes) -> bytes:
-    """The workbook with text in the place of errors of formulas."""
+def _with_texts(data: bytes) -> bytes:
+    """The workbook with text in the place of errors of formulas, and of numbers that are shown with zeros in front."""
     if not data.startswith(b"PK"):
         return data
-    mend: dict[str, Callable[[bytes], bytes]] = {".xml": _mended_xml, ".bin": _mended_binary}
     with ZipFile(BytesIO(data)) as old:
+        widths = _widths(old)
+        mend: dict[str, Callable[[bytes], bytes]] = {
+            ".xml": lambda sheet: _padded(_mended_xml(sheet), widths), ".bin": _mended_binary,
+        }  # fmt: skip
         mended: dict[str, bytes] = {}
         for name in old.namelist():
             is_sheet = name.startswith("xl/worksheets/") and name.count("/") == 2 and name[-4:] in mend
@@ -123,6 +143,27 @@ def _mended_xml(sheet: bytes) -> bytes:
         )
 
     return _XML_ERROR.sub(rb'\1t="str"', _ODS_ERROR.sub(as_text, sheet))
+
+
+def _widths(parts: ZipFile) -> list[int]:
+    """Digits that a format of zeros shows at least, by the number of a cell's style."""
+    formats = Formats()
+    if "xl/styles.xml" in parts.namelist():
+        parse(parts, "xl/styles.xml", formats.start, formats.end)
+    return formats.widths if any(formats.widths) else []
+
+
+def _padded(sheet: bytes, widths: list[int]) -> bytes:
+    """A sheet whose numbers with such a format are text, as it shows them: 0017."""
+
+    def shown(cell: re.Match[bytes]) -> bytes:
+        style = int(cell["style"])
+        width = widths[style] if style < len(widths) else 0
+        if len(cell["number"]) >= width or b" t=" in cell["head"]:
+            return cell.group()
+        return cell["head"] + b' t="str">' + cell["formula"] + b"<v>" + cell["number"].zfill(width) + b"</v>"
+
+    return _NUMBER.sub(shown, sheet) if widths else sheet
 
 
 def _mended_binary(sheet: bytes) -> bytes:
