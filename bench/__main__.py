@@ -1,7 +1,8 @@
 """`python -m bench` measures everything and writes docs/benchmarks.md; `--quick` measures a little and writes nothing.
 
-`--page FILE` writes the page again from an earlier run's figures. `--rehearse FOLDER` does everything in small, to see
-that it works, and writes the page into that folder.
+`--page FILE` writes the page again from an earlier run's figures; with `--again PART ...` those are measured anew
+first, where other work had made the machine busy. `--rehearse FOLDER` does everything in small, to see that it works,
+and writes the page into that folder.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -45,10 +47,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="under three minutes; writes no page")
     parser.add_argument("--rehearse", metavar="FOLDER", help="all of it in small, the page into this folder")
     parser.add_argument("--page", metavar="FILE", help="write the page from these figures")
+    parser.add_argument("--again", metavar="PART", nargs="+", choices=PARTS, help=f"of {', '.join(PARTS)}")
     parser.add_argument("--keep", metavar="FILE", default=".bench.json", help="where the figures are kept")
     options = parser.parse_args()
     if options.page:
-        page.write(json.loads(Path(options.page).read_text(encoding="utf-8")))
+        kept = Path(options.page)
+        figures = json.loads(kept.read_text(encoding="utf-8"))
+        if options.again:
+            again(figures, options.again)
+            kept.write_text(json.dumps(figures), encoding="utf-8")
+        page.write(figures)
         return
     is_small = options.quick or options.rehearse is not None
     figures = measured(QUICK if options.quick else FULL, 1 if is_small else ROUNDS, 0.02 if is_small else 1.0)
@@ -67,7 +75,7 @@ def measured(settings: Settings, rounds: int, size: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="restyle-bench-") as folder:
         with arena(Path(folder) / "duels") as here:
             figures["duels"] = duels(here, settings, rounds, size)
-            figures["steps"] = scale.breakdown(here, max(100, int(600 * size)))
+            figures["steps"] = steps(here, size)
         # Measurements of many jobs use small pictures.
         with arena(Path(folder) / "sizes", input_kb=30, output_kb=20) as here:
             figures |= sizes(here, rounds, size)
@@ -95,11 +103,11 @@ def duels(here: Arena, settings: Settings, rounds: int, size: float) -> list[dic
 
 def sizes(here: Arena, rounds: int, size: float) -> dict[str, Any]:
     """The figures that depend on the number of jobs."""
-    figures: dict[str, Any] = {"commands": scale.commands(here, 5)}
+    figures: dict[str, Any] = {"commands": commands(here, size)}
     million, jobs = int(1_000_000 * size), int(100_000 * size)
     figures["plan"] = {"1000000": asdict(scale.plan(here, million))}
     say(f"plan of {million:,} rows: {figures['plan']['1000000']['cpu']:.1f} s of CPU")
-    figures["feed"] = [scale.feed(here, max(5000, int(60_000 * size))) for _ in range(rounds)]
+    figures["feed"] = feed(here, size, rounds)
     say(f"fed {figures['feed'][0]['rate']:,.0f} jobs a second")
     # The memory of the largest plan, and its bad lines, are measured during the soak: neither is about time.
     plans = scale.beside(lambda: (scale.plan(here, 5 * million), scale.plan(here, million, bad=100)))
@@ -111,10 +119,46 @@ def sizes(here: Arena, rounds: int, size: float) -> dict[str, Any]:
     figures["plan"]["5000000"] = asdict(large)
     figures["skip"] = scale.skip(here, jobs)
     say(f"skipped {jobs:,} jobs in {figures['skip']['wall']:.0f} s")
-    rows = max(2000, million // 5)
-    figures["night"] = nights.night(rows, max(20, rows // 1000))
-    say(f"a night of {rows:,} rows in {figures['night']['wall']:.0f} s")
+    figures["night"] = night(here, size)
     return figures
+
+
+def commands(here: Arena, _: float = 1.0) -> dict[str, Any]:
+    """What commands cost that do next to nothing."""
+    return scale.commands(here, 5)
+
+
+def feed(here: Arena, size: float = 1.0, rounds: int = ROUNDS) -> list[dict[str, float]]:
+    """How fast jobs come onto the queue."""
+    return [scale.feed(here, max(5000, int(60_000 * size))) for _ in range(rounds)]
+
+
+def steps(here: Arena, size: float = 1.0) -> dict[str, float]:
+    """The CPU of each step of a job."""
+    return scale.breakdown(here, max(100, int(600 * size)))
+
+
+def night(_: Arena, size: float = 1.0) -> dict[str, Any]:
+    """A night in which one of a thousand has changed."""
+    rows = max(2000, int(200_000 * size))
+    figures = nights.night(rows, max(20, rows // 1000))
+    say(f"a night of {rows:,} rows in {figures['wall']:.0f} s")
+    return figures
+
+
+#: What can be measured by itself: of full size, in an arena of small pictures but for the steps.
+PARTS: dict[str, Callable[[Arena], Any]] = {"commands": commands, "feed": feed, "steps": steps, "night": night}
+
+
+def again(figures: dict[str, Any], parts: list[str]) -> None:
+    """Measures parts of earlier figures anew."""
+    with tempfile.TemporaryDirectory(prefix="restyle-bench-") as folder:
+        for part in parts:
+            sizes_of = {} if part == "steps" else {"input_kb": 30, "output_kb": 20}
+            load = machine.load()
+            with arena(Path(folder) / part, **sizes_of) as here:
+                figures[part] = PARTS[part](here)
+            figures.setdefault("again", {})[part] = load
 
 
 def tell(turn: int, name: str, figures: Figures) -> None:

@@ -65,6 +65,10 @@ def _page(results: Results) -> Iterable[str]:
     if figures["load_before"] > BUSY:
         yield ""
         yield "**The machine was busy with other work**: efficiency and seconds are worse than they would be alone, CPU too."
+    if parts := figures.get("again"):
+        yield ""
+        loads = ", ".join(f"{part} ({load:.1f})" for part, load in parts.items())
+        yield f"Measured once more by themselves, since the machine had become busy meanwhile; the load before each: {loads}."
     yield ""
     yield "**A job.** GET an input of 300 kB from S3, POST it as base64 in JSON, get 200 kB back after the API's time, PUT the"
     yield "picture and a record. The peers do that and nothing else. restyle also looks for an earlier record, checks input and"
