@@ -21,6 +21,7 @@ from producers.manifest.entry import Stand
 from producers.runs.outcomes import Rows
 from producers.runs.statistics import is_selected
 from reports.export_rows import Product, as_products, header_like, row_like
+from reports.report import Lines
 from restyle.errors import ConfigurationError
 from restyle.keys import normalise_id
 from restyle.models import Job, Run
@@ -58,7 +59,7 @@ class Outputs:
     """The addresses of a run's pictures by the ids of their entries."""
 
     def __init__(
-        self, run: Run, rows: Rows, variant: str, public: str, marks: Mapping[str, str],
+        self, run: Run, rows: Rows, variant: str, public: str, marks: Mapping[tuple[str, str], str],
         reviewed: Callable[[Job], str] = lambda _job: "",
     ) -> None:  # fmt: skip
         """Reads the run.
@@ -68,7 +69,7 @@ class Outputs:
             rows: its rows.
             variant: whose pictures; empty where the run has one variant alone.
             public: what the outputs' prefix is called on the web; empty: s3:// URIs.
-            marks: reviewers' marks, by id.
+            marks: reviewers' marks, by id and variant; an empty variant is any.
             reviewed: their mark of a job where `marks` has nothing on it.
 
         Raises:
@@ -86,7 +87,8 @@ class Outputs:
             why = "" if uri and is_selected(outcome, _DONE) else "without a picture of this run"
             if outcome and outcome.suspect:
                 why = "suspect"
-            if (marks.get(job.id) or reviewed(job)) in _TAKEN_BACK:
+            mark = marks.get((job.id, job.variant)) or marks.get((job.id, "")) or reviewed(job)
+            if mark in _TAKEN_BACK:
                 why = "marked to be left out"
             self._table.execute("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)", (job.id, uri, why))
         if variant and variant not in variants:
@@ -107,8 +109,8 @@ class Outputs:
         return f"{self._public.rstrip('/')}/{quote(uri.removeprefix(self._root))}"
 
 
-def read_marks(path: Path | None) -> dict[str, str]:
-    """Reviewers' marks of entries, by the marks that a report's page saves.
+def read_marks(path: Path | None) -> dict[tuple[str, str], str]:
+    """Reviewers' marks by entry and variant, as a report's page saves them; without that column of any variant.
 
     Raises:
         ConfigurationError: it is no such file.
@@ -117,7 +119,10 @@ def read_marks(path: Path | None) -> dict[str, str]:
         return {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return {normalise_id(unguarded(row["id"])): row["mark"].strip().lower() for row in csv.DictReader(file)}
+            return {
+                (normalise_id(unguarded(row["id"])), unguarded(row.get("variant") or "")): row["mark"].strip().lower()
+                for row in csv.DictReader(file)
+            }
     except (OSError, UnicodeDecodeError, KeyError, AttributeError, ValueError, csv.Error) as error:
         raise ConfigurationError(f"--marks {path}: has no marks of a report: {error}") from None
 
@@ -135,7 +140,7 @@ def export(manifest: Manifest, outputs: Outputs, like: str, out: TextIO) -> Expo
         ManifestError: it cannot be read.
     """
     done = Exported()
-    writer = csv.writer(out, delimiter="\t" if like == "merchant" else ",", lineterminator="\n")
+    writer = csv.writer(Lines(out), delimiter="\t" if like == "merchant" else ",", lineterminator="\r\n")
     is_own = manifest.is_table and like in {"csv", manifest.feed}
     header = manifest.names if is_own else header_like(like, _kept(manifest) if like == "csv" else ())
     writer.writerow(header)

@@ -183,7 +183,7 @@ def marked_csv(run: Run, rows: Rows, *, workspace: Workspace, marks: Mapping[str
     for job, _ in rows():
         columns.update(dict.fromkeys(job.meta))
     names = (*RUN_COLUMNS, *PARAM_COLUMNS)
-    writer = csv.writer(_Lines(out), lineterminator="\r\n")
+    writer = csv.writer(Lines(out), lineterminator="\r\n")
     writer.writerow([*names, *(_cell(column_name(name)) for name in columns), "mark"])
     count = 0
     for job, outcome in rows():
@@ -197,14 +197,16 @@ def marked_csv(run: Run, rows: Rows, *, workspace: Workspace, marks: Mapping[str
     return count
 
 
-class _Lines:
+class Lines:
     """Ends lines in LF, where the csv module was given CRLF: only then does it quote a cell with a lone CR."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        #: The last one, without its end.
         self.last = ""
 
     def write(self, line: str) -> None:
+        """Writes one line."""
         self.last = line.removesuffix("\r\n")
         self._out.write(self.last + "\n")
 
@@ -217,7 +219,7 @@ def _write_rows(
     out: TextIO,
     gallery: Gallery | None = None,
 ) -> int:
-    columns, lines = tuple(columns), _Lines(out)
+    columns, lines = tuple(columns), Lines(out)
     writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow([*RUN_COLUMNS, *PARAM_COLUMNS, *(_cell(column_name(name)) for name in columns)])
     if gallery is not None:

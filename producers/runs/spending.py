@@ -144,18 +144,19 @@ def costs_of(run: Run, *, store: Store, workspace: Workspace, zone: str) -> Cost
     """
     costs: dict[tuple[str, str], Cost] = defaultdict(Cost)
     ledger = read_ledger(run.run_id, store, workspace)
-    unreadable = _unreadable(run, store, workspace)
     closed = {
         int(name) for listed in store.list(workspace.run(run.run_id, "results") + "/")
         if (name := posixpath.basename(listed.uri).partition(".")[0]).isdigit()
     }  # fmt: skip
+    # A prune that was cut off has left some of them, which are not all that the run has cost.
+    if run.finished and (not closed or (ledger.opened | ledger.spent.keys()) - closed):
+        return _costs_of_report(run, ledger.by_day, zone, store, workspace)
+    unreadable = _unreadable(run, store, workspace)
     for shard in sorted(closed):
         for key, cost in _costs_of_shard(
             run, shard, ledger.spent.get(shard, {}), unreadable, store=store, workspace=workspace, zone=zone
         ).items():
             costs[key].add(cost)
-    if not closed and run.finished:
-        costs.update(_costs_of_report(run, ledger.by_day, store, workspace))
     return costs
 
 
@@ -191,12 +192,12 @@ def _costs_of_shard(
     return costs
 
 
-def _costs_of_report(run: Run, by_day: Mapping[str, float], store: Store, workspace: Workspace) -> Costs:
+def _costs_of_report(run: Run, by_day: Mapping[str, float], zone: str, store: Store, workspace: Workspace) -> Costs:
     """What a pruned run has cost, by its report; on the days that its ledger has."""
     costs: dict[tuple[str, str], Cost] = defaultdict(Cost)
     uri = workspace.run(run.run_id, "report.json")
     report = store.find(uri)
-    days = dict(_shares(by_day or {f"{run.created:%Y-%m-%d}": 1.0}))
+    days = dict(_shares(by_day or {names_of(run.created, zone)[0]: 1.0}))
     try:
         variants = json.loads(report.data)["variants"] if report else {}
         tallies = {str(name): (int(sums["succeeded"]), float(sums["credits"])) for name, sums in variants.items()}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from producers.dispatch.ledger import put_spent
 from producers.runs.listing import read_runs, run_ids
+from producers.runs.snapshot import write_run
 from producers.runs.spending import NONE, By, Spending, spending
 from reports.prune import leftovers, remove
 from restyle.models import utc_now
@@ -24,11 +25,11 @@ def works(s3: S3, redis_url: str, sandbox: SandboxServer) -> Iterator[Works]:
         yield found
 
 
-def summed(works: Works, by: By, since: str = "") -> Spending:
+def summed(works: Works, by: By, since: str = "", zone: str = "UTC") -> Spending:
     """What all runs of the workspace have cost."""
     here = works.resources
     runs = read_runs(run_ids(here.store, here.workspace), here.store, here.workspace)
-    return spending(runs, by, store=here.store, workspace=here.workspace, zone="UTC", since=since)
+    return spending(runs, by, store=here.store, workspace=here.workspace, zone=zone, since=since)
 
 
 def test_a_lost_answer_stands_apart_and_a_pruned_run_still_counts(works: Works, sandbox: SandboxServer) -> None:
@@ -99,3 +100,31 @@ def test_days_are_those_of_the_budgets(works: Works) -> None:
     told = summed(works, By.DAY)
     assert told.groups[today].credits == 2
     assert (told.total.credits, told.total.in_doubt) == (2, 0.5)
+
+
+def test_a_prune_that_was_cut_off_hides_nothing(works: Works) -> None:
+    """While some of a run's results are gone and others are not, what it has cost is what its report says."""
+    run_id = works.submit(works.catalog(7))  # five in a shard
+    works.ended(run_id)
+    here = works.resources
+    assert summed(works, By.RUN).total.credits == 7
+    here.store.delete(here.workspace.results(run_id, 0))
+    told = summed(works, By.DAY)
+    assert (told.total.pictures, told.total.credits, told.total.in_doubt) == (7, 7, 0)
+
+
+def test_a_pruned_run_without_a_ledger_counts_on_its_day_there(works: Works) -> None:
+    """The day on which it was planned is one of the zone that the sums are in: a night of Auckland's may be two."""
+    run_id = works.submit(works.catalog(1))
+    works.ended(run_id)
+    here = works.resources
+    run = next(iter(read_runs([run_id], here.store, here.workspace)))
+    write_run(
+        run.model_copy(update={"created": datetime(2026, 1, 31, 20, tzinfo=UTC)}), store=here.store,
+        workspace=here.workspace,
+    )  # fmt: skip
+    remove(leftovers([run], here.store, here.workspace), here.store, here.progress)
+    for listed in here.store.list(here.workspace.ledger(run_id) + "/"):
+        here.store.delete(listed.uri)
+    assert summed(works, By.DAY).groups.keys() == {"2026-01-31"}
+    assert summed(works, By.MONTH, zone="Pacific/Auckland").groups.keys() == {"2026-02"}

@@ -43,7 +43,7 @@ def rows_of(manifest: Manifest, without: Collection[str]) -> list[Row]:
     return [(job, failed() if job.id in without else done(job)) for job in jobs]
 
 
-def marked(text: str) -> dict[str, str]:
+def marked(text: str) -> dict[tuple[str, str], str]:
     """Marks as the report's page saves them."""
     if not text:
         return {}
@@ -155,3 +155,22 @@ def test_marks_that_are_none() -> None:
     Path("other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigurationError, match=r"--marks other\.csv: has no marks of a report"):
         read_marks(Path("other.csv"))
+
+
+def test_a_mark_is_of_one_variant_s_picture() -> None:
+    """What is rejected of one variant says nothing of another's picture of the same entry, wherever its line stands."""
+    lines = ["r,a,oak,keep", "r,a,sea,reject", "r,b,oak,reject", "r,b,sea,keep"]
+    rows = [(job, done(job)) for entry in "ab" for job in (job_of(WORKSPACE, entry, name) for name in ("oak", "sea"))]
+    for order in (lines, lines[::-1]):
+        Path("marks.csv").write_text("\n".join(["run_id,id,variant,mark", *order]) + "\n")
+        marks = read_marks(Path("marks.csv"))
+        exported = {name: Outputs(a_run(WORKSPACE, 4), lambda: iter(rows), name, "", marks) for name in ("oak", "sea")}
+        assert [bool(exported["oak"].of(entry)[0]) for entry in "ab"] == [True, False]
+        assert [bool(exported["sea"].of(entry)[0]) for entry in "ab"] == [False, True]
+
+
+@pytest.mark.parametrize("like", ["csv", "shopify", "merchant"])
+def test_a_lone_end_of_line_stays_in_its_cell(like: str) -> None:
+    """Some shops end a cell's lines in CR alone, which a reader takes for the end of the row unless it is quoted."""
+    rows, _ = run_of(json.dumps([{"id": "a", "image": "s3://b/a.jpg", "title": "Mug\rof oak"}]), like)
+    assert (len(rows), "Mug\rof oak" in rows[1]) == (2, True)
