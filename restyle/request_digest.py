@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
 
 from restyle.fingerprint import Preparation, canonical, digest_of
 from restyle.models import Params
 
 
 def request_digest(params: Params, model: str, preparation: Preparation) -> str:
-    """Hash of all that is sent beside the picture, and of how the picture is prepared.
-
-    The `digest` of these; what most jobs of a run share is written once.
-    """
+    """Hash of all that is sent beside the picture, and of how the picture is prepared: the `digest` of these."""
     sent = params.__dict__
-    parts = _around(model, preparation, *[sent[name] for name in _SHARED])
-    return _digest(parts, sent["prompt"], sent["negative_prompt"], sent["seed"])
+    return Requests(params, model, preparation).digest(sent["prompt"], sent["negative_prompt"], sent["seed"])
 
 
-def request_digests(
-    params: Params, texts: Iterable[tuple[str, str, int]], model: str, preparation: Preparation
-) -> list[str]:
-    """The same of many at once, which differ in prompt, negative prompt and seed alone."""
-    sent = params.__dict__
-    parts = _around(model, preparation, *[sent[name] for name in _SHARED])
-    return [_digest(parts, prompt, negative, seed) for prompt, negative, seed in texts]
+class Requests:
+    """Requests that differ in prompt, negative prompt and seed alone: what they share is written once."""
 
+    def __init__(self, params: Params, model: str, preparation: Preparation) -> None:
+        """Keeps what they share."""
+        sent = params.__dict__
+        self._parts = _around(model, preparation, *[sent[name] for name in _SHARED])
 
-def _digest(parts: tuple[str, str, str, str], prompt: str, negative: str, seed: int) -> str:
-    own = _NEGATIVE % _quoted(negative) if negative else ""
-    return digest_of(f"{parts[0]}{own}{parts[1]}{_quoted(prompt)}{parts[2]}{seed}{parts[3]}")
+    def digest(self, prompt: str, negative_prompt: str, seed: int) -> str:
+        """What stands for one of them."""
+        before, between, after, end = self._parts
+        own = _NEGATIVE % _quoted(negative_prompt) if negative_prompt else ""
+        return digest_of(f"{before}{own}{between}{_quoted(prompt)}{after}{seed}{end}")
 
 
 #: How JSON has a text, in C.

@@ -9,6 +9,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -17,6 +18,8 @@ from restyle.keys import Workspace
 from restyle.models import Job, Outcome, Run
 from restyle.s3.store import Store
 from restyle.value import Value
+
+T = TypeVar("T")
 
 #: One job of a run and how it ended; None is pending.
 Row = tuple[Job, Outcome | None]
@@ -67,9 +70,9 @@ def outcomes(
         RunUnreadable: a shard is damaged.
         InputNotFound: a shard of the plan is missing.
     """
-    rest = _unchanged(run, workspace, store)
+    rest = _unchanged(run, workspace, store, UnchangedLine.read)
     line = next(rest, None)
-    for place, row in enumerate(_of_shards(run, workspace, store, open_outcomes)):
+    for place, row in enumerate(_of_shards(run, workspace, store, open_outcomes, _row, _pair)):
         while line and line.before <= place:
             yield line.job, line.outcome
             line = next(rest, None)
@@ -79,7 +82,25 @@ def outcomes(
         line = next(rest, None)
 
 
-def _unchanged(run: Run, workspace: Workspace, store: Store) -> Iterator[UnchangedLine]:
+def rows_as(
+    run: Run, *, workspace: Workspace, store: Store, unchanged: Callable[[bytes], T], closed: Callable[[bytes], T],
+    planned: Callable[[Job, Outcome | None], T],
+) -> Iterator[T]:  # fmt: skip
+    """The rows of a run as S3 has them, in another form and in no order; raises what `outcomes` raises.
+
+    Args:
+        run: the run.
+        workspace: where it lies.
+        store: S3.
+        unchanged: makes one of a line in `unchanged/`; a ValidationError says that it is damaged.
+        closed: the same of a closed shard.
+        planned: makes one of a job of a shard that is not closed.
+    """
+    yield from _unchanged(run, workspace, store, unchanged)
+    yield from _of_shards(run, workspace, store, lambda _shard: {}, closed, planned)
+
+
+def _unchanged(run: Run, workspace: Workspace, store: Store, parse: Callable[[bytes], T]) -> Iterator[T]:
     for part in range(run.unchanged_parts):
         try:
             lines = read_part(store, workspace, run.run_id, part)
@@ -87,38 +108,34 @@ def _unchanged(run: Run, workspace: Workspace, store: Store) -> Iterator[Unchang
             if run.finished:
                 raise RunPruned(run, workspace) from None
             raise
-        for line in lines:
-            with readable():
-                unchanged = UnchangedLine.read(line)
-            yield unchanged
+        yield from _parsed(lines, parse)
 
 
 def _of_shards(
-    run: Run, workspace: Workspace, store: Store, open_outcomes: Callable[[int], Mapping[int, Outcome]]
-) -> Iterator[Row]:
+    run: Run, workspace: Workspace, store: Store, open_outcomes: Callable[[int], Mapping[int, Outcome]],
+    parse: Callable[[bytes], T], planned: Callable[[Job, Outcome | None], T],
+) -> Iterator[T]:  # fmt: skip
     for shard in range(run.shards):
         closed = workspace.results(run.run_id, shard)
         if stored := store.find(closed):
-            yield from _results(stored.data)
+            yield from _parsed(_lines(stored.data), parse)
             continue
         known = open_outcomes(shard)
         # A shard that closed since the first look has lost its keys, but its results were written before that.
         if not known and (stored := store.find(closed)):
-            yield from _results(stored.data)
+            yield from _parsed(_lines(stored.data), parse)
             continue
-        planned = store.find(workspace.shard(run.run_id, shard))
-        if planned is None and run.finished:
+        plan = store.find(workspace.shard(run.run_id, shard))
+        if plan is None and run.finished:
             raise RunPruned(run, workspace)
-        planned = planned or store.get(workspace.shard(run.run_id, shard))
-        for index, line in enumerate(_lines(planned.data)):
-            with readable():
-                job = Job.model_validate_json(line)
-            yield job, known.get(index)
+        plan = plan or store.get(workspace.shard(run.run_id, shard))
+        for index, job in enumerate(_parsed(_lines(plan.data), Job.model_validate_json)):
+            yield planned(job, known.get(index))
 
 
 def read_results(store: Store, workspace: Workspace, run_id: str, shard: int) -> Iterator[Row]:
     """The jobs of a closed shard with their outcomes."""
-    return _results(store.get(workspace.results(run_id, shard)).data)
+    return _parsed(_lines(store.get(workspace.results(run_id, shard)).data), _row)
 
 
 def read_part(store: Store, workspace: Workspace, run_id: str, part: int) -> Iterable[bytes]:
@@ -128,18 +145,22 @@ def read_part(store: Store, workspace: Workspace, run_id: str, part: int) -> Ite
 
 def read_unchanged(store: Store, workspace: Workspace, run_id: str, part: int) -> Iterator[Row]:
     """The same with their outcomes."""
-    return _parsed(read_part(store, workspace, run_id, part))
+    return _parsed(read_part(store, workspace, run_id, part), _row)
 
 
-def _results(data: bytes) -> Iterator[Row]:
-    return _parsed(_lines(data))
+def _row(line: bytes) -> Row:
+    result = ResultLine.read(line)
+    return result.job, result.outcome
 
 
-def _parsed(lines: Iterable[bytes]) -> Iterator[Row]:
-    for line in lines:
-        with readable():
-            result = ResultLine.read(line)
-        yield result.job, result.outcome
+def _pair(job: Job, outcome: Outcome | None) -> Row:
+    return job, outcome
+
+
+def _parsed(lines: Iterable[bytes], parse: Callable[[bytes], T]) -> Iterator[T]:
+    with readable():
+        for line in lines:
+            yield parse(line)
 
 
 def _lines(data: bytes) -> Iterable[bytes]:

@@ -53,7 +53,10 @@ def _take_contents(response_dict: Raw, customized_response_dict: dict[str, objec
 def _object(parts: dict[str, str]) -> dict[str, object]:
     """An entry as botocore has it, with what is asked of it here."""
     entry: dict[str, object] = {"Key": parts["Key"], "Size": int(parts["Size"])}
-    entry |= {name: parts[name] for name in ("ETag", "StorageClass") if name in parts}
+    if "ETag" in parts:
+        entry["ETag"] = parts["ETag"]
+    if "StorageClass" in parts:
+        entry["StorageClass"] = parts["StorageClass"]
     if "LastModified" in parts:
         entry["LastModified"] = _moment(parts["LastModified"])
     return entry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from itertools import chain, repeat
+from itertools import chain, repeat, starmap
 from typing import NamedTuple
 
 from producers.planning.compare.previous_runs import Known
@@ -14,7 +14,7 @@ from producers.planning.plan import Plan
 from restyle.fingerprint import Preparation, digest
 from restyle.keys import Workspace, derived_seed, sample_uri
 from restyle.models import Job
-from restyle.request_digest import request_digest, request_digests
+from restyle.request_digest import Requests, request_digest
 from restyle.web.address import is_web
 
 
@@ -116,13 +116,14 @@ def _of_column(batch: Batch, column: Column, model: str, preparation: Preparatio
     """The same of plain entries, for one variant."""
     block, alike, samples = batch.block, column.alike, column.alike.params.samples
     job_ids = batch.job_ids(column)
+    requests = Requests(alike.params, model, preparation)
     texts = zip(column.prompts, column.negatives, map(derived_seed, job_ids), strict=True)
     places = zip(
         *[[f"{before}{entry_id}{after}" for entry_id in block.ids] for before, after in column.places], strict=True
     )
     return map(
         PlannedJob, block.ids, repeat(alike.variant), block.images, block.etags,
-        request_digests(alike.params, texts, model, preparation), repeat(samples),
+        starmap(requests.digest, texts), repeat(samples),
         repeat(samples * alike.params.num_inference_steps), places, _marks(batch, column), job_ids,
     )  # fmt: skip
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice, product
+from itertools import groupby, islice, product, tee
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from config.settings import Settings
 from producers.planning.compare.changes import (
@@ -27,14 +28,15 @@ from producers.planning.compare.changes import (
     change_of,
     planned_jobs,
 )
+from producers.planning.compare.lines import words_of
 from producers.planning.compare.lookup import AT_ONCE, etags
+from producers.planning.compare.ordered import Ordered
 from producers.planning.compare.previous_runs import Known, Memory, readings
 from producers.planning.compare.unchanged import RUNS, Unchanged, with_known
 from producers.planning.estimate import estimated
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs, run_ids
-from producers.runs.outcomes import outcomes
 from restyle.job import recorded
 from restyle.job.results.seeds import as_planned
 from restyle.keys import Workspace
@@ -45,6 +47,8 @@ from restyle.web.address import read_address
 from restyle.web.records import find_known
 
 T = TypeVar("T")
+#: Looks at inputs, in their order: the ETag or the sha256 of each, None where it is not there.
+_LookedAt = Callable[[Iterator[str]], Iterator[tuple[str, str | None]]]
 
 #: Jobs named of each kind.
 _EXAMPLES = 5
@@ -108,7 +112,7 @@ def compare(
     exact = True
     with closing(Memory(workspace, plan.options.outputs)) as memory, closing(_Sorter(plan, store, workspace)) as sorter:
         for run in previous.runs:
-            rows = partial(outcomes, run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
+            rows = partial(words_of, run, workspace=workspace, store=store)
             exact &= memory.read(run, rows, is_base=run is previous.base)
         for place, (planned, known) in enumerate(with_known(planned_jobs(plan, workspace), memory)):
             sorter.sort(planned, known)
@@ -158,32 +162,30 @@ class _Sorter:
         self._workspace = workspace
         self._request = partial(request_digest, model=plan.options.model, preparation=plan.options.preparation)
         self._hashes = Hashes(plan.home, workspace, create=False)
-        self._file = scratch(self)
-        job = "id TEXT, variant TEXT, image TEXT, etag TEXT, request TEXT, samples INTEGER, steps INTEGER"
-        self._file.execute(f"CREATE TABLE record (record TEXT, {job})")
-        self._file.execute(f"CREATE TABLE input ({job}, known TEXT, known_etag TEXT, token TEXT, planned TEXT)")
+        self._file = scratch(self, autocommit=True)
+        job = ("id", "variant", "image", "etag", "request", "samples", "steps")
+        self._records = Ordered(self._file, "record", "uri", *job)
+        self._inputs = {
+            kind: Ordered(self._file, kind, "place", *job, "known", "known_etag", "token")
+            for kind in ("listed", "fetched", "local")
+        }
 
     def sort(self, planned: PlannedJob, known: Known | None) -> None:
         """Counts a job, or lets it wait."""
         match change_of(planned, known):
             case Question.RECORD:
                 record = self._workspace.record(planned.id, planned.variant)
-                self._file.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (record, *planned[:7]))
+                self._records.add(record, *planned[:7])
             case Question.INPUT if known:
-                columns = (known.request, known.etag, known.token, known.planned)
-                self._file.execute(
-                    "INSERT INTO input VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*planned[:7], *columns)
-                )
+                kind = "local" if planned.is_local else "listed" if planned.image.startswith("s3://") else "fetched"
+                self._inputs[kind].add(planned.image, *planned[:7], known.request, known.etag, known.token)
             case Change() as change:
                 self._count(change, planned)
 
     def ask_records(self) -> None:
         """Reads the records of the jobs that wait for theirs."""
-        (waiting,) = self._file.execute("SELECT count(*) FROM record").fetchone()
-        rows: Iterable[tuple[str, PlannedJob]] = (
-            (row[0], PlannedJob(*row[1:])) for row in self._file.execute("SELECT * FROM record ORDER BY record")
-        )
-        if waiting >= _WORTH_LISTING:
+        rows: Iterable[tuple[str, PlannedJob]] = ((row[0], PlannedJob(*row[1:])) for row in self._records)
+        if len(self._records) >= _WORTH_LISTING:
             rows = self._recorded(rows)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for batch in _batches(rows):
@@ -197,13 +199,8 @@ class _Sorter:
 
     def ask_inputs(self) -> None:
         """Looks at the inputs of the jobs that wait for theirs: S3's by listing, local ones by content."""
-        for pattern, looked_at in (("s3://*", self._etags), ("/*", self._hashed), ("http*://*", self._fetched)):
-            images = self._file.execute(
-                "SELECT DISTINCT image FROM input WHERE image GLOB ? ORDER BY image", (pattern,)
-            )
-            inputs = looked_at(image for (image,) in images)
-            rows = self._file.execute("SELECT * FROM input WHERE image GLOB ? ORDER BY image", (pattern,))
-            self._sort_by(inputs, rows)
+        for kind, looked_at in (("listed", self._etags), ("local", self._hashed), ("fetched", self._fetched)):
+            self._sort_by(self._inputs[kind], looked_at)
 
     def close(self) -> None:
         """Lets go of the files."""
@@ -234,14 +231,14 @@ class _Sorter:
             self._request(planned) if anew else fingerprint.request,
         )
 
-    def _sort_by(self, inputs: Iterator[tuple[str, str | None]], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Sorts the jobs that wait for these inputs; both come in the order of the images."""
-        image, seen = "", None
-        for row in rows:
-            planned, known = PlannedJob(*row[:7]), Known(*row[7:])
-            while image != planned.image:
-                image, seen = next(inputs)
-            self._count(change_by_input(planned, known, seen), planned)
+    def _sort_by(self, waiting: Ordered, looked_at: _LookedAt) -> None:
+        """Sorts the jobs that wait for their inputs, each of which is looked at once."""
+        ahead, behind = tee(waiting)
+        inputs = looked_at(image for image, _ in groupby(row[0] for row in ahead))
+        for (_, seen), (_, jobs) in zip(inputs, groupby(behind, itemgetter(0)), strict=True):
+            for row in jobs:
+                planned, (request, etag, token) = PlannedJob(*row[1:8]), row[8:]
+                self._count(change_by_input(planned, Known(request, etag, token, ""), seen), planned)
 
     def _etags(self, uris: Iterable[str]) -> Iterator[tuple[str, str | None]]:
         return etags(uris, self._store)

@@ -11,7 +11,6 @@ from itertools import groupby, islice
 from typing import NamedTuple
 
 from restyle.errors import ObjectRefused, StoreAccessDenied
-from restyle.keys import split_uri
 from restyle.s3.store import Store
 
 #: Requests at a time.
@@ -54,7 +53,7 @@ def looked_up(uris: Iterable[str], store: Store, *, confirm: bool) -> Iterator[t
             heads = dict(zip(missing, pool.map(partial(_head, store=store), missing), strict=True))
             return ((uri, listed.get(uri) or heads.get(uri)) for uri in chunk)
 
-        for _, together in groupby(uris, lambda uri: split_uri(uri)[0]):
+        for _, together in groupby(uris, lambda uri: uri[: uri.find("/", len("s3://"))]):
             while chunk := list(islice(together, _CHUNK)):
                 waiting.append((chunk, listings.submit(_listed, chunk, store)))
                 if len(waiting) > _LISTINGS:

@@ -6,24 +6,28 @@ Memory does not grow with the jobs: what is remembered goes to a file that SQLit
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from producers.planning.compare.lines import End, Word
 from producers.planning.plan import Plan
-from producers.runs.outcomes import Rows, RunPruned
-from restyle.job.results.seeds import as_planned
+from producers.runs.outcomes import RunPruned
+from restyle.job.results.seeds import seed_as_planned
 from restyle.keys import Workspace
-from restyle.models import Job, Outcome, OutcomeKind, Run, RunStatus
+from restyle.models import OutcomeKind, Params, Run, RunStatus
 from restyle.outputs import OutputOptions
-from restyle.request_digest import request_digest
+from restyle.request_digest import Requests
 from restyle.runtime.scratch import scratch
 
 #: Without an earlier run of the same manifest, this many lines of others are read for each job, and some more: a
 #: line takes a small part of the time of a record.
 _LINES_EACH, _LINES_MORE = 20, 10_000
 _BATCH = 5000
+#: Kinds of parameters that are remembered.
+_MOST = 1000
+#: How JSON has a text, in C.
+_quoted = json.encoder.encode_basestring_ascii
 
 
 # -- which runs --------------------------------------------------------------------------------------------
@@ -100,21 +104,20 @@ class Memory:
         self._file.execute("CREATE TABLE seen (job INTEGER)")
         self._has_base = False
 
-    def read(self, run: Run, rows: Rows, *, is_base: bool) -> bool:
+    def read(self, run: Run, rows: Callable[[], Iterator[Word]], *, is_base: bool) -> bool:
         """Takes in a run's results; False where they are gone, as `restyle prune` leaves them."""
         known: list[tuple[object, ...]] = []
         base: list[tuple[int, str]] = []
-        is_alike = run.options.outputs == self._outputs
+        columns = _Columns(run, has_answers=run.options.outputs == self._outputs)
         self._has_base |= is_base
         try:
-            for job, outcome in rows():
-                job_id = self._workspace.job_id(job.id, job.variant)
+            for word in rows():
+                job_id = self._workspace.job_id(word.id, word.variant)
                 key = _key(job_id)
                 if is_base:
-                    base.append((key, f"{job.id}/{job.variant}"))
-                if outcome is not None or run.finished is None:
-                    answer = _answer(outcome) if outcome and is_alike else ""
-                    known.append((key, *_word(run, job, outcome, job_id), answer))
+                    base.append((key, f"{word.id}/{word.variant}"))
+                if word.end.kind or run.finished is None:
+                    known.append((key, *columns.of(word, job_id)))
                 if len(known) + len(base) >= _BATCH:
                     self._write(known, base)
         except RunPruned:
@@ -173,24 +176,39 @@ def _key(job_id: str) -> int:
     return int.from_bytes(bytes.fromhex(job_id[:16]), signed=True)
 
 
-def _answer(outcome: Outcome) -> str:
-    """What answers a job again as it did; of what is suspect or was put beside its place, its worker decides."""
-    if not outcome.stored or outcome.suspect or outcome.warning or not outcome.outputs:
-        return ""
-    return json.dumps([outcome.seed, outcome.outputs, outcome.stored])
+class _Columns:
+    """What the rows of a run say of their jobs' records."""
 
+    def __init__(self, run: Run, *, has_answers: bool) -> None:
+        """Begins without requests; answers are those of a run whose outputs are what is wanted now."""
+        self._run, self._has_answers = run, has_answers
+        #: By the parameters that they share, of which there are few objects.
+        self._requests: dict[int, tuple[Params, Requests]] = {}
 
-def _word(run: Run, job: Job, outcome: Outcome | None, job_id: str) -> tuple[object, ...]:
-    """What a row of the results says of a job's record; that it must be asked where the job failed or is being done."""
-    if outcome is None:
-        return math.inf, None, "", "", "", ""
-    ended = outcome.ended.timestamp() if outcome.ended else 0.0
-    if outcome.outcome is OutcomeKind.FAILED or not outcome.fingerprint:
-        return ended, None, "", "", "", ""
-    planned, made = as_planned(job.params, job_id, run.run_id), job.params
-    # One that was found done may have been made with another seed than this run asked for.
-    if outcome.seed is not None and outcome.seed != made.seed:
-        made = made.model_copy(update={"seed": outcome.seed})
-    planned_request = request_digest(planned, run.options.model, run.options.preparation)
-    request = planned_request if made is planned else request_digest(made, run.options.model, run.options.preparation)
-    return ended, 1, request, outcome.etag, outcome.fingerprint, planned_request
+    def of(self, word: Word, job_id: str) -> tuple[object, ...]:
+        """The columns of a row; that the record must be asked where the job failed or is being done."""
+        end, seed = word.end, word.seed
+        if end.kind in {"", OutcomeKind.FAILED} or not end.fingerprint:
+            return end.at, None, "", "", "", "", self._answer(end)
+        requests, planned = self._of(word.params), seed_as_planned(seed, job_id, self._run.run_id)
+        # One that was found done may have been made with another seed than this run asked for.
+        made = seed if end.seed is None else end.seed
+        planned_request = request = requests.digest(word.prompt, word.negative_prompt, planned)
+        if made != planned:
+            request = requests.digest(word.prompt, word.negative_prompt, made)
+        return end.at, 1, request, end.etag, end.fingerprint, planned_request, self._answer(end)
+
+    def _of(self, params: Params) -> Requests:
+        known = self._requests.get(id(params))
+        if known is None:
+            known = params, Requests(params, self._run.options.model, self._run.options.preparation)
+            if len(self._requests) < _MOST:
+                self._requests[id(params)] = known
+        return known[1]
+
+    def _answer(self, end: End) -> str:
+        """What answers a job again as it did; of what is suspect or was put beside its place, its worker decides."""
+        if not (self._has_answers and end.stored and end.is_plain and end.outputs):
+            return ""
+        outputs, stored = ",".join(map(_quoted, end.outputs)), ",".join(map(_quoted, end.stored))
+        return f"[{'null' if end.seed is None else end.seed},[{outputs}],[{stored}]]"

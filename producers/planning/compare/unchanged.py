@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -18,12 +17,13 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from producers.planning.compare.changes import Change, PlannedJob, Question, change_of, planned_jobs
+from producers.planning.compare.lines import words_of
 from producers.planning.compare.lookup import looked_up
+from producers.planning.compare.ordered import Ordered
 from producers.planning.compare.previous_runs import Known, Memory, readings
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from producers.runs.listing import read_runs, run_ids
-from producers.runs.outcomes import outcomes
 from restyle.errors import InputNotFound, RunUnreadable
 from restyle.fingerprint import digest
 from restyle.job.outputs.locations import SUFFIXES, fitted
@@ -37,6 +37,8 @@ RUNS = 500
 _BATCH = 5000
 #: Jobs that are looked up together.
 _TOGETHER = 500
+#: How JSON has a text, in C.
+_quoted = json.encoder.encode_basestring_ascii
 
 
 class Answer(NamedTuple):
@@ -71,9 +73,11 @@ class Unchanged:
         self._file.execute("CREATE TABLE doubtful (place INTEGER PRIMARY KEY)")
         self._answers: list[tuple[object, ...]] = []
         #: Each kind lies in a place of its own.
-        self._objects = {kind: _Objects(self._file, kind) for kind in ("record", "output", "input")}
+        self._records, self._outputs, self._inputs = (
+            Ordered(self._file, kind, "uri", "etag", "bytes", "place") for kind in ("record", "output", "input")
+        )
         skipped = Outcome(outcome=OutcomeKind.SKIPPED, ended=utc_now())
-        self._skipped: dict[str, object] = skipped.model_dump(mode="json", exclude_defaults=True)
+        self._skipped = json.dumps(skipped.model_dump(mode="json", exclude_defaults=True)).removesuffix("}")
 
     def offer(self, place: int, job: PlannedJob, known: Known | None) -> None:
         """Takes a job in where the results of an earlier run answer it; S3 has not confirmed that yet."""
@@ -93,24 +97,27 @@ class Unchanged:
                 return
             made.append((uri, etag, int(size), place))
         for one in made:
-            self._objects["output"].add(*one)
-        self._objects["record"].add(self._workspace.record(job.id, job.variant), stored[0], -1, place)
+            self._outputs.add(*one)
+        self._records.add(self._workspace.record(job.id, job.variant), stored[0], -1, place)
         if not job.etag:
-            self._objects["input"].add(image, known.etag, -1, place)
-        fields = {"seed": seed, "outputs": outputs, "etag": known.etag, "fingerprint": known.token, "stored": stored}
-        # As an Outcome is written, in a third of the time.
-        self._answers.append((place, job.mark, image, json.dumps({**self._skipped, **fields})))
+            self._inputs.add(image, known.etag, -1, place)
+        # As an Outcome is written, in a part of the time.
+        outcome = (
+            f'{self._skipped}, "seed": {"null" if seed is None else seed}, "outputs": {_list(outputs)}, "etag":'
+            f' {_quoted(known.etag)}, "fingerprint": {_quoted(known.token)}, "stored": {_list(stored)}}}'
+        )
+        self._answers.append((place, job.mark, image, outcome))
         if len(self._answers) >= _BATCH:
             self._write()
 
     def confirm(self) -> None:
         """Drops each job of which a listing shows that its record, an output or its input is gone, or another."""
         self._write()
-        for objects in self._objects.values():
+        for objects in (self._records, self._outputs, self._inputs):
             self._file.executemany("INSERT OR IGNORE INTO doubtful VALUES (?)", self._doubtful(objects))
         self._file.execute("DELETE FROM answer WHERE place IN doubtful")
 
-    def _doubtful(self, objects: _Objects) -> Iterator[tuple[int]]:
+    def _doubtful(self, objects: Ordered) -> Iterator[tuple[int]]:
         """The places of the jobs that S3 does not confirm."""
         ahead, behind = tee(objects)
         shown = looked_up((uri for uri, _ in groupby(row[0] for row in ahead)), self._store, confirm=False)
@@ -147,47 +154,12 @@ class Unchanged:
     def _write(self) -> None:
         self._file.execute("BEGIN")
         self._file.executemany("INSERT INTO answer VALUES (?, ?, ?, ?)", self._answers)
-        for objects in self._objects.values():
-            objects.write()
         self._file.execute("COMMIT")
         self._answers.clear()
 
 
-class _Objects:
-    """Objects that S3 is asked for, in the order of their URIs."""
-
-    def __init__(self, file: sqlite3.Connection, kind: str) -> None:
-        """Begins a table of this kind."""
-        self._file, self._table = file, kind
-        self._rows: list[tuple[object, ...]] = []
-        self._last, self._is_sorted, self._count = "", True, 0
-        file.execute(f"CREATE TABLE {kind} (uri TEXT, etag TEXT, bytes INTEGER, place INTEGER)")
-
-    def add(self, uri: str, etag: str, size: int, place: int) -> None:
-        """Takes in what a job goes by: its ETag and size as they were, -1: of any size."""
-        self._is_sorted = self._is_sorted and uri >= self._last
-        self._last = uri
-        self._rows.append((uri, etag, size, place))
-
-    def write(self) -> None:
-        """Puts what was taken in into the table."""
-        self._file.executemany(f"INSERT INTO {self._table} VALUES (?, ?, ?, ?)", self._rows)  # noqa: S608 - our own name
-        self._count += len(self._rows)
-        self._rows.clear()
-
-    def __iter__(self) -> Iterator[tuple[str, str, int, int]]:
-        """All of them; those of a listing lie in order already.
-
-        Many are fetched at a time: for each row that SQLite gives, threads that list meanwhile would be waited for.
-        """
-        table = self._table
-        if not self._is_sorted:
-            table = f"sorted_{table}"
-            self._file.execute(f"CREATE TABLE {table} AS SELECT * FROM {self._table} ORDER BY uri")  # noqa: S608 - our own names
-        query = f"SELECT json_group_array(json_array(uri, etag, bytes, place)) FROM {table} WHERE rowid BETWEEN ? AND ?"  # noqa: S608 - our own name
-        for start in range(1, self._count + 1, _BATCH):
-            (some,) = self._file.execute(query, (start, start + _BATCH - 1)).fetchone()
-            yield from json.loads(some)
+def _list(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(_quoted, texts))}]"
 
 
 def _is_in_place(places: Sequence[str], outputs: Sequence[str]) -> bool:
@@ -217,7 +189,7 @@ def find_unchanged(plan: Plan, store: Store, workspace: Workspace) -> Iterator[U
             earlier = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)
             with closing(Memory(workspace, plan.options.outputs)) as memory:
                 for run in earlier.runs:
-                    rows = partial(outcomes, run, workspace=workspace, store=store, open_outcomes=lambda _shard: {})
+                    rows = partial(words_of, run, workspace=workspace, store=store)
                     with suppress(RunUnreadable, InputNotFound):  # records have what it would have said
                         memory.read(run, rows, is_base=False)
                 if memory.has_answers():

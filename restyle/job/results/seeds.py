@@ -18,6 +18,10 @@ def as_planned(params: Params, job_id: str, run_id: str) -> Params:
         job_id: the job's.
         run_id: of the run that made it.
     """
-    if params.seed != derived_seed(job_id, run_id):
-        return params
-    return params.model_copy(update={"seed": derived_seed(job_id)})
+    seed = seed_as_planned(params.seed, job_id, run_id)
+    return params if seed == params.seed else params.model_copy(update={"seed": seed})
+
+
+def seed_as_planned(seed: int, job_id: str, run_id: str) -> int:
+    """The seed that an ordinary plan asks for where a run made a result with this one."""
+    return derived_seed(job_id) if seed == derived_seed(job_id, run_id) else seed
