@@ -20,7 +20,7 @@ from restyle.images import Prepared
 from restyle.job import costs
 from restyle.job.context import Called, Tools, Work
 from restyle.job.modes import Call
-from restyle.job.parked import in_redis, unplaced, unreadable
+from restyle.job.parked import unplaced, unreadable
 from restyle.job.parked.unsaved import Unsaved
 from restyle.job.results import adopting
 from restyle.models import utc_now
@@ -45,7 +45,7 @@ def call(
     work: Work, prepared: Prepared, upload: UploadBuffer, fingerprint: Fingerprint, looked_at: float, tools: Tools
 ) -> Called | Ended:
     """Claims and calls; or, where the claim says to look again, finds the job done."""
-    looked, judged, state, result = False, False, tools.fleet.state, work.result_key(fingerprint.sha256)
+    looked, judged, result = False, False, work.result_key(fingerprint.sha256)
     if set_aside := unplaced.find(work, fingerprint.token, tools):
         return set_aside
     while True:
@@ -68,9 +68,7 @@ def call(
         if claim.verdict == "wait":
             # Asked again soon, however long the wait: a resume ends it, and another's answer may.
             tools.stopping.wait(min(claim.wait, LONGEST_NAP) + random.uniform(0, 0.02))
-        elif claim.verdict == "parked" and (
-            parked := patiently(tools.stopping, in_redis.find, work.message.job_id, fingerprint.token, state)
-        ):
+        elif claim.verdict == "parked" and (parked := unplaced.find_parked(work, fingerprint.token, tools)):
             return parked
         elif claim.verdict == "look":
             looked, looked_at = True, time.monotonic()

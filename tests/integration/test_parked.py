@@ -23,17 +23,18 @@ from tests.support.servers import S3
 from tests.support.wait import wait_until
 
 
-def test_an_answer_is_found_by_its_own_request_alone(redis_url: str) -> None:
-    """Of a run that was ended since, with another prompt, it is let go: it would be stored as what it is not."""
+def test_an_answer_is_found_with_what_it_was_made_from(redis_url: str) -> None:
+    """By one with another prompt it would be stored as what it is not."""
     state = State(redis_url, namespace="restyle:parked:", account="parked")
     answer = Answer((b"picture",), 1.5, request_id="r", cost=0.02)
     called = Called(Claim("go"), answer, utc_now(), utc_now(), 0.0)
     assert in_redis.park("job", in_redis.as_text(called, "one prompt"), state)
-    found = in_redis.find("job", "one prompt", state)
+    found = in_redis.find("job", state)
     assert found is not None
-    assert (found.answer.images, found.claim.verdict) == ((b"picture",), "parked")
-    assert in_redis.find("job", "another prompt", state) is None
-    assert in_redis.find("job", "one prompt", state) is None
+    made_from, parked = found
+    assert (made_from, parked.answer.images, parked.claim.verdict) == ("one prompt", (b"picture",), "parked")
+    in_redis.unpark("job", state)
+    assert in_redis.find("job", state) is None
     assert state.ask("GET", state.key("kept_bytes")) in {"0", None}
     state.close()
 

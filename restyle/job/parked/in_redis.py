@@ -100,16 +100,13 @@ def is_parked(job_id: str, size: int, state: State) -> bool:
     return int(state.ask("STRLEN", state.key(KEY, job_id))) == size
 
 
-def find(job_id: str, made_from: str, state: State) -> Called | None:
-    """The parked answer of a job; one to another request of it, of a run that was ended since, is let go."""
+def find(job_id: str, state: State) -> tuple[str, Called] | None:
+    """The parked answer of a job, to whatever request, and what it was made from (`Fingerprint.token`)."""
     text = state.ask("GET", state.key(KEY, job_id))
     if text is None:
         return None
     parked: Parked = json.loads(text)
-    if parked["made_from"] != made_from:
-        unpark(job_id, state)
-        return None
-    return answer_of(parked, [base64.b64decode(image) for image in parked["images"]])
+    return parked["made_from"], answer_of(parked, [base64.b64decode(image) for image in parked["images"]])
 
 
 def waits(job_id: str, made_from: str, state: State) -> bool:
@@ -117,7 +114,10 @@ def waits(job_id: str, made_from: str, state: State) -> bool:
     spooled, request = state.ask_all(
         ("EXISTS", state.key("spooled", job_id)), ("HGET", state.key("request", job_id), "made_from")
     )
-    return bool(spooled) or request == made_from or find(job_id, made_from, state) is not None
+    if spooled or request == made_from:
+        return True
+    parked = find(job_id, state)
+    return parked is not None and parked[0] == made_from
 
 
 def unpark(job_id: str, state: State) -> None:

@@ -13,6 +13,7 @@ from typing import TypedDict
 
 import structlog
 
+from restyle.coordination.redis.client import patiently
 from restyle.coordination.runs.progress import Ended, failed
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied, StoreUnavailable
 from restyle.job.commit import Made
@@ -91,6 +92,39 @@ def set_aside(made: Made, reason: str, tools: Tools) -> Ended:
     outcome = ended.outcome.model_copy(update={"credits": credits, "seconds": called.answer.seconds})
     left = called.answer.remaining_credits
     return replace(ended, outcome=outcome, calls=1, call_succeeded=True, credits_left=left)
+
+
+def find_parked(work: Work, made_from: str, tools: Tools) -> Called | None:
+    """The job's parked answer; one to another request is put below unplaced/, where a run that asks for it finds it.
+
+    It was paid for by a run that has ended since, and nobody else would ever take it up.
+
+    Raises:
+        RestyleError: S3 does not take it; it stays parked.
+    """
+    message, state = work.message, tools.fleet.state
+    parked = patiently(tools.stopping, in_redis.find, message.job_id, state)
+    if parked is None or parked[0] == made_from:
+        return parked and parked[1]
+    run, images = f"{message.run_id}.parked", list[str]()
+    for sample, data in enumerate(parked[1].answer.images):
+        images.append(tools.workspace.unplaced(run, message.job_id, sample))
+        tools.store.put(images[-1], data, content_type="application/octet-stream")
+    note: Note = {
+        "job_id": message.job_id,
+        "run_id": message.run_id,
+        "id": message.job.id,
+        "variant": message.job.variant,
+        "wanted": [],
+        "images": images,
+        "reason": "its job asked for something else before S3 took it",
+        **in_redis.facts(parked[1], parked[0]),
+    }
+    uri = tools.workspace.unplaced(run, message.job_id)
+    tools.store.put(uri, json.dumps(note, indent=1).encode(), content_type="application/json")
+    patiently(tools.stopping, in_redis.unpark, message.job_id, state)
+    log.warning("a parked answer to another request is set aside", uri=uri)
+    return None
 
 
 def placed(work: Work, record: Record, tools: Tools) -> Ended:

@@ -31,7 +31,7 @@ from restyle.runtime.clock import elapsed
 from restyle.runtime.memory import Reservation, UploadBuffer
 from restyle.runtime.slots import Slots
 from tests.support.in_memory import AWAY, raising
-from tests.support.one_job import OneJob, answer_picture, held, prepared_picture
+from tests.support.one_job import RUN, WORKSPACE, OneJob, answer_picture, held, prepared_picture
 
 GO, LOOK, PARKED, SUBMITTED = Claim("go"), Claim("look"), Claim("parked"), Claim("submitted", request="{}")
 
@@ -110,13 +110,14 @@ def test_a_parked_answer_is_taken_without_a_call(one: OneJob) -> None:
     assert (paid(one).claim.verdict, one.api.calls) == ("parked", 0)
 
 
-def test_a_parked_answer_to_another_request_is_let_go(one: OneJob) -> None:
+def test_a_parked_answer_to_another_request_is_set_aside(one: OneJob) -> None:
     """Of a run that was ended since; the claim is asked for again."""
     job_id = one.work().message.job_id
     in_redis.park(job_id, in_redis.as_text(one.called(), "another"), one.state)
     one.fleet.claims.append(PARKED)
     assert (paid(one).claim, one.api.calls, len(one.fleet.asked)) == (GO, 1, 2)
     assert one.state.ran("unpark") == [{"job": job_id}]
+    assert f"{WORKSPACE.unplaced(f'{RUN}.parked', job_id)}" in one.store.objects
 
 
 def test_a_look_that_finds_nothing_is_followed_by_a_call(one: OneJob) -> None:

@@ -54,8 +54,10 @@ def test_a_parked_answer_comes_back_whole(one: OneJob) -> None:
     called = replace(one.called(Claim("go", calls=2, doubts=1), answer))
     called = replace(called, answered=called.called + timedelta(seconds=8))
     assert in_redis.park(JOB, in_redis.as_text(called, "token"), one.state)
-    back = in_redis.find(JOB, "token", one.state)
-    assert back is not None
+    found = in_redis.find(JOB, one.state)
+    assert found is not None
+    made_from, back = found
+    assert made_from == "token"
     assert (back.answer, back.called, back.answered) == (answer, called.called, called.answered)
     assert back.claim == Claim("parked", calls=2, doubts=1)
 
@@ -232,6 +234,33 @@ def test_what_is_left_over_hurts_nobody(one: OneJob, error: Exception) -> None:
     assert (ended.outcome.outcome.value, one.api.calls) == ("succeeded", 0)
 
 
+def test_an_answer_that_waits_for_another_request_is_kept_for_it(one: OneJob) -> None:
+    """S3 was away, its run was cancelled, and another prompt was asked for: back at the first one, nothing is paid."""
+    wool = {"prompt": "a mug in wool"}
+    waiting = one.fingerprint(one.work(params=wool)).token
+    assert in_redis.park(JOB, in_redis.as_text(one.called(Claim("go", calls=1)), waiting), one.state)
+    one.fleet.claims.append(Claim("parked"))
+    assert (one.run().outcome.outcome.value, one.api.calls, one.state.values) == ("succeeded", 1, {})
+    ended = one.again().run(LATER, params=wool)
+    assert (ended.outcome.outcome.value, ended.outcome.credits, one.api.calls) == ("succeeded", 0.0, 1)
+    assert (one.record().api.cost, one.record().fingerprint.token) == (1.0, waiting)
+    assert [uri for uri in one.store.objects if "/unplaced/" in uri] == []
+
+
+def test_an_answer_that_waits_stays_where_s3_is_away(one: OneJob) -> None:
+    """It is let go of only where it lies in S3; and one to this very request is nobody else's."""
+    text = in_redis.as_text(one.called(), "another")
+    assert in_redis.park(JOB, text, one.state)
+    one.store.fail("put", "", StoreUnavailable("away"))
+    with pytest.raises(StoreUnavailable):
+        unplaced.find_parked(one.work(), token(one), one.tools)
+    assert unplaced.find_parked(one.work(), "another", one.tools)
+    assert list(one.state.values.values()) == [text]
+    one.state.values.clear()
+    assert unplaced.find_parked(one.work(), token(one), one.tools) is None
+    assert one.store.wrote("/unplaced/") == [f"{WORKSPACE.unplaced(f'{RUN}.parked', JOB, 0)}"]
+
+
 def test_what_was_set_aside_of_another_request_stays(one: OneJob) -> None:
     """It belongs to another picture."""
     set_aside(one)
@@ -368,8 +397,10 @@ def test_a_worker_that_drains_parks_what_it_cannot_read(one: OneJob) -> None:
     one.stopping.set()
     with pytest.raises(Dropped):
         keep(one)
-    parked = in_redis.find(JOB, token(one), one.state)
-    assert parked is not None
+    found = in_redis.find(JOB, one.state)
+    assert found is not None
+    made_from, parked = found
+    assert made_from == token(one)
     assert (parked.answer.images, parked.answer.cost, parked.answer.request_id) == ((b"odd",), 2.0, "r-7")
     assert (parked.answer.seconds, one.unsaved.is_set()) == (3.21987, True)
 
