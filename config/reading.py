@@ -30,6 +30,10 @@ _ENVIRONMENT_ONLY = frozenset(
 )
 
 
+#: Characters of the API key's file that are read.
+_LONGEST_KEY = 10_000
+
+
 #: What marks a project's folder: the settings, or the embedded stack's state.
 CONFIG, HOME = "restyle.toml", ".restyle"
 
@@ -118,7 +122,8 @@ def _read_key(given: dict[str, Any], in_file: dict[str, Any]) -> str:
     if not path:
         return ""
     try:
-        return Path(path).read_text(encoding="utf-8-sig").strip()
+        with Path(path).open(encoding="utf-8-sig") as file:
+            return file.read(_LONGEST_KEY).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the API key file cannot be read: {error}") from None
 

@@ -25,12 +25,9 @@ _KEY = re.compile(r"[!#-&(-~]+")
 
 def _has_login(url: str) -> bool:
     """Whether an address has a user or a password, or the beginning of one where its port should be."""
-    parts = urlsplit(url)
-    try:
-        parts.port  # noqa: B018 - raises where it is no number
-    except ValueError:
-        return True
-    return "@" in parts.netloc
+    host = urlsplit(url).netloc
+    port = host.rpartition("]")[2].partition(":")[2]
+    return "@" in host or bool(port and not port.isdecimal())
 
 
 class ServiceSettings(OutputSettings):

@@ -15,6 +15,10 @@ from restyle.errors import ConfigurationError
 #: Columns of a pipe or file, unless COLUMNS is set: wide enough that nothing is cut off.
 _PIPE = 160
 
+# Some runners of jobs set 0, at which nothing would be printed, and no error either.
+if not os.environ.get("COLUMNS", "1").strip("0 "):
+    del os.environ["COLUMNS"]
+
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE)
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 #: For messages that `--quiet` does not silence.

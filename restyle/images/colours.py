@@ -26,6 +26,8 @@ def background(name: str) -> tuple[int, int, int]:
     """
     try:
         red, green, blue, *_ = ImageColor.getrgb(name)
+        if not all(0 <= level <= 255 for level in (red, green, blue)):
+            raise ValueError(name)
     except ValueError as error:
         raise ConfigurationError(
             f"the background {name!r} is no colour; use a name such as white, or #rrggbb"

@@ -53,6 +53,13 @@ def test_a_key_file_with_a_bom(monkeypatch: pytest.MonkeyPatch) -> None:
     assert key.get_secret_value() == "SG_0123"
 
 
+def test_a_key_file_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more of it is read than a key can have."""
+    monkeypatch.setenv("RESTYLE_API_KEY_FILE", "/dev/zero")
+    with pytest.raises(ConfigurationError, match="RESTYLE_API_KEY: has a blank"):
+        load_settings()
+
+
 def test_a_settings_file_with_a_bom() -> None:
     """It is read; in another encoding it is refused in a sentence."""
     Path("restyle.toml").write_text("max_rpm = 7\r\n", encoding="utf-8-sig")

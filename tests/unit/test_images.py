@@ -144,10 +144,11 @@ def test_alpha_is_laid_on_the_background() -> None:
             assert_near(colour_at(prepared.data, 0.8, 0.5), (0x10, 0x20, 0x30))
 
 
-def test_a_background_that_is_no_colour_is_a_setting_to_mend() -> None:
+@pytest.mark.parametrize("background", ["wite", "#12345", "rgb(1, 2, 300)", ""])
+def test_a_background_that_is_no_colour_is_a_setting_to_mend(background: str) -> None:
     """An unknown colour is no fault of the picture."""
-    with pytest.raises(ConfigurationError, match="the background 'wite' is no colour"):
-        images.prepare(encode(photo()), Preparation(background="wite"))
+    with pytest.raises(ConfigurationError, match="is no colour; use a name such as white, or #rrggbb"):
+        images.prepare(encode(photo()), Preparation(background=background))
 
 
 def test_sixteen_bits_keep_their_brightness() -> None:

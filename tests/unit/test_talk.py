@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,3 +96,11 @@ def test_no_option_of_a_long_list_stands_alone(name: str) -> None:
     found = [param for param in command.params if param.param_type_name == "option"]
     assert [param.name for param in found if not param.rich_help_panel] == []
     assert len({param.rich_help_panel for param in found}) >= 6
+
+
+@pytest.mark.parametrize("columns", ["0", "", "80"])
+def test_no_width_silences_errors(columns: str) -> None:
+    """A runner of jobs may say that there are 0 columns."""
+    command = [sys.executable, "-c", "from apps.terminal.console import fail; fail('it is wrong')"]
+    done = subprocess.run(command, env=os.environ | {"COLUMNS": columns}, capture_output=True, text=True, check=True)
+    assert done.stderr == "restyle: it is wrong\n"
