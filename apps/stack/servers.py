@@ -14,9 +14,9 @@ from apps.stack.groups import Group, Made
 from apps.stack.home import Home
 from config.settings import Settings
 from restyle.coordination.redis.client import State
-from restyle.errors import ConfigurationError, StateUnavailable
+from restyle.errors import ConfigurationError, ObjectRefused, StateUnavailable, StoreAccessDenied, StoreUnavailable
 from restyle.runtime.environment import plain
-from restyle.s3.store import EMBEDDED_BUCKET
+from restyle.s3.store import EMBEDDED_BUCKET, Endpoint, Store
 
 #: Credits on the account of an embedded sandbox: enough for any trial.
 SANDBOX_CREDITS = 1000.0
@@ -68,7 +68,7 @@ def make_s3(home: Home) -> Made:
     # By the environment, since everyone who can list processes could read a flag.
     env = plain(RCLONE_AUTH_KEY=f'"{pair[0]},{pair[1]}"')
     description = {"s3_url": url, "s3_access_key": pair[0], "s3_secret_key": pair[1]}
-    return Made([home.child("s3", argv, env=env)], description, lambda: _listens(url))
+    return Made([home.child("s3", argv, env=env)], description, lambda: s3_answers(Endpoint(url, *pair)))
 
 
 def make_sandbox(home: Home) -> Made:
@@ -159,6 +159,20 @@ def _listens(url: str | None) -> bool:
         socket.create_connection((host, int(port)), 1).close()
     except OSError:
         return False
+    return True
+
+
+def s3_answers(endpoint: Endpoint) -> bool:
+    """Whether the S3 server of these credentials answers: another folder's may have taken its port meanwhile."""
+    if not _listens(endpoint.url):
+        return False
+    store = Store(embedded=endpoint, connections=1)
+    try:
+        next(store.list(f"s3://{EMBEDDED_BUCKET}/fleets/"), None)
+    except (StoreAccessDenied, StoreUnavailable, ObjectRefused):
+        return False
+    finally:
+        store.close()
     return True
 
 

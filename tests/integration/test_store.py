@@ -10,12 +10,14 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pytest
 
+from apps.stack.servers import free_port, s3_answers
 from restyle.errors import (
     BucketRefused,
     ConfigurationError,
@@ -27,6 +29,7 @@ from restyle.errors import (
     StoreUnavailable,
 )
 from restyle.s3.store import EMBEDDED_BUCKET, Endpoint, Store
+from tests.support.chosen import S3_SERVER
 from tests.support.refusing_s3 import refusing
 from tests.support.servers import S3, running_s3
 
@@ -302,3 +305,12 @@ def test_a_missing_object_keeps_nothing_of_its_caller(store: Store, by: By) -> N
         assert by(ask, f"s3://{EMBEDDED_BUCKET}/missing")() is None
     finally:
         gc.enable()
+
+
+def test_the_embedded_server_is_known_by_its_credentials(s3: S3) -> None:
+    """Another folder's may have taken the port that was free a moment ago: then one on another port is started."""
+    assert s3_answers(s3.endpoint)
+    if S3_SERVER.name == "rclone":
+        assert not s3_answers(replace(s3.endpoint, secret_key="another folder's"))
+        assert not s3_answers(replace(s3.endpoint, access_key="another"))
+    assert not s3_answers(replace(s3.endpoint, url=f"http://127.0.0.1:{free_port()}"))
