@@ -39,7 +39,7 @@ def summed(now: Snapshot, event: str, why: Sequence[Reason]) -> Payload:
     lines = [f"{one.count:,} {one.error}: {one.message} ({', '.join(one.examples)})" for one in why[:REASONS]]
     links = {"outputs": now.outputs}
     if now.report:
-        links |= {kind: now.report.replace(".csv", f".{kind}") for kind in ("csv", "json", "html")}
+        links |= {kind: now.report.removesuffix("csv") + kind for kind in ("csv", "json", "html")}
     after = after_failure(why[0].error, now.run_id) if why and now.status is RunStatus.FINISHED else ""
     return {
         "text": "\n".join([text, *lines]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
 
 import typer
@@ -46,9 +47,17 @@ def before_a_command(
     """What stands before a command."""
 
 
+def write_utf_8() -> None:
+    """Has what goes into files and pipes be UTF-8, whatever a terminal is set to; a letter that it lacks is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+
+
 def main() -> None:
     """The console script: every error of ours becomes a sentence and an exit code, never a traceback."""
     core_dumps.write_none()
+    write_utf_8()
     try:
         app()
     except (RestyleError, KeyboardInterrupt) as error:

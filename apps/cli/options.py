@@ -192,8 +192,9 @@ def check_download(directory: Path | None, *, detach: bool) -> None:
         return
     if detach:
         raise ConfigurationError("--download copies while the run is followed, and --detach does not follow it")
-    if directory.exists() and not directory.is_dir():
-        raise ConfigurationError(f"--download {directory}: is a file; name a folder")
+    there = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise ConfigurationError(f"--download {directory}: {there.name} is a file; name a folder")
 
 
 def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
@@ -231,7 +232,7 @@ def finish_time(duration: str | None) -> datetime | None:
     """
     if duration is None:
         return None
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", duration.strip())
+    match = re.fullmatch(r"(?:(\d{1,7})h)?(?:(\d{1,7})m)?(?:(\d{1,7})s?)?", duration.strip())
     seconds = (
         sum(int(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
     )

@@ -9,6 +9,7 @@ import gzip
 import json
 import posixpath
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +59,8 @@ class Search:
     workspace: Workspace
     #: What Redis holds of an open shard: (run_id, shard) -> job index -> outcome.
     open_outcomes: Callable[[str, int], Mapping[int, Outcome]]
+    #: Runs that were passed over since something of them cannot be read, and why.
+    unread: dict[str, str] = field(default_factory=dict)
 
     def stories(self, named: str, runs: Iterable[Run], variant: str | None = None) -> list[Story]:
         """The stories of an entry's jobs, or of one job; none where nobody knows it.
@@ -71,7 +74,12 @@ class Search:
         for record in self._records(named, variant):
             by_job[record.job_id] = Story(record.id, record.variant, record.job_id, record)
         for run in runs:
-            for job_id, chapter in self._chapters(named, run, variant):
+            try:
+                chapters = list(self._chapters(named, run, variant))
+            except (ValueError, KeyError, TypeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+                self.unread[run.run_id] = f"it is damaged, or of another version ({type(error).__name__})"
+                continue
+            for job_id, chapter in chapters:
                 job = chapter.job
                 if job_id not in by_job:
                     by_job[job_id] = Story(job.id, job.variant, job_id, self._record(job.id, job.variant))

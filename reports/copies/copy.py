@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,7 @@ def copy_page(run_id: str, folder: Path, *, store: Store, workspace: Workspace, 
     def fetch(name: str) -> None:
         stored = store.find(workspace.run(run_id, FOLDER, name))
         if stored is not None:
-            (pictures / name).write_bytes(stored.data)
+            _write(pictures / name, stored.data)
 
     if names:
         pictures.mkdir(exist_ok=True)
@@ -50,6 +51,16 @@ def copy_page(run_id: str, folder: Path, *, store: Store, workspace: Workspace, 
     copy = folder / "report.html"
     copy.write_text(relinked(page, link), encoding="utf-8")
     return copy
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Writes a file whole or not at all: one that is there is taken for whole by the next copy."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        draft.write_bytes(content)
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def copy_grid(run_id: str, folder: Path, *, store: Store, workspace: Workspace) -> Path:

@@ -29,19 +29,17 @@ class Mirror:
     """The copying of one run, on a thread of its own from `start` to `stop`."""
 
     def __init__(self, run: Run, directory: Path, *, store: Store, workspace: Workspace, progress: Progress) -> None:
-        """Makes the folder.
-
-        Raises:
-            OSError: it cannot be made.
-        """
-        directory.mkdir(parents=True, exist_ok=True)
-        self.directory = directory
+        """Makes the folder; where that fails, `trouble` says why: a run goes on without its copies."""
         #: How many pictures were copied, unchanged, suspect, missing, refused.
         self.counts: Counter[str] = Counter()
         #: Why nothing is copied any more; empty: it is.
         self.trouble = ""
         self._run, self._store, self._workspace, self._progress = run, store, workspace, progress
-        self._folder = Folder(directory.resolve(), store)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._folder = Folder(directory.resolve(), store)
+        except OSError as error:
+            self.trouble = str(error)
         self._over = threading.Event()
         self._closed: set[int] = set()
         self._seen: dict[int, set[int]] = {}

@@ -105,3 +105,18 @@ def test_in_words(workspace: Workspace) -> None:
     assert "failed request rejected, HTTP 422  1 attempt · 1 in doubt" in told
     assert "422: the API says that this request is wrong: prompt is not allowed" in told
     assert "a call of it may have been paid for: the answer was lost" in told
+
+
+def test_a_run_that_cannot_be_read_hides_no_other(store: Store, workspace: Workspace) -> None:
+    """A shard cut off, or written by another version, is named; the story goes on with the other runs."""
+    fine = a_run(workspace, 1)
+    cut, other = (a_run(workspace, 1, run_id=f"2026020{day}T120000Z-ffffff") for day in (1, 2))
+    job = job_of(workspace, "mug", "oak")
+    closed(store, workspace, fine, [(job, done(job))])
+    whole = store.get(workspace.results(fine.run_id, 0)).data
+    store.put(workspace.results(cut.run_id, 0), whole[:-20], content_type="application/gzip")
+    put_lines(store, workspace.results(other.run_id, 0), [{"task": {"id": "mug"}, "outcome": None}])
+    search = Search(store, workspace, lambda *_: {})
+    (story,) = search.stories("mug", [other, cut, fine])
+    assert [chapter.run_id for chapter in story.chapters] == [fine.run_id]
+    assert search.unread.keys() == {cut.run_id, other.run_id}

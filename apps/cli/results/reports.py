@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -98,9 +99,10 @@ def report(
         )
         if to:
             link = full_size(here, signed=with_links)
-            say(f"The page: {copy_page(run.run_id, to, store=here.store, workspace=here.workspace, link=link)}")
-            if run.trial:
-                say(f"The grid: {copy_grid(run.run_id, to, store=here.store, workspace=here.workspace)}")
+            with writing(to, "name another folder, or make room"):
+                say(f"The page: {copy_page(run.run_id, to, store=here.store, workspace=here.workspace, link=link)}")
+                if run.trial:
+                    say(f"The grid: {copy_grid(run.run_id, to, store=here.store, workspace=here.workspace)}")
         if as_json:
             shown = {"csv": links.csv, "html": links.html, "json": links.json}
             print_json(now.model_dump(mode="json") | {"links": shown})
@@ -110,6 +112,21 @@ def report(
                 print(here.shown(uri))  # noqa: T201 - the data of this command, on stdout
         if open_page:
             open_report(run, here)
+
+
+@contextmanager
+def writing(place: Path, then: str) -> Iterator[None]:
+    """Says of a place on this machine that it cannot be written.
+
+    Raises:
+        ConfigurationError: it cannot, or the disk is full.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # of whoever reads what is printed
+        raise
+    except OSError as error:
+        raise ConfigurationError(f"{place} cannot be written: {error}; {then}") from None
 
 
 def open_report(run: Run, here: Session) -> None:
@@ -161,12 +178,13 @@ def download(
         counts: dict[str, int] = {}
         anew: dict[str, int] = {}
         selection = Selection(checked(statuses), frozenset(variants) or None, ids)
-        for copied in copy_outputs(run, here.rows(run), directory, store=here.store, selection=selection):
-            counts[copied.state] = counts.get(copied.state, 0) + 1
-            if copied.made_since:
-                anew[copied.made_since] = anew.get(copied.made_since, 0) + 1
-            if copied.state in {"missing", "refused"}:
-                say(f"{copied.state}: {copied.reason}", "yellow")
+        with writing(directory, "what was copied stays, and another download goes on from there"):
+            for copied in copy_outputs(run, here.rows(run), directory, store=here.store, selection=selection):
+                counts[copied.state] = counts.get(copied.state, 0) + 1
+                if copied.made_since:
+                    anew[copied.made_since] = anew.get(copied.made_since, 0) + 1
+                if copied.state in {"missing", "refused"}:
+                    say(f"{copied.state}: {copied.reason}", "yellow")
     print(directory)  # noqa: T201 - the datum of this command, on stdout
     if counts.get("suspect"):
         say("Suspect pictures were left out; to have them too, add --status suspect", "yellow")

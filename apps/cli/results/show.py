@@ -62,7 +62,11 @@ def show(
 def stories(here: Session, named: str, variant: str | None, run_id: str) -> list[Story]:
     """What is known of an entry or a job."""
     runs = [here.read(run_id)] if run_id else here.control.runs(RUNS)
-    return Search(here.store, here.workspace, here.progress.outcomes).stories(named, runs, variant)
+    search = Search(here.store, here.workspace, here.progress.outcomes)
+    listed = search.stories(named, runs, variant)
+    for unread, why in search.unread.items():
+        say(f"Run {unread} is passed over: {why}", "yellow")
+    return listed
 
 
 def tell(listed: list[Story], here: Session, *, as_json: bool, picture: bool) -> None:

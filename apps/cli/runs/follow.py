@@ -223,7 +223,7 @@ def tell(now: Snapshot, here: Session) -> list[Reason]:
     say(f"outputs: {here.shown(now.outputs)}")
     say(f"records: {here.shown(here.workspace.under('records'))}")
     if now.report:
-        say(f"report:  {here.shown(now.report.replace('.csv', '.html'))}")
+        say(f"report:  {here.shown(now.report.removesuffix('.csv') + '.html')}")
     if now.invalid:
         say(f"lines left out: {here.shown(here.workspace.run(now.run_id, 'invalid.csv'))}")
     if now.suspect:
