@@ -110,6 +110,36 @@ def test_numbers_that_are_shown_with_zeros_in_front() -> None:
     assert rows[1:] == [["0017", "s3://b/a.jpg", "00000170", "17"], ["12345", "s3://b/b.jpg", "1.5"]]
 
 
+@pytest.mark.parametrize(
+    ("what", "by"),
+    [
+        (rb'(<c r="\w+" s="\d")(><v>|><f>)', rb'\1 t="n"\2'),
+        (rb'<c (r="\w+") (s="\d")(><v>|><f>)', rb'<c t="n" \2 \1\3'),
+        (rb"<v>(17|12345)</v>", rb"<v>\1.0</v>"),
+        (rb"<(/?)(worksheet|sheetData|row|c|v|f|is|t)\b", rb"<\1x:\2"),
+    ],
+    ids=["as LibreOffice and openpyxl", "in any order", "as Google Sheets", "with a prefix"],
+)
+def test_numbers_with_zeros_in_front_whoever_wrote_them(what: bytes, by: bytes) -> None:
+    """The type may be named, a whole number may have a point, and names a prefix."""
+    out, other = BytesIO(), BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        page, short = book.add_worksheet("P"), book.add_format({"num_format": "0000"})
+        page.write_row(0, 0, ["id", "image", "ean"])
+        for line, number in enumerate((17, 12345), 1):
+            page.write_number(line, 0, number, short)
+            page.write_string(line, 1, f"s3://b/{number}.jpg")
+            page.write_formula(line, 2, "=A2", short, number)
+    with ZipFile(out) as old, ZipFile(other, "w") as new:
+        for name in old.namelist():
+            part, is_sheet = old.read(name), name == "xl/worksheets/sheet1.xml"
+            mended = re.sub(what, by, part) if is_sheet else part
+            assert (mended != part) == is_sheet
+            new.writestr(name, mended.replace(b"xmlns=", b"xmlns:x=") if b"<x:c" in mended else mended)
+    found = good(other.getvalue())
+    assert (found.ids, [entry.meta["ean"] for entry in found.entries]) == (["0017", "12345"], ["0017", "12345"])
+
+
 @pytest.mark.parametrize("name", ["m.xlsx", "m.xlsm", "m.csv", "m"])
 def test_a_workbook_is_known_by_what_is_in_it(name: str) -> None:
     """Whatever its name says."""

@@ -39,8 +39,11 @@ _MAX_SHEETS = 1000
 _TABLES = (SheetTypeEnum.WorkSheet, SheetTypeEnum.MacroSheet)
 _XML_ERROR = re.compile(rb'(<(?:\w+:)?c\b[^>]*?\s)t="e"')
 _NUMBER = re.compile(
-    rb'(?P<head><c\b[^>]*?\ss="(?P<style>\d{1,6})"[^>/]*)>(?P<formula>(?:<f\b[^>]*/>|<f\b[^>]*>[^<]*</f>)?)<v>(?P<number>\d{1,15})</v>'
+    rb'(?P<head><(?:\w+:)?c\b[^>]*?\ss="(?P<style>\d{1,6})"[^>/]*>)'
+    rb"(?P<formula>(?:<(?:\w+:)?f\b[^>]*/>|<(?:\w+:)?f\b[^>]*>[^<]*</(?:\w+:)?f>)?<(?:\w+:)?v>)"
+    rb"(?P<number>\d{1,15})(?:\.0{1,9})?(?=</)"
 )
+_TYPE = re.compile(rb'\st="n"')
 _ODS_ERROR = re.compile(rb'(<table:table-cell\b[^>]*?)\soffice:value-type="\w+"([^>]*?\scalcext:value-type=)"error"')
 _ODS_VALUE = re.compile(rb'\soffice:(?:string-)?value="[^"]*"')
 #: What the records of a binary sheet say by one byte.
@@ -159,9 +162,10 @@ def _padded(sheet: bytes, widths: list[int]) -> bytes:
     def shown(cell: re.Match[bytes]) -> bytes:
         style = int(cell["style"])
         width = widths[style] if style < len(widths) else 0
-        if len(cell["number"]) >= width or b" t=" in cell["head"]:
+        head = _TYPE.sub(b"", cell["head"])
+        if len(cell["number"]) >= width or b" t=" in head:
             return cell.group()
-        return cell["head"] + b' t="str">' + cell["formula"] + b"<v>" + cell["number"].zfill(width) + b"</v>"
+        return head[:-1] + b' t="str">' + cell["formula"] + cell["number"].zfill(width)
 
     return _NUMBER.sub(shown, sheet) if widths else sheet
 
