@@ -208,6 +208,8 @@ def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise ConfigurationError(f"{option} {text}: write it as name=value")
+        if name.strip() in values:
+            raise ConfigurationError(f"{option} {text}: {name.strip()} is there twice")
         values[name.strip()] = value
     return values
 

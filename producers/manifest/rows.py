@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from producers.manifest.block import Block
 from producers.manifest.cells.several import each_its_own, pictures_in, why_not_one
-from producers.manifest.cells.spoilt import ERROR_STARTS, is_error, is_shortened
+from producers.manifest.cells.spoilt import ERROR_STARTS, is_error, is_shortened, reason_of
 from producers.manifest.cells.values import PARAMS, RESERVED
 from producers.manifest.entry import Entry, Problems, Row
 from producers.manifest.feeds import Feed
@@ -145,7 +145,7 @@ class Reading:
         for name, value in row.given.items():
             try:
                 if isinstance(value, str) and value[0] in ERROR_STARTS and is_error(value):
-                    raise ValueError(_error(value))
+                    raise ValueError(reason_of(value))
                 if name in RESERVED:
                     words[name] = RESERVED[name](value)
                 else:
@@ -211,13 +211,7 @@ class Reading:
 def _not_text(row: Row) -> Mapping[str, str]:
     """Metadata that no prompt may take, with the reason."""
     errors = [name for name, cell in row.meta.items() if cell[:1] in ERROR_STARTS and is_error(cell)]
-    return {**row.not_text, **{name: _error(row.meta[name]) for name in errors}} if errors else row.not_text
-
-
-def _error(cell: str) -> str:
-    if not cell.strip().strip("#"):
-        return "reads ###, which a spreadsheet shows where a column is too narrow: widen it, and export the table again"
-    return f"reads {cell.strip()[:20]}, which a spreadsheet writes where a formula has failed"
+    return {**row.not_text, **{name: reason_of(row.meta[name]) for name in errors}} if errors else row.not_text
 
 
 def _fitted(row: Row, problems: Problems) -> Row:

@@ -27,7 +27,7 @@ from producers.planning.summary import summarised
 from producers.planning.trial.entries import Narrowed, narrowed_to_trial
 from producers.planning.trial.lab import Lab, lab_of, trial_of
 from producers.planning.uploads import Hashes
-from producers.planning.warnings import census_warnings, output_warnings
+from producers.planning.warnings import census_warnings, output_warnings, prompt_warnings
 from producers.runs.trials import Trial
 from restyle.errors import ManifestError
 from restyle.fingerprint import Preparation, digest
@@ -151,6 +151,7 @@ class _Making:
             uploads=census.uploads, upload_bytes=census.upload_bytes, problems=census.problems.listed,
             warnings=[
                 *census_warnings(census, request, settings), *output_warnings(request, manifest),
+                *prompt_warnings(resolver),
                 *census.web.warnings(census.jobs, estimate.seconds), *(narrowed.warnings if narrowed else ()),
             ],
             estimate=estimate,

@@ -6,7 +6,10 @@ from collections.abc import Collection
 
 from config.settings import Settings
 from producers.manifest import Manifest
+from producers.manifest.cells.spoilt import blemish, is_nothing, is_quoted_late
 from producers.planning.jobs.planner import Census
+from producers.planning.jobs.resolve import Resolver
+from producers.planning.jobs.variants import TEMPLATES
 from producers.planning.request import PlanRequest
 
 
@@ -25,6 +28,19 @@ def census_warnings(census: Census, request: PlanRequest, settings: Settings) ->
         ]
     if request.sample and census.jobs < request.sample:
         warnings.append(f"there are only {census.jobs:,} jobs to take a sample of")
+    return warnings
+
+
+def prompt_warnings(resolver: Resolver) -> list[str]:
+    """What to say of prompts of variants, and of --set, that nobody means."""
+    warnings = []
+    sources = [("--set ", resolver.sets), *((f"{one.source}: {one.name}.", one.params) for one in resolver.variants)]
+    for place, params in sources:
+        for name in TEMPLATES:
+            text = str(params.get(name, ""))
+            why = f"reads {text.strip()}" if is_nothing(text) else blemish(text)
+            why = "has quotes behind a blank, as part of the text," if is_quoted_late(text) else why
+            warnings += [f"{place}{name} {why}: is that meant?"] if why else []
     return warnings
 
 

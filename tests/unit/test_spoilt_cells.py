@@ -149,6 +149,23 @@ def test_long_cells_take_no_time(row: str) -> None:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("nan", "reads nan"),
+        ("K\u00c3\u00bcche", "has letters that were read in another encoding (\u00c3\u00bc for \u00fc)"),
+        (' "on oak"', "has quotes behind a blank, as part of the text,"), ("<b>oak</b>", "has HTML in it"),
+    ],
+)  # fmt: skip
+def test_prompts_of_variants_that_nobody_means(cell: str, why: str) -> None:
+    """Each would be paid for with every picture of the catalog: it is warned of, and so is one of --set."""
+    Path("v.csv").write_text(f"name,prompt\noak,{cell}\n", encoding="utf-8")
+    made = plan("id,image\na,s3://b/a.jpg\n", None, variants="v.csv")
+    assert made.warnings == [f"v.csv: oak.prompt {why}: is that meant?"]
+    made = plan("id,image\na,s3://b/a.jpg\n", "a mug", sets=(f"prompt={cell}",))
+    assert made.warnings == [f"--set prompt {why}: is that meant?"]
+
+
 def test_a_negative_prompt_of_nothing() -> None:
     """The row's own is used as much as its prompt."""
     (warning,) = plan("id,image,negative_prompt\na,s3://b/a.jpg,nan\n", "a mug").warnings

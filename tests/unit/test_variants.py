@@ -118,6 +118,7 @@ def test_a_cell_with_line_ends() -> None:
         ({"name": "oak", "samples": 1.5}, "oak.samples: 1.5 is not a whole number"),
         ({"name": "oak", "prompt": ["x"]}, 'oak.prompt: ["x"] is not text'),
         ({"name": "oak", "prompt": "a {"}, "oak.prompt: has a lone {"),
+        ({"name": "oak", "prompt": "#N/A"}, "oak.prompt: reads #N/A, which a spreadsheet writes"),
         ({"name": "oak", "negative_prompt": "}"}, "oak.negative_prompt: has a lone }"),
         ({"name": "oak", "reuse": "perhaps"}, "oak.reuse: is true or false"),
         ({"name": "a b"}, "a b.name: a variant's name is 1-64 of"),
@@ -175,7 +176,7 @@ def test_everything_is_told_at_once() -> None:
         ("name,promt\noak,x\n", "v.csv", "oak.promt: is no parameter; did you mean prompt?"),
         ("größe".encode("cp1252"), "v.csv", "v.csv: is not UTF-8 but probably WINDOWS-1252"),
         ("name,prompt\na,b".encode("utf-16"), "v.csv", "v.csv: is not UTF-8 but probably UTF-16"),
-        (b"PK\x03\x04", "v.csv", "v.csv: is a ZIP file and no workbook"),
+        (b"PK\x03\x04", "v.csv", "v.csv: is a workbook or a ZIP file: save it as CSV UTF-8"),
     ],
 )  # fmt: skip
 def test_files_that_hold_no_variants(content: str | bytes, name: str, told: str) -> None:

@@ -37,6 +37,13 @@ def is_error(text: str) -> bool:
     return text[:1] in ERROR_STARTS and _ERRORS.fullmatch(text.strip()) is not None
 
 
+def reason_of(cell: str) -> str:
+    """What is said of a cell that is such an error."""
+    if not cell.strip().strip("#"):
+        return "reads ###, which a spreadsheet shows where a column is too narrow: widen it, and export the table again"
+    return f"reads {cell.strip()[:20]}, which a spreadsheet writes where a formula has failed"
+
+
 def is_nothing(text: str) -> bool:
     """Whether a cell is a word that programs write where they have no value."""
     return len(text) <= 20 and text.strip().lower() in WORDS

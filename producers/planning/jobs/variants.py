@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from producers.manifest.cells.columns import near_miss
+from producers.manifest.cells.spoilt import is_error, reason_of
 from producers.manifest.cells.values import PARAMS, is_filled
 from producers.manifest.documents.json_text import decode
 from producers.manifest.encoding import why_no_text, why_no_utf8
@@ -97,6 +98,8 @@ def check_params(params: Mapping[str, object]) -> list[Fault]:
             least, most = _RANGES[name]
             if not least <= value <= most:
                 faults.append((name, f"{value} is out of range: {least:g} to {_plain(most)}"))
+        elif name in TEMPLATES and is_error(str(value)):
+            faults.append((name, reason_of(str(value))))
         elif name in TEMPLATES:
             try:
                 prompts.parse(str(value))
@@ -119,6 +122,10 @@ def load_variants(uri: str, *, store: Store | None) -> list[Variant]:
         ManifestError: everything that is wrong with it.
     """
     data = _bytes(uri, store)
+    if data.startswith(b"PK\x03\x04"):
+        raise ManifestError(
+            [Problem(uri, 0, "", "is a workbook or a ZIP file: save it as CSV UTF-8, or write JSON or TOML")]
+        )
     if reason := why_no_text(data) or ("is packed by gzip: unpack it first" if data[:2] == b"\x1f\x8b" else ""):
         raise ManifestError([Problem(uri, 0, "", reason)])
     try:
