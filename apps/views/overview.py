@@ -5,7 +5,6 @@ A run that has ended does not change any more, so its row is read once and kept.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,9 @@ from apps.session import Session
 from apps.views.moment import Moment, Row, read_worker
 from apps.views.pace import WINDOW, Pace
 from config.celery_app import QUEUES
+from producers.runs.kept_report import find_report
 from restyle.coordination.runs.events import ask_events, read_events
-from restyle.coordination.runs.registry import Totals, legible, read_totals
+from restyle.coordination.runs.registry import Totals, legible
 from restyle.coordination.runs.trends import FleetPoint, RunPoint, ask_fleet, ask_run, read
 from restyle.coordination.suspensions import Suspension, read_hold, read_suspensions
 from restyle.errors import RestyleError
@@ -30,6 +30,8 @@ TREND_EVERY = 5.0
 #: Seconds between two checks whether Redis takes writes.
 WRITES_EVERY = 3.0
 _THREADS = 16
+#: What a report must say for a run's counts to be shown by it.
+_COUNTED = frozenset({"planned", "succeeded", "skipped", "failed", "attempts", "in_doubt", "credits_spent"})
 
 
 #: What the first round trip reads of the fleet: rate, suspension, the day and the month in force, Redis's clock.
@@ -205,13 +207,12 @@ class Side:
         return self._runs[run_id]
 
     def _totals_of_report(self, run: Run) -> Totals | None:
-        """The totals of an ended run that Redis has forgotten, from its report; None without a report."""
-        stored = self.session.store.find(self.session.workspace.run(run.run_id, "report.json"))
-        if stored is None:
+        """The totals of an ended run that Redis has forgotten, from its report; None where it does not tell."""
+        report = find_report(run.run_id, self.session.store, self.session.workspace)
+        if not report.keys() >= _COUNTED:
             return None
-        report = json.loads(stored.data)
-        return read_totals(
-            {name: str(report[name]) for name in ("planned", "succeeded", "skipped", "failed", "attempts", "in_doubt")}
+        return legible(
+            {name: str(report[name]) for name in _COUNTED - {"credits_spent"}}
             | {"status": run.status.value, "shards": str(run.shards), "credits": str(report["credits_spent"])}
         )
 

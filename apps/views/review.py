@@ -24,7 +24,7 @@ from typing import Any
 from apps.session import Session
 from apps.views.moment import Row
 from apps.views.review_index import BITS, COLUMNS, NAMES, OUTCOMES, SCHEMA, Filter, Question, Writer, question_of
-from apps.views.run_detail import titles_of
+from apps.views.run_detail import DAMAGED, titles_of
 from producers.runs.review.marks import Mark, Marks
 from producers.runs.review.withdrawal import withdrawn_jobs
 from restyle.errors import InputNotFound, RestyleError
@@ -286,7 +286,7 @@ def _parsed(data: bytes) -> list[dict[str, Any]]:
     """The lines of a shard; one that is damaged is empty."""
     try:
         return [line for text in gzip.decompress(data).splitlines() if isinstance(line := json.loads(text), dict)]
-    except (OSError, EOFError, ValueError):
+    except DAMAGED:
         return []
 
 

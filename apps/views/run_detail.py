@@ -12,8 +12,10 @@ import posixpath
 import sys
 import threading
 import time
+import zlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +24,7 @@ from apps.session import Session
 from apps.views.moment import Row
 from apps.views.review_index import TITLES
 from producers.dispatch.plans import read_plan
+from producers.runs.kept_report import find_report
 from producers.runs.outcomes import ResultLine, read_part
 from producers.runs.reasons import Reason, Reasons, read_reasons
 from producers.runs.statistics import ErrorStatistics, VariantStatistics
@@ -37,6 +40,8 @@ FAILURES = 30
 #: Most seconds of one update that may go into closed shards.
 BUDGET = 0.1
 _PLANS = 16
+#: What reading a shard or a report raises that is damaged, or of another version.
+DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -189,22 +194,24 @@ class CloseUp:
 
     def _take_results(self, shard: int, data: bytes) -> None:
         seen = self._seen.pop(shard, set())
-        for index, text in enumerate(gzip.decompress(data).splitlines()):
-            if index not in seen:
-                line = json.loads(text)
-                if line["outcome"] is not None:
-                    self._take(shard, index, line["job"], line["outcome"])
+        with suppress(*DAMAGED):  # what of it can be read is shown
+            for index, text in enumerate(gzip.decompress(data).splitlines()):
+                if index not in seen:
+                    line = json.loads(text)
+                    if line["outcome"] is not None:
+                        self._take(shard, index, line["job"], line["outcome"])
         self._seen.pop(shard, None)
         self._whole.add(shard)
 
     def _read_report(self) -> None:
         """Takes the counts from the report, where the run has ended and it is written."""
-        stored = self.session.store.find(self.session.workspace.run(self.run_id, "report.json"))
-        if stored is None:
+        report = find_report(self.run_id, self.session.store, self.session.workspace)
+        try:
+            variants = {name: VariantStatistics(**counts) for name, counts in report["variants"].items()}
+            errors = {code: ErrorStatistics(**error) for code, error in report["errors"].items()}
+        except DAMAGED:  # then the jobs are counted
             return
-        report = json.loads(stored.data)
-        self.variants = {name: VariantStatistics(**counts) for name, counts in report["variants"].items()}
-        self.errors = {code: ErrorStatistics(**error) for code, error in report["errors"].items()}
+        self.variants, self.errors = variants, errors
         self._reported_reasons = read_reasons(report.get("reasons"))
         self.counted = sum(one.succeeded + one.skipped + one.failed for one in self.variants.values())
         self._reported = True

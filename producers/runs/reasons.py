@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from producers.runs.kept_report import find_report
 from producers.runs.outcomes import Rows
 from restyle.errors import RestyleError
 from restyle.keys import Workspace
@@ -97,10 +97,9 @@ def common(first: str, second: str) -> str:
 
 def reasons_of(run: Run, rows: Rows, *, store: Store, workspace: Workspace) -> list[Reason]:
     """Why jobs of a run failed, by its report, else by its rows as far as they can be read in a moment."""
-    if run.finished and (stored := store.find(workspace.run(run.run_id, "report.json"))):
-        report = json.loads(stored.data)
-        if isinstance(report, dict) and "reasons" in report:
-            return read_reasons(report["reasons"])
+    report = find_report(run.run_id, store, workspace) if run.finished else {}
+    if "reasons" in report:
+        return read_reasons(report["reasons"])
     reasons, until = Reasons(), time.monotonic() + LOOK_FOR
     try:
         for job, outcome in rows():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from pydantic import Field, ValidationError
 
+from producers.runs.kept_report import find_report
 from producers.runs.outcomes import Rows, outcomes
 from producers.runs.statistics import Statistics
 from restyle.coordination.advice import next_step
@@ -24,6 +24,9 @@ from restyle.models import ENDED, Labels, ManifestSource, Outcome, Run, RunStatu
 from restyle.run_ids import is_run_id
 from restyle.s3.store import Store
 from restyle.value import UtcTime, Value
+
+#: What a report must say for a run's ledger to be read from it.
+_COUNTED = frozenset({"succeeded", "skipped", "failed", "attempts", "in_doubt", "credits_spent"})
 
 
 class SuspensionNote(Value):
@@ -248,9 +251,9 @@ def note_of(
 
 def _totals_of_s3(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
     """The ledger where Redis does not know the run: of one that has ended its report says it, and stays for good."""
-    stored = store.find(workspace.run(run.run_id, "report.json")) if run.finished else None
-    report = json.loads(stored.data) if stored else {}
-    if not report or report.get("finished") != run.model_dump(mode="json")["finished"]:
+    report = find_report(run.run_id, store, workspace) if run.finished else {}
+    is_its_own = report and report.get("finished") == run.model_dump(mode="json")["finished"]
+    if not is_its_own or not report.keys() >= _COUNTED:
         return totals_of_results(run, store, workspace, progress)
     return Totals(
         status=run.status, planned=run.planned, shards=run.shards, closed=run.shards, cursor=run.shards,

@@ -21,8 +21,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from apps.dashboard.access.identity import Access, check_access
+from apps.dashboard.pages.timetable import Timetable
 from apps.dashboard.routes.gallery import can_reach
 from apps.views.costs import cost_table
+from config.schedules import Schedule
 from producers.dispatch.ledger import put_spent
 from producers.runs.outcomes import ResultLine
 from producers.runs.spending import By, Cost
@@ -463,3 +465,33 @@ def test_two_who_disagree(place: Place) -> None:
         totals = place.progress.totals(run.run_id)
         assert totals is not None
         assert totals.status is RunStatus.CANCELLED
+
+
+@pytest.mark.parametrize(
+    "report", [b'{"planned": 1, "succ', b"[]", b"{}", b"\xff\xfe", b'{"variants": {"oak": {"novel": 1}}, "errors": {}}']
+)
+def test_a_run_that_is_damaged_hides_no_other(place: Place, report: bytes) -> None:
+    """A report that was cut off, or is of another version, or a shard that is none: every page is there without it."""
+    fine, damaged = place.add_run(1, finished=True, name="fine.csv"), place.add_run(2, finished=True, name="cut.csv")
+    state = place.progress.state
+    state.ask("DEL", state.key("run", damaged.run_id))  # as Redis forgets what has ended
+    for uri in (place.workspace.run(damaged.run_id, "report.json"), place.workspace.results(damaged.run_id, 0)):
+        place.store.put(uri, report, content_type="application/json")
+
+    def both_are_listed() -> bool:
+        shown = place.ask("/")
+        assert shown.status == 200
+        return all(run.run_id in shown.text for run in (fine, damaged))
+
+    wait_until(both_are_listed, timeout=15, description="the next listing")
+    for path in (f"/runs/{damaged.run_id}", f"/runs/{damaged.run_id}/jobs", "/costs"):
+        assert place.ask(path).status == 200, path
+
+
+def test_a_firing_waits_for_its_own_schedule(place: Place) -> None:
+    """One schedule's name may be the end of another's."""
+    common = {"cron": "15 2 * * *", "time_zone": "UTC", "manifest": "s3://shop/c.csv", "prompt": "p"}
+    schedules = [Schedule.model_validate({"name": name, **common}) for name in ("shop", "big-shop")]
+    assert Firings(place.progress.state).fire("20260131T021500Z-big-shop")
+    shop, big = Timetable(schedules).look(place.served.live.sides)
+    assert (shop.waiting, big.waiting) == ((), ("20260131T021500Z-big-shop",))

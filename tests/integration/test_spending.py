@@ -9,7 +9,8 @@ import pytest
 
 from producers.dispatch.ledger import put_spent
 from producers.runs.listing import read_runs, run_ids
-from producers.runs.snapshot import write_run
+from producers.runs.reasons import reasons_of
+from producers.runs.snapshot import read_run, rows_of, write_run
 from producers.runs.spending import NONE, By, Spending, spending
 from reports.prune import leftovers, remove
 from restyle.models import utc_now
@@ -128,3 +129,21 @@ def test_a_pruned_run_without_a_ledger_counts_on_its_day_there(works: Works) -> 
         here.store.delete(listed.uri)
     assert summed(works, By.DAY).groups.keys() == {"2026-01-31"}
     assert summed(works, By.MONTH, zone="Pacific/Auckland").groups.keys() == {"2026-02"}
+
+
+@pytest.mark.parametrize("report", [b'{"planned": 1, "succ', b"[]", b'{"finished": null}', b"\xff\xfe"])
+def test_a_damaged_report_is_none(works: Works, report: bytes) -> None:
+    """What Redis has forgotten and the report does not tell any more is counted from the results."""
+    run_id = works.submit(works.catalog(2))
+    works.ended(run_id)
+    here = works.resources
+    here.progress.forget([run_id])
+    uri = here.workspace.run(run_id, "report.json")
+    finished = works.look(run_id).model_dump(mode="json")["finished"]
+    for cut in (report, b'{"finished": "%s"}' % str(finished).encode()):
+        here.store.put(uri, cut, content_type="application/json")
+        now = works.look(run_id)
+        assert (now.succeeded, now.credits_spent) == (2, 2)
+        run = read_run(run_id, store=here.store, workspace=here.workspace)
+        rows = rows_of(run, store=here.store, workspace=here.workspace, progress=here.progress)
+        assert reasons_of(run, rows, store=here.store, workspace=here.workspace) == []

@@ -15,6 +15,7 @@ from apps.cli.runs import failures
 from apps.session import Session, session
 from apps.terminal.console import amount, counted, credits_text, out, print_json, say
 from apps.terminal.exits import run_code
+from producers.runs.outcomes import RunPruned
 from producers.runs.snapshot import Snapshot, note_of
 from restyle.coordination.advice import next_step
 from restyle.coordination.periods import Periods
@@ -120,7 +121,7 @@ def legible_snapshot(here: Session, run: Run) -> tuple[Snapshot | None, str]:
     """A run as it stands now; or why what S3 has of it cannot be read."""
     try:
         return here.snapshot(run), ""
-    except (InputNotFound, RunUnreadable) as error:
+    except (InputNotFound, RunPruned, RunUnreadable) as error:
         return None, error.message
     except (ValueError, KeyError) as error:
         return None, f"{type(error).__name__}: {error}"[:300]

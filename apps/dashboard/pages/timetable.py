@@ -12,6 +12,7 @@ from producers.scheduling.fired import Fired
 from producers.scheduling.schedule import upcoming
 from restyle.coordination.runs.firings import FiringEnd, Firings
 from restyle.errors import RestyleError, StateUnavailable
+from restyle.run_ids import schedule_of
 
 #: How long after a beat's last look nobody counts as looking.
 UNATTENDED = timedelta(minutes=2)
@@ -70,7 +71,7 @@ class Timetable:
                 schedule=schedule,
                 next=next((moment.astimezone(schedule.zone) for moment in upcoming(schedule, now)), None),
                 last=last.get(schedule.name) or self._remembered(schedule.name, sides),
-                waiting=tuple(run_id for run_id in waiting if run_id.endswith(f"-{schedule.name}")),
+                waiting=tuple(run_id for run_id in waiting if schedule_of(run_id) == schedule.name),
                 looked=looked.get(schedule.name), now=now, blind=blind,
             )
             for schedule in self.schedules
