@@ -54,7 +54,7 @@ _MARKUP = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*)?/?>|&(?:[A-Za-z]{2,8}
 _MISREAD = re.compile("[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac")
 _LIST = re.compile(r"\s*[\[{]\s*['\"]")
 _CONTROL = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
-_BLEMISHED = re.compile(f"[{_CONTROL}<&\u00c2\u00c3\u00e2\ufffd]|[\\[{{]['\" ]")
+_BLEMISHED = re.compile(f"[{_CONTROL}\u00c2\u00c3\u00e2\ufffd]|<[A-Za-z/]|&[A-Za-z#]|[\\[{{]['\" ]")
 
 
 def blemish(text: str) -> str:
