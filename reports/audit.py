@@ -77,7 +77,8 @@ def audit(store: Store, workspace: Workspace) -> Iterator[Finding]:
 def mend(findings: Sequence[Finding], store: Store, workspace: Workspace) -> list[str]:
     """Removes records and entries that lead nowhere, and moves outputs that nobody leads to into replaced/.
 
-    Each is looked at once more. What restyle has not made stays.
+    Each is looked at once more: somebody may have thought about the list while runs went on. What restyle has not made
+    stays.
 
     Returns:
         The places of what was mended.
@@ -85,7 +86,7 @@ def mend(findings: Sequence[Finding], store: Store, workspace: Workspace) -> lis
 
     def one(finding: Finding) -> bool:
         if finding.kind is Kind.OUTPUT:
-            return _put_away(finding.uri, store, workspace)
+            return finding.uri in strays and _put_away(finding.uri, store, workspace)
         if finding.kind is Kind.RECORD:
             record = _record(finding.uri, store)
             is_wrong = record is None or not all(_is_there(output, store) for output in record.outputs)
@@ -95,7 +96,11 @@ def mend(findings: Sequence[Finding], store: Store, workspace: Workspace) -> lis
             store.delete(finding.uri)
         return is_wrong
 
+    strays = {finding.uri for finding in findings if finding.kind is Kind.OUTPUT}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
+        records = _below("records", store, workspace) if strays else ()
+        for _, record in _each(lambda uri: _record(uri, store), records, pool):
+            strays.difference_update(output.uri for output in (record.outputs if record else ()))
         return [finding.uri for finding, done in zip(findings, pool.map(one, findings), strict=True) if done]
 
 

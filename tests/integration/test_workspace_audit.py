@@ -61,6 +61,21 @@ def test_what_is_wrong_is_found_and_mended(bench: Bench, sandbox: SandboxServer)
     assert sandbox.charged == charged + 1
 
 
+def test_what_a_run_has_taken_meanwhile_stays(bench: Bench, sandbox: SandboxServer) -> None:
+    """While a person thinks about the list, a night may make the picture anew at the place of a stray one."""
+    here, store = bench.resources.workspace, bench.resources.store
+    rows = f"id,image\npot,{bench.put('pot')}\n"
+    bench.run(rows)
+    stray = here.output("pot", "default")
+    store.delete(here.record("pot", "default"))
+    found = [one for one in look(bench) if one.uri == stray]
+    assert [one.kind for one in found] == [Kind.OUTPUT]
+    bench.run(rows)
+    assert mend(found, store, here) == []
+    assert store.head(stray) is not None
+    assert look(bench) == []
+
+
 class Blind:
     """S3 that lets nobody see outputs, as of a bucket where only writing is allowed."""
 

@@ -52,6 +52,7 @@ def audit(
                     what="mended",
                     otherwise="nothing was mended: add --yes, or leave out --mend to look only",
                 )
+                _refuse_unfinished(here)  # begun while the person thought
             with talk.status("Mending…"):
                 mended = mend_all(findings, here.store, here.workspace)
             say(f"{len(mended):,} of {len(findings):,} mended." + _stayed(findings, mended))
