@@ -18,6 +18,7 @@ import structlog
 
 from config.schedules import Notify
 from config.settings import Settings
+from producers.runs.kept_report import find_object
 from producers.runs.reasons import Reason, reasons_of
 from producers.runs.snapshot import read_run, rows_of, snapshot
 from reports.alarms import Alarm, Watch
@@ -238,8 +239,7 @@ class Notifications:
         if notice.event == "finished":
             if run.status not in ENDED:
                 raise Untrue(f"the run is {run.status.value}")
-            stored = self.store.find(self.workspace.run(run.run_id, "diff.json"))
-            more: Payload = {"changes": json.loads(stored.data) if stored else None}
+            more: Payload = {"changes": find_object(self.workspace.run(run.run_id, "diff.json"), self.store) or None}
             why = self._reasons(run)
         elif notice.event in ALARMS:
             alarm = next((one for one in self._watch.alarms(run) if one.name == notice.name), None)

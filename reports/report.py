@@ -19,6 +19,7 @@ from functools import partial
 from typing import TextIO
 
 from producers.manifest.cells.formulas import guarded
+from producers.runs.kept_report import find_object
 from producers.runs.outcomes import Row, Rows
 from producers.runs.review.marks import Mark
 from producers.runs.statistics import PENDING, Statistics, is_selected
@@ -75,8 +76,8 @@ def write_report(
         statistics.add(job, outcome)
         choice.add(job, outcome)
     summary = summarise(run, statistics, snapshot, links)
-    if changes := store.find(workspace.run(run.run_id, "diff.json")):
-        summary["diff"] = json.loads(changes.data)  # of a scheduled run
+    if changes := find_object(workspace.run(run.run_id, "diff.json"), store):
+        summary["diff"] = changes  # of a scheduled run
 
     # Of pictures on the web it shows what the run has fetched of them.
     fetched = partial(in_s3, run_id=run.run_id, store=store, workspace=workspace)

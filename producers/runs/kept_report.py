@@ -15,9 +15,18 @@ def find_report(run_id: str, store: Store, workspace: Workspace) -> dict[str, An
     Raises:
         StoreUnavailable, StoreAccessDenied: S3 does not say.
     """
-    stored = store.find(workspace.run(run_id, "report.json"))
+    return find_object(workspace.run(run_id, "report.json"), store)
+
+
+def find_object(uri: str, store: Store) -> dict[str, Any]:
+    """A JSON object in S3; empty where there is none, or it cannot be read.
+
+    Raises:
+        StoreUnavailable, StoreAccessDenied: S3 does not say.
+    """
+    stored = store.find(uri)
     try:
-        report = json.loads(stored.data) if stored else {}
+        content = json.loads(stored.data) if stored else {}
     except (ValueError, RecursionError):
         return {}
-    return report if isinstance(report, dict) else {}
+    return content if isinstance(content, dict) else {}
