@@ -42,6 +42,7 @@ def test_what_cannot_be_written_is_said(alone: Alone, sandbox: SandboxServer) ->
     assert (alone.folder / "file").read_text() == "mine"
 
 
+@pytest.mark.long
 def test_data_is_utf_8_whatever_the_terminal_has(alone: Alone, sandbox: SandboxServer) -> None:
     """What is written into a file or a pipe can be read again; what is said has no letter that ends the command."""
     write_catalog(alone.folder, 1)
