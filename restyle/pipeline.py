@@ -18,12 +18,7 @@ import structlog
 
 from restyle import images
 from restyle.coordination.runs.progress import Ended
-from restyle.errors import (
-    InvalidImage,
-    MalformedResponse,
-    ObjectRefused,
-    StoreAccessDenied,
-)
+from restyle.errors import InvalidImage, MalformedResponse, ObjectRefused, StoreAccessDenied
 from restyle.fingerprint import Fingerprint
 from restyle.images import Picture, Prepared
 from restyle.job import lookup, outcomes, web
@@ -62,6 +57,7 @@ def run(work: Work, tools: Tools) -> Ended:
         if record := lookup.same_bytes(work, known, fingerprint, tools):
             return reuse_changed(work, record, fingerprint, tools)
         if paid := index.find(work, fingerprint, tools):
+            unplaced.find_parked(work, fingerprint.token, tools)  # what waits for an earlier request is kept
             return reuse_result(work, paid, known, fingerprint, tools)
         prepared = prepare(work, source)
         upload, source, prepared = pack(work, source, prepared, reservation)
