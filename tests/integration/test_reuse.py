@@ -159,7 +159,7 @@ def test_an_answer_of_ones_own_that_waits(bench: Bench, sandbox: SandboxServer, 
     assert (bench.record("b").api.request_id == "own", sandbox.charged) == (is_own, 1)
     assert not here.state.ask("EXISTS", here.state.key(in_redis.KEY, message["job_id"]))
     kept = here.workspace.unplaced(f"{run.run_id}.parked", message["job_id"])
-    assert (here.store.find(kept) is None) == is_own, "a paid answer to an earlier request is put aside, not thrown away"
+    assert (here.store.find(kept) is None) == is_own, "an answer to an earlier request is put aside"
 
 
 def outcomes_of(bench: Bench, run: Any) -> dict[str, Outcome]:
