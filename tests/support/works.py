@@ -89,9 +89,10 @@ class Works:
         def look() -> Snapshot | None:
             if self.resources.progress.totals(run_id) is None:
                 return None
-            now = self.look(run_id)
-            still = now.suspension is not None and now.suspension.reason == reason
-            return now if still and not self.resources.tools.fleet.living_jobs else None
+            standing = self.look(run_id).suspension
+            if standing is None or standing.reason != reason or self.resources.tools.fleet.living_jobs:
+                return None
+            return self.look(run_id)  # the last of its jobs may have ended since
 
         return wait_until(look, timeout=within, description=f"{run_id} to be suspended: {reason}")
 
