@@ -103,7 +103,7 @@ def duels(here: Arena, settings: Settings, rounds: int, size: float) -> list[dic
 
 def sizes(here: Arena, rounds: int, size: float) -> dict[str, Any]:
     """The figures that depend on the number of jobs."""
-    figures: dict[str, Any] = {"commands": commands(here, size)}
+    figures: dict[str, Any] = {"commands": commands(here)}
     million, jobs = int(1_000_000 * size), int(100_000 * size)
     figures["plan"] = {"1000000": asdict(scale.plan(here, million))}
     say(f"plan of {million:,} rows: {figures['plan']['1000000']['cpu']:.1f} s of CPU")
@@ -123,7 +123,7 @@ def sizes(here: Arena, rounds: int, size: float) -> dict[str, Any]:
     return figures
 
 
-def commands(here: Arena, _: float = 1.0) -> dict[str, Any]:
+def commands(here: Arena) -> dict[str, Any]:
     """What commands cost that do next to nothing."""
     return scale.commands(here, 5)
 
@@ -146,7 +146,7 @@ def night(_: Arena, size: float = 1.0) -> dict[str, Any]:
     return figures
 
 
-#: What can be measured by itself: of full size, in an arena of small pictures but for the steps.
+#: What can be measured by itself, in full size. All but the steps use small pictures.
 PARTS: dict[str, Callable[[Arena], Any]] = {"commands": commands, "feed": feed, "steps": steps, "night": night}
 
 

@@ -51,12 +51,12 @@ def put_suspension(run_id: str | None, suspended: Suspended, store: Store, works
 
 
 def remove_suspension(run_id: str | None, store: Store, workspace: Workspace) -> None:
-    """A person lets it go on; one that is not suspended is fine."""
+    """Lets it go on, as far as S3 says; one that is not suspended is fine."""
     store.delete(workspace.suspension(run_id))
 
 
 def read_suspension(run_id: str | None, store: Store, workspace: Workspace) -> Suspended | None:
-    """The suspension by a person that stands; one that cannot be read stands all the same."""
+    """The suspension that stands in S3; one that cannot be read stands all the same."""
     stored = store.find(workspace.suspension(run_id))
     if stored is None:
         return None

@@ -168,7 +168,7 @@ class Registry:
 
         Args:
             run: its run.json.
-            word: a person's suspension of it.
+            word: its suspension in S3, by a person or of a run that stopped by itself.
             revision: `revision` as it was before S3 was read; empty: this is a person's own command.
             lift: whether that person lets it go on: every suspension but `awaiting_approval` is lifted.
 
