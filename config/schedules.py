@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from restyle.coordination.runs.brakes import BrakeLimit
 from restyle.keys import split_uri
 from restyle.models import Labels, Refetch
+from restyle.run_ids import LATEST
 
 Event = Literal[
     "finished", "suspended", "awaiting_approval", "not_started", "worker_lost", "failing", "budget_80", "low_credits"
@@ -21,6 +22,8 @@ Event = Literal[
 
 #: A run's id ends in its schedule's name and is part of S3 keys.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+#: What is typed so means runs by the beginning of their ids.
+_LIKE_RUN_ID = re.compile(r"[0-9]{1,8}|[0-9]{8}T.*")
 #: Any Monday; only the form of an expression is checked.
 _SOME_DAY = datetime(2026, 1, 5)  # noqa: DTZ001 - cronsim takes the wall clock's time here
 _ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+")
@@ -29,6 +32,8 @@ _ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+")
 def _check_name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError("is 1-64 of A-Z a-z 0-9 _ . - and begins with a letter, a digit or _")
+    if text == LATEST or _LIKE_RUN_ID.fullmatch(text):
+        raise ValueError(f"{text!r} would be taken for a run, not for its schedule: begin it with a word")
     return text
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 #: What a terminal may obey, or shows in another order than it stands.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str, most: int) -> str:
@@ -16,7 +16,7 @@ def printable(text: str, most: int) -> str:
 
 def escaped(text: str) -> str:
     """A text with what a terminal may obey as it is written in Python."""
-    return _UNPRINTABLE.sub(lambda match: ascii(match.group())[1:-1], text)
+    return UNPRINTABLE.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
 @dataclass(frozen=True, order=True)

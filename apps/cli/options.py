@@ -280,12 +280,14 @@ def read_ids(file: str | None) -> frozenset[str] | None:
     """
     if file is None:
         return None
+    from producers.manifest.encoding import lines_of  # few commands take ids
+
     try:
         text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--only-ids {file}: cannot be read: {error}") from None
     ids = set()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if line.strip():
             try:
                 ids.add(normalise_id(line))

@@ -25,7 +25,7 @@ from apps.dashboard.pages.timetable import NIGHTS, Timetable
 from apps.dashboard.routes import health
 from apps.dashboard.routes.costs import CostPages
 from apps.dashboard.routes.gallery import Gallery
-from apps.dashboard.routes.presses import Presses
+from apps.dashboard.routes.presses import Presses, pressed
 from apps.dashboard.routes.report import Report
 from apps.dashboard.routes.review import Reviews
 from apps.dashboard.routes.sharing import Sharing
@@ -68,13 +68,13 @@ class Dashboard:
     async def run(self, request: Request, identity: Identity) -> Response:
         """`GET /runs/{run}`."""
         side, row = await self.live.row(request.path_params["run"])
-        action = actions.RUN_ACTIONS.get(request.query_params.get("said", ""))
+        action = actions.RUN_ACTIONS.get(pressed(request, self.access))
         parts = await self.run_parts(request, identity, (side, row))
         return self._page(request, identity, row.name, parts, here="run", notice=action.done if action else "")
 
     async def fleet(self, request: Request, identity: Identity) -> Response:
         """`GET /fleet`."""
-        action = actions.FLEET_ACTIONS.get(request.query_params.get("said", ""))
+        action = actions.FLEET_ACTIONS.get(pressed(request, self.access))
         parts = await self.fleet_parts(request, identity)
         return self._page(request, identity, "Fleet", parts, here="fleet", notice=action.done if action else "")
 

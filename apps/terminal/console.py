@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 
 from restyle.errors import ConfigurationError
+from restyle.problems import UNPRINTABLE, escaped
 
 #: Columns of a pipe or file, unless COLUMNS is set: wide enough that nothing is cut off.
 _PIPE = 160
@@ -19,10 +21,21 @@ _PIPE = 160
 if not os.environ.get("COLUMNS", "1").strip("0 "):
     del os.environ["COLUMNS"]
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE)
-talk = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class Screen(Console):
+    """A terminal that obeys nobody's words but ours: what comes from files, servers and Redis is shown escaped."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces that are written; those that are no commands of rich's own have nothing to obey in them."""
+        for piece in super().render(renderable, options):
+            is_plain = piece.control or piece.text.isprintable()
+            yield piece if is_plain else piece._replace(text="\n".join(map(escaped, piece.text.split("\n"))))
+
+
+out = Screen(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE)
+talk = Screen(stderr=True, highlight=False, soft_wrap=True)
 #: For messages that `--quiet` does not silence.
-_alarm = Console(stderr=True, highlight=False, soft_wrap=True)
+_alarm = Screen(stderr=True, highlight=False, soft_wrap=True)
 #: Colours of messages about errors, or for a person to act on.
 _GRAVE = ("yellow", "red")
 
@@ -80,7 +93,8 @@ def confirm(question: str, *, what: str, otherwise: str = "") -> None:
 
 def print_json(value: Mapping[str, object]) -> None:
     """Prints one object on one line of stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False)
+    sys.stdout.write(UNPRINTABLE.sub(lambda match: f"\\u{ord(match.group()):04x}", text) + "\n")
     sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""Explains why a file is not text in UTF-8. Used by source.py."""
+"""The lines of a text, and why a file is none in UTF-8."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ _PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html|head|body|meta)\b", re.IGNOREC
 _BOMS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _WESTERN_RUN = re.compile(rb"[\x80-\xff]{4}")
 _ASIAN = ("shift_jis", "gb18030", "euc_kr", "big5")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text as editors have them: one that holds U+2028, U+0085 or a form feed is one."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def why_no_text(start: bytes) -> str:

@@ -6,7 +6,7 @@ the key's: 401, 403                                                 fleet: unaut
 the settings' or network's: 3xx, 404, 405, 410, ...; of headers     fleet: misconfigured   a person
 this request's: words of its parameters or picture; 400, 413, 422   this job               nothing: it has failed
 the API's: 5xx, 408                                                 many in a row: outage  its first good answer
-the rate's: 429                                                     fleet: held            time, or a person
+the rate's: 429, but with words of an empty account                 fleet: held            time, or a person
 
 The fleet stops by default, since a stop loses nothing. A refusal fails its job alone only where its words are clear
 (restyle/segmind/wording.py); else the results of other jobs decide (restyle/coordination/lua/call_failed.lua).
@@ -32,7 +32,7 @@ from restyle.errors import (
 )
 from restyle.http.rate_limits import reset_wait
 from restyle.reply import quoted
-from restyle.segmind.wording import Blame, blame
+from restyle.segmind.wording import Blame, blame, is_of_money
 
 #: Bytes of a refusal that are read as JSON; one that echoes the request holds a whole picture.
 _MOST_JSON = 4_000_000
@@ -49,6 +49,8 @@ _WORDS_OF = {
 }
 #: Statuses about what all requests have in common (address, method, headers), so every job would get them.
 _OF_ALL = frozenset({404, 405, 407, 410, 411, 412, 416, 417, 421, 426, 428, 431})
+#: What a 429 is called says nothing of the account.
+_NAME_OF_429 = re.compile(r"too[ _-]?many[ _-]?requests", re.IGNORECASE)
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes, api_key: str = "") -> RestyleError:
@@ -56,14 +58,15 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes, api_key: st
     refusal = read_refusal(body)
     text = quoted(refusal.text, api_key)
     message = f"the API answers {status}" + (f": {text}" if text else "")
-    if status == 429:
+    if status == 429 and not is_of_money(refusal.text):
         return RateLimited(message, reset_wait(headers))
     if 300 <= status < 400:
         return Misconfigured(f"{message} (a redirect, which is not followed since the key would go along)", status)
     if status == 408:
         return ApiTimeout(message, status)
     if 400 <= status < 500:
-        return _refused(status, message, blame(refusal.text, refusal.fields))
+        own_words = refusal.text if status != 429 else _NAME_OF_429.sub(" ", refusal.text)
+        return _refused(status, message, blame(own_words, refusal.fields))
     return ApiUnavailable(message, status) if status >= 500 else MalformedResponse(message, status)
 
 
@@ -74,7 +77,7 @@ def _refused(status: int, message: str, verdict: Blame) -> RestyleError:
         return Unauthorized(message, status)
     if status in _OF_ALL or (verdict.whose == "header" and status != 402):
         return Misconfigured(message, status, "header" if verdict.whose == "header" else "")
-    if status == 402 or verdict.whose == "account" or (status == 406 and verdict.whose != "job"):
+    if status in {402, 429} or verdict.whose == "account" or (status == 406 and verdict.whose != "job"):
         return OutOfCredits(_first(verdict, message), status, verdict.cause if verdict.whose == "account" else "")
     if status == 415 and verdict.whose != "job":
         return Misconfigured(message, status, "header")

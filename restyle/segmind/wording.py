@@ -29,6 +29,13 @@ _BOUND = re.compile(
     r"|exceeds? (?:the |its )?(?:\w+ )?limit|超出|超过"
 )
 _AMOUNT = re.compile(r"[$€£¥] ?\d")
+#: Words by which a 429 is about the rate, whatever it says of money beside that: waiting helps.
+_RATE = re.compile(
+    r"rate[ -]?limit|\bper (?:second|minute|hour|day)|/ ?(?:s|sec|min|minute|hour)\b|concurren|retry|try again"
+    r"|slow down|\bwait\b|capacity|busy|load"
+)
+#: Words that stand among those of money and may be about anything else that is short, such as machines.
+_SHORT = re.compile(r"insufficient|not enough|run out|\bcosts?\b|\bprices?\b|\bpricing\b")
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,13 @@ def blame(text: str, fields: str = "") -> Blame:
     if known.parameter.search(named) or known.picture.search(named):
         return Blame("job")
     return Blame("job") if is_own and (limit or known.defect.search(judged)) else Blame("")
+
+
+def is_of_money(text: str) -> bool:
+    """Whether a 429 says that the account is empty, so that waiting does not help."""
+    words, causes = plain(text), vocabulary().causes
+    nouns = _SHORT.sub(" ", words)
+    return not _RATE.search(words) and bool(causes["balance"].search(nouns) or causes["payment"].search(nouns))
 
 
 def _cause(words: str, known: Vocabulary) -> str:

@@ -42,6 +42,22 @@ def test_what_cannot_be_written_is_said(alone: Alone, sandbox: SandboxServer) ->
     assert (alone.folder / "file").read_text() == "mine"
 
 
+def test_what_is_not_there_is_said(alone: Alone, sandbox: SandboxServer) -> None:
+    """A variant or an id that the run has not, a day to come: each had ended well, with nothing done."""
+    write_catalog(alone.folder, 2)
+    run_id = alone.command("run", "manifest.csv", "--prompt", "p of {id}", "--yes", "--json").json["run_id"]
+    refused = alone.command("download", run_id, "got", "--variant", "default", "--variant", "watercolour", expect=2)
+    assert "--variant watercolour: the run has default" in refused.err
+    assert not (alone.folder / "got").exists()
+    (alone.folder / "ids.txt").write_text("item-000\nitem-00O\n")
+    partly = alone.command("download", run_id, "got", "--variant", "default", "--only-ids", "ids.txt", expect=1)
+    assert "1 copied" in partly.err
+    assert "1 ids of --only-ids are not in" in partly.err
+    for command in ("costs", "reconcile"):
+        assert "still to come" in alone.command(command, "--since", "2999-01-31", expect=2).err
+    assert sandbox.charged == 2
+
+
 @pytest.mark.long
 def test_data_is_utf_8_whatever_the_terminal_has(alone: Alone, sandbox: SandboxServer) -> None:
     """What is written into a file or a pipe can be read again; what is said has no letter that ends the command."""

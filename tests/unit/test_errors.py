@@ -114,7 +114,8 @@ OF_ALL = {404, 405, 407, 410, 411, 412, 416, 417, 421, 426, 428, 431}
 def meant(status: int, body: str) -> type[RestyleError]:
     """The leaf that the table of restyle/segmind/refusals.py gives for a status and a body."""
     own: dict[int, type[RestyleError]] = {
-        429: RateLimited, 402: OutOfCredits, 408: ApiTimeout, 401: Unauthorized, **dict.fromkeys(OF_ALL, Misconfigured),
+        429: OutOfCredits if body in MONEY else RateLimited, 402: OutOfCredits, 408: ApiTimeout, 401: Unauthorized,
+        **dict.fromkeys(OF_ALL, Misconfigured),
     }  # fmt: skip
     by_hundreds = {1: MalformedResponse, 2: MalformedResponse, 3: Misconfigured, 5: ApiUnavailable}
     if found := own.get(status) or by_hundreds.get(status // 100):

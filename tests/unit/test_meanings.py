@@ -260,7 +260,7 @@ def test_a_long_echo_is_read_past() -> None:
         (415, b'{"error": "Unsupported image format: webp"}', RequestRejected),
         (415, b"", Misconfigured),
         (426, b"Upgrade Required", Misconfigured),
-        (429, b'{"error": "insufficient credits"}', RateLimited),
+        (429, b'{"error": "Too Many Requests"}', RateLimited),
         (431, b"", Misconfigured),
         (451, b"", RequestRejected),
         (302, b"", Misconfigured),
@@ -269,6 +269,38 @@ def test_a_long_echo_is_read_past() -> None:
 def test_each_status_has_its_own_default(status: int, body: bytes, kind: type[Exception]) -> None:
     """What is not clear by its words goes by its status, and what every job would meet stops all of them."""
     assert type(read_error(status, {}, body)) is kind
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("insufficient credits", "balance"),
+        ("Too Many Requests; insufficient credits", "balance"),
+        ("Your wallet balance is 0, please top up", "balance"),
+        ("余额不足", "balance"),
+        ("Payment required", "payment"),
+        ("You exceeded your current quota, please check your plan and billing details; insufficient_quota", "limit"),
+        ("daily credit limit exceeded", "limit"),
+    ],
+)
+def test_a_429_that_speaks_of_money_is_about_money(text: str, cause: str) -> None:
+    """Waiting does not fill an account: the fleet held for half an hour, and was advised to lower its rate."""
+    error = refusal(text, 429)
+    assert (type(error), getattr(error, "cause", "")) == (OutOfCredits, cause)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rate limit exceeded", "Too Many Requests", "", "Rate limit: 60 requests per minute. Buy credits to raise it",
+        "Rate limit exceeded for free tier; add a payment method to raise it", "not enough GPUs",
+        "You can spend at most 10 credits per minute", "Insufficient capacity; no credits were charged", "Slow down",
+        "Request was throttled, no credits charged. Try again in 20 s", "Concurrency limit for your balance reached",
+    ],
+)  # fmt: skip
+def test_a_429_that_speaks_of_the_rate_is_waited_for(text: str) -> None:
+    """Also where it names money beside it: a stop would cost a night that a minute's wait had saved."""
+    assert type(refusal(text, 429)) is RateLimited
 
 
 def test_the_period_of_a_limit_is_told() -> None:

@@ -208,6 +208,23 @@ def test_what_is_wrong_is_told_in_the_files_words(change: dict[str, Any], told: 
     assert caught.value.message.startswith("restyle.toml: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "is_good"),
+    [("latest", False), ("2026", False), ("20260131T120000Z-x", False), ("20260131T", False), ("0", False),
+     ("latest-night", True), ("123456789", True), ("2026-nightly", True), ("24h", True), ("Latest", True)],
+)  # fmt: skip
+def test_a_name_means_the_schedule(name: str, is_good: bool) -> None:
+    """What stands for the newest run, or begins an id of one, is no schedule's: its runs were never found by it."""
+    Path("restyle.toml").write_text(
+        "[[schedule]]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in (GOOD | {"name": name}).items())
+    )
+    if is_good:
+        assert load_settings().schedule[0].name == name
+        return
+    with pytest.raises(ConfigurationError, match="would be taken for a run"):
+        load_settings()
+
+
 def _toml(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name} = {_toml(part)}" for name, part in value.items()) + "}"

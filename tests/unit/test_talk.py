@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rich.table import Table
+from rich.text import Text
 
 from apps.cli import panels
 from apps.cli.commands import COMMANDS, load
@@ -53,6 +56,24 @@ def test_progress_grows_rarer(capsys: pytest.CaptureFixture[str]) -> None:
     assert 200 < lines(capsys, [(float(second), moment(1)) for second in range(0, 36 * 3600, 25)]) < 260
     console.speak_up()
     assert lines(capsys, [(float(second), moment(1)) for second in range(0, 3600, 5)]) == 360
+
+
+def test_a_terminal_obeys_nobody_elses_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """A suspension's words lie in Redis, a file's name in a folder: what a terminal would obey is shown as it is."""
+    evil = "a\x1b[2J\x1b]0;title\x07 \x9b31m \u202eb \u2028c"
+    console.say(evil)
+    console.fail(f"{evil}\nnext")
+    console.out.print(f"  {evil}", style="yellow", markup=False)
+    table = Table("name")
+    table.add_row(Text(evil))
+    console.out.print(table)
+    console.print_json({"detail": evil, "id": "椅子\ud800"})
+    printed = capsys.readouterr()
+    for text in (printed.out, printed.err):
+        assert all(char.isprintable() or char == "\n" for char in text)
+        assert "\\x1b[2J" in text
+    assert printed.err.count("\n") == 3
+    assert json.loads(printed.out.splitlines()[-1]) == {"detail": evil, "id": "椅子\ud800"}
 
 
 def test_a_run_that_stops_or_goes_on_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 
 import typer
 
@@ -12,6 +13,7 @@ from apps.terminal.console import amount, out, print_json, say, talk
 from apps.views.costs import FIGURES, CostTable, cost_table, is_day
 from producers.runs.spending import By
 from restyle.errors import ConfigurationError
+from restyle.models import utc_now
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,6 +34,8 @@ def costs(
     """Sum up what runs have cost, from what S3 keeps of them; what may have been billed stands apart."""
     if since and not is_day(since):
         raise ConfigurationError(f"--since {since}: write it like 2026-01-31")
+    if since > f"{utc_now() + timedelta(days=1):%Y-%m-%d}":  # east of here it is tomorrow already
+        raise ConfigurationError(f"--since {since}: that day is still to come")
     having = options.labels_from(labels)
     with session(options.settings_from(sandbox=sandbox)) as here, talk.status("Summing up…"):
         table = cost_table(here, by, since=since, labels=having)

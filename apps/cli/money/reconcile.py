@@ -86,6 +86,8 @@ def _start(since: str) -> datetime:
             raise ValueError
     except ValueError:
         raise ConfigurationError(f"--since {since}: write it like 2026-01-31") from None
+    if start > now:
+        raise ConfigurationError(f"--since {since}: that day is still to come, in UTC")
     if start < now - timedelta(days=_MOST_DAYS):
         raise ConfigurationError(f"--since {since}: the account's history tells of the last {_MOST_DAYS} days")
     return start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from apps.session import Session, session
 from apps.stack.local import home_of
 from apps.terminal.console import print_json, say
 from apps.terminal.exits import SOME_FAILED
+from producers.planning.warnings import unknown_ids_warning
+from producers.runs.outcomes import Row, Rows
 from producers.runs.review.marks import Marks
 from reports.copies.copy import copy_grid, copy_page
 from reports.copies.download import Selection
@@ -177,9 +179,10 @@ def download(
         run = here.read(here.run_id)
         counts: dict[str, int] = {}
         anew: dict[str, int] = {}
-        selection = Selection(checked(statuses), frozenset(variants) or None, ids)
+        selection = Selection(checked(statuses), _of_the_run(variants, here.rows(run)), ids)
+        rows, unknown = _noting(here.rows(run), ids)
         with writing(directory, "what was copied stays, and another download goes on from there"):
-            for copied in copy_outputs(run, here.rows(run), directory, store=here.store, selection=selection):
+            for copied in copy_outputs(run, rows, directory, store=here.store, selection=selection):
                 counts[copied.state] = counts.get(copied.state, 0) + 1
                 if copied.made_since:
                     anew[copied.made_since] = anew.get(copied.made_since, 0) + 1
@@ -194,5 +197,38 @@ def download(
             "yellow",
         )
     say(" · ".join(f"{count:,} {state}" for state, count in counts.items()) or "nothing to copy")
-    if counts.get("missing") or counts.get("refused"):
+    for warning in unknown_ids_warning(unknown, f"run {run.run_id}"):
+        say(f"warning: {warning}", "yellow")
+    if counts.get("missing") or counts.get("refused") or unknown:
         sys.exit(SOME_FAILED)
+
+
+def _of_the_run(variants: list[str], rows: Rows) -> frozenset[str] | None:
+    """The variants that are chosen; None where all are.
+
+    Raises:
+        ConfigurationError: the run has no such variant.
+    """
+    if not variants:
+        return None
+    unknown, there = set(variants), set[str]()
+    for job, _ in rows():
+        there.add(job.variant)
+        unknown.discard(job.variant)
+        if not unknown:
+            return frozenset(variants)
+    raise ConfigurationError(
+        f"--variant {', '.join(sorted(unknown))}: the run has {', '.join(sorted(there)[:20]) or 'none'}"
+    )
+
+
+def _noting(rows: Rows, ids: Collection[str] | None) -> tuple[Rows, set[str]]:
+    """The rows, and those of the ids that were not among them yet."""
+    unknown = set(ids or ())
+
+    def noted() -> Iterator[Row]:
+        for job, outcome in rows():
+            unknown.discard(job.id)
+            yield job, outcome
+
+    return noted, unknown

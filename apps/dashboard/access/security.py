@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import ipaddress
 import re
@@ -49,6 +50,9 @@ _HOST = re.compile(
 )
 #: What a platform asks for, by address rather than by name; it tells nothing of the runs.
 PATHS = frozenset({"/healthz", "/readyz"})
+
+#: What comes before the proof in an address.
+_SEAL = "&seal="
 
 Handler = Callable[[Request, Identity], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -169,6 +173,22 @@ class Upload:
 
     name: str
     data: bytes
+
+
+def seal(address: str, request: Request, access: Access) -> str:
+    """An address of ours that tells how a press went, with the proof that this session pressed."""
+    return f"{address}{_SEAL}{_proof(address, request, access)}"
+
+
+def is_sealed(request: Request, access: Access) -> bool:
+    """Whether a press of this session led to this address: a link of somebody else's is to show no word of ours."""
+    query = request.scope["query_string"].decode("latin-1")
+    address, _, proof = f"{request.scope['path']}?{query}".partition(_SEAL)
+    return hmac.compare_digest(proof.encode(), _proof(address, request, access).encode())
+
+
+def _proof(address: str, request: Request, access: Access) -> str:
+    return hmac.new(access.form_token(request).encode(), address.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 async def read_form(request: Request, access: Access, names: Names) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from apps.dashboard.access.security import Upload
 from apps.session import Session
 from producers.manifest import ReadOptions
+from producers.manifest.encoding import lines_of
 from producers.planning.request import PlanRequest, TrialRequest
 from restyle.errors import ConfigurationError
 from restyle.run_ids import check_run_name
@@ -131,7 +132,7 @@ def _is_below(folder: Path, text: str) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in lines_of(text) if line.strip()]
 
 
 def _pairs(what: str, text: str) -> dict[str, str]:

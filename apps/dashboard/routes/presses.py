@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from apps.approving import pending_by_variant
 from apps.dashboard.access.identity import Access, Identity, Refused
-from apps.dashboard.access.security import Names, read_form
+from apps.dashboard.access.security import Names, is_sealed, read_form, seal
 from apps.dashboard.acts import actions
 from apps.dashboard.live import Live
 from apps.dashboard.pages import html, phrases
@@ -52,7 +52,7 @@ class Presses:
         action, by = _found(actions.RUN_ACTIONS, request), _by(identity)
         goes_to = await self.live.call(lambda: actions.act_on_run(action.name, side, row, by, fields))
         self.live.forget()
-        return RedirectResponse(f"/runs/{goes_to}?said={action.name}", 303)
+        return RedirectResponse(seal(f"/runs/{goes_to}?said={action.name}", request, self.access), 303)
 
     async def ask_fleet(self, request: Request, identity: Identity) -> Response:
         """`GET /fleet/{side}/{action}`: asks once."""
@@ -69,13 +69,18 @@ class Presses:
         action, side, by = _found(actions.FLEET_ACTIONS, request), self._side(request), _by(identity)
         await self.live.call(lambda: actions.act_on_fleet(action.name, side, by))
         self.live.forget()
-        return RedirectResponse(f"/fleet?said={action.name}", 303)
+        return RedirectResponse(seal(f"/fleet?said={action.name}", request, self.access), 303)
 
     def _side(self, request: Request) -> Side:
         for side in self.live.sides:
             if side.name == request.path_params["side"]:
                 return side
         raise Refused(404, "There is no such fleet.")
+
+
+def pressed(request: Request, access: Access) -> str:
+    """What somebody has pressed, who is led back to a page."""
+    return request.query_params.get("said", "") if is_sealed(request, access) else ""
 
 
 def _by(identity: Identity) -> str:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from apps.dashboard.access.identity import Access, Identity, Refused
-from apps.dashboard.access.security import Names, read_form
+from apps.dashboard.access.security import Names, is_sealed, read_form, seal
 from apps.dashboard.acts import actions
 from apps.dashboard.live import Live
 from apps.dashboard.pages import html
@@ -62,7 +62,8 @@ class Reviews:
             "row": row, "run": row.run, "listing": listing, "chosen": chosen, "page": min(number, count),
             "pages": count,
             "outcomes": (*OUTCOMES, "suspect"), "words": SET, "trouble": review.trouble, "here": "run",
-            "query": _query(chosen), "titles": review.titles, "totals": row.totals, "moved": _moved(request),
+            "query": _query(chosen), "titles": review.titles, "totals": row.totals,
+            "moved": _moved(request, self._access),
             "redone": [] if identity.is_guest else await self._redone(side, row.run.run_id),
             "buttons": actions.of_run(row) if identity.may_act and row.status == "awaiting_approval" else [],
             "rest": html.cost_of("approve", row, self.live.settings), **self._frame(request, identity),
@@ -104,7 +105,8 @@ class Reviews:
         moves = await self.live.call(lambda: follow_marks(side.session, row.run, by))
         self.live.forget()
         counts = {move.name.lower(): moves[move] for move in Move if moves[move]}
-        return RedirectResponse(f"/runs/{row.run.run_id}/jobs?{urlencode({'moved': 'yes', **counts})}", 303)
+        address = f"/runs/{row.run.run_id}/jobs?{urlencode({'moved': 'yes', **counts})}"
+        return RedirectResponse(seal(address, request, self._access), 303)
 
     async def export(self, request: Request, _identity: Identity) -> Response:
         """`GET /runs/{run}/marks.csv`: the marked jobs as a manifest."""
@@ -173,10 +175,10 @@ def _query(chosen: Filter) -> str:
     return urlencode({name: value for name, value in pairs.items() if value})
 
 
-def _moved(request: Request) -> str:
+def _moved(request: Request, access: Access) -> str:
     """What became of the pictures as their marks were followed, by the numbers in the address."""
     given = request.query_params
-    if given.get("moved") != "yes":
+    if given.get("moved") != "yes" or not is_sealed(request, access):
         return ""
     moves = Counter({move: _number(given.get(move.name.lower()), least=0) for move in Move})
     words = in_words(moves)

@@ -26,6 +26,7 @@ from apps.session import Session, is_embedded
 from apps.starting import looked_into, started
 from apps.views.moment import marked_in
 from config.schedules import Schedule
+from producers.manifest.encoding import lines_of
 from producers.planning.clashes import Clashes
 from producers.planning.compare.diff import Diff, compare, with_diff
 from producers.planning.make import make_plan
@@ -240,7 +241,7 @@ class Starting:
         redone = marked_in(plan.manifest.uri)
         filled = "/new?" + urlencode({name: value for name, value in kept.items() if value})
         form = filled if len(filled) < _LONGEST_ADDRESS else "/new"
-        prompts = [line for line in kept["prompts"].splitlines() if line.strip()] or [plan.prompt]
+        prompts = [line for line in lines_of(kept["prompts"]) if line.strip()] or [plan.prompt]
         page = html.single(
             "confirm", plan=plan, clashes=clashes, warnings=warnings, fields=kept, wrong=wrong, settings=settings,
             redone=redone, back=f"/runs/{redone}/jobs" if redone else form, prompts=prompts,

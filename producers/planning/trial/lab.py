@@ -18,6 +18,7 @@ from config.settings import Settings
 from producers.manifest import Manifest
 from producers.manifest.cells.columns import near_miss
 from producers.manifest.cells.values import PARAMS, is_filled
+from producers.manifest.encoding import lines_of
 from producers.planning.jobs.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
 from producers.planning.request import PlanRequest, TrialRequest
 from producers.planning.trial.entries import Narrowed
@@ -198,7 +199,7 @@ def _lines(file: str) -> list[str]:
         text = Path(file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError([Problem(file, 0, "", f"cannot be read: {error}")]) from None
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in lines_of(text) if line.strip()]
     if not lines:
         raise ManifestError([Problem(file, 0, "", "has no prompts; write one a line")])
     return lines
