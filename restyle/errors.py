@@ -46,6 +46,17 @@ class RestyleError(Exception):
         return str(self.args[0])
 
 
+def drop_frames(error: BaseException) -> None:
+    """Frees what the frames hold that an error came through, such as a picture, before a wait.
+
+    Those of the errors that it wraps go too: theirs refer to each other, and would stay until a collection of garbage.
+    """
+    chain = [error]
+    for each in chain:
+        chain += [wrapped for wrapped in (each.__cause__, each.__context__) if wrapped]
+        each.__traceback__ = each.__cause__ = each.__context__ = None
+
+
 class ConfigurationError(RestyleError):
     """The settings are wrong or incomplete."""
 

@@ -26,6 +26,7 @@ from restyle.errors import (
     StateUnavailable,
     StoreAccessDenied,
     StoreUnavailable,
+    drop_frames,
 )
 from restyle.formats import NewerFormat
 from restyle.job.call import CallFailed
@@ -130,8 +131,7 @@ def _attempts(message: Message, token: str, resources: Resources) -> Ended:
         except Exception:
             log.exception("bug")
             return failed("bug", traceback.format_exc(limit=-5))
-        # All that follows may wait, and the frames that the error came through hold a picture.
-        error.__traceback__ = error.__context__ = error.__cause__ = None
+        drop_frames(error)  # all that follows may wait
         tell(message, error, tools)
         decision = decide(error, storm=storm, waits=waits, policy=resources.policy)
         log.warning("attempt ended", error=error.code, reason=error.message, used=storm.used, next=str(decision))

@@ -24,6 +24,7 @@ from restyle.errors import (
     RestyleError,
     StateUnavailable,
     StoreUnavailable,
+    drop_frames,
 )
 from restyle.job.commit import Made, store
 from restyle.job.context import Tools
@@ -142,8 +143,7 @@ class _Unstored:
             log.warning("a paid picture is refused", reason=_reason(error), times=self._refusals)
             if self._refusals >= REFUSALS and (ended := self._set_aside(error)):
                 return ended
-        # All that follows may wait, and the frames that the error came through hold a picture.
-        error.__traceback__ = error.__context__ = error.__cause__ = None
+        drop_frames(error)  # all that follows may wait
         self._safe.make_safe()
         self._safe.pause()
         return None
