@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from producers.manifest import LeftOut, Manifest, Problems, ReadOptions
+from producers.manifest.cells.columns import may_be_id
 
 #: In this order.
 _NOUNS = ("rows", "products", "pictures")
@@ -24,6 +25,8 @@ class Summary:
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
     web: str = ""
     """How many of its pictures lie on the web, and where."""
+    may_be_id: str = ""
+    """A column that may hold ids, where there is no `id` and images name the entries."""
 
     def lines(self) -> list[tuple[str, str]]:
         """What to show, each line with its heading; none where nothing was read."""
@@ -33,6 +36,8 @@ class Summary:
         lines = [("read as", f"{self.form}: {counted}" if counted else self.form)]
         if self.columns:
             lines.append(("columns", " · ".join(f"{own} is {theirs}" for own, theirs in self.columns.items())))
+        if self.may_be_id:
+            lines.append(("ids", f"the images' names, as there is no id; for another: --column 'id={self.may_be_id}'"))
         if self.web:
             lines.append(("to fetch", self.web))
         if self.left_out:
@@ -52,7 +57,9 @@ def summarised(manifest: Manifest, options: ReadOptions, problems: Problems, web
     """The summary of a manifest that was read once."""
     columns = {"image": manifest.image} if manifest.image not in {"", "image"} else {}
     columns |= {"id": options.id} if options.id else {}
-    return Summary(manifest.form, dict(problems.counts), columns, dict(problems.left_out), web)
+    has_ids = options.id or manifest.feed or "id" in (manifest.columns or {"id"})
+    candidate = "" if has_ids else may_be_id(manifest.names)
+    return Summary(manifest.form, dict(problems.counts), columns, dict(problems.left_out), web, candidate)
 
 
 def _counted(noun: str, count: int) -> str:

@@ -44,6 +44,21 @@ def test_a_shopify_export() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("Title;EAN;Image", [("ids", "the images' names, as there is no id; for another: --column 'id=EAN'")]),
+        ("Title;Name;Image", []),
+        ("id;sku;Image", []),
+    ],
+    ids=["a number", "none", "an id"],
+)
+def test_a_column_that_may_hold_ids(header: str, says: list[tuple[str, str]]) -> None:
+    """Images name the entries where no column is `id`; that another could is said, and not decided."""
+    lines = plan(f"{header}\nMug;A-1;s3://in/a.jpg\n", "p").summary.lines()
+    assert [line for line in lines if line[0] == "ids"] == says
+
+
 def test_the_newer_shopify_export() -> None:
     """Shopify has renamed its columns; the rows mean the same."""
     text = exports.shopify(BASE).replace("Handle", "URL handle", 1).replace("Image Src", "Product image URL", 1)

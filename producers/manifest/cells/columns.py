@@ -67,6 +67,15 @@ IMAGE_ALIASES = frozenset(
         "productphoto", "productpicture",
     }
 )  # fmt: skip
+#: Other names of the column `id`, plain. None is taken by itself: which of them is one of a kind is not known.
+_ID_ALIASES = frozenset(
+    {
+        "article", "articleid", "articleno", "articlenumber", "artikel", "artikelnr", "artikelnummer", "artnr",
+        "asin", "code", "ean", "gtin", "handle", "item", "itemcode", "itemid", "itemno", "itemnumber", "key", "mpn",
+        "productcode", "productid", "productnumber", "productsku", "ref", "reference", "referencia", "sku", "skucode",
+        "skuid", "upc", "variantsku",
+    }
+)  # fmt: skip
 #: In shorter names (id, mark, seed) one letter makes another word.
 _SHORTEST = 5
 #: From this length on, likeness as a whole counts too.
@@ -104,6 +113,11 @@ class Header:
 def is_image_alias(name: str) -> bool:
     """Whether a column's name is one that others use for `image`."""
     return plain(name) in IMAGE_ALIASES
+
+
+def may_be_id(names: Sequence[str]) -> str:
+    """The first column whose name others use for `id`; empty where there is none."""
+    return next((name for name in names if plain(name) in _ID_ALIASES), "")
 
 
 def read_header(
