@@ -232,10 +232,11 @@ class Sandbox:
     async def control(self, request: Request) -> Response:
         """`GET /control`: counters. `POST /control`: any option, `balance`, or `top_up`, from now on."""
         if request.method == "POST":
-            changes = await request.json()
+            if "origin" in request.headers:
+                return self.error(403, "This came from a web page")
             try:
-                self._change(changes)
-            except (ValidationError, ValueError) as error:
+                self._change(await request.json())
+            except (ValidationError, ValueError, TypeError, AttributeError, RecursionError) as error:
                 return JSONResponse({"error": str(error)}, 400)
         return JSONResponse({"options": self.options.model_dump(exclude={"api_key"}), **self.account.counters()})
 

@@ -14,7 +14,14 @@ from apps.stack.groups import Group, Made
 from apps.stack.home import Home
 from config.settings import Settings
 from restyle.coordination.redis.client import State
-from restyle.errors import ConfigurationError, ObjectRefused, StateUnavailable, StoreAccessDenied, StoreUnavailable
+from restyle.errors import (
+    ConfigurationError,
+    ObjectRefused,
+    RestyleError,
+    StateUnavailable,
+    StoreAccessDenied,
+    StoreUnavailable,
+)
 from restyle.runtime.environment import plain
 from restyle.s3.store import EMBEDDED_BUCKET, Endpoint, Store
 
@@ -77,7 +84,7 @@ def make_sandbox(home: Home) -> Made:
     description = {"url": f"http://127.0.0.1:{port}/v1/sdxl-img2img", "key": key}
     argv = module("apps.sandbox", "--port", str(port), "--credits", str(SANDBOX_CREDITS))
     child = home.child("sandbox", argv, env=plain(SANDBOX_API_KEY=key), grace=3.0)
-    return Made([child], description, lambda: _listens(description["url"]))
+    return Made([child], description, lambda: sandbox_answers(description["url"], key))
 
 
 def worker_group(settings: Settings, home: Home) -> Group:
@@ -173,6 +180,22 @@ def s3_answers(endpoint: Endpoint) -> bool:
         return False
     finally:
         store.close()
+    return True
+
+
+def sandbox_answers(url: str, key: str) -> bool:
+    """Whether the sandbox of this key answers: another folder's, or any program, may have taken its port meanwhile."""
+    if not _listens(url):
+        return False
+    from restyle.segmind.v1 import Segmind  # few commands start one
+
+    client = Segmind(url, key, timeout=5, connections=1, direct=True)
+    try:
+        client.credits()
+    except RestyleError:
+        return False
+    finally:
+        client.close()
     return True
 
 

@@ -101,7 +101,8 @@ class _Looker:
             return known.sha256 if known else ""
         if image.startswith("s3://"):
             same = record is not None and record.input.uri == image
-            return record.input.sha256 if record and same and record.input.etag == self._etag(job) else ""
+            etag = record.input.etag if record and same else ""
+            return record.input.sha256 if record and etag and etag == self._etag(job) else ""
         try:
             if Path(image).stat().st_size > _MOST:
                 return self.hashes.known(image) or ""

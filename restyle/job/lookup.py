@@ -41,7 +41,8 @@ def unchanged(work: Work, known: Record | None, tools: Tools) -> Record | None:
     except (ObjectRefused, StoreAccessDenied) as error:
         raise refused_input(uri, error, work, tools) from error
     # Where it seems to be gone, fetching it says so by more than a status, which any gateway may answer with.
-    return known if head and head.etag == known.fingerprint.etag else None
+    # A server without ETags says nothing of what lies there: its bytes tell.
+    return known if head and head.etag and head.etag == known.fingerprint.etag else None
 
 
 def refused_input(uri: str, refusal: RestyleError, work: Work, tools: Tools) -> InputNotFound:

@@ -40,7 +40,7 @@ class Listings(ABC):
         bucket, _ = split_uri(prefix_uri)
         for page in self._pages(prefix_uri, StartAfter=split_uri(after)[1] if after else ""):
             for entry in page.get("Contents", ()):
-                uri, etag = f"s3://{bucket}/{entry['Key']}", entry["ETag"].strip('"')
+                uri, etag = f"s3://{bucket}/{entry['Key']}", entry.get("ETag", "").strip('"')
                 yield Listed(uri, etag, entry["Size"], entry.get("StorageClass", ""))
 
     def glance(self, prefix_uri: str) -> Glance:
@@ -82,12 +82,18 @@ class Listings(ABC):
             with translated(prefix_uri):
                 return self._client(bucket).list_objects_v2(Bucket=bucket, Prefix=prefix, **parameters)
 
+        tokens, last = set[str](), None
         while True:
             page = self.patiently(ask)
             yield page
-            if not page.get("IsTruncated"):
+            following = page.get("NextContinuationToken", "")
+            if not page.get("IsTruncated", bool(following)):
                 return
-            following = page.get("NextContinuationToken")
-            if not following or following == parameters.get("ContinuationToken"):
-                raise StoreUnavailable(f"{prefix_uri}: S3 breaks off its listing")
+            names = [one.get("Key") for one in page.get("Contents", ())] or [
+                one.get("Prefix") for one in page.get("CommonPrefixes", ())
+            ]
+            if not following or following in tokens or (names and names[-1] == last):
+                raise StoreUnavailable(f"{prefix_uri}: S3 breaks off its listing, or repeats it without an end")
+            tokens.add(following)
+            last = names[-1] if names else last
             parameters["ContinuationToken"] = following

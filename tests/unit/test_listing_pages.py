@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from itertools import count, cycle
+from typing import Any, TypeVar
 
 import pytest
 
+from restyle.errors import StoreUnavailable
+from restyle.s3.listings import Listings
 from restyle.s3.pages import take_in_quickly
 
 SPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -61,3 +65,59 @@ def test_what_is_not_as_usual_is_left_to_botocore(status: int, body: str) -> Non
     """As it came."""
     page = f"<ListBucketResult>{body}</ListBucketResult>" if body.startswith("<Contents") else body
     assert taken(page, status) == (None, page.encode())
+
+
+T = TypeVar("T")
+
+
+class Pages(Listings):
+    """A server that lists what it is told to, and stands for its client too."""
+
+    def __init__(self, pages: Iterator[dict[str, Any]]) -> None:
+        self.pages = pages
+
+    def patiently(self, ask: Callable[[], T]) -> T:
+        """At once."""
+        return ask()
+
+    def _client(self, _bucket: str) -> Any:
+        return self
+
+    def list_objects_v2(self, **_: Any) -> dict[str, Any]:
+        """The next page."""
+        return next(self.pages)
+
+
+def page(*keys: str, token: str = "", **more: Any) -> dict[str, Any]:
+    """A page, and what it says of the next one."""
+    found = {"Contents": [{"Key": key, "Size": 1} for key in keys], "IsTruncated": bool(token)}
+    return found | ({"NextContinuationToken": token} if token else {}) | more
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        (page("a", token="1"), page("b", IsTruncated=True)),
+        (page(*"ab"[n % 2], token=str(n % 2)) for n in count()),
+        (page("a", "b", token=str(n)) for n in count()),
+        ({"CommonPrefixes": [{"Prefix": "p/"}], "IsTruncated": True, "NextContinuationToken": str(n)} for n in count()),
+        (page(token=token) for token in cycle("123")),
+    ],
+    ids=["no token", "tokens in a circle", "one page for ever", "one folder for ever", "empty pages in a circle"],
+)
+def test_a_listing_ends(pages: Any) -> None:
+    """Or is an error: one that begins again and again filled the memory of whoever planned it."""
+    with pytest.raises(StoreUnavailable, match="breaks off its listing"):
+        list(Pages(iter(pages)).list("s3://b/"))
+
+
+def test_a_listing_is_read_to_its_end() -> None:
+    """Where a page is empty, has no ETags, or tells by its token alone that more follows."""
+    pages = [page("a", token="1"), page(token="2"), page("b", token="3"), page("c")]
+    del pages[2]["IsTruncated"]
+    found = list(Pages(iter(pages)).list("s3://b/"))
+    assert [(one.uri, one.etag, one.bytes) for one in found] == [
+        ("s3://b/a", "", 1),
+        ("s3://b/b", "", 1),
+        ("s3://b/c", "", 1),
+    ]

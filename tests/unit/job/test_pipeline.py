@@ -68,6 +68,17 @@ def test_what_an_earlier_run_has_done_is_not_even_read(one: OneJob) -> None:
     assert one.store.wrote("") == []
 
 
+def test_a_server_without_etags_hides_no_change(one: OneJob) -> None:
+    """Nothing compared with nothing is no sign of the same picture: its bytes are read, each time."""
+    one.touch(one.image, "")
+    one.run()
+    assert (one.run(LATER).outcome.outcome, one.api.calls) == (OutcomeKind.SKIPPED, 1)
+    one.put(one.image, encode(corners(120, 90)))
+    one.touch(one.image, "")
+    one.api.answers.append(one.api.answer(encode(corners(96, 72).rotate(180))))
+    assert (one.run(LATER).outcome.outcome, one.api.calls) == (OutcomeKind.SUCCEEDED, 2)
+
+
 def test_the_same_bytes_under_another_etag_are_the_same_input(one: OneJob) -> None:
     """The record learns the new ETag, so that the next run need not read the input."""
     one.run()
