@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-import io
 import sys
 
 import typer
 
 from apps.cli.commands import MARKUP, Commands
+from apps.terminal import streams
 from restyle.errors import RestyleError
 from restyle.runtime import core_dumps
 
@@ -47,17 +47,10 @@ def before_a_command(
     """What stands before a command."""
 
 
-def write_utf_8() -> None:
-    """Has what goes into files and pipes be UTF-8, whatever a terminal is set to; a letter that it lacks is escaped."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
-
-
 def main() -> None:
     """The console script: every error of ours becomes a sentence and an exit code, never a traceback."""
     core_dumps.write_none()
-    write_utf_8()
+    streams.prepare()
     try:
         app()
     except (RestyleError, KeyboardInterrupt) as error:
@@ -71,6 +64,17 @@ def main() -> None:
         if advice := getattr(error, "next", ""):
             fail(f"next: {advice}")
         sys.exit(exit_code(error))
+    except OSError as error:
+        if error.errno not in streams.FULL:
+            raise
+        from apps.terminal.console import fail
+        from apps.terminal.exits import WRONG_INPUT
+
+        streams.forget_output()
+        fail(
+            f"{error.filename or 'what this prints'} cannot be written: {error.strerror}; make room, and type it again"
+        )
+        sys.exit(WRONG_INPUT)
     finally:
         # What is left ends with the process: a last look for garbage among it would take a tenth of a second.
         gc.freeze()

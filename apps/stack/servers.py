@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import sys
@@ -110,12 +111,21 @@ def worker_command(settings: Settings) -> list[str]:
 def _valkey_config(home: Home, port: int, password: str) -> Path:
     folder = home.folder("valkey")
     lines = [
-        f"port {port}", "bind 127.0.0.1", f"requirepass {password}", f'dir "{folder}"',
+        f"port {port}", "bind 127.0.0.1", f"requirepass {password}", f"dir {_quoted(folder)}",
         # A run survives a restart, and a power cut: each change is on disk before it is answered.
         "appendonly yes", "appendfsync always", 'save ""',
         "maxmemory-policy noeviction", "list-compress-depth 1", "daemonize no",
     ]  # fmt: skip
     return home.secret("valkey.conf", "\n".join(lines) + "\n")
+
+
+def _quoted(path: Path) -> str:
+    """A path as Valkey's configuration has it, whatever bytes are in its name: a quote or a line's end, say."""
+    return (
+        '"'
+        + "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\x{byte:02x}" for byte in os.fsencode(path))
+        + '"'
+    )
 
 
 def valkey_binary() -> str:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from producers.manifest.block import Block, listed_block
 from producers.manifest.entry import Entry, Problems
 from producers.manifest.ids import DefaultIds
-from producers.manifest.place import is_image_name
+from producers.manifest.place import NO_TEXT, is_image_name, is_text
 from restyle.keys import normalise_id
 from restyle.s3.store import Store
 
@@ -116,6 +116,9 @@ def folder(path: Path, name: str) -> Listing:
         def refused(error: OSError) -> None:
             problems.add(name, 0, "", f"{error.filename} cannot be read: {error.strerror}")
 
+        if not is_text(str(root)):
+            problems.add(name, 0, "", NO_TEXT)
+            return
         copies = copied_above(root)
         for place, folders, files in os.walk(root, onerror=refused):
             here = Path(place)

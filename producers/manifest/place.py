@@ -25,6 +25,9 @@ SUFFIXES = frozenset(
     }
 )  # fmt: skip
 
+#: What is wrong with a path that is no text.
+NO_TEXT = "has a folder or a file in its path whose name is not text in UTF-8; rename it"
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _DATA = re.compile(r"data:[\w/+.-]*[;,]", re.IGNORECASE)
 
@@ -162,6 +165,8 @@ def check_file(path: str) -> None:
         FileNotFoundError: there is none.
         ValueError: it cannot be sent; the message is the reason.
     """
+    if not is_text(path):
+        raise ValueError(NO_TEXT)
     try:
         status = Path(path).stat()
     except FileNotFoundError:
@@ -178,6 +183,11 @@ def check_file(path: str) -> None:
         raise ValueError(f"is {status.st_size / 1e6:,.0f} MB; at most {MAX_INPUT_BYTES / 1e6:,.0f} MB can be sent")
     if not is_image_name(path) and not _begins_as_picture(path):
         raise ValueError("is no picture, neither by its name nor by its first bytes; it is not sent")
+
+
+def is_text(path: str) -> bool:
+    """Whether a path can be written down: file systems take any bytes for names."""
+    return path.isascii() or not any("\ud800" <= char <= "\udfff" for char in path)
 
 
 def _begins_as_picture(path: str) -> bool:
