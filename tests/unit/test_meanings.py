@@ -56,6 +56,9 @@ MONEY: list[tuple[str, str]] = [
     ("Your card was declined, the billing address must be valid", "payment"),
     ("Invoice overdue: image generation is paused", "payment"),
     ("Account suspended", "account"),
+    ("The terms of service must be accepted before images can be generated", "account"),
+    ("Your IP is not in the allowlist of this image model: it must be", "account"),
+    ("Please renew, the image cannot be made", "plan"),
     ("Invalid account value", "account"),
     ("You do not have access to this scheduler", "account"),
     ("Guthaben reicht nicht aus", "balance"),
@@ -91,6 +94,7 @@ HEADERS = [
 
 #: One of the request's own parameters, or the picture: the job fails alone.
 JOB = [
+    "image url unreachable",
     "strength exceeds the limit: must be <= 1",
     "parameter strength must be below 1",
     "invalid value for seed",
