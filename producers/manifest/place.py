@@ -152,6 +152,8 @@ class Place:
             raise ValueError(self._with_hint(f"there is no file {where}", image)) from None
 
     def _with_hint(self, reason: str, name: str) -> str:
+        if name.startswith("="):
+            return f"{reason}; it is a formula: have the table exported with what it shows"
         hint = self.names.meant(name) if self.names else ""
         return f"{reason}; {hint}" if hint else reason
 

@@ -141,6 +141,12 @@ def test_entries_without_an_image_say_where_one_is() -> None:
     assert "is no text but a list or an object; give --column 'image=images[*].src'" in told
 
 
+def test_entries_under_their_names_are_no_entry() -> None:
+    """A path would take the first of them, and leave the others out in silence."""
+    (told,) = read(json.dumps({"mug": {"image": "s3://b/a.jpg"}, "bowl": {"image": "s3://b/b.jpg"}})).told
+    assert "has 2 objects with pictures (mug, bowl): write a list of entries, each with its id" in told
+
+
 def test_what_stands_before_the_entries_takes_no_memory() -> None:
     """A list of many beside the entries is passed over; of the entries one at a time is held."""
     with Path("m.json").open("w") as file:

@@ -39,10 +39,14 @@ TWO = ["s3://b/a.jpg", "s3://b/b.jpg"]
         TABLE.replace("\n", "\n\n"),
         "\n\n" + TABLE,
         TABLE.replace("\nb", "\n,,,\n \nb"),
+        '\ufeff"sep=,"\r\n' + TABLE,
+        "sep=;\n\n" + TABLE.replace(",", ";"),
+        "SEP=\t\n" + TABLE.replace(",", "\t"),
     ],
     ids=[
         "comma", "semicolon", "tab", "crlf", "cr", "no last line end", "bom", "bom semicolon crlf", "gzip", "quoted",
         "names in capitals", "a blank column", "blank lines", "blank first lines", "lines of empty cells",
+        "a line for Excel", "a line for Excel and semicolons", "a line for Excel and tabs",
     ],
 )  # fmt: skip
 def test_every_spelling_reads_the_same(content: str | bytes) -> None:
@@ -60,6 +64,7 @@ def test_every_spelling_reads_the_same(content: str | bytes) -> None:
     [
         (TABLE, [2, 3]),
         ("\n\n" + TABLE, [4, 5]),
+        ("sep=,\n" + TABLE, [3, 4]),
         (TABLE.replace("Mug", '"Mug\nof\noak"'), [2, 5]),
         (TABLE.replace("Mug", '"Mug\r\nof oak"'), [2, 4]),
         (TABLE.replace("title", '"ti\ntle"'), [3, 4]),

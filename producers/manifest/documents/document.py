@@ -135,6 +135,10 @@ class Document:
             return
         if "image" in self._renames:
             yield "image", "is missing"
+        elif len(named := [name for name, one in value.items() if json_path.has_picture(one)]) > 1:
+            names = ", ".join(named[:3])
+            reason = f"has {len(named)} objects with pictures ({names}): write a list of entries, each with its id"
+            yield "image", reason
         elif path := json_path.path_to_picture(value):
             shown = json_path.shown(path)
             yield "image", f"there is no such column; if {shown} has the images, give --column 'image={shown}'"

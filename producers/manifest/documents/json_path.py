@@ -110,3 +110,8 @@ def path_to_picture(value: Any, before: Path = ()) -> Path:
             if path := path_to_picture(value[key], (*before, key)):
                 return path
     return ()
+
+
+def has_picture(value: Any) -> bool:
+    """Whether it is an object with a picture's name in it."""
+    return isinstance(value, dict) and bool(path_to_picture(value))

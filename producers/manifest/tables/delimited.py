@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -14,6 +15,8 @@ from producers.manifest.source import MAX_LINE, Source, wrong
 
 DELIMITERS = ",;\t|"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+#: A first line by which programs tell Excel the delimiter.
+_SEPARATOR_LINE = re.compile(rf'\ufeff?"?sep=([{DELIMITERS}])"?\s*', re.IGNORECASE)
 #: Characters of a header by which its delimiter is recognised; the csv module takes cells of 131,072 at most.
 _HEADER_CHARACTERS = 65536
 #: From this many columns on, lines with as many cells as the header count as rows, not as text with commas.
@@ -54,20 +57,21 @@ class Delimited:
     """A text of rows with delimited cells."""
 
     def __init__(self, source: Source) -> None:
-        """Recognises the delimiter by the first line that is not blank."""
+        """Recognises the delimiter by the first line that is not blank: a header, or `sep=;`, which is no row."""
         self._source = source
         self.name, self.is_guarded = source.name, True
         self.unread: Sequence[str] = ()
         first = next((line for line in islice(source.lines(), 100) if line.strip()), "")
-        self._delimiter = delimiter_of(first)
+        separator = _SEPARATOR_LINE.fullmatch(first)
+        self._before = 1 if separator else 0
+        self._delimiter = separator.group(1) if separator else delimiter_of(first)
         self.form = f"a table ({_NAMES[self._delimiter]})"
 
     def cells(self) -> Iterator[tuple[int, list[str]]]:
         """Rows that are not blank, with the line on which each begins."""
         with _long_cells():
-            for begins, row in csv_rows(self.name, self._source.lines(), self._delimiter):
-                if any(map(is_filled, row)):
-                    yield begins, row
+            rows = csv_rows(self.name, self._source.lines(), self._delimiter)
+            yield from islice(((begins, row) for begins, row in rows if any(map(is_filled, row))), self._before, None)
 
     def why_no_row(self, line: int, row: Sequence[str], width: int, image: int) -> str:
         """Why a row cannot be intended: a quote that was left open has swallowed the next rows. Empty where it can.
