@@ -1,12 +1,14 @@
 """Writes that replace nothing of anybody else's, as far as the S3 server can be asked for that.
 
 Servers without conditional writes (rclone's) take them as any other, so nothing may rest on them: they close the
-milliseconds between a look and a write where they exist.
+milliseconds between a look and a write where they exist. `restyle doctor` tells whether they do.
 """
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
+from base64 import b64encode
 from typing import Any
 
 from restyle.errors import InputNotFound, ObjectExists, ObjectRefused
@@ -19,6 +21,10 @@ from restyle.telemetry import metrics
 
 class Guarded(Listings):
     """What a store writes only where nobody else has."""
+
+    def __init__(self) -> None:
+        self._locked: set[str] = set()
+        """Buckets that lock objects by default: S3 takes one there only with its digest."""
 
     @abstractmethod
     def head(self, uri: str) -> Head | None:
@@ -55,14 +61,21 @@ class Guarded(Listings):
         stored = self.find(uri)
         return stored is not None and stored.data == data
 
+    def heeds_conditions(self, uri: str, data: bytes, *, content_type: str) -> bool:
+        """Whether S3 leaves an object that lies there as it is where a condition of a write does not hold.
+
+        A server that ignores conditions, or refuses them, writes `data` there.
+        """
+        conditions = ({"IfNoneMatch": "*"}, {"IfMatch": f'"{"0" * 32}"'})
+        return not any(self._write_if(uri, data, content_type, condition) for condition in conditions)
+
     def _write_if(self, uri: str, data: bytes, content_type: str, condition: dict[str, str]) -> bool:
         """Writes under a condition; whether it held, or the server knows none."""
         bucket, key = split_uri(uri)
         request: Any = {"Bucket": bucket, "Key": key, "Body": data, "ContentType": content_type, **condition}
 
         def ask() -> None:
-            with translated(uri):
-                self._client(bucket).put_object(**request)
+            self._put_object(uri, request)
 
         try:
             self.patiently(ask)
@@ -71,3 +84,23 @@ class Guarded(Listings):
         except ObjectRefused:
             self.put(uri, data, content_type=content_type)
         return True
+
+    def _put_object(self, uri: str, request: Any) -> str:
+        """Writes an object by boto3; its ETag.
+
+        A bucket that asks for an object's digest gets it from then on. No other does: not every server knows it, and it
+        costs a look at every byte.
+        """
+        bucket = request["Bucket"]
+        has_digest = bucket in self._locked
+        if has_digest:
+            digest = hashlib.md5(request["Body"], usedforsecurity=False).digest()
+            request = {**request, "ContentMD5": b64encode(digest).decode()}
+        try:
+            with translated(uri):
+                return self._client(bucket).put_object(**request).get("ETag", "").strip('"')
+        except ObjectRefused as error:
+            if has_digest or "Content-MD5" not in error.message:
+                raise
+        self._locked.add(bucket)
+        return self._put_object(uri, request)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from mmap import mmap
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused
 from restyle.keys import split_uri
@@ -70,6 +70,7 @@ class Store(Guarded):
             patience: repeats requests while S3 is in trouble; without it, errors are raised after boto3's few tries.
             seconds: how long S3 may be silent.
         """
+        super().__init__()
         self._embedded = embedded
         self._connections = connections
         self._patience = patience
@@ -151,18 +152,14 @@ class Store(Guarded):
         extra: Any = {**held(storing), **headers(storing)}
 
         def ask() -> str:
-            client, objects = self._ways(bucket)
+            _, objects = self._ways(bucket)
             # A file may be unmapped as soon as this returns, when obstore may still hold it.
-            if isinstance(data, bytes) and not extra:
+            if isinstance(data, bytes) and not extra and bucket not in self._locked:
                 etag = objects.put(bucket, key, data, content_type=content_type, metadata=names)
                 if etag:
                     return etag
-            with translated(uri):
-                answer = client.put_object(
-                    Bucket=bucket, Key=key, Body=cast("bytes", data), ContentType=content_type, Metadata=names,
-                    **extra,
-                )  # fmt: skip
-            return answer.get("ETag", "").strip('"')
+            fixed = {"Bucket": bucket, "Key": key, "Body": data, "ContentType": content_type, "Metadata": names}
+            return self._put_object(uri, {**fixed, **extra})
 
         return self.patiently(ask)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -258,6 +259,48 @@ def test_a_request_is_as_s3_wants_it() -> None:
             assert request.header("x-amz-content-sha256") == hashlib.sha256(body).hexdigest()
             assert request.header("x-amz-meta-run_id") == "1 %25"
             assert not re.search("checksum|expect|x-amz-acl|content-encoding", request.head)
+
+
+UNDIGESTED = b"Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
+
+
+def test_a_bucket_that_locks_its_objects_gets_their_digests() -> None:
+    """As AWS asks for them, of several at the same time too; from then on at the first request, by boto3 alone."""
+
+    def make(request: Request) -> bytes:
+        if request.header("content-md5"):
+            return answer("200 OK", etag=ETAG)
+        body = b"<Error><Code>InvalidRequest</Code><Message>" + UNDIGESTED + b"</Message></Error>"
+        return answer("400 Bad Request", body)
+
+    with opened(make) as (server, store):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: store.put(f"{ROOT}{number}", b"x", content_type="x/y"), range(8)))
+        server.heard.clear()
+        beside(store.put, f"{ROOT}a", b"a picture", content_type="image/jpeg")
+        assert agents(server) == ["botocore"]
+        digest = hashlib.md5(b"a picture", usedforsecurity=False).digest()
+        assert server.heard[0].header("content-md5") == b64encode(digest).decode().lower()
+
+
+@pytest.mark.parametrize(
+    ("made", "heeds"),
+    [
+        (refusal("412 Precondition Failed", "PreconditionFailed"), True),
+        (answer("200 OK", etag=ETAG), False),
+        (refusal("501 Not Implemented", "NotImplemented"), False),
+    ],
+    ids=["heeded", "ignored", "refused"],
+)
+def test_whether_conditions_are_heeded(made: bytes, *, heeds: bool) -> None:
+    """Is asked of the server; one that refuses a condition gets the object without it."""
+
+    def make(request: Request) -> bytes:
+        is_asked = request.header("if-none-match") or request.header("if-match")
+        return made if is_asked else answer("200 OK", etag=ETAG)
+
+    with opened(make) as (_server, store):
+        assert store.heeds_conditions(f"{ROOT}a", b"x", content_type="x/y") is heeds
 
 
 def test_a_bucket_may_be_part_of_the_hosts_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

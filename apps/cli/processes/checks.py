@@ -131,8 +131,10 @@ def _s3(settings: Settings) -> str:
             raise RestyleError("what was read is not what was written")
         if not any(listed.uri == uri for listed in store.list(settings.effective_workspace.under("doctor") + "/")):
             raise RestyleError("what was written is missing in the listing")
+        heeds = store.heeds_conditions(uri, b"restyle doctor", content_type="text/plain")
         store.delete(uri)
-        return f"reads, writes and lists {settings.effective_workspace.uri}"
+        known = "heeds conditional writes" if heeds else "ignores conditional writes, on which no payment rests"
+        return f"reads, writes and lists {settings.effective_workspace.uri}; S3 {known}"
     finally:
         store.close()
 
