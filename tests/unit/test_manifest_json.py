@@ -240,7 +240,8 @@ def test_bad_entries_of_one_line_are_told_apart() -> None:
         ('{"images": []} {"images": []}', "-:1: is no JSON"),
         ('{1: []}', "-:1: "),
         ("[" * 100_000, "-:1: is nested too deeply"),
-        ('{"image": "a.jpg", "title": ' + "[" * 60_000, "is nested too deeply"),
+        # As 3.11 says it; 3.14 reads as deep as that.
+        ('{"image": "a.jpg", "title": ' + "[" * 60_000, "-:1: "),
         ("{", "-:1: "),
     ],
 )  # fmt: skip
