@@ -71,7 +71,7 @@ def _line(what: str, names: Iterable[str], heading: str) -> str:
 
 def rows(page: str, heading: str) -> Iterator[dict[str, str]]:
     """The rows of the first table below a heading, by the names of its columns; none where there is none yet."""
-    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0].partition("\n### ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     cells = [[part.strip() for part in line.strip("|").split("|")] for line in lines]
     for values in cells[2:]:

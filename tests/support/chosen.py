@@ -114,16 +114,19 @@ class S3Server:
         """Which of those that are known."""
         return {"moto_server": "moto"}.get(Path(self.path).name, Path(self.path).name)
 
-    def command(self, port: int, folder: Path, buckets: Sequence[str]) -> list[str]:
-        """What starts it on a port, over a folder."""
+    def command(self, port: int, folder: Path, buckets: Sequence[str], *, host: str = "") -> list[str]:
+        """What starts it on a port, over a folder; where `host` is given, buckets are the names below it."""
         match self.name:
             case "moto":
                 return [self.path, "-H", "127.0.0.1", "-p", str(port)]
             case "s3rver":
                 own = [word for bucket in buckets for word in ("--configure-bucket", bucket)]
-                return [self.path, "-d", str(folder), "-a", "127.0.0.1", "-p", str(port), "--silent", *own]
+                # It adds "s3." itself.
+                below = ("--service-endpoint", host.removeprefix("s3.")) if host else ()
+                return [self.path, "-d", str(folder), "-a", "127.0.0.1", "-p", str(port), "--silent", *below, *own]
+        style = "--force-path-style=false" if host else "--force-path-style=true"
         return [self.path, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null",
-                "--vfs-cache-mode", "off", "--dir-cache-time", "1s", str(folder)]  # fmt: skip
+                "--vfs-cache-mode", "off", "--dir-cache-time", "1s", style, str(folder)]  # fmt: skip
 
 
 def _s3_server() -> S3Server:

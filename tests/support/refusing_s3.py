@@ -22,8 +22,19 @@ class Gateway:
     target: int
     #: Status and code for a request that is refused; None passes it on. Told method, path and headers.
     refuse: Asked = lambda _method, _path, _headers: None
+    #: What its refusals say.
+    message: str = "refused by the test"
+    #: Headers that it does not pass on, in small letters: as of a server that does not know them.
+    drop: frozenset[str] = frozenset()
+    #: Headers that it adds, by those of the request.
+    add: Callable[[Any], dict[str, str]] = lambda _headers: {}
     #: Requests that were refused.
     refused: list[tuple[str, str]] = field(default_factory=list)
+
+    def passed_on(self, headers: Any) -> Iterator[tuple[str, str]]:
+        """The headers of a request as the server gets them."""
+        yield from ((name, value) for name, value in headers.items() if name.lower() not in self.drop)
+        yield from self.add(headers).items()
 
     @property
     def url(self) -> str:
@@ -40,13 +51,13 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
             if refusal := gateway.refuse(self.command, self.path, self.headers):
                 gateway.refused.append((self.command, self.path))
                 status, code = refusal
-                text = f"<Error><Code>{code}</Code><Message>refused by the test</Message></Error>".encode()
+                text = f"<Error><Code>{code}</Code><Message>{gateway.message}</Message></Error>".encode()
                 self._answer(status, [("content-type", "application/xml")], text)
                 return
             server = http.client.HTTPConnection("127.0.0.1", gateway.target, timeout=20)
             try:
                 server.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-                for name, value in self.headers.items():
+                for name, value in gateway.passed_on(self.headers):
                     server.putheader(name, value)
                 server.endheaders(body or None)
                 answer = server.getresponse()

@@ -129,6 +129,8 @@ class S3:
     access_key: str
     secret_key: str
     process: subprocess.Popen[bytes] | None = None
+    #: Where buckets are part of its host's name: that name without them.
+    host: str = ""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -162,7 +164,7 @@ class S3:
             also: other credentials that it takes (rclone).
         """
         pairs = ((self.access_key, self.secret_key), *also)
-        command = S3_SERVER.command(self.port, self.folder, BUCKETS)
+        command = S3_SERVER.command(self.port, self.folder, BUCKETS, host=self.host)
         self.process = subprocess.Popen(
             command, preexec_fn=die_with_parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,  # noqa: PLW1509 - one thread forks here
             env={**os.environ, "RCLONE_AUTH_KEY": ",".join(f'"{key},{secret}"' for key, secret in pairs)},
@@ -190,12 +192,12 @@ def read_descriptions_once() -> None:
 
 
 @contextmanager
-def running_s3(folder: Path) -> Iterator[S3]:
+def running_s3(folder: Path, host: str = "") -> Iterator[S3]:
     """An S3 server of its own, with the embedded stack's bucket, and one that guides call `shop`."""
     for bucket in BUCKETS:
         (folder / bucket).mkdir(parents=True, exist_ok=True)
     keys = S3_SERVER.keys or (secrets.token_hex(8), secrets.token_hex(16))
-    server = S3(folder, free_port(), *keys)
+    server = S3(folder, free_port(), *keys, host=host)
     server.start()
     try:
         yield server
