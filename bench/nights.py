@@ -89,8 +89,8 @@ class NightS3(S3):
         last = min(first + PAGE, self.rows)
         size = len(self.picture)
         text = "".join(
-            f"<Contents><Key>{form.format(number)}</Key><ETag>{self._etag(form, number)}</ETag><Size>{size}</Size>"
-            f"{WRITTEN}</Contents>"
+            f"<Contents><Key>{form.format(number)}</Key>{WRITTEN}<ETag>&quot;{self._etag(form, number)}&quot;</ETag>"
+            f"<Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
             for number in range(first, last)
         )
         more = last < self.rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producers.planning.compare.changes import Change, PlannedJob, change_by_input
+from producers.planning.compare.changes import Change, change_by_input
 from producers.planning.compare.previous_runs import Known
 from restyle.fingerprint import Fingerprint
 
@@ -27,4 +27,4 @@ FINGERPRINT = Fingerprint(etag="e1", sha256=SHA256, request="r1")
 def test_an_input_is_compared_by_what_its_place_tells(image: str, seen: str | None, change: Change) -> None:
     """An ETag is S3's; of a file and of the web it is the content that counts."""
     known = Known("r1", "e1", FINGERPRINT.token, "r1")
-    assert change_by_input(PlannedJob("a", "default", image, "", "r1", 1, 30), known, seen) is change
+    assert change_by_input(image, known, seen) is change

@@ -52,6 +52,47 @@ def test_objects_are_taken_out(space: str) -> None:
     assert (len(found), b"Contents" in left, b"true" in left) == (2, False, True)
 
 
+CHECKSUM = "<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>"
+PLAIN = WHOLE.replace("&amp;", "+")
+
+
+@pytest.mark.parametrize(
+    "each",
+    [
+        PLAIN, PLAIN.replace("<Size>", CHECKSUM + "<Size>"), PLAIN.replace("<Owner><ID>x</ID></Owner>", ""),
+        PLAIN.replace("<StorageClass>GLACIER</StorageClass>", ""), PLAIN.replace("a%20", ""), PLAIN.replace("7", "0"),
+    ],
+    ids=["plain", "checksums", "no owner", "no class", "another key", "empty"],
+)  # fmt: skip
+@pytest.mark.parametrize("space", ["", SPACE])
+def test_a_plain_page_is_read_as_the_parser_reads_it(each: str, space: str) -> None:
+    """By a pattern, which leaves the rest as it came; with a comment in it, it is for the parser."""
+
+    def page(first: str = "", between: str = "") -> str:
+        start = f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult{space}>'
+        return f"{start}{first}<Name>b</Name>{each}{between}{each}</ListBucketResult>"
+
+    quickly, left = taken(page())
+    assert quickly is not None
+    assert len(quickly) == 2
+    assert left == page().replace(each, "").encode()
+    for odd in ("<!-- odd -->", "\n  ", "<Prefix>&lt;</Prefix>"):
+        assert taken(page(odd))[0] == taken(page("", odd))[0] == quickly
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        PLAIN.replace("<Key>", "<Key><Key>"), PLAIN.replace("</Contents>", "<Contents>"), PLAIN[:-3],
+        f"<!-- {PLAIN} -->", f"<![CDATA[{PLAIN}]]>", PLAIN.replace("<Contents>", "<Contents >").replace("7", "-7"),
+    ],
+)  # fmt: skip
+def test_what_only_a_parser_can_judge(odd: str) -> None:
+    """It finds one object, or leaves all to botocore."""
+    found, _ = taken(f"<ListBucketResult>{PLAIN}{odd}</ListBucketResult>")
+    assert found is None or [one["Size"] for one in found] in ([7], [7, -7])
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [

@@ -78,17 +78,16 @@ def change_of(planned: PlannedJob, known: Known | None) -> Change | Question:
     return Change.UNCHANGED if known.etag == planned.etag else Change.INPUT_CHANGED
 
 
-def change_by_input(planned: PlannedJob, known: Known, seen: str | None) -> Change:
+def change_by_input(image: str, known: Known, seen: str | None) -> Change:
     """What a job of the same recipe is by its input: the ETag of one in S3, else the sha256; None: not there.
 
     Of one on the web, the sha256 of what came when it was fetched last; empty where it never was.
     """
     if seen is None:
         return Change.MISSING
-    if planned.image.startswith("s3://"):
-        same = seen == known.etag != ""  # as of a server that has no ETags
-    else:
-        same = digest([seen, known.request]) == known.token
+    is_listed = image.startswith("s3://")
+    # Nothing is not compared with nothing, as of a server that has no ETags.
+    same = seen == known.etag != "" if is_listed else digest([seen, known.request]) == known.token
     return Change.UNCHANGED if same else Change.INPUT_CHANGED
 
 

@@ -110,7 +110,8 @@ def compare(
     """
     previous = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)
     exact = True
-    with closing(Memory(workspace, plan.options.outputs)) as memory, closing(_Sorter(plan, store, workspace)) as sorter:
+    outputs = plan.options.outputs if unchanged is not None else None
+    with closing(Memory(workspace, outputs)) as memory, closing(_Sorter(plan, store, workspace)) as sorter:
         for run in previous.runs:
             rows = partial(words_of, run, workspace=workspace, store=store)
             exact &= memory.read(run, rows, is_base=run is previous.base)
@@ -165,10 +166,8 @@ class _Sorter:
         self._file = scratch(self, autocommit=True)
         job = ("id", "variant", "image", "etag", "request", "samples", "steps")
         self._records = Ordered(self._file, "record", "uri", *job)
-        self._inputs = {
-            kind: Ordered(self._file, kind, "place", *job, "known", "known_etag", "token")
-            for kind in ("listed", "fetched", "local")
-        }
+        known = ("image", "id", "variant", "samples", "steps", "request", "etag", "token")
+        self._inputs = {kind: Ordered(self._file, kind, *known) for kind in ("listed", "fetched", "local")}
 
     def sort(self, planned: PlannedJob, known: Known | None) -> None:
         """Counts a job, or lets it wait."""
@@ -178,9 +177,13 @@ class _Sorter:
                 self._records.add(record, *planned[:7])
             case Question.INPUT if known:
                 kind = "local" if planned.is_local else "listed" if planned.image.startswith("s3://") else "fetched"
-                self._inputs[kind].add(planned.image, *planned[:7], known.request, known.etag, known.token)
+                counted = planned.id, planned.variant, planned.samples, planned.steps
+                if kind == "listed":  # what S3 has is compared by ETags alone
+                    self._inputs[kind].add(planned.image, *counted, "", known.etag, "")
+                else:
+                    self._inputs[kind].add(planned.image, *counted, known.request, "", known.token)
             case Change() as change:
-                self._count(change, planned)
+                self._count_job(change, planned)
 
     def ask_records(self) -> None:
         """Reads the records of the jobs that wait for theirs."""
@@ -192,7 +195,7 @@ class _Sorter:
                 known = pool.map(self._read_record, (uri for uri, _ in batch))
                 for (_, planned), record in zip(batch, known, strict=True):
                     if record is None:
-                        self._count(Change.NEW, planned)
+                        self._count_job(Change.NEW, planned)
                     else:
                         self.records_read += 1
                         self.sort(planned, record)
@@ -213,7 +216,7 @@ class _Sorter:
             there = etags((uri for uri, _ in batch), self._store, confirm=False)
             for (uri, planned), (_, etag) in zip(batch, there, strict=True):
                 if etag is None:
-                    self._count(Change.NEW, planned)
+                    self._count_job(Change.NEW, planned)
                 else:
                     yield uri, planned
 
@@ -236,9 +239,8 @@ class _Sorter:
         ahead, behind = tee(waiting)
         inputs = looked_at(image for image, _ in groupby(row[0] for row in ahead))
         for (_, seen), (_, jobs) in zip(inputs, groupby(behind, itemgetter(0)), strict=True):
-            for row in jobs:
-                planned, (request, etag, token) = PlannedJob(*row[1:8]), row[8:]
-                self._count(change_by_input(planned, Known(request, etag, token, ""), seen), planned)
+            for image, *counted, request, etag, token in jobs:
+                self._count(change_by_input(image, Known(request, etag, token, ""), seen), *counted)
 
     def _etags(self, uris: Iterable[str]) -> Iterator[tuple[str, str | None]]:
         return etags(uris, self._store)
@@ -270,13 +272,16 @@ class _Sorter:
         except OSError:
             return None
 
-    def _count(self, change: Change, planned: PlannedJob) -> None:
+    def _count_job(self, change: Change, planned: PlannedJob) -> None:
+        self._count(change, planned.id, planned.variant, planned.samples, planned.steps)
+
+    def _count(self, change: Change, entry_id: str, variant: str, samples: int, steps: int) -> None:
         group = self.groups[change]
         group.jobs += 1
-        group.samples += planned.samples
-        group.steps += planned.steps
+        group.samples += samples
+        group.steps += steps
         if len(group.examples) < _EXAMPLES:
-            group.examples.append(f"{planned.id}/{planned.variant}")
+            group.examples.append(f"{entry_id}/{variant}")
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

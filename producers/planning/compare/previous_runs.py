@@ -91,8 +91,8 @@ class Known(NamedTuple):
 class Memory:
     """The newest word of the results on each job."""
 
-    def __init__(self, workspace: Workspace, outputs: OutputOptions) -> None:
-        """Starts without any; what is wanted of outputs now decides whether those of before do."""
+    def __init__(self, workspace: Workspace, outputs: OutputOptions | None) -> None:
+        """Starts without any; what is wanted of outputs now decides whether those of before do (None: do not ask)."""
         self._workspace = workspace
         self._outputs = outputs
         self._file = scratch(self, "cache_size = -65536", autocommit=True)
