@@ -1,1 +1,1 @@
-"""The process that runs tasks: its start, its heartbeat, its drain, and the dispatcher."""
+"""The process that runs tasks: its start and its drain; background/: heartbeat, dispatcher and other threads."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import socket
 import sys
-import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -24,6 +22,7 @@ from restyle.runtime import allocator
 from tasks.resources import Resources
 from workers.background.dispatcher import Dispatcher
 from workers.background.fetcher import FetchThread
+from workers.background.heartbeat import Heartbeat
 from workers.background.notifier import Notifier
 from workers.background.spooler import Spooler
 from workers.gauges import Gauges
@@ -34,65 +33,6 @@ from workers.waiting import until_taken
 from workers.watchdog import EXIT, Watchdog
 
 log = structlog.get_logger("restyle.worker")
-
-#: Seconds until another heartbeat is tried after one that Redis did not take.
-SOON = 1.0
-
-
-class Heart(threading.Thread):
-    """Says every few seconds that this worker lives, until its last call is stored."""
-
-    def __init__(self, resources: Resources) -> None:
-        super().__init__(name="heart", daemon=True)
-        self._fleet = resources.tools.fleet
-        self._settings = resources.settings
-        self._stopping = resources.tools.stopping
-        self._traffic = resources.tools.traffic
-        self._rotation = resources.tools.rotation
-        self._over = threading.Event()
-
-    def beat(self) -> None:
-        """One heartbeat."""
-        held = self._fleet.hands.snapshot()
-        self._fleet.heartbeat(
-            {
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "concurrency": self._settings.concurrency,
-                "taken": len(held),
-                "writes": " ".join(self._fleet.hands.reports.copy()),
-                "in_flight": sum(1 for holding in held.values() if holding.calling_ms),
-                "draining": self._stopping.is_set(),
-                "out": self._rotation.out,
-                "troubles": self._rotation.troubles,
-                "ttl": self._settings.heartbeat_ttl,
-                "zone": self._settings.time_zone,
-                "api": self._traffic.last_minute().as_dict(),
-            }
-        )
-
-    def run(self) -> None:
-        """Beats; while Redis is away it keeps trying, and the worker makes no new call (`Fleet.heart_fresh`).
-
-        Nothing ends it: without it this worker counts as dead, and its calls are made again elsewhere.
-        """
-        pause = self._settings.heartbeat_seconds
-        while not self._over.wait(pause):
-            pause = self._settings.heartbeat_seconds
-            try:
-                self.beat()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next heartbeat may go out
-                pause = min(pause, SOON)
-                write = log.debug if isinstance(error, StateUnavailable) else log.exception
-                write("heartbeat missed", reason=str(error))
-
-    def stop(self) -> None:
-        """Ends the heartbeat, and says goodbye so that nobody waits for it."""
-        self._over.set()
-        try:
-            self._fleet.leave()
-        except StateUnavailable as error:
-            log.warning("left without a word", reason=error.message)
 
 
 def connect(app: Celery, settings: Settings, resources: Resources) -> None:
@@ -141,7 +81,7 @@ class _Parts:
     def __init__(self, app: Celery, settings: Settings, resources: Resources) -> None:
         self._resources = resources
         self._settings = settings
-        self._heart = Heart(resources)
+        self._heartbeat = Heartbeat(resources)
         feeder = Feeder(
             app, resources.progress, resources.tools.fleet, resources.store, resources.workspace,
             settings.window_jobs, settings.refeed_after,
@@ -163,13 +103,13 @@ class _Parts:
 
     def say_hello(self) -> None:
         """The first heartbeat, and the account that this worker uses."""
-        self._heart.beat()
+        self._heartbeat.beat()
         state = self._resources.state
         state.ask("SET", state.key("account"), self._settings.account or "")
 
     def start(self) -> None:
         """Starts each part."""
-        self._heart.start()
+        self._heartbeat.start()
         self._renewal.start()
         # Before the dispatcher frees the jobs of dead workers: an answer that lay on disk is no call in doubt.
         self._spooler.hand_on()
@@ -185,7 +125,7 @@ class _Parts:
         """Ends each part, the heartbeat last."""
         end_all(
             self.dispatcher.stop, self._fetcher.stop, self._notifier.stop, self._spooler.stop, self._renewal.stop,
-            self._heart.stop, lambda: leave_workspace(self._resources), self._end_traces,
+            self._heartbeat.stop, lambda: leave_workspace(self._resources), self._end_traces,
         )  # fmt: skip
 
 
@@ -201,7 +141,7 @@ def end_all(*stops: Callable[[], None]) -> None:
 def essential(begin: Callable[..., None]) -> Callable[..., None]:
     """Has a fault of a receiver of Celery's signals end the process.
 
-    Celery writes down what a receiver raises and goes on: as a worker without a heart, or without a watchdog.
+    Celery writes down what a receiver raises and goes on: as a worker without a heartbeat, or without a watchdog.
     """
 
     @functools.wraps(begin)

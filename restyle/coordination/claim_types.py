@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
 from restyle.coordination.budgets import Budgets
-from restyle.coordination.heartbeats import Granted
+from restyle.coordination.in_hand import Grant
 from restyle.coordination.redis.durability import Durability
 
 
@@ -73,7 +73,7 @@ class Claim:
     doubts: int = 0
     #: The request that the API's queue has for this job, as the API's mode wrote it down.
     request: str = ""
-    granted: Granted | None = None
+    granted: Grant | None = None
 
 
 @dataclass(frozen=True)

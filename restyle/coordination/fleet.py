@@ -15,10 +15,10 @@ from restyle.coordination.budgets import weight
 from restyle.coordination.call_ends import call_end, recipe
 from restyle.coordination.claim_types import Claim, Dropped, HeldJob, Limits, Storm
 from restyle.coordination.fleet_view import FleetView
-from restyle.coordination.heartbeats import Granted, Hands, Holding
+from restyle.coordination.in_hand import Grant, JobInHand, JobsInHand
 from restyle.coordination.redis.client import State
 from restyle.errors import RequestRejected, RestyleError
-from restyle.http.rate_limits import MOST
+from restyle.http.retry_after import MOST
 from restyle.models import Message
 from restyle.runtime.clock import elapsed
 from restyle.telemetry import metrics
@@ -34,7 +34,7 @@ class Fleet(FleetView):
 
     def __init__(self, state: State, limits: Limits, *, worker: str = "") -> None:
         super().__init__(state, limits, worker=worker)
-        self.hands = Hands()
+        self.hands = JobsInHand()
         #: Set by the heartbeat: whether anything suspends the fleet, and the monotonic time of the last good beat.
         self.suspended = False
         self.last_heartbeat = 0.0
@@ -57,7 +57,7 @@ class Fleet(FleetView):
             Dropped: the job is done, held, suspended, cancelled, or its shard is not open.
         """
         place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
-        with _taking(self.hands, message.job_id, Holding(place, token)):
+        with _taking(self.hands, message.job_id, JobInHand(place, token)):
             answer = self.state.run("take", **self.held_job(message, token), variant=message.job.variant)
             if answer[0] != "ok":
                 raise Dropped(answer[1], is_released=True)
@@ -92,7 +92,7 @@ class Fleet(FleetView):
                 metrics.CLAIM_WAITS.inc(wait_ms / 1000)
                 return Claim("wait", wait=wait_ms / 1000)
             case ["go" | "submitted" as verdict, epoch, calls, doubts, number, reserved, named, incarnation, *request]:
-                granted, noted = Granted(number, reserved, named, incarnation, result), "".join(request)
+                granted, noted = Grant(number, reserved, named, incarnation, result), "".join(request)
                 claim = Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request=noted, granted=granted)
                 self._take_in(message.job_id, claim, granted, made_from)
                 return claim if self._may_begin(is_durable) else self._refused(message, token, claim)
@@ -102,7 +102,7 @@ class Fleet(FleetView):
                 return Claim(verdict)
         raise AssertionError(f"claim.lua answered {answer!r}")
 
-    def _take_in(self, job_id: str, claim: Claim, granted: Granted, made_from: str) -> None:
+    def _take_in(self, job_id: str, claim: Claim, granted: Grant, made_from: str) -> None:
         """From here on heartbeats say that the job is being called for."""
         self._count = max(self._count, granted.number)
         self.hands.calling(job_id, granted)
@@ -282,7 +282,7 @@ class Fleet(FleetView):
 
 
 @contextmanager
-def _taking(hands: Hands, job_id: str, holding: Holding) -> Iterator[None]:
+def _taking(hands: JobsInHand, job_id: str, holding: JobInHand) -> Iterator[None]:
     """A job in hand while Redis is asked for it, and from then on, unless that fails in whatever way.
 
     Raises:

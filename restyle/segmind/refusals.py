@@ -30,7 +30,7 @@ from restyle.errors import (
     RestyleError,
     Unauthorized,
 )
-from restyle.http.rate_limits import reset_wait
+from restyle.http.retry_after import reset_wait
 from restyle.reply import quoted
 from restyle.segmind.wording import Blame, blame, is_of_money
 

@@ -25,7 +25,7 @@ from restyle.errors import (
 )
 from restyle.http.exchange import Peer, Wire
 from restyle.http.public import NO_HOST, Names, Network, inner_address, is_in, reachable
-from restyle.http.rate_limits import moment, reset_wait
+from restyle.http.retry_after import moment, reset_wait
 from restyle.images.formats.kinds import format_of, what_it_is
 from restyle.models import utc_now
 from restyle.reply import Reply

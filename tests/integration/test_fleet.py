@@ -10,7 +10,7 @@ import pytest
 
 from restyle.coordination.claim_types import Dropped, Limits
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.heartbeats import Holding
+from restyle.coordination.in_hand import JobInHand
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.progress import Ended, Progress
 from restyle.errors import ApiUnavailable, OutOfCredits, RateLimited, RequestRejected
@@ -118,7 +118,7 @@ def test_a_beat_between_the_two_steps_of_taking_changes_nothing(worker: Workers)
     """The heartbeat may list a job that a thread has just begun to take: it is that thread's all the same."""
     fleet, message = worker(), a_message()
     place = json.dumps({"run": message.run_id, "shard": message.shard, "index": message.index})
-    fleet.hands.add(message.job_id, Holding(place, "t"))
+    fleet.hands.add(message.job_id, JobInHand(place, "t"))
     fleet.heartbeat({})
     fleet.hands.remove(message.job_id, "t")
     fleet.take(message, "t")

@@ -11,7 +11,7 @@ import pytest
 from restyle.coordination.budgets import Budgets
 from restyle.coordination.claim_types import Claim, Dropped, Limits
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.heartbeats import Hands
+from restyle.coordination.in_hand import JobsInHand
 from restyle.coordination.periods import Periods
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.progress import Ended, Progress
@@ -353,7 +353,7 @@ def test_a_beat_of_before_does_not_count(patient: Two) -> None:
     """Its list was made up before the server fell back, and lacks a call that was granted meanwhile."""
     two = patient
     assert claimed(two.one, "t1").verdict == "go"
-    calls, two.one.hands = two.one.hands, Hands()
+    calls, two.one.hands = two.one.hands, JobsInHand()
     two.fall_back()
     assert two.one._heartbeat({}) is False, "it is told to say it again"
     two.two.heartbeat({})

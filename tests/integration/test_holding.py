@@ -16,8 +16,7 @@ import pytest
 
 from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.heartbeats import Granted
-from restyle.coordination.heartbeats import Holding as InHand
+from restyle.coordination.in_hand import Grant, JobInHand
 from restyle.coordination.redis.client import State
 from restyle.coordination.runs.progress import Progress
 from restyle.coordination.workspace.flags import Owner
@@ -373,7 +372,7 @@ def test_a_take_over_waits_for_the_calls_in_flight(people: People) -> None:
     anna, ben = people("anna"), people("ben")
     anna.begin_run()
     fleet = Fleet(anna.state, Limits(), worker="w1")
-    fleet.hands.add("job", InHand('{"run": "r", "shard": 0, "index": 0}', "t", Granted(1, since_ms=1)))
+    fleet.hands.add("job", JobInHand('{"run": "r", "shard": 0, "index": 0}', "t", Grant(1, since_ms=1)))
     fleet.heartbeat({})
     first = anna.holding(Terms(3))
     first.hold()

@@ -11,7 +11,7 @@ from restyle.coordination.claim_types import Claim, Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.runs.progress import Progress
 from restyle.errors import ApiUnavailable, RateLimited
-from restyle.http.rate_limits import MOST
+from restyle.http.retry_after import MOST
 from tests.acceptance.test_rate import busiest
 from tests.integration.test_fleet import DONE, RUN, WORKSPACE, a_message, a_run
 from tests.support.timelapse import Timelapse

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from celery.utils.dispatch import Signal
 
-from restyle.coordination.heartbeats import Hands
+from restyle.coordination.in_hand import JobsInHand
 from restyle.errors import ConfigurationError, StateUnavailable
-from workers.lifecycle import Heart, end_all, essential
+from workers.background.heartbeat import Heartbeat
+from workers.lifecycle import end_all, essential
 from workers.watchdog import EXIT
 
 #: A watchdog at the end of its patience, beside a part that does not end well.
@@ -67,14 +68,14 @@ def test_a_heart_goes_on_whatever_a_beat_meets() -> None:
             raise faults.pop(0)
         beaten.set()
 
-    fleet = SimpleNamespace(hands=Hands(), heartbeat=beat, leave=lambda: None)
+    fleet = SimpleNamespace(hands=JobsInHand(), heartbeat=beat, leave=lambda: None)
     traffic = SimpleNamespace(last_minute=lambda: SimpleNamespace(as_dict=dict))
     tools = SimpleNamespace(
         fleet=fleet, stopping=threading.Event(), traffic=traffic, rotation=SimpleNamespace(out="", troubles={})
     )
     settings = SimpleNamespace(concurrency=1, heartbeat_ttl=1.0, heartbeat_seconds=0.02, time_zone="UTC")
     resources: Any = SimpleNamespace(tools=tools, settings=settings)
-    heart = Heart(resources)
+    heart = Heartbeat(resources)
     heart.start()
     assert beaten.wait(10)
     heart.stop()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from restyle.coordination.claim_types import Claim
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.heartbeats import Hands
+from restyle.coordination.in_hand import JobsInHand
 from restyle.models import (
     OutcomeKind,
     RunStatus,
@@ -45,7 +45,7 @@ class Process:
     fleet: Fleet
     hands: dict[str, Hand] = field(default_factory=dict)
     #: A heartbeat made up earlier that has not reached Redis yet: what it carries, and what the model says of that.
-    late: tuple[Hands, dict[str, Listed], int, str] | None = None
+    late: tuple[JobsInHand, dict[str, Listed], int, str] | None = None
 
     def listed(self) -> dict[str, Listed]:
         """What a heartbeat says now."""

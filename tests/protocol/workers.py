@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis.stateful import rule
 
 from restyle.coordination.fleet import Fleet
-from restyle.coordination.heartbeats import Hands
+from restyle.coordination.in_hand import JobsInHand
 from tests.protocol.answers import Answering
 from tests.protocol.kept import Lease, Listed, Process
 from tests.protocol.places import (
@@ -90,7 +90,7 @@ class Living(Answering):
         if not self.processes:
             return
         process = self.processes[some(sorted(self.processes), pick)]
-        hands = Hands()
+        hands = JobsInHand()
         for job, holding in process.fleet.hands.snapshot().items():
             hands.add(job, holding)
         process.late = (hands, process.listed(), process.fleet._count, process.fleet.incarnation)

@@ -29,7 +29,7 @@ from tests.support.sandbox import SandboxServer
 from tests.support.servers import S3
 from tests.support.wait import wait_until
 from workers.background.dispatcher import Dispatcher
-from workers.lifecycle import Heart
+from workers.background.heartbeat import Heartbeat
 
 #: The protocol's intervals, short.
 QUICK: dict[str, Any] = {
@@ -156,7 +156,7 @@ def running_works(
         if idle:
             yield works
             return
-        heart, dispatcher = Heart(here), Dispatcher(here, feeder)
+        heart, dispatcher = Heartbeat(here), Dispatcher(here, feeder)
         workers = [threading.Thread(target=works.work, daemon=True) for _ in range(threads)]
         heart.beat()
         for thread in (heart, dispatcher, *workers):

@@ -21,7 +21,7 @@ from restyle.errors import (
     RequestRejected,
     Unauthorized,
 )
-from restyle.http.rate_limits import MOST, reset_wait
+from restyle.http.retry_after import MOST, reset_wait
 from restyle.reply import MOST_TEXT, quoted
 from restyle.segmind.refusals import api_message, read_error, read_refusal
 from restyle.segmind.wording import blame

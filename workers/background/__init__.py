@@ -1,1 +1,1 @@
-"""What a worker process does beside its jobs, each in a thread: moves runs, sends notices, fetches, waits, repairs."""
+"""Threads that a worker process has beside its jobs: heartbeat, dispatcher, notifier, fetcher, reconciler, ..."""

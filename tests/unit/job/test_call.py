@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from restyle.coordination.claim_types import Claim, Dropped, Limits, Storm
-from restyle.coordination.heartbeats import Granted
+from restyle.coordination.in_hand import Grant
 from restyle.coordination.runs.progress import Ended
 from restyle.errors import (
     ApiTimeout,
@@ -218,7 +218,7 @@ def test_a_claim_that_has_grown_old_is_given_back(one: OneJob) -> None:
 @pytest.mark.parametrize("reason", ["forgotten", "dead", "draining"])
 def test_a_claim_is_given_back_where_it_may_not_hold(one: OneJob, reason: str) -> None:
     """The server has forgotten it, the fleet counts this worker as dead, or this worker drains."""
-    claim = replace(GO, granted=Granted(1, incarnation="before")) if reason == "forgotten" else GO
+    claim = replace(GO, granted=Grant(1, incarnation="before")) if reason == "forgotten" else GO
     one.fleet.is_alive = reason != "dead"
     if reason == "draining":
         one.stopping.set()

@@ -1,6 +1,6 @@
-"""The jobs that a worker process holds, as its heartbeat lists them.
+"""The jobs that a worker process has in hand: taken from the queue, and without an outcome yet.
 
-The heartbeat itself is a thread of workers/lifecycle.py, and takes effect in restyle/coordination/lua/heartbeat.lua.
+The worker's heartbeat lists them (`Fleet.heartbeat`).
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class Granted:
-    """What a claim was granted for its call; where Redis loses it, the heartbeat puts it back."""
+class Grant:
+    """What a claim has granted for its call. Where Redis loses it, the next heartbeat puts it back."""
 
-    #: Of two grants of one job the one with the higher number is the later.
+    #: Of two grants for one job, the one with the higher number is the later.
     number: int
     #: Credits set aside for the call, and the names of the periods whose budgets they count in, as Redis has them.
     reserved: str = "0"
     periods: str = ""
-    #: What the server remembered as it granted this: `Fleet.incarnation`.
+    #: The incarnation of the Redis server that granted it (`Fleet.incarnation`).
     incarnation: str = ""
-    #: What the call makes, by content; empty: nobody shares it.
+    #: The key of the result that the call makes; empty where no other job shares it.
     result: str = ""
     since_ms: int = 0
 
 
 @dataclass(frozen=True)
-class Holding:
-    """A job in this worker's hands."""
+class JobInHand:
+    """A job that this process has in hand."""
 
     place: str
     token: str
-    #: Set while a call is out.
-    granted: Granted | None = None
+    #: Set while its call is out.
+    granted: Grant | None = None
     #: The request that the API's queue has accepted for it, and what its result is made from.
     request: str = ""
     made_from: str = ""
 
     @property
     def calling_ms(self) -> int | None:
-        """Since when its call is out, in Unix milliseconds; None where none is."""
+        """When the call that is out began, in Unix milliseconds; None where no call is out."""
         return self.granted.since_ms if self.granted else None
 
     def call_as_json(self) -> str:
-        """The call that is out, as heartbeat.lua reads it; empty where none is."""
+        """The call that is out, as heartbeat.lua reads it; empty where no call is out."""
         if not (call := self.granted):
             return ""
         return json.dumps(
@@ -62,28 +62,28 @@ class Holding:
         )
 
 
-class Hands:
+class JobsInHand:
     """The jobs that this process has taken. Safe among threads."""
 
     def __init__(self) -> None:
         """Starts empty."""
         self._lock = threading.Lock()
-        self._held: dict[str, Holding] = {}
+        self._held: dict[str, JobInHand] = {}
         #: The runs whose reports are being written here.
         self.reports: set[str] = set()
 
-    def add(self, job_id: str, holding: Holding) -> bool:
+    def add(self, job_id: str, holding: JobInHand) -> bool:
         """Takes a job in hand; False where another thread has it."""
         with self._lock:
             return self._held.setdefault(job_id, holding) is holding
 
-    def calling(self, job_id: str, granted: Granted | None) -> None:
+    def calling(self, job_id: str, granted: Grant | None) -> None:
         """Notes that a call is out (or in again: None)."""
         if granted:
             granted = replace(granted, since_ms=round(time.time() * 1000))
         with self._lock:
             if held := self._held.get(job_id):
-                self._held[job_id] = Holding(held.place, held.token, granted)
+                self._held[job_id] = JobInHand(held.place, held.token, granted)
 
     def submitted(self, job_id: str, request: str, made_from: str) -> None:
         """Notes what the API's queue has accepted for the call that is out."""
@@ -92,12 +92,12 @@ class Hands:
                 self._held[job_id] = replace(held, request=request, made_from=made_from)
 
     def remove(self, job_id: str, token: str) -> None:
-        """Parts with a job; not with what another thread has taken since."""
+        """Removes a job, unless another thread has taken it since."""
         with self._lock:
             if (held := self._held.get(job_id)) and held.token == token:
                 del self._held[job_id]
 
-    def snapshot(self) -> dict[str, Holding]:
+    def snapshot(self) -> dict[str, JobInHand]:
         """The list as it is now."""
         with self._lock:
             return dict(self._held)

@@ -1,4 +1,6 @@
-"""When a rate limit resets, by a 429's headers. Pure; never more than 15 minutes.
+"""How long the headers of a 429 say to wait; never more than 15 minutes. Pure.
+
+The rate limit itself is kept in Redis: restyle/coordination/lua/claim.lua.
 
 RFC 9110 section 10.2.3 (Retry-After: seconds or a date), draft-ietf-httpapi-ratelimit-headers (RateLimit-Reset:
 seconds), and what APIs send beside them: `x-rate-limit-reset-at-utc` (Segmind), epochs in any unit, durations
