@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from producers.manifest import Entry, Problems
-from producers.planning.jobs.planner import Census, Planner
+from producers.planning.jobs.planner import FirstPass, Planner
 from restyle import images
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.models import RunOptions
@@ -20,19 +20,19 @@ from restyle.web.address import is_web
 _AT_ONCE = 4
 
 
-def check_inputs(planner: Planner, census: Census, options: RunOptions, store: Store | None) -> None:
+def check_inputs(planner: Planner, first_pass: FirstPass, options: RunOptions, store: Store | None) -> None:
     """Reads every input; what is missing, or would be refused by workers, is a problem of its line."""
     larger, max_side = 0, options.preparation.max_side
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         waiting: deque[tuple[int, Entry, Future[tuple[int, int] | str]]] = deque()
-        for ordinal, entry in _planned(planner, census):
+        for ordinal, entry in _planned(planner, first_pass):
             waiting.append((ordinal, entry, pool.submit(partial(look, entry.image, options, store))))
             if len(waiting) > 4 * _AT_ONCE:
-                larger += _take_size(*waiting.popleft(), census, max_side)
+                larger += _take_size(*waiting.popleft(), first_pass, max_side)
         for item in waiting:
-            larger += _take_size(*item, census, max_side)
+            larger += _take_size(*item, first_pass, max_side)
     if larger:
-        census.problems.warn(f"{larger:,} pictures are larger than {max_side} px and will come back smaller")
+        first_pass.problems.warn(f"{larger:,} pictures are larger than {max_side} px and will come back smaller")
 
 
 def look(image: str, options: RunOptions, store: Store | None) -> tuple[int, int] | str:
@@ -59,25 +59,27 @@ def _data(image: str, store: Store | None) -> bytes:
     return Path(image).read_bytes()
 
 
-def _planned(planner: Planner, census: Census) -> Iterator[tuple[int, Entry]]:
-    is_part = census.chosen is not None and not planner.then_ask
-    chosen = {ordinal for ordinal, _ in census.chosen or ()} if is_part else None
+def _planned(planner: Planner, first_pass: FirstPass) -> Iterator[tuple[int, Entry]]:
+    is_part = first_pass.chosen is not None and not planner.then_ask
+    chosen = {ordinal for ordinal, _ in first_pass.chosen or ()} if is_part else None
     on_the_web = 0
     for ordinal, entry in planner.entries(Problems()):
-        if ordinal not in census.rejected and (chosen is None or ordinal in chosen):
+        if ordinal not in first_pass.rejected and (chosen is None or ordinal in chosen):
             if is_web(entry.image):
                 on_the_web += 1
             else:
                 yield ordinal, entry
     if on_the_web:
-        census.problems.warn(f"{on_the_web:,} pictures on the web are not looked at: workers fetch them")
+        first_pass.problems.warn(f"{on_the_web:,} pictures on the web are not looked at: workers fetch them")
 
 
-def _take_size(ordinal: int, entry: Entry, seen: Future[tuple[int, int] | str], census: Census, max_side: int) -> bool:
+def _take_size(
+    ordinal: int, entry: Entry, seen: Future[tuple[int, int] | str], first_pass: FirstPass, max_side: int
+) -> bool:
     """Notes what was seen; answers whether the picture is larger than what is sent."""
     size = seen.result()
     if isinstance(size, str):
-        census.problems.add(entry.source, entry.line, "image", f"{entry.image}: {size}")
-        census.rejected.add(ordinal)
+        first_pass.problems.add(entry.source, entry.line, "image", f"{entry.image}: {size}")
+        first_pass.rejected.add(ordinal)
         return False
     return bool(max_side) and max(size) > max_side

@@ -14,11 +14,11 @@ from typing import BinaryIO
 
 from config.settings import Settings
 from producers.manifest import Manifest, ReadOptions, open_manifest
-from producers.planning import first_pass
 from producers.planning.compare.lookup import made_by_us
 from producers.planning.estimate import estimated, pace
+from producers.planning.first_pass import count_jobs, run_first_pass
 from producers.planning.inputs import check_inputs
-from producers.planning.jobs.planner import Census, Planner
+from producers.planning.jobs.planner import FirstPass, Planner
 from producers.planning.jobs.resolve import Resolver
 from producers.planning.jobs.variants import Variant
 from producers.planning.plan import Plan
@@ -27,7 +27,7 @@ from producers.planning.summary import summarised
 from producers.planning.trial.entries import Narrowed, narrowed_to_trial
 from producers.planning.trial.lab import Lab, lab_of, trial_of
 from producers.planning.uploads import Hashes
-from producers.planning.warnings import census_warnings, output_warnings, prompt_warnings
+from producers.planning.warnings import first_pass_warnings, output_warnings, prompt_warnings
 from producers.runs.trials import Trial
 from restyle.errors import ManifestError
 from restyle.fingerprint import Preparation, digest
@@ -135,10 +135,10 @@ class _Making:
     def plan(self, resolver: Resolver, options: RunOptions) -> Plan:
         """Takes the first pass; the plan with what it has counted."""
         request, settings, manifest = self.request, self.settings, self.manifest
-        planner, census, narrowed = _judged(self._planner(resolver), request, options, settings, self.store)
+        planner, first_pass, narrowed = _judged(self._planner(resolver), request, options, settings, self.store)
         sha256 = manifest.sha256()
-        estimate = estimated(census.jobs, census.samples, census.steps, settings)
-        known = census.web.known(self.store, self.workspace)
+        estimate = estimated(first_pass.jobs, first_pass.samples, first_pass.steps, settings)
+        known = first_pass.web.known(self.store, self.workspace)
         return Plan(
             request=request,
             run_id=self.run_id,
@@ -147,25 +147,26 @@ class _Making:
             manifest=ManifestSource(
                 uri=manifest.uri.encode(errors="replace").decode(), sha256=sha256, place=place_of(manifest.uri)
             ),
-            entries=census.entries, variants=tuple(census.variants), jobs=census.jobs, distinct=census.distinct,
-            uploads=census.uploads, upload_bytes=census.upload_bytes, problems=census.problems.listed,
+            entries=first_pass.entries, variants=tuple(first_pass.variants), jobs=first_pass.jobs,
+            distinct=first_pass.distinct, uploads=first_pass.uploads, upload_bytes=first_pass.upload_bytes,
+            problems=first_pass.problems.listed,
             warnings=[
-                *census_warnings(census, request, settings), *output_warnings(request, manifest),
+                *first_pass_warnings(first_pass, request, settings), *output_warnings(request, manifest),
                 *prompt_warnings(resolver),
-                *census.web.warnings(census.jobs, estimate.seconds), *(narrowed.warnings if narrowed else ()),
+                *first_pass.web.warnings(first_pass.jobs, estimate.seconds), *(narrowed.warnings if narrowed else ()),
             ],
             estimate=estimate,
             home=settings.home,
-            stream=lambda: planner.jobs(census),
-            parts=lambda: planner.jobs_by_parts(census),
-            left_out=lambda: planner.left_out(census),
+            stream=lambda: planner.jobs(first_pass),
+            parts=lambda: planner.jobs_by_parts(first_pass),
+            left_out=lambda: planner.left_out(first_pass),
             wait_credits=settings.wait_credits if request.wait_credits is None else request.wait_credits,
-            ask_after=census.ask_after,
+            ask_after=first_pass.ask_after,
             notify=request.notify if request.notify is not None else settings.notify.as_stored,
-            prompt=census.spread[0].params.prompt if census.spread else "",
-            sequence=census.sequence, source=manifest, buckets=census.buckets,
-            spread=census.spread, trial=self._trial(narrowed),
-            summary=summarised(manifest, self.read, census.problems, census.web.summary(known)),
+            prompt=first_pass.spread[0].params.prompt if first_pass.spread else "",
+            sequence=first_pass.sequence, source=manifest, buckets=first_pass.buckets,
+            spread=first_pass.spread, trial=self._trial(narrowed),
+            summary=summarised(manifest, self.read, first_pass.problems, first_pass.web.summary(known)),
         )  # fmt: skip
 
     def _trial(self, narrowed: Narrowed | None) -> Trial | None:
@@ -204,7 +205,7 @@ def place_of(uri: str) -> str:
 
 def _judged(
     planner: Planner, request: PlanRequest, options: RunOptions, settings: Settings, store: Store | None
-) -> tuple[Planner, Census, Narrowed | None]:
+) -> tuple[Planner, FirstPass, Narrowed | None]:
     """Pass 1, with everything that is wrong reported at once; of a trial, over the entries that are tried."""
     alike = planner.resolver.check()
     if alike:
@@ -217,25 +218,25 @@ def _judged(
     planner = narrowed.planner if narrowed else planner
     hashes = Hashes(settings.home, planner.resolver.workspace, create=False)
     try:
-        census = first_pass.take(planner, hashes)
+        first_pass = run_first_pass(planner, hashes)
         if request.check_inputs and not alike:
-            check_inputs(planner, census, options, store)
-        first_pass.count(planner, census, hashes)
+            check_inputs(planner, first_pass, options, store)
+        count_jobs(planner, first_pass, hashes)
     finally:
         hashes.close()
-    problems = [*alike, *census.problems.listed]
+    problems = [*alike, *first_pass.problems.listed]
     if problems and (alike or not request.skip_invalid):
-        raise _noted(ManifestError(problems), planner, request, census)
-    if not census.jobs:
+        raise _noted(ManifestError(problems), planner, request, first_pass)
+    if not first_pass.jobs:
         reason = "has nothing to run" + (": every line is bad" if problems else "")
-        reason = "has none of the ids of --only-ids" if census.unknown_ids and not problems else reason
-        raise _noted(ManifestError([*problems, Problem(request.manifest, 0, "", reason)]), planner, request, census)
-    return planner, census, narrowed
+        reason = "has none of the ids of --only-ids" if first_pass.unknown_ids and not problems else reason
+        raise _noted(ManifestError([*problems, Problem(request.manifest, 0, "", reason)]), planner, request, first_pass)
+    return planner, first_pass, narrowed
 
 
-def _noted(error: ManifestError, planner: Planner, request: PlanRequest, census: Census) -> ManifestError:
+def _noted(error: ManifestError, planner: Planner, request: PlanRequest, first_pass: FirstPass) -> ManifestError:
     """The error with what the manifest was taken for, where that was not plain to see."""
-    summary = summarised(planner.manifest, request.read, census.problems)
+    summary = summarised(planner.manifest, request.read, first_pass.problems)
     lines = summary.lines()
     if planner.manifest.feed or summary.columns or summary.left_out:
         for heading, text in lines:

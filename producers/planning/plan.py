@@ -1,4 +1,4 @@
-"""A plan: the jobs that a manifest comes to, judged and counted, and not written yet."""
+"""A plan: the jobs that a manifest results in, checked and counted, and not written to S3 yet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from restyle.problems import Problem
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that is judged and counted, and not written yet."""
+    """A plan that is checked and counted, and not written to S3 yet."""
 
     request: PlanRequest
     run_id: str
@@ -36,37 +36,37 @@ class Plan:
     warnings: Sequence[str]
     estimate: Estimate
     home: Path
-    """Where hashes of local files are remembered."""
+    """The folder in which the hashes of local files are remembered."""
     stream: Callable[[], Iterator[Resolved | Job]]
-    """Streams the jobs; those of local inputs not uploaded yet."""
+    """Streams the jobs; local inputs are not uploaded yet."""
     parts: Callable[[], Iterator[Batch | Iterable[Resolved]]] | None = None
-    """The same, some at a time; each part is to be streamed before the next one is asked for."""
+    """The same jobs in parts. Each part must be read to its end before the next one is taken."""
     left_out: Callable[[], Iterator[str]] = lambda: iter(())
-    """Streams the ids of entries that are left out because something is wrong with them."""
+    """Streams the ids of entries that are left out because they have a problem."""
     wait_credits: bool = False
     ask_after: int = 0
     """Jobs that run before a person is asked; 0: nobody is asked."""
     notify: Mapping[str, Any] = field(default_factory=dict)
-    """Who is notified how the run goes."""
+    """Who is notified of the run's events: the content of `[notify]`."""
     prompt: str = ""
     distinct: int = 0
-    """Results that the jobs come to, as far as is known which are the same; 0: not known."""
+    """How many results the jobs need, since equal ones are paid for once; 0: not known."""
     copies: str = ""
-    """How many jobs are paid for as other results, in words (copies.py)."""
+    """A sentence on how many jobs share the result of another job (copies.py)."""
     sequence: bytes = b""
-    """Hash of ids and variants in their order."""
+    """Hash of all ids and variants in their order; it shows that a manifest has changed since it was checked."""
     source: Manifest | None = None
-    """What was read; None of a retry."""
+    """The manifest; None for a retry."""
     buckets: Mapping[str, Resolved] = field(default_factory=dict)
-    """Buckets that outputs go to, each with the first job that does."""
+    """Buckets that outputs go to, each with the first job that writes there."""
     summary: Summary = field(default_factory=Summary)
-    """What the manifest was taken for, and what was left out of it."""
+    """How the manifest was read, and what was left out of it."""
     spread: Sequence[Resolved] = ()
-    """Some of the jobs, evenly spread, to be looked at before anything is queued (producers/planning/clashes.py)."""
+    """Some jobs, evenly spread, that are compared with S3 before anything is queued (producers/planning/clashes.py)."""
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """Of a retry: addresses of inputs on the web that may have secrets in them, by their names."""
+    """For a retry: by name, the addresses of inputs on the web, which may hold secrets."""
     trial: Trial | None = None
-    """What is compared, where this is a trial."""
+    """What the trial compares; None where this is no trial."""
 
     def as_run(self, *, shards: int, by: str) -> Run:
         """The content of run.json."""
@@ -87,7 +87,7 @@ class Plan:
                 "shards": shards,
                 "planned": self.jobs,
                 "variants": len(self.variants),
-                # Those without a line are of a listing, whose entries are known by their names.
+                # Problems of a listing have no line number; the name of the entry stands in the reason.
                 "invalid": len({(problem.source, problem.line or problem.reason) for problem in self.problems}),
                 "budget": self.request.budget,
                 "finish_by": self.request.finish_by,

@@ -7,27 +7,27 @@ from collections.abc import Collection
 from config.settings import Settings
 from producers.manifest import Manifest
 from producers.manifest.cells.spoilt import blemish, is_nothing, is_quoted_late
-from producers.planning.jobs.planner import Census
+from producers.planning.jobs.planner import FirstPass
 from producers.planning.jobs.resolve import Resolver
 from producers.planning.jobs.variants import TEMPLATES
 from producers.planning.request import PlanRequest
 
 
-def census_warnings(census: Census, request: PlanRequest, settings: Settings) -> list[str]:
+def first_pass_warnings(first_pass: FirstPass, request: PlanRequest, settings: Settings) -> list[str]:
     """What to say of values that are not in the published lists, of ids and of samples that are not there."""
-    warnings = list(census.problems.warnings)
+    warnings = list(first_pass.problems.warnings)
     if not request.limit:
-        warnings += unknown_ids_warning(census.unknown_ids, "the manifest")
+        warnings += unknown_ids_warning(first_pass.unknown_ids, "the manifest")
     for name, known, used in (
-        ("scheduler", settings.schedulers, census.schedulers),
-        ("base_model", settings.base_models, census.base_models),
+        ("scheduler", settings.schedulers, first_pass.schedulers),
+        ("base_model", settings.base_models, first_pass.base_models),
     ):
         warnings += [
             f"{name} {value!r} is not in the published list; the API may refuse it"
             for value in sorted(used - set(known))
         ]
-    if request.sample and census.jobs < request.sample:
-        warnings.append(f"there are only {census.jobs:,} jobs to take a sample of")
+    if request.sample and first_pass.jobs < request.sample:
+        warnings.append(f"there are only {first_pass.jobs:,} jobs to take a sample of")
     return warnings
 
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import cast
 
 from producers.manifest import Manifest
-from producers.planning import first_pass
 from producers.planning.compare.changes import planned_jobs
+from producers.planning.first_pass import count_jobs, run_first_pass
 from producers.planning.jobs.batch import Batch, lines
 from producers.planning.jobs.planner import Planner
 from producers.planning.jobs.resolve import Resolver
@@ -27,12 +27,12 @@ def planned(manifest: Manifest, named: list[Variant], workspace: Workspace, fold
     hashes = Hashes(folder, workspace, create=False)
     planner = Planner(manifest, resolver)
     try:
-        census = first_pass.take(planner, hashes)
-        first_pass.count(planner, census, hashes)
+        first_pass = run_first_pass(planner, hashes)
+        count_jobs(planner, first_pass, hashes)
     finally:
         hashes.close()
     texts: list[str] = []
-    for part in planner.jobs_by_parts(census):
+    for part in planner.jobs_by_parts(first_pass):
         if isinstance(part, Batch):
             texts += lines(part)
         else:
@@ -43,10 +43,10 @@ def planned(manifest: Manifest, named: list[Variant], workspace: Workspace, fold
                 ).model_dump_json()
                 for job in part
             ]  # fmt: skip
-    counted = {name: value for name, value in vars(census).items() if name not in {"problems", "web"}}
-    problems = vars(census.problems) | {"listed": census.problems.listed}
-    plan = SimpleNamespace(options=RunOptions(), parts=lambda: planner.jobs_by_parts(census))
+    counted = {name: value for name, value in vars(first_pass).items() if name not in {"problems", "web"}}
+    problems = vars(first_pass.problems) | {"listed": first_pass.problems.listed}
+    plan = SimpleNamespace(options=RunOptions(), parts=lambda: planner.jobs_by_parts(first_pass))
     compared = [
         job._replace(places=tuple(job.places)) for job in planned_jobs(cast("Plan", plan), workspace)
     ]  # fmt: skip
-    return counted, problems, list(planner.jobs(census)), texts, compared
+    return counted, problems, list(planner.jobs(first_pass)), texts, compared

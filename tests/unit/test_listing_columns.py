@@ -17,7 +17,7 @@ from config.settings import Settings
 from producers.manifest import Block, listing, open_manifest
 from producers.manifest.entry import Problems
 from producers.planning.compare.changes import planned_jobs
-from producers.planning.compare.unchanged import Answer, Unchanged
+from producers.planning.compare.unchanged import Unchanged, UnchangedJob
 from producers.planning.jobs.batch import Batch
 from producers.planning.jobs.planner import Planner
 from producers.planning.jobs.resolve import Resolver
@@ -148,7 +148,7 @@ def test_so_they_do_of_many_prefixes(
 # -- as written --------------------------------------------------------------------------------------------
 
 
-def written(plan: Plan, answers: Sequence[Answer], store: Shelf) -> dict[str, bytes]:
+def written(plan: Plan, answers: Sequence[UnchangedJob], store: Shelf) -> dict[str, bytes]:
     """What a plan writes to S3, with the run."""
     run = write_shards(
         plan, workspace=Workspace("s3://team/w"), store=store, shard_jobs=4, by="me@here",
@@ -167,7 +167,7 @@ def test_what_is_written_is_the_same(answered: int) -> None:
     at = Workspace("s3://team/w")
     plan = make_plan(request, Settings(), workspace=at, store=store, run_id="20260101T000000Z-x")
     answers = [
-        Answer(place, job.mark + (place == 4), job.image, f'{{"outcome": "skipped", "seed": {place}}}')
+        UnchangedJob(place, job.mark + (place == 4), job.image, f'{{"outcome": "skipped", "seed": {place}}}')
         for place, job in enumerate(planned_jobs(plan, at))
         if answered and place % answered == 0
     ]

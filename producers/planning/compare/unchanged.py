@@ -1,8 +1,8 @@
-"""Jobs that S3 itself shows to be done as they are planned: they are written down as results, and never queued.
+"""Finds the jobs of a plan that are unchanged: S3 shows that they are done. They are skipped, and never queued.
 
-A job is one where the results of an earlier run say what its record holds, that is what is asked for now, and listings
-show the record, the outputs and the input to be as they were then. Whatever is less certain is queued, and its worker
-decides (restyle/job/lookup.py).
+A job is unchanged if the results of an earlier run say that it was done as it is planned now, and if listings show that
+its record, its outputs and its input are the same objects as then. Every other job is queued, and its worker decides
+(restyle/job/lookup.py).
 """
 
 from __future__ import annotations
@@ -32,47 +32,47 @@ from restyle.models import Outcome, OutcomeKind, utc_now
 from restyle.runtime.scratch import scratch
 from restyle.s3.store import Store
 
-#: Runs that are looked through.
+#: How many earlier runs are read, the newest first.
 RUNS = 500
 _BATCH = 5000
 #: Jobs that are looked up together.
 _TOGETHER = 500
-#: How JSON has a text, in C.
+#: A text as JSON; written in C.
 _quoted = json.encoder.encode_basestring_ascii
 
 
-class Answer(NamedTuple):
-    """What answers a job that is unchanged."""
+class UnchangedJob(NamedTuple):
+    """A job that is unchanged, by its position, with its outcome."""
 
     place: int
-    """The job's in the plan."""
+    """Its position in the plan."""
     mark: int
-    """Of the job as it was compared: `PlannedJob.mark`."""
+    """A hash of the job as it was compared: `PlannedJob.mark`. Not a mark of provenance or review."""
     image: str
     """Its input in S3."""
     outcome: str
-    """JSON."""
+    """Its `Outcome` as JSON."""
 
 
 class Unchanged:
-    """Collects the jobs of a plan that an earlier run answers, and has S3 confirm them.
+    """Collects the jobs of a plan that an earlier run has done, and confirms them by listings of S3.
 
-    What is collected lies in a file, so that memory does not grow with the jobs.
+    They are kept in a file, so that memory does not grow with the number of jobs.
     """
 
     def __init__(self, plan: Plan, store: Store, workspace: Workspace) -> None:
-        """Starts without any."""
+        """Starts empty."""
         self._store = store
         self._workspace = workspace
         self._exact = plan.options.verify_outputs
-        # What --overwrite asks for is done anew, and of a sample that a person looks at first nothing is left out.
+        # --overwrite makes every picture again, and a sample that a person is to see must be complete.
         self.applies = not (plan.options.overwrite or plan.options.reread or plan.ask_after)
         self._hashes = Hashes(plan.home, workspace, create=False)
         self._file = scratch(self, "cache_size = -32768", "temp_store = FILE", autocommit=True)
         self._file.execute("CREATE TABLE answer (place INTEGER PRIMARY KEY, mark INTEGER, image TEXT, outcome TEXT)")
         self._file.execute("CREATE TABLE doubtful (place INTEGER PRIMARY KEY)")
         self._answers: list[tuple[object, ...]] = []
-        #: Each kind lies in a place of its own.
+        #: The objects to confirm, one table for each kind.
         self._records, self._outputs, self._inputs = (
             Ordered(self._file, kind, "uri", "etag", "bytes", "place") for kind in ("record", "output", "input")
         )
@@ -80,7 +80,7 @@ class Unchanged:
         self._skipped = json.dumps(skipped.model_dump(mode="json", exclude_defaults=True)).removesuffix("}")
 
     def offer(self, place: int, job: PlannedJob, known: Known | None) -> None:
-        """Takes a job in where the results of an earlier run answer it; S3 has not confirmed that yet."""
+        """Adds a job if the results of an earlier run say that it is done; `confirm` then asks S3."""
         if not self.applies or known is None or not known.answer:
             return
         change = change_of(job, known)
@@ -101,7 +101,7 @@ class Unchanged:
         self._records.add(self._workspace.record(job.id, job.variant), stored[0], -1, place)
         if not job.etag:
             self._inputs.add(image, known.etag, -1, place)
-        # As an Outcome is written, in a part of the time.
+        # The JSON of an Outcome, made by hand: pydantic takes several times as long.
         outcome = (
             f'{self._skipped}, "seed": {"null" if seed is None else seed}, "outputs": {_list(outputs)}, "etag":'
             f' {_quoted(known.etag)}, "fingerprint": {_quoted(known.token)}, "stored": {_list(stored)}}}'
@@ -111,14 +111,14 @@ class Unchanged:
             self._write()
 
     def confirm(self) -> None:
-        """Drops each job of which a listing shows that its record, an output or its input is gone, or another."""
+        """Drops each job whose record, output or input is missing or has changed, as listings show."""
         self._write()
         for objects in (self._records, self._outputs, self._inputs):
             self._file.executemany("INSERT OR IGNORE INTO doubtful VALUES (?)", self._doubtful(objects))
         self._file.execute("DELETE FROM answer WHERE place IN doubtful")
 
     def _doubtful(self, objects: Ordered) -> Iterator[tuple[int]]:
-        """The places of the jobs that S3 does not confirm."""
+        """The positions of the jobs that S3 does not confirm."""
         ahead, behind = tee(objects)
         shown = looked_up((uri for uri, _ in groupby(row[0] for row in ahead)), self._store, confirm=False)
         for (_, seen), (_, alike) in zip(shown, groupby(behind, itemgetter(0)), strict=True):
@@ -126,21 +126,21 @@ class Unchanged:
                 if seen is None or (etag and seen.etag != etag) or size not in {-1, seen.bytes}:
                     yield (place,)
 
-    def __iter__(self) -> Iterator[Answer]:
-        """The jobs that are unchanged, in the order of the plan."""
-        return map(Answer._make, self._file.execute("SELECT * FROM answer ORDER BY place"))
+    def __iter__(self) -> Iterator[UnchangedJob]:
+        """The unchanged jobs, in the order of the plan."""
+        return map(UnchangedJob._make, self._file.execute("SELECT * FROM answer ORDER BY place"))
 
     def __len__(self) -> int:
-        """How many there are."""
+        """How many jobs are unchanged."""
         return int(self._file.execute("SELECT count(*) FROM answer").fetchone()[0])
 
     def close(self) -> None:
-        """Lets go of the files."""
+        """Closes the files."""
         self._file.close()
         self._hashes.close()
 
     def _input_of(self, job: PlannedJob, known: Known) -> str:
-        """The job's input in S3; empty where it is not known to be what it was."""
+        """The URI of the job's input in S3; empty where it may have changed."""
         if not job.is_local:
             return job.image if known.etag and job.image.startswith("s3://") else ""
         try:
@@ -163,7 +163,7 @@ def _list(texts: Sequence[str]) -> str:
 
 
 def _is_in_place(places: Sequence[str], outputs: Sequence[str]) -> bool:
-    """Whether outputs lie where they are to go now, with the suffix that fits what they are."""
+    """Whether outputs lie where the plan puts them; the suffix may differ where it fits the output's format."""
     if not outputs or len(outputs) > len(places):
         return False
     for planned, uri in zip(places, outputs, strict=False):
@@ -176,21 +176,21 @@ def _is_in_place(places: Sequence[str], outputs: Sequence[str]) -> bool:
 
 
 def with_known(jobs: Iterator[PlannedJob], memory: Memory) -> Iterator[tuple[PlannedJob, Known | None]]:
-    """The jobs of a plan, each with what earlier results say of its record."""
+    """The jobs of a plan, each with what earlier runs say of its record; None where they say nothing."""
     while some := list(islice(jobs, _TOGETHER)):
         yield from zip(some, memory.known([job.job_id for job in some]), strict=True)
 
 
 @contextmanager
 def find_unchanged(plan: Plan, store: Store, workspace: Workspace) -> Iterator[Unchanged]:
-    """The jobs of a plan that S3 shows to be done, while the context lasts."""
+    """The unchanged jobs of a plan; their file is closed at the end of the context."""
     with closing(Unchanged(plan, store, workspace)) as unchanged:
         if unchanged.applies:
             earlier = readings(read_runs(run_ids(store, workspace)[:RUNS], store, workspace), plan)
             with closing(Memory(workspace, plan.options.outputs)) as memory:
                 for run in earlier.runs:
                     rows = partial(words_of, run, workspace=workspace, store=store)
-                    with suppress(RunUnreadable, InputNotFound):  # records have what it would have said
+                    with suppress(RunUnreadable, InputNotFound):  # workers read the records instead
                         memory.read(run, rows, is_base=False)
                 if memory.has_answers():
                     for place, (job, known) in enumerate(with_known(planned_jobs(plan, workspace), memory)):

@@ -1,4 +1,4 @@
-"""Jobs of a block of plain entries, made column by column: what resolve.py makes of each, where nothing is doubtful."""
+"""The jobs of a block of plain entries, made by column. Each is the same as resolve.py makes from its entry alone."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from producers.planning.jobs.resolved import SMALL_JOB, Resolved
 from restyle.keys import Workspace, derived_seed, sample_uri
 from restyle.models import Job
 
-#: How JSON has a text, in C; what pydantic writes is the same.
+#: A text as JSON, the same as pydantic writes; written in C.
 _quoted = json.encoder.encode_basestring
 
 
 @dataclass(frozen=True)
 class Column:
-    """The jobs of a block's rows for one variant."""
+    """The jobs of one variant for all rows of a block."""
 
     alike: Alike
     prompts: Sequence[str]
     negatives: Sequence[str]
     around: tuple[str, str]
-    """What stands before and after an id in the URI of an output; plain ids stand there as they are."""
+    """What stands before and after the id in the URI of an output; plain ids need no escapes."""
 
     @property
     def places(self) -> Sequence[tuple[str, str]]:
-        """The same of each sample."""
+        """`around` for each sample of the answer."""
         (before, after), samples = self.around, self.alike.params.samples
         return [(before, sample_uri(after, sample, samples)) for sample in range(samples)]
 
@@ -46,13 +46,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Batch:
-    """The jobs of a block: each row's in a row, in the order of the variants."""
+    """The jobs of a block: row by row, and within a row in the order of the variants."""
 
     block: Block
     columns: Sequence[Column]
     workspace: Workspace
     first: int = 0
-    """Place of its first entry in the plan."""
+    """Position of its first entry in the plan."""
 
     @property
     def rows(self) -> int:
@@ -65,7 +65,7 @@ class Batch:
         return len(self.block.ids) * len(self.columns)
 
     def sequence(self) -> bytes:
-        """What it adds to the hash of a plan's sequence, as its jobs would one by one (first_pass.py)."""
+        """What it adds to the hash of the plan's sequence: the same bytes as its jobs one by one (first_pass.py)."""
         each = "".join(f"%s\0{column.alike.variant}\n" for column in self.columns)
         many = len(self.columns)
         return "".join([each % ((entry_id,) * many) for entry_id in self.block.ids]).encode()
@@ -80,14 +80,14 @@ class Batch:
         return chain.from_iterable(zip(*each, strict=True))
 
     def job(self, place: int) -> Resolved:
-        """One of the jobs."""
+        """The job at an index of the batch."""
         row, column = divmod(place, len(self.columns))
         one = self.columns[column]
         job_id = self.workspace.job_id(self.block.ids[row], one.alike.variant)
         return _resolved(one, self.block.entry(row), job_id, one.prompts[row], one.negatives[row])
 
     def job_ids(self, column: Column) -> list[str]:
-        """The ids of its jobs of one variant: `Workspace.job_id`, of many at once."""
+        """The ids of its jobs of one variant: `Workspace.job_id` for many entries at once."""
         before, after, sha256 = f"{self.workspace.uri}\0", f"\0{column.alike.variant}", hashlib.sha256
         return [sha256(f"{before}{entry_id}{after}".encode()).hexdigest()[:24] for entry_id in self.block.ids]
 
@@ -99,11 +99,11 @@ def _resolved(column: Column, entry: Entry, job_id: str, prompt: str, negative: 
 
 
 def batch_of(block: Block, known: Sequence[Alike], naming: Naming) -> Batch | None:
-    """The jobs of a block; None where any of them is to be resolved in full.
+    """The jobs of a block; None where any row needs resolve.py.
 
     Args:
         block: the rows.
-        known: what their jobs have in common, one a variant.
+        known: for each variant, what its jobs have in common.
         naming: where outputs go.
     """
     if not known or not naming.is_plain or not all(one.is_derived for one in known):
@@ -123,7 +123,7 @@ def batch_of(block: Block, known: Sequence[Alike], naming: Naming) -> Batch | No
 
 
 def _texts(parts: Sequence[tuple[str, str]], block: Block) -> Sequence[str] | None:
-    """A template with the cells of each row; None where one is missing, or a word for nothing."""
+    """A template filled with the cells of each row; None where a cell is empty, or a word such as `n/a`."""
     template = "".join(literal.replace("%", "%%") + ("%s" if name else "") for literal, name in parts)
     names = [name for _, name in parts if name]
     if not names:
@@ -137,15 +137,15 @@ def _texts(parts: Sequence[tuple[str, str]], block: Block) -> Sequence[str] | No
     return [(template % row).strip() for row in zip(*columns, strict=True)]
 
 
-# -- as they are stored ------------------------------------------------------------------------------------
+# -- jobs as JSON lines ------------------------------------------------------------------------------------
 
-#: What stands for a text that differs from row to row, in JSON and in a template.
+#: Stands in the JSON template for a text that differs from row to row.
 _MARK = "\ue000"
 _MARKED = f'"{_MARK}"'
 
 
 def lines(batch: Batch) -> list[str]:
-    """The jobs as a shard has them: each as its Job's JSON, as `_job` in shards.py makes it."""
+    """The jobs as lines of a shard: each the JSON of the Job that `_job` in written.py makes."""
     metas = _metas(batch.block)
     each = [_lines(column, batch, metas) for column in batch.columns]
     return each[0] if len(each) == 1 else list(chain.from_iterable(zip(*each, strict=True)))

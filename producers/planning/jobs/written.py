@@ -1,4 +1,4 @@
-"""The jobs of a plan on their way to its shards: in their order, with their inputs in S3, as jobs or whole lines."""
+"""The jobs of a plan as they are written to shards: in order, their local inputs uploaded, as jobs or as JSON lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import NamedTuple, cast
 
 from producers.planning.compare.changes import mark_of, marks
-from producers.planning.compare.unchanged import Answer
+from producers.planning.compare.unchanged import UnchangedJob
 from producers.planning.first_pass import mark as mark_in_sequence
 from producers.planning.jobs.batch import Batch, lines
 from producers.planning.jobs.resolved import Resolved
@@ -23,37 +23,36 @@ from restyle.s3.store import Store
 from restyle.web.address import Address, is_web
 from restyle.web.records import find_pin
 
-#: Files that go up at a time.
-_AT_ONCE = 16
-#: A job, what answers it where S3 shows it to be done, and the address of its input where that lies on the web.
-Planned = tuple[Job, Answer | None, Address | None]
+#: Files that are uploaded at a time.
+_UPLOADS_AT_ONCE = 16
+#: A job; its outcome, where it is unchanged; and the address of its input, where that lies on the web.
+Planned = tuple[Job, UnchangedJob | None, Address | None]
 
 
-class Answered(NamedTuple):
-    """A job that S3 shows to be done, as a line, and what answers it."""
+class UnchangedLine(NamedTuple):
+    """An unchanged job and its outcome, both as JSON."""
 
     line: str
     outcome: str
-    """JSON."""
 
 
 def written_jobs(
-    plan: Plan, uploads: Uploads, unchanged: Iterator[Answer], addressed: Callable[[Job], Address | None]
-) -> Iterator[Planned | Answered | list[str]]:
-    """The jobs in their order, each with its input in S3, or with the address on the web where that lies.
+    plan: Plan, uploads: Uploads, unchanged: Iterator[UnchangedJob], addressed: Callable[[Job], Address | None]
+) -> Iterator[Planned | UnchangedLine | list[str]]:
+    """The jobs in their order, each with its input in S3 or the address of its input on the web.
 
-    A job that S3 shows to be done comes with what answers it. Jobs of plain entries come as lines, many at a time.
+    An unchanged job comes with its outcome. Jobs of plain entries come as JSON lines, many at a time.
 
     Raises:
-        ManifestError: they are not those that were counted.
+        ManifestError: the manifest has changed since its jobs were counted.
     """
     summed, place = blake2b(digest_size=16), 0
     answers = _Answers(unchanged)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        carried = _Carried(uploads, pool)
+    with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+        uploading = _Uploading(uploads, pool)
         for part in plan.parts() if plan.parts else [plan.stream()]:
             if isinstance(part, Batch):
-                yield from carried.rest()
+                yield from uploading.rest()
                 summed.update(part.sequence())
                 yield from answers.among(place, part)
                 place += part.jobs
@@ -65,27 +64,27 @@ def written_jobs(
                     yield item, answer, addressed(item)
                 else:
                     summed.update(mark_in_sequence(item))
-                    yield from carried.then(item, answer)
-        yield from carried.rest()
+                    yield from uploading.add(item, answer)
+        yield from uploading.rest()
     if plan.source and summed.digest() != plan.sequence:
         raise ManifestError([Problem(plan.manifest.uri, 0, "", "was changed while it was read; plan again")])
 
 
 class _Answers:
-    """What answers jobs that S3 shows to be done, in the order of the plan."""
+    """The unchanged jobs, looked up by position in the order of the plan."""
 
-    def __init__(self, unchanged: Iterator[Answer]) -> None:
+    def __init__(self, unchanged: Iterator[UnchangedJob]) -> None:
         self._rest = unchanged
         self._next = next(unchanged, None)
 
-    def of(self, place: int, item: Resolved | Job) -> Answer | None:
-        """What answers the job at a place; None where nothing does."""
+    def of(self, place: int, item: Resolved | Job) -> UnchangedJob | None:
+        """The unchanged job at a position; None where that job is to be queued."""
         answer = self._at(place)
-        # One that has changed since it was compared is looked at by its worker.
+        # A job that has changed since it was compared is queued.
         return answer if answer and answer.mark == mark_of(item) else None
 
-    def among(self, place: int, batch: Batch) -> Iterator[Answered | list[str]]:
-        """The jobs of plain entries from a place on, each with what answers it; those that nothing does together."""
+    def among(self, place: int, batch: Batch) -> Iterator[UnchangedLine | list[str]]:
+        """The jobs of a batch: an unchanged one with its outcome, the others as lists of lines for the queue."""
         queued: list[str] = []
         if self._next is None or self._next.place >= place + batch.jobs:
             yield lines(batch)
@@ -99,11 +98,11 @@ class _Answers:
             if queued:
                 yield queued
                 queued = []
-            yield Answered(line, answer.outcome)
+            yield UnchangedLine(line, answer.outcome)
         if queued:
             yield queued
 
-    def _at(self, place: int) -> Answer | None:
+    def _at(self, place: int) -> UnchangedJob | None:
         answer = self._next
         if answer is None or answer.place != place:
             return None
@@ -111,17 +110,17 @@ class _Answers:
         return answer
 
 
-class _Carried:
-    """Jobs whose local inputs are on their way to S3, some at a time."""
+class _Uploading:
+    """Jobs whose local inputs are being uploaded, in their order."""
 
     def __init__(self, uploads: Uploads, pool: ThreadPoolExecutor) -> None:
         self._uploads = uploads
         self._pool = pool
-        self._waiting: deque[tuple[Resolved, str | Future[str], Answer | None]] = deque()
+        self._waiting: deque[tuple[Resolved, str | Future[str], UnchangedJob | None]] = deque()
         self._image, self._where = "", cast("str | Future[str]", "")
 
-    def then(self, item: Resolved, answer: Answer | None) -> Iterator[Planned]:
-        """Takes one more in; yields what is there meanwhile."""
+    def add(self, item: Resolved, answer: UnchangedJob | None) -> Iterator[Planned]:
+        """Adds a job; yields the oldest one where enough uploads are under way."""
         entry = item.entry
         if answer is not None:
             self._waiting.append((item, answer.image, answer))
@@ -131,20 +130,20 @@ class _Carried:
                 if not entry.image.startswith("s3://") and not is_web(entry.image):
                     self._where = self._pool.submit(self._uploads.uri, entry.image, entry.source, entry.line)
             self._waiting.append((item, self._where, None))
-        if len(self._waiting) > 4 * _AT_ONCE:
+        if len(self._waiting) > 4 * _UPLOADS_AT_ONCE:
             yield _job(*self._waiting.popleft())
 
     def rest(self) -> Iterator[Planned]:
-        """Yields all that is still on its way, once it is there."""
+        """Yields the jobs that are left, each once its input is uploaded."""
         while self._waiting:
             yield _job(*self._waiting.popleft())
 
 
 def address_of(plan: Plan, store: Store, workspace: Workspace, job: Job) -> Address | None:
-    """The whole address of an earlier run's job; None where its input lies in S3, or is fetched and the address lost.
+    """The whole address of a retried job's input; None where no address is needed, since the picture is in S3.
 
     Raises:
-        ManifestError: the earlier run has no more of it than may be shown.
+        ManifestError: the earlier run keeps only the part of the address that may be shown.
     """
     if not job.web:
         return None
@@ -153,12 +152,12 @@ def address_of(plan: Plan, store: Store, workspace: Workspace, job: Job) -> Addr
         return address
     pin = find_pin(plan.request.retry_of, job.web, store, workspace) if plan.request.retry_of else None
     if pin and pin.sha256:
-        return None  # its picture is there, and nobody need be asked for it
+        return None  # the earlier run has fetched the picture
     why = "its whole address is gone with the earlier run's plan; plan the manifest again"
     raise ManifestError([Problem(plan.manifest.uri, 0, f"{job.id}: image", why)])
 
 
-def _job(item: Resolved, where: str | Future[str], answer: Answer | None) -> Planned:
+def _job(item: Resolved, where: str | Future[str], answer: UnchangedJob | None) -> Planned:
     entry, image = item.entry, where if isinstance(where, str) else where.result()
     address = Address(image) if is_web(image) else None
     return Job(
