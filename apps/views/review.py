@@ -1,7 +1,7 @@
-"""Every job of a run, to be paged, searched and filtered: an index of its own in a file, read from S3 once.
+"""An index of all jobs of a run, by which people page, search and filter them. It is a SQLite file, made from S3.
 
-Closed shards never change, so each is read once, in the background, the first that somebody looks; the open ones are
-asked of Redis anew. A run of a million jobs takes half a minute then, and its pages are there meanwhile.
+A thread reads the shards when somebody first opens the run. Closed shards never change and are read once; for open ones
+Redis is asked again. A run of a million jobs takes half a minute; the jobs that are read so far can be shown meanwhile.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from restyle.errors import InputNotFound, RestyleError
 from restyle.models import Run
 from restyle.outputs import REJECTED
 
-#: Jobs of a page.
+#: Jobs on a page.
 PER_PAGE = 50
-#: Seconds between two readings of what may have changed.
+#: Seconds from the end of one reading of the run to the start of the next.
 FRESH = 1.0
-#: Shards that are read between two commits, and at a time.
+#: Shards that are read between two commits, and shards that are read at a time.
 _BATCH, _AT_ONCE = 16, 4
-#: Jobs of a run whose marks may name them by their ids alone.
+#: The most jobs of a run whose marks are looked up by job id; marks of larger runs have the position.
 _FEW = 5000
-#: Jobs that a search counts; beyond it says that there are more.
+#: The most jobs that a search counts; where there are more, it says so.
 MOST_COUNTED = 10_000
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedJob:
     """A job on a page."""
 
     shard: int
@@ -61,25 +61,25 @@ class Listed:
     credits: float
     mark: Mark | None
     is_withdrawn: bool = False
-    """Whether its picture lies aside, since it was rejected in a review."""
+    """Whether its picture was moved aside because a review rejected it."""
 
     @property
     def place(self) -> int:
-        """Its number in the index."""
+        """Its position in the index: shard and index in one number."""
         return self.shard << BITS | self.index
 
 
 @dataclass(frozen=True)
-class Found:
+class JobPage:
     """A page of jobs."""
 
-    jobs: Sequence[Listed]
+    jobs: Sequence[ListedJob]
     count: int
     """Jobs that match, on all pages."""
     indexed: int
-    """Jobs that are in the index by now."""
+    """Jobs that are in the index so far."""
     reasons: Sequence[tuple[int, str, str, int]] = ()
-    """Why jobs failed: number, error, message, how many; those of most first."""
+    """Why jobs failed: number of the reason, error, message, jobs; the most frequent first."""
     marked: Mapping[str, int] = field(default_factory=dict)
     variants: Sequence[str] = ()
 
@@ -94,14 +94,14 @@ class Review:
         self._file = self._folder / "index.sqlite"
         with closing(self._connect()) as table:
             table.executescript(SCHEMA)
-        #: Shards that change no more, and the jobs of each that is read.
+        #: Shards that will not change, and the number of jobs of each shard that was read.
         self._final: set[int] = set()
         self._sizes: dict[int, int] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._taken = float("-inf")
         self._marks_version = -1
-        #: Whether marks name jobs by their ids that the index has not come to yet.
+        #: Whether some marks name jobs by ids that are not in the index yet.
         self._late_marks = False
         self._standing: dict[str, Mark] = {}
         self._stopping = threading.Event()
@@ -119,7 +119,7 @@ class Review:
     # -- reading a run ---------------------------------------------------------------------------------------
 
     def refresh(self, row: Row, *, wait: float = 0.7) -> None:
-        """Has what is new of the run read, and waits for that a moment."""
+        """Starts to read what is new of the run, and waits at most `wait` seconds for the end of that."""
         with self._lock:
             is_busy = self._thread is not None and self._thread.is_alive()
             is_whole = len(self._final) == row.run.shards + row.run.unchanged_parts
@@ -129,11 +129,11 @@ class Review:
             thread = self._thread
         if thread is not None:
             thread.join(wait)
-        with suppress(RestyleError):  # the marks that are known are shown
+        with suppress(RestyleError):  # the marks of the last reading are shown
             self._take_marks()
 
     def _read(self, row: Row) -> None:
-        """Reads closed shards that are new, then the others as they stand."""
+        """Reads every shard that may have changed, in their order."""
         try:
             state, run = self.session.state, row.run
             if run.trial and not self.titles:
@@ -164,7 +164,7 @@ class Review:
             self._taken = time.monotonic()
 
     def _lines(self, shard: int, shards: int, is_closed: bool) -> tuple[list[tuple[dict[str, Any], Any]], bool]:
-        """The jobs of a shard with their outcomes, and whether they change no more; none where it is gone."""
+        """The jobs of a shard with their outcomes, and whether they are final; no jobs where the shard was pruned."""
         store, workspace = self.session.store, self.session.workspace
         if shard >= shards:
             part = store.find(workspace.unchanged(self.run_id, shard - shards))
@@ -182,7 +182,7 @@ class Review:
 
     # -- asking ----------------------------------------------------------------------------------------------
 
-    def find(self, query: Filter, page: int) -> Found:
+    def find(self, query: Filter, page: int) -> JobPage:
         """A page of the jobs that match, in the order of the run."""
         with closing(self._connect(read_only=True)) as table:
             question, indexed = question_of(query, table), sum(self._sizes.values())
@@ -204,23 +204,23 @@ class Review:
                 " WHERE reason IS NOT NULL AND outcome = 3 GROUP BY reason ORDER BY n DESC LIMIT 30"
             ).fetchall()
             variants = [name for (name,) in table.execute("SELECT name FROM variant ORDER BY number LIMIT 200")]
-        jobs = self._looked_at([self._listed(row) for row in rows])
-        return Found(jobs, count, indexed, reasons, self.marked(), variants)
+        jobs = self._with_withdrawals([self._listed(row) for row in rows])
+        return JobPage(jobs, count, indexed, reasons, self.marked(), variants)
 
     def marked(self) -> Counter[str]:
-        """How many jobs have which mark."""
+        """How many jobs have each mark."""
         return Counter(mark.mark for mark in self._standing.values())
 
     def _shard_at(self, offset: int) -> tuple[int, int]:
-        """The shard in which the job of this number lies, and how many jobs of it come before."""
+        """The shard in which the job at an offset lies, and how many jobs of that shard come before it."""
         for shard in sorted(self._sizes):
             if offset < self._sizes[shard]:
                 return shard, offset
             offset -= self._sizes[shard]
         return 1 << 30, 0
 
-    def one(self, place: int, run: Run) -> Listed | None:
-        """A job by its number; where the index has not come to it yet, its shard is read."""
+    def job(self, place: int, run: Run) -> ListedJob | None:
+        """The job at a position; where it is not in the index yet, its shard is read."""
         query = f"SELECT {COLUMNS} FROM job{NAMES} WHERE place = ?"  # noqa: S608 - our own words
         with closing(self._connect(read_only=True)) as table:
             row = table.execute(query, (place,)).fetchone()
@@ -232,10 +232,10 @@ class Review:
                     table.executescript(SCHEMA)
                     Writer(table).take(shard, lines, is_new=True)
                     row = table.execute(query, (place,)).fetchone()
-        return next(iter(self._looked_at([self._listed(row)] if row else [])), None)
+        return next(iter(self._with_withdrawals([self._listed(row)] if row else [])), None)
 
-    def _looked_at(self, jobs: Sequence[Listed]) -> Sequence[Listed]:
-        """The jobs, with what their records say of those that were ever marked, or were withdrawn before."""
+    def _with_withdrawals(self, jobs: Sequence[ListedJob]) -> Sequence[ListedJob]:
+        """The jobs, with `is_withdrawn` set. Only records of jobs that were ever marked or rejected are read."""
         touched = self.marks.touched()
         named = [
             (job.id, job.variant) for job in jobs if job.job_id in touched or (job.suspect and REJECTED in job.message)
@@ -243,10 +243,10 @@ class Review:
         aside = withdrawn_jobs(named, self.session.store, self.session.workspace)
         return [replace(job, is_withdrawn=True) if job.job_id in aside else job for job in jobs]
 
-    def _listed(self, row: Sequence[Any]) -> Listed:
+    def _listed(self, row: Sequence[Any]) -> ListedJob:
         place, entry, title, variant, outcome, suspect, error, message, seed, credits = row
         job_id = self.session.workspace.job_id(entry, variant)
-        return Listed(
+        return ListedJob(
             place >> BITS, place & ((1 << BITS) - 1), job_id, entry, title, variant, OUTCOMES[outcome], bool(suspect),
             error or "", message or "", seed or 0, credits or 0.0, self._standing.get(job_id),
         )  # fmt: skip
@@ -254,14 +254,14 @@ class Review:
     # -- marks -----------------------------------------------------------------------------------------------
 
     def _take_marks(self) -> None:
-        """Puts the marks beside the jobs, where they have changed."""
+        """Writes the marks into the index, where they have changed."""
         standing = self.marks.standing()
         if self.marks.version == self._marks_version and not self._late_marks:
             return
         self._standing, self._marks_version = standing, self.marks.version
         with self._lock, closing(self._connect()) as table:
             table.execute("DELETE FROM mark")
-            # Of a trial's grid, marks name their jobs alone; it has few.
+            # Marks that were set on a trial's grid have a job id and no position; a trial has few jobs.
             lacking = any(mark.place < 0 for mark in standing.values()) and sum(self._sizes.values()) <= _FEW
             names = table.execute(f"SELECT place, id, v.name FROM job{NAMES}").fetchall() if lacking else ()  # noqa: S608 - our own words
             places = {self.session.workspace.job_id(entry, variant): place for place, entry, variant in names}
@@ -283,7 +283,7 @@ class Review:
 
 
 def _parsed(data: bytes) -> list[dict[str, Any]]:
-    """The lines of a shard; one that is damaged is empty."""
+    """The lines of a shard; a damaged shard has none."""
     try:
         return [line for text in gzip.decompress(data).splitlines() if isinstance(line := json.loads(text), dict)]
     except DAMAGED:

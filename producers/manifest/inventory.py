@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 from producers.manifest.cells.columns import plain
 from producers.manifest.entry import Problems
-from producers.manifest.listing import Found, Listing, why_none
+from producers.manifest.listing import ListedImage, Listing, reason_left_out
 from producers.manifest.place import is_image_name
 from producers.manifest.source import Source, remote, wrong
 from producers.manifest.tables import columnar
@@ -80,7 +80,7 @@ def read(source: Source, content: dict[str, Any], store: Store) -> Listing:
     def rows(part: str) -> Spooled:
         return columnar.rows_of(fetched(part))
 
-    def images(problems: Problems) -> Iterator[Found]:
+    def images(problems: Problems) -> Iterator[ListedImage]:
         for part in parts:
             if form == "CSV":
                 fetched(part).require_text()
@@ -100,7 +100,7 @@ def _keys(
     problems: Problems,
     *,
     is_encoded: bool = True,
-) -> Iterator[Found]:
+) -> Iterator[ListedImage]:
     """The images among rows of buckets and keys; in CSV, keys are URL-encoded.
 
     ETags are not taken: an inventory may be days old, and the image another by now.
@@ -125,10 +125,10 @@ def _keys(
         key = split_uri(uri)[1]
         size = fields.get("Size", "")
         archive = fields.get("IntelligentTieringAccessTier") or fields.get("StorageClass", "")
-        if reason := why_none(key, int(size) if size.isdecimal() else None, archive):
+        if reason := reason_left_out(key, int(size) if size.isdecimal() else None, archive):
             problems.leave_out(reason, key)
         else:
-            yield Found(key, uri, "", "")
+            yield ListedImage(key, uri, "", "")
     if versions:
         problems.warn(f"{name}: versions of objects are not read; the latest of each is taken")
 

@@ -1,6 +1,6 @@
-"""Manifests without rows of ours: a folder, an S3 prefix, or what inventory.py reads.
+"""Manifests that are listings of images: a folder, an S3 prefix, or an S3 inventory (inventory.py).
 
-Each image in them is an entry. Read by __init__.py.
+Each image is an entry. Used by __init__.py.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from producers.manifest.place import NO_TEXT, is_image_name, is_text
 from restyle.keys import normalise_id
 from restyle.s3.store import Store
 
-#: What the index of a folder that restyle copies outputs to is called.
+#: Name of the index file in a folder that restyle downloads outputs to.
 INDEX = ".restyle-download.jsonl"
-#: By these files a folder is known as one that restyle keeps for itself: its state, and a copied report's pictures.
+#: A folder with one of these is restyle's own: its state in a project, or the pictures of a copied report.
 _STATE, _PAGE, _THUMBNAILS = "hashes.sqlite", "report.html", "report"
-#: Folders that systems make for themselves: what lies in them are previews, or what somebody has thrown away.
-_OF_SYSTEMS = frozenset(
+#: Folders that operating systems make: they hold previews or deleted files.
+_SYSTEM_FOLDERS = frozenset(
     {"__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
 )
 _HIDDEN = "hidden file{s}"
@@ -41,31 +41,31 @@ _COPIED = "picture{s} that restyle has copied there"
 #: Storage classes whose objects cannot be read before somebody restores them.
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS", "ARCHIVE"})
 _LONGEST_SUFFIX = 12
-#: Images that are looked at together.
+#: Images in one part of a listing.
 _BATCH = 500
 
 
-class Found(NamedTuple):
+class ListedImage(NamedTuple):
     """One image of a listing."""
 
     name: str
-    """What its id is made of."""
+    """Its path below the folder or prefix; its id is made from this."""
     image: str
     etag: str
     stamp: str
-    """Changes when the image does."""
+    """Size and time of change, or ETag and size: it changes when the image does."""
 
 
 class Listing:
-    """Images that something else lists, each time anew."""
+    """A listing as a manifest. `images` is called for each pass over it."""
 
-    def __init__(self, source: str, images: Callable[[Problems], Iterator[Found]], form: str = "") -> None:
-        """Keeps how to list.
+    def __init__(self, source: str, images: Callable[[Problems], Iterator[ListedImage]], form: str = "") -> None:
+        """Keeps the arguments; lists nothing yet.
 
         Args:
-            source: what messages call it.
-            images: lists the images, and counts what it leaves out.
-            form: what it is, with its article.
+            source: the name of the listing in messages.
+            images: lists the images, and counts those that it leaves out.
+            form: the form of the listing in words, with its article.
         """
         self._source = source
         self.form = form
@@ -77,7 +77,7 @@ class Listing:
         return self._entries(self._images(problems), problems)
 
     def parts(self, problems: Problems) -> Iterator[Block | Iterable[Entry]]:
-        """The same, some at a time: each part is to be streamed before the next one is asked for."""
+        """The same entries in parts. Each part must be read to its end before the next one is taken."""
         images = self._images(problems)
         while batch := list(islice(images, _BATCH)):
             if block := self._block(batch):
@@ -86,11 +86,11 @@ class Listing:
             else:
                 yield self._entries(batch, problems)
 
-    def _block(self, batch: Sequence[Found]) -> Block | None:
+    def _block(self, batch: Sequence[ListedImage]) -> Block | None:
         names, images, etags, _ = zip(*batch, strict=True)
         return listed_block(self._source, list(map(self._ids.of, names)), images, etags)
 
-    def _entries(self, images: Iterable[Found], problems: Problems) -> Iterator[Entry]:
+    def _entries(self, images: Iterable[ListedImage], problems: Problems) -> Iterator[Entry]:
         for image in images:
             try:
                 entry_id = normalise_id(self._ids.of(image.name))
@@ -101,7 +101,7 @@ class Listing:
             yield Entry(self._source, 0, entry_id, image.image, "", {}, "", "", {}, image.etag)
 
     def sha256(self) -> str:
-        """Of all names and stamps, in the order of the listing."""
+        """The SHA-256 of all URIs and stamps, in the order of the listing."""
         summed = hashlib.sha256()
         for image in self._images(Problems()):
             summed.update(f"{image.image}\0{image.stamp}\n".encode(errors="surrogateescape"))
@@ -109,10 +109,10 @@ class Listing:
 
 
 def folder(path: Path, name: str) -> Listing:
-    """The images of a local folder and its folders; what is hidden, empty or restyle's own is passed over."""
+    """The images of a local folder and its subfolders, except what is hidden, empty or restyle's own."""
     root = path.absolute()
 
-    def images(problems: Problems) -> Iterator[Found]:
+    def images(problems: Problems) -> Iterator[ListedImage]:
         def refused(error: OSError) -> None:
             problems.add(name, 0, "", f"{error.filename} cannot be read: {error.strerror}")
 
@@ -125,24 +125,24 @@ def folder(path: Path, name: str) -> Listing:
             relative = here.relative_to(root)
             if INDEX in files:
                 copies |= copied(here)
-            _go_into(here, relative, folders, files, problems)
+            _leave_out_folders(here, relative, folders, files, problems)
             for file in sorted(files):
                 path, shown = here / file, (relative / file).as_posix()
                 status = _status(path)
                 if isinstance(status, str):
                     problems.leave_out(status, shown)
-                elif reason := why_none(shown, status.st_size):
+                elif reason := reason_left_out(shown, status.st_size):
                     problems.leave_out(reason, shown)
                 elif copies.get(str(path)) == status.st_size:
                     problems.leave_out(_COPIED, shown)
                 else:
-                    yield Found(shown, str(path), "", f"{status.st_size} {status.st_mtime_ns}")
+                    yield ListedImage(shown, str(path), "", f"{status.st_size} {status.st_mtime_ns}")
 
     return Listing(name, images)
 
 
 def _status(path: Path) -> os.stat_result | str:
-    """What the system says of a file; the kind of what is none."""
+    """The status of a file; for anything else, its kind in words."""
     try:
         status = path.stat()
     except OSError:
@@ -151,11 +151,11 @@ def _status(path: Path) -> os.stat_result | str:
 
 
 def _is_link(path: Path) -> bool:
-    return os.path.islink(path)  # noqa: PTH114 - which raises nothing for what may not be looked at
+    return os.path.islink(path)  # noqa: PTH114 - Path.is_symlink raises where access is denied
 
 
-def _go_into(here: Path, relative: Path, folders: list[str], files: list[str], problems: Problems) -> None:
-    """Leaves those folders that are gone into, in their order."""
+def _leave_out_folders(here: Path, relative: Path, folders: list[str], files: list[str], problems: Problems) -> None:
+    """Removes from `folders` those that are not searched, and sorts the others."""
     kept = []
     for name in sorted(folders):
         shown = f"{(relative / name).as_posix()}/"
@@ -170,13 +170,13 @@ def _go_into(here: Path, relative: Path, folders: list[str], files: list[str], p
     folders[:] = kept
 
 
-def why_none(name: str, size: int | None, storage_class: str = "") -> str:
-    """The kind of what is no entry of a listing, by its name below it; empty where it is one.
+def reason_left_out(name: str, size: int | None, storage_class: str = "") -> str:
+    """Why a file or object is left out of a listing, as a kind in words; empty where it is an entry.
 
     Args:
-        name: the path below the folder or prefix.
-        size: its bytes; None where nobody tells.
-        storage_class: S3's.
+        name: its path below the folder or prefix.
+        size: bytes; None where the listing does not say.
+        storage_class: of S3.
     """
     if any(map(_is_hidden, name.split("/"))):
         return _HIDDEN
@@ -189,11 +189,11 @@ def why_none(name: str, size: int | None, storage_class: str = "") -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "~$")) or name.lower() in _OF_SYSTEMS
+    return name.startswith((".", "~$")) or name.lower() in _SYSTEM_FOLDERS
 
 
 def copied_above(directory: Path) -> dict[str, int]:
-    """What restyle has copied into a folder from above: the folder is a part of one that it downloads to."""
+    """The downloaded files that indexes in the folders above name, with their sizes."""
     sizes: dict[str, int] = {}
     for parent in directory.parents:
         sizes |= copied(parent)
@@ -201,12 +201,14 @@ def copied_above(directory: Path) -> dict[str, int]:
 
 
 def copied(directory: Path) -> dict[str, int]:
-    """The files that restyle has copied to a folder, with their sizes, by the index that it keeps there."""
+    """The files that restyle has downloaded to a folder, with their sizes, by the index in that folder."""
     sizes: dict[str, int] = {}
     try:
         with (directory / INDEX).open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                with suppress(ValueError, TypeError, RecursionError):  # cut off as a process died, or not ours
+                with suppress(
+                    ValueError, TypeError, RecursionError
+                ):  # a line that a dying process left half written, or somebody else's file
                     path, _etag, size = json.loads(line)
                     sizes[str(directory / path)] = size
     except OSError:
@@ -214,20 +216,20 @@ def copied(directory: Path) -> dict[str, int]:
     return sizes
 
 
-class _Remembered:
-    """Objects that S3 lists once, and that are read from a file from then on: each pass over them is of one moment."""
+class _ListedOnce:
+    """The objects below a prefix, listed once and kept in a file, so that every pass reads the same."""
 
     def __init__(self, uri: str, store: Store) -> None:
-        """Keeps what to list."""
+        """Keeps the arguments; lists nothing yet."""
         self._uri, self._store = uri, store
 
-    def __iter__(self) -> Iterator[tuple[str, Found]]:
-        """Streams the objects, each with the kind of what is no entry; that is empty where it is one."""
+    def __iter__(self) -> Iterator[tuple[str, ListedImage]]:
+        """Streams the objects, each with the reason for leaving it out; empty where it is an entry."""
         start = len(self._uri)
         with self._file.open(encoding="utf-8") as lines:
             for line in lines:
                 for uri, etag, size, reason in json.loads(line):
-                    yield reason, Found(uri[start:], uri, etag, f"{etag} {size}")
+                    yield reason, ListedImage(uri[start:], uri, etag, f"{etag} {size}")
 
     @cached_property
     def _file(self) -> Path:
@@ -235,24 +237,24 @@ class _Remembered:
         path = Path(name)
         weakref.finalize(self, path.unlink, missing_ok=True)
         with open(descriptor, "w", encoding="utf-8") as lines:  # noqa: PTH123 - a descriptor
-            judged = self._judged()
+            judged = self._with_reasons()
             while some := list(islice(judged, _BATCH)):
                 lines.write(f"{json.dumps(some)}\n")
         return path
 
-    def _judged(self) -> Iterator[tuple[str, str, int, str]]:
+    def _with_reasons(self) -> Iterator[tuple[str, str, int, str]]:
         start = len(self._uri)
         for one in self._store.list(self._uri):
-            if not one.uri.endswith("/"):  # as consoles make them, to show a folder
-                reason = why_none(one.uri[start:], one.bytes, one.storage_class)
+            if not one.uri.endswith("/"):  # S3 consoles make such an object to show a folder
+                reason = reason_left_out(one.uri[start:], one.bytes, one.storage_class)
                 yield one.uri, one.etag, one.bytes, reason
 
 
 def prefix(uri: str, store: Store) -> Listing:
     """The images below an S3 prefix, with their ETags."""
-    objects = _Remembered(uri, store)
+    objects = _ListedOnce(uri, store)
 
-    def images(problems: Problems) -> Iterator[Found]:
+    def images(problems: Problems) -> Iterator[ListedImage]:
         for reason, image in objects:
             if reason:
                 problems.leave_out(reason, image.name)

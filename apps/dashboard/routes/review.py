@@ -22,7 +22,7 @@ from apps.dashboard.live import Live
 from apps.dashboard.pages import html
 from apps.views.moment import Row
 from apps.views.overview import Side
-from apps.views.review import PER_PAGE, Found, Review
+from apps.views.review import PER_PAGE, JobPage, Review
 from apps.views.review_index import OUTCOMES, Filter
 from apps.withdrawing import follow_marks, in_words
 from producers.runs.review.marks import Word, mark_now
@@ -80,7 +80,7 @@ class Reviews:
             raise Refused(400, "A picture is marked keep, redo or reject, or not at all.")
         place = _number(fields.get("place"), least=-1)
         review = await self._review(side, row)
-        job = await self.live.call(lambda: review.one(place, row.run))
+        job = await self.live.call(lambda: review.job(place, row.run))
         if job is None:
             raise Refused(404, "The run has no such job.")
         job_id = job.job_id
@@ -90,7 +90,7 @@ class Reviews:
         self.live.later(review.marks.merge)
         if request.headers.get("hx-request") != "true":
             return RedirectResponse(_back(row, fields.get("back", ""), place), 303)
-        job = await self.live.call(lambda: review.one(place, row.run))
+        job = await self.live.call(lambda: review.job(place, row.run))
         values = {
             "job": job, "run": row.run, "words": SET, "query": fields.get("back", ""), "marked": review.marked(),
             "swapped": True, "titles": review.titles, **self._frame(request, identity),
@@ -146,7 +146,7 @@ class Reviews:
         return review
 
 
-def _found(review: Review, row: Row, chosen: Filter, page: int) -> Found:
+def _found(review: Review, row: Row, chosen: Filter, page: int) -> JobPage:
     review.refresh(row)
     listing = review.find(chosen, page)
     last = max(1, -(-listing.count // PER_PAGE))

@@ -1,6 +1,6 @@
-"""Large sheets of .xlsx, row by row: the library that reads the others has all of a sheet in memory at once.
+"""Reads large .xlsx sheets row by row. Smaller ones are read by a library that holds a whole sheet in memory.
 
-Used by workbook_reader.py, whose process bounds what a file may cost. ECMA-376, part 1, 18.2 to 18.8.
+Used by workbook_reader.py, whose process limits memory and time. The format: ECMA-376, part 1, 18.2 to 18.8.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from zipfile import ZipFile
 
 from producers.manifest.tables.sheet_parts import Formats, Texts, parse, parsed
 
-#: Bytes of a sheet or of its texts, unpacked, from which on it is read so.
+#: A workbook is read row by row if its largest part has this many bytes, unpacked.
 LARGE = 40_000_000
 _LETTERS = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 _EPOCHS = {False: datetime(1899, 12, 30), True: datetime(1904, 1, 1)}  # noqa: DTZ001 - a sheet knows no zones
-#: Columns that a sheet has at most.
+#: The most columns that a sheet can have.
 _COLUMNS = 16_384
 
 
@@ -26,10 +26,10 @@ class NoSuchSheet(Exception):
 
 
 class LargeBook:
-    """A workbook whose parts are read as they come."""
+    """A workbook whose sheets are streamed."""
 
     def __init__(self, parts: ZipFile) -> None:
-        """Reads what it has, but no cells."""
+        """Reads the names of the sheets, but no cells."""
         self._parts = parts
         self._sheets: dict[str, str] = {}
         self.visible: list[str] = []
@@ -42,7 +42,7 @@ class LargeBook:
 
     @staticmethod
     def is_one(parts: ZipFile) -> bool:
-        """Whether a workbook is of this kind, and large."""
+        """Whether a file is an .xlsx workbook large enough to be streamed."""
         sizes = {info.filename: info.file_size for info in parts.infolist()}
         large = max(
             (size for name, size in sizes.items() if name.startswith("xl/") and name.endswith(".xml")), default=0
@@ -51,14 +51,14 @@ class LargeBook:
 
     @property
     def names(self) -> list[str]:
-        """Of all its sheets."""
+        """The names of all sheets."""
         return [*self._sheets]
 
     def rows(self, sheet: str) -> Iterator[list[object]]:
-        """The cells of a sheet from its first row on, as the library has them.
+        """The rows of a sheet; cells have the same types as the library gives them.
 
         Raises:
-            NoSuchSheet: there is none.
+            NoSuchSheet: the workbook has no sheet of that name.
         """
         target = self._targets.get(self._sheets.get(sheet, ""))
         if target is None:
@@ -89,7 +89,7 @@ class LargeBook:
 
 
 class _Sheet:
-    """The rows of a sheet as its elements come."""
+    """Makes rows from the XML elements of a sheet."""
 
     def __init__(self, texts: Texts, formats: Formats, epoch: datetime) -> None:
         self._texts, self._formats, self._epoch = texts, formats, epoch
@@ -101,7 +101,7 @@ class _Sheet:
         self._is_value = self._in_phonetic = False
 
     def take(self) -> list[list[object]]:
-        """The rows that are whole."""
+        """The rows that are complete; each is given once."""
         rows, self._rows = self._rows, []
         return rows
 
@@ -158,7 +158,7 @@ class _Sheet:
         return self._moment(number, known) if known else number
 
     def _moment(self, number: float, kind: str) -> object:
-        """A day, a time, both, or a span."""
+        """A number as a date, a time, both, or a duration; the number itself where it is out of range."""
         try:
             span = timedelta(milliseconds=round(number * 86_400_000))
             if kind == "span":
