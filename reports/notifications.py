@@ -1,8 +1,8 @@
-"""Notifications: what is sent about a run, and how it goes out. Nothing here can fail or delay a run.
+"""Notifications: decides what is sent about a run, and sends it. Nothing here can fail or delay a run.
 
-Redis holds no more than which run, event and channel. Whom to notify is read from the run in S3; what is sent is made
-from the run as it stands; mail server and hosts of webhooks are this worker's own settings, as the secrets are that go
-there.
+A notice in Redis names only the run, the event and the channel. The recipients are read from the run in S3. The text is
+made from the run's state at the time of sending. The mail server, the allowed hosts of webhooks and the secrets are
+settings of the worker that sends.
 """
 
 from __future__ import annotations
@@ -45,44 +45,44 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("restyle.notify")
 
-#: The second try comes after so many times RESTYLE_BACKOFF_BASE; twice as long each time, up to the longest (s).
+#: Seconds until the second try, times RESTYLE_BACKOFF_BASE. Each further wait is twice as long, up to LONGEST_WAIT.
 FIRST_WAIT = 5.0
-#: Tries until a notice is given up: about three hours.
+#: Tries before a notice is given up; they take about three hours.
 TRIES = 14
-#: An outage lifts itself: it is reported when it has lasted so many seconds.
+#: An outage ends by itself: it is reported only if it lasts this many seconds.
 OUTAGE_PATIENCE = 300.0
 
-#: Seconds between two looks for alarms of a run; runs that are remembered for when S3 is away.
+#: Seconds between two checks of a run's alarms; how many runs are remembered for a time when S3 is away.
 ALARMS_EVERY, REMEMBERED = 10.0, 500
-#: Seconds for which another process may take to note in S3 what it has sent.
+#: Seconds that another process may take to note in S3 that it has sent a notice.
 NOTE_WITHIN = 60.0
 
 
-class Untrue(Exception):
-    """What a notice says is not so, or not any more: it is dropped."""
+class Outdated(Exception):
+    """A notice does not hold, or not any more: it is dropped."""
 
 
 @dataclass(frozen=True)
 class Notifications:
-    """What events are made of."""
+    """Lists the notices that are due about runs, and sends them."""
 
     settings: Settings
     workspace: Workspace
     store: Store
     progress: Progress
     fleet: Fleet
-    #: Suspensions that this process has put on the list: they need not be looked at again.
+    #: Suspensions and alarms that this process has listed: run and name. They need no second check.
     listed: set[tuple[str, str]] = field(default_factory=set)
-    #: The runs that this process has heard of lately, for when S3 does not tell.
+    #: Runs that this process has read lately, for a time when S3 is away.
     known: dict[str, Run] = field(default_factory=dict)
-    #: When alarms of a run were last looked for, in monotonic seconds.
-    looked: dict[str, float] = field(default_factory=dict)
-    #: Notices that this process has sent, or given up, and of which S3 has no note yet; with why they did not arrive.
+    #: When the alarms of each run were last checked; monotonic seconds.
+    alarms_checked: dict[str, float] = field(default_factory=dict)
+    #: Notices that this process has sent or given up, but could not note in S3 yet; with the reason if not sent.
     unnoted: dict[str, str] = field(default_factory=dict)
 
     @property
     def notices(self) -> Notices:
-        """The list of what is to be sent."""
+        """The outbox."""
         return Notices(self.progress.state)
 
     @property
@@ -92,14 +92,14 @@ class Notifications:
     # -- what happened -------------------------------------------------------------------------------------
 
     def finished(self, run: Run) -> None:
-        """A run has ended and its report is written."""
+        """Lists the notice that a run has ended and its report is written."""
         self._list(run.run_id, run.notify, "finished", "finished")
 
     def standing_still(self, run: Run) -> None:
-        """Tells each suspension of a run, the fleet's included, once; and now and then all else that is amiss."""
+        """Lists each suspension of a run or of the fleet, once; every ALARMS_EVERY seconds also the run's alarms."""
         if not run.notify:
             return
-        self._know(run)
+        self._remember(run)
         for suspension in self._suspensions(run.run_id):
             if suspension.reason == "outage" and self._age(suspension) < OUTAGE_PATIENCE:
                 continue
@@ -109,12 +109,12 @@ class Notifications:
                 self._list(run.run_id, run.notify, event, name)
                 self.listed.add((run.run_id, name))
         now = time.monotonic()
-        if now - self.looked.get(run.run_id, -math.inf) >= ALARMS_EVERY:
-            self.looked[run.run_id] = now
+        if now - self.alarms_checked.get(run.run_id, -math.inf) >= ALARMS_EVERY:
+            self.alarms_checked[run.run_id] = now
             self._list_alarms(run, self._watch.alarms(run))
 
     def store_is_away(self, why: str) -> None:
-        """Notifies whoever follows the runs in hand that S3 is out of reach; for that nothing is asked of S3."""
+        """Lists, for every unfinished run that is remembered, that S3 is out of reach. Sends no request to S3."""
         self._watch.store_is_away(why)
         unfinished = set(self.progress.unfinished())
         for run in [run for run_id, run in self.known.items() if run_id in unfinished]:
@@ -130,15 +130,15 @@ class Notifications:
     def _watch(self) -> Watch:
         return Watch(self.progress, self.fleet, self.settings.low_credits_hours)
 
-    def _know(self, run: Run) -> None:
-        """Keeps what S3 says of a run, for when it says nothing."""
+    def _remember(self, run: Run) -> None:
+        """Remembers a run for a time when S3 is away."""
         self.known.pop(run.run_id, None)
         self.known[run.run_id] = run
         while len(self.known) > REMEMBERED:
             del self.known[next(iter(self.known))]
 
     def not_started(self, firing: Firing, why: str) -> None:
-        """A schedule's run could not be planned: why is written down in S3, and reported."""
+        """Writes to S3 why a schedule's run could not be planned, and lists the notice of it."""
         text = f"{firing.run_id} could not start: {why}"[:2000]
         note = {"text": text, "schedule": firing.name, "notify": firing.notify}
         try:
@@ -156,7 +156,7 @@ class Notifications:
         return [*self.fleet.suspensions(), *self.progress.suspensions(run_id)]
 
     def _list(self, run_id: str, notify: dict[str, Any], event: str, name: str, *, ask: bool = True) -> None:
-        """Puts an event on the list of what is to be sent, for each channel that has not had it."""
+        """Puts an event into the outbox, for each channel that has not had it."""
         recipients = recipients_of(run_id, notify)
         if recipients is None or event not in recipients.events:
             return
@@ -167,7 +167,7 @@ class Notifications:
     # -- sending -------------------------------------------------------------------------------------------
 
     def send_due(self) -> None:
-        """Sends what is due, one after the other; what does not arrive is tried again later."""
+        """Sends the notices that are due, one after the other. One that does not arrive is tried again later."""
         for notice in self.notices.due():
             if self.notices.take(notice):
                 self._send(notice)
@@ -176,13 +176,13 @@ class Notifications:
         try:
             was_sent = self._notes.was_sent(notice)
             if was_sent:
-                raise Untrue("it was sent, or given up, before")
-            if notice.key not in self.unnoted and self._is_left_to_another(notice, was_sent):
+                raise Outdated("it was sent, or given up, before")
+            if notice.key not in self.unnoted and self._may_be_sent_already(notice, was_sent):
                 self.notices.again(notice, FIRST_WAIT, tried=False)
                 return
-            # Only its note was not written then.
-            why = self.unnoted[notice.key] if notice.key in self.unnoted else self._out(notice)
-        except Untrue as reason:
+            # An unnoted one was sent before: only its note is still to be written.
+            why = self.unnoted[notice.key] if notice.key in self.unnoted else self._deliver(notice)
+        except Outdated as reason:
             metrics.HINTS_DROPPED.labels("notice").inc()
             log.warning("a notice is dropped", run=notice.run_id, notice=notice.name, reason=str(reason))
             self.notices.done(notice)
@@ -209,47 +209,48 @@ class Notifications:
             self.unnoted[notice.key] = why
             self.notices.again(notice, FIRST_WAIT, tried=False, sent=True)
 
-    def _is_left_to_another(self, notice: Notice, was_sent: bool | None) -> bool:
-        """Whether another process says that it has sent it: its note is waited for, for as long as S3 is away.
+    def _may_be_sent_already(self, notice: Notice, was_sent: bool | None) -> bool:
+        """Whether another process may have sent the notice, and its note in S3 is still to be waited for.
 
-        Where S3 answers and the note does not come, that was nobody of ours, or one that has died since: it goes out.
+        While S3 is away the wait has no end. Where S3 answers and has no note after NOTE_WITHIN seconds, the notice is
+        sent: the other process has died, or the entry in Redis is forged.
         """
         if not notice.sent_at:
             return False
         age = self.progress.state.clock() - notice.sent_at
         return was_sent is None or 0 <= age < NOTE_WITHIN
 
-    def _out(self, notice: Notice) -> str:
-        """Sends one notice; answers with why it did not arrive."""
+    def _deliver(self, notice: Notice) -> str:
+        """Sends one notice; answers with the reason why it did not arrive, or an empty text."""
         recipients, payload = self._payload(notice)
         if recipients is None or notice.channel not in recipients.channels or notice.event not in recipients.events:
-            raise Untrue("nobody wants to be notified of it")
+            raise Outdated("nobody wants to be notified of it")
         payload = {"v": 1, "id": notice.key, "event": notice.event, "run_id": notice.run_id, **payload}
         return send(notice.channel, recipients, payload, self.settings)
 
     def _payload(self, notice: Notice) -> tuple[Notify | None, Payload]:
-        """Whom to tell, and what: from the run in S3, and as it stands now.
+        """The recipients and the content of a notice, from the run in S3 and its present state.
 
         Raises:
-            Untrue: there is no such run, or it does not stand so.
+            Outdated: there is no such run, or the notice no longer holds.
         """
         if notice.event == "not_started":
-            return self._of_note(notice)
+            return self._not_started_payload(notice)
         run = self._run(notice.run_id)
         if notice.event == "finished":
             if run.status not in ENDED:
-                raise Untrue(f"the run is {run.status.value}")
+                raise Outdated(f"the run is {run.status.value}")
             more: Payload = {"changes": find_object(self.workspace.run(run.run_id, "diff.json"), self.store) or None}
             why = self._reasons(run)
         elif notice.event in ALARMS:
             alarm = next((one for one in self._watch.alarms(run) if one.name == notice.name), None)
             if alarm is None:
-                raise Untrue("it is over by now")
+                raise Outdated("it is over by now")
             more, why = {"reason": notice.reason, "next": alarm.next, "text": about(run, alarm.text)}, []
         else:
             standing = [one for one in self._suspensions(run.run_id) if one.reason == notice.reason]
             if not standing or round(standing[0].since) != notice.since:
-                raise Untrue("it is lifted by now")
+                raise Outdated("it is lifted by now")
             step = next_step(
                 standing[0], run.run_id, sandbox=run.options.sandbox, budget=run.budget, waits=run.wait_credits
             )
@@ -261,33 +262,33 @@ class Notifications:
         return recipients_of(run.run_id, run.notify), payload
 
     def _run(self, run_id: str) -> Run:
-        """A run by S3; where S3 is away, as this process has last heard of it.
+        """The run as S3 has it; while S3 is away, as this process last read it.
 
         Raises:
-            Untrue: there is none.
+            Outdated: there is no such run.
         """
         try:
             run = read_run(run_id, store=self.store, workspace=self.workspace)
         except ConfigurationError as error:
-            raise Untrue(error.message) from None
+            raise Outdated(error.message) from None
         except AWAY:
             if run_id not in self.known:
                 raise
             return self.known[run_id]
         if run.notify:
-            self._know(run)
+            self._remember(run)
         return run
 
     def _reasons(self, run: Run) -> list[Reason]:
-        """Why jobs of a run that has ended failed."""
+        """Why jobs of a finished run failed."""
         rows = rows_of(run, store=self.store, workspace=self.workspace, progress=self.progress)
         return reasons_of(run, rows, store=self.store, workspace=self.workspace)
 
-    def _of_note(self, notice: Notice) -> tuple[Notify | None, Payload]:
-        """What S3 keeps of a run that could not start."""
+    def _not_started_payload(self, notice: Notice) -> tuple[Notify | None, Payload]:
+        """The recipients and the content of the notice that a run could not start."""
         stored = self.store.find(self._notes.not_started(notice.run_id))
         if stored is None:
-            raise Untrue("nothing is written down of it")
+            raise Outdated("nothing is written down of it")
         note = json.loads(stored.data)
         payload = {
             "schedule": note["schedule"], "at": f"{utc_now():%FT%TZ}", "text": note["text"], "status": None,

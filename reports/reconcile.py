@@ -1,7 +1,8 @@
-"""`restyle reconcile`: what the account was billed for, beside what the workspace has. Only `fetch` writes.
+"""`restyle reconcile`: compares what the account was billed for with the paid calls that the workspace has.
 
-A request counts as recorded where a record, an entry of the result index or a kept answer names it: by its id, else,
-as the API's blocking answers may have ids of their own, by the same parameters at the same time.
+A billed request is matched with a record, an entry of the result index or an unreadable answer: by request id, or else
+by the same parameters at the same time, since a blocking call of v1 may be answered with another id than the history's.
+Nothing is written here; lost_pictures.py fetches what never arrived.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from restyle.record import Record
 from restyle.s3.store import Store
 from restyle.segmind.history import Billed, params_digest
 
-#: How far apart the API's time of a request and ours of the same call may be.
+#: The most by which the API's time of a request and our time of the same call may differ.
 SLACK = timedelta(minutes=5)
-#: Requests at a time, objects before the first of them is looked at, and bytes of one.
+#: S3 requests at a time, objects that are requested ahead, and the most bytes of one object.
 _AT_ONCE, _AHEAD, _MOST = 16, 500, 1_000_000
-#: The kind of an answer that never came, and was had from the account's history.
+#: The kind of an answer that never arrived and was fetched from the account's history.
 NOT_RECEIVED = "not received"
 
 
@@ -42,16 +43,16 @@ class Kind(StrEnum):
     LOST = "billed_without_picture"
     """Billed, and the job that requested it has no picture."""
     AGAIN = "billed_beside_the_record"
-    """Billed, and the job has the picture of another call: its answer was lost, or it was made anew since."""
+    """Billed, and the job has the picture of another call: an answer was lost, or the picture was made again."""
     ELSEWHERE = "billed_elsewhere"
     """Billed, and no run of this workspace requested it."""
     UNBILLED = "recorded_not_billed"
-    """Recorded as a paid call, and the history does not have it."""
+    """Recorded as a paid call, and missing in the account's history."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One request or call in which they differ."""
+    """One request or call in which the bill and the workspace differ."""
 
     kind: Kind
     request_id: str
@@ -61,12 +62,12 @@ class Finding:
     job: Job | None = None
     billed: Billed | None = None
     name: str = ""
-    """Of a recorded call: its entry and variant."""
+    """Entry and variant of a recorded call."""
 
 
 @dataclass
 class Reconciled:
-    """What was compared, and how it differs."""
+    """How much was compared, and each difference."""
 
     billed: int = 0
     billed_credits: float = 0.0
@@ -77,7 +78,7 @@ class Reconciled:
 
 @dataclass(frozen=True)
 class _Call:
-    """A paid call as the workspace has it."""
+    """A paid call that the workspace has recorded."""
 
     request_id: str
     called: datetime
@@ -94,13 +95,13 @@ def reconcile(
     workspace: Workspace,
     rows: Callable[[Run], Iterable[Row]],
 ) -> Reconciled:
-    """Compares the account's billed requests with the calls that the workspace has.
+    """Compares the requests that the account was billed for with the calls that the workspace has recorded.
 
     Args:
-        billed: the requests by their ids, all of them since then.
-        since: from when on.
+        billed: all requests since `since`, by id.
+        since: the earliest time that is compared.
         store: S3.
-        workspace: whose calls.
+        workspace: the workspace whose calls are compared.
         rows: streams a run's jobs with their outcomes.
     """
     known = Reconciled(billed=len(billed), billed_credits=sum(one.credits or 0.0 for one in billed.values()))
@@ -111,7 +112,7 @@ def reconcile(
         known.recorded_credits += (call.credits or 0.0) * is_counted
         if rest.pop(call.request_id, None) is None:
             unmatched.append(call)
-    # At the very beginning the two clocks decide what counts: what is missing there says nothing.
+    # Within SLACK of `since`, a request may be missing only because the two clocks differ.
     unbilled = [call for call in _match(unmatched, rest) if call.called >= since + SLACK]
     known.findings += [
         Finding(Kind.UNBILLED, call.request_id, call.credits, call.called, name=call.name) for call in unbilled
@@ -122,7 +123,7 @@ def reconcile(
 
 
 def _match(calls: list[_Call], rest: dict[str, Billed]) -> list[_Call]:
-    """Takes from `rest` the requests with the same parameters at the time of a call; the calls that have none."""
+    """Removes from `rest` the request that fits each call by parameters and time; the calls that no request fits."""
     alike: dict[str, list[Billed]] = defaultdict(list)
     for one in rest.values():
         alike[one.params].append(one)
@@ -138,11 +139,11 @@ def _match(calls: list[_Call], rest: dict[str, Billed]) -> list[_Call]:
     return unbilled
 
 
-# -- what the workspace has ----------------------------------------------------------------------------------
+# -- calls that the workspace has recorded -------------------------------------------------------------------
 
 
 def _calls(store: Store, workspace: Workspace, since: datetime) -> Iterator[_Call]:
-    """Each paid call once, of records, of the index, and of answers that nobody could read."""
+    """Each paid call once: from records, from the result index, and from unreadable answers."""
     seen: set[tuple[str, datetime]] = set()
     for record in _records(store, workspace):
         key = record.job_id, record.timestamps.called
@@ -155,7 +156,7 @@ def _calls(store: Store, workspace: Workspace, since: datetime) -> Iterator[_Cal
     for run in _runs(store, workspace, since):
         for notes in unread(run.run_id, store, workspace).values():
             for note in notes:
-                # One that could be read since then has a record.
+                # An answer that could be read later has a record, and was counted above.
                 if note.called >= since and (note.job_id, note.called) not in seen:
                     params, name = params_digest(note.params.as_sent()), f"{note.id} ({note.variant})"
                     yield _Call(note.request_id, note.called, params, note.cost, name)
@@ -176,20 +177,20 @@ def _records(store: Store, workspace: Workspace) -> Iterator[Record]:
 
 
 def _runs(store: Store, workspace: Workspace, since: datetime) -> Iterator[Run]:
-    """The runs that were under way since then."""
+    """The runs that were under way at any time since `since`."""
     for run in read_runs(run_ids(store, workspace), store, workspace):
         if run.finished is None or run.finished >= since:
             yield run
 
 
-# -- whose a request is --------------------------------------------------------------------------------------
+# -- which job a request belongs to --------------------------------------------------------------------------
 
 
 def _findings(
     rest: Mapping[str, Billed], since: datetime, store: Store, workspace: Workspace,
     rows: Callable[[Run], Iterable[Row]],
 ) -> Iterator[Finding]:  # fmt: skip
-    """What each request is that no call is known of."""
+    """A finding for each request for which no call is recorded."""
     if not rest:
         return
     sent = {one.params for one in rest.values() if one.params}
@@ -215,7 +216,7 @@ def _finding(one: Billed, owners: list[tuple[Run, Job, Outcome | None]]) -> Find
     without = [item for item in owners if item[2] is None or item[2].outcome not in done]
     if not without:
         return Finding(Kind.AGAIN, one.request_id, one.credits, one.submitted, *owners[0][:2], billed=one)
-    # Of several jobs with equal parameters nobody can tell whose picture it is.
+    # Where several jobs have the same parameters, nothing tells which of them the picture belongs to.
     run, job, _ = without[0]
     is_one = len({item[1].id for item in owners}) == 1
     return Finding(Kind.LOST, one.request_id, one.credits, one.submitted, run, job if is_one else None, one)

@@ -152,7 +152,7 @@ def test_what_is_amiss_is_told_once(place: Place) -> None:
     day, _ = Periods(state).in_force() or ("", "")
     state.ask("SET", state.key("spent", day), "81")
     for _ in range(2):
-        worker.looked.clear()
+        worker.alarms_checked.clear()
         worker.standing_still(place.run)
         worker.send_due()
     said = dict(place.said())
