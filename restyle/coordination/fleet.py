@@ -1,6 +1,7 @@
-"""What a worker does within the fleet: takes jobs, claims calls, tells their ends, beats.
+"""What a worker does within the fleet: takes jobs, claims calls, reports how they ended, sends heartbeats.
 
-Read with docs/architecture.md. A claim is the only way to a paid call; the scripts are in restyle/coordination/lua/.
+A claim is the only way to a paid call. Each method runs a script of restyle/coordination/lua/. Read with
+docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from restyle.models import Message
 from restyle.runtime.clock import elapsed
 from restyle.telemetry import metrics
 
-#: Times that a heartbeat is sent to a server that has forgotten something; more are left to the next one.
+#: How often one heartbeat is sent at most, where the server has forgotten something.
 _HEARTBEATS = 3
-#: Seconds until a claim that was not confirmed is tried again.
+#: Seconds until a claim that is not as durable as the settings want it is tried again.
 UNCONFIRMED_WAIT = 0.5
 
 
@@ -35,23 +36,23 @@ class Fleet(FleetView):
     def __init__(self, state: State, limits: Limits, *, worker: str = "") -> None:
         super().__init__(state, limits, worker=worker)
         self.hands = JobsInHand()
-        #: Set by the heartbeat: whether anything suspends the fleet, and the monotonic time of the last good beat.
+        #: Set by each heartbeat that succeeds: whether the fleet is suspended, and the monotonic time.
         self.suspended = False
         self.last_heartbeat = 0.0
-        #: What the server remembers, by its name for it: another one wherever it has forgotten something.
+        #: A name that the server changes whenever it has forgotten something (docs/glossary.md).
         self.incarnation = ""
-        #: The highest count of grants and beats that this process has seen; a server that has less has forgotten.
+        #: The highest count of grants and heartbeats that this process has seen. A lower one: Redis has forgotten.
         self._count = 0
-        #: Replicas that follow this server, by the last heartbeat.
+        #: How many replicas follow this server, as the last heartbeat was answered.
         self._replicas = 0
         self._is_durable: bool | None = True
-        #: When the last good beat began, and when it was last found to be late; `clock.elapsed`.
-        self._beaten = self._lapsed = 0.0
+        #: When the last heartbeat that succeeded began, and when a heartbeat last came too late; `clock.elapsed`.
+        self._last_beat = self._lapsed = 0.0
 
     # -- a job's way to its call ---------------------------------------------------------------------------
 
     def take(self, message: Message, token: str) -> None:
-        """Puts the message's job on this worker's list.
+        """Takes the message's job in hand.
 
         Raises:
             Dropped: the job is done, held, suspended, cancelled, or its shard is not open.
@@ -65,21 +66,22 @@ class Fleet(FleetView):
     def claim(
         self, message: Message, token: str, *, looked: bool, looked_at: float, made_from: str = "", result: str = ""
     ) -> Claim:
-        """Asks for the right to call, or to take up a request for the same result: rate slot and lease in one.
+        """Asks for the right to call: a slot of the rate limit and the lease of the job, both or neither.
 
-        A claim that is not yet as durable as the settings want it is released: no call begins by it.
+        The answer may also be to take up a request that was submitted for the same result, to wait, or to look the
+        record up again. A claim that is not as durable as the settings want it is given up: it allows no call.
 
         Args:
-            message: the job's.
-            token: by which the job is held.
-            looked: whether the job was looked for since a claim answered so.
-            looked_at: when it was looked for last.
-            made_from: what its result is made from.
-            result: what stands for its result, whichever job asks for it; empty: no other job shares it.
+            message: the message of the job.
+            token: the token by which this worker holds the job.
+            looked: whether the job's record was looked up since a claim last asked for that.
+            looked_at: when it was last looked up; monotonic seconds.
+            made_from: the fingerprint of its result.
+            result: the key by which jobs share the result; empty where no other job can share it.
 
         Raises:
             Dropped: the job may not be worked on any more.
-            RequestRejected: the API refused the job, twice, and others do well: it is not called again.
+            RequestRejected: the API has refused this job twice while other jobs succeeded: it is not called again.
         """
         age_ms = round((time.monotonic() - looked_at) * 1000)
         fresh = looked and age_ms <= self.limits.look_up_age * 1000
@@ -94,16 +96,16 @@ class Fleet(FleetView):
             case ["go" | "submitted" as verdict, epoch, calls, doubts, number, reserved, named, incarnation, *request]:
                 granted, noted = Grant(number, reserved, named, incarnation, result), "".join(request)
                 claim = Claim(verdict, epoch=str(epoch), calls=calls, doubts=doubts, request=noted, granted=granted)
-                self._take_in(message.job_id, claim, granted, made_from)
-                return claim if self._may_begin(is_durable) else self._refused(message, token, claim)
+                self._note_grant(message.job_id, claim, granted, made_from)
+                return claim if self._may_begin(is_durable) else self._unconfirmed(message, token, claim)
             case ["refused", detail, status]:
                 raise RequestRejected(detail, int(status))
             case [verdict]:
                 return Claim(verdict)
         raise AssertionError(f"claim.lua answered {answer!r}")
 
-    def _take_in(self, job_id: str, claim: Claim, granted: Grant, made_from: str) -> None:
-        """From here on heartbeats say that the job is being called for."""
+    def _note_grant(self, job_id: str, claim: Claim, granted: Grant, made_from: str) -> None:
+        """Notes the grant, so that heartbeats say that a call is out for the job."""
         self._count = max(self._count, granted.number)
         self.hands.calling(job_id, granted)
         self.hands.submitted(job_id, claim.request, made_from)
@@ -136,7 +138,7 @@ class Fleet(FleetView):
         )
 
     def _may_begin(self, is_durable: bool | None) -> bool:
-        """Whether a call may begin by a claim; says so once where claims are not as durable as they are to be."""
+        """Whether a claim allows its call. Logs when claims stop or begin to be as durable as the settings want."""
         if is_durable is not self._is_durable:
             from structlog import get_logger  # commands, which claim nothing, need not wait for it
 
@@ -151,8 +153,8 @@ class Fleet(FleetView):
                 log.info("claims are durable again", **fields)
         return is_durable is not False
 
-    def _refused(self, message: Message, token: str, claim: Claim) -> Claim:
-        """A claim that may be lost allows no call; it is tried again."""
+    def _unconfirmed(self, message: Message, token: str, claim: Claim) -> Claim:
+        """Gives up a claim that Redis may still lose, and answers that it is to be tried again."""
         self.call_failed(message, token, claim, None)
         return Claim("wait", wait=UNCONFIRMED_WAIT)
 
@@ -160,15 +162,15 @@ class Fleet(FleetView):
         self, message: Message, token: str, claim: Claim, error: RestyleError | None, *,
         fallback_wait: float = 5.0, alone: bool = False,
     ) -> Storm:  # fmt: skip
-        """Reports a call that brought no picture (None: it was never made); the fleet draws its conclusions.
+        """Reports a call that brought no picture; call_failed.lua decides what follows for the job and the fleet.
 
         Args:
-            message: the job's.
-            token: by which the job is held.
-            claim: by which it was allowed.
-            error: how it ended.
-            fallback_wait: seconds that a 429 holds for which does not say how long.
-            alone: whether others fare better than this worker (restyle/coordination/rotation.py).
+            message: the message of the job.
+            token: the token by which this worker holds the job.
+            claim: the claim that allowed the call.
+            error: how the call ended; None: it was never made.
+            fallback_wait: seconds to hold after a 429 that does not say how long.
+            alone: whether only this worker has the trouble (restyle/coordination/rotation.py).
         """
         self.hands.calling(message.job_id, None)
         end, limits = call_end(error, alone=alone), self.limits
@@ -198,7 +200,7 @@ class Fleet(FleetView):
         return Storm(used, doubts, bool(storm), verdict == 1, verdict == 2, verdict == 3)
 
     def submitted(self, message: Message, token: str, made_from: str, request: str) -> bool:
-        """Notes a request that the API's queue has accepted; False where the job is another worker's by now."""
+        """Notes a request that the API's queue has accepted; False where another worker holds the job by now."""
         self.hands.submitted(message.job_id, request, made_from)
         return bool(self.state.run("submitted", **self.held_job(message, token), made_from=made_from, request=request))
 
@@ -207,16 +209,16 @@ class Fleet(FleetView):
         return bool(self.state.ask("EXISTS", self.state.key("request", job_id)))
 
     def resolve_doubts(self, message: Message, token: str, *, is_queued: bool) -> None:
-        """Notes that a job's lost calls were looked up: they are in the API's queue, or never arrived."""
+        """Notes what became of a job's calls in doubt: they are in the API's queue (`is_queued`), or never arrived."""
         self.state.run("resolve_doubts", **self.held_job(message, token), is_queued=is_queued)
 
     def release(self, message: Message, token: str, *, restore_attempts: bool = False) -> None:
-        """Parts with a job that has no outcome, so that it is fed again; its attempts may be given back."""
+        """Releases a job that has no outcome, so that it is queued again; its attempts may be restored."""
         self.hands.remove(message.job_id, token)
         self.state.run("release", **self.held_job(message, token), restore_attempts=restore_attempts)
 
     def spent(self, message: Message, token: str, credits: float) -> None:
-        """Parts with a job that is another's by now; the call that was paid for it counts."""
+        """Releases a job that another worker holds by now, and counts what this worker's call for it has cost."""
         self.hands.remove(message.job_id, token)
         day, month = self.limits.budgets.periods()
         self.state.run(
@@ -224,24 +226,24 @@ class Fleet(FleetView):
         )
 
     def lapsed_since(self, moment: float) -> bool:
-        """Whether this worker may have counted as dead at any time since then (`clock.elapsed`)."""
+        """Whether the fleet may have counted this worker as dead at any time since a moment (`clock.elapsed`)."""
         return self._lapsed > moment or not self.heart_fresh
 
     def is_outdated(self, claim: Claim) -> bool:
-        """Whether a claim was granted by a server that has forgotten since, perhaps this very grant."""
+        """Whether the server that granted a claim has forgotten something since, perhaps this grant."""
         return claim.granted is not None and claim.granted.incarnation != self.incarnation
 
     @property
     def heart_fresh(self) -> bool:
         """Whether the fleet must still count this worker as living."""
-        return elapsed() - self._beaten < self.limits.heartbeat_ttl
+        return elapsed() - self._last_beat < self.limits.heartbeat_ttl
 
     # -- heartbeats ----------------------------------------------------------------------------------------
 
     def heartbeat(self, status: dict[str, object]) -> None:
-        """Says that this worker lives and what it holds; learns whether the fleet is suspended.
+        """Says that this worker lives and which jobs it holds; learns whether the fleet is suspended.
 
-        To a server that has forgotten something it is sent once more, by a list that was made up since.
+        Where the server has forgotten something, the heartbeat is sent again with the jobs that are in hand by then.
         """
         for _ in range(_HEARTBEATS):
             if self._heartbeat(status):
@@ -264,17 +266,17 @@ class Fleet(FleetView):
             jobs=jobs,
         )
         now, self._count = elapsed(), max(self._count, count)
-        if self._beaten and now - self._beaten > limits.heartbeat_ttl:
+        if self._last_beat and now - self._last_beat > limits.heartbeat_ttl:
             self._lapsed = now
-        self.suspended, self.last_heartbeat, self._beaten = bool(suspended), last_heartbeat, began
+        self.suspended, self.last_heartbeat, self._last_beat = bool(suspended), last_heartbeat, began
         return known in {"", self.incarnation}
 
     def leave(self) -> None:
-        """Ends this worker's heartbeat at once."""
+        """Takes this worker off the fleet at once."""
         self.state.run("leave", worker=self.worker)
 
     def held_job(self, message: Message, token: str) -> HeldJob:
-        """A job in this worker's hands, as the scripts take it."""
+        """The arguments by which scripts know a job that this worker holds."""
         return {
             "worker": self.worker, "run": message.run_id, "shard": message.shard, "index": message.index,
             "job": message.job_id, "token": token,
@@ -283,10 +285,10 @@ class Fleet(FleetView):
 
 @contextmanager
 def _taking(hands: JobsInHand, job_id: str, holding: JobInHand) -> Iterator[None]:
-    """A job in hand while Redis is asked for it, and from then on, unless that fails in whatever way.
+    """Puts a job in hand before Redis is asked for it, and removes it again if that fails.
 
     Raises:
-        Dropped: another thread has it.
+        Dropped: another thread has the job.
     """
     if not hands.add(job_id, holding):
         raise Dropped("held", is_released=True)

@@ -1,7 +1,7 @@
 """The client of the API's queue, v2: it accepts a request, reports its status, and gives the result by URL.
 
-No method sleeps or retries: restyle/job/queued.py does. The key is sent to the API's own address and to that of its
-request history, never to the address of a result.
+No method sleeps or retries: restyle/job/queued.py does. The key is sent to the API and to its request history, and
+never to the address of a result.
 Contract: docs.segmind.com/docs/serverless-api/async-inference; Segmind's Python SDK (v2.py, generations.py).
 """
 
@@ -41,11 +41,11 @@ from restyle.segmind.unpacking import unpack
 from restyle.segmind.v1 import LINK_TIMEOUT, Body
 from restyle.telemetry import metrics
 
-#: Seconds for a poll; only a submit, which carries the picture, may take as long as a call.
+#: Seconds that a poll may take. A submit carries the picture and may take as long as a call of v1.
 POLL_TIMEOUT = LINK_TIMEOUT
-#: The longest time, in seconds, that is believed where the history says how long a request took.
+#: The most seconds that are believed where the history says how long a request took.
 LONGEST = 86_400.0
-#: Rows a page of the history (its own limit), and pages that are read of it.
+#: Rows on a page of the history (the most that the API gives), and pages that are read.
 PER_PAGE, MOST_PAGES = 100, 50
 #: How far the API's clock may be from ours.
 CLOCK_SLACK = timedelta(minutes=5)
@@ -78,10 +78,10 @@ class SegmindQueue:
         self.links = Links(url, timeout=short, connections=connections, direct=direct)
 
     def submit(self, upload: UploadBuffer, params: Params) -> Request:
-        """Has a request accepted: the one step that is never repeated once it may have arrived.
+        """Submits a request. The one step that must not be repeated once it may have arrived.
 
         Raises:
-            RestyleError: it was refused, by the same table as a call of v1; or in doubt where the reply was lost.
+            RestyleError: the API refused it, as a call of v1 is refused; in doubt where the reply was lost.
         """
         submitted = utc_now()
         with Body(upload, params) as body:
@@ -97,11 +97,11 @@ class SegmindQueue:
         """The result of a request; None while there is none yet.
 
         Raises:
-            NotThere: the API does not know the request any more. FileGone: it does, but the picture is gone.
+            NotThere: the API no longer knows the request. FileGone: it knows the request, but the picture is gone.
             RequestFailed: the picture could not be made.
             MalformedResponse: the result holds no picture that can be read or fetched.
-            ApiUnavailable, ApiTimeout, RateLimited: poll again; never in doubt.
-            FleetError: as a call of v1 does.
+            ApiUnavailable, ApiTimeout, RateLimited: poll again; none of these is in doubt.
+            FleetError: for the same reasons as a call of v1.
         """
         address = f"{self._origin}v2/requests/{request.request_id}"
         status = self._state(self._get(f"{address}/status"))
@@ -112,7 +112,7 @@ class SegmindQueue:
         return self._result(reply, request)
 
     def _state(self, reply: Reply) -> str:
-        """The state that a reply gives of its request. A body that says FAILED counts whatever the HTTP status is."""
+        """The status of a request, by the reply's body. A body with FAILED counts under any HTTP status."""
         body = read_object(reply.body)
         state = str(body.get("status", "")).upper()
         if state == "FAILED":
@@ -129,29 +129,29 @@ class SegmindQueue:
 
     def _result(self, reply: Reply, request: Request) -> Answer:
         body = read_object(reply.body)
-        metrics = body.get("metrics") if isinstance(body.get("metrics"), dict) else {}
-        assert isinstance(metrics, dict)
-        cost, taken = read_cost(str(metrics.get("cost", ""))), (utc_now() - request.submitted).total_seconds()
+        figures = body.get("metrics") if isinstance(body.get("metrics"), dict) else {}
+        assert isinstance(figures, dict)
+        cost, taken = read_cost(str(figures.get("cost", ""))), (utc_now() - request.submitted).total_seconds()
         try:
-            images = read_images(reply, self._fetched)
+            pictures = read_images(reply, self._fetched)
         except MalformedResponse as error:
-            # It is billed: a further request would be billed as well, and end no better.
+            # This request was billed. Another one would be billed too, and is not likely to end better.
             error.http_status, error.cost, error.is_last = reply.status, cost, True
             error.reply = error.reply or reply
             quote_words(error, error.reply, self._key)
             raise
         return Answer(
-            images=images,
-            seconds=min(figure(metrics, "total_time") or taken, max(taken, 0.0)),
+            images=pictures,
+            seconds=min(figure(figures, "total_time") or taken, max(taken, 0.0)),
             request_id=request.request_id,
             cost=cost,
-            remaining_credits=read_credits(str(metrics.get("remaining_credits", ""))),
+            remaining_credits=read_credits(str(figures.get("remaining_credits", ""))),
             sandbox=reply.headers.get(SANDBOX_HEADER) is not None,
             reply=reply,
         )
 
     def _fetched(self, url: str) -> bytes:
-        """A picture by its URL, by one request (restyle/segmind/links.py): without the key, no redirect followed."""
+        """The picture at a URL, by one request without the key that follows no redirect (restyle/segmind/links.py)."""
         reply = patient(lambda: self.links.ask(url))
         if reply.status in {403, 404, 410}:
             raise FileGone
@@ -164,9 +164,9 @@ class SegmindQueue:
             images.received(picture)
         except MalformedResponse as error:
             if error.kind.startswith("format "):
-                error.reply = reply  # it would come so again
+                error.reply = reply  # a second request would get the same
                 raise
-            # It is billed: what came of it may be a page of the file's host, and is fetched again.
+            # The picture is paid for. This may be an error page of the file's host, so it is fetched again.
             raise ApiUnavailable(f"the result is no picture as it was fetched: {error.message}", 200) from None
         return picture
 
@@ -176,10 +176,10 @@ class SegmindQueue:
     # -- the account's history -----------------------------------------------------------------------------
 
     def recall(self, request: Request) -> Answer | None:
-        """The result of a request that the queue knows no more, from the history; None while there is none yet.
+        """The result of a request that the queue no longer knows, from the history; None while there is none yet.
 
         Raises:
-            CannotTell: the history cannot be read, or does not know it either.
+            CannotTell: the history cannot be read, or does not know the request.
             FileGone: its picture is gone.
             RequestFailed, ApiUnavailable, ApiTimeout, RateLimited: as `poll` does.
         """
@@ -194,20 +194,20 @@ class SegmindQueue:
         if state != "COMPLETED" or not isinstance(row.get("generation_url"), str):
             return None
         try:
-            images = (self._fetched(row["generation_url"]),)
+            pictures = (self._fetched(row["generation_url"]),)
         except MalformedResponse as error:
             error.is_last, error.reply = True, error.reply or Reply(200, {}, json.dumps(row).encode(), 0.0)
             raise
         seconds = min((figure(row, "latency_ms") or 0.0) / 1000, LONGEST)
-        return Answer(images, seconds, request.request_id, cost=read_cost(str(row.get("credits_deduction", ""))))
+        return Answer(pictures, seconds, request.request_id, cost=read_cost(str(row.get("credits_deduction", ""))))
 
     def find(self, image: bytes, params: Params, since: datetime, *, is_ours: bool) -> Request | None:
-        """A request that was submitted for these parameters since then, and whose id was lost; None: there is none.
+        """Finds in the history a request whose id was lost; None where there is none.
 
         Args:
-            image: the picture as sent. The history leaves it out, as documented; where it does not, it decides.
-            params: as sent.
-            since: before this nothing was submitted, by our clock.
+            image: the picture as sent. By its documentation the history has no pictures; where it has, they must match.
+            params: the parameters as sent.
+            since: the earliest time, by our clock, at which it can have been submitted.
             is_ours: whether no other job can have sent the same parameters.
 
         Raises:
@@ -224,16 +224,16 @@ class SegmindQueue:
             matching.append(row)
         if not matching:
             return None
-        # The first that was made; else the first that will be.
+        # The oldest that is completed; else the oldest.
         row = min(matching, key=lambda row: (str(row.get("model_status")).upper() != "COMPLETED", read_time(row)))
         return Request(str(row["request_id"]), read_time(row))
 
     def rows(self, since: datetime, *, most_pages: int = MOST_PAGES) -> Iterator[dict[str, object]]:
-        """The account's requests since then, in the API's order, which is not documented; of 31 days at most.
+        """The account's requests since a time, at most 31 days ago, in the API's order, which is not documented.
 
         Raises:
-            CannotTell: the history cannot be read, or has more pages of them.
-            ApiUnavailable, ApiTimeout, RateLimited: it is out of reach just now.
+            CannotTell: the history cannot be read, or has more than `most_pages` pages of them.
+            ApiUnavailable, ApiTimeout, RateLimited: the history is out of reach just now.
         """
         slug = urlsplit(self.url).path.rstrip("/").rpartition("/")[2]
         for page in range(1, most_pages + 1):
@@ -249,7 +249,7 @@ class SegmindQueue:
                 if not _ID.fullmatch(str(row.get("request_id", ""))):
                     raise CannotTell("the history tells of requests without an id")
                 yield row
-            # Where the newest come first, all that follows is older still.
+            # The newest come first, and the last one here is older than `since`: so are all that follow.
             if len(rows) < PER_PAGE or times[-1] < min(since, times[0]):
                 return
         raise CannotTell(f"the history has more than {most_pages * PER_PAGE:,} requests since then")
@@ -268,7 +268,7 @@ class SegmindQueue:
         if isinstance(page, list):
             return {"data": page}
         if not isinstance(page, dict):
-            # A proxy's page under a 200 tells of no requests, and that is no sign that there are none.
+            # A proxy's page under a 200 does not mean that the account has no requests.
             raise CannotTell("the history's page cannot be read")
         return page
 
@@ -287,6 +287,6 @@ class SegmindQueue:
 
 
 def _refuse_page(reply: Reply) -> None:
-    """Raises ApiUnavailable for a 404 that the API did not write: a gateway has lost it, and knows of no request."""
+    """Raises ApiUnavailable for a 404 that the API did not write: a gateway's page says nothing of the request."""
     if reply.status == 404 and reply.body.strip() and read_json(reply.body) is None:
         raise ApiUnavailable("a gateway before the API answers 404 with a page of its own", 404)

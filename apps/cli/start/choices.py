@@ -1,4 +1,4 @@
-"""Options that commands which plan have in common: a group of them is one parameter of a command."""
+"""Groups of options that several commands share. A command takes each group as one parameter (`grouped`)."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from restyle.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Group:
-    """Options that belong together."""
+    """A group of options: some set settings, the others say what is planned."""
 
-    #: Those that are settings; the others say what is planned.
+    #: Names of the options that set settings.
     of_settings: ClassVar[tuple[str, ...]] = ()
 
     def settings(self) -> Mapping[str, Any]:
-        """Those that are settings, by the settings' names; None for what was not given."""
+        """The options that set settings, by the names of the settings; None: not given."""
         return {name: getattr(self, name) for name in self.of_settings}
 
     def request(self) -> Mapping[str, Any]:
-        """Those that say what is planned."""
+        """The options that say what is planned."""
         return {name: value for name, value in vars(self).items() if name not in self.of_settings}
 
 
 @dataclass(frozen=True)
 class Choice(Group):
-    """Which pictures, and what is made of them."""
+    """Which pictures are restyled, and how."""
 
     of_settings = ("no_reuse",)
     variants: options.Variants = None
@@ -48,13 +48,13 @@ class Choice(Group):
     no_reuse: options.NoReuse = False
 
     def settings(self) -> Mapping[str, Any]:
-        """Whether results are reused."""
+        """The setting `reuse`."""
         return {"reuse": options.unless(self.no_reuse)}
 
 
 @dataclass(frozen=True)
 class Checks(Group):
-    """What is looked at before anything is paid for."""
+    """What is checked before anything is paid for."""
 
     verify_outputs: options.VerifyOutputs = False
     check_inputs: options.CheckInputs = False
@@ -74,7 +74,7 @@ class Limits(Group):
 
 @dataclass(frozen=True)
 class Course(Group):
-    """When a run goes on, before which others, and what it is called."""
+    """How long a run may last, its priority, its name and labels."""
 
     of_settings = ("wait_credits",)
     max_duration: options.MaxDuration = None
@@ -84,7 +84,7 @@ class Course(Group):
     labels: options.Label = None
 
     def settings(self) -> Mapping[str, Any]:
-        """Whether it waits for credits."""
+        """The setting `wait_credits`."""
         return {"wait_credits": self.wait_credits or None}
 
 
@@ -101,7 +101,7 @@ class Reading(Group):
     namespace: options.Namespace = ""
 
     def request(self) -> Mapping[str, Any]:
-        """All."""
+        """All options of the group."""
         read = ReadOptions(
             sheet=self.sheet, items=self.items, feed=self.feed, images=self.images, id=self.id_template,
             namespace=self.namespace,
@@ -111,7 +111,7 @@ class Reading(Group):
 
 @dataclass(frozen=True)
 class Outputs(Group):
-    """What comes out."""
+    """The form, the names and the marks of outputs."""
 
     form: options.Format = None
     quality: options.Quality = None
@@ -121,10 +121,10 @@ class Outputs(Group):
     no_gates: options.NoGates = False
 
     def settings(self) -> Mapping[str, Any]:
-        """All.
+        """All options of the group.
 
         Raises:
-            ConfigurationError: two of them go against each other.
+            ConfigurationError: --mark and --no-mark are both given.
         """
         if self.mark and self.no_mark:
             raise ConfigurationError("--mark and --no-mark: give one of them")
@@ -139,7 +139,7 @@ class Outputs(Group):
 
 @dataclass(frozen=True)
 class Pace(Group):
-    """How the API is called."""
+    """How fast the API is called, and in which mode."""
 
     of_settings = ("concurrency", "api", "max_rpm")
     concurrency: options.Concurrency = None
@@ -148,21 +148,21 @@ class Pace(Group):
 
 
 def settings_from(*groups: Group, **flags: Any) -> Settings:
-    """The settings, with what was given on top."""
+    """The settings of file and environment, with the given options over them."""
     return options.settings_from(
         **flags, **{name: value for group in groups for name, value in group.settings().items()}
     )
 
 
 def request_from(manifest: str, *groups: Group, **more: Any) -> PlanRequest:
-    """What is to be planned."""
+    """The request for a plan: manifest and options."""
     return options.request_from(
         manifest, **more, **{name: value for group in groups for name, value in group.request().items()}
     )
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """A command in whose signature Typer finds the options of each group in the place of the group."""
+    """Wraps a command, so that Typer sees the options of each group in place of the group's parameter."""
     signature = inspect.signature(command, eval_str=True)
     kinds = {name: each.annotation for name, each in signature.parameters.items()}
     groups = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Group)}
