@@ -26,7 +26,7 @@ def looked_into(plan: Plan, here: Session) -> tuple[Plan, Clashes]:
         embedded = here.settings.local_s3_endpoint is not None
         warnings = probe(plan, store=here.store, workspace=here.workspace, with_workspace=not embedded)
     clashes = find_clashes(plan, store=here.store, workspace=here.workspace)
-    copies = str(find_copies(plan, store=here.store, workspace=here.workspace))
+    copies = str(find_copies(plan, clashes.records, store=here.store, workspace=here.workspace))
     return replace(plan, warnings=[*plan.warnings, *warnings, *clashes.sentences()], copies=copies), clashes
 
 

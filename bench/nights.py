@@ -46,10 +46,16 @@ class NightS3(S3):
         super().__init__(picture)
         self.rows, self.every = rows, rows // changed if changed else rows + 1
         self.record, self.sha256 = b"", hashlib.sha256(picture).hexdigest()
+        self.asked_for = ""
+
+    def count(self, name: str) -> None:
+        """Counts one request: by its method and the folder of its object, where it is for one."""
+        super().count(name if name == "PUT report" else self.asked_for or name)  # by which a run is seen to have ended
 
     def serve(self, verb: str, target: str, headers: Headers, body: bytes) -> tuple[bytes, bytes]:
         path, _, query = target.partition("?")
         _, bucket, key = (*unquote(path).split("/", 2), "")[:3]
+        self.asked_for = f"{'COPY' if 'x-amz-copy-source' in headers else verb} {folder_of(key)}" if key else ""
         if not key.strip("/"):
             asked = parse_qs(query)
             if form := FORMS.get(asked.get("prefix", [""])[0]):
@@ -59,13 +65,17 @@ class NightS3(S3):
         if key == "template":
             self.record = body
             return reply(b"", "text/plain", b'ETag: "t"\r\n')
-        if verb == "PUT" and "x-amz-copy-source" in headers:
+        if self.asked_for.startswith("COPY "):
             self.count("COPY")
             tag = f"<CopyObjectResult><ETag>{self.etag}</ETag></CopyObjectResult>".encode()
             return reply(tag, "application/xml")
+        if verb == "GET" and key.startswith("restyle/outputs/") and key in self.objects:
+            self.count("GET")
+            _, made, metadata, _ = self.objects[key]
+            return reply(self.picture, "image/jpeg", f'ETag: "{made}"\r\n'.encode() + metadata)
         for folder, form in FORMS.items():
             if verb in {"GET", "HEAD"} and key.startswith(folder) and key not in self.objects:
-                self.count(f"{verb} {folder}")
+                self.count(verb)
                 number = int(key[len(folder) : len(folder) + 8])
                 data = self.record.replace(b"%08d", b"%08d" % number) if "records" in folder else self.picture
                 more = f'ETag: "{self._etag(form, number)}"\r\n'
@@ -100,6 +110,12 @@ class NightS3(S3):
             f"<Name>{bucket}</Name><IsTruncated>{str(more).lower()}</IsTruncated>{token}{text}</ListBucketResult>"
         )
         return reply(xml.encode(), "application/xml")
+
+
+def folder_of(key: str) -> str:
+    """Where an object lies in the workspace, whatever its run."""
+    first, *parts = key.removeprefix("restyle/").split("/")
+    return f"{first}/{parts[1]}" if first == "runs" and len(parts) > 1 else first
 
 
 # -- the night before --------------------------------------------------------------------------------------

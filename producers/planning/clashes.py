@@ -68,6 +68,8 @@ class Clashes:
     """Listed pictures that restyle itself has made."""
     namespace: str = field(default="NAME", compare=False)
     """What the plan's ids could begin with."""
+    records: Sequence[Record | None] = field(default=(), compare=False, repr=False)
+    """Of the jobs that were looked at."""
 
     @property
     def needs_yes(self) -> bool:
@@ -137,7 +139,7 @@ def find_clashes(plan: Plan, *, store: Store, workspace: Workspace) -> Clashes:
     )
     local = {image for image in listed if not image.startswith("s3://")}
     ours = sorted({*made_by_us(listed - local, store), *filter(_is_copy, local)})
-    return Clashes(len(plan.spread), replaced, list(filter(None, taken)), ours, _namespace(plan.manifest.uri))
+    return Clashes(len(plan.spread), replaced, list(filter(None, taken)), ours, _namespace(plan.manifest.uri), records)
 
 
 def _is_copy(path: str) -> bool:

@@ -19,7 +19,6 @@ from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
 from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.fingerprint import digest
-from restyle.job import recorded
 from restyle.job.results.keys import is_made_anew, result_key
 from restyle.keys import Workspace
 from restyle.record import Record
@@ -51,8 +50,14 @@ class Copies:
         return f"about {about:,} are paid for as other results, by {self.looked_at:,} jobs that were looked at: copied"
 
 
-def find_copies(plan: Plan, *, store: Store, workspace: Workspace) -> Copies:
+def find_copies(plan: Plan, records: Sequence[Record | None], *, store: Store, workspace: Workspace) -> Copies:
     """Looks at some of a plan's jobs. Writes nothing.
+
+    Args:
+        plan: the plan.
+        records: of those jobs (`Clashes.records`).
+        store: S3.
+        workspace: where they lie.
 
     Raises:
         StoreUnavailable: S3 does not answer.
@@ -63,7 +68,7 @@ def find_copies(plan: Plan, *, store: Store, workspace: Workspace) -> Copies:
         return Copies(len(jobs), 0, plan.jobs)
     with closing(Hashes(plan.home, workspace, create=False)) as hashes, ThreadPoolExecutor(AT_ONCE) as pool:
         looker = _Looker(plan, store, workspace, hashes)
-        return Copies(len(jobs), sum(pool.map(looker.is_copied, jobs)), plan.jobs)
+        return Copies(len(jobs), sum(pool.map(looker.is_copied, jobs, records)), plan.jobs)
 
 
 @dataclass(frozen=True)
@@ -73,12 +78,11 @@ class _Looker:
     workspace: Workspace
     hashes: Hashes
 
-    def is_copied(self, job: Resolved) -> bool:
+    def is_copied(self, job: Resolved, record: Record | None) -> bool:
         """Whether a job is not done by its own record, and is by another result."""
         options, job_id = self.plan.options, self.workspace.job_id(job.entry.id, job.variant)
         if is_made_anew(job.params, job_id=job_id, run_id=self.plan.run_id):
             return False
-        record = self._record(job)
         content = self._content(job, record)
         if not content:
             return False
@@ -89,9 +93,6 @@ class _Looker:
             content, job.params, options, job_id=job_id, run_id=self.plan.run_id, variant=job.variant
         )  # fmt: skip
         return bool(key) and self.store.head(self.workspace.result(key)) is not None
-
-    def _record(self, job: Resolved) -> Record | None:
-        return recorded.find_at(self.workspace.record(job.entry.id, job.variant), self.store)
 
     def _content(self, job: Resolved, record: Record | None) -> str:
         """The sha256 of a job's input; empty where only a worker will know it."""

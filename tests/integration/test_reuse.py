@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from producers.planning.clashes import find_clashes
 from producers.planning.copies import find_copies
 from reports.audit import audit
 from restyle.coordination.claim_types import Claim
@@ -93,7 +94,9 @@ def test_what_is_copied_is_known_before_the_yes(bench: Bench) -> None:
     manifest, here = rows(bench, *names), bench.resources
 
     def copies(text: str, prompt: str, **options: Any) -> str:
-        return str(find_copies(bench.plan(text, prompt=prompt, **options), store=here.store, workspace=here.workspace))
+        plan = bench.plan(text, prompt=prompt, **options)
+        records = find_clashes(plan, store=here.store, workspace=here.workspace).records
+        return str(find_copies(plan, records, store=here.store, workspace=here.workspace))
 
     assert copies(manifest, FELT) == ""
     bench.run(manifest, prompt=FELT)

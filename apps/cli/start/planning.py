@@ -71,8 +71,9 @@ def looked_into_alone(plan: Plan, settings: Settings) -> Plan:
                 warnings += probe(plan, store=store, workspace=_workspace(settings), with_workspace=False)
             if complete:
                 workspace = complete.effective_workspace
-                warnings += find_clashes(plan, store=store, workspace=workspace).sentences()
-                plan = replace(plan, copies=str(find_copies(plan, store=store, workspace=workspace)))
+                clashes = find_clashes(plan, store=store, workspace=workspace)
+                warnings += clashes.sentences()
+                plan = replace(plan, copies=str(find_copies(plan, clashes.records, store=store, workspace=workspace)))
         except (StoreUnavailable, StoreAccessDenied, ObjectRefused) as error:
             warnings.append(f"what lies where outputs go was not looked at: {error.message}")
         finally:
