@@ -91,6 +91,10 @@ class ServiceSettings(OutputSettings):
     @field_validator("workspace")
     @classmethod
     def _workspace(cls, value: str | None) -> str | None:
+        if value and "@" in value.removeprefix("s3://").partition("/")[0]:
+            raise ValueError(
+                "has a user or a password in it; S3's keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         return parse_workspace(value).uri if value else None
 
     @property

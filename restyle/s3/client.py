@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from restyle.s3.store import Endpoint
 
 
+#: A user and a password in an address, as an error may quote it.
+_LOGIN = re.compile(r"[^\s/\"']*@")
+
 #: How OpenSSL finds a certificate in a folder.
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 
@@ -63,7 +66,7 @@ def open_client(endpoint: Endpoint | None, *, connections: int, seconds: float) 
     try:
         return _opened(endpoint, connections, seconds)
     except (BotoCoreError, ValueError) as error:
-        reason = str(error).rstrip(".")
+        reason = _LOGIN.sub("***@", str(error).rstrip("."))
         raise ConfigurationError(
             f"S3 cannot be opened: {reason}. Look at the AWS_ variables and ~/.aws/config"
         ) from None
@@ -105,6 +108,13 @@ def _opened(endpoint: Endpoint | None, connections: int, seconds: float) -> Open
     except ConfigurationError as error:
         authorities, distrust = "", error
     client = _client(session, options, config)
+    if "@" in urlsplit(client.meta.endpoint_url).netloc:
+        client.close()
+        raise ConfigurationError(
+            "the address of S3 (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL) has a user or a password in it, which would"
+            " stand in messages and logs, and are not sent: leave them out; S3's keys are AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY"
+        )
     if distrust and client.meta.endpoint_url.startswith("https:"):
         raise distrust
     proxy = trust.proxy_for(client.meta.endpoint_url)

@@ -146,11 +146,21 @@ def test_making_ready_connects_to_nobody() -> None:
     store.close()
 
 
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def test_a_password_in_the_address_of_s3_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """S3 gets it by no means, and every error would repeat it, to logs and to who is notified."""
+    monkeypatch.setenv(name, "http://me:geheim@127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="has a user or a password in it") as caught:
+        Store().head("s3://shop/a.jpg")
+    assert "geheim" not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
         ("AWS_PROFILE", "nobody", "profile .nobody. could not be found"),
         ("AWS_ENDPOINT_URL_S3", "somewhere", "Invalid endpoint: somewhere"),
+        ("AWS_ENDPOINT_URL_S3", "me:geheim@somewhere", r"Invalid endpoint: \*\*\*@somewhere"),
         ("AWS_DEFAULT_REGION", "no region!", "region_name 'no region!'"),
     ],
 )

@@ -28,6 +28,15 @@ def test_sentinels_are_read_with_what_any_of_them_says() -> None:
     assert (sentinel["username"], sentinel["password"], sentinel["retry"].get_retries()) == ("watch", "secret", 0)
 
 
+@pytest.mark.parametrize("query", ["unknown=geheim", "db=x", "socket_timeout=soon", "protocol=9"])
+def test_an_option_that_nobody_knows_is_refused(query: str) -> None:
+    """In a sentence, at the start, and without a word of what stands there."""
+    with pytest.raises(ConfigurationError, match="RESTYLE_REDIS_URL cannot be read") as caught:
+        RedisAddress(f"redis://:geheim@localhost/0?{query}").pool(1)
+    assert "geheim" not in str(caught.value)
+    RedisAddress("rediss://:geheim@localhost/0?ssl_ca_certs=/nowhere.pem&ssl_cert_reqs=required").pool(1)
+
+
 def test_celery_is_told_the_same_of_every_sentinel() -> None:
     """Kombu takes user, password and database from whichever part is next."""
     parts = [parse_url(part) for part in RedisAddress(THREE).broker_url.split(";")]

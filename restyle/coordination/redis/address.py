@@ -78,7 +78,8 @@ class RedisAddress:
             _check(self.url)
             pool = redis.ConnectionPool.from_url(self.url, **options)
             str(pool.connection_kwargs.get("host", "")).encode("idna")
-        except ValueError:
+            pool.connection_class(**pool.connection_kwargs)  # which connects to nobody, and knows all options
+        except (ValueError, TypeError, redis.RedisError):
             raise _wrong(_FORM) from None
         return pool
 
