@@ -30,8 +30,8 @@ _ENVIRONMENT_ONLY = frozenset(
 )
 
 
-#: Characters of the API key's file that are read.
-_LONGEST_KEY = 10_000
+#: Characters of the API key's file that are read, and of the settings' file.
+_LONGEST_KEY, _LONGEST_FILE = 10_000, 1_000_000
 
 
 #: What marks a project's folder: the settings, or the embedded stack's state.
@@ -131,7 +131,11 @@ def _read_key(given: dict[str, Any], in_file: dict[str, Any]) -> str:
 def _read_file(path: Path) -> dict[str, Any]:
     """The settings file's content; a missing default file is empty, a missing RESTYLE_CONFIG an error."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(_LONGEST_FILE + 1)
+        if len(text) > _LONGEST_FILE:
+            raise ConfigurationError(f"{path}: is larger than {_LONGEST_FILE:,} characters: is it the settings' file?")
+        content = tomllib.loads(text)
     except FileNotFoundError:
         if os.environ.get(f"{PREFIX}CONFIG"):
             raise ConfigurationError(f"RESTYLE_CONFIG names {path}, which does not exist") from None

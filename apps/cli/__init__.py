@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import sys
+from pathlib import Path
 
 import typer
 
 from apps.cli.commands import MARKUP, Commands
 from apps.terminal import streams
-from restyle.errors import RestyleError
+from restyle.errors import ConfigurationError, RestyleError
 from restyle.runtime import core_dumps
 
 # Most of what a command makes is its libraries, which stay: Python's looks for garbage among them would be a twelfth of
@@ -47,11 +48,22 @@ def before_a_command(
     """What stands before a command."""
 
 
+def check_folder() -> None:
+    """Raises ConfigurationError where the current folder is gone, or may not be looked at: all paths begin there."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the folder that you are in cannot be entered any more ({error.strerror}): change to another one"
+        ) from None
+
+
 def main() -> None:
     """The console script: every error of ours becomes a sentence and an exit code, never a traceback."""
     core_dumps.write_none()
     streams.prepare()
     try:
+        check_folder()
         app()
     except (RestyleError, KeyboardInterrupt) as error:
         # Imported at need: few commands end so, and `restyle --help` waits for neither.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -280,14 +279,14 @@ def read_ids(file: str | None) -> frozenset[str] | None:
     """
     if file is None:
         return None
-    from producers.manifest.encoding import lines_of  # few commands take ids
+    from producers.manifest.encoding import read_lines  # few commands take ids
 
     try:
-        text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_lines(file, 500_000_000)
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"--only-ids {file}: cannot be read: {error}") from None
     ids = set()
-    for number, line in enumerate(lines_of(text), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 ids.add(normalise_id(line))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
+from contextlib import nullcontext
+from pathlib import Path
 
 #: First bytes of files that are often given as a manifest, and what to do about them.
 _KINDS = (
@@ -26,6 +29,20 @@ _ASIAN = ("shift_jis", "gb18030", "euc_kr", "big5")
 def lines_of(text: str) -> list[str]:
     """The lines of a text as editors have them: one that holds U+2028, U+0085 or a form feed is one."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def read_lines(file: str, most: int) -> list[str]:
+    """The lines of a file in UTF-8, of standard input where its name is `-`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger than `most` bytes, or no text.
+    """
+    with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"is larger than {most:,} bytes")
+    return lines_of(data.decode("utf-8-sig"))
 
 
 def why_no_text(start: bytes) -> str:

@@ -108,13 +108,7 @@ def _opened(endpoint: Endpoint | None, connections: int, seconds: float) -> Open
     except ConfigurationError as error:
         authorities, distrust = "", error
     client = _client(session, options, config)
-    if "@" in urlsplit(client.meta.endpoint_url).netloc:
-        client.close()
-        raise ConfigurationError(
-            "the address of S3 (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL) has a user or a password in it, which would"
-            " stand in messages and logs, and are not sent: leave them out; S3's keys are AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY"
-        )
+    _check_address(client)
     if distrust and client.meta.endpoint_url.startswith("https:"):
         raise distrust
     proxy = trust.proxy_for(client.meta.endpoint_url)
@@ -122,6 +116,17 @@ def _opened(endpoint: Endpoint | None, connections: int, seconds: float) -> Open
         client.close()
         client = _client(session, options, config.merge(Config(proxies=_named(proxy, client.meta.endpoint_url))))
     return Opened(client, session.get_credentials(), authorities, has_proxy=proxy is not None)
+
+
+def _check_address(client: S3Client) -> None:
+    """Raises ConfigurationError where the address of S3 has a password in it: errors quote that address."""
+    if "@" in urlsplit(client.meta.endpoint_url).netloc:
+        client.close()
+        raise ConfigurationError(
+            "the address of S3 (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL) has a user or a password in it, which would"
+            " stand in messages and logs, and are not sent: leave them out; S3's keys are AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY"
+        )
 
 
 def _client(session: Session, options: dict[str, Any], config: Config) -> S3Client:

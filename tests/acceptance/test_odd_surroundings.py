@@ -43,12 +43,12 @@ def test_a_folder_whose_name_is_no_text(tmp_path: Path, sandbox: SandboxServer) 
 
 
 def test_streams_that_are_closed_or_full(alone: Alone, sandbox: SandboxServer) -> None:
-    """As supervisors and full disks leave them: what was ordered is done, and once."""
+    """As supervisors and full disks leave them, and files without an end: what was ordered is done, and once."""
     write_catalog(alone.folder, 1)
 
-    def ended(streams: str, *words: str) -> tuple[int, str, str]:
+    def ended(streams: str, *words: str, first: str = ":") -> tuple[int, str, str]:
         done = subprocess.run(
-            ["/bin/sh", "-c", f'exec "$@" {streams}', "sh", *alone.command.argv(*words)], cwd=alone.folder,
+            ["/bin/sh", "-c", f'{first}; exec "$@" {streams}', "sh", *alone.command.argv(*words)], cwd=alone.folder,
             env=alone.command.environment, capture_output=True, text=True, timeout=90, check=False,
         )  # fmt: skip
         assert "Traceback" not in done.stderr, (streams, done.stderr)
@@ -56,6 +56,16 @@ def test_streams_that_are_closed_or_full(alone: Alone, sandbox: SandboxServer) -
 
     assert ended("<&- >&- 2>&-", *RUN) == (0, "", "")
     assert sandbox.charged == 1
+    code, _, err = ended("", "runs", first="mkdir gone && cd gone && rmdir ../gone")
+    assert (code, "the folder that you are in cannot be entered any more" in err) == (2, True)
+    for words in (
+        ("plan", "manifest.csv", "--only-ids", "/dev/zero"),
+        ("try", "manifest.csv", "--prompts", "/dev/zero"),
+    ):
+        code, _, err = ended("", *words, first="ulimit -v 4000000")
+        assert (code, "is larger than" in err) == (2, True), err
+    code, _, err = ended("", "config", first="export RESTYLE_CONFIG=/dev/zero")
+    assert (code, "is larger than" in err) == (2, True), err
     code, out, _ = ended("2>/dev/full", *RUN)
     assert (code, json.loads(out)["skipped"]) == (0, 1)
     code, _, err = ended(">/dev/full", "runs", "--json")

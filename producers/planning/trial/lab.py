@@ -11,14 +11,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from config.settings import Settings
 from producers.manifest import Manifest
 from producers.manifest.cells.columns import near_miss
 from producers.manifest.cells.values import PARAMS, is_filled
-from producers.manifest.encoding import lines_of
+from producers.manifest.encoding import read_lines
 from producers.planning.jobs.variants import DEFAULT, Fault, Variant, load_variants, read_params, read_variants
 from producers.planning.request import PlanRequest, TrialRequest
 from producers.planning.trial.entries import Narrowed
@@ -196,10 +195,9 @@ def _bases(trial: TrialRequest, manifest: Manifest, store: Store | None) -> Sequ
 
 def _lines(file: str) -> list[str]:
     try:
-        text = Path(file).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.strip() for line in read_lines(file, 10_000_000) if line.strip()]
+    except (OSError, ValueError) as error:
         raise ManifestError([Problem(file, 0, "", f"cannot be read: {error}")]) from None
-    lines = [line.strip() for line in lines_of(text) if line.strip()]
     if not lines:
         raise ManifestError([Problem(file, 0, "", "has no prompts; write one a line")])
     return lines
