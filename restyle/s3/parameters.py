@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from restyle.keys import split_uri
 from restyle.outputs import Storing
 
 
@@ -34,3 +35,8 @@ def headers(storing: Storing | None) -> Any:
         "Tagging": urlencode(storing.tags),
     }
     return {name: value for name, value in headers.items() if value}
+
+
+def within_bucket(storing: Storing | None, source: str, copy: str) -> Storing | None:
+    """How a copy of an output is held: as outputs are, in their own bucket; another one may not know their key."""
+    return storing if split_uri(source)[0] == split_uri(copy)[0] else None

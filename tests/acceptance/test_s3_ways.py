@@ -271,12 +271,14 @@ def withdrawn(fleet: FleetOf, run_id: str, entry: str) -> int:
 
 
 def pictures_are_held(proved: Proved) -> None:
-    """Every output has at the server what the settings say."""
+    """Every output has at the server what the settings say, and so has what it replaced."""
     asked: Mapping[str, str] = proved.way.settings
     if "RESTYLE_SSE_KMS_KEY" not in asked:
         return
     client, bucket = proved.way.client, proved.way.bucket
-    for key in proved.outputs():
+    replaced = [split_uri(found.uri)[1] for found in proved.fleet.store.list(proved.fleet.workspace.under("replaced/"))]
+    assert len(replaced) == 6
+    for key in (*proved.outputs(), *replaced):
         head: Any = client.head_object(Bucket=bucket, Key=key)
         tags = {tag["Key"]: tag["Value"] for tag in client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]}
         assert tags == {"shop": "mugs", "team": "a b"}

@@ -28,6 +28,7 @@ from restyle.keys import Workspace
 from restyle.models import Job, Outcome, Run
 from restyle.outputs import REJECTED
 from restyle.record import Record, RecordOutput
+from restyle.s3.parameters import within_bucket
 from restyle.s3.store import Store
 
 _AT_ONCE = 8
@@ -162,7 +163,8 @@ class Withdrawal:
         head = self.store.head(uri)
         if head is not None:
             sha256 = sha256_of(uri, head, self.store, max_bytes=LARGEST)
-            self.store.copy(uri, self.workspace.replaced(sha256, suffix_of(head.content_type)))
+            kept = self.workspace.replaced(sha256, suffix_of(head.content_type))
+            self.store.copy(uri, kept, within_bucket(self.run.options.outputs.storing, uri, kept))
 
     def _is_put(self, moved: Record, record: Record, uri: str, etag: str) -> bool:
         """Writes the index and the record anew; False where a worker has the job in hand, or has written its record."""

@@ -11,6 +11,7 @@ from restyle.job.outputs.locations import suffix_of
 from restyle.job.outputs.metadata import sha256_of
 from restyle.job.outputs.ownership import LARGEST, Owner
 from restyle.record import Record
+from restyle.s3.parameters import within_bucket
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Replacing:
             sha256 = sha256_of(uri, head, store, max_bytes=LARGEST)
             there = self.tools.workspace.replaced(sha256, suffix_of(head.content_type))
             # What lies there already is the same: to write it again takes no more than to ask for it.
-            store.copy(uri, there)
+            store.copy(uri, there, within_bucket(self.work.options.outputs.storing, uri, there))
         except (InputNotFound, InvalidImage):
             return self._earlier(copy)  # somebody removed it, or put something else there: nothing is left to keep
         return there

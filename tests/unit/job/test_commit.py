@@ -16,6 +16,7 @@ from restyle.job.outputs.ownership import LARGEST, Owner
 from restyle.job.outputs.replacing import Replacing
 from restyle.models import Job
 from restyle.outputs import OutputOptions, Storing
+from restyle.s3.parameters import within_bucket
 from restyle.segmind.responses import Answer
 from tests.support.in_memory import MemorySigner
 from tests.support.one_job import LATER, RUN, WORKSPACE, OneJob, answer_picture, black_picture
@@ -130,6 +131,15 @@ def again(one: OneJob, answer: Answer | None = None, **given: Any) -> Any:
     work = one.work(LATER, **given)
     answer = answer or one.api.answer(encode(corners(96, 72).rotate(180)))
     return store(one.made(work, answer=answer, known=known, suspect=suspect), one.tools)
+
+
+def test_what_is_replaced_is_held_as_outputs_are(one: OneJob) -> None:
+    """In their own bucket; another one may not know their key."""
+    before, storing = store(one.made(), one.tools), Storing(sse_kms_key="alias/pictures")
+    again(one, outputs=OutputOptions(storing=storing))
+    copy = WORKSPACE.replaced(before.outputs[0].sha256, ".jpg")
+    assert one.store.held[copy] == storing
+    assert within_bucket(storing, "s3://another/front.jpg", copy) is None
 
 
 def test_what_is_replaced_is_kept_by_its_content(one: OneJob) -> None:
