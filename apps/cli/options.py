@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from producers.planning.request import PlanRequest
 
 
-def _lower(place: str | None) -> str | None:
+def lower(place: str | None) -> str | None:
     """A place as it was typed, its scheme as S3 has it: people copy `S3://` from mails."""
     return f"s3{place[2:]}" if place and place[:5] == "S3://" else place
 
@@ -32,17 +32,18 @@ Manifest = Annotated[
     typer.Argument(
         help="Table, workbook, JSON, feed or shop export; folder, s3:// file or prefix (end it in /), - for stdin.",
         show_default=False,
-        callback=_lower,
+        callback=lower,
     ),
 ]
-Variants = Annotated[
-    str | None, typer.Option(help="Variants file: JSON, TOML or CSV.", metavar="FILE", callback=_lower)
+# Both are lists, so that a second one is seen: the last would count alone, in silence.
+Variants = Annotated[list[str] | None, typer.Option(help="Variants file: JSON, TOML or CSV.", metavar="FILE")]
+Prompt = Annotated[
+    list[str] | None, typer.Option(help="One prompt for every image; may use {columns}.", metavar="TEXT")
 ]
-Prompt = Annotated[str | None, typer.Option(help="One prompt for every image; may use {columns}.", metavar="TEXT")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Set a parameter for every job; repeatable.", metavar="NAME=VALUE")
 ]
-Output = Annotated[str | None, typer.Option(help="Prefix for outputs.", metavar="S3://…", callback=_lower)]
+Output = Annotated[str | None, typer.Option(help="Prefix for outputs.", metavar="S3://…", callback=lower)]
 Limit = Annotated[int | None, typer.Option(help="Take only the first N entries.", metavar="N", min=1)]
 Sample = Annotated[int | None, typer.Option(help="Take N jobs, spread over variants and folders.", metavar="N", min=1)]
 OnlyIds = Annotated[
@@ -116,7 +117,7 @@ Images = Annotated[
         "--images",
         help="Where relative images lie: a folder, s3://bucket/prefix/ or https://….",
         metavar="DIR",
-        callback=_lower,
+        callback=lower,
     ),
 ]
 IdTemplate = Annotated[

@@ -173,7 +173,7 @@ def test_what_is_no_entry(value: str) -> None:
         ({"image": "s3://b/x.jpg", "strength": "half"}, "strength: 'half' is not a number"),
         ({"image": "s3://b/x.jpg", "strength": True}, "strength: true is not a number"),
         ({"image": "s3://b/x.jpg", "seed": 1.5}, "seed: 1.5 is not a whole number"),
-        ({"image": "s3://b/x.jpg", "seed": 10**30}, "seed: 1000000000000000000000000000000 is not a whole number"),
+        ({"image": "s3://b/x.jpg", "seed": 10**30}, "seed: 1000000000000000000000000000000 has more than 18 digits"),
         ({"image": "s3://b/x.jpg", "prompt": ["a"]}, 'prompt: ["a"] is not text'),
         ({"image": "s3://b/x.jpg", "prompt": "\ud83d"}, "prompt: has half of a surrogate pair"),
         ({"image": "s3://b/x.jpg", "title": "\ud83d"}, "title: has half of a surrogate pair"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -50,6 +50,23 @@ class Choice(Group):
     def settings(self) -> Mapping[str, Any]:
         """The setting `reuse`."""
         return {"reuse": options.unless(self.no_reuse)}
+
+    def request(self) -> Mapping[str, Any]:
+        """The others.
+
+        Raises:
+            ConfigurationError: there are two prompts, or two files of variants.
+        """
+        prompt = _one("--prompt", self.prompt, "give them in a --variants FILE, or side by side to `restyle try`")
+        variants = _one("--variants", self.variants, "write them into one file")
+        return {**super().request(), "prompt": prompt, "variants": options.lower(variants)}
+
+
+def _one(option: str, given: Sequence[str] | None, instead: str) -> str | None:
+    """What an option that has one value was given."""
+    if given and len(given) > 1:
+        raise ConfigurationError(f"{option} is there {len(given)} times, and a run takes one: {instead}")
+    return given[0] if given else None
 
 
 @dataclass(frozen=True)

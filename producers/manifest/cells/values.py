@@ -11,6 +11,7 @@ from typing import Any
 from producers.manifest.cells.spoilt import INVISIBLE
 from restyle.models import Params
 
+_DIGITS = re.compile(r"\s*[+-]?[0-9]{19,}\s*")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 #: Whole numbers in groups of three, as spreadsheets show them: 1.000 is one for some, and a thousand for others.
@@ -49,6 +50,8 @@ def _whole(value: object) -> int:
             return int(value)
         case str() if _WHOLE.fullmatch(text := value.strip()) and not _GROUPED.fullmatch(text):
             return int(text.partition(".")[0])
+    if _DIGITS.fullmatch(str(value)):
+        raise ValueError(f"{_shown(value)} has more than 18 digits")
     hint = "; write it without a separator" if _is_grouped(value) else _number_hint(value)
     raise ValueError(f"{_shown(value)} is not a whole number{hint}")
 
