@@ -6,6 +6,7 @@ loads its own alone. tests/unit/test_house.py holds the table to what the module
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from apps.cli import panels
 from apps.cli.panels import lay_out, panel_of
+from restyle.errors import ConfigurationError
 
 #: How help is written; of the whole, and so of every command.
 MARKUP: Any = "rich"
@@ -113,7 +115,30 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the words begin with, from its module, and the words behind its name."""
         name, command, rest = super().resolve_command(ctx, args)
+        refuse_empty(rest)
         return name, load(name) if name and command else command, rest
+
+
+def refuse_empty(words: Sequence[str]) -> None:
+    """Refuses words with nothing in them: most often a variable of the shell that is not set.
+
+    An empty manifest would be the current folder, and an empty `--namespace` none.
+
+    Raises:
+        ConfigurationError: there is one; the message names the option before it.
+    """
+    for place, word in enumerate(words):
+        if word == "--":
+            return
+        option, sign, value = word.partition("=")
+        if not word.strip():
+            before = words[place - 1] if place else ""
+            empty = before if before.startswith("-") else f"argument {place + 1}"
+        elif option.startswith("--") and sign and not value.strip():
+            empty = option
+        else:
+            continue
+        raise ConfigurationError(f"{empty} is empty; is a variable of your shell not set?")
 
 
 def load(name: str) -> Any:

@@ -125,6 +125,8 @@ def _in_s3(uri: str, store: Store | None, options: ReadOptions) -> Manifest:
     if store is None:
         raise wrong(uri, "lies in S3, which is not open here")
     bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise wrong(uri, "names no bucket: write it as s3://bucket/key")
     if key and not key.endswith("/") and (content := source.remote(uri, store)) is not None:
         return _of_content(content, uri.rpartition("/")[0] + "/", uri, options, store)
     prefix = f"s3://{bucket}/{key.rstrip('/')}/" if key else f"s3://{bucket}/"
@@ -186,6 +188,8 @@ def _place(options: ReadOptions, beside: str, uri: str, store: Store | None) -> 
             raise wrong(uri, f"--images {shown(base)}: {reason}") from None
     if base.startswith("s3://"):
         prefix = f"{base.rstrip('/')}/"
+        if prefix.count("/") < len("///"):  # those of s3://, and the one behind the bucket
+            raise wrong(uri, f"--images {base} names no bucket: write it as s3://bucket/prefix/")
         if is_given and store is None:
             raise wrong(uri, f"--images {base} lies in S3, which is not open here")
         names = names_in_prefix(prefix, store) if store and is_given else None

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 MAX_LINE = 1_000_000
 _GZIP = b"\x1f\x8b"
 _HEAD = 65536
+#: Bytes that a pipe or an object may have; five million products of a feed have a third of that.
+MAX_SPOOLED = 16 << 30
+#: Bytes that are copied at once, and that stay free on the disk for other programs.
+_CHUNK, _LEFT_FREE = 16 << 20, 1 << 30
 #: A table packs to a tenth, the dullest one to a hundredth; what packs better was made to fill memory or time.
 RATIO = 250
 #: Bytes that any file may unpack to.
@@ -175,9 +179,13 @@ def _why_not_there(name: str) -> str:
     )
 
 
-def standard_input(stdin: BinaryIO | None) -> Source:
-    """What is piped into the command."""
-    return _spooled("-", stdin or sys.stdin.buffer)
+def standard_input(stdin: BinaryIO | None, *, most: int = MAX_SPOOLED) -> Source:
+    """What is piped into the command, of `most` bytes.
+
+    Raises:
+        ManifestError: it is empty, goes on beyond that, or does not fit on the disk.
+    """
+    return _spooled("-", stdin or sys.stdin.buffer, most)
 
 
 def remote(uri: str, store: Store) -> Source | None:
@@ -224,11 +232,16 @@ class _Readable(Protocol):
     def read(self, size: int = ..., /) -> bytes: ...
 
 
-def _spooled(name: str, content: _Readable) -> Source:
+def _spooled(name: str, content: _Readable, most: int = MAX_SPOOLED) -> Source:
     descriptor, path = tempfile.mkstemp(prefix="restyle-manifest-")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            shutil.copyfileobj(content, file, 1 << 20)
+            while chunk := content.read(_CHUNK):
+                file.write(chunk)
+                if file.tell() > most:
+                    raise wrong(name, f"is larger than {most >> 20:,} MiB and goes on: does it ever end?")
+                if shutil.disk_usage(path).free < _LEFT_FREE:
+                    raise wrong(name, f"does not fit on this machine: {Path(path).parent} is nearly full")
         source = Source(name, Path(path))
     except BaseException:
         Path(path).unlink()

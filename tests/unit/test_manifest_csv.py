@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from producers.manifest import Problems, open_manifest
 from producers.manifest.cells.spoilt import INVISIBLE
+from producers.manifest.source import standard_input
 from restyle.errors import ManifestError
 from tests.support.manifests import good, read, read_file, refusal
 
@@ -416,3 +417,12 @@ def test_marks(mark: str, taken: bool) -> None:
 def test_an_unknown_mark() -> None:
     """A mark that is none is a bad line."""
     assert read("image,mark\ns3://b/a.jpg,again\n").told == ["2: mark: 'again' is none of keep, reject, redo"]
+
+
+def test_a_pipe_that_does_not_end(tmp_path: Path) -> None:
+    """It is read up to a bound."""
+    endless = tmp_path / "endless"
+    with endless.open("wb") as file:
+        file.truncate(3 << 20)
+    with endless.open("rb") as pipe, pytest.raises(ManifestError, match="is larger than 2 MiB and goes on"):
+        standard_input(pipe, most=2 << 20)

@@ -71,7 +71,7 @@ def examples_folder() -> Path:
 
 def sandbox(
     host: str = typer.Option("127.0.0.1", help="Address to listen on."),
-    port: int = typer.Option(8000, help="Port to listen on; 0: any free one."),
+    port: int = typer.Option(8000, help="Port to listen on; 0: any free one.", min=0, max=65535),
     credits: float = typer.Option(100.0, help="Credits on the account.", min=0),
     price: float = typer.Option(0.02, help="Credits a sample of 30 steps.", min=0),
     latency: float = typer.Option(1.0, help="Seconds a call takes.", min=0),
