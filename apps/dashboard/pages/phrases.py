@@ -139,11 +139,6 @@ def seconds(value: float | None) -> str:
     return f"{value:.0f} s" if value >= 20 else f"{value:.1f} s" if value >= 1 else f"{value * 1000:.0f} ms"
 
 
-def span(value: float) -> str:
-    """How long something has lasted."""
-    return span_text(value)
-
-
 #: What becomes of the jobs of a plan, as `restyle plan --diff` sorts them.
 _CHANGES = {
     Change.NEW: "new", Change.INPUT_CHANGED: "whose picture has changed", Change.RECIPE_CHANGED: "with another recipe",
@@ -163,6 +158,6 @@ def changes_of(diff: Diff | None) -> str:
 
 FILTERS: dict[str, Callable[..., str | datetime]] = {
     "ago": ago, "ahead": ahead, "clock": clock, "detail": detail, "moment": moment, "next": what_next,
-    "number": number, "seconds": seconds, "sentence": sentence, "share": share, "short": short, "span": span,
+    "number": number, "seconds": seconds, "sentence": sentence, "share": share, "short": short, "span": span_text,
     "took": took, "when": when, "why": why, "words": words,
 }  # fmt: skip
