@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from bench.arena import Arena, wait_until
 from bench.contenders import CONTENDERS
@@ -40,10 +40,6 @@ class Figures:
     server_cpu_ms: float
     """CPU an image of both fakes, which counts for no contender."""
     redis_bytes_a_job: float
-
-    def as_json(self) -> dict[str, object]:
-        """The figures as JSON."""
-        return asdict(self)
 
 
 def run(name: str, setting: Setting, arena: Arena) -> Figures:
