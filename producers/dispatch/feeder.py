@@ -113,12 +113,12 @@ class Feeder:
 
     def _complete(self, run_id: str, shard: OpenShard, cancelled_living: set[str] | None) -> bool:
         if shard.ended >= shard.size:
-            size = len(self.plan(run_id, shard.shard))
+            size = len(self.plans.lines(run_id, shard.shard))
             return self.progress.recount(run_id, shard.shard, size) >= size
         if cancelled_living is None:
             return False
         # Of a cancelled run, a shard closes when its calls have ended: no living worker holds a job of it.
-        return not any(self.plans.job_id(line) in cancelled_living for line in self.plan(run_id, shard.shard))
+        return not any(self.plans.job_id(line) in cancelled_living for line in self.plans.lines(run_id, shard.shard))
 
     def close(self, run_id: str, shard: int) -> None:
         """Results first, then Redis forgets: cut off in between, it is done again to the same effect."""
@@ -129,7 +129,7 @@ class Feeder:
         put_spent(run_id, shard, self.progress.spent(run_id, shard), self.store, self.workspace)
         lines = b"\n".join(
             b'{"job": %b, "outcome": %b}' % (line, _as_json(outcomes.get(index)))
-            for index, line in enumerate(self.plan(run_id, shard))
+            for index, line in enumerate(self.plans.lines(run_id, shard))
         )
         self.store.put(
             self.workspace.results(run_id, shard),
@@ -174,7 +174,7 @@ class Feeder:
             return  # what is pending is fed when it goes on
         if not self.progress.fed_at(run_id, shard):
             return  # it is closed, or fed as a whole at the next tick
-        lines = self.plan(run_id, shard)
+        lines = self.plans.lines(run_id, shard)
         names = {on_the_web(lines[index])[0] for index in indexes if index < len(lines)} - {""}
         jobs = [
             job
@@ -202,7 +202,7 @@ class Feeder:
         """Puts the pending jobs of a shard that no living worker holds on the queue."""
         jobs = self.pending.enqueueable(run_id, shard, self.fleet.living_jobs)
         if not jobs:
-            self.progress.recount(run_id, shard, len(self.plan(run_id, shard)))
+            self.progress.recount(run_id, shard, len(self.plans.lines(run_id, shard)))
         if loosen:
             for _, job_id, _ in jobs:
                 self.fleet.loosen(job_id)
@@ -233,7 +233,7 @@ class Feeder:
                 return True
             if room <= 0 or idle == OPENED_AT_ONCE:
                 return False
-            size = len(self.plan(run_id, shard))
+            size = len(self.plans.lines(run_id, shard))
             # In S3 first: whoever rebuilds the run looks for what was paid for in the shards that may have been opened.
             mark_opened(run_id, shard, self.store, self.workspace)
             if not self.progress.open_shard(run_id, shard, size):
@@ -288,12 +288,6 @@ class Feeder:
     def start(self, run_id: str) -> None:
         """Queues the planning of a schedule's run."""
         self._publisher.send(START_TASK, {"run_id": run_id})
-
-    # -- what the above share ------------------------------------------------------------------------------
-
-    def plan(self, run_id: str, shard: int) -> list[bytes]:
-        """A shard's jobs as `read_plan` has them, from S3 or from memory."""
-        return self.plans.lines(run_id, shard)
 
 
 def _as_json(outcome: Outcome | None) -> bytes:

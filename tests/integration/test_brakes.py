@@ -294,7 +294,7 @@ def test_an_outage_is_probed_with_what_brakes_have_left(
             dispatcher.tick()
         opened = [shard.shard for shard in here.progress.open_shards(run_id)]
         probe = state.ask("GET", f"{state.account}probe")
-        jobs = {works.feeder.plans.job_id(line) for line in works.feeder.plan(run_id, 2)}
+        jobs = {works.feeder.plans.job_id(line) for line in works.feeder.plans.lines(run_id, 2)}
     assert opened == [0, 1, 2]
     assert probe in jobs
 

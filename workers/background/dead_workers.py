@@ -95,7 +95,7 @@ class DeadWorkers:
 
     def _fail(self, place: dict[str, object], job_id: str, code: str, why: str) -> None:
         run_id, shard, index = str(place["run"]), int(str(place["shard"])), int(str(place["index"]))
-        line = self._feeder.plan(run_id, shard)[index]
+        line = self._feeder.plans.lines(run_id, shard)[index]
         job = Job.model_validate_json(line)
         message = Message(run_id=run_id, shard=shard, index=index, job_id=job_id, job=job)
         self._progress.report(self._fleet, message, "", failed(code, why, seed=job.params.seed))

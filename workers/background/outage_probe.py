@@ -98,5 +98,5 @@ class OutageProbe:
             return shards
         missing = [*self._progress.gaps(run_id, totals.cursor), *range(totals.cursor, totals.shards)]
         for shard in missing[:1]:
-            self._progress.open_shard(run_id, shard, len(self._feeder.plan(run_id, shard)), probing=True)
+            self._progress.open_shard(run_id, shard, len(self._feeder.plans.lines(run_id, shard)), probing=True)
         return self._progress.open_shards(run_id)

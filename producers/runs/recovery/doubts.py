@@ -66,7 +66,7 @@ def _counted(feeder: Feeder, run_id: str) -> set[str]:
             name[2:] for name, value in fields.items() if name[:2] == "o:" or (name[:2] == "d:" and value != "0")
         }
         if counted:
-            lines = feeder.plan(run_id, shard.shard)
+            lines = feeder.plans.lines(run_id, shard.shard)
             doubtful |= {feeder.plans.job_id(line) for index, line in enumerate(lines) if str(index) in counted}
     return doubtful
 
