@@ -76,8 +76,6 @@ class Worker:
     name: str
     silent: bool
     age: float = 0.0
-    host: str = ""
-    pid: int = 0
     concurrency: int = 0
     taken: int = 0
     in_flight: int = 0
@@ -138,8 +136,7 @@ def read_worker(name: str, beat: str | None, left: float, ttl: float) -> Worker:
         return Worker(name, silent=True)
     heartbeat = json.loads(beat)
     return Worker(
-        name, silent=False, age=max(0.0, heartbeat.get("ttl", ttl) - left), host=str(heartbeat.get("host", "")),
-        pid=int(heartbeat.get("pid", 0)),
+        name, silent=False, age=max(0.0, heartbeat.get("ttl", ttl) - left),
         concurrency=int(heartbeat.get("concurrency", 0)), taken=int(heartbeat.get("taken", 0)),
         in_flight=int(heartbeat.get("in_flight", 0)), draining=bool(heartbeat.get("draining")),
         out=str(heartbeat.get("out", "")),
