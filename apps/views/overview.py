@@ -15,7 +15,7 @@ from apps.session import Session
 from apps.views.moment import Moment, Row, read_worker
 from apps.views.pace import WINDOW, Pace
 from config.celery_app import QUEUES
-from producers.runs.kept_report import find_report
+from producers.runs.snapshot import totals_of_report
 from restyle.coordination.runs.events import ask_events, read_events
 from restyle.coordination.runs.registry import Totals, legible
 from restyle.coordination.runs.trends import FleetPoint, RunPoint, ask_fleet, ask_run, read
@@ -30,10 +30,6 @@ TREND_EVERY = 5.0
 #: Seconds between two checks whether Redis takes writes.
 WRITES_EVERY = 3.0
 _THREADS = 16
-#: What a report must say for a run's counts to be shown by it.
-_COUNTED = frozenset({"planned", "succeeded", "skipped", "failed", "attempts", "in_doubt", "credits_spent"})
-
-
 #: What the first round trip reads of the fleet: rate, suspension, the day and the month in force, Redis's clock.
 Waiting = tuple[list[str | None], dict[str, str], list[str | None], float]
 
@@ -192,7 +188,8 @@ class Side:
         if run is None:
             return None
         fields = self.session.state.ask("HGETALL", self.session.state.key("run", run_id))
-        row = Row(run, self.name, legible(fields) or self._totals_of_report(run))
+        totals = legible(fields) or totals_of_report(run, self.session.store, self.session.workspace)
+        row = Row(run, self.name, totals)
         if run.finished is not None:
             self._settled[run_id] = row
         return row
@@ -205,16 +202,6 @@ class Side:
             except (RestyleError, ValueError):
                 return None
         return self._runs[run_id]
-
-    def _totals_of_report(self, run: Run) -> Totals | None:
-        """The totals of an ended run that Redis has forgotten, from its report; None where it does not tell."""
-        report = find_report(run.run_id, self.session.store, self.session.workspace)
-        if not report.keys() >= _COUNTED:
-            return None
-        return legible(
-            {name: str(report[name]) for name in _COUNTED - {"credits_spent"}}
-            | {"status": run.status.value, "shards": str(run.shards), "credits": str(report["credits_spent"])}
-        )
 
     def close(self) -> None:
         """Closes the connections."""

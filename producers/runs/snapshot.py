@@ -15,7 +15,7 @@ from restyle.coordination.advice import next_step
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.runs.brakes import brakes
 from restyle.coordination.runs.progress import Progress
-from restyle.coordination.runs.registry import Totals
+from restyle.coordination.runs.registry import Totals, legible
 from restyle.coordination.suspensions import Suspension
 from restyle.errors import ConfigurationError, RunUnreadable
 from restyle.formats import lying_at
@@ -150,7 +150,8 @@ def rows_of(run: Run, *, store: Store, workspace: Workspace, progress: Progress)
 def snapshot(run: Run, *, store: Store, workspace: Workspace, progress: Progress, fleet: Fleet) -> Snapshot:
     """The run as it stands now."""
     totals, trouble = _standing(run, progress)
-    totals = totals or _totals_of_s3(run, store, workspace, progress)
+    # Where Redis does not know it:
+    totals = totals or totals_of_report(run, store, workspace) or totals_of_results(run, store, workspace, progress)
     suspensions = [] if totals.status in ENDED else _suspensions(run, progress, fleet)
     workers, in_flight = _at_work(fleet)
     over = totals.status is RunStatus.FINISHED or (totals.status is RunStatus.CANCELLED and run.finished is not None)
@@ -249,32 +250,30 @@ def note_of(
     )
 
 
-def _totals_of_s3(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
-    """The ledger where Redis does not know the run: of one that has ended its report says it, and stays for good."""
+def totals_of_report(run: Run, store: Store, workspace: Workspace) -> Totals | None:
+    """The ledger of a run that has ended, as its report says it for good; None where it does not."""
     report = find_report(run.run_id, store, workspace) if run.finished else {}
     is_its_own = report and report.get("finished") == run.model_dump(mode="json")["finished"]
     if not is_its_own or not report.keys() >= _COUNTED:
-        return totals_of_results(run, store, workspace, progress)
-    return Totals(
-        status=run.status, planned=run.planned, shards=run.shards, closed=run.shards, cursor=run.shards,
-        succeeded=report["succeeded"], skipped=report["skipped"], failed=report["failed"], attempts=report["attempts"],
-        in_doubt=report["in_doubt"], credits=report["credits_spent"], last_error=report.get("last_error", ""),
-        credits_before=report.get("credits_before"), credits_after=report.get("credits_after"), finish_queued=0,
-        suspect=report.get("suspect", 0), reused=report.get("reused", 0), saved=report.get("saved", 0.0),
-    )  # fmt: skip
+        return None
+    known = {
+        "status": run.status.value, "planned": run.planned, "credits": report["credits_spent"],
+        **dict.fromkeys(("shards", "closed", "cursor"), run.shards),
+    }  # fmt: skip
+    return legible({name: str(value) for name, value in (report | known).items() if value is not None})
 
 
 def totals_of_results(run: Run, store: Store, workspace: Workspace, progress: Progress) -> Totals:
     """The ledger where Redis does not know the run: what results/ say; all else is pending."""
 
-    def legible(shard: int) -> dict[int, Outcome]:
+    def readable(shard: int) -> dict[int, Outcome]:
         try:
             return progress.outcomes(run.run_id, shard)
         except RunUnreadable:
             return {}
 
     statistics = Statistics()
-    for job, outcome in outcomes(run, workspace=workspace, store=store, open_outcomes=legible):
+    for job, outcome in outcomes(run, workspace=workspace, store=store, open_outcomes=readable):
         statistics.add(job, outcome)
     totals = statistics.totals
     return Totals(
