@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -56,6 +57,8 @@ _SEAL = "&seal="
 
 Handler = Callable[[Request, Identity], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
+#: What a page has around it for its viewer.
+Frame = Callable[[Request, Identity], dict[str, Any]]
 
 
 @dataclass(frozen=True)

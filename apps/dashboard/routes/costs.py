@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from apps.dashboard.access.identity import Identity, Refused
+from apps.dashboard.access.security import Frame
 from apps.dashboard.live import Live
 from apps.dashboard.pages import html
 from apps.views.costs import CostTable, cost_table, is_day
@@ -26,7 +25,7 @@ FRESH, KEPT = 30.0, 16
 class CostPages:
     """Sums up, for one viewer at a time."""
 
-    def __init__(self, live: Live, frame: Callable[[Request, Identity], dict[str, Any]]) -> None:
+    def __init__(self, live: Live, frame: Frame) -> None:
         self.live, self._frame = live, frame
         self._summing = asyncio.Lock()
         self._kept: OrderedDict[tuple[str, By, str], tuple[float, CostTable]] = OrderedDict()

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from apps.approving import pending_by_variant
 from apps.dashboard.access.identity import Access, Identity, Refused
-from apps.dashboard.access.security import Names, is_sealed, read_form, seal
+from apps.dashboard.access.security import Frame, Names, is_sealed, read_form, seal
 from apps.dashboard.acts import actions
 from apps.dashboard.live import Live
 from apps.dashboard.pages import html, phrases
 from apps.views.overview import Side
-
-Frame = Callable[[Request, Identity], dict[str, Any]]
 
 
 class Presses:

@@ -8,15 +8,13 @@ from __future__ import annotations
 import asyncio
 import io
 from collections import Counter, OrderedDict
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from apps.dashboard.access.identity import Access, Identity, Refused
-from apps.dashboard.access.security import Names, is_sealed, read_form, seal
+from apps.dashboard.access.security import Frame, Names, is_sealed, read_form, seal
 from apps.dashboard.acts import actions
 from apps.dashboard.live import Live
 from apps.dashboard.pages import html
@@ -44,9 +42,7 @@ _LONGEST = 200
 class Reviews:
     """Answers for the jobs of runs."""
 
-    def __init__(
-        self, live: Live, access: Access, names: Names, frame: Callable[[Request, Identity], dict[str, Any]]
-    ) -> None:
+    def __init__(self, live: Live, access: Access, names: Names, frame: Frame) -> None:
         self.live, self._access, self._names, self._frame = live, access, names, frame
         self._reviews: OrderedDict[tuple[str, str], Review] = OrderedDict()
         self._opening = asyncio.Lock()

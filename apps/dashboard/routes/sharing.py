@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from apps.dashboard.access.identity import Access, Identity, Refused
-from apps.dashboard.access.security import Names, read_form
+from apps.dashboard.access.security import Frame, Names, read_form
 from apps.dashboard.access.sharing import DAYS, Shares
 from apps.dashboard.live import Live
 from apps.dashboard.pages import html, phrases
@@ -20,10 +18,7 @@ from apps.dashboard.pages import html, phrases
 class Sharing:
     """Answers for links to runs."""
 
-    def __init__(
-        self, live: Live, access: Access, names: Names, shares: Shares,
-        frame: Callable[[Request, Identity], dict[str, Any]],
-    ) -> None:  # fmt: skip
+    def __init__(self, live: Live, access: Access, names: Names, shares: Shares, frame: Frame) -> None:
         self.live, self._access, self._names, self._shares, self._frame = live, access, names, shares, frame
 
     async def ask(self, request: Request, identity: Identity) -> Response:

@@ -6,17 +6,17 @@ import asyncio
 import io
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from apps.dashboard.access.identity import Access, Identity, Refused
-from apps.dashboard.access.security import Names, read_form, read_upload
+from apps.dashboard.access.security import Frame, Names, read_form, read_upload
 from apps.dashboard.acts import orders
 from apps.dashboard.acts.actions import Action
 from apps.dashboard.live import Live
@@ -54,9 +54,7 @@ _LONGEST_ADDRESS = 4000
 class Starting:
     """Answers for the pages on which runs begin."""
 
-    def __init__(
-        self, live: Live, access: Access, names: Names, frame: Callable[[Request, Identity], dict[str, Any]]
-    ) -> None:
+    def __init__(self, live: Live, access: Access, names: Names, frame: Frame) -> None:
         self.live, self._access, self._names, self._frame = live, access, names, frame
         # On one's own machine, files below the folder of the dashboard may be named; beyond it, or by guests, none.
         is_own = is_embedded(live.settings) and not access.asks

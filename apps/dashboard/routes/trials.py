@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from apps.dashboard.access.identity import Access, Identity, Refused
-from apps.dashboard.access.security import Names, read_form
+from apps.dashboard.access.security import Frame, Names, read_form
 from apps.dashboard.live import Live
 from apps.dashboard.pages import html
 from apps.dashboard.routes.gallery import Gallery
@@ -50,9 +50,8 @@ class Trials:
     """Gives the grid of a trial, and the pictures of its jobs by their places in the run."""
 
     def __init__(
-        self, live: Live, access: Access, names: Names, gallery: Gallery, starting: Starting,
-        frame: Callable[[Request, Identity], dict[str, Any]],
-    ) -> None:  # fmt: skip
+        self, live: Live, access: Access, names: Names, gallery: Gallery, starting: Starting, frame: Frame
+    ) -> None:
         self.live, self._access, self._names = live, access, names
         self._gallery, self._starting, self._frame = gallery, starting, frame
         self._marked: OrderedDict[tuple[str, str], Marks] = OrderedDict()
