@@ -10,10 +10,15 @@ from contextlib import suppress
 from typing import Any
 
 from restyle.problems import escaped
-from restyle.runtime.absent import absent
 
-with absent("rich"):  # structlog would import it for coloured tracebacks: 5 MB in each worker
-    import structlog
+# structlog would import rich for coloured tracebacks: 5 MB in each worker.
+_HAS_RICH = "rich" in sys.modules
+if not _HAS_RICH:
+    sys.modules["rich"] = None  # type: ignore[assignment] # Python's own way to forbid an import
+import structlog  # noqa: E402 - while that is forbidden
+
+if not _HAS_RICH:
+    del sys.modules["rich"]
 
 #: The form of Segmind's keys: `SG_` and 16 hex digits.
 _KEY = re.compile(r"SG_[0-9a-zA-Z]{8,}")
