@@ -28,6 +28,8 @@ from restyle.telemetry import metrics
 _HEARTBEATS = 3
 #: Seconds until a claim that is not as durable as the settings want it is tried again.
 UNCONFIRMED_WAIT = 0.5
+#: Seconds to hold after a 429 that does not say how long.
+_UNSAID_WAIT = 5.0
 
 
 class Fleet(FleetView):
@@ -159,9 +161,8 @@ class Fleet(FleetView):
         return Claim("wait", wait=UNCONFIRMED_WAIT)
 
     def call_failed(
-        self, message: Message, token: str, claim: Claim, error: RestyleError | None, *,
-        fallback_wait: float = 5.0, alone: bool = False,
-    ) -> Storm:  # fmt: skip
+        self, message: Message, token: str, claim: Claim, error: RestyleError | None, *, alone: bool = False
+    ) -> Storm:
         """Reports a call that brought no picture; call_failed.lua decides what follows for the job and the fleet.
 
         Args:
@@ -169,12 +170,11 @@ class Fleet(FleetView):
             token: the token by which this worker holds the job.
             claim: the claim that allowed the call.
             error: how the call ended; None: it was never made.
-            fallback_wait: seconds to hold after a 429 that does not say how long.
             alone: whether only this worker has the trouble (restyle/coordination/rotation.py).
         """
         self.hands.calling(message.job_id, None)
         end, limits = call_end(error, alone=alone), self.limits
-        wait = fallback_wait if end.wait is None else end.wait
+        wait = _UNSAID_WAIT if end.wait is None else end.wait
         day, month = limits.budgets.periods()
         used, doubts, storm, verdict = self.state.run(
             "call_failed",

@@ -42,7 +42,7 @@ class Answering(Claiming):
         self.out[place.job].discard(hand.token)
         for _ in range(1 + again):
             expected = self.called(worker, kind, hand, error)
-            assert fleet.call_failed(place.message, hand.token, claim, error, fallback_wait=600) == expected
+            assert fleet.call_failed(place.message, hand.token, claim, error) == expected
         if ending in {"doubted", "request lost"}:
             self.ledgers[place.run].noted.add(place.job)
         hand.claim, hand.looked, hand.submitted = None, False, False

@@ -64,7 +64,7 @@ ENDINGS: dict[str, RestyleError | None] = {
     "spoiled": SPOILED,
     "unreachable": ApiUnavailable("no such host"),
     "rejected": RequestRejected("400", 400),
-    "limited": RateLimited("429"),
+    "limited": RateLimited("429", wait=600),
     "refused": OutOfCredits("406", 406),
     "request failed": RequestFailed("422"),
     "request lost": RequestLost("404"),

@@ -263,9 +263,8 @@ class MemoryFleet(Fleet):
         return Claim("go")
 
     def call_failed(
-        self, message: Message, token: str, claim: Claim, error: RestyleError | None, *,
-        fallback_wait: float = 5.0, alone: bool = False,
-    ) -> Storm:  # fmt: skip
+        self, message: Message, token: str, claim: Claim, error: RestyleError | None, *, alone: bool = False
+    ) -> Storm:
         """Notes the end of a call."""
         self.reports.append(Report(claim, error, alone))
         return self.storm
