@@ -70,7 +70,6 @@ def open_manifest(
     uri: str,
     *,
     store: Store | None,
-    columns: Mapping[str, str] | None = None,
     stdin: BinaryIO | None = None,
     options: ReadOptions | None = None,
 ) -> Manifest:
@@ -79,7 +78,6 @@ def open_manifest(
     Args:
         uri: a local path, an s3:// URI (of a file, or of a prefix), or `-`.
         store: S3; None where only local files can be read.
-        columns: `--column` alone, where there are no other options.
         stdin: what `-` reads.
         options: how to read it, where its content does not say it all.
 
@@ -87,7 +85,7 @@ def open_manifest(
         ManifestError: it cannot be read as a whole, or its header is wrong.
         StoreUnavailable, StoreAccessDenied: S3 does not give it.
     """
-    options = options or ReadOptions(columns or {})
+    options = options or ReadOptions()
     manifest = _opened(uri, store, stdin, options)
     if not options.namespace or manifest.is_report:
         return manifest

@@ -43,7 +43,8 @@ class Read:
 def read(content: str | bytes, columns: Mapping[str, str] | None = None, options: ReadOptions | None = None) -> Read:
     """What comes through a pipe as a manifest; it is read twice, and must give the same both times."""
     data = content.encode() if isinstance(content, str) else content
-    return read_all(open_manifest("-", store=None, stdin=io.BytesIO(data), columns=columns, options=options))
+    options = options or ReadOptions(columns or {})
+    return read_all(open_manifest("-", store=None, stdin=io.BytesIO(data), options=options))
 
 
 def read_file(uri: str, options: ReadOptions | None = None) -> Read:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.manifest import open_manifest
+from producers.manifest import ReadOptions, open_manifest
 from restyle.errors import ManifestError
 from tests.support.manifests import good, read, read_file, refusal
 
@@ -133,7 +133,7 @@ def test_a_listing_has_no_columns(tmp_path: Path) -> None:
     """`--column` on a listing is told, not ignored."""
     make(tmp_path, "a.jpg")
     with pytest.raises(ManifestError, match="--column renames the columns of a table"):
-        open_manifest(".", store=None, columns={"id": "SKU"})
+        open_manifest(".", store=None, options=ReadOptions({"id": "SKU"}))
 
 
 def test_what_lies_in_s3_needs_s3() -> None:
