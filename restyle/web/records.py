@@ -5,7 +5,7 @@ Anybody who may write to the workspace can have written one, so each is checked 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -16,6 +16,7 @@ from restyle.models import Job
 from restyle.s3.store import Store
 from restyle.value import UtcTime, Value
 
+V = TypeVar("V", bound=Value)
 #: Bytes of one of these objects.
 _MOST = 16_000
 _FAILURES: dict[str, type[JobError]] = {
@@ -73,20 +74,12 @@ class Pin(Value):
 
 def find_known(name: str, store: Store, workspace: Workspace) -> Known | None:
     """What is known of an address; what cannot be read counts as nothing."""
-    data = _find(workspace.web_input(name), store)
-    try:
-        return Known.read(data) if data else None
-    except ValidationError:
-        return None
+    return _find(Known, workspace.web_input(name), store)
 
 
 def find_pin(run_id: str, name: str, store: Store, workspace: Workspace) -> Pin | None:
     """What an address stands for in a run; None where that is not decided."""
-    data = _find(workspace.web_pin(run_id, name), store)
-    try:
-        return Pin.read(data) if data else None
-    except ValidationError:
-        return None
+    return _find(Pin, workspace.web_pin(run_id, name), store)
 
 
 def in_s3(job: Job, run_id: str, store: Store, workspace: Workspace) -> Job:
@@ -100,8 +93,8 @@ def in_s3(job: Job, run_id: str, store: Store, workspace: Workspace) -> Job:
         return job
 
 
-def _find(uri: str, store: Store) -> bytes | None:
+def _find(kind: type[V], uri: str, store: Store) -> V | None:
     try:
-        return store.get(uri, max_bytes=_MOST).data
-    except (InputNotFound, InvalidImage):
+        return kind.read(store.get(uri, max_bytes=_MOST).data)
+    except (InputNotFound, InvalidImage, ValidationError):
         return None
