@@ -8,20 +8,12 @@ from dataclasses import dataclass
 import structlog
 
 from restyle.coordination.outbox import Notice
-from restyle.errors import (
-    ClockSkewed,
-    ObjectRefused,
-    RestyleError,
-    StoreAccessDenied,
-    StoreUnavailable,
-)
+from restyle.errors import RestyleError
 from restyle.keys import Workspace
+from restyle.s3.errors import S3_ERRORS
 from restyle.s3.store import Store
 
 log = structlog.get_logger("restyle.notify")
-
-#: S3 does not tell: it is out of reach, or refuses.
-AWAY = (StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed)
 
 
 @dataclass(frozen=True)
@@ -35,7 +27,7 @@ class Notes:
         """Whether S3 has a note that it was sent, or given up; None: S3 is away."""
         try:
             return self.store.head(self._note(notice.run_id, f"{notice.name}-{notice.channel}")) is not None
-        except AWAY:
+        except S3_ERRORS:
             return None
 
     def write_down(self, notice: Notice, why: str) -> bool:

@@ -25,18 +25,16 @@ from reports.alarms import Alarm, Watch
 from reports.channels import send
 from reports.messages import Payload, about, recipients_of, summed
 from reports.nights import against_nights
-from reports.notes import AWAY, Notes
+from reports.notes import Notes
 from restyle.coordination.advice import next_step
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.outbox import ALARMS, LONGEST_WAIT, Notice, Notices, event_of
 from restyle.coordination.runs.progress import Progress
 from restyle.coordination.suspensions import Suspension
-from restyle.errors import (
-    ConfigurationError,
-    RestyleError,
-)
+from restyle.errors import ConfigurationError, RestyleError
 from restyle.keys import Workspace
 from restyle.models import ENDED, Run, utc_now
+from restyle.s3.errors import S3_ERRORS
 from restyle.s3.store import Store
 from restyle.telemetry import metrics
 
@@ -271,7 +269,7 @@ class Notifications:
             run = read_run(run_id, store=self.store, workspace=self.workspace)
         except ConfigurationError as error:
             raise Outdated(error.message) from None
-        except AWAY:
+        except S3_ERRORS:
             if run_id not in self.known:
                 raise
             return self.known[run_id]

@@ -18,14 +18,10 @@ from restyle.coordination.redis.client import patiently
 from restyle.coordination.runs.progress import Ended, failed
 from restyle.errors import (
     ApiUnavailable,
-    ClockSkewed,
     FleetError,
-    ObjectRefused,
     RestyleError,
     RunUnreadable,
     StateUnavailable,
-    StoreAccessDenied,
-    StoreUnavailable,
     drop_frames,
 )
 from restyle.formats import NewerFormat
@@ -35,7 +31,7 @@ from restyle.models import Message, OutcomeKind, utc_now
 from restyle.problems import printable
 from restyle.retries import Fail, Release, Retry, decide
 from restyle.run_ids import is_run_id
-from restyle.s3.errors import as_for_all
+from restyle.s3.errors import S3_ERRORS, as_for_all
 from restyle.telemetry import metrics
 from restyle.telemetry.steps import step
 from tasks.resources import Resources
@@ -160,7 +156,7 @@ def note_doubt(message: Message, error: RestyleError, tools: Tools) -> None:
     while True:
         try:
             tools.store.put(uri, json.dumps(note).encode(), content_type="application/json")
-        except (StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed) as failure:
+        except S3_ERRORS as failure:
             tools.rotation.failed(failure)
             if tools.rotation.out:
                 # Redis has counted the doubt; waiting for an S3 that only others reach would hold the job for good.

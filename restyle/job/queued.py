@@ -21,18 +21,15 @@ from restyle.coordination.redis.client import patiently
 from restyle.errors import (
     ApiTimeout,
     ApiUnavailable,
-    ClockSkewed,
-    ObjectRefused,
     RateLimited,
     RequestLost,
     ResultGone,
     StateUnavailable,
-    StoreAccessDenied,
-    StoreUnavailable,
 )
 from restyle.job.modes import Call, Patience
 from restyle.keys import Workspace, derived_seed
 from restyle.models import Message, utc_now
+from restyle.s3.errors import S3_ERRORS
 from restyle.s3.store import Store
 from restyle.segmind.history import CannotTell
 from restyle.segmind.polls import FileGone, NotThere, Request, read_request
@@ -80,7 +77,7 @@ class Queued:
         try:
             return self._await(request)
         except RequestLost:
-            with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed):
+            with suppress(*S3_ERRORS):
                 self.store.delete(self.workspace.request(call.message.run_id, call.message.job_id))
             raise
 
@@ -100,7 +97,7 @@ class Queued:
             except StateUnavailable as error:
                 refused = error
             finally:
-                with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed):
+                with suppress(*S3_ERRORS):
                     if not in_s3:
                         self.store.put(uri, note, content_type="application/json")
                         in_s3 = True
@@ -181,7 +178,7 @@ class Queued:
         if request:
             self._note(call, request)
         patiently(self.stopping, self.fleet.resolve_doubts, message, call.token, is_queued=request is not None)
-        with suppress(StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed):
+        with suppress(*S3_ERRORS):
             self.store.delete(self.workspace.doubt(message.run_id, message.job_id))
         return True
 

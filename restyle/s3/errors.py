@@ -20,6 +20,8 @@ from restyle.problems import printable
 if TYPE_CHECKING:
     from restyle.keys import Workspace
 
+#: S3 does not take or tell: it is out of reach, or refuses.
+S3_ERRORS = (StoreUnavailable, StoreAccessDenied, ObjectRefused, ClockSkewed)
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 #: The credentials or the account are wrong: S3 will refuse every request.
 _CREDENTIALS = frozenset(
