@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import zlib
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from typing import Any
 from apps.session import Session
 from apps.views.moment import Row
 from apps.views.review_index import TITLES
-from producers.dispatch.plans import read_plan
+from producers.dispatch.plans import Plans
 from producers.runs.kept_report import find_report
 from producers.runs.outcomes import ResultLine, read_part
 from producers.runs.reasons import Reason, Reasons, read_reasons
@@ -104,7 +104,7 @@ class CloseUp:
         self._reported = False
         #: From here on numbers of shards are of what was unchanged: of objects in `unchanged/`.
         self._parts_from = sys.maxsize
-        self._plans: OrderedDict[int, list[bytes]] = OrderedDict()
+        self._plans = Plans(session.store, session.workspace, most=_PLANS)
         self._lock = threading.Lock()
 
     def look(self, row: Row) -> None:
@@ -156,7 +156,7 @@ class CloseUp:
             ended = int(count or 0)
             if ended == self._ended_counts.get(shard, 0):
                 continue
-            lines, seen = self._plan(shard), self._seen.setdefault(shard, set())
+            lines, seen = self._plans.lines(self.run_id, shard), self._seen.setdefault(shard, set())
             unseen = [index for index in range(len(lines)) if index not in seen]
             texts = state.ask("HMGET", keys[shard], *(f"o:{index}" for index in unseen)) if unseen else []
             for index, text in zip(unseen, texts, strict=True):
@@ -261,7 +261,7 @@ class CloseUp:
                 if shard >= self._parts_from:
                     result = ResultLine.read(list(self._part(shard))[index])
                     return self._uri(result.job, result.outcome, which)
-                line = self._plan(shard)[index]
+                line = self._plans.lines(self.run_id, shard)[index]
             except (InputNotFound, IndexError):
                 return None
         return self._uri(Job.model_validate_json(line), self._outcome(shard, index), which)
@@ -291,10 +291,3 @@ class CloseUp:
 
     def _part(self, shard: int) -> Iterable[bytes]:
         return read_part(self.session.store, self.session.workspace, self.run_id, shard - self._parts_from)
-
-    def _plan(self, shard: int) -> list[bytes]:
-        if shard not in self._plans:
-            self._plans[shard] = read_plan(self.session.store, self.session.workspace, self.run_id, shard)
-            while len(self._plans) > _PLANS:
-                self._plans.popitem(last=False)
-        return self._plans[shard]

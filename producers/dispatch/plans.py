@@ -21,7 +21,8 @@ def read_plan(store: Store, workspace: Workspace, run_id: str, shard: int) -> li
 class Plans:
     """The shards that were read last."""
 
-    def __init__(self, store: Store, workspace: Workspace) -> None:
+    def __init__(self, store: Store, workspace: Workspace, *, most: int = CACHED_SHARDS) -> None:
+        self._most = most
         self._store = store
         self._workspace = workspace
         self._shards: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
@@ -31,7 +32,7 @@ class Plans:
         key = (run_id, shard)
         if key not in self._shards:
             self._shards[key] = read_plan(self._store, self._workspace, run_id, shard)
-            while len(self._shards) > CACHED_SHARDS:
+            while len(self._shards) > self._most:
                 self._shards.popitem(last=False)
         return self._shards[key]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from producers.dispatch.plans import read_plan
+from producers.dispatch.plans import Plans
 from producers.runs.outcomes import Row, read_results, read_unchanged
 from reports.copies.download import Folder, pictures
 from restyle.coordination.runs.progress import Progress
@@ -43,7 +43,7 @@ class Mirror:
         self._over = threading.Event()
         self._closed: set[int] = set()
         self._seen: dict[int, set[int]] = {}
-        self._plans: dict[int, list[bytes]] = {}
+        self._plans = Plans(store, workspace)
         self._thread = threading.Thread(target=self._keep_looking, name="mirror", daemon=True)
 
     def start(self) -> None:
@@ -107,10 +107,9 @@ class Mirror:
 
     def _ended(self, shard: int) -> Iterator[tuple[int, Row]]:
         """The jobs of an open shard that have ended."""
-        if shard not in self._plans:
-            self._plans[shard] = read_plan(self._store, self._workspace, self._run.run_id, shard)
+        lines = self._plans.lines(self._run.run_id, shard)
         for index, outcome in self._progress.outcomes(self._run.run_id, shard).items():
-            yield index, (Job.model_validate_json(self._plans[shard][index]), outcome)
+            yield index, (Job.model_validate_json(lines[index]), outcome)
 
     def _take_closed(self, shard: int) -> None:
         """The rest of a shard that has closed, which is then done with."""
@@ -129,5 +128,5 @@ class Mirror:
     def _take_whole(self, shard: int, rows: list[Row]) -> None:
         self._take(shard, enumerate(rows))
         self._closed.add(shard)
-        self._plans.pop(shard, None)
+        self._plans.drop(self._run.run_id, shard)
         self._seen.pop(shard, None)
