@@ -203,7 +203,4 @@ def _stand(entry: Entry) -> Stand | str:
 
 def _kept(manifest: Manifest) -> Sequence[str]:
     """The columns of entries that have no table's header."""
-    names: dict[str, None] = {}
-    for entry in manifest.entries(Problems()):
-        names.update(dict.fromkeys(entry.meta))
-    return tuple(names)
+    return tuple(dict.fromkeys(name for entry in manifest.entries(Problems()) for name in entry.meta))

@@ -163,14 +163,17 @@ def _stored_time(time: datetime | None) -> str | None:
     return time.isoformat().replace("+00:00", "Z") if time else None
 
 
+def columns_of(rows: Rows) -> dict[str, None]:
+    """The entries' columns in order of appearance."""
+    return dict.fromkeys(name for job, _ in rows() for name in job.meta)
+
+
 def slice_csv(run: Run, rows: Rows, *, workspace: Workspace, statuses: frozenset[str], out: TextIO) -> int:
     """Writes the rows of these outcomes with the columns of the whole report; returns how many.
 
     A file to write to must be opened with `newline=""`.
     """
-    columns: dict[str, None] = {}
-    for job, _ in rows():
-        columns.update(dict.fromkeys(job.meta))
+    columns = columns_of(rows)
     chosen = (row for row in rows() if is_selected(row[1], statuses))
     return _write_rows(run, chosen, columns, workspace, out)
 
@@ -180,9 +183,7 @@ def marked_csv(run: Run, rows: Rows, *, workspace: Workspace, marks: Mapping[str
 
     A file to write to must be opened with `newline=""`.
     """
-    columns: dict[str, None] = {}
-    for job, _ in rows():
-        columns.update(dict.fromkeys(job.meta))
+    columns = columns_of(rows)
     names = (*RUN_COLUMNS, *PARAM_COLUMNS)
     writer = csv.writer(Lines(out), lineterminator="\r\n")
     writer.writerow([*names, *(_cell(column_name(name)) for name in columns), "mark"])

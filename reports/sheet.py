@@ -12,7 +12,7 @@ from typing import Any
 import xlsxwriter
 
 from producers.runs.outcomes import Rows
-from reports.report import PARAM_COLUMNS, RUN_COLUMNS, column_name, param_cells, run_cells
+from reports.report import PARAM_COLUMNS, RUN_COLUMNS, column_name, columns_of, param_cells, run_cells
 from restyle.errors import ConfigurationError
 from restyle.keys import Workspace
 from restyle.models import Run
@@ -33,9 +33,7 @@ def write_sheet(run: Run, rows: Rows, *, workspace: Workspace, file: Path) -> in
     """
     if run.planned > MOST_ROWS:
         raise ConfigurationError(f"the run has {run.planned:,} jobs, a sheet {MOST_ROWS:,} rows: use report.csv")
-    columns: dict[str, None] = {}
-    for job, _ in rows():
-        columns.update(dict.fromkeys(job.meta))
+    columns = columns_of(rows)
     names = [*RUN_COLUMNS, *PARAM_COLUMNS, *map(column_name, columns), "mark"]
     try:
         with xlsxwriter.Workbook(str(file), _OPTIONS) as book:
