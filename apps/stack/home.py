@@ -108,9 +108,8 @@ class Home:
         lock = self.run(f"{name}.lock")
         try:
             if is_held_alone(lock):
-                # The id of a keeper of an older version is in the description alone.
-                pids.end(int(private.read(lock) or (self.description(name) or {})["pid"]), KEEPER, lock)
-        except (ProcessLookupError, FileNotFoundError, ValueError, KeyError):
+                pids.end(int(private.read(lock)), KEEPER, lock)
+        except (ProcessLookupError, FileNotFoundError, ValueError):
             return
 
     def up(self) -> list[str]:

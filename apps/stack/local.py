@@ -27,7 +27,6 @@ from apps.stack.servers import (
     WORKER,
     make_s3,
     make_sandbox,
-    refuse_older,
     server_groups,
     worker_group,
 )
@@ -144,7 +143,6 @@ def stack(settings: Settings, *, worker: bool, sandbox: bool, detach: bool = Fal
             return {key: value for member in joined for key, value in (member.description or {}).items()}
 
         if servers := server_groups(settings, home):
-            refuse_older(home)
             settings = with_servers(settings, join(*servers))
         if sandbox and settings.local_sandbox is None:
             settings = with_sandbox(settings, join(Group(SANDBOX, partial(make_sandbox, home))))

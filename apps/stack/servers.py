@@ -49,14 +49,6 @@ def server_groups(settings: Settings, home: Home) -> list[Group]:
     return [Group(name, partial(make, home)) for given, name, make in parts if given is None]
 
 
-def refuse_older(home: Home) -> None:
-    """Raises where an older version's servers are up, which were one group: they use the same files."""
-    if "servers" in home.up():
-        raise ConfigurationError(
-            f"the servers of an older version of restyle are up in {home.path}; end them first: restyle stop"
-        )
-
-
 def make_valkey(home: Home) -> Made:
     """A Valkey of this folder."""
     port, password = free_port(), secrets.token_hex(16)
