@@ -12,7 +12,12 @@ from restyle.errors import StoreUnavailable
 from restyle.s3.errors import translated
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
+
+
+#: Statuses by which S3 refuses, for any of many reasons.
+_REFUSED = frozenset({400, 403})
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,29 @@ def head_of(answer: GetObjectOutputTypeDef | HeadObjectOutputTypeDef) -> Head:
         answer.get("ETag", "").strip('"'), answer.get("ContentLength", 0), answer.get("ContentType", ""),
         plain(answer.get("Metadata", {})),
     )  # fmt: skip
+
+
+def described_by(client: S3Client, bucket: str, key: str) -> Head:
+    """What boto3 says of an object.
+
+    Where HEAD is refused, a byte of it is asked for: an answer to HEAD has no code, and by 400 or 403 alone a session
+    that has ended, or a clock that is wrong, would be a fault of this object.
+    """
+    refused = client.exceptions.ClientError
+    try:
+        return head_of(client.head_object(Bucket=bucket, Key=key))
+    except refused as error:
+        if _status(error) in _REFUSED:
+            try:
+                client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
+            except refused as explained:
+                if _status(explained) in _REFUSED:
+                    raise
+        raise
+
+
+def _status(error: Exception) -> int:
+    return int(getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def plain(metadata: dict[str, str]) -> dict[str, str]:

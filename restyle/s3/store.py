@@ -21,7 +21,20 @@ from restyle.s3.errors import missing, translated
 from restyle.s3.guarded import Guarded
 from restyle.s3.objects import Objects
 from restyle.s3.parameters import headers, held, quoted
-from restyle.s3.replies import Dated, Glance, Head, Listed, Missing, Stored, Stream, TooLarge, head_of, read, whole
+from restyle.s3.replies import (
+    Dated,
+    Glance,
+    Head,
+    Listed,
+    Missing,
+    Stored,
+    Stream,
+    TooLarge,
+    described_by,
+    head_of,
+    read,
+    whole,
+)
 from restyle.s3.rewritten import read_whole
 from restyle.s3.throttling import Patience
 from restyle.telemetry import metrics
@@ -129,7 +142,7 @@ class Store(Guarded):
             if described := objects.head(bucket, key):
                 return described
             with translated(uri):
-                return head_of(client.head_object(Bucket=bucket, Key=key))
+                return described_by(client, bucket, key)
 
         try:
             return self.patiently(ask)

@@ -20,6 +20,7 @@ import pytest
 from apps.stack.servers import free_port, s3_answers
 from restyle.errors import (
     BucketRefused,
+    ClockSkewed,
     ConfigurationError,
     InputNotFound,
     InvalidImage,
@@ -240,6 +241,31 @@ def test_credentials_that_are_refused_are_told(s3: S3, by: By) -> None:
             by(store.get, URI)
         with pytest.raises(StoreAccessDenied, match="refuses access"):
             by(store.put, URI, b"x", content_type="image/jpeg")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "ExpiredToken", StoreAccessDenied), (403, "RequestTimeTooSkewed", ClockSkewed),
+        (403, "InvalidAccessKeyId", StoreAccessDenied), (403, "AccessDenied", BucketRefused),
+        (400, "KeyTooLongError", ObjectRefused),
+    ],
+)  # fmt: skip
+def test_a_refused_head_is_told_with_its_code(s3: S3, by: By, status: int, code: str, kind: type[RestyleError]) -> None:
+    """Answers to HEAD have none: a session that has ended was taken for one object's fault."""
+    uri = s3.workspace.under("a.jpg")
+    s3.store.put(uri, b"picture", content_type="image/jpeg")
+    with refusing(s3.port) as gateway:
+        store = Store(embedded=Endpoint(gateway.url, s3.access_key, s3.secret_key))
+        assert by(store.head, uri)
+        gateway.refuse = lambda _method, path, _headers: (status, code) if "a.jpg" in path else None
+        with pytest.raises(kind) as caught:
+            by(store.head, uri)
+        assert type(caught.value) is kind
+        gateway.refuse = lambda method, _path, _headers: (status, code) if method == "HEAD" else None
+        with pytest.raises(RestyleError):
+            by(store.head, uri)
+        store.close()
 
 
 def test_an_object_that_is_refused_is_told_with_what_s3_says(s3: S3, by: By) -> None:
