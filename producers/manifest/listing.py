@@ -13,7 +13,6 @@ import stat
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -202,18 +201,26 @@ def copied_above(directory: Path) -> dict[str, int]:
 
 def copied(directory: Path) -> dict[str, int]:
     """The files that restyle has downloaded to a folder, with their sizes, by the index in that folder."""
-    sizes: dict[str, int] = {}
     try:
-        with (directory / INDEX).open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                with suppress(
-                    ValueError, TypeError, RecursionError
-                ):  # a line that a dying process left half written, or somebody else's file
-                    path, _etag, size = json.loads(line)
-                    sizes[str(directory / path)] = size
+        return {str(directory / path): size for path, _, size in indexed(directory)}
     except OSError:
         return {}
-    return sizes
+
+
+def indexed(directory: Path) -> Iterator[tuple[str, str, int]]:
+    """The path, the ETag and the size of each file that the index in a folder lists.
+
+    Raises:
+        OSError: there is no index, or it cannot be read.
+    """
+    with (directory / INDEX).open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                path, etag, size = json.loads(line)
+            except (ValueError, TypeError, RecursionError):  # cut off as a process died, or somebody else's
+                continue
+            if isinstance(path, str):
+                yield path, etag, size
 
 
 class _ListedOnce:

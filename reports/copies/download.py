@@ -169,15 +169,8 @@ class Folder:
         index = self.root / INDEX
         if index.is_symlink():
             raise OSError(errno.ELOOP, "is a link; remove it and download again", str(index))
-        if not index.exists():
-            return
-        with index.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                try:
-                    path, etag, size = json.loads(line)
-                    self.known[path] = (etag, size)
-                except (ValueError, TypeError, RecursionError):  # cut off as a process died, or not ours
-                    continue
+        if index.exists():
+            self.known = {path: (etag, size) for path, etag, size in listing.indexed(self.root)}
 
     def take(self, picture: PlannedCopy) -> Downloaded:
         """Copies one picture unless it is there."""
