@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from producers.planning.compare.lookup import AT_ONCE, made_by_us
+from producers.planning.compare.lookup import AT_ONCE, etag_of, made_by_us
 from producers.planning.compare.previous_runs import same_source
 from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
@@ -176,7 +176,7 @@ class _Looker:
         if is_web(image):
             return self._is_elsewhere(read_address(image, http=True), record)
         if image.startswith("s3://"):
-            return record.input.uri != image and record.input.etag != (job.entry.etag or self._etag(image))
+            return record.input.uri != image and record.input.etag != (job.entry.etag or etag_of(image, self._store))
         hashes = Hashes(self._plan.home, self._workspace, create=False)
         try:
             sha256 = hashes.known(image) or hashlib.sha256(Path(image).read_bytes()).hexdigest()
@@ -192,13 +192,6 @@ class _Looker:
             return False
         known = find_known(address.name, self._store, self._workspace)
         return known is None or known.sha256 != record.input.sha256
-
-    def _etag(self, uri: str) -> str:
-        try:
-            head = self._store.head(uri)
-        except (ObjectRefused, StoreAccessDenied):
-            return ""
-        return head.etag if head else ""
 
     def taken(self, job: Resolved, record: Record | None) -> str:
         """The first of a job's places where something lies that it has not made; empty: all are its own, or free."""

@@ -13,11 +13,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from producers.planning.compare.lookup import AT_ONCE
+from producers.planning.compare.lookup import AT_ONCE, etag_of
 from producers.planning.jobs.resolved import Resolved
 from producers.planning.plan import Plan
 from producers.planning.uploads import Hashes
-from restyle.errors import InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied
 from restyle.fingerprint import digest
 from restyle.job.results.keys import is_made_anew, result_key
 from restyle.keys import Workspace
@@ -101,21 +100,13 @@ class _Looker:
             known = find_known(read_address(image, http=True).name, self.store, self.workspace)
             return known.sha256 if known else ""
         if image.startswith("s3://"):
-            same = record is not None and record.input.uri == image
-            etag = record.input.etag if record and same else ""
-            return record.input.sha256 if record and etag and etag == self._etag(job) else ""
+            if record is None or record.input.uri != image or not record.input.etag:
+                return ""
+            etag = job.entry.etag or etag_of(image, self.store)
+            return record.input.sha256 if record.input.etag == etag else ""
         try:
             if Path(image).stat().st_size > _MOST:
                 return self.hashes.known(image) or ""
             return self.hashes.known(image) or hashlib.sha256(Path(image).read_bytes()).hexdigest()
         except OSError:
             return ""  # reported when it is uploaded
-
-    def _etag(self, job: Resolved) -> str:
-        if job.entry.etag:
-            return job.entry.etag
-        try:
-            head = self.store.head(job.entry.image)
-        except (InputNotFound, InvalidImage, ObjectRefused, StoreAccessDenied):
-            return ""
-        return head.etag if head else ""

@@ -99,6 +99,12 @@ def made_by_us(uris: Collection[str], store: Store) -> set[str]:
         return {uri for uri, ours in zip(uris, pool.map(is_ours, uris), strict=True) if ours}
 
 
+def etag_of(uri: str, store: Store) -> str:
+    """An object's ETag; empty where there is none, or nobody may look at it."""
+    seen = _head(uri, store)
+    return seen.etag if seen else ""
+
+
 def _head(uri: str, store: Store) -> Seen | None:
     """An object by itself; one that may not be looked at is as good as missing."""
     try:
