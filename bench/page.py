@@ -56,25 +56,24 @@ def _page(results: Results) -> Iterable[str]:
     machine, figures = results.all["machine"], results.all
     yield "# Benchmarks"
     yield ""
-    yield "Written by `make bench` from what it measured; nothing here is typed in. restyle with every guard on, beside what"
-    yield "people would use instead, on the same jobs, the same machine, in the same hour."
+    yield "`make bench` writes this page from what it measured; no figure is typed by hand. It compares restyle, with every guard on,"
+    yield "with what people would use instead: the same jobs, on the same machine, in the same hour."
     yield ""
     yield f"**Machine.** {machine['processor']}, {machine['cores']} cores, {machine.get('memory', '?')} of memory, {machine['system']},"
     yield f"Python {machine['python']}, Celery {machine['celery']}, redis-py {machine['redis']}, botocore {machine['botocore']}, Pillow {machine['pillow']}."
-    yield f"Workers, Valkey and both fakes share its cores. Load before: {figures['load_before']:.2f}; it took {figures['minutes']:.0f} minutes."
+    yield f"Workers, Valkey and both fakes share its cores. The load before was {figures['load_before']:.2f}; it took {figures['minutes']:.0f} minutes."
     if figures["load_before"] > BUSY:
         yield ""
-        yield "**The machine was busy with other work**: efficiency and seconds are worse than they would be alone, CPU too."
+        yield "**The machine was busy with other work**: efficiency, seconds and CPU are worse than on a quiet machine."
     if parts := figures.get("again"):
         yield ""
         loads = ", ".join(f"{part} ({load:.1f})" for part, load in parts.items())
-        yield f"Measured once more by themselves, since the machine had become busy meanwhile; the load before each: {loads}."
+        yield f"Some parts were measured again alone, since the machine had become busy; the load before each: {loads}."
     yield ""
-    yield "**A job.** GET an input of 300 kB from S3, POST it as base64 in JSON, get 200 kB back after the API's time, PUT the"
-    yield "picture and a record. The peers do that and nothing else. restyle also looks for an earlier record, checks input and"
-    yield "answer for damage, claims the call in Redis, and reports the outcome. S3 and the API are cheap fakes"
-    yield "(`bench/fakes.py`) in processes of their own, whose CPU is not charged; plain HTTP. Peers: `bench/peers/`, each set up as"
-    yield "its documentation advises."
+    yield "**A job.** GET an input of 300 kB from S3, POST it as base64 in JSON, receive 200 kB after the API's time, PUT the picture"
+    yield "and a record. The peers do only that. restyle also looks for an earlier record, checks input and answer for damage, claims"
+    yield "the call in Redis, and reports the outcome. S3 and the API are simple fakes (`bench/fakes.py`) over plain HTTP, in processes"
+    yield "of their own whose CPU is not counted. The peers are in `bench/peers/`, each set up as its documentation advises."
     yield ""
     yield "## What was promised"
     yield ""
@@ -88,9 +87,10 @@ def _page(results: Results) -> Iterable[str]:
     yield ""
     yield "## Every figure"
     yield ""
-    yield "Medians, and the least and the most of all runs. CPU: user and system time of all worker processes. Efficiency: N x L /"
-    yield "(C x wall clock), start and end of the run included; steady: the same in its middle. Memory: the most of all worker"
-    yield "processes together. L is the API's time, C the calls in flight."
+    yield "Each figure is the median, with the least and the most of all runs in brackets. N is the number of jobs, L the API's time"
+    yield "for a call, C the calls in flight. CPU is user and system time of all worker processes. Efficiency is N x L / (C x wall"
+    yield "clock), with start and end of the run; steady efficiency is the same in the middle of the run. Memory is the peak of all"
+    yield "worker processes together."
     yield ""
     for setting in results.settings():
         yield from _table(results, setting)
@@ -136,8 +136,8 @@ def _steps(results: Results) -> Iterable[str]:
     yield f"| **in all** | **{whole:.2f}** | at C=64; the steps are measured in one thread that is always busy |"
     yield ""
     yield "What botocore would take for the four requests to S3, and what stands in its place: [the clients of S3](decisions/0022-clients-of-s3.md)."
-    yield "The steps of a thread that waits a second between two of them cost more than these: other processes have had"
-    yield "the caches meanwhile, which is why the bare script, too, takes more than its parts."
+    yield "A thread that waits a second between two steps takes more than this, since other processes have used the caches meanwhile."
+    yield "For the same reason the bare script takes more than the sum of its parts."
     yield ""
 
 
@@ -149,11 +149,11 @@ def _checks(results: Results) -> Iterable[str]:
     ours = results.one(setting, "restyle", "cpu_ms")
     bare, dramatiq = (results.one(setting, name, "cpu_ms") for name in ("bare asyncio", "dramatiq"))
     checked = [results.one(setting, f"{name}, pictures checked", "cpu_ms") for name in ("bare asyncio", "dramatiq")]
-    yield "**What checking pictures costs.** A JPEG that lacks pixels is drawn grey where they are missing, and nothing less than"
-    yield "decoding all of it tells so; such inputs were paid for, and such answers kept. Peers decode nothing. With the same two"
+    yield "**What checking pictures costs.** A truncated JPEG is shown with grey where pixels are missing, and only decoding all of it"
+    yield "reveals that. Without the check such inputs are paid for, and such answers kept. Peers decode nothing. With the same two"
     yield f"checks, by the same library at the same scale, the bare script takes {checked[0]:.2f} ms an image instead of {bare:.2f}, and dramatiq"
     yield f"{checked[1]:.2f} instead of {dramatiq:.2f}: the checks are {checked[0] - bare:.1f} to {checked[1] - dramatiq:.1f} ms of restyle's {ours:.2f}. At equal work restyle takes {ours / checked[0]:.2f} of the bare"
-    yield f"script's CPU and {ours / checked[1]:.2f} of dramatiq's. 64 calls of 8 s in flight leave two cores 250 ms a picture."
+    yield f"script's CPU and {ours / checked[1]:.2f} of dramatiq's. With 64 calls of 8 s in flight, two cores have 250 ms for each picture."
     yield ""
 
 
@@ -188,16 +188,16 @@ def _sizes(results: Results) -> Iterable[str]:
     yield f"Feeding: {_spread([run['rate'] for run in feed], 0)} jobs a second of CPU, {feed[0]['bytes_a_job']:,.0f} bytes of Redis a job on the queue."
     yield ""
     yield f"One process, {soak['jobs']:,} jobs of small pictures, no latency: {soak['jobs'] / soak['wall']:,.0f} jobs a second while a plan of"
-    yield f"5,000,000 rows ran beside it; {soak['calls']:,} calls. A window of jobs is out at a time, and outcomes leave Redis with"
-    yield "their shard, so that a run of a million jobs needs no more Redis than one of a hundred thousand. Each job leaves one key"
-    yield "of 100 bytes behind for ten minutes: their number levels off at ten minutes' jobs, here at the run's end."
+    yield f"5,000,000 rows ran beside it; {soak['calls']:,} calls. Only a window of jobs is queued at a time, and outcomes leave"
+    yield "Redis when their shard is closed: a run of a million jobs needs no more memory in Redis than one of a hundred thousand."
+    yield "Each job leaves one key of 100 bytes behind for ten minutes."
     yield ""
     for name, title in (("memory", "Memory"), ("handles", "Threads and sockets"), ("keys", "Keys in Redis")):
         yield f"![{title} over a soak](images/bench-{name}.svg)"
         yield ""
     yield "## The model, checked"
     yield ""
-    yield "The simulation behind [scaling](scaling.md), given the CPU measured here and this machine's cores:"
+    yield "What the simulation behind [scaling](scaling.md) predicts from the CPU measured here and this machine's cores:"
     yield ""
     yield "| | steady efficiency measured | by the model |"
     yield "|---|---|---|"
@@ -215,6 +215,6 @@ def _sizes(results: Results) -> Iterable[str]:
     yield ""
     yield from _steps(results)
     yield from _checks(results)
-    yield "`restyle` is one Python process with a thread a call, so its CPU an image bounds the calls that a process can keep in"
-    yield "flight: about 0.85 x L / CPU. What was saved, and how: [the short ways of a job](decisions/0020-short-ways-of-a-job.md). Not measured: TLS, which costs"
-    yield "every contender alike, and real latency of S3 beyond the 50 ms above."
+    yield "Each worker process of restyle has one thread for each call, so the CPU for an image limits the calls that a process can"
+    yield "keep in flight: about 0.85 x L / CPU. How CPU was saved: [the short ways of a job](decisions/0020-short-ways-of-a-job.md). Not measured are TLS, which"
+    yield "costs every contender the same, and latencies of S3 above the 50 ms of this page."
