@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from collections.abc import Set
 from pathlib import Path
 from typing import Any, get_args
 
@@ -88,7 +89,9 @@ def load_settings(**flags: Any) -> Settings:
     try:
         settings = Settings(**{**in_file, **in_environment, **given})
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_readable(problem, in_file) for problem in error.errors())) from None
+        elsewhere = in_environment.keys() | given.keys()
+        lines = [_readable(problem, in_file, elsewhere) for problem in error.errors()]
+        raise ConfigurationError("\n".join(lines)) from None
     if settings.redis_url and not settings.workspace:
         raise ConfigurationError(
             "RESTYLE_REDIS_URL is set but RESTYLE_WORKSPACE is not: a fleet needs a bucket that all its workers"
@@ -175,7 +178,9 @@ def _read_environment() -> dict[str, str]:
         if name.startswith(PREFIX) and (text := value.strip())
     }
     known = (Settings.model_fields.keys() | {"config"}) - TABLES
-    wrong = [f"{PREFIX}{name.upper()}: unknown setting{_nearest(name, known)}" for name in values.keys() - known]
+    names = {f"{PREFIX}{name.upper()}" for name in known}
+    unknown = [f"{PREFIX}{name.upper()}" for name in values.keys() - known]
+    wrong = [f"{name}: unknown setting{_nearest(name, names)}" for name in unknown]
     if wrong:
         raise ConfigurationError("\n".join(sorted(wrong)))
     values.pop("config", None)
@@ -187,8 +192,11 @@ def _nearest(name: str, known: set[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _readable(problem: Any, in_file: dict[str, Any]) -> str:
-    if problem["loc"] and problem["loc"][0] in {"schedule", "notify"}:
+def _readable(problem: Any, in_file: dict[str, Any], elsewhere: Set[str]) -> str:
+    """What is wrong with a value, under the name that it has where it was given."""
+    table = problem["loc"][0] if problem["loc"] else ""
+    if table in {"schedule", "notify"}:
         return f"{config_path()}: {readable(problem, in_file, _nearest)}"
     name = ".".join(str(part) for part in problem["loc"])
-    return f"{PREFIX}{name.upper()}: {problem['msg'].removeprefix('Value error, ')}"
+    place = f"{config_path()}: {name}" if table in in_file.keys() - elsewhere else f"{PREFIX}{name.upper()}"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"

@@ -256,6 +256,8 @@ def readable(problem: Any, content: dict[str, Any], nearest: Any) -> str:
         message = "unknown key" + nearest(names[-1], _known(str(table), names[:-1]))
     elif problem["type"] == "missing":
         message = "is missing"
+    elif table == "schedule" and not isinstance(content.get("schedule"), list):
+        message = "write each schedule below a line [[schedule]] of its own, with two brackets"
     return ": ".join([where, *([".".join(names)] if names else []), message])
 
 

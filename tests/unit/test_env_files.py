@@ -98,3 +98,28 @@ def test_a_settings_file_that_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("RESTYLE_CONFIG", "x" * 5000)
     with pytest.raises(ConfigurationError, match="File name too long"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('concurrency = "many"', "restyle.toml: concurrency: "),
+        ('[schedule]\nname = "night"', r"restyle.toml: \[\[schedule\]\]: write each schedule below a line"),
+        ("", "RESTYLE_CONCURRENCY: "),
+    ],
+    ids=["in the file", "one bracket", "in the environment"],
+)
+def test_a_wrong_value_is_named_where_it_is(content: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of restyle.toml was looked for among the variables of the environment."""
+    Path("restyle.toml").write_text(content)
+    if not content:
+        monkeypatch.setenv("RESTYLE_CONCURRENCY", "many")
+    with pytest.raises(ConfigurationError, match=f"^{says}"):
+        load_settings()
+
+
+def test_a_misspelt_variable_is_named_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the hint can be typed."""
+    monkeypatch.setenv("RESTYLE_CONCURENCY", "3")
+    with pytest.raises(ConfigurationError, match="did you mean RESTYLE_CONCURRENCY"):
+        load_settings()

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from apps.session import Session
 from apps.stack import local
-from apps.terminal.console import can_ask, confirm, credits_text, say, span_text, talk
+from apps.terminal.console import can_ask, confirm, counted, credits_text, say, span_text, talk
 from config.connections import open_store, who
 from config.settings import Settings
 from producers.planning.clashes import Clashes, find_clashes
@@ -102,7 +102,7 @@ def show_plan(plan: Plan, settings: Settings) -> None:
         table.add_row("trial", _compared(plan.trial))
     else:
         table.add_row("variants", ", ".join(plan.variants))
-    table.add_row("jobs", f"{plan.jobs:,}  ({estimate.calls:,} calls, {estimate.samples:,} samples)")
+    table.add_row("jobs", f"{plan.jobs:,}  ({counted(estimate.calls, 'call')}, {counted(estimate.samples, 'sample')})")
     if 0 < plan.distinct < plan.jobs:
         table.add_row("results", f"{plan.distinct:,} distinct: the same picture with the same recipe is paid for once")
     if plan.copies:
