@@ -30,6 +30,9 @@ START_TIMEOUT = 20.0
 #: Seconds that one command may take to start or end its groups.
 TURN_TIMEOUT = 4 * START_TIMEOUT
 
+#: Deaths in a row, each soon after the start, from which on a child counts as unable to start.
+DEATHS = 3
+
 STARTING = "Another command is starting or ending the stack of this folder"
 
 
@@ -42,6 +45,8 @@ class Made:
     description: dict[str, Any]
     #: Whether it answers.
     answers: Callable[[], bool] = lambda: True
+    #: What to do where it does not start, by the end of its log.
+    advice: Callable[[str], str] = lambda _log: ""
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,8 @@ class Groups:
                 self._end_keeper(member.keeper)
                 failed.append(member)
                 if last:
-                    raise ConfigurationError(f"the embedded {member.name} did not start:\n{tails(one.children)}")
+                    log = tails(one.children)
+                    raise ConfigurationError(f"the embedded {member.name} did not start:\n{log}{one.advice(log)}")
             waiting = failed
 
     def _answers(self, member: Member, made: Made) -> bool:
@@ -198,12 +204,14 @@ class Groups:
         while time.monotonic() < deadline and member.keeper and member.keeper.poll() is None:
             if is_held_alone(lock) and made.answers():
                 return True
+            if any(count >= DEATHS for count, _ in self.home.deaths(member.name).values()):
+                return False
             time.sleep(0.02)
         return False
 
     def _keep(self, group: Group, made: Made, *, detach: bool) -> subprocess.Popen[bytes]:
         """Starts a group's keeper."""
-        for name in ("json", "stays"):
+        for name in ("json", "stays", "deaths"):
             self.home.run(f"{group.name}.{name}").unlink(missing_ok=True)
         if detach:
             self._have_stay(group.name)

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from apps.stack.groups import STARTING, TURN_TIMEOUT, Group, Groups, Member
+from apps.stack.groups import DEATHS, STARTING, TURN_TIMEOUT, Group, Groups, Member
 from apps.stack.home import Home, Say, tail
 from apps.stack.servers import (
     S3,
@@ -34,8 +34,6 @@ from config.settings import Settings
 from restyle.runtime import private
 from restyle.s3.store import EMBEDDED_BUCKET
 
-#: Deaths in a row, each soon after the start, from which on a child counts as unable to start.
-DEATHS = 3
 #: Seconds that a group may take to end, beyond those of a call.
 END_SLACK = 60.0
 

@@ -55,7 +55,18 @@ def make_valkey(home: Home) -> Made:
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     argv = [valkey_binary(), str(_valkey_config(home, port, password))]
     child = home.child("valkey", argv, env=plain())
-    return Made([child], {"redis_url": url, "host": socket.gethostname()}, lambda: _redis_answers(url))
+    description = {"redis_url": url, "host": socket.gethostname()}
+    return Made([child], description, lambda: _redis_answers(url), partial(_of_damage, home))
+
+
+def _of_damage(home: Home, log: str) -> str:
+    """What to do where Valkey cannot read what it kept: its own advice is a program that is not installed."""
+    if "Bad file format reading the append only file" not in log:
+        return ""
+    return (
+        f"\nWhat it kept is damaged, as by a power cut. Move {home.path / VALKEY} away, and type this again: runs are"
+        " rebuilt from S3. Paid answers that had yet to be stored there are in that folder alone"
+    )
 
 
 def make_s3(home: Home) -> Made:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,24 @@ def test_a_folder_whose_name_is_no_text(tmp_path: Path, sandbox: SandboxServer) 
     for manifest in ("manifest.csv", "images"):
         assert "not text in UTF-8; rename it" in there("plan", manifest, "--prompt", "p", expect=2).err
     assert sandbox.charged == 0
+
+
+@pytest.mark.long
+def test_a_damaged_file_of_the_embedded_redis(alone: Alone, sandbox: SandboxServer) -> None:
+    """As a power cut leaves it: what to do is said within seconds, can be done, and nothing is paid for again."""
+    write_catalog(alone.folder, 1)
+    alone.command(*RUN)
+    kept = alone.folder / ".restyle" / "valkey"
+    (file,) = kept.rglob("*.incr.aof")
+    with file.open("ab") as changes:
+        changes.write(bytes(4096))
+    began = time.monotonic()
+    refused = alone.command(*RUN, expect=2)
+    assert f"Move {kept} away" in refused.err
+    assert time.monotonic() - began < 50
+    kept.rename(alone.folder / "away")
+    assert alone.command(*RUN).json["skipped"] == 1
+    assert sandbox.charged == 1
 
 
 def test_streams_that_are_closed_or_full(alone: Alone, sandbox: SandboxServer) -> None:
