@@ -1,9 +1,9 @@
 """A response class for Python's HTTP client that reads the final answer, within a time limit.
 
-http.client of CPython 3.11 to 3.14 skips any number of 100 Continue before an answer, but takes the first other
-informational answer (102 Processing, 103 Early Hints) for the answer itself. That has no body and counts as a success;
-the real answer stays in the connection, and the next request reads it as its own. Also, its timeout is one for each
-read of the socket, so a head that comes byte by byte, or an endless row of 100s, is waited for forever.
+http.client of CPython 3.11 to 3.14 skips 100 Continue before an answer (3.14 less than a hundred), but takes the first
+other informational answer (102 Processing, 103 Early Hints) for the answer itself. That has no body and counts as a
+success; the real answer stays in the connection, and the next request reads it as its own. Also, its timeout is one for
+each read of the socket, so a head that comes byte by byte, or an endless row of 100s, is waited for forever.
 
 `FinalResponse` is a `response_class` for http.client's connections, and so for urllib3's, from which the connections of
 botocore and requests descend. Set it on the connection's class, as restyle/s3/client.py does for botocore.

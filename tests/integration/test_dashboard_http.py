@@ -246,8 +246,9 @@ def test_full_size_pictures_are_the_objects_themselves(place: Place) -> None:
     assert "X-Amz-Expires=600" in link
     with urllib.request.urlopen(link, timeout=10) as answer:
         assert answer.read() == original
-    with pytest.raises(urllib.error.HTTPError, match="403"):
+    with pytest.raises(urllib.error.HTTPError, match="403") as refused:
         urllib.request.urlopen(link.replace("lamp/oak.jpg", "../run.json"), timeout=10)
+    refused.value.close()
     for path in ("/1/after/full", "/0/record/full"):
         assert place.ask(f"/runs/{run.run_id}/pictures/0{path}").status == 404
 

@@ -164,9 +164,9 @@ def test_tls_limits_and_verifies(tls: ssl.SSLContext, monkeypatch: pytest.Monkey
 # -- answers before the answer -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("before", [[100], [102], [103], [101], [199], [102, 103, 100, 102], [100] * 500])
+@pytest.mark.parametrize("before", [[100], [102], [103], [101], [199], [102, 103, 100, 102], [100] * 99])
 def test_what_comes_before_the_answer_is_skipped(before: list[int]) -> None:
-    """Any 1xx, however many, with headers or not: the answer is the one that was paid for, and the next one its own."""
+    """Any 1xx, 100s as many as Python 3.14 takes: the answer is the one that was paid for, and the next one its own."""
     early = b"".join(b"HTTP/1.1 %d Wait\r\nlink: </a.css>; rel=preload\r\n\r\n" % status for status in before)
     with answering(early + GOOD, early + GOOD.replace(b"hello", b"world")) as server:
         line, url = line_to(server, timeout=5)
