@@ -52,26 +52,26 @@ OnlyIds = Annotated[
 SkipInvalid = Annotated[bool, typer.Option("--skip-invalid", help="Run the good lines; write the bad ones to a file.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Redo jobs that are done already.")]
 NewSeed = Annotated[
-    bool, typer.Option("--new-seed", help="Derive other seeds, for another picture of the same prompt.")
+    bool, typer.Option("--new-seed", help="Use new seeds, to get other pictures from the same prompts.")
 ]
 CheckInputs = Annotated[
-    bool, typer.Option("--check-inputs", help="Look whether each input is there, and what workers would refuse.")
+    bool, typer.Option("--check-inputs", help="Check that each input exists and that workers would accept it.")
 ]
 Refetch = Annotated[
     str,
     typer.Option(
         "--refetch",
-        help="Ask web servers for pictures fetched before: never; changed: only what is new comes; always: all.",
+        help="Fetch pictures on the web again: never; changed: only those that changed; always.",
         metavar="never|changed|always",
     ),
 ]
 VerifyOutputs = Annotated[
     bool,
-    typer.Option("--verify-outputs", help="Look whether pictures of done jobs are still there; redo lost ones."),
+    typer.Option("--verify-outputs", help="Check that pictures of done jobs still exist; make lost ones again."),
 ]
 NoReuse = Annotated[
     bool,
-    typer.Option("--no-reuse", help="Give each job a picture of its own, even of the same input and recipe."),
+    typer.Option("--no-reuse", help="Pay for each job, even if another one has the same input and recipe."),
 ]
 Budget = Annotated[float | None, typer.Option(help="Spend no more than this.", metavar="CREDITS", min=0)]
 MaxDuration = Annotated[
@@ -79,20 +79,18 @@ MaxDuration = Annotated[
 ]
 WaitCredits = Annotated[
     bool,
-    typer.Option(
-        "--wait-credits", help="Where the account runs out of credits, wait for a top-up and go on by itself."
-    ),
+    typer.Option("--wait-credits", help="If credits run out, wait for a top-up and then continue by itself."),
 ]
 MaxFailures = Annotated[
     str | None,
-    typer.Option(help="Stop a variant of whose last 50 jobs so many failed alike; 0: never.", metavar="N|P%"),
+    typer.Option(help="Failed jobs that stop it: N of the run, P% of a variant's last 50; 0: never.", metavar="N|P%"),
 ]
 MaxSuspects = Annotated[
     str | None,
-    typer.Option(help="Stop a variant of whose last 50 pictures so many look wrong; 0: never.", metavar="N|P%"),
+    typer.Option(help="The same for pictures that look wrong; 0: never.", metavar="N|P%"),
 ]
 ThenAsk = Annotated[bool, typer.Option("--then-ask", help="Do the --sample first, then wait for `restyle approve`.")]
-Priority = Annotated[str, typer.Option(help="Whose calls go first: high, normal or low.", metavar="PRIORITY")]
+Priority = Annotated[str, typer.Option(help="Order among runs: high, normal or low.", metavar="PRIORITY")]
 Column = Annotated[
     list[str] | None,
     typer.Option(
@@ -108,7 +106,7 @@ Items = Annotated[
 Feed = Annotated[
     str,
     typer.Option(
-        "--feed", help="Take the file for this export: shopify, woocommerce, magento, merchant, none.", metavar="NAME"
+        "--feed", help="Read the file as an export of shopify, woocommerce, magento, merchant; or none.", metavar="NAME"
     ),
 ]
 Images = Annotated[
@@ -124,11 +122,11 @@ IdTemplate = Annotated[
     str, typer.Option("--id", help="Make ids of columns, e.g. '{Handle}-{Image Position}'.", metavar="TEMPLATE")
 ]
 Namespace = Annotated[
-    str, typer.Option("--namespace", help="Begin all ids with this, where two manifests share ids.", metavar="NAME")
+    str, typer.Option("--namespace", help="Prefix of all ids, if two manifests use the same ids.", metavar="NAME")
 ]
-MaxSide = Annotated[int | None, typer.Option(help="Longest side sent, in pixels; 0 sends as is.", metavar="PX", min=0)]
+MaxSide = Annotated[int | None, typer.Option(help="Longest side sent, in pixels; 0: unchanged.", metavar="PX", min=0)]
 Format = Annotated[
-    str | None, typer.Option("--format", help="Form of outputs: jpg (as received), webp, png.", metavar="FORM")
+    str | None, typer.Option("--format", help="Format of outputs: jpg (as received), webp, png.", metavar="FORMAT")
 ]
 Quality = Annotated[int | None, typer.Option(help="Quality of webp outputs.", metavar="1-100", min=1, max=100)]
 Naming = Annotated[
@@ -137,10 +135,10 @@ Naming = Annotated[
 ]
 Mark = Annotated[
     str | None,
-    typer.Option(help="What outputs say of their origin: an IPTC digital source type.", metavar="TYPE"),
+    typer.Option(help="Mark of origin in outputs: an IPTC digital source type.", metavar="TYPE"),
 ]
-NoMark = Annotated[bool, typer.Option("--no-mark", help="Write no mark of origin into outputs; recorded.")]
-NoGates = Annotated[bool, typer.Option("--no-gates", help="Do not put aside pictures that look wrong.")]
+NoMark = Annotated[bool, typer.Option("--no-mark", help="Write no mark of origin into outputs; records say so.")]
+NoGates = Annotated[bool, typer.Option("--no-gates", help="Do not set aside pictures that look wrong.")]
 Download = Annotated[
     Path | None, typer.Option("--download", help="Copy outputs to this folder as they arrive.", metavar="DIR")
 ]
@@ -149,20 +147,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Call the sandbox of the API: free, made-up pictures.")]
 Concurrency = Annotated[int | None, typer.Option(help="Calls in flight in each worker.", metavar="N", min=1)]
 Processes = Annotated[
-    int | None, typer.Option(help="Processes that share these calls; 0: by the machine's cores.", metavar="N", min=0)
+    int | None, typer.Option(help="Processes that share these calls; 0: as many as cores allow.", metavar="N", min=0)
 ]
 Api = Annotated[
     str | None,
-    typer.Option(help="v1: one call a picture. v2: the API's queue, whose requests outlive a worker.", metavar="DOOR"),
+    typer.Option(help="v1: one call for each picture. v2: the API's queue; requests survive a worker.", metavar="MODE"),
 ]
 MaxRpm = Annotated[int | None, typer.Option(help="Calls a minute by the whole fleet; 0: no limit.", metavar="N", min=0)]
 MaxOutage = Annotated[float | None, typer.Option(help="Seconds to sit out an outage of the API.", metavar="S", min=0)]
-Dashboard = Annotated[bool, typer.Option("--dashboard", help="Serve the live page meanwhile, on 127.0.0.1.")]
+Dashboard = Annotated[bool, typer.Option("--dashboard", help="Serve the dashboard meanwhile, on 127.0.0.1.")]
 TakeOver = Annotated[
-    bool, typer.Option("--take-over", help="Have another holder of the workspace stop, and go on here once it has.")
+    bool, typer.Option("--take-over", help="Make another holder of the workspace stop, then continue here.")
 ]
 Name = Annotated[
-    str, typer.Option("--name", help="Call the run so; the newest of a name is found by it.", metavar="NAME")
+    str, typer.Option("--name", help="Name of the run; it stands for the newest run of that name.", metavar="NAME")
 ]
 Label = Annotated[
     list[str] | None,
