@@ -40,7 +40,7 @@ def received(data: bytes, *, look: bool = True) -> tuple[bytes, Picture]:
     try:
         source = open_picture(data, smallest=1, still=False)
         is_stored_so = source.kind in CONTENT_TYPES and not source.has_more
-        stored = data if is_stored_so else _as_png(source)
+        stored = data if is_stored_so else _transcoded(source, CONTENT_TYPES["PNG"])
     except InvalidImage as error:
         if is_picture(data):
             raise _malformed(data, error) from error
@@ -86,10 +86,6 @@ def transcode(data: bytes, content_type: str, quality: int) -> bytes:
         InvalidImage: the bytes are no whole picture.
     """
     return _transcoded(open_picture(data, smallest=1), content_type, quality)
-
-
-def _as_png(source: Source) -> bytes:
-    return _transcoded(source, CONTENT_TYPES["PNG"])
 
 
 def _transcoded(source: Source, content_type: str, quality: int = 90) -> bytes:
