@@ -13,7 +13,6 @@ import resource
 import sys
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -24,7 +23,6 @@ WRITTEN = "<LastModified>2026-01-01T00:00:00Z</LastModified>"
 #: Objects of a page.
 PAGE = 1000
 Headers = dict[str, str]
-Answer = Callable[[str, str, Headers, bytes], tuple[bytes, bytes]]
 
 
 class Exchange(asyncio.Protocol):

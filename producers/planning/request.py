@@ -20,9 +20,6 @@ from restyle.models import Refetch
 from restyle.problems import Problem
 from restyle.s3.store import Store
 
-#: Seconds of a call, for estimates (research: about 8 s at 30 steps; the sandbox answers in half a second).
-CALL_SECONDS, SANDBOX_SECONDS = 8.0, 0.5
-
 
 @dataclass(frozen=True)
 class TrialRequest:
