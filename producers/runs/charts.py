@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -139,11 +139,7 @@ def _bar(x: float, width: float, counts: Counter[str], most: int, label: str) ->
 
 
 def _words(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{counts[kind]:,} {kind}" for kind in _present(counts))
-
-
-def _present(counts: Mapping[str, int]) -> Iterable[str]:
-    return (kind for kind in _KINDS if counts.get(kind))
+    return ", ".join(f"{counts[kind]:,} {kind}" for kind in _KINDS if counts.get(kind))
 
 
 def _span_words(seconds: int) -> str:
