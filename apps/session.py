@@ -12,8 +12,7 @@ from pathlib import Path
 from apps.stack import local
 from apps.stack.driving import Driving
 from apps.terminal.console import Volume, can_ask, confirm, say
-from apps.terminal.signals import ending_at_once, terminable
-from apps.terminal.stops import is_urgent
+from apps.terminal.signals import ending_at_once, is_urgent, terminable
 from config.celery_app import make_celery
 from config.connections import check_network, limits, open_holding, open_state, open_store, who
 from config.reading import HOME, config_path

@@ -20,7 +20,7 @@ from typing import Any
 
 from apps.stack.home import KEEPER, KILL_TIMEOUT, PATIENCE, Home, tails
 from apps.stack.locks import Lock, is_held_alone
-from apps.terminal.stops import is_urgent
+from apps.terminal.signals import is_urgent
 from restyle.errors import ConfigurationError, StateUnavailable
 from restyle.runtime import private
 from restyle.runtime.environment import plain

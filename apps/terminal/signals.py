@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 from apps.terminal.exits import TERMINATED
-from apps.terminal.stops import note
 from restyle.s3.throttling import end_all
+
+#: The signals to stop that have come to this process.
+_received: list[int] = []
 
 
 class Terminated(KeyboardInterrupt):
@@ -34,7 +36,7 @@ def terminable() -> Iterator[None]:
     terminals = [file for file in (0, 1, 2) if _is_terminal(file)]
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        note(number)
+        _received.append(number)
         end_all()
         raise Terminated
 
@@ -44,7 +46,7 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, stop))
         release(terminals)
-        note(number)
+        _received.append(number)
         end_all()
         raise HungUp
 
@@ -69,7 +71,7 @@ def ending_at_once() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if before is signal.default_int_handler:  # where contexts are nested, the outer one counts it
-            note(number)
+            _received.append(number)
         end_all()
         if callable(before):
             before(number, frame)
@@ -92,6 +94,11 @@ def losing_terminal() -> Iterator[None]:
             raise
         release(terminals)
         raise HungUp from None
+
+
+def is_urgent() -> bool:
+    """Whether more than one signal has come: the command waits only for the end of what it started."""
+    return len(_received) > 1
 
 
 def release(terminals: list[int]) -> None:

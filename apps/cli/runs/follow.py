@@ -14,8 +14,7 @@ from apps.cli.runs.stack_watch import Away, Minder, StackEnded
 from apps.session import Session
 from apps.terminal.console import credits_text, print_json, say, talk
 from apps.terminal.exits import UNREACHABLE, exit_code, run_code
-from apps.terminal.signals import losing_terminal, terminable
-from apps.terminal.stops import is_urgent
+from apps.terminal.signals import is_urgent, losing_terminal, terminable
 from producers.runs.reasons import Reason
 from producers.runs.snapshot import Snapshot, watch
 from reports.copies.mirror import Mirror
