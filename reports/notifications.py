@@ -182,7 +182,7 @@ class Notifications:
             why = self.unnoted[notice.key] if notice.key in self.unnoted else self._deliver(notice)
         except Outdated as reason:
             metrics.HINTS_DROPPED.labels("notice").inc()
-            log.warning("a notice is dropped", run=notice.run_id, notice=notice.name, reason=str(reason))
+            log.warning("notice dropped: it no longer holds", run=notice.run_id, notice=notice.name, reason=str(reason))
             self.notices.done(notice)
             return
         except RestyleError as error:
@@ -222,7 +222,7 @@ class Notifications:
         """Sends one notice; answers with the reason why it did not arrive, or an empty text."""
         recipients, payload = self._payload(notice)
         if recipients is None or notice.channel not in recipients.channels or notice.event not in recipients.events:
-            raise Outdated("nobody wants to be notified of it")
+            raise Outdated("nobody is to be notified of it")
         payload = {"v": 1, "id": notice.key, "event": notice.event, "run_id": notice.run_id, **payload}
         return send(notice.channel, recipients, payload, self.settings)
 

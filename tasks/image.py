@@ -70,11 +70,11 @@ def restyle_image(resources: Resources, kwargs: dict[str, Any]) -> None:
         except Dropped as why:
             log.debug("message dropped", why=str(why))
         except RunUnreadable as error:
-            # It has no outcome: the dispatcher reports its run, and rebuilt by a person's word.
-            log.warning("left: what Redis has of its run is none of ours", reason=error.message)
+            # The job has no outcome: the dispatcher reports its run, and a person has it rebuilt (restyle resume).
+            log.warning("released: what Redis has of its run cannot be read", reason=error.message)
         except StateUnavailable as error:
             # Draining without Redis: the record in S3 stands, and the dispatcher feeds what has none.
-            log.warning("left without a word to Redis", reason=error.message)
+            log.warning("left without telling Redis", reason=error.message)
 
 
 @step("job")

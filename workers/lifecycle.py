@@ -176,7 +176,7 @@ def _health(settings: Settings, resources: Resources) -> Health | None:
     def at_work() -> None:
         if tools.stopping.is_set():
             raise RestyleError("draining")
-        if not fleet.heart_fresh:
+        if not fleet.is_heartbeat_fresh:
             raise StateUnavailable("no heartbeat has reached Redis lately: no call is begun")
         if tools.rotation.out:
             raise RestyleError(f"out of rotation: {tools.rotation.out}")

@@ -168,7 +168,7 @@ def _without_own_outputs(collisions: list[Collision], planner: Planner, first_pa
     first_pass.ours = {ordinal for ordinal, image in images.items() if image in made}
     first_pass.rejected.update(first_pass.ours)
     if first_pass.ours:
-        first_pass.problems.warn(f"{len(first_pass.ours):,} pictures are left out that restyle has made")
+        first_pass.problems.warn(f"{len(first_pass.ours):,} pictures are left out, since restyle has made them")
     return [
         one
         for one in collisions
@@ -207,7 +207,7 @@ def _explain(clashes: list[Collision], planner: Planner, problems: Problems) -> 
         if collision.ordinal == collision.first and collision.kind == "input":
             column, reason = "output", "{id} would write over its own input"
         elif collision.ordinal == collision.first:
-            column, reason = "output", "its variants would all write there; end it in / for a file a variant"
+            column, reason = "output", "all its variants would write there; end it with / for one file per variant"
         elif collision.kind == "folder" and entry.output:
             column = "output"
         problems.add(entry.source, entry.line, column, reason.format(id=entry.id, other=other))
@@ -219,6 +219,6 @@ _REASONS = {
     "output": ("output", "{id} would write to the same place as {other}"),
     "case": ("id", "{id} differs only by case from {other}, which many file systems take for the same"),
     "output case": ("output", "{id} would write to a place that differs only by case from that of {other}"),
-    "folder": ("id", "{id} has a folder in its key that is the very picture or record of {other}"),
+    "folder": ("id", "{id} needs a folder whose key is the picture or record of {other}"),
     "input": ("output", "{id} would write over the input of {other}"),
 }

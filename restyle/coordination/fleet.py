@@ -227,14 +227,14 @@ class Fleet(FleetView):
 
     def lapsed_since(self, moment: float) -> bool:
         """Whether the fleet may have counted this worker as dead at any time since a moment (`clock.elapsed`)."""
-        return self._lapsed > moment or not self.heart_fresh
+        return self._lapsed > moment or not self.is_heartbeat_fresh
 
     def is_outdated(self, claim: Claim) -> bool:
         """Whether the server that granted a claim has forgotten something since, perhaps this grant."""
         return claim.granted is not None and claim.granted.incarnation != self.incarnation
 
     @property
-    def heart_fresh(self) -> bool:
+    def is_heartbeat_fresh(self) -> bool:
         """Whether the fleet must still count this worker as living."""
         return elapsed() - self._last_beat < self.limits.heartbeat_ttl
 

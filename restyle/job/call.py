@@ -90,7 +90,7 @@ def judge(work: Work, ask: Call, tools: Tools) -> Ended | None:
 def img2img(work: Work, ask: Call, claimed: float, tools: Tools) -> Called | None:
     """One paid call; None where the claim has grown stale before it could begin."""
     late = elapsed() - claimed > tools.fleet.limits.call_within or tools.fleet.is_outdated(ask.claim)
-    if late or not tools.fleet.heart_fresh or tools.stopping.is_set():
+    if late or not tools.fleet.is_heartbeat_fresh or tools.stopping.is_set():
         patiently(tools.stopping, tools.fleet.call_failed, work.message, work.token, ask.claim, None)
         return None
     paid = unreadable.Paid(work, ask.claim, ask.made_from)

@@ -124,7 +124,7 @@ class SegmindQueue:
         if not 200 <= reply.status < 300:
             raise again(read_error(reply.status, reply.headers, reply.body, self._key))
         if state not in {"QUEUED", "PROCESSING", "COMPLETED"}:
-            raise ApiUnavailable("the API does not say how the request stands", reply.status)
+            raise ApiUnavailable("the API gives no known status of the request", reply.status)
         return state
 
     def _result(self, reply: Reply, request: Request) -> Answer:

@@ -133,7 +133,7 @@ def test_a_worker_drains_without_redis(fragile: FleetOf, own_valkey: Valkey, fau
         wait_until(lambda: "waiting for Redis" in log_of(fragile), timeout=30, description="words")
         worker.terminate()
         assert worker.wait(seconds) == 0
-        assert "left without a word" in log_of(fragile)
+        assert "left without telling Redis" in log_of(fragile)
 
 
 @pytest.mark.long

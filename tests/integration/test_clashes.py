@@ -234,7 +234,7 @@ def test_an_inventory_with_the_workspace_in_it(bench: Bench) -> None:
     here.store.put(here.workspace.under("keys.csv"), text.encode(), content_type="text/csv")
     plan = drafted(bench, here.workspace.under("keys.csv"))
     assert plan.jobs == 1
-    assert "2 pictures are left out that lie where restyle writes" in plan.warnings
+    assert "2 pictures are left out, since they lie where restyle writes" in plan.warnings
 
 
 def test_a_folder_of_downloads_is_no_input(bench: Bench, tmp_path: Path) -> None:

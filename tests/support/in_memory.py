@@ -240,7 +240,7 @@ class MemoryFleet(Fleet):
         self.is_alive = True
 
     @property
-    def heart_fresh(self) -> bool:
+    def is_heartbeat_fresh(self) -> bool:
         """Whether the fleet must count this worker as living."""
         return self.is_alive
 

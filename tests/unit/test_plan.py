@@ -222,10 +222,10 @@ A, B = "s3://in/a.jpg", "s3://in/b.jpg"
         ([{"id": "a", "output": "a/"}, {"id": "b", "output": "a/default.jpg"}], ["3 output: b would write to"]),
         ([{"id": "a"}, {"id": "b", "output": "a/default.jpg"}], ["3 output: b would write to the same place"]),
         ([{"id": "a", "output": "x.jpg", "samples": "2"}, {"id": "b", "output": "x-1.jpg"}], ["3 output: b would"]),
-        ([{"id": "a", "output": "x.jpg"}, {"id": "b", "output": "x.jpg/y.jpg"}], ["3 output: b has a folder in its"]),
-        ([{"id": "a", "output": "x.jpg/y.jpg"}, {"id": "b", "output": "x.jpg"}], ["2 output: a has a folder in its"]),
-        ([{"id": "a"}, {"id": "a/default.json"}], ["3 id: a/default.json has a folder in its key"]),
-        ([{"id": "a"}, {"id": "a/default.jpg"}], ["3 id: a/default.jpg has a folder in its key"]),
+        ([{"id": "a", "output": "x.jpg"}, {"id": "b", "output": "x.jpg/y.jpg"}], ["3 output: b needs a folder whose"]),
+        ([{"id": "a", "output": "x.jpg/y.jpg"}, {"id": "b", "output": "x.jpg"}], ["2 output: a needs a folder whose"]),
+        ([{"id": "a"}, {"id": "a/default.json"}], ["3 id: a/default.json needs a folder whose key"]),
+        ([{"id": "a"}, {"id": "a/default.jpg"}], ["3 id: a/default.jpg needs a folder whose key"]),
         ([{"id": "a", "image": A, "output": A}], ["2 output: a would write over its own input"]),
         ([{"id": "a", "image": A}, {"id": "b", "image": B, "output": A}], ["3 output: b would write over the input"]),
         ([{"id": "a", "image": A, "output": B}, {"id": "b", "image": B}], ["2 output: a would write over the input"]),
@@ -263,7 +263,7 @@ def test_variants_that_write_to_one_place() -> None:
     """A row's output that names a file takes one variant; the way round is told, once."""
     Path("v.json").write_text(json.dumps([{"name": name, "prompt": "p"} for name in ("oak", "pine", "elm")]))
     told = refused(write([{"image": A, "output": "x.jpg"}]), variants="v.json")
-    assert told == [(2, "output", "its variants would all write there; end it in / for a file a variant")]
+    assert told == [(2, "output", "all its variants would write there; end it with / for one file per variant")]
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         """Sends a heartbeat at each interval, and sooner again after one that Redis did not take.
 
-        While Redis takes none, this worker begins no call (`Fleet.heart_fresh`). No error ends the thread: without
-        heartbeats the fleet counts this worker as dead and makes its calls again elsewhere.
+        While Redis takes none, this worker begins no call (`Fleet.is_heartbeat_fresh`). No error ends the thread:
+        without heartbeats the fleet counts this worker as dead and makes its calls again elsewhere.
         """
         pause = self._settings.heartbeat_seconds
         while not self._over.wait(pause):
@@ -74,4 +74,4 @@ class Heartbeat(threading.Thread):
         try:
             self._fleet.leave()
         except StateUnavailable as error:
-            log.warning("left without a word", reason=error.message)
+            log.warning("left without telling Redis", reason=error.message)

@@ -211,4 +211,4 @@ class _Others:
     def warn(self, problems: Problems) -> None:
         """Warns of how many of restyle's own pictures were left out, where any were."""
         if self._left_out:
-            problems.warn(f"{self._left_out:,} pictures are left out that lie where restyle writes")
+            problems.warn(f"{self._left_out:,} pictures are left out, since they lie where restyle writes")
