@@ -82,7 +82,8 @@ class Search:
             for job_id, chapter in chapters:
                 job = chapter.job
                 if job_id not in by_job:
-                    by_job[job_id] = Story(job.id, job.variant, job_id, self._record(job.id, job.variant))
+                    known = recorded.find_at(self.workspace.record(job.id, job.variant), self.store)
+                    by_job[job_id] = Story(job.id, job.variant, job_id, known)
                 by_job[job_id].chapters.append(chapter)
         return sorted(by_job.values(), key=lambda story: (story.id, story.variant))
 
@@ -98,14 +99,8 @@ class Search:
             # Entries whose ids go on after this one's have their records in folders below.
             if "/" in name or (variant and name != variant):
                 continue
-            if record := self._read(listed.uri):
+            if record := recorded.find_at(listed.uri, self.store):
                 yield record
-
-    def _record(self, entry: str, variant: str) -> Record | None:
-        return self._read(self.workspace.record(entry, variant))
-
-    def _read(self, uri: str) -> Record | None:
-        return recorded.find_at(uri, self.store)
 
     # -- runs --------------------------------------------------------------------------------------------------
 

@@ -36,17 +36,13 @@ def recall(feeder: Feeder) -> dict[str, int] | None:
         return None
     doubts = {}
     for run_id in feeder.progress.unfinished():
-        forgotten = [*_doubts(feeder, run_id), *_requests(feeder, run_id)]
+        forgotten = [*noted(run_id, "doubt", feeder.store, feeder.workspace), *_requests(feeder, run_id)]
         if jobs := set(forgotten) - _counted(feeder, run_id):
             for batch in _batches(sorted(jobs)):
                 feeder.progress.doubt(run_id, batch)
             doubts[run_id] = len(jobs)
     state.ask("HSET", state.key("server"), "recalled", incarnation)
     return doubts
-
-
-def _doubts(feeder: Feeder, run_id: str) -> Iterator[str]:
-    return noted(run_id, "doubt", feeder.store, feeder.workspace)
 
 
 def _requests(feeder: Feeder, run_id: str) -> Iterator[str]:
