@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
@@ -42,17 +42,11 @@ class Exported:
     """Pictures that no row has, by why."""
 
 
-class _All(Collection[Stand]):
+class _All(Container[Stand]):
     """Every row there is."""
 
     def __contains__(self, _stand: object) -> bool:
         return True
-
-    def __iter__(self) -> Iterator[Stand]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
 
 
 class Outputs:

@@ -6,7 +6,7 @@ Formats: docs/formats.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -50,7 +50,7 @@ class Manifest:
     """Whether it is what lies in S3 rather than what somebody has chosen: a prefix, or an inventory."""
     names: tuple[str, ...] = ()
     """What the cells of `originals` are called."""
-    originals: Callable[[Collection[Stand]], Iterator[tuple[Stand, list[str]]]] = lambda _stands: iter(())
+    originals: Callable[[Container[Stand]], Iterator[tuple[Stand, list[str]]]] = lambda _stands: iter(())
     """Streams the cells of some rows as they stand in the file."""
     whole: Callable[[str], str] = lambda entry_id: entry_id
     """An id as its entries have it, with what `--namespace` puts before it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -36,7 +36,7 @@ class Form:
     """What messages call it, with the article."""
     rows: Rows
     names: tuple[str, ...]
-    originals: Callable[[Collection[Stand]], Iterator[tuple[Stand, list[str]]]]
+    originals: Callable[[Container[Stand]], Iterator[tuple[Stand, list[str]]]]
     feed: Feed | None = None
     columns: frozenset[str] | None = None
     kept: frozenset[str] = frozenset()

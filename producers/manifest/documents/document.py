@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -72,7 +72,7 @@ class Document:
         for target in sorted(unseen - {"image", "id"}):
             problems.add(self._source.name, 0, target, f"--column {target}={self._renames[target]}: no entry has it")
 
-    def originals(self, stands: Collection[Stand]) -> Iterator[tuple[Stand, list[str]]]:
+    def originals(self, stands: Container[Stand]) -> Iterator[tuple[Stand, list[str]]]:
         """Some entries as JSON texts."""
         return ((stand, [json.dumps(value, ensure_ascii=False)]) for stand, value in self._entries() if stand in stands)
 

@@ -5,7 +5,7 @@ Used by forms.py.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -106,7 +106,7 @@ class XmlFeed:
                 kept = {name: texts[place] for place, name in header.kept if is_filled(texts[place])}
                 yield Row(self._source.name, line, known, kept, further=further)
 
-    def originals(self, stands: Collection[Stand]) -> Iterator[tuple[Stand, list[str]]]:
+    def originals(self, stands: Container[Stand]) -> Iterator[tuple[Stand, list[str]]]:
         """The texts of some items."""
         name = self._source.name
         return (

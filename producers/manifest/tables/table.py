@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -144,7 +144,7 @@ class Table:
             return f"the row has {len(row)} cells, the header {width}; is a quote or a delimiter amiss?"
         return ""
 
-    def originals(self, stands: Collection[Stand]) -> Iterator[tuple[Stand, list[str]]]:
+    def originals(self, stands: Container[Stand]) -> Iterator[tuple[Stand, list[str]]]:
         """The cells of some rows as they are in the file."""
         name = self._grid.name
         return (((name, line), cells) for line, cells in self._grid.cells() if (name, line) in stands)
