@@ -27,7 +27,7 @@ from restyle.formats import lying_at
 from restyle.images.c2pa import open_signer
 from restyle.job.blocking import Blocking
 from restyle.job.context import Tools
-from restyle.job.modes import Door, Patience
+from restyle.job.modes import ApiMode, Patience
 from restyle.job.parked.aside import Aside
 from restyle.job.parked.unsaved import Unsaved
 from restyle.job.queued import Queued
@@ -148,7 +148,7 @@ def open_resources(settings: Settings) -> Resources:
     tools = Tools(
         workspace=settings.effective_workspace,
         store=store,
-        segmind=open_door(settings, settings.api_key.get_secret_value(), fleet, store, stopping),
+        segmind=open_api(settings, settings.api_key.get_secret_value(), fleet, store, stopping),
         fleet=fleet,
         slots=Slots(settings.concurrency),
         memory=MemoryBudget(),
@@ -179,7 +179,7 @@ def open_queue(settings: Settings, api_key: str) -> SegmindQueue:
     )  # fmt: skip
 
 
-def open_door(settings: Settings, api_key: str, fleet: Fleet, store: Store, stopping: threading.Event) -> Door:
+def open_api(settings: Settings, api_key: str, fleet: Fleet, store: Store, stopping: threading.Event) -> ApiMode:
     """The mode of the API that these settings choose."""
     patience = Patience(
         settings.api_timeout, settings.poll_seconds, settings.history_seconds, settings.leave_seconds

@@ -32,7 +32,7 @@ _LINK = re.compile(r'data-uri="([^"]*)"(?: href="[^"]*")?')
 
 
 #: Parameters that a tile names where its entry's others have another value; prompts stand below each picture.
-_TOLD = tuple(name for name in Params.model_fields if name not in {"prompt", "negative_prompt", "seed"})
+_SHOWN_PARAMS = tuple(name for name in Params.model_fields if name not in {"prompt", "negative_prompt", "seed"})
 
 
 def render(
@@ -91,7 +91,7 @@ def differing(shots: Sequence[Shot]) -> list[tuple[str, ...]]:
     def values(name: str) -> list[object]:
         return [shot.seed if name == "seed" else getattr(one, name) for shot, one in zip(shots, params, strict=True)]
 
-    names = [name for name in _TOLD if len(set(values(name))) > 1]
+    names = [name for name in _SHOWN_PARAMS if len(set(values(name))) > 1]
     prompts = {(one.prompt, one.negative_prompt) for one in params}
     if not names and len(prompts) == 1 and len(set(values("seed"))) > 1:
         names = ["seed"]

@@ -11,7 +11,7 @@ from restyle.coordination.fleet import Fleet
 from restyle.coordination.rotation import Rotation
 from restyle.coordination.traffic import Traffic
 from restyle.images.c2pa import Signer
-from restyle.job.modes import Door
+from restyle.job.modes import ApiMode
 from restyle.job.parked.aside import Aside
 from restyle.job.parked.on_disk import Spool
 from restyle.job.parked.unsaved import Unsaved
@@ -31,7 +31,7 @@ class Tools:
 
     workspace: Workspace
     store: Store
-    segmind: Door
+    segmind: ApiMode
     fleet: Fleet
     #: One a call in flight; held only for the call.
     slots: Slots

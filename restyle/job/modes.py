@@ -23,12 +23,12 @@ class Call:
     made_from: str
 
 
-class Door(Protocol):
-    """A way to a picture."""
+class ApiMode(Protocol):
+    """A mode of the API: how a call gets its picture (v1: one blocking call; v2: the queue)."""
 
     @property
     def url(self) -> str:
-        """Where calls go."""
+        """The address that calls are sent to."""
 
     def img2img(self, call: Call) -> Answer:
         """One paid call, or the end of one that was begun.

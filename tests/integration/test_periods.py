@@ -20,7 +20,7 @@ from tests.support.holding import hold
 
 @pytest.fixture
 def state(redis_url: str) -> Iterator[State]:
-    """The door to a real Valkey."""
+    """A client of a real Valkey."""
     state = State(redis_url, namespace=WORKSPACE.namespace, account="account")
     hold(state)
     yield state

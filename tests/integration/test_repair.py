@@ -36,7 +36,7 @@ SETTLED = FiringEnd(
 
 @pytest.fixture
 def state(redis_url: str) -> Iterator[State]:
-    """The door to Redis."""
+    """A client of Redis."""
     state = State(redis_url, namespace="restyle:repair:", account="a")
     yield state
     state.close()

@@ -28,7 +28,7 @@ def a_run(run_id: str, **more: Any) -> Run:
 
 @pytest.fixture
 def store(s3: S3) -> Store:
-    """The door to S3."""
+    """A client of S3."""
     return s3.store
 
 

@@ -21,7 +21,7 @@ RUN = "20260101T000000Z-abcdef"
 
 @pytest.fixture
 def state(redis_url: str) -> Iterator[State]:
-    """The door to a real Valkey."""
+    """A client of a real Valkey."""
     state = State(redis_url, namespace=Workspace("s3://bucket/trends").namespace, account="trends")
     state.ask("FLUSHALL")
     yield state

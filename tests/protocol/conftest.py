@@ -1,4 +1,4 @@
-"""The doors to a real Valkey."""
+"""Clients of a real Valkey."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.timelapse import Timelapse
 
 @pytest.fixture
 def state(redis_url: str) -> Iterator[Timelapse]:
-    """The door to a real Valkey, whose scripts' clock ticks at each look: events have an order.
+    """A client of a real Valkey, whose scripts' clock ticks at each look: events have an order.
 
     It is ahead of the workers' own, so that a beginning that a heartbeat tells is before all of them.
     """

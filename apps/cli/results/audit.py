@@ -15,7 +15,7 @@ from reports.audit import mend as mend_all
 from restyle.errors import ConfigurationError
 
 _SHOWN = 20
-_TOLD = {
+_DESCRIPTIONS = {
     Kind.RECORD: (
         "records whose pictures are gone",
         "removed, and the next run makes or copies the pictures again",
@@ -85,7 +85,7 @@ def _show(findings: list[Finding]) -> None:
     if not findings:
         say("Records, pictures and the index agree.")
         return
-    for kind, (what, then) in _TOLD.items():
+    for kind, (what, then) in _DESCRIPTIONS.items():
         ours = [finding for finding in findings if finding.kind is kind]
         if not ours:
             continue

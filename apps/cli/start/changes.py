@@ -11,7 +11,7 @@ from producers.planning.compare.changes import PAID, Change
 from producers.planning.compare.diff import Diff, compare, with_diff
 from producers.planning.plan import Plan
 
-_TOLD = {
+_DESCRIPTIONS = {
     Change.NEW: "new",
     Change.INPUT_CHANGED: "input changed",
     Change.RECIPE_CHANGED: "recipe changed",
@@ -35,7 +35,7 @@ def show_diff(diff: Diff, settings: Settings) -> None:
     table.add_column("jobs", justify="right")
     table.add_column("cost", justify="right")
     table.add_column("for example", style="dim", overflow="ellipsis", no_wrap=True, max_width=60)
-    for change, words in _TOLD.items():
+    for change, words in _DESCRIPTIONS.items():
         group = diff.groups[change]
         if change is Change.REMOVED and diff.since is None:
             continue
