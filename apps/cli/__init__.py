@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from apps.cli.commands import MARKUP, Commands
+from apps.cli.commands import MARKUP, Commands, Interrupted
 from apps.terminal import streams
 from restyle.errors import ConfigurationError, RestyleError
 from restyle.runtime import core_dumps
@@ -65,11 +65,12 @@ def main() -> None:
     try:
         check_folder()
         app()
-    except (RestyleError, KeyboardInterrupt) as error:
+    except (RestyleError, Interrupted, KeyboardInterrupt) as caught:
         # Imported at need: few commands end so, and `restyle --help` waits for neither.
         from apps.terminal.console import fail
         from apps.terminal.exits import exit_code
 
+        error = caught.cause if isinstance(caught, Interrupted) else caught
         fail(error.message if isinstance(error, RestyleError) else getattr(error, "why", "interrupted"))
         for note in getattr(error, "__notes__", ()):
             fail(note)

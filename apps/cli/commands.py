@@ -102,6 +102,14 @@ COMMANDS = {
 }
 
 
+class Interrupted(Exception):
+    """A command was stopped by a signal, which `cause` names; Typer would end it with 130 and no message."""
+
+    def __init__(self, cause: KeyboardInterrupt) -> None:
+        super().__init__("interrupted")
+        self.cause = cause
+
+
 class Commands(TyperGroup):
     """The commands by name, as help and completion need them; the one that is typed takes its own's place."""
 
@@ -111,6 +119,17 @@ class Commands(TyperGroup):
             panel = panel_of(name, panels.COMMANDS)
             command = TyperCommand(name, help=words, rich_markup_mode=self.rich_markup_mode, rich_help_panel=panel)
             self.add_command(command)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was typed.
+
+        Raises:
+            Interrupted: a signal stopped it.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(stop) from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the words begin with, from its module, and the words behind its name."""

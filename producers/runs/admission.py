@@ -48,7 +48,7 @@ class Admission:
                 still_alone()
                 write_run(run, store=self.store, workspace=self.workspace)
                 self._register(run)
-        except ConfigurationError:
+        except (ConfigurationError, KeyboardInterrupt):
             self._remove(run)
             raise
 

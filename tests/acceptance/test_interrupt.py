@@ -93,6 +93,24 @@ def test_a_second_ctrl_c_leaves_at_once(alone: Alone, sandbox: SandboxServer) ->
     assert sum(count - 1 for count in sandbox.paid_twice.values()) <= 4
 
 
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.2, 0.4])
+def test_a_sigterm_before_the_first_call(after: float, alone: Alone, sandbox: SandboxServer) -> None:
+    """Wherever it comes between the plan and the run, the exit code and a message say so; the same again goes on."""
+    write_catalog(alone.folder, 20)
+    sandbox.control(latency=0.2)
+    with alone.command.started(*RUN) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "about" in line)  # the plan's last line
+        time.sleep(after)  # a moment of its own in each
+        process.send_signal(signal.SIGTERM)
+        code, err = ended(process, 30)
+    assert code == 143
+    assert "stopped with SIGTERM" in err or "To go on: restyle resume" in err
+    assert processes_with(str(alone.folder)) == []
+    alone.command(*RUN)
+    assert (sandbox.charged, sandbox.paid_twice) == (20, {})
+
+
 @pytest.mark.long
 def test_kill_9_of_the_command_leaves_no_process(alone: Alone, sandbox: SandboxServer) -> None:
     """Servers and worker end by themselves when the command that started them is killed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from apps.cli.runs import failures
@@ -19,7 +19,7 @@ from producers.runs.reasons import Reason
 from producers.runs.snapshot import Snapshot, watch
 from reports.copies.mirror import Mirror
 from reports.missing import find_missing
-from restyle.errors import RestyleError, StateUnavailable, StoreUnavailable
+from restyle.errors import ConfigurationError, RestyleError, StateUnavailable, StoreUnavailable
 from restyle.models import Run, RunStatus
 
 #: Seconds between two looks whether Redis takes writes.
@@ -254,17 +254,16 @@ def print_submitted(run: Run, here: Session, *, as_json: bool) -> None:
     say(f"Watch it: restyle watch {run.run_id}", "dim")
 
 
-# -- runs beside one another -------------------------------------------------------------------------------
-
-
 def submit(run: Run, here: Session, *, detach: bool = False) -> None:
-    """Begins a planned run; stopped in between, it is suspended as it is later."""
+    """Begins a planned run; stopped in between, it is suspended as it is later, or was never there."""
     if not detach:
         here.driving.take(run.run_id)
     try:
         here.control.submit(run, here.feeder)
     except KeyboardInterrupt as stop:
-        sys.exit(interrupted(run, here, stop, as_json=False))
+        with suppress(ConfigurationError):  # there is no such run yet
+            sys.exit(interrupted(run, here, stop, as_json=False))
+        raise
 
 
 def hold_leftovers(here: Session, *, but: str = "") -> list[Run]:
