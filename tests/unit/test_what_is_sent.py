@@ -175,6 +175,23 @@ def test_a_jpeg_that_is_not_all_there(name: str, kind: dict[str, Any], share: fl
         images.verify(damaged)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "marks",
+    [b"\xff\xd9", b"\xff\xff\xff\xd9", b"\xff" * 10_000 + b"\xd9", b"\xff\xff"],
+    ids=["closed", "filled", "long filled", "not closed"],
+)
+def test_a_jpeg_that_breaks_off_within_a_byte_of_ones(marks: bytes, kind: dict[str, Any]) -> None:
+    """The 0xFF that the cut leaves is no part of the pixels, nor are the fill bytes that may stand before a marker."""
+    data = encode(photo().convert("L"), **kind)
+    cuts = [place + 1 for place in range(len(data) // 2, len(data) - 200) if data[place : place + 2] == b"\xff\0"]
+    assert cuts
+    for cut in cuts[:: max(1, len(cuts) // 5)]:
+        with pytest.raises(InvalidImage, match=r"truncated|damaged"):
+            sent(data[:cut] + marks)
+    assert sent(data[:-2] + marks).width == sent(data).width
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 def test_a_jpeg_that_lacks_restarts(mode: str, subsampling: int) -> None:

@@ -130,13 +130,23 @@ def read(data: bytes) -> Layout:
     return Layout(tuple(heads), (), (), len(data), is_closed=False)
 
 
+def _without_fill(data: bytes, end: int) -> int:
+    """Where the compressed pixels before this offset end: any number of 0xFF may stand before a marker (B.1.1.2)."""
+    while part := data[max(0, end - 4096) : end]:
+        kept = len(part.rstrip(b"\xff"))
+        end -= len(part) - kept
+        if kept:
+            break
+    return end
+
+
 def _scans(data: bytes, place: int, heads: tuple[Segment, ...]) -> Layout:
     """The scans from the first one on, behind these heads."""
     starts, ends = [place], list[int]()
     place += 2 + int.from_bytes(data[place + 2 : place + 4])
     for _ in range(20 * MAX_SEGMENTS):
         after = AFTER_SCAN.search(data, place)
-        end = after.start() if after else len(data) - data.endswith(b"\xff")
+        end = _without_fill(data, after.start() if after else len(data))
         if len(ends) < len(starts):
             ends.append(end)
         if after is None:
