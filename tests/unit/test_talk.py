@@ -53,9 +53,9 @@ def lines(capsys: pytest.CaptureFixture[str], moments: list[tuple[float, Snapsho
 def test_progress_grows_rarer(capsys: pytest.CaptureFixture[str]) -> None:
     """A minute has a line every 10 s, and a day and a half some 230 lines rather than 13,000."""
     assert lines(capsys, [(second, moment(1)) for second in range(60)]) == 6
-    assert 200 < lines(capsys, [(float(second), moment(1)) for second in range(0, 36 * 3600, 25)]) < 260
+    assert 200 < lines(capsys, [(float(second), moment(1)) for second in range(0, 36 * 3600, 100)]) < 260
     console.speak_up()
-    assert lines(capsys, [(float(second), moment(1)) for second in range(0, 3600, 5)]) == 360
+    assert lines(capsys, [(float(second), moment(1)) for second in range(0, 600, 5)]) == 60
 
 
 def test_a_terminal_obeys_nobody_elses_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +119,7 @@ def test_no_option_of_a_long_list_stands_alone(name: str) -> None:
     assert len({param.rich_help_panel for param in found}) >= 6
 
 
-@pytest.mark.parametrize("columns", ["0", "", "80"])
+@pytest.mark.parametrize("columns", ["0", ""])
 def test_no_width_silences_errors(columns: str) -> None:
     """A runner of jobs may say that there are 0 columns."""
     command = [sys.executable, "-c", "from apps.terminal.console import fail; fail('it is wrong')"]
