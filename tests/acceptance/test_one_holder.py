@@ -139,7 +139,7 @@ def test_a_killed_holder_is_followed(tmp_path: Path, s3: S3, sandbox: SandboxSer
         with anna.started(*RUN) as first:
             wait_until(lambda: sandbox.charged >= 8, timeout=60, description="work")
             kill_all(first, anna.folder)
-        killed, stored = sandbox.counters(), len(records(s3))
+        killed, stored = sandbox.counters(), len(records(s3, anna))
         with ben.started(*RUN) as second:
             wait_until(lambda: sandbox.calls > killed["calls"], timeout=60, description="the next call")
             out, err = second.communicate(timeout=90)
@@ -149,9 +149,10 @@ def test_a_killed_holder_is_followed(tmp_path: Path, s3: S3, sandbox: SandboxSer
     assert sandbox.charged <= 40 + killed["calls"] - stored, "jobs, and what was paid for and not stored at the kill"
 
 
-def records(s3: S3) -> list[Path]:
-    """The records in the workspace of two people, as their server's folder has them."""
-    return list((s3.folder / "shop").rglob("records/**/*.json"))
+def records(s3: S3, command: Command) -> list[Path]:
+    """The records in a command's workspace, as its server's folder has them; other tests leave theirs beside it."""
+    place = command.env["RESTYLE_WORKSPACE"].removeprefix("s3://")
+    return list((s3.folder / place).rglob("records/**/*.json"))
 
 
 def signal_all(process: subprocess.Popen[str], folder: Path, number: int) -> None:
