@@ -64,6 +64,7 @@ lowest:  ## Unit, integration and protocol tests with the lowest versions that p
 	@.venv-lowest/bin/pytest --quiet --numprocesses 3 --dist worksteal tests/unit tests/integration tests/protocol
 
 acceptance: $(VENV)/.dev  ## Every proof with the real command and real workers, and whatever else is long (one to two hours)
+	@RANDOM_EXAMPLES=yes $(BIN)/pytest --quiet tests/unit
 	@$(BIN)/pytest -m "acceptance or long" tests
 
 chaos: $(VENV)/.dev  ## Minutes of random faults over 1,000 jobs; CHAOS_SEEDS="1 2 3" chooses

@@ -35,7 +35,7 @@ def corners(width: int = 64, height: int = 48) -> Image.Image:
 
 
 def encode(image: Image.Image, form: str = "JPEG", *, orientation: int | None = None, **options: Any) -> bytes:
-    """The image in a format by Pillow's name for it; JPEGs of quality 95, PNGs barely packed, unless given otherwise."""
+    """The image in a format by Pillow's name for it; JPEGs of quality 95, PNGs barely packed, if not given."""
     if form == "JPEG":
         options = {"quality": 95} | options
     if form == "PNG":  # how small it is matters to no test, and how long it takes to all
