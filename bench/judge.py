@@ -48,6 +48,15 @@ class Verdict:
         return not self.refused and self.judged and self.difference <= TOLERANCE
 
 
+def has_judge() -> bool:
+    """Whether ImageMagick is installed; other programs are called `convert` too."""
+    try:
+        version = subprocess.run(["convert", "-version"], capture_output=True, check=False, timeout=60).stdout
+    except OSError:
+        return False
+    return version.startswith(b"Version: ImageMagick")
+
+
 def judge(path: Path, profile: Path) -> Verdict:
     """Judges one picture."""
     try:

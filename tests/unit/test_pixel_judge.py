@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.judge import judged
+from bench.judge import has_judge, judged
 from restyle import images
 from restyle.fingerprint import Preparation
 
@@ -32,7 +31,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.skipif(shutil.which("convert") is None, reason="ImageMagick is not installed")
+@pytest.mark.skipif(not has_judge(), reason="ImageMagick is not installed")
 def test_no_picture_is_wrong_without_a_word(suite: Path) -> None:
     """Each is as ImageMagick has it, or refused as it is refused there; damaged ones are refused."""
     verdicts = {one.path.name: one for one in judged([suite])}
