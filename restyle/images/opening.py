@@ -192,9 +192,10 @@ def decoding(source: Source) -> Iterator[None]:
     """
     # A progressive JPEG takes its full size in coefficients, at whatever scale it is decoded.
     width, height = source.stored if "progressive" in source.image.info else source.image.size
-    check_memory(source.kind, source.image, source.stored)
-    if source.kind == "PNG":
-        png.check_pixels(source.data)
+    with _reading(source.kind, source.data):  # it reads more of the head
+        check_memory(source.kind, source.image, source.stored)
+        if source.kind == "PNG":
+            png.check_pixels(source.data)
     with one_at_a_time(width * height), _reading(source.kind, source.data):
         yield
 
