@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from producers.runs.suspensions import remove_suspension
 from restyle.coordination.claim_types import Limits
 from restyle.coordination.fleet import Fleet
 from restyle.coordination.redis.client import State
+from restyle.errors import StateUnavailable
 from restyle.keys import account_id
 from tests.acceptance.conftest import FleetOf
 from tests.support.catalog import write_catalog
@@ -61,7 +62,14 @@ def resume(fleet: FleetOf) -> None:
     """As `restyle resume`, which takes a second to start."""
     remove_suspension(None, fleet.store, fleet.workspace)  # else the workers would suspend by it again
     state = State(fleet.command.env["RESTYLE_REDIS_URL"], namespace=fleet.workspace.namespace, account=account(fleet))
-    Fleet(state, Limits()).resume()
+
+    def is_resumed() -> bool:
+        with suppress(StateUnavailable):  # it may have been started a moment ago
+            Fleet(state, Limits()).resume()
+            return True
+        return False
+
+    wait_until(is_resumed, timeout=20, description="a Redis that answers")
     state.close()
 
 
