@@ -186,7 +186,7 @@ def _place(options: ReadOptions, beside: str, uri: str, store: Store | None) -> 
             raise wrong(uri, f"--images {shown(base)}: {reason}") from None
     if base.startswith("s3://"):
         prefix = f"{base.rstrip('/')}/"
-        if prefix.count("/") < len("///"):  # those of s3://, and the one behind the bucket
+        if not base.removeprefix("s3://").strip("/"):
             raise wrong(uri, f"--images {base} names no bucket: write it as s3://bucket/prefix/")
         if is_given and store is None:
             raise wrong(uri, f"--images {base} lies in S3, which is not open here")
